@@ -1,0 +1,44 @@
+"""FruitVision learns to recognise fruit and shows why it learned.
+
+    import fruitvision
+
+    classifier = fruitvision.load()                  # the shipped network, or fruitvision.load("runs/mine/best")
+    answer = classifier.predict("banana.jpg")
+    print(answer.fruit_type, answer.confidence, answer.verdict)
+
+Importing the package imports neither torch nor gradio: each comes when it is first needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.classifier import Classifier, Prediction
+
+__version__ = "0.1.0"
+__all__ = ["Classifier", "Prediction", "__version__", "load"]
+
+
+def load(checkpoint: str | Path | None = None) -> Classifier:
+    """A classifier made from a checkpoint folder, or from the name of a shipped one; by default Classify's own.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or damaged, or does not fit this version.
+    """
+    from fruitvision.models.checkpoint import find_checkpoint
+    from fruitvision.recognition.classifier import Classifier
+
+    return Classifier.from_checkpoint(find_checkpoint(checkpoint))
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Classifier", "Prediction"):
+        return getattr(importlib.import_module("fruitvision.recognition.classifier"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

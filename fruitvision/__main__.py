@@ -1,0 +1,118 @@
+"""From a command line to an exit code: ``python -m fruitvision COMMAND``.
+
+Whatever goes wrong below ends here as one line on standard error that names the next step, and as an exit code:
+1 failed, 2 misused, 130 stopped with Ctrl-C. With ``--json`` the error is also the one object on standard output.
+A stack trace goes to a log file; with FRUITVISION_DEBUG=1 it is shown as Python shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fruitvision.errors import FruitVisionError, UsageError
+
+CTRL_C = 130  # 128 + SIGINT, as shells count
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(argv), as_json="--json" in words)
+
+
+def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
+    """Call ``action`` and return its exit code; an error becomes one line and 1 or 2, Ctrl-C becomes 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a console that cannot write 苹果 writes ?? instead of failing
+            stream.reconfigure(errors="replace")
+    try:
+        code = action() or 0
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return CTRL_C
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else bool(end.code)
+    except BrokenPipeError:  # the reader of our output went away: `... | head`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        return 1
+    except Exception as error:
+        if os.environ.get("FRUITVISION_DEBUG") == "1":
+            raise
+        explained = _explain(error)
+        if as_json:
+            print(json.dumps({"error": explained.as_dict()}))
+        print(f"Error: {explained}", file=sys.stderr)
+        return explained.exit_code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    import typer
+    from typer.exceptions import TyperException
+
+    from fruitvision import cli
+
+    try:
+        # Without argv typer takes sys.argv, on Windows with its patterns (*.jpg) expanded.
+        code = typer.main.get_command(cli.app).main(argv, standalone_mode=False) or 0
+    except TyperException as error:  # an unknown option, a missing argument, a value of the wrong kind
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "python -m fruitvision"
+        message = error.format_message().strip() or "A command is missing."
+        message = message if message.endswith((".", "?")) else f"{message}."
+        raise UsageError("bad-usage", message, f"See: {path} --help", usage=message) from error
+    if code == CTRL_C:  # typer has caught the KeyboardInterrupt
+        raise KeyboardInterrupt
+    return code
+
+
+def _explain(error: Exception) -> FruitVisionError:
+    """Any error as one that is meant for the person."""
+    if isinstance(error, FruitVisionError):
+        return error
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fruitvision"):
+        return FruitVisionError(
+            "package-missing",
+            f"The Python package {error.name!r} is not installed.",
+            f"Run: {sys.executable} -m pip install -r requirements.txt",
+            package=error.name,
+        )
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return FruitVisionError(
+            "file-trouble",
+            f"{error.filename}: {error.strerror}.",
+            "Check the path, its permissions and the free disk space.",
+            path=str(error.filename),
+            reason=error.strerror,
+        )
+    log = _write_log(error)
+    where = f"The details are in {log}." if log else "Set FRUITVISION_DEBUG=1 to see the details."
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return FruitVisionError("internal-error", f"Internal error ({what}).", where, reason=what, log=str(log))
+
+
+def _write_log(error: Exception) -> Path | None:
+    """Keep the stack trace where it can be read later; None where no file can be written."""
+    try:
+        import platformdirs
+
+        folder = Path(os.environ.get("FRUITVISION_CACHE") or platformdirs.user_log_dir("fruitvision", False))
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "errors.log"
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n")
+            file.writelines(traceback.format_exception(error))
+    except (OSError, ImportError):
+        return None
+    return log
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,390 @@
+"""The commands of ``python -m fruitvision``: each a few lines over the rooms below.
+
+Every command gives its result once: with ``--json`` as one JSON object, otherwise as a few lines to read. What it
+imports, it imports when it runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fruitvision.console import ManyValues, follow, give, progress
+from fruitvision.errors import ConfigError, PictureError
+
+if TYPE_CHECKING:
+    from fruitvision.runs.folder import RunFolder
+
+DEFAULT_PRESET = "fast"
+STOP_SECONDS = 60.0
+
+app = typer.Typer(
+    help="FruitVision: train a network that recognises fruit, measure it, ask it. The browser app is `python app.py`.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Look at, fetch or draw a folder of pictures.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help="A checkpoint folder (a run's best/), or the name of a shipped one.", show_default="the app's own"),
+]  # fmt: skip
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated. `--settings` lists them."),
+]
+
+
+# data ----------------------------------------------------------------------------------------------------------
+
+
+@data_app.command("scan")
+def data_scan(folder: Annotated[Path, typer.Argument(metavar="DIR")], as_json: Json = False) -> None:
+    """Report classes, counts and problems.
+
+    Every picture is decoded once; each file that cannot be used is named.
+    """
+    from fruitvision.data.store import open_dataset
+
+    dataset, _ = open_dataset(folder, progress=progress("Reading pictures"))
+    counts = dataset.counts()
+    lines = [f"{dataset.name}: {len(dataset.classes)} classes, layout {dataset.layout}"]
+    lines += ["Synthetic: these pictures were drawn, not photographed."] if dataset.synthetic else []
+    lines += [f"  {split}: {sum(by_class.values())} pictures" for split, by_class in counts.items()]
+    lines += [f"  {problem.kind}: {problem.path} {problem.detail}".rstrip() for problem in dataset.problems]
+    lines += [f"{len(dataset.problems)} problems found." if dataset.problems else "No problems found."]
+    result = {
+        "root": str(dataset.root),
+        "name": dataset.name,
+        "layout": dataset.layout,
+        "synthetic": dataset.synthetic,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "images": {split: sum(by_class.values()) for split, by_class in counts.items()},
+        "counts": counts,
+        "problems": [{"path": p.path, "kind": p.kind, "detail": p.detail} for p in dataset.problems],
+    }
+    give(result, lines, as_json)
+
+
+@data_app.command("download")
+def data_download(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    source: Annotated[str, typer.Option(help="github, or kaggle (needs a Kaggle key).")] = "github",
+    url: Annotated[str | None, typer.Option(help="Another address of the archive.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch Fruits-360 into DIR.
+
+    From its public mirror; a download that was broken off goes on where it stopped.
+    """
+    from fruitvision.data.download import download_fruits360
+
+    path = download_fruits360(folder, source=source, url=url, progress=progress("Downloading"))
+    give({"root": str(path)}, [f"Fruits-360 lies in {path}", f"Next: python -m fruitvision data scan {path}"], as_json)
+
+
+@data_app.command("sample")
+def data_sample(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    train_per_class: Annotated[int, typer.Option(min=1, max=10_000)] = 40,
+    test_per_class: Annotated[int, typer.Option(min=1, max=10_000)] = 10,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels on a side.")] = 100,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw a small synthetic fruit set into DIR."""
+    from fruitvision.data.sample import draw_sample
+
+    path = draw_sample(folder, train_per_class=train_per_class, test_per_class=test_per_class, size=size, seed=seed)
+    classes = sorted(entry.name for entry in (path / "Training").iterdir())
+    lines = [f"Drew {len(classes)} kinds of synthetic fruit into {path}"]
+    give({"root": str(path), "classes": classes, "synthetic": True, "seed": seed}, lines, as_json)
+
+
+# train, stop -----------------------------------------------------------------------------------------------------
+
+
+def _list_settings(wanted: bool) -> None:
+    if wanted:
+        from fruitvision.training.config import TrainConfig
+
+        for name, field in TrainConfig.model_fields.items():
+            typer.echo(f"{name} = {field.get_default(call_default_factory=True)}\n    {field.description}")
+        raise typer.Exit()
+
+
+@app.command(cls=ManyValues)
+def train(
+    run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; made when it is not there.")],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,  # noqa: E501
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain or fast.", show_default=DEFAULT_PRESET)] = None,
+    settings: Settings = None,
+    name: Annotated[str | None, typer.Option(help="What the app calls the run.", show_default="the folder's name")] = None,  # noqa: E501
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR exactly where it stopped.")] = False,  # noqa: E501
+    list_settings: Annotated[bool, typer.Option("--settings", is_eager=True, callback=_list_settings, help="List every setting with its meaning.")] = False,  # noqa: E501
+    as_json: Json = False,
+) -> None:
+    """Train a network, or go on training one.
+
+    Ctrl-C stops after the current step and keeps everything.
+    """
+    from fruitvision.data.listing import list_pictures
+    from fruitvision.data.sample import MARKER
+    from fruitvision.runs.folder import RunConfig, RunFolder
+    from fruitvision.training.config import TrainConfig, parse_settings
+
+    folder, given = RunFolder(run), parse_settings(settings or [])
+    if resume:
+        _refuse_other_settings(folder, data, preset, given)
+    else:
+        training = TrainConfig.from_preset(preset or DEFAULT_PRESET, **given)
+        source = data.absolute() if data else _sample_set()
+        list_pictures(source)  # what is wrong with it is said before there is a run
+        folder.create(RunConfig(name=name or run.absolute().name, data=str(source), training=training))
+    if not as_json:
+        config = folder.config()
+        drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
+        print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
+    stopped_by_hand = folder.status().state != "finished" and _execute(folder, quiet=as_json)
+    status, tests = folder.status(), folder.metrics("test")
+    result = {
+        "run": str(run),
+        "state": status.state,
+        "epoch": status.epoch,
+        "epochs": status.epochs,
+        "best_val_accuracy": status.best_val_accuracy,
+        "test": tests[-1] if tests else None,
+        "checkpoint": str(folder.best) if folder.has_checkpoint else None,
+    }
+    if status.state == "finished":
+        line = f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {folder.best}"
+    else:
+        line = f"Stopped; everything is kept. Go on with: python -m fruitvision train --run {run} --resume"
+    give(result, [line], as_json)
+    if stopped_by_hand and status.state == "stopped":
+        sys.exit(130)
+
+
+def _sample_set() -> Path:
+    """The drawn set in the cache folder, drawn on first use."""
+    from filelock import FileLock
+
+    from fruitvision.data.sample import MARKER, draw_sample
+    from fruitvision.data.store import cache_folder
+
+    folder = cache_folder() / "sample-set"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name("sample-set.lock")):
+        return folder if (folder / MARKER).is_file() else draw_sample(folder)
+
+
+def _refuse_other_settings(folder: RunFolder, data: Path | None, preset: str | None, given: dict[str, str]) -> None:
+    """On resume the folder's configuration stands: what was given beside it must agree with it."""
+    from fruitvision.training.config import TrainConfig
+
+    config = folder.config()
+    wanted = TrainConfig.parse({**config.training.model_dump(), **given, "preset": preset or config.training.preset})
+    changes = {name: (theirs, mine) for name, (mine, theirs) in wanted.differences(config.training).items()}
+    if data and data.absolute() != Path(config.data):
+        changes["data"] = (config.data, data.absolute())
+    if changes:
+        listed = ", ".join(f"{name} is {there}, not {asked}" for name, (there, asked) in changes.items())
+        raise ConfigError(
+            "resume-differs",
+            f"The run in {folder.path} goes on as it began: {listed}.",
+            "Leave these out, or start a new run.",
+            changes=listed,
+            path=str(folder.path),
+        )
+
+
+def _execute(folder: RunFolder, *, quiet: bool) -> bool:
+    """Run the folder in this process, showing its log as it grows; whether Ctrl-C ended it.
+
+    The first Ctrl-C (or SIGTERM) asks the run to stop after its step, the second one ends the process.
+    """
+    from fruitvision.runs.job import execute
+
+    asked = threading.Event()
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        asked.set()
+        print("Stopping after this step. Press Ctrl-C again to leave at once.", file=sys.stderr, flush=True)
+
+    show_log = follow(folder.path / "log.txt") if not quiet else lambda: None
+
+    def on_event(event: object) -> None:
+        if asked.is_set():
+            folder.request_stop()
+        show_log()
+
+    before = [signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        execute(folder.path, on_event=on_event)
+    finally:
+        show_log()
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    return asked.is_set()
+
+
+@app.command()
+def stop(run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder.")], as_json: Json = False) -> None:
+    """Stop a run after its current step. It keeps everything and can go on later."""
+    from fruitvision.runs import launcher
+    from fruitvision.runs.folder import RunFolder
+
+    folder = RunFolder(run)
+    name, active = folder.name, folder.status().active
+    launcher.stop(folder, wait=STOP_SECONDS)
+    status = folder.status()
+    if not active:
+        line = f"{name} is not going on: it is {status.state}."
+    elif status.active:
+        line = f"{name} will stop after its current step."
+    else:
+        line = f"{name} has stopped. Go on with: python -m fruitvision train --run {run} --resume"
+    give({"run": str(run), "state": status.state, "was_active": active}, [line], as_json)
+
+
+# evaluate, predict -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders, or of fruit-type folders.")],
+    checkpoint: Checkpoint = None,
+    split: Annotated[str | None, typer.Option(help="train, val, test or heldout.", show_default="every picture")] = None,
+    by: Annotated[str, typer.Option(help="class, or type (Apple, Banana, ...).")] = "class",
+    not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too, with a table.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a labelled folder of pictures.
+
+    Accuracy, what was refused, and how far confidence can be believed.
+    """
+    import fruitvision
+    from fruitvision.recognition.evaluation import evaluate_folder
+
+    result = evaluate_folder(
+        fruitvision.load(checkpoint),
+        data,
+        split=split,
+        by=by,
+        not_fruit=not_fruit,
+        progress=progress("Asking the network"),
+    )
+    lines = [f"{result['images']} pictures from {data}, by {by}"]
+    for key in ("top1", "top3", "macro_recall", "ece", "answered", "answered_top1", "not_fruit_accepted"):
+        if result.get(key) is not None:
+            lines.append(f"  {key:<20}{result[key]:8.2%}")
+    if result["unknown_folders"]:
+        lines.append(f"  left out, names not known: {', '.join(result['unknown_folders'])}")
+    if report:
+        lines += [f"Written: {path}" for path in _write_report(report, result)]
+    give(result, lines, as_json)
+
+
+def _write_report(folder: Path, result: dict[str, Any]) -> list[Path]:
+    """The result as JSON, and its table of classes as CSV that a spreadsheet opens."""
+    import pandas as pd
+
+    from fruitvision.files import write_text
+
+    per_class = pd.DataFrame.from_dict(result["per_class"], orient="index")
+    table = per_class.rename_axis("class").to_csv(lineterminator="\n")
+    write_text(folder / "evaluation.json", json.dumps(result, indent=2, ensure_ascii=False))
+    write_text(folder / "per_class.csv", "\ufeff" + table)  # the mark by which Excel knows UTF-8
+    return [folder / "evaluation.json", folder / "per_class.csv"]
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...")],
+    checkpoint: Checkpoint = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is in each picture. One that cannot be read is named; the others are answered all the same."""
+    import fruitvision
+
+    classifier = fruitvision.load(checkpoint)
+    answers, failed = [], 0
+    for image in images:
+        try:
+            answer = classifier.predict(image)
+        except PictureError as error:
+            failed += 1
+            print(f"Error: {error}", file=sys.stderr)
+            answers.append({"image": str(image), "error": error.as_dict()})
+            continue
+        top = [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in answer.top]
+        answers.append(
+            {
+                "image": str(image),
+                "label": answer.label,
+                "fruit_type": answer.fruit_type,
+                "confidence": answer.confidence,
+                "verdict": answer.verdict,
+                "top": top,
+            }
+        )
+    lines = [_answer_line(answer) for answer in answers if "error" not in answer]
+    give({"predictions": answers}, lines, as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _answer_line(answer: dict[str, Any]) -> str:
+    if answer["verdict"] == "not-fruit":
+        return f"{answer['image']}: not a fruit that I know"
+    doubt = "perhaps " if answer["verdict"] == "unsure" else ""
+    return f"{answer['image']}: {doubt}{answer['fruit_type']} ({answer['label']}), {answer['confidence']:.0%}"
+
+
+# compare ---------------------------------------------------------------------------------------------------------
+
+
+@app.command(cls=ManyValues)
+def compare(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs and the table go; unfinished ones go on.")],
+    norms: Annotated[list[str] | None, typer.Option(help="batch, layer, instance, group, none, group-ws.", show_default="the first four")] = None,  # noqa: E501
+    batch_sizes: Annotated[list[str] | None, typer.Option(help="Such as 32 or 2,8,32.", show_default="32")] = None,
+    seeds: Annotated[list[str] | None, typer.Option(help="Such as 0 or 0,1,2.", show_default="0")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Train one network under several norms.
+
+    Everything else is the same: data, order, first weights and schedule. Runs that are finished are not repeated.
+    """
+    from fruitvision.comparison.study import StudyPlan, run_study, table
+    from fruitvision.training.config import parse_settings
+
+    given = {
+        "norms": _listed(norms),
+        "batch_sizes": _listed(batch_sizes),
+        "seeds": _listed(seeds),
+        "training": parse_settings(settings or []),
+    }
+    plan = StudyPlan.parse({"data": str(data.absolute()), **{key: value for key, value in given.items() if value}})
+    run_study(plan, out, on_event=None)
+    rows = table(out)
+    give({"out": str(out), "rows": rows.to_dict("records")}, [rows.to_string(index=False)], as_json)
+
+
+def _listed(words: list[str] | None) -> list[str]:
+    """``--norms batch,layer`` and ``--norms batch layer`` alike."""
+    return [part.strip() for word in words or [] for part in word.split(",") if part.strip()]

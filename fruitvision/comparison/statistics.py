@@ -1,0 +1,150 @@
+"""What a study shows, and what it does not: mean ± standard deviation over seeds, and paired differences.
+
+Two norms are compared seed by seed: with one seed both begin from the same weights and see the same pictures
+in the same order, so the difference within a seed has less noise in it than either accuracy alone. Its mean
+gets a 95% confidence interval by Student's t. An interval that holds zero is said in words:
+"no-difference-shown", which is not the same as "the same". Nothing is ranked on fewer than three seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+MIN_SEEDS = 3
+CONFIDENCE = 0.95
+
+SUMMARY_COLUMNS = (
+    "norm", "batch_size", "seeds", "diverged", "mean", "sd", "best_mean", "loss_mean",
+    "seconds_per_epoch", "images_per_s", "parameters",
+)  # fmt: skip
+DIFFERENCE_COLUMNS = ("batch_size", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
+
+
+def summary(table: pd.DataFrame, measure: str = "val_accuracy") -> pd.DataFrame:
+    """One row for each norm and batch size, in the table's order.
+
+    ``seeds`` counts the finished runs that ``mean`` and ``sd`` are taken over; ``sd`` (with n − 1) is NaN for
+    a single one. ``diverged`` counts the runs that broke off with a non-finite loss: they are in no mean, so
+    a reader must see the two numbers side by side.
+    """
+    rows = []
+    for (norm, batch_size), cells in table.groupby(["norm", "batch_size"], sort=False):
+        done = _finished(cells)
+        values = done[measure].astype(float)
+        rows.append(
+            {
+                "norm": norm,
+                "batch_size": int(batch_size),
+                "seeds": len(done),
+                "diverged": int(cells["diverged"].sum()),
+                "mean": values.mean(),
+                "sd": values.std(ddof=1),
+                "best_mean": done["best_accuracy"].astype(float).mean(),
+                "loss_mean": done["loss"].astype(float).mean(),
+                "seconds_per_epoch": done["seconds_per_epoch"].astype(float).mean(),
+                "images_per_s": done["images_per_s"].astype(float).mean(),
+                "parameters": cells["parameters"].astype(float).max(),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+
+
+def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = "val_accuracy") -> pd.DataFrame:
+    """Norm ``a`` minus norm ``b`` within each seed, one row for each batch size.
+
+    ``low`` and ``high`` bound the 95% confidence interval of the mean difference (NaN for one pair).
+    ``verdict`` is one of
+
+    - ``"no-pairs"``: no seed has been finished by both;
+    - ``"one-seed"``, ``"too-few-seeds"``: fewer than three pairs, so that nothing is ranked;
+    - ``"runs-diverged"``: a run of either norm broke off, so that the seeds left are not a fair sample;
+    - ``"no-difference-shown"``: the interval holds zero;
+    - ``"a-higher"``, ``"b-higher"``: it does not.
+    """
+    rows = []
+    for batch_size, cells in table.groupby("batch_size", sort=True):
+        both = cells[cells["norm"].isin([a, b])]
+        done = _finished(both).pivot_table(index="seed", columns="norm", values=measure, aggfunc="first")
+        done = done.reindex(columns=[a, b]).dropna()
+        differences = (done[a] - done[b]).to_numpy(float)
+        left_out = int(both["diverged"].sum())
+        mean, sd, low, high = mean_interval(differences)
+        row = {"batch_size": int(batch_size), "a": a, "b": b, "pairs": len(differences), "left_out": left_out}
+        row |= {"mean": mean, "sd": sd, "low": low, "high": high}
+        rows.append(row | {"verdict": _verdict(len(differences), left_out, low, high)})
+    return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
+
+
+def all_differences(table: pd.DataFrame, measure: str = "val_accuracy") -> pd.DataFrame:
+    """``paired_differences`` of every two norms of the table."""
+    norms = list(dict.fromkeys(table["norm"]))
+    parts = [paired_differences(table, a, b, measure) for a, b in combinations(norms, 2)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
+
+
+def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float, float, float]:
+    """Mean, standard deviation and the two ends of the mean's confidence interval; NaN where not defined."""
+    count = len(values)
+    if count == 0:
+        return (math.nan,) * 4
+    mean = float(np.mean(values))
+    if count == 1:
+        return mean, math.nan, math.nan, math.nan
+    sd = float(np.std(values, ddof=1))
+    half = t_quantile((1 + confidence) / 2, count - 1) * sd / math.sqrt(count)
+    return mean, sd, mean - half, mean + half
+
+
+def t_cdf(t: float, degrees: int) -> float:
+    """P(T ≤ t) for Student's t with a whole number of degrees of freedom.
+
+    The closed form of Abramowitz and Stegun, 26.7.3 and 26.7.4: a finite sum of powers of a cosine.
+    """
+    angle = math.atan(t / math.sqrt(degrees))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    if degrees % 2:
+        term, total = cosine, 0.0
+        for k in range(1, (degrees - 1) // 2 + 1):
+            total += term
+            term *= cosine * cosine * 2 * k / (2 * k + 1)
+        between = 2 / math.pi * (angle + sine * total)
+    else:
+        term, total = 1.0, 0.0
+        for k in range(1, degrees // 2 + 1):
+            total += term
+            term *= cosine * cosine * (2 * k - 1) / (2 * k)
+        between = sine * total
+    return (1 + between) / 2
+
+
+def t_quantile(probability: float, degrees: int) -> float:
+    """The t with P(T ≤ t) = probability, for 0 < probability < 1, by bisection of ``t_cdf``."""
+    if not 0 < probability < 1 or degrees < 1:
+        raise ValueError(f"no t quantile for probability {probability} and {degrees} degrees of freedom")
+    if probability < 0.5:
+        return -t_quantile(1 - probability, degrees)
+    low, high = 0.0, 1.0
+    while t_cdf(high, degrees) < probability:
+        low, high = high, 2 * high
+    while high - low > 1e-10 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_cdf(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _finished(cells: pd.DataFrame) -> pd.DataFrame:
+    return cells[(cells["state"] == "finished") & ~cells["diverged"].astype(bool)]
+
+
+def _verdict(pairs: int, left_out: int, low: float, high: float) -> str:
+    if left_out:
+        return "runs-diverged"
+    if pairs < MIN_SEEDS:
+        return ("no-pairs", "one-seed", "too-few-seeds")[pairs]
+    if low > 0:
+        return "a-higher"
+    return "b-higher" if high < 0 else "no-difference-shown"

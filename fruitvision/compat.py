@@ -1,0 +1,57 @@
+"""What other people's versions need: torchvision beside a CPU-only torch.
+
+PyPI's torchvision for Linux is built against the CUDA build of torch. Beside a CPU-only torch its compiled
+operators cannot be loaded, which torchvision bears, except in one place: ``torchvision/_meta_registrations.py``
+describes ``nms`` and ``qnms`` to torch without asking whether they exist, and the whole import fails with
+"operator torchvision::nms does not exist". Nothing in FruitVision uses these operators, so that naming them to
+torch, without an implementation, is all that is needed to use the rest of torchvision.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from types import ModuleType
+
+# As torchvision's C++ declares them (torchvision/csrc/ops/nms.cpp, ops/quantized/cpu/qnms_kernel.cpp).
+_MISSING_OPERATORS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+
+_declared: list[object] = []  # the torch.library.Library: torch forgets the operators when it is collected
+_lock = threading.Lock()
+
+
+def import_torchvision() -> ModuleType:
+    """Import torchvision, also where its compiled operators cannot be loaded.
+
+    An install that works is imported as it is: the remedy is applied only after the import has failed for
+    exactly this reason. Call this before the first ``from torchvision import ...`` of a module.
+    """
+    with _lock:
+        try:
+            return importlib.import_module("torchvision")
+        except RuntimeError as error:
+            if "operator torchvision::" not in str(error) or _declared:
+                raise
+        _forget_half_imported()
+        _declare_missing_operators()
+        return importlib.import_module("torchvision")
+
+
+def _forget_half_imported() -> None:
+    # A failed import takes only the package itself out of sys.modules; its submodules stay there unbound.
+    for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
+        del sys.modules[name]
+
+
+def _declare_missing_operators() -> None:
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name, schema in _MISSING_OPERATORS.items():
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)
+    _declared.append(library)

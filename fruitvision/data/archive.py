@@ -1,0 +1,266 @@
+"""Unpacks an archive that came from the network: every name is checked before the first byte is written.
+
+Nothing leaves the target folder, nothing but plain files and folders is made, no name is one that Windows
+cannot hold, and what the archive claims to unpack to is bounded. The files are written beside the target and
+renamed when all is there, so a half-unpacked folder never looks finished.
+"""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import re
+import shutil
+import stat
+import struct
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from fruitvision.errors import DownloadError
+from fruitvision.files import replace_folder, write_error
+
+MAX_FILES = 1_000_000
+MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, is about a tenth of it
+MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
+RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
+    NotImplementedError, RuntimeError, UnicodeError, IndexError, KeyError, OverflowError,
+)  # all that zipfile and tarfile raise over bad bytes, some of it by accident
+_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in an archive: its checked name, the size that it claims, and the archive's own entry."""
+
+    path: PurePosixPath
+    size: int
+    entry: zipfile.ZipInfo | tarfile.TarInfo
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    also: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Unpack the pictures of a zip or tar archive as ``folder``, which must be missing or empty.
+
+    Of an archive that holds ``…/Training/`` only that folder, its siblings for test and validation and the
+    files beside them are unpacked (those of 100×100 pixels where there are several, as in Kaggle's archive);
+    of any other archive, all that lies below its single top folder.
+
+    Args:
+        also: texts to put into the folder, by name.
+        progress: called with the bytes unpacked and their total.
+
+    Raises:
+        DownloadError: "archive-damaged", "archive-unsafe", "archive-too-large", "archive-no-pictures".
+        DataError: "disk-full", "cannot-write".
+    """
+    beside = folder.with_name(f".{folder.name}.unpacking")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+        beside.mkdir(parents=True)
+        with _reading(archive):
+            opened = zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive)
+        with opened:
+            with _reading(archive):
+                members = _members(opened, archive)
+            _write_all(opened, _chosen(members, archive), beside, archive, progress)
+        for name, text in (also or {}).items():
+            (beside / name).write_text(text, encoding="utf-8")
+        replace_folder(beside, folder)
+    except OSError as error:
+        raise write_error(error, folder) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Turn whatever zipfile and tarfile raise over bad bytes into one error."""
+    try:
+        yield
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # gzip's and tarfile's own have no number
+            raise
+        raise DownloadError(
+            "archive-damaged", f"{archive.name} is not a whole zip or tar archive.",
+            "Delete it if it is still there and fetch it again; it may be the login page of a network.",
+            file=str(archive), reason=str(error),
+        ) from error
+
+
+def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path) -> list[Member]:
+    """All files of an archive; refuses the whole archive for one entry that does not belong into it."""
+    members: list[Member] = []
+    seen: dict[str, bool] = {}  # path as a file system that ignores case sees it → whether it is a folder
+    total, packed = 0, max(archive.stat().st_size, 1)
+    entries = opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened
+    for count, entry in enumerate(entries, start=1):
+        is_zip = isinstance(entry, zipfile.ZipInfo)
+        # zipfile cuts a name at its first NUL; orig_filename is what the archive says.
+        name, size = (entry.orig_filename, entry.file_size) if is_zip else (entry.name, entry.size)
+        if reason := _fault(name) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
+            raise _unsafe(archive, name, reason)
+        if size < 0:
+            raise tarfile.ReadError("a negative size")
+        total += size
+        if count > MAX_FILES or total > MAX_BYTES or total > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
+            raise DownloadError(
+                "archive-too-large",
+                f"{archive.name} would unpack to {total:,} bytes in {count:,} files, or more.",
+                "It is not an archive of pictures: fetch it from another address.",
+                file=archive.name, files=count, bytes=total,
+            )
+        path = PurePosixPath(name)
+        is_folder = entry.is_dir() if is_zip else entry.isdir()
+        if not path.parts:
+            continue  # "./", the archive's own top
+        if reason := _clash(seen, path, is_folder):
+            raise _unsafe(archive, name, reason)
+        if not is_folder:
+            members.append(Member(path, size, entry))
+    if isinstance(opened, tarfile.TarFile):
+        _read_to_end(opened)
+    return members
+
+
+def _read_to_end(opened: tarfile.TarFile) -> None:
+    """Find a tar that was cut off, where tarfile just stops; and have the compression check its checksum."""
+    opened.fileobj.seek(opened.offset)
+    if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("the end is missing")
+    padding = 0
+    while block := opened.fileobj.read(2**16):
+        padding += len(block)
+        if padding > RATIO_FREE_BYTES:
+            raise tarfile.ReadError("something follows the end")
+
+
+def _fault(name: str) -> str:
+    """Why a name in an archive must not become a file's name; empty when it may."""
+    if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
+        return "a character that a file's name must not have"
+    if name.startswith("/"):
+        return "an absolute path"
+    parts = PurePosixPath(name).parts
+    if ".." in parts:
+        return "a path out of the folder"
+    for part in parts:
+        if _RESERVED.fullmatch(part) or part[-1] in " .":
+            return "a name that Windows cannot hold"
+        if len(part.encode("utf-8", "surrogatepass")) > 255:
+            return "a name that is too long"
+    return "folders too deep" if len(parts) > 32 or len(name) > 1024 else ""
+
+
+def _zip_fault(entry: zipfile.ZipInfo) -> str:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "a link or a device"
+    return "an encrypted file" if entry.flag_bits & 0x1 else ""
+
+
+def _tar_fault(entry: tarfile.TarInfo) -> str:
+    return "" if entry.isfile() or entry.isdir() else "a link or a device"
+
+
+def _clash(seen: dict[str, bool], path: PurePosixPath, is_folder: bool) -> str:
+    """Note a path and the folders above it; says so where one of them would be two things at once."""
+    folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
+    for end in (at for at, letter in enumerate(folded) if letter == "/"):
+        if not seen.setdefault(folded[:end], True):
+            return "a file that is a folder too"
+    if is_folder:
+        return "" if seen.setdefault(folded, True) else "a file that is a folder too"
+    if folded in seen:
+        return "two files of one name"
+    seen[folded] = False
+    return ""
+
+
+def _chosen(members: list[Member], archive: Path) -> list[Member]:
+    """The members of the dataset in the archive, their paths relative to the dataset's own folder."""
+    roots = {
+        member.path.parts[:at]
+        for member in members
+        for at, part in enumerate(member.path.parts[:-1])
+        if part.lower().startswith("training")
+    }
+    if roots:
+        root = min(roots, key=lambda parts: ("100x100" not in "/".join(parts), len(parts), parts))
+    else:
+        tops = {member.path.parts[0] for member in members}
+        root = tuple(tops) if len(tops) == 1 and all(len(member.path.parts) > 1 for member in members) else ()
+    inside = []
+    for member in members:
+        parts = member.path.parts[len(root):]
+        if member.path.parts[: len(root)] != root:
+            continue
+        if not roots or len(parts) == 1 or parts[0].lower().startswith(("training", "test", "validation")):
+            inside.append(Member(PurePosixPath(*parts), member.size, member.entry))
+    if not any(member.path.suffix.lower() in PICTURES for member in inside):
+        raise DownloadError(
+            "archive-no-pictures", f"{archive.name} holds no pictures.",
+            "Name the address of an archive of class folders.", file=archive.name,
+        )
+    return inside
+
+
+def _write_all(
+    opened: zipfile.ZipFile | tarfile.TarFile,
+    members: list[Member],
+    folder: Path,
+    archive: Path,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    total, done, made = sum(member.size for member in members), 0, set()
+    if shutil.disk_usage(folder).free < total:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    for member in members:
+        path = folder.joinpath(*member.path.parts)
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(path.parent)
+        with _reading(archive):
+            is_zip = isinstance(opened, zipfile.ZipFile)
+            source = opened.open(member.entry) if is_zip else opened.extractfile(member.entry)
+            with source, path.open("xb") as target:
+                done += _copy(source, target, member.size)
+        if progress is not None:
+            progress(done, total)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
+    """Copy all of one member; its claimed size was what the limits were held against."""
+    written = 0
+    while block := source.read(2**20):
+        written += len(block)
+        if written > size:
+            raise EOFError("a file is larger than the archive says")
+        target.write(block)
+    if written < size:
+        raise EOFError("a file ends before its time")
+    return written
+
+
+def _unsafe(archive: Path, name: str, reason: str) -> DownloadError:
+    shown = name[:120].encode("ascii", "backslashreplace").decode()
+    return DownloadError(
+        "archive-unsafe", f"{archive.name} was not unpacked: it holds {reason} ({shown!r}).",
+        "Do not use it; fetch it from another address.", file=archive.name, name=shown, reason=reason,
+    )

@@ -1,0 +1,135 @@
+"""Fetches Fruits-360 from its public mirrors.
+
+GitHub makes its archives as they are asked for: without a length and without ranges, so that a broken
+transfer starts again. Kaggle has both, but all of Fruits-360 in one file of about 6 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from fruitvision.data.archive import unpack
+from fruitvision.data.transfer import Auth, Progress, alone, fetch, shown_url
+from fruitvision.errors import DataError, DownloadError, UsageError
+from fruitvision.files import write_text
+
+__all__ = ["MIRRORS", "download_fruits360", "fetch", "kaggle_auth"]
+
+MIRRORS = {
+    # The authors' own repository (about 250 classes, kept up to date), and the one before it (131 classes).
+    "github": (
+        "https://github.com/fruits-360/fruits-360-100x100/archive/refs/heads/main.zip",
+        "https://github.com/Horea94/Fruit-Images-Dataset/archive/refs/heads/master.zip",
+    ),
+    "kaggle": ("https://www.kaggle.com/api/v1/datasets/download/moltean/fruits",),
+}
+MARKER = "download.json"  # lies in a folder that was downloaded whole, and says from where
+
+
+def download_fruits360(
+    folder: str | Path, *, source: str = "github", url: str | None = None, progress: Progress | None = None
+) -> Path:
+    """Fetch Fruits-360 as ``folder`` with ``Training/`` and ``Test/`` in it.
+
+    The archive is fetched beside the folder as ``FOLDER.zip`` (``FOLDER.tar.gz`` for such a ``url``); one
+    that lies there already, fetched by hand, is used and kept. A folder that was downloaded before is left
+    as it is.
+
+    Args:
+        source: "github", or "kaggle" (with the key of :func:`kaggle_auth` where there is one).
+        url: another address of such an archive, instead of the source's.
+        progress: called with (bytes fetched, total or None), then with (bytes unpacked, total). What it
+            raises ends the download, which a later call takes up again.
+
+    Raises:
+        UsageError: "unknown-source".
+        DataError: "folder-not-empty", "disk-full", "cannot-write".
+        DownloadError: "kaggle-key-damaged", and what :func:`fetch` and ``archive.unpack`` raise.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if source not in MIRRORS:
+        raise UsageError(
+            "unknown-source", f"{source!r} is not a source of Fruits-360.",
+            f"Choose among {', '.join(MIRRORS)}.", source=source, sources=", ".join(MIRRORS),
+        )
+    if (folder / MARKER).is_file():
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(
+            "folder-not-empty", f"{folder} is not empty, so nothing is downloaded into it.",
+            "Name a new folder.", folder=str(folder),
+        )
+    urls = MIRRORS[source] if url is None else (url,)
+    auth = kaggle_auth() if source == "kaggle" and url is None else None
+    is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
+    archive = folder.with_name(folder.name + (".tar.gz" if is_tar else ".zip"))
+    origin = archive.with_name(archive.name + ".from")  # lies beside an archive that nobody put there by hand
+    with alone(folder):
+        if not archive.exists():
+            write_text(origin, _fetch_first(urls, archive, auth=auth, progress=progress))
+        source_url = origin.read_text(encoding="utf-8") if origin.is_file() else archive.name
+        note = json.dumps({"from": source_url, "bytes": archive.stat().st_size}, indent=2)
+        try:
+            unpack(archive, folder, also={MARKER: note}, progress=progress)
+        except DownloadError:
+            _remove_fetched(archive, origin)
+            raise
+        _remove_fetched(archive, origin)
+    return folder
+
+
+def _remove_fetched(archive: Path, origin: Path) -> None:
+    if origin.is_file():
+        archive.unlink(missing_ok=True)
+        origin.unlink(missing_ok=True)
+
+
+def _fetch_first(urls: tuple[str, ...], path: Path, *, auth: Auth, progress: Progress | None) -> str:
+    """Fetch from the first mirror that still has the file; returns its address."""
+    for url in urls:
+        try:
+            fetch(url, path, auth=auth, progress=progress)
+        except DownloadError as error:
+            if error.code != "download-not-found" or url == urls[-1]:
+                raise
+        else:
+            break
+    return shown_url(url)
+
+
+def kaggle_auth() -> Auth:
+    """The person's Kaggle key: KAGGLE_API_TOKEN, KAGGLE_USERNAME with KAGGLE_KEY, or kaggle.json; else None.
+
+    Without a key Kaggle may serve a public data set, or refuse.
+    """
+    token, name, key = (os.environ.get(f"KAGGLE_{part}") for part in ("API_TOKEN", "USERNAME", "KEY"))
+    if not token and not (name and key):
+        homes = [Path(os.environ["KAGGLE_CONFIG_DIR"])] if os.environ.get("KAGGLE_CONFIG_DIR") else []
+        homes += [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]
+        path = next((home / "kaggle.json" for home in homes if (home / "kaggle.json").is_file()), None)
+        if path is None:
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            name, key = str(content["username"]), str(content["key"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DownloadError(
+                "kaggle-key-damaged", f"{path} holds no Kaggle key.",
+                "Create a new API token under kaggle.com/settings and put the file there.", file=str(path),
+            ) from error
+    return _Bearer(token) if token else httpx.BasicAuth(name, key)
+
+
+class _Bearer(httpx.Auth):
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        yield request

@@ -1,0 +1,333 @@
+"""Which picture files a folder holds, in which split and class: read from names alone, nothing is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from fruitvision.errors import DataError
+
+#: Folder names that stand for a split, in any case; Fruits-360 adds the size in pixels to some.
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_SIZE_SUFFIX = re.compile(r"[ _-]*(\d+x\d+|original[ _-]?size)$", re.IGNORECASE)
+_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_NOT_MEANT = {
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+    "lost+found",
+    "$recycle.bin",
+    "system volume information",
+}
+_LEVELS_DOWN = 3  # how far below the given folder the dataset may lie
+
+
+class Found(NamedTuple):
+    """One file in a class folder: its path below the root, and what decides whether it changed."""
+
+    path: str
+    split: str
+    folder: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds.
+
+    Attributes:
+        root: where the splits or the class folders lie.
+        layout: as ``Dataset.layout``; "class-folders" also where no split but training has a file.
+        split_folders: the folder of each split, by split; empty text where the classes lie in the root.
+        files: sorted by path.
+        empty_folders: (split, class folder) of class folders without a file.
+        left_out: (path, kind, English sentence) of files that cannot belong to a class.
+    """
+
+    root: Path
+    layout: str
+    split_folders: dict[str, str]
+    files: tuple[Found, ...]
+    empty_folders: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str, str], ...]
+
+
+def list_pictures(root: str | Path, *, need_training: bool = True) -> Listing:
+    """Find the layout of ``root`` and every file in its class folders.
+
+    Args:
+        need_training: a folder with a test or validation split alone is refused.
+
+    Raises:
+        DataError: there is no such folder, it holds no pictures, or more than one dataset.
+    """
+    given = _absolute(root)
+    with _explaining_denial(given):
+        folder, splits = _find_root(given)
+        if need_training and splits and "train" not in splits:
+            raise DataError(
+                "no-training-folder",
+                f"{folder} has {' and '.join(splits.values())}, but no training folder.",
+                "Add a folder called Training with one folder of pictures for each class.",
+                folder=str(folder),
+            )
+        listing = _read(folder, splits)
+    if not listing.files:
+        _explain_nothing(given, listing)
+    return listing
+
+
+def list_tree(root: str | Path, name: str) -> Listing:
+    """Every file in ``root`` and anywhere below it, whatever its folders are called, as one class.
+
+    Args:
+        name: what the class is called.
+
+    Raises:
+        DataError: there is no such folder, or it holds no files.
+    """
+    given = _absolute(root)
+    with _explaining_denial(given):
+        files, left_out = [], []
+        for path, info in _walk(given, "", frozenset()):
+            _sort_in(path, info, "train", name, files, left_out)
+    files.sort(key=lambda file: file.path)
+    listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out)))
+    if not files:
+        _explain_nothing(given, listing)
+    return listing
+
+
+def long_path(path: str | Path) -> str:
+    """A path that may be longer than the 260 characters Windows otherwise stops at."""
+    text = os.path.abspath(path)
+    if os.name != "nt" or text.startswith("\\\\?\\"):
+        return text
+    return "\\\\?\\UNC\\" + text[2:] if text.startswith("\\\\") else "\\\\?\\" + text
+
+
+def _absolute(root: str | Path) -> Path:
+    folder = Path(os.path.abspath(os.path.expanduser(root)))
+    if not folder.is_dir():
+        raise _missing(folder)
+    return folder
+
+
+@contextmanager
+def _explaining_denial(given: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        folder = str(error.filename or given)
+        raise DataError(
+            "data-unreadable",
+            f"{folder} may not be read.",
+            "Change its permissions, or choose another folder.",
+            folder=folder,
+        ) from error
+
+
+def _find_root(given: Path) -> tuple[Path, dict[str, str]]:
+    """The folder that holds splits, here or a little below; else the folder of class folders."""
+    splits = _splits_in(given)
+    if splits:
+        return given, splits
+    level, found = [given], []
+    for _ in range(_LEVELS_DOWN):
+        level = [folder / entry.name for folder in level for entry in _folders(folder)]
+        found = [(folder, splits) for folder in level if "train" in (splits := _splits_in(folder))]
+        if found:
+            break
+    if len(found) > 1:
+        names = ", ".join(sorted(folder.relative_to(given).as_posix() for folder, _ in found))
+        raise DataError(
+            "several-datasets",
+            f"{given} holds more than one dataset: {names}.",
+            "Choose one of them.",
+            folder=str(given),
+            datasets=names,
+        )
+    if found:
+        return found[0]
+    folder = given
+    for _ in range(_LEVELS_DOWN):  # an archive unpacked into a folder of its own name, once or twice
+        inside = list(_folders(folder))
+        if len(inside) != 1 or _files(folder) or not any(_folders(folder / inside[0].name)):
+            break
+        folder /= inside[0].name
+        if splits := _splits_in(folder):
+            return folder, splits
+    return folder, {}
+
+
+def _splits_in(folder: Path) -> dict[str, str]:
+    """{split: folder name} of the subfolders that are named like a split and hold folders, as a split does.
+
+    Beside a training folder, one that holds pictures alone counts as well: they are reported, not passed
+    over.
+    """
+    splits: dict[str, str] = {}
+    flat: dict[str, str] = {}
+    for entry in _folders(folder):
+        split = _SPLIT_NAMES.get(_SIZE_SUFFIX.sub("", entry.name).lower())
+        if split is None:
+            continue
+        if not any(_folders(folder / entry.name)):
+            flat[split] = entry.name
+            continue
+        if split in splits:
+            names = f"{splits[split]}, {entry.name}"
+            raise DataError(
+                "several-datasets",
+                f"{folder} holds more than one {split} folder: {names}.",
+                "Put each dataset into a folder of its own.",
+                folder=str(folder),
+                datasets=names,
+            )
+        splits[split] = entry.name
+    return flat | splits if "train" in splits else splits
+
+
+def _layout(splits: dict[str, str], files: list[Found]) -> str:
+    if all(file.split == "train" for file in files):
+        return "class-folders"
+    names = {split: _SIZE_SUFFIX.sub("", name) for split, name in splits.items()}
+    if names.get("train") == "Training" and names.get("test") == "Test":
+        return "fruits-360-original-size" if "val" in names else "fruits-360"
+    return "split-folders"
+
+
+def _read(root: Path, splits: dict[str, str]) -> Listing:
+    split_folders = splits or {"train": ""}
+    files: list[Found] = []
+    empty: list[tuple[str, str]] = []
+    left_out: list[tuple[str, str, str]] = []
+    for split, name in split_folders.items():
+        top = root / name if name else root
+        prefix = f"{name}/" if name else ""
+        for entry in _files(top):
+            if PurePosixPath(entry.name).suffix.lower() in _PICTURE_SUFFIXES:
+                sentence = "The picture lies beside the class folders, in none of them."
+                left_out.append((_printable(prefix + entry.name), "outside-class", sentence))
+        above = frozenset({os.path.realpath(root), os.path.realpath(top)})
+        for entry in _folders(top):
+            before = len(files)
+            if not _is_text(entry.name):
+                sentence = "The folder's name is not valid Unicode."
+                left_out.append((_printable(prefix + entry.name), "bad-name", sentence))
+                continue
+            for path, info in _walk(top / entry.name, prefix + entry.name + "/", above):
+                _sort_in(path, info, split, entry.name, files, left_out)
+            if len(files) == before:
+                empty.append((split, entry.name))
+    files.sort(key=lambda file: file.path)
+    layout = _layout(splits, files)
+    return Listing(root, layout, split_folders, tuple(files), tuple(empty), tuple(sorted(left_out)))
+
+
+def _sort_in(
+    path: str,
+    info: os.stat_result | None,
+    split: str,
+    folder: str,
+    files: list[Found],
+    left_out: list[tuple[str, str, str]],
+) -> None:
+    if info is None:
+        left_out.append((_printable(path), "unreadable", "The link leads to no file."))
+    elif not _is_text(path):
+        left_out.append((_printable(path), "bad-name", "The file's name is not valid Unicode."))
+    else:
+        files.append(Found(path, split, folder, info.st_size, info.st_mtime_ns))
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, os.stat_result | None]]:
+    """(path, stat) of each file below; None for a link to nothing. A link to a folder above ends there."""
+    here = os.path.realpath(folder)
+    if here in above:
+        return
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", above | {here})
+            continue
+        try:
+            info = entry.stat()
+        except OSError:
+            yield prefix + entry.name, None
+            continue
+        if stat.S_ISREG(info.st_mode):
+            yield prefix + entry.name, info
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry]:
+    """What lies in a folder, sorted by name, without what is hidden or the system's own."""
+    with os.scandir(long_path(folder)) as entries:
+        return sorted(
+            (e for e in entries if not e.name.startswith(".") and e.name.lower() not in _NOT_MEANT),
+            key=lambda e: e.name,
+        )
+
+
+def _folders(folder: Path) -> Iterator[os.DirEntry]:
+    return (entry for entry in _entries(folder) if entry.is_dir())
+
+
+def _files(folder: Path) -> list[os.DirEntry]:
+    return [entry for entry in _entries(folder) if not entry.is_dir()]
+
+
+def _is_text(name: str) -> bool:
+    return name.isascii() or name == _printable(name)
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _missing(folder: Path) -> DataError:
+    if folder.exists():
+        return DataError(
+            "data-not-a-folder",
+            f"{folder} is a file, not a folder of pictures.",
+            "Choose a folder; unpack an archive first.",
+            folder=str(folder),
+        )
+    return DataError(
+        "data-missing",
+        f"There is no folder {folder}.",
+        "Check the path, or draw a small set with `python -m fruitvision data sample`.",
+        folder=str(folder),
+    )
+
+
+def _explain_nothing(given: Path, listing: Listing) -> None:
+    loose = sum(kind == "outside-class" for _, kind, _ in listing.left_out)
+    if loose:
+        raise DataError(
+            "no-class-folders",
+            f"The {loose} pictures in {given} lie in no class folder.",
+            "Sort them into one folder for each kind, named after it.",
+            folder=str(given),
+            pictures=loose,
+        )
+    raise DataError(
+        "no-pictures",
+        f"No pictures were found in {given}.",
+        "Choose a folder with one folder of pictures for each kind.",
+        folder=str(given),
+    )

@@ -1,0 +1,357 @@
+"""Fetches one file over HTTP: resumed where it stopped, verified, put in place in one step.
+
+Proxies are taken from HTTPS_PROXY and its like, as httpx reads them.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import filelock
+import httpx
+
+from fruitvision.errors import DownloadError
+from fruitvision.files import retried, write_error, write_text
+
+Progress = Callable[[int, int | None], None]
+Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try; every advance starts them anew
+ADVANCE = 64 * 2**10  # bytes that count as one
+MAX_BYTES = 64 * 2**30
+_NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+_BUSY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+def fetch(
+    url: str,
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
+    timeout: float = 30,
+    auth: Auth = None,
+) -> Path:
+    """Fetch ``url`` as the file ``path``, which appears only when it is whole.
+
+    What has arrived lies in ``path.part``; a later call goes on from there, if the server can say that its
+    file is still the same or ``sha256`` will tell. As long as tries advance, others follow; after those that
+    do not, at most ``len(PAUSES)``, with growing pauses.
+
+    Args:
+        sha256, size: what the file must be; a file at ``path`` that has the hash is not fetched again.
+        progress: called with (bytes, total); the total is None while it is unknown.
+        timeout: seconds to wait for a connection, and for each piece.
+
+    Raises:
+        DownloadError: "download-offline", "download-certificate", "download-bad-address", "download-refused",
+            "download-not-found", "download-failed", "download-incomplete", "download-wrong-size",
+            "download-wrong-checksum", "download-too-large", "download-busy", "proxy-unusable".
+        DataError: "disk-full", "cannot-write".
+    """
+    path = Path(path).expanduser().absolute()
+    if not _fetchable(url):
+        raise _bad_address(url)
+    if sha256 and path.is_file() and _hash(path) == sha256.lower():
+        return path
+    with alone(path):
+        transfer = _Transfer(url, path, sha256 is not None, size or MAX_BYTES, progress)
+        try:
+            with _client(timeout, auth) as client:
+                resumed = transfer.position() > 0
+                _until_whole(transfer, client)
+                fault = _verify(transfer.part, url, sha256, size)
+                if fault is not None and resumed:  # perhaps the earlier part was of another file
+                    transfer.forget()
+                    _until_whole(transfer, client)
+                    fault = _verify(transfer.part, url, sha256, size)
+            if fault is not None:
+                transfer.forget()
+                raise fault
+            retried(lambda: os.replace(transfer.part, path))
+            transfer.note.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(error, path) from error
+    return path
+
+
+def _fetchable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and httpx.URL(url).host != ""
+    except (ValueError, httpx.InvalidURL):
+        return False
+
+
+def _bad_address(url: str) -> DownloadError:
+    return DownloadError(
+        "download-bad-address", f"{shown_url(url)!r} is not an address that can be fetched.",
+        "Name one that begins with https://.", url=shown_url(url),
+    )
+
+
+def _client(timeout: float, auth: Auth) -> httpx.Client:
+    try:
+        limits = httpx.Timeout(timeout, connect=min(timeout, 10))
+        return httpx.Client(follow_redirects=True, timeout=limits, auth=auth)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:  # the proxies are read here
+        raise DownloadError(
+            "proxy-unusable",
+            f"The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({error}).",
+            "Name an http:// proxy; for a socks5:// one, first run: python -m pip install socksio",
+            reason=str(error),
+        ) from error
+
+
+def _until_whole(transfer: _Transfer, client: httpx.Client) -> None:
+    """Try until the file is whole, or until nothing advances any more."""
+    failures, best = 0, transfer.position()
+    while True:
+        try:
+            transfer.attempt(client)
+            return
+        except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
+            raise _bad_address(transfer.url) from error  # of a redirect
+        except (httpx.RequestError, _ServerBusy) as error:
+            if transfer.position() >= best + ADVANCE:
+                failures, best = 0, transfer.position()
+            never_there = isinstance(error, _NO_CONNECTION) and not transfer.position()
+            if failures >= (min(2, len(PAUSES)) if never_there else len(PAUSES)) or _certificate(error):
+                raise _gave_up(transfer, error) from error
+            time.sleep(max(PAUSES[failures], error.seconds if isinstance(error, _ServerBusy) else 0))
+            failures += 1
+
+
+def _certificate(error: Exception) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+class _ServerBusy(Exception):
+    """The server asks to come back later."""
+
+    def __init__(self, status: int, seconds: float) -> None:
+        super().__init__(f"the server answered {status}")
+        self.status, self.seconds = status, seconds
+
+
+class _Transfer:
+    """A file on its way: what has arrived in ``part``, and in ``note`` of which file it is a part."""
+
+    def __init__(self, url: str, path: Path, verified: bool, limit: int, progress: Progress | None) -> None:
+        self.url, self.verified, self.limit, self.progress = url, verified, limit, progress
+        self.part = path.with_name(path.name + ".part")
+        self.note = path.with_name(path.name + ".part.json")
+        self.total: int | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noted = json.loads(self.note.read_text(encoding="utf-8")) if self.note.is_file() else {}
+        except OSError as error:
+            raise write_error(error, path) from error
+        except ValueError:
+            noted = {}
+        # The address may hold a secret, so its hash is noted.
+        self.address = hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()
+        self.validator = None
+        if isinstance(noted, dict) and noted.get("address") == self.address:
+            self.validator = noted.get("validator")
+        else:
+            self.forget()
+
+    def position(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def forget(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+        self.validator = None
+
+    def attempt(self, client: httpx.Client) -> None:
+        """One request; returns when the file is whole, as far as its server says."""
+        start = self.position()
+        if start and not (self.validator or self.verified):
+            start = 0  # nobody could tell whether the rest is of the same file
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        with client.stream("GET", self.url, headers=headers) as response:
+            first, total = _content_range(response)
+            if response.status_code == 416 and start and total == start:
+                return
+            if response.status_code not in (200, 206, 416):
+                raise _status_error(response, self.url)
+            if response.status_code == 200:
+                return self._receive(response, 0)
+            if response.status_code == 416 or first != start or not self._same(response):
+                self.forget()
+                raise httpx.RemoteProtocolError("the server has no such part of the file any more")
+            self._receive(response, start)
+
+    def _same(self, response: httpx.Response) -> bool:
+        return not self.validator or _strong_validator(response) in (None, self.validator)
+
+    def _receive(self, response: httpx.Response, start: int) -> None:
+        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        length = response.headers.get("Content-Length", "")
+        self.total = start + int(length) if length.isdecimal() and not encoded else None
+        if response.status_code == 206:
+            self.total = _content_range(response)[1] or self.total
+        self.validator = None if encoded else _strong_validator(response)
+        write_text(self.note, json.dumps({"address": self.address, "validator": self.validator}))
+        room = shutil.disk_usage(self.part.parent).free
+        if self.total is not None and room < min(self.total, self.limit) - start:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done, told = start, 0.0
+        with self.part.open("ab" if start else "wb") as file:
+            for piece in response.iter_bytes() if encoded else response.iter_raw():
+                file.write(piece)
+                done += len(piece)
+                if done > self.limit:
+                    file.close()
+                    self.forget()
+                    raise DownloadError(
+                        "download-too-large", f"{shown_url(self.url)} is larger than {self.limit:,} bytes.",
+                        "It is not the file that was expected: name another address.",
+                        url=shown_url(self.url), bytes=self.limit,
+                    )
+                if self.progress is not None and time.monotonic() - told > 0.1:
+                    told = time.monotonic()
+                    self.progress(done, self.total)
+            file.flush()
+            os.fsync(file.fileno())
+        if self.total is not None and done != self.total:  # a server may send less of a range than asked for
+            raise httpx.RemoteProtocolError(f"{done} bytes arrived of {self.total}")
+        if self.progress is not None:
+            self.progress(done, done)
+
+
+def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
+    """(first byte, total) of ``Content-Range: bytes 5-9/10`` or ``bytes */10``."""
+    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
+    span, _, total = rest.partition("/")
+    first = span.partition("-")[0]
+    if unit != "bytes":
+        return None, None
+    return int(first) if first.isdecimal() else None, int(total) if total.isdecimal() else None
+
+
+def _strong_validator(response: httpx.Response) -> str | None:
+    """A strong ETag or a date, for If-Range; a weak ETag promises no equal bytes (RFC 9110, 13.1.5)."""
+    validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    return validator if validator and validator.isascii() and not validator.startswith("W/") else None
+
+
+def _status_error(response: httpx.Response, url: str) -> Exception:
+    status, shown = response.status_code, shown_url(url)
+    if status in _BUSY_STATUS:
+        after = response.headers.get("Retry-After", "")
+        return _ServerBusy(status, min(float(after), 60.0) if after.isdecimal() else 0.0)
+    if status in (401, 403, 407):
+        return DownloadError(
+            "download-refused", f"{shown} needs a key or a login (the server answered {status}).",
+            "For Kaggle, create an API token under kaggle.com/settings and save it as ~/.kaggle/kaggle.json;"
+            " or fetch from GitHub.", url=shown, status=status,
+        )
+    if status in (404, 410):
+        return DownloadError(
+            "download-not-found", f"There is nothing at {shown} (the server answered {status}).",
+            "Look for the data set's present address, and name it.", url=shown, status=status,
+        )
+    return DownloadError(
+        "download-failed", f"{shown} could not be fetched (the server answered {status}).",
+        "Try again later, or name another address.", url=shown, status=status,
+    )
+
+
+def _gave_up(transfer: _Transfer, error: Exception) -> DownloadError:
+    """What is left to say after the last try."""
+    url, file = shown_url(transfer.url), str(transfer.part).removesuffix(".part")
+    by_hand = f"or fetch the address with a browser, save it as {file}, and try again."
+    if _certificate(error):
+        return DownloadError(
+            "download-certificate", f"The certificate of {urlsplit(url).netloc} could not be verified.",
+            "Check this machine's clock; in a network that inspects traffic, set SSL_CERT_FILE to its"
+            f" certificate; {by_hand}",
+            url=url, host=urlsplit(url).netloc, file=file,
+        )
+    if isinstance(error, _ServerBusy):
+        return DownloadError(
+            "download-failed", f"{url} could not be fetched ({error}).",
+            "Try again later, or name another address.", url=url, status=error.status,
+        )
+    if transfer.position() or transfer.total is not None:
+        total = "an unknown number of" if transfer.total is None else f"{transfer.total:,}"
+        return DownloadError(
+            "download-incomplete",
+            f"The connection to {urlsplit(url).netloc} broke off again and again,"
+            f" after {transfer.position():,} of {total} bytes.",
+            f"Try again later, it goes on from there if the server allows it; {by_hand}",
+            url=url, host=urlsplit(url).netloc, got=transfer.position(), total=transfer.total, file=file,
+        )
+    return DownloadError(
+        "download-offline", f"{urlsplit(url).netloc} cannot be reached ({error or type(error).__name__}).",
+        f"Check the connection, set HTTPS_PROXY behind a proxy, or name another mirror; {by_hand}",
+        url=url, host=urlsplit(url).netloc, reason=str(error) or type(error).__name__, file=file,
+    )
+
+
+def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> DownloadError | None:
+    got = part.stat().st_size if part.is_file() else 0
+    if size is not None and got != size:
+        return DownloadError(
+            "download-wrong-size", f"{shown_url(url)} has {got:,} bytes instead of {size:,}.",
+            "Try again, or name another mirror.", url=shown_url(url), got=got, expected=size,
+        )
+    if sha256 is not None and (found := _hash(part)) != sha256.lower():
+        return DownloadError(
+            "download-wrong-checksum",
+            f"{shown_url(url)} is not the file that was expected: its SHA-256 is {found}.",
+            "Try again, or name another mirror.", url=shown_url(url), got=found, expected=sha256.lower(),
+        )
+    return None
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shown_url(url: str) -> str:
+    """An address without what may be secret in it: name, password, query."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        return url
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep a second process from writing the same file."""
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                if os.name != "nt":  # Windows removes it with the last handle
+                    lock.unlink(missing_ok=True)
+    except filelock.Timeout as error:
+        raise DownloadError(
+            "download-busy", f"{path} is being downloaded by another process.",
+            "Wait until it has finished.", file=str(path),
+        ) from error
+    except OSError as error:
+        raise write_error(error, path) from error

@@ -1,0 +1,209 @@
+"""From pixels to what the network sees: the one evaluation transform, and the training recipes.
+
+Pictures come as uint8 arrays (H, W, 3), as the store keeps them, and leave as a float batch (B, 3, S, S),
+standardized by ImageNet's mean and deviation. The plain recipe exists twice: as torchvision's transforms, picture by
+picture, and as one resampling of a whole batch, in which crop, flip and rotation are a single affine map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from fruitvision.compat import import_torchvision
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CROP_RATIO = (3 / 4, 4 / 3)
+CROP_TRIES = 10
+
+TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int], Tensor]
+"""(pictures, one seed a picture, side S) → (B, 3, S, S)."""
+
+
+class EvalTransform(BaseModel):
+    """Resize the short side, cut out the middle square, standardize: the same for validation, evaluation and answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resize: int = Field(256, ge=8, le=2048)
+    crop: int = Field(224, ge=8, le=2048)
+    interpolation: Literal["bilinear"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    views: int = Field(1, ge=1, le=2, description="1: the picture; 2: the picture and its mirror image, averaged.")
+
+    def __call__(self, pixels: np.ndarray) -> Tensor:
+        """(H, W, 3) uint8 → (3, crop, crop) float32."""
+        return self._standardize(self._cut(_to_tensor([pixels])))[0]
+
+    def batch(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """B pictures of any sizes → (B × views, 3, crop, crop); the views of one picture lie side by side."""
+        if len({p.shape for p in pictures}) == 1:
+            cut = self._cut(_to_tensor(pictures))
+        else:
+            cut = torch.cat([self._cut(_to_tensor([p])) for p in pictures])
+        images = self._standardize(cut)
+        if self.views == 2:
+            images = torch.stack((images, images.flip(3)), dim=1).flatten(0, 1)
+        return images
+
+    def crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The part of a height × width picture that the network sees: (left, top, right, bottom) in its pixels."""
+        (new_h, new_w), top, left = self._geometry(height, width)
+        across, down = width / new_w, height / new_h
+        return left * across, top * down, (left + self.crop) * across, (top + self.crop) * down
+
+    def _geometry(self, height: int, width: int) -> tuple[tuple[int, int], int, int]:
+        # As torchvision's Resize and CenterCrop round.
+        if height <= width:
+            size = (self.resize, max(int(self.resize * width / height), self.resize))
+        else:
+            size = (max(int(self.resize * height / width), self.resize), self.resize)
+        return size, round((size[0] - self.crop) / 2), round((size[1] - self.crop) / 2)
+
+    def _cut(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 → (B, 3, crop, crop) uint8."""
+        size, top, left = self._geometry(*images.shape[2:])
+        if tuple(images.shape[2:]) != size:
+            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+        return images[:, :, top : top + self.crop, left : left + self.crop]
+
+    def _standardize(self, images: Tensor) -> Tensor:
+        return standardize(images, self.mean, self.std)
+
+
+def standardize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
+    """(B, 3, H, W) in 0..255 → zero mean and unit deviation by channel, over ImageNet's pictures."""
+    scale = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)])[:, None, None]
+    return torch.addcmul(shift, images.float(), scale)
+
+
+def unstandardize(images: Tensor) -> np.ndarray:
+    """The inverse of :func:`standardize`: (B, 3, H, W) → (B, H, W, 3) uint8, to be looked at."""
+    std, mean = torch.tensor(IMAGENET_STD)[:, None, None], torch.tensor(IMAGENET_MEAN)[:, None, None]
+    return ((images * std + mean) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+
+
+def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> TrainTransform:
+    """The plain recipe in torchvision's own transforms, one PIL picture at a time."""
+    import_torchvision()
+    from torchvision import transforms
+
+    def apply(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        recipe = transforms.Compose([
+            transforms.RandomResizedCrop(size, scale=(crop_scale_min, 1.0)),
+            transforms.RandomHorizontalFlip(flip),
+            transforms.RandomRotation(rotation),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ])
+        images = []
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's global generator
+            for pixels, seed in zip(pictures, seeds, strict=True):
+                torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+                images.append(recipe(Image.fromarray(pixels)))
+        return torch.stack(images)
+
+    return apply
+
+
+def batched_recipe(crop_scale_min: float, flip: float, rotation: float) -> TrainTransform:
+    """The same recipe with crop, flip and rotation composed into one resampling of the whole batch."""
+
+    def apply(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        draws = [
+            draw_affine(np.random.default_rng(seed), *pixels.shape[:2], crop_scale_min, flip, rotation)
+            for pixels, seed in zip(pictures, seeds, strict=True)
+        ]
+        return standardize(resample(pictures, draws, size))
+
+    return apply
+
+
+def no_augmentation(eval_resize: int, image_size: int) -> TrainTransform:
+    """Training on exactly what evaluation sees, scaled where the side grows over the epochs."""
+
+    def apply(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        return EvalTransform(resize=round(eval_resize * size / image_size), crop=size).batch(pictures)
+
+    return apply
+
+
+Draw = tuple[float, float, float, float, bool, float]
+"""One picture's augmentation: crop (left, top, width, height) in pixels, flipped or not, rotation in degrees."""
+
+
+def draw_affine(
+    rng: np.random.Generator, height: int, width: int, crop_scale_min: float, flip: float, rotation: float
+) -> Draw:
+    """Draw as torchvision's RandomResizedCrop, RandomHorizontalFlip and RandomRotation do."""
+    crop = (0.0, 0.0, float(width), float(height))
+    areas = height * width * rng.uniform(crop_scale_min, 1, CROP_TRIES)
+    ratios = np.exp(rng.uniform(*np.log(CROP_RATIO), CROP_TRIES))
+    places, flips, angle = rng.random((CROP_TRIES, 2)), rng.random(), rng.uniform(-rotation, rotation)
+    for area, ratio, (across, down) in zip(areas, ratios, places, strict=True):
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            crop = (math.floor(across * (width - w + 1)), math.floor(down * (height - h + 1)), w, h)
+            break
+    else:  # a very long picture: the middle, as near to the allowed ratios as it goes
+        ratio = min(max(width / height, CROP_RATIO[0]), CROP_RATIO[1])
+        w, h = min(width, round(height * ratio)), min(height, round(width / ratio))
+        crop = ((width - w) // 2, (height - h) // 2, w, h)
+    return (*crop, bool(flips < flip), float(angle))
+
+
+def resample(pictures: Sequence[np.ndarray], draws: Sequence[Draw], size: int) -> Tensor:
+    """Apply one draw a picture in a single bilinear resampling → (B, 3, size, size) float in 0..255.
+
+    What a rotation turns in from outside the crop is black, as torchvision fills it.
+    """
+    if len({p.shape for p in pictures}) == 1 and all(_reduction(d, size) == 1 for d in draws):
+        return _resample(_to_tensor(pictures).float(), draws, size)
+    resampled = []
+    for pixels, draw in zip(pictures, draws, strict=True):
+        image, factor = _to_tensor([pixels]).float(), _reduction(draw, size)
+        if factor > 1:  # average first: a bilinear sample sees four pixels only and would alias
+            height, width = (n // factor * factor for n in image.shape[2:])
+            image = F.avg_pool2d(image[:, :, :height, :width], factor)
+            draw = (*(value / factor for value in draw[:4]), *draw[4:])
+        resampled.append(_resample(image, [draw], size))
+    return torch.cat(resampled)
+
+
+def _reduction(draw: Draw, size: int) -> int:
+    return max(int(min(draw[2], draw[3]) / size), 1)
+
+
+def _resample(images: Tensor, draws: Sequence[Draw], size: int) -> Tensor:
+    """(B, 3, H, W) float → (B, 3, size, size): output place → unrotated → unflipped → place in the crop → source."""
+    height, width = images.shape[2:]
+    left, top, across, down, flip, angle = (torch.tensor(column)[:, None, None] for column in zip(*draws, strict=True))
+    centres = (torch.arange(size) + 0.5) * (2 / size) - 1
+    y, x = centres[None, :, None], centres[None, None, :]
+    cos, sin = torch.cos(torch.deg2rad(angle)), torch.sin(torch.deg2rad(angle))
+    crop_x, crop_y = cos * x - sin * y, sin * x + cos * y
+    inside = (crop_x.abs() <= 1) & (crop_y.abs() <= 1)
+    crop_x = torch.where(flip, -crop_x, crop_x)
+    grid = torch.stack((
+        (2 * left + across * (crop_x + 1)) / width - 1,
+        (2 * top + down * (crop_y + 1)) / height - 1,
+    ), dim=3)
+    sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled * inside[:, None]
+
+
+def _to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
+    """Equal-sized (H, W, 3) arrays → (B, 3, H, W) uint8, without copying the channels about."""
+    stacked = pictures if isinstance(pictures, np.ndarray) else np.stack(pictures)
+    return torch.from_numpy(np.ascontiguousarray(stacked)).permute(0, 3, 1, 2)

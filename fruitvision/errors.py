@@ -1,0 +1,93 @@
+"""Errors that are meant for the person: what was found, what was expected, what to do next.
+
+    FruitVisionError
+    ├── UsageError            the command or a setting was given wrongly (exit code 2)
+    │   └── ConfigError       settings that do not fit together or lie out of range
+    ├── DataError             a folder of pictures, or the store made of it
+    │   ├── PictureError      one picture
+    │   └── DownloadError     something fetched from the network
+    ├── CheckpointError       a checkpoint folder
+    ├── TrainingError         a run that cannot go on
+    ├── RunError              a run folder, or the process behind it
+    └── AccessError           asked for by somebody who may not
+
+Lower rooms speak no human language: an error carries a code and its facts, from which ``ui/text.py`` makes
+a sentence in the reader's language, and an English sentence for the command line and the log.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FruitVisionError(Exception):
+    """The base of all errors that FruitVision raises on purpose.
+
+    Args:
+        code: a short name in kebab-case; ``ui/text.py`` has a sentence in each language for every code.
+        message: one English sentence that says what was found.
+        next_step: one English sentence that says what to do now.
+        facts: what the sentences mention, by name.
+    """
+
+    exit_code = 1
+
+    def __init__(self, code: str, message: str, next_step: str = "", **facts: Any) -> None:
+        super().__init__(code, message, next_step)
+        self.code = code
+        self.message = message
+        self.next_step = next_step
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.message} {self.next_step}".split())
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.code, self.message, self.next_step, self.facts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as JSON can hold it, for ``status.json`` and ``--json``."""
+        facts = {k: v if isinstance(v, int | float | str | bool | None) else str(v) for k, v in self.facts.items()}
+        return {"code": self.code, "message": str(self), "facts": facts}
+
+
+def _rebuild(kind: type[FruitVisionError], code: str, message: str, next_step: str, facts: dict) -> FruitVisionError:
+    return kind(code, message, next_step, **facts)
+
+
+class UsageError(FruitVisionError):
+    """Something was asked for in a way that cannot be done."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """Settings out of range, or settings that do not fit together."""
+
+
+class DataError(FruitVisionError):
+    """A folder of pictures that cannot be used as it is."""
+
+
+class PictureError(DataError):
+    """One picture that cannot be read."""
+
+
+class DownloadError(DataError):
+    """A file that could not be fetched, or did not arrive as promised."""
+
+
+class CheckpointError(FruitVisionError):
+    """A checkpoint folder that is incomplete, damaged, or does not fit."""
+
+
+class TrainingError(FruitVisionError):
+    """A training run that cannot go on."""
+
+
+class RunError(FruitVisionError):
+    """A run folder, or the process behind it, in a state that does not allow what was asked."""
+
+
+class AccessError(FruitVisionError):
+    """Asked for by somebody who may only look."""

@@ -1,0 +1,86 @@
+"""Writing files so that whoever reads them, or a power cut, never meets half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from fruitvision.errors import DataError
+
+T = TypeVar("T")
+# On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
+RETRY_SECONDS = 3.0
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write beside, fsync, replace. Raises DataError "disk-full" or "cannot-write"; the old file then still stands."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        retried(lambda: os.replace(beside, path))
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise write_error(error, path) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """As :func:`write_bytes`, in UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put the finished folder ``new`` in the place of ``folder``, which is kept as ``.NAME.old`` for the moment between.
+
+    A reader that finds no folder in that moment uses :func:`standing_folder`.
+    """
+    old = previous(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        retried(lambda: os.replace(folder, old))
+    retried(lambda: os.replace(new, folder))
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def previous(folder: Path) -> Path:
+    """Where :func:`replace_folder` keeps the folder that it replaces."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def standing_folder(folder: Path) -> Path:
+    """The folder, or the one before it where a replacement was cut off between its two renames."""
+    return previous(folder) if not folder.exists() and previous(folder).exists() else folder
+
+
+def retried(action: Callable[[], T]) -> T:
+    """Run ``action`` again for a few seconds while Windows says that a file is in use."""
+    end = time.monotonic() + RETRY_SECONDS
+    while True:
+        try:
+            return action()
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def write_error(error: OSError, path: Path) -> DataError:
+    """What a failed write means for the person."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            "disk-full", f"The disk is full: {path} could not be written.",
+            "Free some space and try again; nothing that was saved before is lost.", path=str(path),
+        )
+    return DataError(
+        "cannot-write", f"{path} cannot be written ({error.strerror or type(error).__name__}).",
+        "Choose a folder that you may write to, or change its permissions.",
+        path=str(path), reason=error.strerror or type(error).__name__,
+    )

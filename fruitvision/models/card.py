@@ -1,0 +1,90 @@
+"""The model card: ``README.md`` of a checkpoint folder, written from its configuration alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LABELS = {
+    "images": "pictures", "top1": "top-1", "top3": "top-3", "loss": "loss", "macro_recall": "mean recall",
+    "ece": "calibration error (ECE)", "answered": "answered", "answered_top1": "top-1 of the answered",
+    "not_fruit_accepted": "no-fruit accepted",
+}
+
+
+def model_card(config: dict[str, Any]) -> str:
+    """Markdown that stands alone: what it is, what it learned from, what it measured, what it cannot do."""
+    dataset, training = config["dataset"], config["training"]
+    name = dataset.get("name", "unknown data")
+    synthetic = " (synthetic: drawn by a program, not photographed)" if dataset.get("synthetic") else ""
+    lines = [
+        f"# {config['architecture']}, {config['norm']} norm, {len(config['classes'])} classes",
+        "",
+        f"Trained by FruitVision on {name}{synthetic}: {dataset.get('images', '?')} training pictures, "
+        f"started from {config['start']}.",
+        "",
+        "## Measured",
+        "",
+        *_table(config["metrics"]),
+        "",
+        "## What it cannot do",
+        "",
+        *_limits(dataset),
+        "",
+        "## How it was made",
+        "",
+        "```",
+        training.get("command", "(the command was not kept)"),
+        "```",
+        "",
+        f"Pictures enter with a short side of {config['transform']['resize']} px, of which the middle "
+        f"{config['transform']['crop']} px square is seen. Temperature {config['temperature']:.3f}, fitted on the "
+        f"validation pictures; an answer under {config['thresholds']['unsure']:.0%} is given as unsure.",
+        "",
+        "Made with " + ", ".join(f"{k} {v}" for k, v in config["versions"].items()) + ".",
+        "",
+        "## Data and licence",
+        "",
+        *_licence(name),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    if not metrics:
+        return ["Nothing was measured."]
+    columns = [key for key in LABELS if any(isinstance(row.get(key), int | float) for row in metrics.values())]
+    head = "| on | " + " | ".join(LABELS[key] for key in columns) + " |"
+    rows = [
+        "| " + " | ".join([name, *(_figure(key, row.get(key)) for key in columns)]) + " |"
+        for name, row in metrics.items()
+    ]
+    return [head, "|" + " --- |" * (len(columns) + 1), *rows]
+
+
+def _figure(key: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    return str(value) if key == "images" else f"{value:.4f}"
+
+
+def _limits(dataset: dict[str, Any]) -> list[str]:
+    limits = [
+        "It knows the classes of its training pictures and nothing else; whatever it is shown, it answers one of them, "
+        "and how sure it says it is was fitted on pictures like those it learned from.",
+    ]
+    if "360" in str(dataset.get("name", "")):
+        limits.append(
+            "Fruits-360 is filmed on a turntable before white, and its test pictures are other frames of the same film: "
+            "the test accuracy is interpolation and says little about a photo from a kitchen table."
+        )
+    return limits
+
+
+def _licence(name: str) -> list[str]:
+    if "360" in name:
+        return [
+            "Fruits-360 by Mihai Oltean and Horea Mureșan, CC BY-SA 4.0 (earlier releases MIT); these weights are shared "
+            "under CC BY-SA 4.0."
+        ]
+    return ["The licence of the weights follows that of the training pictures."]

@@ -1,0 +1,248 @@
+"""The checkpoint folder: ``model.safetensors``, ``config.json`` and ``README.md``, written and read as one.
+
+Nothing is ever unpickled. The configuration carries all that an answer needs (classes in order, the evaluation
+transform, temperature, thresholds) and the weights' SHA-256, so that a folder whose parts do not belong together is
+found out before it answers anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor, nn
+
+from fruitvision.data.transforms import EvalTransform
+from fruitvision.errors import CheckpointError, ConfigError
+from fruitvision.files import replace_folder, standing_folder, write_error
+from fruitvision.models.card import model_card
+from fruitvision.models.networks import ResNet18, build_network
+from fruitvision.models.norms import NORMS
+
+SCHEMA_VERSION = 1
+DEFAULT = "fruits-360"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+class Thresholds(BaseModel):
+    """When an answer is given as certain, on probabilities after temperature."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unsure: float = Field(0.6, ge=0, le=1, description="Below this probability of its fruit type an answer is 'unsure'.")
+    not_fruit: float = Field(1.0, ge=0, le=1, description="From this probability of 'no fruit' on: 'not-fruit'; 1 never.")
+
+
+class CheckpointConfig(BaseModel):
+    """What ``config.json`` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    architecture: str = "resnet18"
+    width: int = 64
+    norm: str = "batch"
+    classes: tuple[str, ...]
+    fruit_types: tuple[str, ...]
+    transform: EvalTransform
+    temperature: float = Field(1.0, gt=0, le=100)
+    thresholds: Thresholds = Thresholds()
+    training: dict[str, Any] = {}
+    start: str = "scratch"
+    dataset: dict[str, Any] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+    versions: dict[str, str] = {}
+    weights_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> CheckpointConfig:
+        if self.schema_version > SCHEMA_VERSION:
+            raise ValueError(f"written by a newer FruitVision (schema {self.schema_version}); update to read it")
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes must be two or more different names")
+        if len(self.fruit_types) != len(self.classes):
+            raise ValueError(f"{len(self.fruit_types)} fruit types for {len(self.classes)} classes")
+        if self.norm not in NORMS:
+            raise ValueError(f"unknown norm '{self.norm}'")
+        return self
+
+
+def versions() -> dict[str, str]:
+    """The versions of what made a checkpoint or a run."""
+    import platform
+
+    import torchvision
+
+    from fruitvision import __version__
+
+    return {
+        "fruitvision": __version__, "torch": torch.__version__, "torchvision": torchvision.__version__,
+        "python": platform.python_version(), "platform": platform.platform(terse=True),
+    }
+
+
+def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, *, half: bool = False) -> Path:
+    """Write the checkpoint folder in one step: it is the old one or the new one, never a mixture.
+
+    ``half`` stores float16; loading gives float32 again. Raises DataError ("disk-full", "cannot-write").
+    """
+    folder = Path(folder)
+    weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
+    metadata = {"format": "pt", "norm": config.norm, "architecture": config.architecture}
+    content = safetensors.torch.save(weights, metadata)
+    config = config.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        files = {
+            WEIGHTS: content,
+            CONFIG: (json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode(),
+            CARD: model_card(config.model_dump(mode="json")).encode(),
+        }
+        for name, data in files.items():
+            with (beside / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        replace_folder(beside, folder)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise write_error(error, folder) from error
+    return folder
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if half and value.is_floating_point() else value
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """Read ``config.json`` alone. Raises CheckpointError that names the file and what is wrong with it."""
+    folder = standing_folder(Path(folder))
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise CheckpointError(
+            "checkpoint-missing", f"There is no checkpoint folder at {folder}.",
+            "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",
+            path=str(folder),
+        )
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                "checkpoint-incomplete", f"The checkpoint {folder} has no {name}.",
+                "Copy the whole folder again, or train anew.", path=str(folder), file=name,
+            )
+    try:
+        return CheckpointConfig.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = "; ".join(
+            (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "")
+            + fault["msg"].removeprefix("Value error, ")
+            for fault in error.errors(include_url=False)
+        )
+        raise CheckpointError(
+            "checkpoint-config", f"{path} does not describe a checkpoint: {faults[:400]}.",
+            "Copy the whole folder again, or train anew.", path=str(path), faults=faults[:400],
+        ) from error
+
+
+def load_checkpoint(folder: Path) -> tuple[ResNet18, CheckpointConfig]:
+    """Load and verify a checkpoint folder: the network in evaluation mode, float32, and its configuration.
+
+    Raises CheckpointError where a file is missing, damaged, no safetensors file at all, or does not fit the
+    configuration.
+    """
+    config = read_config(folder)
+    path = standing_folder(Path(folder)) / WEIGHTS
+    content = path.read_bytes()
+    try:
+        weights = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            "checkpoint-not-safetensors", f"{path} is no safetensors file ({str(error)[:120]}).",
+            "Nothing in it was run. Copy the checkpoint again from where it was trained.", path=str(path),
+        ) from error
+    try:
+        network = build_network(config.architecture, num_classes=len(config.classes), norm=config.norm, width=config.width)
+    except ConfigError as error:
+        raise CheckpointError("checkpoint-network", error.message, error.next_step, path=str(path)) from error
+    _check_fit(network, weights, path)
+    if config.weights_sha256 and hashlib.sha256(content).hexdigest() != config.weights_sha256:
+        raise CheckpointError(
+            "checkpoint-damaged", f"{path} is not the file that its config.json was written with.",
+            "Copy the whole folder again: weights and configuration belong together.", path=str(path),
+        )
+    network.load_state_dict({name: _loaded(value) for name, value in weights.items()}, strict=True)
+    return network.eval(), config
+
+
+def _loaded(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _check_fit(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Name the first thing that does not fit, in the order in which it would mislead."""
+    own = network.state_dict()
+    missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if not (missing or unknown or shapes):
+        return
+    if "fc.weight" in shapes:
+        expected, found = own["fc.weight"].shape[0], weights["fc.weight"].shape[0]
+        if expected != found:
+            raise CheckpointError(
+                "checkpoint-classes", f"{path} answers {found} classes, but its config.json names {expected}.",
+                "Put the config.json beside it that it was trained with.",
+                path=str(path), found=found, expected=expected,
+            )
+    first = (missing + unknown + shapes)[0]
+    raise CheckpointError(
+        "checkpoint-other-network",
+        f"{path} holds another network's weights: {len(missing)} missing, {len(unknown)} unknown, "
+        f"{len(shapes)} of another shape (the first: {first}).",
+        "Norm, width and architecture in config.json must be those it was trained with.",
+        path=str(path), missing=len(missing), unknown=len(unknown), shapes=len(shapes), first=first,
+    )
+
+
+def shipped() -> list[Path]:
+    """The checkpoint folders that come with FruitVision, the default first; empty where there is none."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / "checkpoints", package.parent / "checkpoints"):  # installed; in the project
+        found = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
+        if found:
+            return sorted(found, key=lambda path: path.name != DEFAULT)
+    return []
+
+
+def find_checkpoint(name: str | Path | None = None) -> Path:
+    """A folder for what a person named: nothing (the default), a shipped model's name, or a path.
+
+    Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing".
+    """
+    known = {path.name: path for path in shipped()}
+    if name is None:
+        if not known:
+            raise CheckpointError(
+                "no-shipped-checkpoint", "This copy of FruitVision carries no trained model.",
+                "Train one first, or name a checkpoint folder.",
+            )
+        return next(iter(known.values()))
+    if str(name) in known and not Path(name).is_dir():
+        return known[str(name)]
+    folder = Path(name)
+    if not standing_folder(folder).is_dir():
+        raise CheckpointError(
+            "checkpoint-missing", f"There is no checkpoint folder at {folder}.",
+            "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",
+            path=str(folder),
+        )
+    return folder

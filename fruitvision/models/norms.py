@@ -1,0 +1,177 @@
+"""Normalization layers by name, and what each of them normalizes.
+
+All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and hold the same affine parameters, one
+weight and one bias a channel, so that two networks that differ in their norm alone differ in nothing else.
+
+A norm of your own is one decorated function; it then appears in every list of the program:
+
+    @norm("rms", shares="CHW", title="RMS norm")
+    def rms_norm(channels: int) -> nn.Module:
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fruitvision.errors import ConfigError
+
+EPS = 1e-5
+MAX_GROUPS = 32
+
+
+@dataclass(frozen=True)
+class Norm:
+    """One normalization layer.
+
+    ``shares`` names the axes of (N, C, H, W) over which elements share one mean and variance: "NHW" for batch norm,
+    an empty string where nothing is normalized. ``grouped`` says that C is split into groups first.
+    """
+
+    name: str
+    title: str
+    build: Callable[[int], nn.Module]
+    shares: str
+    grouped: bool = False
+    standardizes_weights: bool = False
+
+    @property
+    def uses_batch(self) -> bool:
+        """Whether a picture's answer depends, in training, on the pictures beside it."""
+        return "N" in self.shares
+
+
+NORMS: dict[str, Norm] = {}
+
+
+def norm(
+    name: str, *, shares: str, title: str, grouped: bool = False, standardizes_weights: bool = False
+) -> Callable[[Callable[[int], nn.Module]], Callable[[int], nn.Module]]:
+    """Register ``build(channels) -> nn.Module`` under ``name``."""
+
+    def register(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
+        NORMS[name] = Norm(name, title, build, shares, grouped, standardizes_weights)
+        return build
+
+    return register
+
+
+def get_norm(name: str) -> Norm:
+    """Return the norm of that name. Raises ConfigError, naming those there are."""
+    if name not in NORMS:
+        names = ", ".join(NORMS)
+        raise ConfigError(
+            "unknown-norm", f"There is no normalization layer called '{name}'.", f"Choose one of: {names}.",
+            name=name, names=names,
+        )
+    return NORMS[name]
+
+
+@norm("batch", shares="NHW", title="Batch norm")
+def batch_norm(channels: int) -> nn.Module:
+    """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Running averages serve inference."""
+    return nn.BatchNorm2d(channels, eps=EPS, momentum=0.1)
+
+
+@norm("layer", shares="CHW", title="Layer norm")
+def layer_norm(channels: int) -> nn.Module:
+    """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; the convolutional reading of Wu & He 2018).
+
+    Not the per-pixel layer norm of ConvNeXt, which shares over C alone. One group of GroupNorm is exactly this, with
+    an affine pair a channel as the other norms have.
+    """
+    return nn.GroupNorm(1, channels, eps=EPS)
+
+
+@norm("instance", shares="HW", title="Instance norm")
+def instance_norm(channels: int) -> nn.Module:
+    """Per sample and channel, over H and W (Ulyanov et al. 2016, arXiv:1607.08022), with affine parameters."""
+    return nn.InstanceNorm2d(channels, eps=EPS, affine=True)
+
+
+@norm("group", shares="CHW", title="Group norm", grouped=True)
+def group_norm(channels: int) -> nn.Module:
+    """Per sample and group of channels, over the group, H and W (Wu & He 2018, arXiv:1803.08494)."""
+    return nn.GroupNorm(groups_for(channels), channels, eps=EPS)
+
+
+@norm("group-ws", shares="CHW", title="Group norm + weight standardization", grouped=True, standardizes_weights=True)
+def group_norm_ws(channels: int) -> nn.Module:
+    """Group norm behind convolutions with standardized weights (Qiao et al. 2019, arXiv:1903.10520)."""
+    return group_norm(channels)
+
+
+@norm("none", shares="", title="No normalization")
+def no_norm(channels: int) -> nn.Module:
+    """The affine parameters alone: what a network does when nothing is normalized."""
+    return ChannelAffine(channels)
+
+
+def groups_for(channels: int) -> int:
+    """The largest number of groups up to 32 that divides ``channels`` and leaves at least two channels in each."""
+    fitting = [g for g in range(1, MAX_GROUPS + 1) if channels % g == 0 and channels // g >= 2]
+    return max(fitting, default=1)
+
+
+class ChannelAffine(nn.Module):
+    """``x * weight + bias``, one pair a channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class WeightStandardizedConv2d(nn.Conv2d):
+    """A convolution whose weight has zero mean and unit variance over each output channel's fan-in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
+        weight = (self.weight - mean) * torch.rsqrt(variance + EPS)
+        # Divided by the fan-in's root, the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
+        weight = weight * self.weight[0].numel() ** -0.5
+        return self._conv_forward(x, weight, self.bias)
+
+
+def standardize_weights(network: nn.Module) -> None:
+    """Make every convolution of ``network`` a weight-standardized one, in place; the weights themselves stay."""
+    for module in network.modules():
+        for name, child in module.named_children():
+            if type(child) is nn.Conv2d:
+                standardized = WeightStandardizedConv2d(
+                    child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding,
+                    child.dilation, child.groups, child.bias is not None, device="meta",
+                )
+                standardized.weight, standardized.bias = child.weight, child.bias
+                setattr(module, name, standardized)
+
+
+def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
+    """Refuse a setting in which this norm cannot work. Raises ConfigError.
+
+    ``image_size`` is the side of the training pictures in pixels; a ResNet's last maps have a 32nd of it.
+    """
+    found = get_norm(name)
+    if found.uses_batch and batch_size < 2:
+        raise ConfigError(
+            "norm-needs-batch",
+            f"{found.title} shares its statistics over the pictures of a batch; a batch of {batch_size} has nothing to share.",
+            "Set batch_size to 2 or more, or choose the norm 'group', 'layer' or 'instance'.",
+            norm=name, batch_size=batch_size,
+        )
+    if found.shares == "HW" and image_size < 64:
+        raise ConfigError(
+            "norm-needs-area",
+            f"{found.title} averages over H and W alone; from pictures of {image_size} px the last maps are 1×1, "
+            "and nothing would be left of them.",
+            "Set image_size to 64 or more, or choose another norm.",
+            norm=name, image_size=image_size,
+        )

@@ -1,0 +1,246 @@
+"""Answers out: one picture or many, from one thread or many, through one network.
+
+A picture goes the same way here as in validation and ``evaluate``: ``load_pixels`` reduces it as the image store
+does, and the checkpoint's own evaluation transform makes the network's input of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from fruitvision.data.picture import PictureSource, load_pixels, open_picture
+from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
+from fruitvision.recognition.calibration import NOT_FRUIT, Verdict, calibrated, verdict
+from fruitvision.recognition.heatmap import Gaze, class_activation
+
+SHORT_SIDE = 256
+"""Pixels of the short side to which a picture is reduced first: the image store's."""
+GUESSES = 5
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One fruit type, the likeliest of its varieties, and the probability of the type: the sum over its varieties."""
+
+    label: str
+    fruit_type: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one picture."""
+
+    label: str
+    fruit_type: str
+    confidence: float
+    """The probability of the fruit type, 0..1, after temperature."""
+    verdict: Verdict
+    top: tuple[Guess, ...]
+    """Best first, one a fruit type, five or as many as there are types."""
+    _source: PictureSource = field(repr=False, compare=False)
+    _gaze: Gaze = field(repr=False, compare=False)
+
+    def heatmap(self) -> Image.Image:
+        """Where the network looked for this fruit type, laid over the picture: RGB, the size of the upright input.
+
+        The picture is opened again for this: raises PictureError where a path no longer leads to it.
+        """
+        return self._gaze.over(open_picture(self._source))
+
+
+class Inference(NamedTuple):
+    """What the network says of N pictures, as tensors."""
+
+    probabilities: Tensor
+    """(N, C) by class, after temperature, the mean over the transform's views."""
+    features: Tensor
+    """(N, F), the mean over the views."""
+    maps: Tensor
+    """(N, F, h, w) of the first view, the one that ``EvalTransform.crop_box`` describes."""
+
+
+class Classifier:
+    """A network with its checkpoint's configuration. Many threads may use one at once.
+
+    Pictures are paths, bytes, PIL images or arrays, of any mode and size. Every method that takes them raises
+    PictureError for one that cannot be read.
+    """
+
+    def __init__(self, network: nn.Module, config: CheckpointConfig, path: Path | None = None) -> None:
+        self.network = network.eval()
+        self.config, self.path = config, path
+        self.classes = config.classes
+        self.types = tuple(dict.fromkeys(name for name in config.fruit_types if name != NOT_FRUIT))
+        self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        kinds = self.types + (NOT_FRUIT,)
+        self._kind_of = torch.tensor([kinds.index(name) for name in config.fruit_types])
+        self._membership = torch.nn.functional.one_hot(self._kind_of, len(kinds)).float()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> Classifier:
+        """Load a checkpoint folder. Raises CheckpointError where it is incomplete, damaged or does not fit."""
+        network, config = load_checkpoint(Path(path))
+        return cls(network, config, Path(path))
+
+    def predict(self, image: PictureSource) -> Prediction:
+        """The answer to one picture."""
+        return self.answer([load_pixels(image, SHORT_SIDE)], [image])[0]
+
+    def predict_batch(self, images: Sequence[PictureSource]) -> list[Prediction]:
+        """The answers to many pictures, in their order. The first one that cannot be read raises PictureError."""
+        return [answer for chunk, pixels in _loaded(images) for answer in self.answer(pixels, chunk)]
+
+    def probabilities(self, images: Sequence[PictureSource]) -> np.ndarray:
+        """(N, C) float32, by class in the checkpoint's order."""
+        found = [self.infer(pixels).probabilities.numpy() for _, pixels in _loaded(images)]
+        return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
+
+    def embed(self, images: Sequence[PictureSource]) -> np.ndarray:
+        """(N, F) float32: the features of the last pooling."""
+        found = [self.infer(pixels).features.float().numpy() for _, pixels in _loaded(images)]
+        return np.concatenate(found) if found else np.zeros((0, self.network.head.in_features), np.float32)
+
+    @torch.inference_mode()
+    def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
+        """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
+        views = self.config.transform.views
+        logits, features, maps = self.network(self.config.transform.batch(pixels).to(self._device))
+        probabilities = calibrated(logits, self.config.temperature, views).cpu()
+        if views > 1:
+            features, maps = features.unflatten(0, (-1, views)).mean(dim=1), maps[::views]
+        return Inference(probabilities, features.cpu(), maps)
+
+    def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C) by class → (N, T) by fruit type as in ``types``, and (N,) of no fruit: sums over the classes."""
+        sums = (probabilities @ self._membership).clamp(max=1.0)  # float32 may sum to a little more than 1
+        return sums[:, :-1], sums[:, -1]
+
+    @torch.inference_mode()
+    def answer(self, pixels: Sequence[np.ndarray], sources: Sequence[PictureSource]) -> list[Prediction]:
+        """Answer pictures that are loaded already; ``sources`` are what the heatmaps will be drawn over."""
+        found = self.infer(pixels)
+        by_type, no_fruit = self.by_type(found.probabilities)
+        best, types = by_type.topk(min(GUESSES, len(self.types)), dim=1)
+        # (N, guesses, C): the probabilities of the guessed type's classes, below zero elsewhere
+        inside = self._kind_of == types[:, :, None]
+        likeliest = torch.where(inside, found.probabilities[:, None], -1.0).argmax(dim=2)
+        shares = torch.where(inside[:, 0], found.probabilities, 0.0) / best[:, :1]
+        activation = class_activation(found.maps, self.network.head.weight, shares.to(self._device)).float().cpu().numpy()
+        rows = zip(best.tolist(), types.tolist(), likeliest.tolist(), no_fruit.tolist(), strict=True)
+        answers = []
+        for row, (probabilities, type_indices, class_indices, nothing) in enumerate(rows):
+            top = tuple(
+                Guess(self.classes[c], self.types[t], p)
+                for p, t, c in zip(probabilities, type_indices, class_indices, strict=True)
+            )
+            height, width = pixels[row].shape[:2]
+            gaze = Gaze(activation[row].copy(), self.config.transform.crop_box(height, width), height, width)
+            word = verdict(top[0].probability, nothing, self.config.thresholds)
+            answers.append(Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, sources[row], gaze))
+        return answers
+
+
+def _loaded(images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureSource], list[np.ndarray]]]:
+    """Chunks that fit into one pass: the pictures as given, and their pixels."""
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        yield chunk, [load_pixels(image, SHORT_SIDE) for image in chunk]
+
+
+@dataclass
+class _Waiting:
+    pixels: np.ndarray
+    source: PictureSource
+    answer: Future[Prediction] = field(default_factory=Future)
+
+
+class Batcher:
+    """Lets many visitors share one forward pass: what waits at the same moment is answered together.
+
+    A pass costs the same whether it is asked for by one thread or by sixteen, and two passes at once only fight over
+    the cores. The thread behind it starts with the first picture and ends with :meth:`close`.
+    """
+
+    def __init__(self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003) -> None:
+        self.classifier = classifier
+        self._max_batch, self._max_wait_s = max_batch, max_wait_s
+        self._waiting: deque[_Waiting] = deque()
+        self._on_the_way = 0
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+
+    def submit(self, image: PictureSource) -> Prediction:
+        """As :meth:`Classifier.predict`; returns when the picture's batch is answered."""
+        with self._changed:
+            self._on_the_way += 1
+        waiting = None
+        try:
+            # Decoded here, in the visitor's own thread: what cannot be read troubles nobody else.
+            waiting = _Waiting(load_pixels(image, SHORT_SIDE), image)
+        finally:
+            with self._changed:
+                self._on_the_way -= 1
+                if waiting:
+                    self._waiting.append(waiting)
+                    self._start()
+                self._changed.notify_all()
+        return waiting.answer.result()
+
+    def close(self) -> None:
+        """Answer what waits and end the thread. A later picture starts another."""
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread:
+            thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="fruitvision-batcher", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            self._answer(batch)
+
+    def _next(self) -> list[_Waiting]:
+        """The next batch; empty when the batcher is closed and nothing waits.
+
+        A lone picture does not wait: only while another is being decoded is it worth a moment.
+        """
+        me = threading.current_thread()
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._thread is not me)
+                self._changed.wait_for(self._worth_no_more_waiting, timeout=self._max_wait_s)
+                if self._waiting or self._thread is not me:  # a thread that was closed just now may have taken all
+                    return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+
+    def _worth_no_more_waiting(self) -> bool:
+        return not self._on_the_way or len(self._waiting) >= self._max_batch or self._thread is None
+
+    def _answer(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = self.classifier.answer([w.pixels for w in batch], [w.source for w in batch])
+        except Exception as error:
+            if len(batch) == 1:  # raised again in the visitor's thread
+                batch[0].answer.set_exception(error)
+            else:
+                for waiting in batch:
+                    self._answer([waiting])
+        else:
+            for waiting, answer in zip(batch, answers, strict=True):
+                waiting.answer.set_result(answer)

@@ -1,0 +1,293 @@
+"""The run folder: all that is known of a run, readable while the run writes.
+
+    config.json    what was asked for (RunConfig)
+    status.json    where it stands (RunStatus), replaced whole
+    metrics.jsonl  one JSON object a line, appended and flushed
+    log.txt        what was said
+    resume/        everything for an exact resume
+    best/ last/    checkpoint folders
+    stop           an empty file that asks the run to stop (signals do not exist on Windows)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fruitvision.errors import RunError
+from fruitvision.files import retried, standing_folder, write_error, write_text
+from fruitvision.training.config import TrainConfig
+
+State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
+ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
+# A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
+START_SECONDS = 90.0
+
+
+class RunConfig(BaseModel):
+    """What a run was asked to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    data: str
+    photos: tuple[str, ...] = ()
+    not_fruit: tuple[str, ...] = ()
+    training: TrainConfig = TrainConfig()
+    created: float = Field(default_factory=time.time, description="Seconds since 1970.")
+
+
+class RunStatus(BaseModel):
+    """Where a run stands. Epochs and steps count from 1; 0 is before the first."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: State = "waiting"
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    pid: int = 0
+    process_started: float = 0.0
+    heartbeat: float = 0.0
+    started: float = 0.0
+    seconds: float = 0.0
+    eta_s: float | None = None
+    start: str = ""
+    best_val_accuracy: float | None = None
+    message: str = ""
+    error: dict[str, Any] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is at work on it, or about to be."""
+        return self.state in ACTIVE
+
+
+class RunFolder:
+    """One run, by its folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunFolder) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @property
+    def id(self) -> str:
+        """The folder's name: what a list and a browser know the run by."""
+        return self.path.name
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.path / "best"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.path / "last"
+
+    @property
+    def resume_file(self) -> Path:
+        """The training state."""
+        return self.path / "resume" / "state.pt"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was ever set up here."""
+        return (self.path / "config.json").is_file()
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to classify with."""
+        return (standing_folder(self.best) / "config.json").is_file()
+
+    def create(self, config: RunConfig) -> RunFolder:
+        """Write the configuration of a new run. Raises RunError "run-exists", DataError where it cannot be written."""
+        if self.exists:
+            raise RunError(
+                "run-exists", f"There is a run in {self.path} already.",
+                "Go on with it by --resume, or choose another folder.", path=str(self.path),
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(error, self.path) from error
+        write_text(self.path / "config.json", config.model_dump_json(indent=1) + "\n")
+        self.write_status(RunStatus(epochs=config.training.epochs, heartbeat=time.time()))
+        return self
+
+    def config(self) -> RunConfig:
+        """Read ``config.json``. Raises RunError where there is no run, or none that can be read."""
+        path = self.path / "config.json"
+        try:
+            return RunConfig.model_validate_json(retried(path.read_bytes))
+        except FileNotFoundError:
+            raise RunError(
+                "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
+                path=str(self.path),
+            ) from None
+        except (ValidationError, OSError) as error:
+            raise RunError(
+                "run-damaged", f"{path} cannot be read as a run's configuration.",
+                "Delete the run, or restore the file.", path=str(path),
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """What the person calls it; the folder's name where they called it nothing."""
+        return self.config().name or self.id
+
+    def rename(self, name: str) -> None:
+        """Give the run another name; its folder stays where it is. Raises RunError for an empty name."""
+        name = " ".join(name.split())[:100]
+        if not name:
+            raise RunError("run-name-empty", "A run needs a name.", "Type at least one letter.")
+        config = self.config().model_copy(update={"name": name})
+        write_text(self.path / "config.json", config.model_dump_json(indent=1) + "\n")
+
+    def delete(self) -> None:
+        """Remove the folder and all in it. Raises RunError "run-active" while a process is at work on it."""
+        if self.status().active:
+            raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
+        if not self.exists:  # never remove a folder that is no run
+            raise RunError(
+                "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
+                path=str(self.path),
+            )
+        try:
+            retried(lambda: shutil.rmtree(self.path))
+        except OSError as error:
+            raise write_error(error, self.path) from error
+
+    def write_status(self, status: RunStatus) -> None:
+        """Replace ``status.json``."""
+        write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
+
+    def status(self) -> RunStatus:
+        """Where the run stands now: "interrupted" where its process is gone without having said so."""
+        try:
+            status = RunStatus.model_validate_json(retried((self.path / "status.json").read_bytes))
+        except (OSError, ValidationError):
+            status = RunStatus(state="interrupted")
+        if status.active and not self._process_alive(status):
+            status = status.model_copy(update={"state": "interrupted", "eta_s": None})
+        return status
+
+    @staticmethod
+    def _process_alive(status: RunStatus) -> bool:
+        if not status.pid:
+            return time.time() - status.heartbeat < START_SECONDS
+        try:  # a pid may have been given to another process since; its time of birth tells
+            process = psutil.Process(status.pid)
+            same = abs(process.create_time() - status.process_started) < 2
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the run to stop."""
+        return self.path / "stop"
+
+    def request_stop(self) -> None:
+        """Ask the run to stop after the step it is in, keeping everything."""
+        write_text(self.stop_file, "")
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Append one line to ``metrics.jsonl``; a number that is not finite becomes null."""
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(clean) + "\n")
+        except OSError as error:
+            raise write_error(error, path) from error
+
+    def metrics(self, kind: str | None = "epoch") -> list[dict[str, Any]]:
+        """The records of one kind, or all; a line that is still being written is left out."""
+        return [r for r in self._records() if kind is None or r.get("kind") == kind]
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        try:
+            text = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+        for line in text.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                yield record
+
+    def forget_after(self, epoch: int, step: int) -> None:
+        """Drop the records past a position: those of steps that a resume will take again.
+
+        ``epoch`` whole epochs are done, and ``step`` steps of the one after.
+        """
+        kept = [
+            r for r in self._records()
+            if r.get("kind") not in ("epoch", "step") and r.get("kind") != "test"
+            or r.get("kind") == "epoch" and r["epoch"] <= epoch
+            or r.get("kind") == "step" and (r["epoch"], r["step"]) <= (epoch + 1, step)
+        ]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
+
+    def log(self, line: str) -> None:
+        """Append a line to ``log.txt``, with the time."""
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+    def log_tail(self, lines: int = 200) -> str:
+        """The end of the log."""
+        try:
+            with (self.path / "log.txt").open("rb") as file:
+                file.seek(max(0, os.path.getsize(file.name) - lines * 200))
+                text = file.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def new_run(root: str | Path, config: RunConfig) -> RunFolder:
+    """Create a run under ``root``, named by the time and its name, never over another."""
+    slug = re.sub(r"[^\w-]+", "-", config.name).strip("-")[:40]
+    stem = time.strftime("%Y%m%d-%H%M%S", time.localtime(config.created)) + (f"-{slug}" if slug else "")
+    for number in range(1, 1000):
+        folder = RunFolder(Path(root) / (stem if number == 1 else f"{stem}-{number}"))
+        if not folder.path.exists():
+            return folder.create(config)
+    raise RunError("run-exists", f"There is a run in {folder.path} already.", "Choose another name.", path=str(folder.path))
+
+
+def list_runs(root: str | Path) -> list[RunFolder]:
+    """The runs directly under ``root``, newest first; folders that are no runs are passed over."""
+    root = Path(root)
+    if not root.is_dir():
+        return []
+    runs = [RunFolder(path) for path in root.iterdir() if (path / "config.json").is_file()]
+    dated = []
+    for run in runs:
+        try:
+            dated.append((run.config().created, run))
+        except RunError:
+            continue
+    return [run for _, run in sorted(dated, key=lambda pair: (pair[0], pair[1].id), reverse=True)]

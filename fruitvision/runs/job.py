@@ -1,0 +1,378 @@
+"""A run from its folder's configuration to its checkpoints: all that ``train`` is."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import psutil
+import torch
+
+from fruitvision.data.dataset import Dataset, Split, hold_out
+from fruitvision.data.fruits import fruit_type
+from fruitvision.data.loader import EvalLoader, TrainLoader
+from fruitvision.data.store import ImageStore, open_dataset
+from fruitvision.data.transforms import (
+    EvalTransform, TrainTransform, batched_recipe, no_augmentation, torchvision_recipe,
+)
+from fruitvision.errors import FruitVisionError, RunError
+from fruitvision.files import write_bytes
+from fruitvision.models.checkpoint import (
+    CheckpointConfig, find_checkpoint, load_checkpoint, save_checkpoint, versions,
+)
+from fruitvision.models.networks import ResNet18, build_network, imagenet_applies, imagenet_weights, load_trunk
+from fruitvision.recognition.calibration import fit_temperature
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.engine import (
+    EpochDone, Event, StepDone, ValidationStep, choose_device, fit, predict_logits, steps_per_epoch, summarize,
+)
+from fruitvision.training.state import TrainState
+
+SAVE_SECONDS = 60.0
+STATUS_SECONDS = 0.5
+LOCK_NAME = ".training.lock"
+
+Listener = Callable[[Event], None]
+
+
+@dataclass
+class Prepared:
+    """A run's pictures: which train it, which choose its best epoch, and which only measure it."""
+
+    dataset: Dataset
+    store: ImageStore
+    train: Split
+    validation: Split
+    test: Split | None
+
+
+def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = True) -> RunStatus:
+    """Run, or go on with, the run in ``path`` until it ends or is asked to stop; return how it ended.
+
+    One run at a time goes on under one runs folder: a second one raises RunError "busy" (``lock=False`` leaves that to
+    the caller). Every error is written into the run's status before it is raised.
+    """
+    folder = RunFolder(path)
+    config = folder.config()
+    with ExitStack() as stack:
+        if lock:
+            stack.enter_context(hold_lock(folder))
+        job = _Job(folder, config, on_event)
+        try:
+            return job.run()
+        except BaseException as error:
+            job.fail(error)
+            raise
+
+
+def hold_lock(folder: RunFolder) -> filelock.BaseFileLock:
+    """The lock that a working run holds on its runs folder; the system frees it when the process dies."""
+    lock = filelock.FileLock(folder.path.parent / LOCK_NAME)
+    try:
+        return lock.acquire(timeout=0).lock
+    except filelock.Timeout:
+        name = lock_holder(folder.path.parent) or "?"
+        raise RunError(
+            "busy", f"Another run is going on here: {name}.", "Wait until it ends, or stop it first.", run=name
+        ) from None
+
+
+def lock_holder(root: Path) -> str | None:
+    """The name of the run that is at work under ``root``."""
+    from fruitvision.runs.folder import list_runs
+
+    return next((run.name for run in list_runs(root) if run.status().active), None)
+
+
+class _Job:
+    """One execution: the run folder's only writer."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None) -> None:
+        self.folder, self.config, self.training = folder, config, config.training
+        self.on_event = on_event or (lambda event: None)
+        process = psutil.Process()
+        before = folder.status()
+        self.status = RunStatus(
+            state="preparing", epochs=self.training.epochs, pid=process.pid, process_started=process.create_time(),
+            started=time.time(), seconds=before.seconds, best_val_accuracy=before.best_val_accuracy,
+            epoch=before.epoch, start=before.start,
+        )
+        self.seconds_before = before.seconds
+        self.last_saved = self.last_status = time.monotonic()
+
+    def run(self) -> RunStatus:
+        self.folder.stop_file.unlink(missing_ok=True)
+        self.write_status()
+        if self.training.device == "cpu" or not torch.cuda.is_available():
+            torch.set_flush_denormal(True)
+        data = prepare(self.config)
+        self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
+        state = self.begin(data)
+        transform = evaluation_transform(self.training)
+        train = TrainLoader(
+            data.store, data.train, training_transform(self.training), self.training.batch_size, seed=self.training.seed
+        )
+        validation = EvalLoader(data.store, data.validation, transform)
+        self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
+        self.write_status()
+
+        for event in fit(state, train, validation):
+            self.record(event, state, data, transform)
+            self.on_event(event)
+            if self.folder.stop_file.exists():
+                return self.stop(state)
+        return self.finish(state, data, transform)
+
+    def begin(self, data: Prepared) -> TrainState:
+        """A new state, or the saved one."""
+        training = self.training
+        network = build_network(
+            training.architecture, num_classes=len(data.dataset.classes), norm=training.norm, width=training.width,
+            seed=training.seed,
+        )
+        saved = read_state(self.folder)
+        if saved is None:
+            self.status.start = first_weights(network, training, self.folder.log)
+        elif saved["fingerprint"] != data.dataset.fingerprint:
+            raise RunError(
+                "data-changed", f"The pictures in {self.config.data} are not those that this run began with.",
+                "Put them back, or start a new run.", path=self.config.data,
+            )
+        torch.manual_seed(training.seed)
+        state = TrainState(network, training, choose_device(training.device))
+        if saved is not None:
+            state.load_state_dict(saved)
+            self.folder.log(f"going on after epoch {state.progress.epoch}, step {state.progress.step}")
+            self.folder.forget_after(state.progress.epoch, state.progress.step)
+        else:
+            self.folder.forget_after(0, 0)
+        self.fingerprint = data.dataset.fingerprint
+        return state
+
+    def record(self, event: Event, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
+        """Write down what happened, and save what it led to."""
+        now = time.monotonic()
+        match event:
+            case StepDone():
+                self.folder.append({"kind": "step", **asdict(event)})
+                self.status.epoch, self.status.step = event.epoch, event.step
+                self.status.eta_s = self.time_left(event, state)
+                if now - self.last_saved > SAVE_SECONDS:
+                    self.save_state(state)
+            case ValidationStep():
+                pass
+            case EpochDone():
+                record = asdict(event)
+                improved = record.pop("improved")
+                self.status.best_val_accuracy = state.progress.best_accuracy
+                if improved:
+                    metrics = {"validation": {"images": len(data.validation.labels), "top1": event.val_accuracy, "loss": event.val_loss}}
+                    self.save_checkpoint(self.folder.best, state, data, transform, metrics=metrics)
+                self.save_state(state)
+                self.folder.append({"kind": "epoch", **record})
+                self.folder.log(
+                    f"epoch {event.epoch}/{self.training.epochs}: train loss {event.train_loss:.4f}, "
+                    f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
+                    f"accuracy {event.val_accuracy:.4f}; {event.images_per_s:.0f} images/s"
+                )
+        if now - self.last_status > STATUS_SECONDS or isinstance(event, EpochDone):
+            self.write_status()
+
+    def time_left(self, event: StepDone, state: TrainState) -> float | None:
+        """Seconds, from this epoch's pace; pictures that grow over the epochs make the later ones slower."""
+        from fruitvision.training.engine import image_size
+
+        progress, training = state.progress, self.training
+        if event.step < 2:
+            return self.status.eta_s
+        per_step = progress.seconds / progress.step
+        side = image_size(training, progress.epoch)
+        later = sum((image_size(training, e) / side) ** 2 for e in range(progress.epoch + 1, training.epochs))
+        return per_step * (event.steps - event.step + later * event.steps) * 1.05
+
+    def stop(self, state: TrainState) -> RunStatus:
+        """Keep everything and end."""
+        self.save_state(state)
+        self.folder.stop_file.unlink(missing_ok=True)
+        self.status.state, self.status.eta_s = "stopped", None
+        self.folder.log(f"stopped on request in epoch {self.status.epoch}, after step {self.status.step}")
+        self.write_status()
+        return self.status
+
+    def finish(self, state: TrainState, data: Prepared, transform: EvalTransform) -> RunStatus:
+        """Calibrate the best weights, measure them on the test split once, and write both checkpoints."""
+        self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
+        network, checkpoint = load_checkpoint(self.folder.best)
+        network.to(state.device)
+        logits, labels = self.measure(network, state, EvalLoader(data.store, data.validation, transform))
+        metrics = {"validation": summarize(logits, labels)}
+        temperature = fit_temperature(logits, labels)
+        if data.test is not None:
+            metrics["test"] = summarize(*self.measure(network, state, EvalLoader(data.store, data.test, transform)))
+            self.folder.append({"kind": "test", **metrics["test"]})
+            self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
+        checkpoint = checkpoint.model_copy(update={"temperature": temperature, "metrics": metrics})
+        save_checkpoint(self.folder.best, network, checkpoint)
+        self.status.state, self.status.eta_s = "finished", None
+        self.write_status()
+        return self.status
+
+    def measure(self, network: ResNet18, state: TrainState, loader: EvalLoader) -> tuple[torch.Tensor, torch.Tensor]:
+        steps = predict_logits(network, loader, state.device, self.training)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            if time.monotonic() - self.last_status > STATUS_SECONDS:
+                self.write_status()
+
+    def save_state(self, state: TrainState) -> None:
+        buffer = io.BytesIO()
+        torch.save({**state.state_dict(), "fingerprint": self.fingerprint}, buffer)
+        write_bytes(self.folder.resume_file, buffer.getvalue())
+        self.last_saved = time.monotonic()
+
+    def save_checkpoint(
+        self, path: Path, state: TrainState, data: Prepared, transform: EvalTransform, *, metrics: dict[str, Any]
+    ) -> None:
+        dataset = data.dataset
+        save_checkpoint(path, state.kept_network(), CheckpointConfig(
+            architecture=self.training.architecture, width=self.training.width, norm=self.training.norm,
+            classes=dataset.classes, fruit_types=tuple(fruit_type(name) for name in dataset.classes),
+            transform=transform, start=self.status.start, metrics=metrics, versions=versions(),
+            training={**self.training.model_dump(), "command": command(self.config)},
+            dataset={
+                "name": dataset.name, "fingerprint": dataset.fingerprint, "synthetic": dataset.synthetic,
+                "images": len(data.train.labels),
+            },
+        ))
+
+    def write_status(self) -> None:
+        self.status.heartbeat = time.time()
+        self.status.seconds = self.seconds_before + self.status.heartbeat - self.status.started
+        self.folder.write_status(self.status)
+        self.last_status = time.monotonic()
+
+    def fail(self, error: BaseException) -> None:
+        """Write down why the run ended; what was saved before stands."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self.status.state = "interrupted"
+        elif isinstance(error, FruitVisionError):
+            self.status.state, self.status.error = "failed", error.as_dict()
+        else:
+            fact = f"{type(error).__name__}: {error}"[:300]
+            self.status.state = "failed"
+            self.status.error = {"code": "internal", "message": f"An unexpected error: {fact}", "facts": {"error": fact}}
+        self.status.eta_s = None
+        try:
+            self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
+            self.write_status()
+        except (OSError, FruitVisionError):
+            return  # the disk takes nothing more; the error itself is on its way to the person
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Open the data and decide which pictures train, validate and test. Raises DataError."""
+    dataset, store = open_dataset(Path(config.data), seed=config.training.seed)
+    train, test = dataset.splits["train"], dataset.splits.get("test")
+    validation = dataset.splits.get("val")
+    if validation is None and config.training.val_fraction > 0:
+        train, validation = hold_out(train, config.training.val_fraction, config.training.seed)
+    if validation is None:
+        validation = test
+    if validation is None or not len(validation.labels):
+        train, validation = hold_out(train, 0.1, config.training.seed)
+    if config.training.max_train_images:
+        train = evenly(train, config.training.max_train_images)
+    return Prepared(dataset, store, train, validation, test)
+
+
+def evenly(split: Split, count: int) -> Split:
+    """At most ``count`` pictures of a split, as many of each class as it goes, spread over its order."""
+    if count >= len(split.labels):
+        return split
+    places = np.zeros(len(split.labels))
+    for label in np.unique(split.labels):
+        rows = np.flatnonzero(split.labels == label)
+        # The n-th picture of a class is taken when its turn, van der Corput's order by class, comes.
+        turns = np.argsort([int(f"{i:020b}"[::-1], 2) for i in range(len(rows))])
+        places[rows[turns]] = np.arange(len(rows))
+    chosen = np.zeros(len(split.labels), dtype=bool)
+    chosen[np.argsort(places, kind="stable")[:count]] = True
+    return split.select(chosen)
+
+
+def training_transform(config: TrainConfig) -> TrainTransform:
+    """The augmentation that a configuration asks for."""
+    if config.augmentation == "none":
+        return no_augmentation(config.eval_resize, config.image_size)
+    recipe = {"torchvision": torchvision_recipe, "batched": batched_recipe}[config.augmentation]
+    return recipe(config.crop_scale_min, config.flip, config.rotation)
+
+
+def evaluation_transform(config: TrainConfig) -> EvalTransform:
+    """The evaluation transform that belongs to a configuration, and goes into its checkpoints."""
+    return EvalTransform(resize=config.eval_resize, crop=config.image_size)
+
+
+def first_weights(network: ResNet18, config: TrainConfig, say: Callable[[str], None]) -> str:
+    """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
+
+    ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
+    trains. A checkpoint folder named by the person must fit, or it is an error.
+    """
+    if config.start == "scratch":
+        return "scratch"
+    if config.start not in ("imagenet", "shipped"):
+        weights, _ = load_checkpoint(find_checkpoint(config.start))
+        load_trunk(network, weights.state_dict())
+        return str(config.start)
+    if not imagenet_applies(config.architecture, config.norm, config.width):
+        say(f"no ready weights exist for {config.norm} norm at width {config.width}: training starts from scratch")
+        return "scratch"
+    if config.start == "imagenet":
+        try:
+            load_trunk(network, imagenet_weights())
+            return "imagenet"
+        except FruitVisionError as error:
+            say(f"ImageNet weights cannot be had: {error}")
+    try:
+        weights, shipped = load_checkpoint(find_checkpoint())
+        load_trunk(network, weights.state_dict())
+    except FruitVisionError as error:
+        say(f"training starts from scratch, since there is no shipped model to start from: {error}")
+        return "scratch"
+    say("training starts from the shipped model")
+    return "shipped"
+
+
+def read_state(folder: RunFolder) -> dict[str, Any] | None:
+    """The saved training state, or None before the first save. Raises RunError where it cannot be read."""
+    if not folder.resume_file.exists():
+        return None
+    try:
+        return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RunError(
+            "resume-damaged", f"{folder.resume_file} cannot be read; the run cannot go on from it.",
+            "Its best checkpoint still stands. Start a new run from that: --set start=RUN/best.",
+            path=str(folder.resume_file),
+        ) from error
+
+
+def command(config: RunConfig) -> str:
+    """The command line that does the same again."""
+    preset = TrainConfig.from_preset(config.training.preset)
+    words = ["python -m fruitvision train --run RUN", f"--data {Path(config.data).name}", f"--preset {config.training.preset}"]
+    changed = preset.differences(config.training)
+    return " ".join(words + [f"--set {name}={value}" for name, (_, value) in changed.items()])

@@ -1,0 +1,98 @@
+"""Start, stop and resume runs: one ``python -m fruitvision train`` process each, on its own from the first moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+
+from fruitvision.errors import RunError
+from fruitvision.files import write_error
+from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run
+from fruitvision.runs.job import LOCK_NAME
+
+
+def start(root: str | Path, config: RunConfig) -> RunFolder:
+    """Create a run under ``root`` and start its process. Raises RunError "busy" while another one goes on."""
+    refuse_if_busy(root)
+    run = new_run(root, config)
+    _spawn(run)
+    return run
+
+
+def resume(run: RunFolder) -> None:
+    """Go on with a run that was stopped, interrupted or failed. Raises RunError."""
+    status = run.status()
+    if status.active:
+        raise RunError("run-active", f"The run {run.name} is going on.", "Stop it first.", run=run.name)
+    if status.state == "finished":
+        raise RunError("run-finished", f"The run {run.name} is finished.", "Start a new one.", run=run.name)
+    refuse_if_busy(run.path.parent)
+    _spawn(run)
+
+
+def stop(run: RunFolder, *, wait: float = 0.0) -> None:
+    """Ask a run to stop after its current step; with ``wait``, return when it has, or after so many seconds."""
+    if not run.status().active:
+        return
+    run.request_stop()
+    end = time.monotonic() + wait
+    while time.monotonic() < end and run.status().active:
+        time.sleep(0.1)
+
+
+def running(root: str | Path) -> RunFolder | None:
+    """The run at work under ``root``, or None."""
+    return next((run for run in list_runs(root) if run.status().active), None)
+
+
+def refuse_if_busy(root: str | Path) -> None:
+    """Raise RunError "busy", naming the run, where one goes on under ``root``, or a study holds its place."""
+    going = running(root)
+    name = going.name if going is not None else None
+    if name is None and Path(root).is_dir():
+        lock = filelock.FileLock(Path(root) / LOCK_NAME)
+        try:
+            with lock.acquire(timeout=0):
+                return
+        except filelock.Timeout:
+            name = "?"
+        except OSError as error:
+            raise write_error(error, Path(root)) from error
+    if name is not None:
+        raise RunError("busy", f"Another run is going on here: {name}.", "Wait until it ends, or stop it first.", run=name)
+
+
+def _spawn(run: RunFolder) -> None:
+    status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
+    run.write_status(status)
+    spawn_command(["train", "--run", str(run.path), "--resume"], run.path / "output.txt")
+
+
+def spawn_command(arguments: list[str], log: Path) -> int:
+    """Start ``python -m fruitvision ARGUMENTS`` detached from this process, its output in ``log``; return its pid.
+
+    It outlives this process, and no Ctrl-C in this console reaches it.
+    """
+    options: dict = {"start_new_session": True}
+    if os.name == "nt":
+        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    }
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fruitvision", *arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, **options,
+            )
+    except OSError as error:
+        raise write_error(error, log) from error
+    return process.pid

@@ -1,0 +1,1 @@
+"""Learning: the configuration, the loop, and everything that an exact resume needs."""

@@ -1,0 +1,207 @@
+"""The configuration of a training run: one frozen value, validated once, written beside the weights as JSON.
+
+It is the source of the command line's ``--set`` and of the panel's fields: name, type, bounds, default and one
+sentence of meaning all stand here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fruitvision.errors import ConfigError
+from fruitvision.models.networks import ARCHITECTURES
+from fruitvision.models.norms import NORMS, check_norm
+
+# The settings that differ from TrainConfig's defaults, which are the textbook recipe.
+PRESETS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "fast": {
+        "start": "shipped",
+        "image_size": 96,
+        "first_image_size": 64,
+        "eval_resize": 96,
+        "augmentation": "batched",
+        "crop_scale_min": 0.35,
+        "batch_size": 64,
+        "epochs": 6,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "weight_decay": 0.02,
+        "decay": "matrices",
+        "label_smoothing": 0.1,
+        "schedule": "one-cycle",
+        "channels_last": True,
+    },
+}
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides how a network learns; the defaults are the preset ``plain``.
+
+    Raises ConfigError (never pydantic's own) through :meth:`from_preset` and :meth:`parse`, with every fault in one
+    sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    preset: str = Field("plain", description="The recipe that these settings started from.")
+    architecture: str = Field("resnet18", description="The network.")
+    norm: str = Field("batch", description="The normalization layer.")
+    width: int = Field(64, ge=8, le=128, multiple_of=8, description="Channels behind the stem; 64 is the full network.")
+    start: str = Field(
+        "imagenet",
+        description="The first weights: 'imagenet', 'shipped' (this project's own model), 'scratch', or a checkpoint folder.",
+    )
+    image_size: int = Field(224, ge=32, le=512, multiple_of=8, description="Side of the training pictures, in pixels.")
+    first_image_size: int = Field(
+        0, ge=0, le=512, multiple_of=8,
+        description="Side in the first epoch, growing to image_size; 0 keeps it the same throughout.",
+    )
+    eval_resize: int = Field(
+        256, ge=32, le=640, description="Short side before the middle square of image_size is cut out, in evaluation."
+    )
+    augmentation: Literal["torchvision", "batched", "none"] = Field(
+        "torchvision", description="Random crop, flip and rotation: picture by picture, as one batch, or not at all."
+    )
+    crop_scale_min: float = Field(0.08, ge=0.05, le=1, description="The smallest share of the picture that a random crop keeps.")
+    flip: float = Field(0.5, ge=0, le=1, description="The probability of a left-right flip.")
+    rotation: float = Field(20, ge=0, le=180, description="The largest random rotation, in degrees either way.")
+    epochs: int = Field(10, ge=1, le=1000, description="How often the network sees every training picture.")
+    batch_size: int = Field(32, ge=1, le=1024, description="Pictures in one step.")
+    accumulate: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before the weights move.")
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW with decoupled weight decay.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="The highest step size.")
+    weight_decay: float = Field(1e-5, ge=0, le=1, description="How strongly weights are pulled towards zero.")
+    decay: Literal["all", "matrices"] = Field(
+        "all", description="Which parameters decay: all, or only those with two or more dimensions."
+    )
+    clip_norm: float = Field(5.0, ge=0, le=1000, description="The largest norm of the gradient; 0 does not clip.")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="The share of certainty taken from the right answer.")
+    schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
+        "step", description="How the learning rate falls over the run."
+    )
+    step_size: int = Field(7, ge=1, le=1000, description="Epochs between two falls of the schedule 'step'.")
+    gamma: float = Field(0.1, gt=0, le=1, description="The factor of each fall of the schedule 'step'.")
+    warmup: float = Field(0.3, ge=0.01, le=0.9, description="The share of the run in which 'one-cycle' rises.")
+    ema: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights that are evaluated and kept; 0 is off.")
+    patience: int = Field(0, ge=0, le=1000, description="Epochs without improvement after which training ends; 0 is off.")
+    val_fraction: float = Field(
+        0.1, ge=0, le=0.5,
+        description="Share of the training pictures held out where the data has no validation split; 0 validates on its test split.",
+    )
+    max_train_images: int = Field(0, ge=0, description="Use at most so many training pictures, evenly by class; 0 uses all.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="One seed, one machine: the same figures.")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="The arithmetic of the forward pass.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, value: str) -> str:
+        if value not in ARCHITECTURES:
+            raise ValueError(f"choose one of {', '.join(ARCHITECTURES)}")
+        return value
+
+    @field_validator("norm")
+    @classmethod
+    def _known_norm(cls, value: str) -> str:
+        if value not in NORMS:
+            raise ValueError(f"choose one of {', '.join(NORMS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> TrainConfig:
+        if self.eval_resize < self.image_size:
+            raise ValueError(f"eval_resize ({self.eval_resize}) must be at least image_size ({self.image_size})")
+        if self.first_image_size > self.image_size:
+            raise ValueError(f"first_image_size ({self.first_image_size}) must not exceed image_size ({self.image_size})")
+        if 0 < self.first_image_size < 32:
+            raise ValueError("first_image_size must be 0 or at least 32")
+        return self
+
+    def check(self) -> TrainConfig:
+        """Refuse combinations in which the chosen norm cannot work. Raises ConfigError. Returns itself."""
+        smallest = self.first_image_size or self.image_size
+        check_norm(self.norm, batch_size=self.batch_size, image_size=smallest)
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Validate ``values``; raises ConfigError that names every fault at once."""
+        try:
+            return cls.model_validate(dict(values)).check()
+        except ValidationError as error:
+            raise _config_error(error) from None
+
+    @classmethod
+    def from_preset(cls, preset: str = "plain", **settings: Any) -> TrainConfig:
+        """The preset's settings with ``settings`` laid over them. Raises ConfigError."""
+        if preset not in PRESETS:
+            names = ", ".join(PRESETS)
+            raise ConfigError(
+                "unknown-preset", f"There is no preset called '{preset}'.", f"Choose one of: {names}.",
+                name=preset, names=names,
+            )
+        values = {**PRESETS[preset], **settings, "preset": preset}
+        if "image_size" in settings:  # sizes that the person did not name follow the one that they did
+            size = settings["image_size"]
+            if "eval_resize" not in settings and isinstance(size, int | float | str) and str(size).isdigit():
+                base = {**_defaults(), **PRESETS[preset]}
+                values["eval_resize"] = round(int(size) * base["eval_resize"] / base["image_size"])
+            if "first_image_size" not in settings and str(size).isdigit():
+                values["first_image_size"] = min(values.get("first_image_size", 0), int(size))
+        return cls.parse(values)
+
+    def differences(self, other: TrainConfig) -> dict[str, tuple[Any, Any]]:
+        """The settings in which the two differ: name → (own value, the other's)."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
+    """Split ``key=value`` words, as ``--set`` takes them. Raises ConfigError naming every wrong one."""
+    settings, faults = {}, []
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            faults.append(f"'{pair}' is not of the form key=value")
+        elif key not in TrainConfig.model_fields:
+            near = difflib.get_close_matches(key, TrainConfig.model_fields, n=1)
+            faults.append(f"there is no setting '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+        elif key == "preset":
+            faults.append("the preset is chosen with --preset")
+        else:
+            settings[key] = value.strip()
+    if faults:
+        raise _faults(faults)
+    return settings
+
+
+def _defaults() -> dict[str, Any]:
+    return {name: field.default for name, field in TrainConfig.model_fields.items()}
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    faults = []
+    for fault in error.errors(include_url=False):
+        name = ".".join(str(part) for part in fault["loc"])
+        reason = fault["msg"].removeprefix("Value error, ")
+        reason = reason[:1].lower() + reason[1:]
+        if fault["type"] == "extra_forbidden":
+            reason = "there is no such setting"
+        given = "" if not name or fault["type"] == "extra_forbidden" else f" (given: {str(fault['input'])[:60]})"
+        faults.append(f"{name}: {reason}{given}" if name else reason)
+    return _faults(faults)
+
+
+def _faults(faults: list[str]) -> ConfigError:
+    listed = "; ".join(faults)
+    return ConfigError(
+        "bad-settings", f"These settings cannot be used: {listed}.",
+        "Correct them; `python -m fruitvision train --help` lists every setting.", faults=listed,
+    )

@@ -1,0 +1,250 @@
+"""The training loop: a generator of small events, to be printed, plotted, saved or stopped by whoever consumes it.
+
+    for event in fit(state, train, validation):
+        ...  # state is complete here: save it, or stop by leaving the loop
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fruitvision.data.loader import EvalLoader, TrainLoader
+from fruitvision.errors import TrainingError
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.metrics import top_k
+from fruitvision.training.optim import clip_gradients, learning_rate, set_learning_rate
+from fruitvision.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimizer step. ``step`` counts from 1 within ``epoch``, which counts from 1."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    lr: float
+    grad_norm: float
+    images_per_s: float
+
+
+@dataclass(frozen=True)
+class ValidationStep:
+    """One batch of validation; nothing has changed."""
+
+    epoch: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch and its validation. Losses in nats, accuracies in 0..1, ``grad_norm`` the mean before clipping."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    grad_norm: float
+    images_per_s: float
+    seconds: float
+    improved: bool
+
+
+Event = StepDone | ValidationStep | EpochDone
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU. Raises TrainingError."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if not there[name]:
+        raise TrainingError(
+            "device-missing", f"This machine has no device '{name}' that torch can use.",
+            "Set device to auto or cpu.", device=name,
+        )
+    return torch.device(name)
+
+
+def fit(state: TrainState, train: TrainLoader, validation: EvalLoader) -> Iterator[Event]:
+    """Train from where ``state`` stands to its last epoch, yielding after every step.
+
+    Between two yields ``state`` is complete. Raises TrainingError "non-finite-loss" or "non-finite-gradient" before
+    the weights are touched.
+    """
+    while not state.finished:
+        yield from train_one_epoch(state, train)
+        logits, labels = yield from _validate(state, validation)
+        yield _close_epoch(state, logits, labels)
+
+
+def train_one_epoch(state: TrainState, loader: TrainLoader) -> Iterator[StepDone]:
+    """The rest of the epoch that ``state`` is in."""
+    config, progress, network = state.config, state.progress, state.network
+    steps = steps_per_epoch(config, loader)
+    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate)
+    network.train()
+    while progress.step < steps:
+        started = time.perf_counter()
+        step = progress.epoch * steps + progress.step
+        lr = learning_rate(config, step, steps)
+        set_learning_rate(state.optimizer, lr)
+
+        group = list(islice(batches, config.accumulate))
+        images_in_step = sum(len(batch.labels) for batch in group)
+        loss_sum, right = 0.0, 0
+        for batch in group:
+            images, labels = to_device(batch.images, state), batch.labels.to(state.device)
+            with autocast(config, state.device):
+                logits = network(images).logits
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+            (loss * (len(labels) / images_in_step)).backward()
+            loss_sum += loss.item() * len(labels)
+            right += (logits.argmax(dim=1) == labels).sum().item()
+        grad_norm = clip_gradients(network, config.clip_norm)
+        _check_finite(loss_sum, grad_norm, progress.epoch + 1, progress.step + 1)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.update_average(step)
+
+        seconds = time.perf_counter() - started
+        progress.step += 1
+        progress.seen += images_in_step
+        progress.right += right
+        progress.loss_sum += loss_sum
+        progress.norm_sum += grad_norm
+        progress.seconds += seconds
+        yield StepDone(
+            progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds
+        )
+
+
+def predict_logits(
+    network: nn.Module, loader: EvalLoader, device: torch.device, config: TrainConfig
+) -> Generator[int, None, tuple[Tensor, Tensor]]:
+    """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
+
+    Several views of a picture are averaged as probabilities.
+    """
+    network.eval()
+    logits, labels = [], []
+    for number, batch in enumerate(loader, 1):
+        with torch.inference_mode(), autocast(config, device):
+            answer = network(batch.images.to(device)).logits.float().cpu()
+        views = len(answer) // len(batch.labels)
+        if views > 1:
+            answer = answer.softmax(dim=1).unflatten(0, (-1, views)).mean(dim=1).log()
+        logits.append(answer)
+        labels.append(batch.labels)
+        yield number
+    return torch.cat(logits), torch.cat(labels)
+
+
+def evaluate(network: nn.Module, loader: EvalLoader, device: torch.device, config: TrainConfig) -> dict[str, float]:
+    """Loss and accuracies (0..1) of a network on a split."""
+    steps = predict_logits(network, loader, device, config)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return summarize(*end.value)
+
+
+def summarize(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) against labels (N,)."""
+    probabilities = logits.softmax(dim=1)
+    return {
+        "images": len(labels),
+        "loss": F.cross_entropy(logits, labels).item(),
+        "top1": top_k(probabilities, labels, 1),
+        "top3": top_k(probabilities, labels, 3),
+    }
+
+
+def steps_per_epoch(config: TrainConfig, loader: TrainLoader) -> int:
+    """Optimizer steps an epoch; the last may add up fewer batches."""
+    return math.ceil(loader.steps / config.accumulate)
+
+
+def image_size(config: TrainConfig, epoch: int) -> int:
+    """The side of the training pictures in ``epoch`` (from 0): it grows evenly, and the last third is trained in full."""
+    if not config.first_image_size or config.first_image_size == config.image_size:
+        return config.image_size
+    growing = max(math.ceil(config.epochs * 2 / 3) - 1, 1)
+    share = min(epoch / growing, 1)
+    side = config.first_image_size + share * (config.image_size - config.first_image_size)
+    return min(round(side / 8) * 8, config.image_size)
+
+
+def to_device(images: Tensor, state: TrainState) -> Tensor:
+    """Move a batch to the device, in the layout that the network has there."""
+    layout = torch.channels_last if state.config.channels_last else torch.contiguous_format
+    return images.to(state.device, memory_format=layout)
+
+
+def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:
+    """bfloat16 arithmetic where the configuration asks for it."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def _validate(state: TrainState, loader: EvalLoader) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
+    """As :func:`predict_logits`, with an event a batch, so that a stop need not wait for the end of the validation."""
+    steps = predict_logits(state.kept_network(), loader, state.device, state.config)
+    while True:
+        try:
+            number = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield ValidationStep(state.progress.epoch + 1, number, len(loader))
+
+
+def _close_epoch(state: TrainState, logits: Tensor, labels: Tensor) -> EpochDone:
+    progress = state.progress
+    result = summarize(logits, labels)
+    # Equal accuracy is common on easy data: the smaller loss then decides which weights are kept.
+    improved = (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
+    event = EpochDone(
+        epoch=progress.epoch + 1,
+        train_loss=progress.loss_sum / progress.seen,
+        train_accuracy=progress.right / progress.seen,
+        val_loss=result["loss"],
+        val_accuracy=result["top1"],
+        lr=state.optimizer.param_groups[0]["lr"],
+        grad_norm=progress.norm_sum / progress.step,
+        images_per_s=progress.seen / progress.seconds,
+        seconds=progress.seconds,
+        improved=improved,
+    )
+    if improved:
+        progress.best_accuracy, progress.best_loss = result["top1"], result["loss"]
+        progress.best_epoch, progress.stale_epochs = progress.epoch + 1, 0
+    else:
+        progress.stale_epochs += 1
+    progress.start_next_epoch()
+    return event
+
+
+def _check_finite(loss: float, grad_norm: float, epoch: int, step: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            "non-finite-loss", f"The loss is not a number any more (epoch {epoch}, step {step}).",
+            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
+        )
+    if not math.isfinite(grad_norm):
+        raise TrainingError(
+            "non-finite-gradient", f"The gradient is not finite any more (epoch {epoch}, step {step}).",
+            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
+        )

@@ -1,0 +1,76 @@
+"""Adam and AdamW, which parameters decay, the learning rate at each step, and gradient clipping."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from fruitvision.training.config import TrainConfig
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over all parameters.
+
+    ``decay="all"`` is the textbook's single group. ``decay="matrices"`` leaves biases and the norms' one-dimensional
+    parameters alone: pulling a scale towards zero regularizes nothing that a later layer could not undo.
+    """
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    if config.decay == "all":
+        groups = [{"params": [p for _, p in named], "weight_decay": config.weight_decay}]
+    else:
+        groups = [
+            {"params": [p for _, p in named if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0},
+        ]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    return kind(groups, lr=config.learning_rate)
+
+
+def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of optimizer step ``step`` (from 0): a function of the position alone, so nothing to resume.
+
+    The values are those of torch's StepLR (stepped each epoch), CosineAnnealingLR and OneCycleLR (stepped each step).
+    """
+    total = config.epochs * steps_per_epoch
+    peak = config.learning_rate
+    if config.schedule == "step":
+        return peak * config.gamma ** (step // steps_per_epoch // config.step_size)
+    if config.schedule == "cosine":
+        return peak * (1 + math.cos(math.pi * min(step / total, 1))) / 2
+    if config.schedule == "one-cycle":
+        return _one_cycle(peak, min(step, total - 1), total, config.warmup)
+    return peak
+
+
+def _one_cycle(peak: float, step: int, total: int, warmup: float) -> float:
+    """Smith & Topin 2017 (arXiv:1708.07120): up from a 25th by a half cosine, then down to a 250,000th."""
+    first, last = peak / 25, peak / 25 / 1e4
+    top = warmup * total - 1
+    if step <= top:
+        return _half_cosine(first, peak, step / top if top > 0 else 1.0)
+    return _half_cosine(peak, last, (step - top) / max(total - 1 - top, 1e-9))
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
+def clip_gradients(network: nn.Module, max_norm: float) -> float:
+    """Scale all gradients so that their joint L2 norm is at most ``max_norm`` (0: leave them); return the norm before.
+
+    A norm that is not finite is returned as it is and nothing is scaled, since scaling by it would make every
+    gradient NaN.
+    """
+    parameters = [p for p in network.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+    if max_norm > 0 and torch.isfinite(norm):
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm.item()

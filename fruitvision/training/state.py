@@ -1,0 +1,117 @@
+"""All that an exact resume needs: weights, optimizer, averaged weights, position, sums so far, random generators."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.optim import make_optimizer
+
+
+@dataclass
+class Progress:
+    """Where the run stands. ``epoch`` is the one under way, from 0; ``step`` counts its finished optimizer steps."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    right: int = 0
+    seen: int = 0
+    norm_sum: float = 0.0
+    seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    stale_epochs: int = 0
+
+    def start_next_epoch(self) -> None:
+        """Forget the sums of the epoch that ended."""
+        self.epoch += 1
+        self.step = self.right = self.seen = 0
+        self.loss_sum = self.norm_sum = self.seconds = 0.0
+
+
+@dataclass
+class TrainState:
+    """A network in training. Complete between any two events of :func:`engine.fit`."""
+
+    network: nn.Module
+    config: TrainConfig
+    device: torch.device
+    optimizer: torch.optim.Optimizer = field(init=False)
+    averaged: dict[str, Tensor] | None = field(init=False, default=None)
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
+        self.network.to(self.device, memory_format=layout)
+        self.optimizer = make_optimizer(self.network, self.config)
+        if self.config.ema:
+            self.averaged = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is done, or patience is at its end."""
+        out_of_patience = 0 < self.config.patience <= self.progress.stale_epochs
+        return self.progress.epoch >= self.config.epochs or out_of_patience
+
+    @torch.no_grad()
+    def update_average(self, step: int) -> None:
+        """Move the averaged weights towards the current ones; quickly at first, when there is little to average."""
+        if self.averaged is None:
+            return
+        decay = min(self.config.ema, (1 + step) / (10 + step))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.averaged[name].lerp_(value, 1 - decay)
+            else:
+                self.averaged[name].copy_(value)
+
+    def kept_network(self) -> nn.Module:
+        """The network that is evaluated and saved: a copy with the averaged weights where there are any."""
+        if self.averaged is None:
+            return self.network
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(self.averaged)
+        return network
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings and lists only, so that it loads with ``torch.load(weights_only=True)``."""
+        numpy_name, numpy_keys, *numpy_rest = np.random.get_state()
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": self.averaged,
+            "progress": asdict(self.progress),
+            "random": {
+                "python": random.getstate(),
+                "numpy": [numpy_name, torch.from_numpy(numpy_keys.astype(np.int64)), *numpy_rest],
+                "torch": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            },
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Take everything up where :meth:`state_dict` left it, random generators included."""
+        self.network.load_state_dict(saved["network"], strict=True)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.averaged is not None:
+            for name, value in saved["averaged"].items():
+                self.averaged[name].copy_(value)
+        self.progress = Progress(**saved["progress"])
+        generators = saved["random"]
+        version, keys, gauss = generators["python"]
+        random.setstate((version, tuple(keys), gauss))
+        name, numpy_keys, *rest = generators["numpy"]
+        np.random.set_state((name, numpy_keys.numpy().astype(np.uint32), *rest))
+        torch.set_rng_state(generators["torch"].cpu())
+        if generators["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(generators["cuda"])

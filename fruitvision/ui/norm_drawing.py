@@ -1,0 +1,128 @@
+"""A tensor (N, C, H, W) drawn as feature maps, with the elements that share one mean and variance lit.
+
+One stack of sheets is one sample, one sheet is one channel, one cell is one position. Every part carries the
+number of its sharing set, so that pointing at a sheet lights the set it belongs to without asking the server.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+_CELL = 11.0  # the side of a cell, in the drawing's units
+_ACROSS = (_CELL * 0.87, _CELL * 0.42)  # one step along W
+_DOWN = (-_CELL * 0.87, _CELL * 0.42)  # one step along H
+_LIFT = 26.0  # from one channel's sheet to the next
+_THICK = 3.0
+_GAP = 20.0  # between samples
+_LEFT, _TOP, _BOTTOM = 30.0, 12.0, 30.0
+
+STYLE = """
+.fv-tensor { display: block; width: 100%; max-width: 30rem; height: auto; margin: 0 auto; }
+.fv-tensor .sheet { fill: var(--fv-sheet, #e9ecef); stroke: var(--fv-sheet-line, #ffffff); stroke-width: .7;
+  transition: fill .18s ease; stroke-linejoin: round; }
+.fv-tensor .edge { fill: var(--fv-sheet-edge, #cfd4da); transition: fill .18s ease; }
+.fv-tensor .grid { fill: none; stroke: var(--fv-sheet-line, #ffffff); stroke-width: .7; pointer-events: none; }
+.fv-tensor .lit.sheet { fill: var(--fv-lit, #e8792b); }
+.fv-tensor .lit.edge { fill: var(--fv-lit-edge, #b9560f); }
+.fv-tensor [data-set] { cursor: pointer; }
+.fv-tensor text { fill: currentColor; font-size: 10px; font-family: inherit; opacity: .8; }
+.fv-tensor .axis { stroke: currentColor; stroke-width: .8; opacity: .45; fill: none; }
+.dark .fv-tensor, .dark .fv-norm { --fv-sheet: #3d434b; --fv-sheet-line: #1b1e23; --fv-sheet-edge: #2a2e34; }
+@media (prefers-reduced-motion: reduce) { .fv-tensor * { transition: none !important; } }
+"""
+
+# Run by gr.HTML once; the element outlives each change of the drawing inside it.
+SCRIPT = """
+element.addEventListener('pointerover', (event) => {
+  const part = event.target.closest('.fv-tensor [data-set]');
+  if (!part) return;
+  const drawing = part.closest('.fv-tensor');
+  drawing.querySelectorAll('[data-set]').forEach((other) =>
+    other.classList.toggle('lit', part.dataset.set !== '-1' && other.dataset.set === part.dataset.set));
+});
+"""
+
+
+def draw_tensor(sets: np.ndarray, lit: int, *, description: str, sample: str, channels: str) -> str:
+    """SVG of a tensor.
+
+    Args:
+        sets: (N, C, H, W) whole numbers: elements with the same number share a mean and a variance; −1 shares
+            nothing.
+        lit: the number of the set that is lit at first.
+        description: what the picture shows, for those who do not see it.
+        sample, channels: the words beside the axes N and C, in the reader's language.
+    """
+    n, c, h, w = sets.shape
+    half_width = h * -_DOWN[0]
+    stack_width = half_width + w * _ACROSS[0]
+    depth = h * _DOWN[1] + w * _ACROSS[1]
+    width = _LEFT + n * stack_width + (n - 1) * _GAP + 34
+    height = _TOP + (c - 1) * _LIFT + depth + _THICK + _BOTTOM
+    parts = [
+        f'<svg class="fv-tensor" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        f'aria-label="{escape(description, quote=True)}" xmlns="http://www.w3.org/2000/svg">'
+    ]
+    for sample_index in range(n):
+        x = _LEFT + sample_index * (stack_width + _GAP) + half_width
+        for channel in range(c):  # the lowest sheet first: the later one lies over it
+            y = _TOP + (c - 1 - channel) * _LIFT
+            parts += _sheet(sets[sample_index, channel], x, y, lit)
+        parts.append(_text(x + (w - h) * _ACROSS[0] / 2, height - 8, f"{sample} {sample_index + 1}"))
+    parts += _axes(x_last=x, h=h, w=w, c=c, depth=depth, channels=channels)
+    return "".join(parts) + "</svg>"
+
+
+def _sheet(sets: np.ndarray, x: float, y: float, lit: int) -> list[str]:
+    h, w = sets.shape
+    front = [_corner(x, y, h, 0), _corner(x, y, h, w), _corner(x, y, 0, w)]
+    below = [(px, py + _THICK) for px, py in reversed(front)]
+    parts = [_polygon(front + below, "edge", int(sets[h - 1, w - 1]), lit)]
+    if (sets == sets[0, 0]).all():
+        outline = [_corner(x, y, 0, 0), _corner(x, y, 0, w), _corner(x, y, h, w), _corner(x, y, h, 0)]
+        return [*parts, _polygon(outline, "sheet", int(sets[0, 0]), lit), _grid(x, y, h, w)]
+    for row in range(h):
+        for column in range(w):
+            corners = [(row, column), (row, column + 1), (row + 1, column + 1), (row + 1, column)]
+            cell = [_corner(x, y, r, k) for r, k in corners]
+            parts.append(_polygon(cell, "sheet", int(sets[row, column]), lit))
+    return parts
+
+
+def _grid(x: float, y: float, h: int, w: int) -> str:
+    lines = [(_corner(x, y, row, 0), _corner(x, y, row, w)) for row in range(1, h)]
+    lines += [(_corner(x, y, 0, column), _corner(x, y, h, column)) for column in range(1, w)]
+    path = "".join(f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" for a, b in lines)
+    return f'<path class="grid" d="{path}"/>'
+
+
+def _axes(*, x_last: float, h: int, w: int, c: int, depth: float, channels: str) -> list[str]:
+    """C up the left side; H and W along the two lower edges of the last stack's lowest sheet."""
+    low, high = _TOP + (c - 1) * _LIFT + depth / 2, _TOP + depth / 2
+    y = _TOP + (c - 1) * _LIFT
+    h_side, w_side = _corner(x_last, y, h / 2, 0), _corner(x_last, y, h, w / 2)
+    right = x_last + w * _ACROSS[0]
+    del h_side
+    return [
+        f'<path class="axis" d="M22 {low:.0f}V{high:.0f}m-3 5l3 -5l3 5"/>',
+        f'<text x="12" y="{(low + high) / 2:.0f}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {(low + high) / 2:.0f})">{escape(channels)}</text>',
+        _text(w_side[0] + 14, w_side[1] + _THICK + 9, "H"),
+        _text(right + 2, y + depth / 2 - h * 2, "W"),
+    ]
+
+
+def _corner(x: float, y: float, row: float, column: float) -> tuple[float, float]:
+    return x + row * _DOWN[0] + column * _ACROSS[0], y + row * _DOWN[1] + column * _ACROSS[1]
+
+
+def _polygon(points: list[tuple[float, float]], kind: str, number: int, lit: int) -> str:
+    name = f"{kind} lit" if number == lit and number >= 0 else kind
+    corners = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+    return f'<polygon class="{name}" data-set="{number}" points="{corners}"/>'
+
+
+def _text(x: float, y: float, words: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(words)}</text>'

@@ -1,0 +1,258 @@
+"""One picture or many, from one thread or many: the same answers."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fruitvision.data.transforms import EvalTransform
+from fruitvision.errors import CheckpointError, PictureError
+from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
+from fruitvision.models.networks import build_network
+from fruitvision.recognition.classifier import Batcher, Classifier
+
+RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (128, 128, 128)
+EXIF_ORIENTATION = 0x0112
+
+
+def plain(colour, size=(90, 70)) -> Image.Image:
+    return Image.new("RGB", size, colour)
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, kind, **options)
+    return content.getvalue()
+
+
+@pytest.fixture
+def small_network() -> Classifier:
+    """A ResNet18 of width 8 with fresh weights: its answers are arbitrary, but its own."""
+    config = CheckpointConfig(
+        classes=("Apple Red 1", "Apple Red 2", "Banana", "Kiwi"), fruit_types=("Apple", "Apple", "Banana", "Kiwi"),
+        transform=EvalTransform(resize=40, crop=32), width=8,
+    )  # fmt: skip
+    return Classifier(build_network(num_classes=4, width=8, seed=5), config)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (40 + 3 * i, 50, 3), np.uint8) for i in range(9)]
+
+
+# What an answer says -----------------------------------------------------------------------------------------------
+
+
+def test_answer_names_type_variety_and_how_sure(colour_classifier):
+    answer = colour_classifier().predict(plain(RED))
+    assert (answer.fruit_type, answer.label, answer.verdict) == ("Apple", "Apple Red 1", "sure")
+    assert 0.9 < answer.confidence <= 1
+    assert colour_classifier().predict(plain(GREY)).verdict == "unsure"
+
+
+def test_guesses_are_one_a_fruit_type_and_count_its_varieties_together(colour_classifier):
+    classifier = colour_classifier()
+    answer = classifier.predict(plain((200, 120, 60)))
+    by_class = dict(zip(classifier.classes, classifier.probabilities([plain((200, 120, 60))])[0], strict=True))
+    assert [guess.fruit_type for guess in answer.top] == ["Apple", "Kiwi", "Blueberry"]
+    assert answer.top[0].probability == pytest.approx(by_class["Apple Red 1"] + by_class["Apple Red 2"], abs=1e-6)
+    assert answer.confidence == answer.top[0].probability
+    assert sum(guess.probability for guess in answer.top) == pytest.approx(1, abs=1e-5)
+    assert answer.top[1].label == "Kiwi"
+
+
+def test_five_guesses_at_most_each_with_a_class_of_its_own_type(colour_classifier):
+    colours = [(f"{kind} {n}", kind, (50.0 * i - n, 0.0, 0.0)) for i, kind in enumerate("ABCDEFG") for n in (1, 2)]
+    answer = colour_classifier(colours).predict(plain(RED))
+    assert len(answer.top) == 5
+    # The last guesses are so unlikely that their probability is exactly zero; they keep a variety of their own.
+    assert [guess.label for guess in answer.top][0] == "G 1"
+    assert all(guess.label.startswith(guess.fruit_type) for guess in answer.top)
+
+
+def test_a_class_of_no_fruit_refuses_and_is_never_a_guess(colour_classifier):
+    colours = (("Apple", "Apple", (8.0, -4.0, -4.0)), ("Kiwi", "Kiwi", (-4.0, 8.0, -4.0)), ("none", "not-fruit", (0.0, 0.0, 9.0)))
+    classifier = colour_classifier(colours, not_fruit=0.5)
+    answer = classifier.predict(plain(BLUE))
+    assert answer.verdict == "not-fruit"
+    assert {guess.fruit_type for guess in answer.top} == {"Apple", "Kiwi"}
+    assert classifier.predict(plain(RED)).verdict == "sure"
+
+
+def test_temperature_tempers_and_views_are_averaged(colour_classifier):
+    red = plain((180, 110, 90))
+    assert colour_classifier(temperature=3.0).predict(red).confidence < colour_classifier().predict(red).confidence
+    one, two = colour_classifier(), colour_classifier(views=2)
+    halves = Image.new("RGB", (64, 64), RED)
+    halves.paste(GREEN, (40, 0, 64, 64))
+    np.testing.assert_allclose(two.probabilities([halves, red]), one.probabilities([halves, red]), atol=1e-5)
+    assert two.network.passes == [4]
+    assert two.embed([halves]).shape == (1, 3)
+    assert two.predict(halves).heatmap().size == (64, 64)
+
+
+# What may be asked -------------------------------------------------------------------------------------------------
+
+
+def test_paths_bytes_images_and_arrays_get_the_same_answer(small_network, pictures, tmp_path):
+    content = encoded(Image.fromarray(pictures[3]))
+    path = tmp_path / "一个 苹果.png"
+    path.write_bytes(content)
+    image = Image.fromarray(pictures[3])
+    forms = [path, str(path), content, image, image.convert("RGBA"), pictures[3]]
+    answers = small_network.predict_batch(forms)
+    assert len({answer.confidence for answer in answers}) == 1
+    assert answers == [answers[0]] * 6
+    assert {answer.heatmap().size for answer in answers} == {image.size}
+
+
+def test_a_turned_photo_is_answered_and_drawn_upright(small_network):
+    rng = np.random.default_rng(1)
+    upright = Image.fromarray(rng.integers(0, 256, (60, 40, 3), np.uint8))
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    turned = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    answer = small_network.predict(turned)
+    assert answer.confidence == pytest.approx(small_network.predict(upright).confidence, abs=1e-6)
+    assert answer.heatmap().size == (40, 60)
+
+
+def test_an_answer_does_not_depend_on_the_pictures_beside_it(small_network, pictures):
+    small_network.network.train()
+    classifier = Classifier(small_network.network, small_network.config)  # puts it into evaluation mode
+    together = classifier.predict_batch(pictures)
+    alone = [classifier.predict(picture) for picture in pictures]
+    assert [a.label for a in together] == [a.label for a in alone]
+    assert [a.confidence for a in together] == pytest.approx([a.confidence for a in alone], abs=1e-6)
+
+
+def test_features_are_what_the_head_answers_from(small_network, pictures, monkeypatch):
+    monkeypatch.setattr("fruitvision.recognition.classifier.CHUNK", 4)
+    features = small_network.embed(pictures)
+    assert (features.shape, features.dtype) == ((9, 64), np.float32)
+    logits = small_network.network.head(torch.from_numpy(features))
+    np.testing.assert_allclose(small_network.probabilities(pictures), logits.softmax(1).detach().numpy(), atol=1e-6)
+
+
+def test_no_pictures_give_no_answers(small_network):
+    assert small_network.predict_batch([]) == []
+    assert small_network.embed([]).shape == (0, 64)
+    assert small_network.probabilities([]).shape == (0, 4)
+
+
+def test_a_bad_picture_is_named_and_a_vanished_one_has_no_heatmap(small_network, tmp_path):
+    with pytest.raises(PictureError):
+        small_network.predict(b"not a picture")
+    path = tmp_path / "gone.png"
+    path.write_bytes(encoded(plain(RED)))
+    answer = small_network.predict(path)
+    path.unlink()
+    with pytest.raises(PictureError) as caught:
+        answer.heatmap()
+    assert caught.value.code == "picture-missing"
+
+
+def test_a_saved_checkpoint_answers_as_the_network_did(small_network, pictures, tmp_path):
+    folder = save_checkpoint(tmp_path / "best", small_network.network, small_network.config)
+    loaded = Classifier.from_checkpoint(folder)
+    np.testing.assert_allclose(loaded.probabilities(pictures), small_network.probabilities(pictures), atol=1e-6)
+    with pytest.raises(CheckpointError):
+        Classifier.from_checkpoint(tmp_path / "nothing here")
+
+
+def test_many_threads_may_ask_one_classifier(small_network, pictures):
+    expected = [small_network.predict(picture) for picture in pictures]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(small_network.predict, pictures * 4))
+    assert [a.label for a in answers] == [a.label for a in expected] * 4
+
+
+# Many visitors -----------------------------------------------------------------------------------------------------
+
+
+def batcher_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "fruitvision-batcher"]
+
+
+def test_visitors_share_passes_and_each_gets_their_own_answer(colour_classifier):
+    classifier = colour_classifier()
+    forward = classifier.network.forward
+
+    def slow(x):
+        time.sleep(0.02)  # a real network takes a while, in which others come
+        return forward(x)
+
+    classifier.network.forward = slow
+    batcher = Batcher(classifier, max_batch=8)
+    asked = [RED, GREEN, BLUE] * 20
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda colour: batcher.submit(plain(colour)), asked))
+    batcher.close()
+    assert [a.fruit_type for a in answers] == ["Apple", "Kiwi", "Blueberry"] * 20
+    assert sum(classifier.network.passes) == 60
+    assert len(classifier.network.passes) < 30
+    assert max(classifier.network.passes) <= 8
+
+
+def test_a_lone_picture_does_not_wait_for_company(colour_classifier):
+    batcher = Batcher(colour_classifier(), max_wait_s=60)
+    begun = time.monotonic()
+    assert batcher.submit(plain(RED)).fruit_type == "Apple"
+    assert time.monotonic() - begun < 10
+    batcher.close()
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(colour_classifier):
+    batcher = Batcher(colour_classifier())
+
+    def ask(image):
+        try:
+            return batcher.submit(image).fruit_type
+        except PictureError as error:
+            return error.code
+
+    with ThreadPoolExecutor(9) as pool:
+        said = list(pool.map(ask, [plain(RED), b"no picture", plain(GREEN)] * 3))
+    batcher.close()
+    assert said == ["Apple", "picture-not-an-image", "Kiwi"] * 3
+
+
+def test_a_picture_that_breaks_the_pass_fails_alone(colour_classifier):
+    classifier = colour_classifier()
+    forward, gate = classifier.network.forward, threading.Event()
+
+    def picky(x):
+        gate.wait(10)
+        if (x[:, 2].mean(dim=(1, 2)) > 2).any():  # blue
+            raise RuntimeError("cannot stand blue")
+        return forward(x)
+
+    classifier.network.forward = picky
+    batcher = Batcher(classifier)
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(batcher.submit, plain(colour)) for colour in (RED, RED, BLUE, GREEN)]
+        gate.set()
+        assert [asked[i].result().fruit_type for i in (0, 1, 3)] == ["Apple", "Apple", "Kiwi"]
+        with pytest.raises(RuntimeError, match="blue"):
+            asked[2].result()
+    batcher.close()
+
+
+def test_its_thread_comes_with_the_first_picture_and_goes_with_close(colour_classifier):
+    before = len(batcher_threads())
+    batcher = Batcher(colour_classifier())
+    assert len(batcher_threads()) == before
+    batcher.close()
+    for _ in range(2):  # used again after it was closed, it wakes up again
+        batcher.submit(plain(RED))
+        assert len(batcher_threads()) == before + 1
+        batcher.close()
+        assert len(batcher_threads()) == before

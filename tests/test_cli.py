@@ -1,0 +1,421 @@
+"""The commands as a person and as another program meet them: results, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fruitvision.__main__ import main
+
+PROJECT = Path(__file__).resolve().parents[1]
+COMMANDS = ["data scan", "data download", "data sample", "train", "stop", "evaluate", "predict", "compare"]
+TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: (exit code, standard output, standard error)."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Start a command as a process of its own, in the project's folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fruitvision", *map(str, words)],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def one_line(text: str) -> str:
+    assert text.startswith("Error: ") and text.endswith("\n") and text.count("\n") == 1
+    assert "Traceback" not in text
+    return text.strip()
+
+
+@pytest.fixture(scope="module")
+def trained(sample_set, tmp_path_factory) -> Path:
+    """A finished run of one tiny epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    assert main(["train", "--run", str(folder), "--data", str(sample_set), "--json", "--set", "epochs=1", *TINY]) == 0
+    return folder
+
+
+# what holds for every command ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(run, command):
+    code, out, err = run(*command.split(), "--help")
+    assert (code, err) == (0, "")
+    assert f"{command} [OPTIONS]" in out and "--json" in out
+
+
+def test_the_list_of_commands_fits_a_terminal_and_cuts_no_sentence(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(command.split()[0] in out for command in COMMANDS)
+    listed = out.partition("Commands:")[2].splitlines()
+    assert all(len(line) <= 80 and not line.endswith("...") for line in listed)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Missing command"),
+        (["tain"], "No such command 'tain'"),
+        (["train"], "Missing option '--run'"),
+        (["train", "--run"], "requires an argument"),
+        (["train", "--run", "r", "--presett", "fast"], "--preset"),
+        (["train", "--run", "r", "stray"], "unexpected extra argument"),
+        (["data", "sample", "d", "--size", "5"], "--size"),
+        (["data", "sample", "d", "--seed", "x"], "--seed"),
+        (["predict"], "Missing argument"),
+        (["train", "--run", "r", "--preset", "quick"], "quick"),
+        (["train", "--run", "r", "--set", "epochs"], "key=value"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(run, words, said):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert said in one_line(err)
+
+
+def test_several_wrong_settings_are_named_together(run, tmp_path):
+    code, _, err = run("train", "--run", tmp_path / "r", "--set", "epochs=0", "flip=3", "--set", "norm=batsh")
+    assert code == 2
+    assert all(name in one_line(err) for name in ("epochs", "flip", "norm"))
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name"),
+    [
+        (["data", "scan", "{tmp}/nothing", "--json"], 1, "data-missing"),
+        (["data", "scan", "{tmp}", "--json"], 1, "no-pictures"),
+        (["stop", "--run", "{tmp}/nothing", "--json"], 1, "run-missing"),
+        (["train", "--run", "{tmp}/nothing", "--resume", "--json"], 1, "run-missing"),
+        (["train", "--run", "{tmp}/r", "--data", "{tmp}/nothing", "--json"], 1, "data-missing"),
+        (["predict", "a.jpg", "--checkpoint", "{tmp}/nothing", "--json"], 1, "checkpoint-missing"),
+        (["stop", "--json"], 2, "bad-usage"),
+    ],
+)
+def test_with_json_an_error_is_one_object_on_standard_output_and_one_line_beside_it(run, tmp_path, words, code, name):
+    found, out, err = run(*(word.format(tmp=tmp_path) for word in words))
+    error = json.loads(out)["error"]
+    assert (found, error["code"]) == (code, name)
+    assert one_line(err) == f"Error: {error['message']}"
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_unexpected_error_is_one_line_and_its_details_are_kept(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("fruitvision.data.sample.draw_sample", lambda *args, **kwargs: 1 / 0)
+    code, out, err = run("data", "sample", tmp_path / "set")
+    assert (code, out) == (1, "")
+    assert "Internal error" in one_line(err) and "errors.log" in err
+    assert "ZeroDivisionError" in (tmp_path / "cache" / "errors.log").read_text(encoding="utf-8")
+
+
+def test_the_stack_trace_is_shown_to_whoever_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRUITVISION_DEBUG", "1")
+    monkeypatch.setattr("fruitvision.data.sample.draw_sample", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["data", "sample", str(tmp_path / "set")])
+
+
+def test_a_file_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    code, _, err = run("data", "sample", tmp_path / "file" / "set")
+    assert code == 1
+    assert "file" in one_line(err)
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(run, tmp_path, monkeypatch):
+    def missing(*args, **kwargs):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("fruitvision.data.sample.draw_sample", missing)
+    code, _, err = run("data", "sample", tmp_path / "set")
+    assert code == 1
+    assert "'torch' is not installed" in one_line(err) and "-m pip install -r requirements.txt" in err
+
+
+def test_ctrl_c_is_one_line(run, tmp_path, monkeypatch):
+    def pressed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fruitvision.data.sample.draw_sample", pressed)
+    assert run("data", "sample", tmp_path / "set") == (130, "", "Stopped.\n")
+
+
+def test_a_reader_that_goes_away_leaves_no_stack_trace(sample_set):
+    with start("data", "scan", sample_set) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "ascii"])
+def test_any_console_can_show_any_file_name(sample_set, tmp_path, encoding):
+    folder = Path(shutil.copytree(sample_set, tmp_path / "café 🍌 香蕉"))
+    for words, code in ((("scan", folder), 0), (("scan", tmp_path / "缺é🍎"), 1)):
+        process = start("data", *words, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert "classes" in out.decode(encoding) if code == 0 else one_line(err.decode(encoding).replace("\r\n", "\n"))
+
+
+# data ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_set_is_drawn_and_scanned(run, tmp_path):
+    words = ("--train-per-class", "2", "--test-per-class", "1", "--size", "32", "--json")
+    code, out, err = run("data", "sample", tmp_path / "水果 set", *words)
+    assert (code, err) == (0, "")
+    drawn = json.loads(out)
+    code, out, err = run("data", "scan", drawn["root"], "--json")
+    assert (code, err) == (0, "")
+    scanned = json.loads(out)
+    assert scanned["synthetic"] is True and scanned["problems"] == []
+    assert scanned["classes"] == drawn["classes"] and len(drawn["classes"]) >= 12
+    assert scanned["images"] == {"train": 2 * len(drawn["classes"]), "test": len(drawn["classes"])}
+    assert set(scanned["counts"]["train"].values()) == {2}
+
+
+def test_a_scan_names_every_file_that_cannot_be_used(run, sample_set, tmp_path):
+    folder = Path(shutil.copytree(sample_set, tmp_path / "set"))
+    (folder / "Training" / "Apple" / "broken.jpg").write_text("no picture", encoding="utf-8")
+    code, out, _ = run("data", "scan", folder)
+    assert code == 0
+    assert "Synthetic" in out and "Training/Apple/broken.jpg" in out and "1 problem" in out
+
+
+# train, stop -----------------------------------------------------------------------------------------------------
+
+
+def test_training_prints_one_object_with_what_came_of_it(run, sample_set, tmp_path):
+    folder = tmp_path / "run"
+    words = ["--set", "epochs=1", *TINY, "--name", "苹果", "--json"]
+    code, out, err = run("train", "--run", folder, "--data", sample_set, *words)
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert (result["state"], result["epoch"], result["epochs"]) == ("finished", 1, 1)
+    assert 0 <= result["test"]["top1"] <= 1
+    assert (Path(result["checkpoint"]) / "model.safetensors").is_file()
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert (config["name"], config["training"]["width"], config["training"]["preset"]) == ("苹果", 8, "fast")
+
+
+def test_training_shows_a_line_for_each_epoch(run, sample_set, tmp_path):
+    words = ["--preset", "plain", "--set", "epochs=2", *TINY]
+    code, out, _ = run("train", "--run", tmp_path / "run", "--data", sample_set, *words)
+    assert code == 0
+    assert [line for line in out.splitlines() if "epoch 1/2" in line and "accuracy" in line]
+    assert [line for line in out.splitlines() if "epoch 2/2" in line and "accuracy" in line]
+    assert "predict IMAGE --checkpoint" in out.splitlines()[-1]
+
+
+def test_a_finished_run_is_not_trained_again(run, trained):
+    before = (trained / "metrics.jsonl").read_bytes()
+    code, out, _ = run("train", "--run", trained, "--resume", "--json")
+    assert (code, json.loads(out)["state"]) == (0, "finished")
+    assert (trained / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_never_overwritten(run, trained, sample_set):
+    code, _, err = run("train", "--run", trained, "--data", sample_set)
+    assert code == 1
+    assert "--resume" in one_line(err)
+
+
+def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, trained, sample_set):
+    code, _, err = run("train", "--run", trained, "--resume", "--preset", "plain", "--set", "epochs=7", "width=8")
+    assert code == 2
+    assert "epochs is 1, not 7" in one_line(err) and "preset is fast, not plain" in err and "width" not in err
+    code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set.parent)
+    assert code == 2 and "data is" in one_line(err)
+    code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set, "--set", "epochs=1")
+    assert (code, err) == (0, "")
+
+
+def test_every_setting_is_listed_with_its_meaning(run):
+    from fruitvision.training.config import TrainConfig
+
+    code, out, _ = run("train", "--settings")
+    assert code == 0
+    for name, field in TrainConfig.model_fields.items():
+        assert f"{name} = " in out and field.description in out
+
+
+def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
+    import fruitvision.data.sample as sample
+
+    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
+    draw = sample.draw_sample
+    few = lambda folder: draw(folder, train_per_class=2, test_per_class=1, size=32, classes=("Apple", "Kiwi"))  # noqa: E731
+    monkeypatch.setattr(sample, "draw_sample", few)
+    code, out, _ = run("train", "--run", tmp_path / "a", "--set", "epochs=1", *TINY)
+    assert code == 0
+    assert str(tmp_path / "cache" / "sample-set") in out and "synthetic" in out
+    monkeypatch.setattr(sample, "draw_sample", lambda folder: pytest.fail("drawn twice"))
+    assert run("train", "--run", tmp_path / "b", "--set", "epochs=1", *TINY, "--json")[0] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a test cannot press Ctrl-C in another console on Windows")
+def test_ctrl_c_keeps_everything_and_the_run_goes_on(sample_set, tmp_path):
+    from fruitvision.runs.folder import RunFolder
+
+    folder = RunFolder(tmp_path / "run")
+    process = start("train", "--run", folder.path, "--data", sample_set, "--set", "epochs=500", *TINY)
+    wait_until(lambda: folder.metrics("epoch"), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in err and b"Ctrl-C again" in err
+    assert b"--resume" in out.splitlines()[-1]
+    before = folder.status()
+    assert before.state == "stopped" and 0 < before.epoch < 500
+
+    process = start("train", "--run", folder.path, "--resume", "--json")
+    wait_until(lambda: folder.status().state == "running" and folder.status().epoch > before.epoch, process)
+    assert main(["stop", "--run", str(folder.path)]) == 0
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert json.loads(out)["state"] == "stopped" and json.loads(out)["epoch"] > before.epoch
+
+
+def test_stopping_a_run_that_does_not_go_on_says_so(run, trained):
+    code, out, _ = run("stop", "--run", trained)
+    assert code == 0 and "finished" in out
+    code, out, _ = run("stop", "--run", trained, "--json")
+    assert json.loads(out) == {"run": str(trained), "state": "finished", "was_active": False}
+
+
+def wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read().decode(errors="replace")
+        assert time.monotonic() < end, "the run did not come so far in time"
+        time.sleep(0.05)
+
+
+# predict, evaluate -------------------------------------------------------------------------------------------------
+
+
+def test_each_picture_is_answered_and_a_broken_one_is_named(run, trained, sample_set, tmp_path):
+    good = sorted((sample_set / "Test" / "Banana").iterdir())[:2]
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(good[0].read_bytes()[:200])
+    code, out, err = run("predict", good[0], bad, good[1], "--checkpoint", trained / "best", "--json")
+    first, broken, second = json.loads(out)["predictions"]
+    assert code == 1
+    assert "bad.jpg" in one_line(err) and broken["error"]["code"].startswith("picture-")
+    for answer, path in ((first, good[0]), (second, good[1])):
+        assert answer["image"] == str(path)
+        assert answer["verdict"] in ("sure", "unsure", "not-fruit") and 0 <= answer["confidence"] <= 1
+        assert [guess["probability"] for guess in answer["top"]] == sorted(
+            (guess["probability"] for guess in answer["top"]), reverse=True
+        )
+
+
+def test_a_folder_is_scored_and_reported(run, trained, sample_set, tmp_path):
+    words = ("--checkpoint", trained / "best", "--split", "test", "--report", tmp_path / "report", "--json")
+    code, out, err = run("evaluate", "--data", sample_set, *words)
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert result["images"] == 16 and set(result["per_class"]) == {"Apple", "Banana", "Kiwi", "Orange"}
+    assert {"top1", "top3", "macro_recall", "ece", "answered", "answered_top1", "not_fruit_accepted"} <= set(result)
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text(encoding="utf-8"))["top1"] == result["top1"]
+    table = (tmp_path / "report" / "per_class.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert table[0] == "class,images,recall,precision" and len(table) == 5
+
+
+def test_a_score_reads_in_plain_words(run, trained, sample_set):
+    code, out, _ = run("evaluate", "--data", sample_set, "--checkpoint", trained / "best", "--by", "type")
+    assert code == 0
+    assert "48 pictures" in out and "top1" in out and "%" in out
+
+
+@pytest.mark.parametrize("option", [("--by", "colour"), ("--split", "holiday")])
+def test_an_unknown_way_of_scoring_is_misuse(run, trained, sample_set, option):
+    code, _, err = run("evaluate", "--data", sample_set, "--checkpoint", trained / "best", *option)
+    assert code == 2 and option[1] in one_line(err)
+
+
+# app.py ----------------------------------------------------------------------------------------------------------
+
+
+def app(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROJECT / "app.py"), *words]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120)
+
+
+def test_the_app_explains_its_flags():
+    result = app("--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    for flag in ("--host", "--port", "--share", "--public", "--root-path", "--data", "--runs", "--taught", "--lang"):
+        assert flag in result.stdout
+
+
+@pytest.mark.parametrize("words", [("--prot", "80"), ("--port", "many"), ("--lang", "fr"), ("--share", "--public")])
+def test_a_wrong_flag_of_the_app_is_one_line(words):
+    result = app(*words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words[0] in one_line(result.stderr)
+
+
+def test_a_port_in_use_is_one_line_with_the_way_out():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = app("--port", str(port), "--no-browser")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert str(port) in one_line(result.stderr) and "--port" in result.stderr
+
+
+def test_an_old_python_is_told_so(tmp_path):
+    code = f"""
+import runpy, sys
+sys.version_info = (3, 9, 2, "final", 0)
+sys.argv = ["app.py"]
+runpy.run_path({str(PROJECT / "app.py")!r}, run_name="__main__")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=60)
+    assert result.returncode == 1
+    assert "Python 3.11 or newer; this is 3.9.2" in one_line(result.stderr)
+
+
+def test_missing_requirements_are_one_line_with_the_command_that_installs_them():
+    code = f"""
+import runpy, sys
+sys.modules["gradio"] = None
+sys.argv = ["app.py", "--no-browser"]
+runpy.run_path({str(PROJECT / "app.py")!r}, run_name="__main__")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=60
+    )
+    assert result.returncode == 1
+    assert "'gradio' is not installed" in one_line(result.stderr)
+    assert "-m pip install -r requirements.txt" in result.stderr

@@ -1,0 +1,81 @@
+"""torchvision can be imported beside any torch, and an install that works is left as it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def python(code: str, *, path: Path | None = None, project: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` in a fresh interpreter in which every warning is an error; ``path`` comes first on sys.path."""
+    folders = os.pathsep.join(str(folder) for folder in (path, project) if folder)
+    environment = {**os.environ, "PYTHONPATH": folders}
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120)
+
+
+def fake_torchvision(folder: Path, *, init: str) -> Path:
+    """A package called torchvision whose import runs ``init``."""
+    package = folder / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text(init, encoding="utf-8")
+    (package / "extension.py").write_text("", encoding="utf-8")
+    return folder
+
+
+def test_the_installed_torchvision_builds_a_network_and_transforms_a_picture(project):
+    result = python(
+        """
+from fruitvision.compat import import_torchvision
+torchvision = import_torchvision()
+assert import_torchvision() is torchvision
+
+import torch
+from torchvision.models import resnet18
+from torchvision.transforms import v2
+picture = v2.Resize(32)(torch.zeros(3, 40, 50, dtype=torch.uint8))
+print(tuple(picture.shape), tuple(resnet18(num_classes=3).eval()(torch.zeros(1, 3, 32, 32)).shape))
+""",
+        project=project,
+    )
+    assert (result.stdout.strip(), result.stderr) == ("(3, 32, 40) (1, 3)", "")
+
+
+def test_a_torchvision_that_loads_is_not_touched(project, tmp_path):
+    folder = fake_torchvision(tmp_path, init="from . import extension")
+    result = python(
+        """
+from fruitvision import compat
+print(compat.import_torchvision().__name__, compat._declared)
+""",
+        path=folder,
+        project=project,
+    )
+    assert (result.stdout.strip(), result.stderr) == ("torchvision []", "")
+
+
+def test_operators_that_cannot_be_loaded_are_named_and_the_import_is_done_afresh(project, tmp_path):
+    init = """
+from . import extension
+import torch, torchvision.extension
+torchvision.extension  # an attribute of the package only when the submodule is imported anew
+for name in ("nms", "qnms"):
+    @torch.library.register_fake(f"torchvision::{name}")
+    def describe(dets, scores, iou_threshold):
+        return dets
+"""
+    result = python(
+        "from fruitvision.compat import import_torchvision; print(import_torchvision().extension.__name__)",
+        path=fake_torchvision(tmp_path, init=init),
+        project=project,
+    )
+    assert (result.stdout.strip(), result.stderr) == ("torchvision.extension", "")
+
+
+def test_another_failure_is_not_hidden(project, tmp_path):
+    folder = fake_torchvision(tmp_path, init='raise RuntimeError("compiled for another CUDA")')
+    result = python("import fruitvision.compat as compat; compat.import_torchvision()", path=folder, project=project)
+    assert result.returncode == 1
+    assert "RuntimeError: compiled for another CUDA" in result.stderr

@@ -1,0 +1,52 @@
+"""Errors carry a code, their facts and one line to read, and survive the way from one process to another."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from fruitvision import errors
+from fruitvision.errors import ConfigError, DataError, FruitVisionError, PictureError, UsageError
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FruitVisionError)]
+
+
+def test_an_error_reads_as_one_line_that_ends_with_the_next_step():
+    error = DataError("no-pictures", "No pictures were found\nin a.", "Choose a folder.", folder="a")
+    assert str(error) == "No pictures were found in a. Choose a folder."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_travels_between_processes_whole(kind):
+    error = kind("some-code", "What.", "Then.", count=3, folder="苹果")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert (copy.code, str(copy), copy.facts) == ("some-code", "What. Then.", {"count": 3, "folder": "苹果"})
+
+
+def test_an_error_can_be_written_as_json_whatever_its_facts():
+    error = PictureError("picture-damaged", "Damaged.", path=Path("a.jpg"), share=0.5, missing=None)
+    written = json.loads(json.dumps(error.as_dict()))
+    assert written == {
+        "code": "picture-damaged",
+        "message": "Damaged.",
+        "facts": {"path": "a.jpg", "share": 0.5, "missing": None},
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_misuse_exits_with_2_and_failure_with_1(kind):
+    assert kind.exit_code == (2 if issubclass(kind, UsageError) else 1)
+
+
+def test_a_wrong_setting_is_misuse_and_a_broken_picture_belongs_to_the_data():
+    assert issubclass(ConfigError, UsageError)
+    assert issubclass(PictureError, DataError)
+
+
+def test_the_tree_in_the_docstring_names_every_kind():
+    assert all(kind.__name__ in errors.__doc__ for kind in KINDS)
