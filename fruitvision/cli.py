@@ -269,6 +269,7 @@ def evaluate(
     by: Annotated[str, typer.Option(help="class, or type (Apple, Banana, ...).")] = "class",
     not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too, with a table.")] = None,
+    record: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")] = None,  # noqa: E501
     as_json: Json = False,
 ) -> None:
     """Score a labelled folder of pictures.
@@ -276,10 +277,12 @@ def evaluate(
     Accuracy, what was refused, and how far confidence can be believed.
     """
     import fruitvision
+    from fruitvision.models.checkpoint import record_metrics
     from fruitvision.recognition.evaluation import evaluate_folder
 
+    classifier = fruitvision.load(checkpoint)
     result = evaluate_folder(
-        fruitvision.load(checkpoint),
+        classifier,
         data,
         split=split,
         by=by,
@@ -294,6 +297,10 @@ def evaluate(
         lines.append(f"  left out, names not known: {', '.join(result['unknown_folders'])}")
     if report:
         lines += [f"Written: {path}" for path in _write_report(report, result)]
+    if record:
+        figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
+        record_metrics(classifier.path, record, figures)
+        lines.append(f"Recorded as '{record}' in {classifier.path}")
     give(result, lines, as_json)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
-from fruitvision.files import replace_folder, standing_folder, write_error
+from fruitvision.files import replace_folder, standing_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import ResNet18, build_network
 from fruitvision.models.norms import NORMS
@@ -85,7 +85,7 @@ def versions() -> dict[str, str]:
 
     return {
         "fruitvision": __version__, "torch": torch.__version__, "torchvision": torchvision.__version__,
-        "python": platform.python_version(), "platform": platform.platform(terse=True),
+        "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}",
     }
 
 
@@ -117,6 +117,19 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
         shutil.rmtree(beside, ignore_errors=True)
         raise write_error(error, folder) from error
     return folder
+
+
+def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
+    """Write figures measured on a set called ``name`` into a checkpoint's configuration and card.
+
+    The weights stay as they are, to the byte. Raises CheckpointError, DataError.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    config = config.model_copy(update={"metrics": {**config.metrics, name: figures}})
+    whole = config.model_dump(mode="json")
+    write_text(folder / CARD, model_card(whole))
+    write_text(folder / CONFIG, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:

@@ -1,0 +1,83 @@
+"""Who may do what: the owner everything, a visitor classify and look.
+
+Ownership follows from how the app was started and from a token, never from the client's address: behind a tunnel or a
+proxy everybody comes from 127.0.0.1. The owner's link, ``/?owner=TOKEN``, sets a cookie that no script can read and
+leads on to the page without the token in its address.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+from fruitvision.errors import AccessError
+
+COOKIE = "fruitvision-owner"
+TOKEN_VARIABLE = "FRUITVISION_OWNER_TOKEN"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rule of one app: without a token everybody on this machine is the owner."""
+
+    token: str | None = None
+
+    @classmethod
+    def of_launch(cls, *, host: str, share: bool, public: bool) -> Access:
+        """The rule for how the app is started; the token may come from FRUITVISION_OWNER_TOKEN."""
+        if not (share or public) and host in LOOPBACK:
+            return cls()
+        return cls(os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24))
+
+    def is_owner(self, request: Any) -> bool:
+        """Whether a request (Gradio's, or Starlette's) comes from the owner. None is nobody's."""
+        if self.token is None:
+            return True
+        headers = getattr(request, "headers", None) or {}
+        return self._matches(cookie_value(headers.get("cookie", "")))
+
+    def require_owner(self, request: Any) -> None:
+        """Raise AccessError "owner-only" for a visitor."""
+        if not self.is_owner(request):
+            raise AccessError(
+                "owner-only", "Only the owner of this app may do that.", "Open the owner's link that the console shows."
+            )
+
+    def _matches(self, given: str) -> bool:
+        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+
+
+def cookie_value(header: str) -> str:
+    """The owner's cookie in a Cookie header; empty where it is missing or the header is damaged."""
+    try:
+        morsel = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""
+
+
+class OwnerLink:
+    """ASGI middleware that turns ``/?owner=TOKEN`` into the owner's cookie."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], access: Access) -> None:
+        self.app, self.access = app, access
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Answer an owner's link, and hand on everything else."""
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("owner") if scope["type"] == "http" else None
+        if not given:
+            await self.app(scope, receive, send)
+            return
+        headers = [(b"location", (scope.get("root_path", "").rstrip("/") + "/").encode()), (b"referrer-policy", b"no-referrer")]
+        if self.access._matches(given[0]):
+            cookie = f"{COOKIE}={given[0]}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800"
+            headers.append((b"set-cookie", cookie.encode()))
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,203 @@
+"""The app: the three panels on one page, and every network setting in one place."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from fruitvision.errors import UsageError
+from fruitvision.ui import classify_panel, compare_panel, train_panel
+from fruitvision.ui.access import Access, OwnerLink
+from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
+from fruitvision.ui.context import Context, ModelShelf, Page
+from fruitvision.ui.text import LANGUAGES, language_of, say
+
+FOLDER = Path(__file__).parent
+PORTS = range(7860, 7960)
+PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
+# Frames of live views are answered in threads of their own, beside the queue.
+THREADS = 128
+KEEP_SECONDS = 600  # what visitors upload is deleted after so long
+# Tells the live view, which is no Gradio component, what the header shows.
+TELL_PAGE = """(language, model) => {
+  window.fruitvision = { language, model };
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  window.dispatchEvent(new Event("fruitvision-words"));
+}"""
+
+
+def theme() -> gr.themes.Base:
+    """Calm and roomy, in the system's own letters: nothing is fetched from elsewhere."""
+    letters = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"]
+    return gr.themes.Soft(
+        primary_hue=gr.themes.colors.emerald, secondary_hue=gr.themes.colors.emerald,
+        neutral_hue=gr.themes.colors.stone, radius_size=gr.themes.sizes.radius_lg, font=letters,
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(
+        block_title_background_fill="none", block_title_background_fill_dark="none", block_title_padding="0",
+        block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
+        block_label_background_fill="none", block_label_background_fill_dark="none",
+        block_label_text_color="*body_text_color_subdued", block_label_text_color_dark="*body_text_color_subdued",
+    )  # fmt: skip
+
+
+def build_app(context: Context) -> gr.Blocks:
+    """The page: a header, and the three panels as tabs."""
+    with gr.Blocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
+        saved = gr.BrowserState("", storage_key="fruitvision-language", secret="fruitvision")
+        page = _header(context, demo)
+        with gr.Tabs(elem_id="panels") as page.tabs:
+            for name, panel in PANELS.items():
+                with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
+                    panel.build(page)
+        _speak(page, saved)
+    return demo
+
+
+def _header(context: Context, demo: gr.Blocks) -> Page:
+    with gr.Row(elem_classes="fv-header"):
+        title = gr.HTML(elem_id="title")
+        model = gr.Dropdown(
+            context.models.choices(context.language), value=context.models.default, elem_id="model", min_width=220,
+            interactive=True, filterable=False,
+        )
+        language = gr.Radio(
+            [(name, code) for code, name in LANGUAGES.items()], value=context.language, elem_id="language",
+            show_label=False, container=False, min_width=150,
+        )
+    page = Page(context, demo, language, model)
+    page.bind(title, value=title_html)
+    page.bind(model, label="header.model", choices=context.models.choices)
+    page.bind(language, label="header.language")
+    return page
+
+
+def title_html(language: str) -> str:
+    """The name, and one line of purpose."""
+    return f'<h1>{say("header.title", language)}</h1><p>{say("header.purpose", language)}</p>'
+
+
+def _speak(page: Page, saved: gr.BrowserState) -> None:
+    """Language at the start and on a switch; what the header shows is told to the scripts of the page as well."""
+    language, model = page.language, page.model
+
+    def first_language(remembered: str, request: gr.Request) -> str:
+        if remembered in LANGUAGES:
+            return remembered
+        context = page.context
+        return language_of(request.headers.get("accept-language")) if context.follow_browser else context.language
+
+    def switch(chosen: str) -> list[Any]:
+        return [chosen, *page.updates(chosen)]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+    page.demo.load(first_language, saved, language, **quiet)
+    page.demo.load(None, [language, model], None, js=TELL_PAGE)
+    page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
+    language.change(switch, language, [saved, *page.bound], **quiet)
+    gr.on([language.change, model.change], None, [language, model], None, js=TELL_PAGE)
+
+
+def launch(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    public: bool = False,
+    root_path: str | None = None,
+    data: str | Path | None = None,
+    runs: str | Path | None = None,
+    taught: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    language: str | None = None,
+    open_browser: bool = True,
+    block: bool = True,
+) -> gr.Blocks:
+    """Open the app; with ``block``, stay until Ctrl-C.
+
+    Args:
+        host: address to listen on; this computer only by default, every address with ``public``.
+        port: raises UsageError "port-in-use" where it is taken; by default the first free one from 7860 on.
+        share: ask Gradio's servers for a public link as well.
+        public: visitors come by themselves: they may classify and look.
+        root_path: the path under which a reverse proxy serves the app.
+        data, runs, taught: folders; ``data``'s subfolders are offered for training.
+        checkpoint: a checkpoint folder, or a shipped model's name, that answers first.
+        language: "en" or "zh" at the start; by default the browser's own.
+    """
+    host = host or ("0.0.0.0" if public else "127.0.0.1")
+    port = _free_port(host, port)
+    access = Access.of_launch(host=host, share=share, public=public)
+    runs = Path(runs or "runs").absolute()
+    context = Context(
+        runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
+        data=Path(data).absolute() if data else None, language=language or "en", follow_browser=language is None,
+    )
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / f"fruitvision-{os.getpid()}"))
+    demo = build_app(context)
+    demo.queue(max_size=512, default_concurrency_limit=16, api_open=False)
+    demo.launch(
+        server_name=host, server_port=port, share=share, root_path=root_path, inbrowser=False, quiet=True,
+        prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
+        allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
+        run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=sorted(FOLDER.glob("*.css")),
+        app_kwargs={"middleware": [Middleware(OwnerLink, access=access)], "docs_url": None, "redoc_url": None},
+    )  # fmt: skip
+    _announce(demo, context, host, port, share=share, open_browser=open_browser)
+    if block:
+        demo.block_thread()
+    return demo
+
+
+def _free_port(host: str, wanted: int | None) -> int:
+    """``wanted`` where it is free, or the first free one of ours. Raises UsageError "port-in-use"."""
+    if wanted is not None and not 0 < wanted < 65536:
+        raise UsageError("bad-port", f"{wanted} is no port.", "Choose --port between 1 and 65535.", port=wanted)
+    for port in [wanted] if wanted else PORTS:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+                if os.name != "nt":  # there it would let two programs have the same port
+                    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind((host, port))
+                return port
+        except socket.gaierror as error:
+            raise UsageError(
+                "bad-host", f"This computer has no address {host}.", "Choose --host 127.0.0.1, or leave it out.", host=host
+            ) from error
+        except OverflowError as error:
+            raise UsageError("bad-port", f"{port} is no port.", "Choose --port between 1 and 65535.", port=port) from error
+        except OSError:
+            continue
+    port = wanted or PORTS.start
+    raise UsageError(
+        "port-in-use", f"Port {port} of {host} cannot be used: another program has it, or the system forbids it.",
+        f"Choose another one, such as --port {port % 60000 + 1}, or leave --port out.", port=port, host=host,
+    )
+
+
+def _announce(demo: gr.Blocks, context: Context, host: str, port: int, *, share: bool, open_browser: bool) -> None:
+    """Say where the app is, and open it."""
+    import webbrowser
+
+    language = context.language
+    shown = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
+    local = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+    visitors = getattr(demo, "share_url", None)
+    if context.access.token is None:
+        print(say("launch.open", language, url=local))
+    else:
+        if share and not visitors:
+            print(say("launch.no_share", language))
+        print(say("launch.visitors", language, url=visitors or local))
+        print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
+    print(say("launch.close", language), flush=True)
+    if open_browser:
+        webbrowser.open(local if context.access.token is None else f"{local}?owner={context.access.token}")
+
+

@@ -1,0 +1,140 @@
+"""Classify: a picture in, an answer out; or a camera view that answers as it goes."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from fruitvision.errors import FruitVisionError
+from fruitvision.ui.answer import answer_card, empty_card, error_card, honest_note
+from fruitvision.ui.checked_image import CheckedImage, data_url_bytes
+from fruitvision.ui.context import Context, Page
+from fruitvision.ui.text import LANGUAGES, say, sentences
+
+MAX_FRAME_BYTES = 2**20
+# Each answer is a short call of its own, so a visitor holds no place between two of them. As many as this are let in
+# at once, and are answered together in small batches (see Batcher).
+VISITORS_AT_ONCE = 64
+CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
+LIVE_WORDS = ("start", "stop", "switch", "hint", "video", "denied", "none", "busy", "insecure", "lost")
+
+
+def build(page: Page) -> None:
+    """The panel, inside its tab."""
+    with gr.Tabs(elem_classes="fv-ways"):
+        with page.bind(gr.Tab(id="picture", elem_id="classify-picture-tab"), label="classify.picture"):
+            _build_picture(page)
+        with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
+            live = gr.HTML(
+                html_template=live_view(), js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
+                server_functions=[_frame_answerer(page.context)], elem_id="classify-live",
+            )
+            live.api_name = False
+    note = gr.HTML(elem_id="classify-note")
+    gr.on(
+        [page.demo.load, page.model.change, page.language.change], lambda *given: note_of(page.context, *given),
+        [page.model, page.language], note, show_progress="hidden", api_visibility="private",
+    )
+
+
+def _build_picture(page: Page) -> None:
+    context = page.context
+    with gr.Row(elem_classes="fv-classify"):
+        with gr.Column(scale=5, min_width=320):
+            picture = page.bind(
+                CheckedImage(
+                    sources=["upload", "clipboard", "webcam"], type="filepath", height=420, show_label=False, elem_id="classify-picture",
+                    buttons=["fullscreen"], webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
+                ),
+                label="classify.picture", placeholder="classify.drop",
+            )
+        with gr.Column(scale=4, min_width=320):
+            answer = gr.HTML(empty_card(context.language), elem_id="classify-answer")
+            heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
+            heatmap = page.bind(
+                gr.Image(visible=False, interactive=False, height=320, elem_id="classify-heatmap", buttons=["fullscreen"]),
+                label="classify.heat_picture",
+            )
+    gr.on(
+        [picture.change, heat.change, page.model.change, page.language.change],
+        lambda *given: answer_picture(context, *given),
+        [picture, heat, page.model, page.language], [answer, heatmap],
+        show_progress="minimal", show_progress_on=answer, concurrency_limit=VISITORS_AT_ONCE, api_visibility="private",
+        trigger_mode="always_last",
+    )
+
+
+def answer_picture(
+    context: Context, picture: Path | bytes | None, heat: bool, model: str | None, language: str
+) -> tuple[str, dict[str, Any]]:
+    """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead."""
+    hidden = gr.update(value=None, visible=False)
+    if picture is None:
+        return empty_card(language), hidden
+    try:
+        prediction = context.models.batcher(model).submit(picture)
+        card = answer_card(prediction, language)
+        return card, gr.update(value=_fitting(prediction.heatmap()), visible=True) if heat else hidden
+    except FruitVisionError as error:
+        return error_card(error, language), hidden
+
+
+def answer_frame(context: Context, frame: Any) -> dict[str, str]:
+    """The answer to one frame of the camera, as {"html": …}.
+
+    ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}.
+    """
+    given = frame if isinstance(frame, dict) else {}
+    language = given.get("language") if given.get("language") in LANGUAGES else context.language
+    model = given.get("model") if isinstance(given.get("model"), str) else None
+    try:
+        picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
+        return {"html": answer_card(context.models.batcher(model).submit(picture), language)}
+    except FruitVisionError as error:
+        return {"html": error_card(error, language)}
+
+
+def _frame_answerer(context: Context) -> Any:
+    def answer_frame_here(frame: Any) -> dict[str, str]:
+        return answer_frame(context, frame)
+
+    answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
+    return answer_frame_here
+
+
+def note_of(context: Context, model: str | None, language: str) -> str:
+    """What is known of how good the chosen model is."""
+    try:
+        config = context.models.batcher(model).classifier.config
+    except FruitVisionError as error:
+        return error_card(error, language)
+    return honest_note(config, context.models.name(model, language), language)
+
+
+def live_view() -> str:
+    """The camera view's HTML; ``live.js`` fills in the words, in the language of the moment."""
+    known = sentences()
+    words = "".join(
+        f'<template data-language="{lang}" '
+        + " ".join(f'data-{w}="{escape(known[f"classify.live_{w}"][lang])}"' for w in LIVE_WORDS)
+        + f">{empty_card(lang)}</template>"
+        for lang in LANGUAGES
+    )
+    return (
+        f'<div class="fv-live">{words}'
+        '<div class="fv-live-left"><div class="fv-stage"><video playsinline muted></video><div class="fv-guide"></div>'
+        '<p class="fv-live-message" role="status"></p></div>'
+        '<div class="fv-live-buttons"><button type="button" class="fv-live-start"></button>'
+        '<button type="button" class="fv-live-switch" hidden></button></div><p class="fv-live-hint"></p></div>'
+        '<div class="fv-live-answer"></div></div>'
+    )
+
+
+def _fitting(image: Image.Image, longest: int = 1280) -> Image.Image:
+    """No larger than a screen shows."""
+    image.thumbnail((longest, longest))
+    return image

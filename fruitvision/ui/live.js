@@ -1,0 +1,119 @@
+// The camera view. One short call a frame: the next frame is taken when the last one is answered, so a slow server
+// only makes the view slower, and nobody holds a place between two frames. `element` and `server` come from gr.HTML.
+const EVERY_MS = 350, RETRY_MS = 2000, SIDE = 256;
+const GUIDE = 0.8; // of the picture's short side
+const view = element.querySelector(".fv-live");
+const words = Object.fromEntries([...view.querySelectorAll("template")].map((t) => [t.dataset.language, t]));
+const video = view.querySelector("video"), stage = view.querySelector(".fv-stage");
+const startButton = view.querySelector(".fv-live-start"), switchButton = view.querySelector(".fv-live-switch");
+const message = view.querySelector(".fv-live-message"), answer = view.querySelector(".fv-live-answer");
+const canvas = document.createElement("canvas");
+canvas.width = canvas.height = SIDE;
+
+let stream = null, round = 0, cameras = [], chosen = 0, trouble = null;
+const page = () => window.fruitvision || { language: "en", model: null };
+const spoken = () => words[page().language] || words.en;
+const say = (key) => spoken().dataset[key];
+
+function label() {
+  startButton.textContent = say(stream ? "stop" : "start");
+  switchButton.textContent = say("switch");
+  view.querySelector(".fv-live-hint").textContent = say("hint");
+  video.setAttribute("aria-label", say("video"));
+  message.textContent = trouble ? say(trouble) : "";
+  stage.classList.toggle("fv-on", Boolean(stream));
+  if (!stream) answer.innerHTML = spoken().innerHTML;
+}
+
+function tell(key) {
+  if (trouble === key) return;
+  trouble = key;
+  label();
+}
+
+async function start() {
+  const mine = ++round;
+  halt();
+  if (!navigator.mediaDevices?.getUserMedia) return tell("insecure");
+  const camera = cameras.length > 1 && chosen >= 0 && cameras[chosen]
+    ? { deviceId: { exact: cameras[chosen] } } : { facingMode: { ideal: "environment" } };
+  try {
+    const opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, ...camera } });
+    if (mine !== round) return opened.getTracks().forEach((track) => track.stop());
+    stream = opened;
+    video.srcObject = stream;
+    await video.play();
+  } catch (error) {
+    halt();
+    return tell({ NotAllowedError: "denied", NotReadableError: "busy" }[error.name] || "none");
+  }
+  stream.getVideoTracks()[0].addEventListener("ended", () => { if (mine === round) { stop(); tell("none"); } });
+  tell(null);
+  guide();
+  await find_cameras();
+  label();
+  run(mine);
+}
+
+async function find_cameras() {
+  const found = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
+  cameras = found.map((device) => device.deviceId);
+  const current = stream?.getVideoTracks()[0]?.getSettings().deviceId;
+  chosen = Math.max(cameras.indexOf(current), 0);
+  switchButton.hidden = cameras.length < 2;
+}
+
+// The guide covers the same part of the picture that is sent, however the picture lies in its stage.
+function guide() {
+  const scale = Math.min(stage.clientWidth / video.videoWidth, stage.clientHeight / video.videoHeight);
+  const side = Math.min(video.videoWidth, video.videoHeight) * scale * GUIDE;
+  if (side > 0) stage.style.setProperty("--fv-side", `${side}px`);
+}
+
+function halt() {
+  stream?.getTracks().forEach((track) => track.stop());
+  stream = video.srcObject = null;
+}
+
+function stop() {
+  round += 1;
+  halt();
+  label();
+}
+
+async function run(mine) {
+  while (mine === round && element.isConnected) {
+    const began = performance.now();
+    if (view.offsetParent === null) return stop(); // another panel is open: the camera's light goes out
+    if (!document.hidden && video.videoWidth) {
+      try {
+        const { model, language } = page();
+        const result = await server.answer_frame({ image: frame(), model, language });
+        if (mine !== round) return;
+        if (result.html !== answer.innerHTML) answer.innerHTML = result.html;
+        tell(null);
+      } catch {
+        if (mine !== round) return;
+        tell("lost");
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    const rest = EVERY_MS - (performance.now() - began);
+    await new Promise((resolve) => setTimeout(resolve, Math.max(rest, 30)));
+  }
+}
+
+// What is inside the frame, as a small JPEG: what the person sees there is what the network gets.
+function frame() {
+  const side = Math.min(video.videoWidth, video.videoHeight) * GUIDE;
+  const left = (video.videoWidth - side) / 2, top = (video.videoHeight - side) / 2;
+  canvas.getContext("2d").drawImage(video, left, top, side, side, 0, 0, SIDE, SIDE);
+  return canvas.toDataURL("image/jpeg", 0.9);
+}
+
+startButton.addEventListener("click", () => (stream ? stop() : start()));
+switchButton.addEventListener("click", () => { chosen = (chosen + 1) % cameras.length; start(); });
+new ResizeObserver(guide).observe(stage);
+video.addEventListener("resize", guide);
+window.addEventListener("fruitvision-words", label);
+label();
