@@ -40,6 +40,7 @@ def theme() -> gr.themes.Base:
         neutral_hue=gr.themes.colors.stone, radius_size=gr.themes.sizes.radius_lg, font=letters,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
+        body_background_fill="*neutral_50",
         block_title_background_fill="none", block_title_background_fill_dark="none", block_title_padding="0",
         block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
         block_label_background_fill="none", block_label_background_fill_dark="none",

@@ -1,0 +1,121 @@
+"""The real app in a process of its own, and a real Chromium with a camera that films a drawn fruit."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+START_SECONDS = 120
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
+    "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+)  # fmt: skip
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """An app that answers at ``url``; ``runs`` is its folder of runs."""
+
+    url: str
+    runs: Path
+    process: subprocess.Popen
+
+
+@contextmanager
+def run_app(folder: Path, *flags: str, cwd: Path, app: Path) -> Iterator[RunningApp]:
+    """``python app.py`` on a free port, ended on leaving; the trainings it started are not."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    runs = folder / "runs"
+    command = [sys.executable, str(app), "--no-browser", "--port", str(port), "--runs", str(runs), *flags]
+    log = folder / "app.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env=os.environ.copy())
+    try:
+        end = time.monotonic() + START_SECONDS
+        while "http://" not in log.read_text(encoding="utf-8", errors="replace"):
+            text = log.read_text(encoding="utf-8", errors="replace")
+            assert process.poll() is None and time.monotonic() < end, f"the app did not open: {text}"
+            time.sleep(0.2)
+        yield RunningApp(f"http://127.0.0.1:{port}/", runs, process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_checkpoint: Path) -> Iterator[RunningApp]:
+    """One app for all tests of this folder, opened as a person would, in whatever language the browser asks for."""
+    folder = tmp_path_factory.mktemp("app")
+    with run_app(folder, cwd=folder, app=project / "app.py") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short film of a drawn banana, as Motion JPEG: what the browser takes for its camera."""
+    from fruitvision.data.sample import draw_fruit
+
+    path = tmp_path_factory.mktemp("film") / "banana.mjpeg"
+    with path.open("wb") as file:
+        for number in range(12):
+            rng = np.random.default_rng(7)
+            frame = draw_fruit("Banana", rng, (640, 480), ground="white", place=(0.5, 0.5, 0.3, number / 12))
+            buffer = io.BytesIO()
+            frame.save(buffer, "JPEG", quality=90)
+            file.write(buffer.getvalue())
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str | None, film: Path) -> Iterator[object]:
+    """Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        camera = f"--use-file-for-fake-video-capture={film}"
+        opened = driver.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, camera])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, app: RunningApp) -> Iterator[Callable]:
+    """``visit(size=WIDE, locale="en-US")`` opens the app in a browser of its own; an error in the page fails the test."""
+    contexts, errors = [], []
+
+    def open_page(*, size: dict = WIDE, locale: str = "en-US", url: str | None = None):
+        context = browser.new_context(viewport=size, locale=locale, permissions=["camera"])
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
+        page.goto(url or app.url)
+        page.wait_for_selector("#classify-answer .fv-answer")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors, errors
+
+
+def is_fault(line) -> bool:
+    """Whether a line of the browser's console tells of a mistake of ours, not of a page that was closed or offline."""
+    return line.type == "error" and not re.search("net::ERR|Failed to load resource|manifest", line.text)

@@ -1,0 +1,142 @@
+"""A person shows the app a fruit: by a file, through the camera, in English and in Chinese, at a desk and on a phone."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fruitvision.data.sample import draw_fruit
+
+PHONE = {"width": 390, "height": 844}
+
+
+def drawn(kind: str, seed: int = 3) -> dict:
+    """A drawn fruit as an upload."""
+    buffer = io.BytesIO()
+    draw_fruit(kind, np.random.default_rng(seed), 320, ground="white").save(buffer, "PNG")
+    return {"name": f"水果 {kind}.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+
+
+def upload(page, file: dict) -> None:
+    page.set_input_files("#classify-picture input[type=file]", files=[file])
+
+
+def fits_width(page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
+def test_an_upload_is_answered_with_a_name_how_sure_and_four_more_guesses(visit, size):
+    page = visit(size=size)
+    assert "Show me a fruit" in page.inner_text("#classify-answer")
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name")
+    assert page.inner_text("#classify-answer .fv-sureness").strip().endswith("%")
+    assert page.locator("#classify-answer .fv-guesses li").count() == 4
+    assert fits_width(page)
+
+
+def test_the_heatmap_comes_and_goes_with_its_switch(visit):
+    page = visit()
+    upload(page, drawn("Apple"))
+    page.wait_for_selector("#classify-answer .fv-name")
+    assert not page.locator("#classify-heatmap").is_visible()
+    page.get_by_label("Show where the network looked").check()
+    page.wait_for_selector("#classify-heatmap img")
+    page.get_by_label("Show where the network looked").uncheck()
+    page.wait_for_selector("#classify-heatmap", state="hidden")
+
+
+def test_what_is_no_picture_gets_a_sentence_and_the_next_picture_an_answer(visit):
+    page = visit()
+    upload(page, {"name": "banana.jpg", "mimeType": "image/jpeg", "buffer": b"This is a letter, not a fruit."})
+    page.wait_for_selector("#classify-answer .fv-error")
+    assert "Traceback" not in page.content()
+    page.get_by_role("button", name="Clear").first.click()
+    upload(page, drawn("Orange"))
+    page.wait_for_selector("#classify-answer .fv-name")
+
+
+def test_a_picture_of_30000_pixels_a_side_is_refused_before_it_is_decoded(visit):
+    page = visit()
+    buffer = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
+    upload(page, {"name": "wall.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    page.wait_for_selector("#classify-answer .fv-error")
+
+
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
+def test_the_live_camera_answers_frame_after_frame_until_it_is_stopped(visit, size):
+    page = visit(size=size)
+    calls = []
+    page.on("response", lambda response: calls.append(response.status) if "component_server" in response.url else None)
+    page.get_by_role("tab", name="Live camera").click()
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    for _ in range(100):
+        if len(calls) >= 4:
+            break
+        page.wait_for_timeout(100)
+    assert len(calls) >= 4 and set(calls) == {200}
+    video = "document.querySelector('.fv-stage video')"
+    assert page.evaluate(f"getComputedStyle({video}).transform") == "none", "the view is mirrored"
+    assert fits_width(page)
+    page.click(".fv-live-start")
+    assert page.evaluate(f"{video}.srcObject === null")
+    page.wait_for_timeout(600)
+    stopped_at = len(calls)
+    page.wait_for_timeout(1200)
+    assert len(calls) == stopped_at
+
+
+def test_the_camera_goes_off_when_another_panel_is_opened(visit):
+    page = visit()
+    page.get_by_role("tab", name="Live camera").click()
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_function("document.querySelector('.fv-stage video').srcObject === null")
+
+
+def test_the_live_view_goes_on_by_itself_after_the_server_was_away(visit):
+    page = visit()
+    page.get_by_role("tab", name="Live camera").click()
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    page.context.set_offline(True)
+    page.wait_for_function("document.querySelector('.fv-live-message').textContent.includes('Trying again')")
+    page.context.set_offline(False)
+    page.wait_for_function("document.querySelector('.fv-live-message').textContent === ''")
+
+
+def test_two_live_views_do_not_wait_for_each_other(visit):
+    pages = [visit(), visit()]
+    for page in pages:
+        page.get_by_role("tab", name="Live camera").click()
+        page.click(".fv-live-start")
+    for page in pages:
+        page.wait_for_selector(".fv-live-answer .fv-name")
+
+
+def test_the_language_switch_changes_every_word_at_once_and_is_remembered(visit):
+    page = visit()
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name")
+    page.get_by_role("radio", name="中文").check(force=True)
+    page.wait_for_selector("text=显示网络看的是哪里")
+    page.wait_for_function("/[\\u4e00-\\u9fff]/.test(document.querySelector('#classify-answer .fv-name').textContent)")
+    for tab in ("识别", "训练", "比较"):
+        assert page.get_by_role("tab", name=tab).is_visible()
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.reload()
+    page.wait_for_selector("text=给我看一个水果")
+
+
+def test_a_chinese_browser_is_spoken_to_in_chinese(visit):
+    page = visit(locale="zh-CN")
+    page.wait_for_selector("text=给我看一个水果")
+    page.get_by_role("tab", name="实时摄像头").click()
+    page.wait_for_selector("text=打开摄像头")
