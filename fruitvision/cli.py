@@ -139,7 +139,7 @@ def train(
     Ctrl-C stops after the current step and keeps everything.
     """
     from fruitvision.data.listing import list_pictures
-    from fruitvision.data.sample import MARKER
+    from fruitvision.data.sample import MARKER, sample_set
     from fruitvision.runs.folder import RunConfig, RunFolder
     from fruitvision.training.config import TrainConfig, parse_settings
 
@@ -148,7 +148,7 @@ def train(
         _refuse_other_settings(folder, data, preset, given)
     else:
         training = TrainConfig.from_preset(preset or DEFAULT_PRESET, **given)
-        source = data.absolute() if data else _sample_set()
+        source = data.absolute() if data else sample_set()
         list_pictures(source)  # what is wrong with it is said before there is a run
         folder.create(RunConfig(name=name or run.absolute().name, data=str(source), training=training))
     if not as_json:
@@ -173,19 +173,6 @@ def train(
     give(result, [line], as_json)
     if stopped_by_hand and status.state == "stopped":
         sys.exit(130)
-
-
-def _sample_set() -> Path:
-    """The drawn set in the cache folder, drawn on first use."""
-    from filelock import FileLock
-
-    from fruitvision.data.sample import MARKER, draw_sample
-    from fruitvision.data.store import cache_folder
-
-    folder = cache_folder() / "sample-set"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name("sample-set.lock")):
-        return folder if (folder / MARKER).is_file() else draw_sample(folder)
 
 
 def _refuse_other_settings(folder: RunFolder, data: Path | None, preset: str | None, given: dict[str, str]) -> None:

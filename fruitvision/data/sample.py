@@ -85,6 +85,24 @@ def draw_sample(
     return folder
 
 
+def sample_set() -> Path:
+    """The drawn set in the user's cache folder, drawn on first use, by one process while others wait.
+
+    Raises DataError, as :func:`draw_sample`.
+    """
+    from filelock import FileLock
+
+    from fruitvision.data.store import cache_folder
+
+    folder = cache_folder() / "sample-set"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name("sample-set.lock")):
+            return folder if (folder / MARKER).is_file() else draw_sample(folder)
+    except OSError as error:
+        raise write_error(error, folder) from error
+
+
 def _draw_class(folder: Path, kind: str, split: str, count: int, size: int, seed: int) -> None:
     folder.mkdir(parents=True)
     for number in range(count):

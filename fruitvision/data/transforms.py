@@ -139,6 +139,21 @@ def no_augmentation(eval_resize: int, image_size: int) -> TrainTransform:
     return apply
 
 
+def augmented_grid(
+    pictures: Sequence[np.ndarray], transform: TrainTransform, *, size: int, columns: int, seed: int = 0
+) -> np.ndarray:
+    """Pictures as training will see them, side by side: (rows × size, columns × size, 3) uint8, what is left over white.
+
+    The same seed draws the same grid.
+    """
+    seeds = [(seed, number) for number in range(len(pictures))]
+    cells = unstandardize(transform(pictures, seeds, size))
+    rows = -(-len(cells) // columns)
+    grid = np.full((rows * columns, size, size, 3), 255, np.uint8)
+    grid[: len(cells)] = cells
+    return grid.reshape(rows, columns, size, size, 3).swapaxes(1, 2).reshape(rows * size, columns * size, 3)
+
+
 Draw = tuple[float, float, float, float, bool, float]
 """One picture's augmentation: crop (left, top, width, height) in pixels, flipped or not, rotation in degrees."""
 

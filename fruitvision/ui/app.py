@@ -138,7 +138,7 @@ def launch(
     runs = Path(runs or "runs").absolute()
     context = Context(
         runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
-        data=Path(data).absolute() if data else None, language=language or "en", follow_browser=language is None,
+        data=Path(data or "data").absolute(), language=language or "en", follow_browser=language is None,
     )
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / f"fruitvision-{os.getpid()}"))
     demo = build_app(context)

@@ -102,7 +102,8 @@ class Context:
     taught: Path
     access: Access
     models: ModelShelf
-    data: Path | None = None
+    data: Path
+    """The folder whose subfolders are offered for training; it need not exist."""
     language: str = "en"
     """The language that the page is built in."""
     follow_browser: bool = True
