@@ -37,7 +37,8 @@ def build_fields(page: Page) -> dict[str, Any]:
     values = TrainConfig.from_preset(DEFAULT_PRESET).model_dump()
     fields = {}
     for group, names in GROUPS.items():
-        with page.bind(gr.Accordion(open=group == "length", elem_classes="fv-group"), label=f"train.group_{group}"):
+        page.bind(gr.HTML(), value=partial(_group_heading, group))
+        with gr.Row(equal_height=False):
             for name in names:
                 fields[name] = _field(page, name, values[name])
     return fields
@@ -46,7 +47,8 @@ def build_fields(page: Page) -> dict[str, Any]:
 def _field(page: Page, name: str, value: Any) -> Any:
     schema = TrainConfig.model_json_schema()["properties"][name]
     options = CHOICES.get(name) or schema.get("enum")
-    common: dict[str, Any] = {"value": value, "elem_id": f"train-{name.replace('_', '-')}", "interactive": True}
+    elem_id = f"setting-{name.replace('_', '-')}"
+    common: dict[str, Any] = {"value": value, "elem_id": elem_id, "interactive": True, "min_width": 200}
     words: dict[str, Any] = {"label": partial(_name, name), "info": partial(_meaning, name)}
     if options:
         words["choices"] = partial(_options, name, options)
@@ -55,6 +57,10 @@ def _field(page: Page, name: str, value: Any) -> Any:
         return page.bind(gr.Checkbox(**common), **words)
     whole = schema["type"] == "integer"
     return page.bind(gr.Number(precision=0 if whole else None, step=1 if whole else None, **common), **words)
+
+
+def _group_heading(group: str, language: str) -> str:
+    return f'<h3 class="fv-group">{say(f"train.group_{group}", language)}</h3>'
 
 
 def _name(field: str, language: str) -> str:

@@ -1,0 +1,155 @@
+"""A person trains a network, goes away, comes back, and classifies with it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+PHONE = {"width": 390, "height": 844}
+QUICK = {"epochs": 3, "image-size": 32, "first-image-size": 0, "eval-resize": 32, "width": 8, "max-train-images": 140}
+
+
+def open_train(visit, **how):
+    page = visit(**how)
+    page.get_by_role("tab", name=re.compile("Train|训练")).click()
+    page.wait_for_selector("#train-found .fv-data")
+    return page
+
+
+def fill_quick(page, **changes) -> None:
+    """Settings with which an epoch takes a second."""
+    page.locator("#train-settings > button").click()
+    page.wait_for_selector("#setting-seed input")
+    page.wait_for_timeout(500)  # a field that has just come into the page takes its value once more
+    for name, value in {**QUICK, **changes}.items():
+        box = page.locator(f"#setting-{name} input")
+        box.fill(str(value))
+        box.press("Tab")
+        assert box.input_value() == str(value)
+    page.locator("#train-name textarea, #train-name input").first.click()
+
+
+def wait_until_free(page) -> None:
+    """Until no earlier run goes on."""
+    page.wait_for_function("!document.querySelector('#train-status .fv-run-running, #train-status .fv-run-waiting')")
+
+
+def name_run(page, name: str) -> None:
+    page.locator("#train-name textarea, #train-name input").first.fill(name)
+
+
+def test_the_sample_set_is_shown_counted_called_synthetic_and_augmented_before_training(visit):
+    page = open_train(visit)
+    page.wait_for_selector("#train-grid img", timeout=60_000)
+    text = page.inner_text("#train-found")
+    assert "14 kinds" in text and "synthetic" in text
+    before = page.get_attribute("#train-grid img", "src")
+    page.click("#train-again")
+    page.wait_for_function("before => document.querySelector('#train-grid img').src !== before", arg=before)
+    assert "about" in page.inner_text("#train-preset") or "measuring" in page.inner_text("#train-preset")
+
+
+def test_every_setting_stands_in_the_form_with_its_meaning_in_both_languages(visit):
+    from fruitvision.training.config import TrainConfig
+    from fruitvision.ui.text import setting
+
+    page = open_train(visit)
+    page.locator("#train-settings > button").click()
+    page.wait_for_selector("#setting-epochs input")
+    for language, name in (("en", "English"), ("zh", "中文")):
+        page.get_by_role("radio", name=name).check(force=True)
+        page.wait_for_function("text => document.body.textContent.includes(text)", arg=setting("epochs", language)[1])
+        content = page.evaluate("document.querySelector('#train-settings').textContent")
+        for field in set(TrainConfig.model_fields) - {"preset"}:
+            label, meaning = setting(field, language)
+            assert label in content and meaning in content, field
+
+
+def test_a_run_goes_on_while_the_page_is_closed_and_classifies_when_it_is_done(visit):
+    page = open_train(visit)
+    wait_until_free(page)
+    fill_quick(page)
+    name_run(page, "苹果 <b>three</b>")
+    page.click("#train-start")
+    page.wait_for_selector("#train-status .fv-run-running, #train-status .fv-run-finished", timeout=90_000)
+    page.context.close()
+
+    page = open_train(visit)
+    page.wait_for_selector("#train-status .fv-run-finished", timeout=120_000)
+    status = page.inner_text("#train-status")
+    assert "苹果 <b>three</b>" in status and "test pictures right" in status
+    assert page.locator("#train-charts circle").count() >= 9  # three epochs of three curves that are drawn by epoch
+    page.locator("#train-log-fold > button").click()
+    assert "epoch 3/3" in page.locator("#train-log textarea").input_value()
+    with page.expect_download() as download:
+        page.click("#train-checkpoint")
+    assert download.value.suggested_filename.endswith(".zip")
+    page.click("#train-use")
+    page.wait_for_selector("#classify-note:has-text('synthetic')")
+    assert "苹果" in page.locator("#model input").input_value()
+
+
+def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit):
+    page = open_train(visit)
+    wait_until_free(page)
+    fill_quick(page, epochs=200)
+    name_run(page, "long")
+    page.click("#train-start")
+    page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
+    page.click("#train-start")  # a second one
+    page.wait_for_selector("#train-notice:has-text('long')")
+    page.click("#train-stop")
+    page.wait_for_selector("#train-status .fv-run-stopped", timeout=30_000)
+    page.click("#train-resume")
+    page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
+    page.click("#train-stop")
+    page.wait_for_selector("#train-status .fv-run-stopped", timeout=30_000)
+
+
+def test_wrong_settings_are_named_all_at_once_and_nothing_is_started(visit, app):
+    page = open_train(visit)
+    wait_until_free(page)
+    before = len(list(app.runs.glob("*/config.json")))
+    fill_quick(page, epochs=0, **{"batch-size": 100000})
+    page.click("#train-start")
+    page.wait_for_selector("#train-notice .fv-wrong")
+    notice = page.inner_text("#train-notice")
+    assert "epochs" in notice and "batch_size" in notice
+    assert len(list(app.runs.glob("*/config.json"))) == before
+
+
+def test_a_folder_without_pictures_is_said_to_be_one(visit, tmp_path):
+    (tmp_path / "空 folder").mkdir()
+    page = open_train(visit)
+    page.click("#train-data input")
+    page.get_by_role("option", name="A folder on this computer…").click()
+    page.locator("#train-folder textarea, #train-folder input").first.fill(str(tmp_path / "空 folder"))
+    page.click("#train-look")
+    page.wait_for_selector("#train-found .fv-wrong")
+
+
+def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
+    page = open_train(visit)
+    wait_until_free(page)
+    row = page.locator("#train-runs tr", has_text="long").first
+    row.get_by_role("button", name="Rename").click()
+    page.locator("#train-new-name textarea, #train-new-name input").first.fill("second try")
+    page.click("#train-save-name")
+    row = page.locator("#train-runs tr", has_text="second try").first
+    row.get_by_role("button", name="Open").click()
+    page.wait_for_selector("#train-status:has-text('second try')")
+    page.locator("#train-runs tr", has_text="three").first.get_by_role("button", name="Overlay").click()
+    page.wait_for_selector("#train-charts .fv-legend:has-text('three')")
+    before = len(list(app.runs.glob("*/config.json")))
+    row.get_by_role("button", name="Delete").click()
+    page.wait_for_selector("#train-delete-row:has-text('second try')")
+    page.click("#train-delete-yes")
+    page.wait_for_selector("#train-runs tr:has-text('second try')", state="detached")
+    assert len(list(app.runs.glob("*/config.json"))) == before - 1
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_the_panel_fits_a_phone(visit, locale):
+    page = open_train(visit, size=PHONE, locale=locale)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
