@@ -199,6 +199,6 @@ def _announce(demo: gr.Blocks, context: Context, host: str, port: int, *, share:
         print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
     print(say("launch.close", language), flush=True)
     if open_browser:
-        webbrowser.open(local if context.access.token is None else f"{local}?owner={context.access.token}")
+        webbrowser.open_new_tab(local if context.access.token is None else f"{local}?owner={context.access.token}")
 
 
