@@ -352,8 +352,8 @@ def _answer_line(answer: dict[str, Any]) -> str:
 
 @app.command(cls=ManyValues)
 def compare(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs and the table go; unfinished ones go on.")],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; not needed to go on.")] = None,
     norms: Annotated[list[str] | None, typer.Option(help="batch, layer, instance, group, none, group-ws.", show_default="the first four")] = None,  # noqa: E501
     batch_sizes: Annotated[list[str] | None, typer.Option(help="Such as 32 or 2,8,32.", show_default="32")] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Such as 0 or 0,1,2.", show_default="0")] = None,
@@ -364,7 +364,8 @@ def compare(
 
     Everything else is the same: data, order, first weights and schedule. Runs that are finished are not repeated.
     """
-    from fruitvision.comparison.study import StudyPlan, run_study, table
+    from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study, save_table, table
+    from fruitvision.data.listing import list_pictures
     from fruitvision.training.config import parse_settings
 
     given = {
@@ -373,10 +374,17 @@ def compare(
         "seeds": _listed(seeds),
         "training": parse_settings(settings or []),
     }
-    plan = StudyPlan.parse({"data": str(data.absolute()), **{key: value for key, value in given.items() if value}})
-    run_study(plan, out, on_event=None)
+    plan, chosen = None, {key: value for key, value in given.items() if value}
+    if data or chosen or not StudyFolder(out).exists:
+        if data is None:
+            raise ConfigError("study-needs-data", "A new study needs pictures.", "Name a folder with --data.")
+        list_pictures(data.absolute())
+        plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
+    status = run_study(plan, out)
+    save_table(out)
     rows = table(out)
-    give({"out": str(out), "rows": rows.to_dict("records")}, [rows.to_string(index=False)], as_json)
+    result = {"out": str(out), "state": status.state, "rows": rows.to_dict("records")}
+    give(result, [rows.to_string(index=False), f"{status.state}; the table: {out / 'table.csv'}"], as_json)
 
 
 def _listed(words: list[str] | None) -> list[str]:

@@ -157,7 +157,7 @@ def standardize_weights(network: nn.Module) -> None:
 def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
     """Refuse a setting in which this norm cannot work. Raises ConfigError.
 
-    ``image_size`` is the side of the training pictures in pixels; a ResNet's last maps have a 32nd of it.
+    ``image_size`` is the side of the training pictures in pixels; a ResNet's last maps have a 32nd of it, rounded up.
     """
     found = get_norm(name)
     if found.uses_batch and batch_size < 2:
@@ -167,11 +167,11 @@ def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
             "Set batch_size to 2 or more, or choose the norm 'group', 'layer' or 'instance'.",
             norm=name, batch_size=batch_size,
         )
-    if found.shares == "HW" and image_size < 64:
+    if found.shares == "HW" and image_size <= 32:
         raise ConfigError(
             "norm-needs-area",
             f"{found.title} averages over H and W alone; from pictures of {image_size} px the last maps are 1×1, "
             "and nothing would be left of them.",
-            "Set image_size to 64 or more, or choose another norm.",
+            "Set image_size to 40 or more, or choose another norm.",
             norm=name, image_size=image_size,
         )

@@ -24,7 +24,7 @@ from fruitvision.data.transforms import (
     EvalTransform, TrainTransform, batched_recipe, no_augmentation, torchvision_recipe,
 )
 from fruitvision.errors import FruitVisionError, RunError
-from fruitvision.files import write_bytes
+from fruitvision.files import write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import (
     CheckpointConfig, find_checkpoint, load_checkpoint, save_checkpoint, versions,
 )
@@ -39,7 +39,7 @@ from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
 STATUS_SECONDS = 0.5
-LOCK_NAME = ".training.lock"
+LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
 Listener = Callable[[Event], None]
 
@@ -65,7 +65,7 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
     config = folder.config()
     with ExitStack() as stack:
         if lock:
-            stack.enter_context(hold_lock(folder))
+            stack.enter_context(hold_lock(folder.path, folder.name))
         job = _Job(folder, config, on_event)
         try:
             return job.run()
@@ -74,23 +74,35 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
             raise
 
 
-def hold_lock(folder: RunFolder) -> filelock.BaseFileLock:
-    """The lock that a working run holds on its runs folder; the system frees it when the process dies."""
-    lock = filelock.FileLock(folder.path.parent / LOCK_NAME)
+def hold_lock(path: Path, name: str) -> filelock.BaseFileLock:
+    """The lock that whatever trains in ``path`` holds on the folder around it; the system frees it when the process dies.
+
+    ``name`` is what another one is told that asks meanwhile. Raises RunError "busy", DataError where it cannot be made.
+    """
+    root = path.absolute().parent
+    lock = filelock.FileLock(root / LOCK_NAME)
     try:
-        return lock.acquire(timeout=0).lock
+        root.mkdir(parents=True, exist_ok=True)
+        held = lock.acquire(timeout=0).lock
+        write_text(root / HOLDER_NAME, name)
     except filelock.Timeout:
-        name = lock_holder(folder.path.parent) or "?"
-        raise RunError(
-            "busy", f"Another run is going on here: {name}.", "Wait until it ends, or stop it first.", run=name
-        ) from None
+        raise busy(lock_holder(root)) from None
+    except OSError as error:
+        raise write_error(error, root) from error
+    return held
 
 
-def lock_holder(root: Path) -> str | None:
-    """The name of the run that is at work under ``root``."""
-    from fruitvision.runs.folder import list_runs
+def busy(name: str) -> RunError:
+    """One training at a time."""
+    return RunError("busy", f"Another run is going on here: {name}.", "Wait until it ends, or stop it first.", run=name)
 
-    return next((run.name for run in list_runs(root) if run.status().active), None)
+
+def lock_holder(root: Path) -> str:
+    """What is at work under ``root``, by the name that it gave."""
+    try:
+        return (root / HOLDER_NAME).read_text(encoding="utf-8")
+    except OSError:
+        return "?"
 
 
 class _Job:

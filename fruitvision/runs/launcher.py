@@ -13,7 +13,7 @@ import filelock
 from fruitvision.errors import RunError
 from fruitvision.files import write_error
 from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run
-from fruitvision.runs.job import LOCK_NAME
+from fruitvision.runs.job import LOCK_NAME, busy, lock_holder
 
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
@@ -51,20 +51,20 @@ def running(root: str | Path) -> RunFolder | None:
 
 
 def refuse_if_busy(root: str | Path) -> None:
-    """Raise RunError "busy", naming the run, where one goes on under ``root``, or a study holds its place."""
+    """Raise RunError "busy", naming it, where a run or a study goes on under ``root``."""
+    root = Path(root)
     going = running(root)
-    name = going.name if going is not None else None
-    if name is None and Path(root).is_dir():
-        lock = filelock.FileLock(Path(root) / LOCK_NAME)
-        try:
-            with lock.acquire(timeout=0):
-                return
-        except filelock.Timeout:
-            name = "?"
-        except OSError as error:
-            raise write_error(error, Path(root)) from error
-    if name is not None:
-        raise RunError("busy", f"Another run is going on here: {name}.", "Wait until it ends, or stop it first.", run=name)
+    if going is not None:
+        raise busy(going.name)
+    if not root.is_dir():
+        return
+    try:
+        with filelock.FileLock(root / LOCK_NAME).acquire(timeout=0):
+            return
+    except filelock.Timeout:
+        raise busy(lock_holder(root)) from None
+    except OSError as error:
+        raise write_error(error, root) from error
 
 
 def _spawn(run: RunFolder) -> None:

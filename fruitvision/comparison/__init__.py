@@ -1,0 +1,1 @@
+"""Norm against norm."""

@@ -1,0 +1,321 @@
+"""A study: one network under several norms, everything else the same, trained one after the other.
+
+    study.json     what was asked for (StudyPlan)
+    status.json    where it stands
+    runs/<cell>/   a run folder for each norm, batch size and seed
+    stop           asks it to stop
+
+The cells of one seed begin with the same convolution weights and see the same pictures, in the same order, augmented
+alike. A finished cell is never trained again, so a study that was stopped goes on where it was. A cell whose loss
+diverged is a result, not a failure.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fruitvision.errors import ConfigError, FruitVisionError, RunError, TrainingError
+from fruitvision.files import write_text
+from fruitvision.models.checkpoint import read_config
+from fruitvision.models.networks import build_network, count_parameters
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.job import execute, hold_lock
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.engine import Event, StepDone
+
+DEFAULT_NORMS = ("batch", "layer", "instance", "group")
+STATUS_SECONDS = 0.5
+PLAN = "study.json"
+# Settings of a study where it names none: the fast recipe from random weights, small enough for a laptop.
+BASE: dict[str, Any] = {"start": "scratch", "width": 32, "image_size": 64, "first_image_size": 0, "epochs": 8, "batch_size": 32}
+# What the Compare panel offers: (settings, seeds).
+BUDGETS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "quick": ({"width": 16, "image_size": 48, "epochs": 5, "max_train_images": 1000}, (0,)),
+    "fair": ({"epochs": 10, "max_train_images": 3000}, (0,)),
+    "thorough": ({"epochs": 10, "max_train_images": 3000}, (0, 1, 2)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    norm: str
+    batch_size: int
+    seed: int
+    training: TrainConfig
+
+    @property
+    def id(self) -> str:
+        """The name of its run folder."""
+        return f"{self.norm}-b{self.batch_size}-s{self.seed}"
+
+
+class StudyPlan(BaseModel):
+    """What a study compares, and on what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    norms: tuple[str, ...] = DEFAULT_NORMS
+    batch_sizes: tuple[int, ...] = (BASE["batch_size"],)
+    seeds: tuple[int, ...] = (0,)
+    training: dict[str, Any] = {}
+    name: str = ""
+    created: float = Field(default_factory=time.time)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> StudyPlan:
+        """Validate a study and each of its cells before anything is trained. Raises ConfigError."""
+        try:
+            plan = cls.model_validate(dict(values))
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg'].lower()}" for fault in error.errors(include_url=False)
+            )
+            raise ConfigError(
+                "bad-settings", f"These settings cannot be used: {faults}.", "Correct them and try again.", faults=faults
+            ) from None
+        norms = tuple(dict.fromkeys(plan.norms))
+        plan = plan.model_copy(
+            update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)}
+        )
+        if len(plan.norms) * len(plan.batch_sizes) < 2:
+            raise ConfigError(
+                "study-needs-two", "A comparison needs two things to compare.", "Choose at least two norms, or batch sizes."
+            )
+        plan.cells()
+        return plan
+
+    def cells(self) -> list[Cell]:
+        """Every run of the study; all norms of one seed and batch size before the next. Raises ConfigError."""
+        return [
+            Cell(norm, batch_size, seed, TrainConfig.from_preset(
+                "fast", **{**BASE, **self.training, "norm": norm, "batch_size": batch_size, "seed": seed}
+            ))
+            for seed in self.seeds for batch_size in self.batch_sizes for norm in self.norms
+        ]  # fmt: skip
+
+
+def _once(values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+class StudyFolder:
+    """One study, by its folder; readable while the study goes on."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._folder = RunFolder(path)
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether a study was ever set up here."""
+        return (self.path / PLAN).is_file()
+
+    def create(self, plan: StudyPlan) -> StudyFolder:
+        """Write the plan of a new study. Raises RunError "study-differs" where another one lies there."""
+        if self.exists:
+            before = self.plan()
+            if before.model_dump(exclude={"name", "created"}) != plan.model_dump(exclude={"name", "created"}):
+                raise RunError(
+                    "study-differs", f"The study in {self.path} compares something else.",
+                    "Leave the options out to go on with it, or choose another folder.", path=str(self.path),
+                )
+            return self
+        write_text(self.path / PLAN, plan.model_dump_json(indent=1) + "\n")
+        self.write_status(RunStatus(heartbeat=time.time(), epochs=len(plan.cells())))
+        return self
+
+    def plan(self) -> StudyPlan:
+        """Read the plan. Raises RunError "study-missing"."""
+        try:
+            return StudyPlan.model_validate_json((self.path / PLAN).read_bytes())
+        except (OSError, ValidationError):
+            raise RunError(
+                "study-missing", f"There is no study in {self.path} that can be read.", "Start a new one.", path=str(self.path)
+            ) from None
+
+    def run(self, cell: Cell) -> RunFolder:
+        """The run folder of a cell, whether it was begun or not."""
+        return RunFolder(self.path / "runs" / cell.id)
+
+    def status(self) -> RunStatus:
+        """Where the study stands; ``epoch`` of ``epochs`` counts its finished cells, ``message`` is the cell at work."""
+        return self._folder.status()
+
+    def write_status(self, status: RunStatus) -> None:
+        """Replace the status."""
+        self._folder.write_status(status)
+
+    def request_stop(self) -> None:
+        """Ask the study to stop after the step it is in."""
+        self._folder.request_stop()
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the study to stop."""
+        return self._folder.stop_file
+
+
+def run_study(plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Event], None] | None = None) -> RunStatus:
+    """Train every cell of a study that is not finished yet; without a plan, go on with the one in ``out``.
+
+    Raises RunError "busy" while a run or a study goes on beside ``out``, and whatever a run raises but divergence.
+    """
+    study = StudyFolder(out)
+    plan = study.plan() if plan is None else plan
+    with hold_lock(study.path, plan.name or study.id):
+        study.create(plan)
+        study.stop_file.unlink(missing_ok=True)
+        return _Work(study, plan, on_event).run()
+
+
+class _Work:
+    """One execution of a study: its folder's only writer."""
+
+    def __init__(self, study: StudyFolder, plan: StudyPlan, on_event: Callable[[Event], None] | None) -> None:
+        self.study, self.plan, self.on_event = study, plan, on_event
+        self.cells = plan.cells()
+        process = psutil.Process()
+        self.status = RunStatus(
+            state="running", pid=process.pid, process_started=process.create_time(), started=time.time(),
+            epochs=len(self.cells), steps=1000,
+        )
+        self.trained, self.last_status = 0.0, 0.0
+
+    def run(self) -> RunStatus:
+        try:
+            for number, cell in enumerate(self.cells):
+                self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
+                self.write_status()
+                if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
+                    return self.end("stopped")
+            self.status.epoch = len(self.cells)
+            return self.end("finished")
+        except FruitVisionError as error:
+            self.status.error = error.as_dict()
+            self.end("failed")
+            raise
+        except BaseException:
+            self.end("interrupted")
+            raise
+
+    def train(self, cell: Cell) -> RunStatus:
+        run = self.study.run(cell)
+        if not run.exists:
+            run.create(RunConfig(name=cell.id, data=self.plan.data, training=cell.training))
+        began = time.monotonic()
+
+        def watch(event: Event) -> None:
+            if self.study.stop_file.exists():
+                run.request_stop()
+            if isinstance(event, StepDone):
+                share = (event.epoch - 1 + event.step / event.steps) / cell.training.epochs
+                self.status.step = int(share * self.status.steps)
+                left = (len(self.cells) - self.status.epoch - share) * (time.monotonic() - began) / share
+                self.status.eta_s = left if share > 0.02 else self.status.eta_s
+            if time.monotonic() - self.last_status > STATUS_SECONDS:
+                self.write_status()
+            if self.on_event:
+                self.on_event(event)
+
+        try:
+            return execute(run.path, on_event=watch, lock=False)
+        except TrainingError as error:
+            if error.code not in ("non-finite-loss", "non-finite-gradient"):
+                raise
+            return run.status()
+
+    def write_status(self) -> None:
+        self.status.heartbeat = time.time()
+        self.status.seconds = self.status.heartbeat - self.status.started
+        self.study.write_status(self.status)
+        self.last_status = time.monotonic()
+
+    def end(self, state: Any) -> RunStatus:
+        self.status.state, self.status.eta_s = state, None
+        self.study.stop_file.unlink(missing_ok=True)
+        self.write_status()
+        return self.status
+
+
+def is_settled(run: RunFolder) -> bool:
+    """Whether a cell needs no more training: it is finished, or its loss diverged."""
+    return run.exists and (run.status().state == "finished" or diverged(run.status()))
+
+
+def diverged(status: RunStatus) -> bool:
+    """Whether a run ended because its loss or gradient was no number any more."""
+    return status.state == "failed" and str((status.error or {}).get("code", "")).startswith("non-finite")
+
+
+def table(out: str | Path) -> pd.DataFrame:
+    """One row a cell, in the study's order, as ``statistics.py`` reads it; NaN where there is nothing to measure yet.
+
+    ``val_accuracy`` and ``loss`` are the last epoch's, on pictures held out of training; ``best_accuracy`` is the best
+    epoch's; ``test_accuracy`` that of the best epoch's weights on the test split, where there is one.
+    """
+    study = StudyFolder(out)
+    return pd.DataFrame([_row(cell, study.run(cell)) for cell in study.plan().cells()])
+
+
+def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
+    row: dict[str, Any] = {"norm": cell.norm, "batch_size": cell.batch_size, "seed": cell.seed, "state": "waiting", "diverged": False}
+    row |= dict.fromkeys(
+        ("val_accuracy", "best_accuracy", "test_accuracy", "loss", "seconds_per_epoch", "images_per_s", "parameters"), float("nan")
+    )
+    if not run.exists:
+        return row
+    status, epochs, tests = run.status(), run.metrics("epoch"), run.metrics("test")
+    row |= {"state": status.state, "diverged": diverged(status)}
+    if epochs:
+        row["val_accuracy"], row["loss"] = epochs[-1]["val_accuracy"], epochs[-1]["val_loss"]
+        row["best_accuracy"] = max(e["val_accuracy"] for e in epochs)
+        row["seconds_per_epoch"] = statistics.median(e["seconds"] for e in epochs)
+        row["images_per_s"] = statistics.median(e["images_per_s"] for e in epochs)
+    if tests:
+        row["test_accuracy"] = tests[-1]["top1"]
+    if run.has_checkpoint:
+        row["parameters"] = _parameters(cell.norm, cell.training.width, len(read_config(run.best).classes))
+    return row
+
+
+@lru_cache(maxsize=64)
+def _parameters(norm: str, width: int, num_classes: int) -> int:
+    return count_parameters(build_network("resnet18", num_classes=num_classes, norm=norm, width=width))
+
+
+def list_studies(root: str | Path) -> list[StudyFolder]:
+    """The studies directly under ``root``, newest first."""
+    root = Path(root)
+    found = [StudyFolder(path) for path in root.iterdir() if (path / PLAN).is_file()] if root.is_dir() else []
+    dated = []
+    for study in found:
+        try:
+            dated.append((study.plan().created, study))
+        except RunError:
+            continue
+    return [study for _, study in sorted(dated, key=lambda pair: pair[0], reverse=True)]
+
+
+def save_table(out: str | Path) -> Path:
+    """Write the table as ``table.csv`` into the study's folder."""
+    path = Path(out) / "table.csv"
+    write_text(path, "\ufeff" + table(out).to_csv(index=False, lineterminator="\n"))
+    return path
