@@ -40,7 +40,7 @@ PLAN = "study.json"
 BASE: dict[str, Any] = {"start": "scratch", "width": 32, "image_size": 64, "first_image_size": 0, "epochs": 8, "batch_size": 32}
 # What the Compare panel offers: (settings, seeds).
 BUDGETS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    "quick": ({"width": 16, "image_size": 48, "epochs": 5, "max_train_images": 1000}, (0,)),
+    "quick": ({"width": 16, "image_size": 48, "epochs": 12, "max_train_images": 1000}, (0,)),
     "fair": ({"epochs": 10, "max_train_images": 3000}, (0,)),
     "thorough": ({"epochs": 10, "max_train_images": 3000}, (0, 1, 2)),
 }  # fmt: skip
