@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from numbers import Real
 from typing import Literal
 
-# Okabe and Ito's palette, which the colour-blind can tell apart, a little darker where it stands on white.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f5fc8", "#8c8c8c")
+# After Okabe and Ito's palette, which the colour-blind can tell apart; each at least 3:1 against the light and the
+# dark ground of a chart.
+COLOURS = ("#2474bb", "#d55e00", "#009e73", "#c86a9f", "#b8860b", "#2f9bd0", "#7f5fc8", "#8c8c8c")
 
 WIDTH, HEIGHT = 460.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 30.0
@@ -79,8 +81,8 @@ def round_ticks(series: Sequence[Series]) -> list[float]:
 
 
 def is_number(value: object) -> bool:
-    """Whether it can be drawn."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    """Whether it can be drawn; NumPy's numbers as well as Python's."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _grid(ticks: Sequence[float], y_format: Format) -> str:
@@ -108,12 +110,14 @@ def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Forma
     path, alone, dots = [], True, []
     points = [(x, y) for x, y in zip(series.xs, series.ys, strict=True)]
     drawn = sum(is_number(y) for _, y in points)
-    for x, y in points:
+    for place, (x, y) in enumerate(points):
         if not is_number(y):
             alone = True
             continue
         px, py = _x(x, x_max), _y(min(y, ticks[-1]), ticks)
         path.append(f"{'M' if alone else 'L'}{px:.1f} {py:.1f}")
+        if alone and not any(is_number(after) for _, after in points[place + 1 : place + 2]):
+            path.append("h0")  # a line without length, whose round ends are a dot
         alone = False
         if drawn <= 40:
             words = f"{y:.1%}" if y_format == "percent" else f"{y:.4g}"

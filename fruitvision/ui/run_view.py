@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from fruitvision.data.sample import MARKER
 from fruitvision.runs.folder import RunFolder, RunStatus
 from fruitvision.ui.plots import COLOURS, Series, line_chart
 from fruitvision.ui.text import duration, say, say_error
@@ -15,10 +17,15 @@ MOST_POINTS = 300
 TRAIN, VALIDATION = COLOURS[5], COLOURS[1]
 
 
-def status_line(run: RunFolder | None, language: str) -> str:
-    """One line of words, and a bar while it goes on."""
+def status_line(run: RunFolder | None, language: str, going: RunFolder | None = None) -> str:
+    """One line of words, and a bar while it goes on.
+
+    Args:
+        going: the run at work, which is named where it is not the one in view.
+    """
+    other = "" if going is None or going == run else " " + say("train.status_other", language, name=escape(going.name))
     if run is None:
-        return _line("idle", say("train.status_idle", language))
+        return _line("idle", say("train.status_idle", language) if going is None else other.strip())
     status, name = run.status(), escape(run.name)
     epochs = status.epochs or run.config().training.epochs
     facts = {"name": name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
@@ -28,7 +35,7 @@ def status_line(run: RunFolder | None, language: str) -> str:
     if status.state == "finished":
         words += " " + results(run, status, language)
     if not status.active:
-        return _line(status.state, words)
+        return _line(status.state, words + other)
     if status.eta_s is not None:
         words += " " + say("train.time_left", language, time=duration(status.eta_s, language))
     return _line(status.state, words, progress(status, epochs))
@@ -47,10 +54,17 @@ def results(run: RunFolder, status: RunStatus, language: str) -> str:
     tests = run.metrics("test")
     if tests:
         parts.append(say("train.result_test", language, top1=f"{tests[-1]['top1']:.1%}", images=tests[-1]["images"]))
+    if is_synthetic(run):
+        parts.append(say("train.result_synthetic", language))
     if status.best_val_accuracy is not None:
         parts.append(say("train.result_validation", language, top1=f"{status.best_val_accuracy:.1%}"))
     parts.append(say("train.result_time", language, time=duration(status.seconds, language)))
     return " ".join(parts)
+
+
+def is_synthetic(run: RunFolder) -> bool:
+    """Whether it learns from drawn pictures."""
+    return (Path(run.config().data) / MARKER).is_file()
 
 
 def start_line(run: RunFolder, language: str) -> str:
@@ -59,7 +73,8 @@ def start_line(run: RunFolder, language: str) -> str:
     start = (status.start or "").split(":")[0]
     known = {"imagenet", "shipped", "scratch"}
     words = say(f"settings.start.choices.{start}", language) if start in known else start
-    return say("train.run_facts", language, preset=preset_name(config.training.preset, language), start=words or "…")
+    facts = say("train.run_facts", language, preset=preset_name(config.training.preset, language), start=words or "…")
+    return facts + (say("train.run_synthetic", language) if is_synthetic(run) else "")
 
 
 def preset_name(preset: str, language: str) -> str:
@@ -160,4 +175,6 @@ def _line(state: str, words: str, share: float | None = None) -> str:
         f'<span class="fv-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share * 100:.0f}">'
         f'<i style="width:{share * 100:.1f}%"></i></span>'
     )  # fmt: skip
-    return f'<div class="fv-status fv-run-{state}" role="status"><p>{words}</p>{bar}</div>'
+    # A screen reader hears of what has ended by itself; of what changes every second, when it is asked.
+    role = "status" if share is None else "group"
+    return f'<div class="fv-status fv-run-{state}" role="{role}"><p>{words}</p>{bar}</div>'

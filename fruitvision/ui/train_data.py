@@ -71,7 +71,7 @@ class DataShelf:
         if choice == SAMPLE:
             return sample_set()
         kind, _, name = choice.partition(":")
-        if kind == "folder" and name in {p.name for p in self.root.iterdir()}:
+        if kind == "folder" and choice in {known for _, known in self.choices("en")}:
             return self.root / name
         if choice == TYPED and typed.strip():
             return Path(typed.strip().strip('"')).expanduser()

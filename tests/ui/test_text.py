@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
+from string import Formatter
+from typing import get_args
 
 import pytest
 
 import fruitvision
 from fruitvision import errors
 from fruitvision.errors import DataError
-from fruitvision.training.config import TrainConfig
+from fruitvision.models.networks import ARCHITECTURES
+from fruitvision.models.norms import NORMS
+from fruitvision.runs.folder import State
+from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.text import LANGUAGES, duration, language_of, say, say_error, sentences, setting
 
 PACKAGE = Path(fruitvision.__file__).parent
@@ -19,12 +25,26 @@ ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) 
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
-def calls(name_of_call):
+@cache
+def nodes() -> list[tuple[Path, ast.Call | ast.Dict]]:
+    """Every call and every dictionary in the package, with the file it stands in."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        found += [(path, node) for node in tree if isinstance(node, ast.Call | ast.Dict)]
+    return found
+
+
+def calls(names):
     """Every call in the package to one of these names, with the file it stands in."""
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in name_of_call:
-                yield path, node
+    for path, node in nodes():
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
+            yield path, node
+
+
+def facts(sentence: str) -> set[str]:
+    """The names in braces; raises ValueError where a brace is left open."""
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
 def codes() -> set[str]:
@@ -34,7 +54,11 @@ def codes() -> set[str]:
             found.add(call.args[0].value)
         elif call.args and path.name != "errors.py":
             pytest.fail(f"{path.name}:{call.lineno}: write the code as a literal, so that its sentence can be found")
-    return found | {"internal"}  # runs/job.py writes it into a status without raising it
+    for _, node in nodes():  # a status is written with a code of its own where nothing of ours was raised
+        for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
+            if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
+                found.add(value.value)
+    return found
 
 
 def test_every_sentence_has_both_languages_and_fills_in_the_same_facts():
@@ -42,8 +66,8 @@ def test_every_sentence_has_both_languages_and_fills_in_the_same_facts():
     for key, languages in sentences().items():
         assert set(languages) == set(LANGUAGES), key
         assert all(text.strip() for text in languages.values()), key
-        facts = [set(re.findall(r"{(\w+)}", text)) for text in languages.values()]
-        assert facts[0] == facts[1], key
+        assert facts(languages["en"]) == facts(languages["zh"]), key
+        assert "" not in facts(languages["en"]), key
 
 
 def test_chinese_is_chinese():
@@ -54,6 +78,7 @@ def test_chinese_is_chinese():
 
 def test_every_error_code_has_a_sentence_and_every_sentence_a_code():
     written = {key.removeprefix("errors.") for key in sentences() if key.startswith("errors.")}
+    assert {"internal", "disk-full", "cannot-write", "bad-settings"} <= codes()
     assert codes() - written == set(), "no sentence"
     assert written - codes() == set(), "nothing raises it"
 
@@ -62,7 +87,7 @@ def test_a_sentence_mentions_only_facts_that_its_error_always_has():
     for path, call in calls(ERRORS):
         if call.args and isinstance(call.args[0], ast.Constant):
             known = {keyword.arg for keyword in call.keywords}
-            mentioned = set(re.findall(r"{(\w+)}", say(f"errors.{call.args[0].value}", "en")))
+            mentioned = facts(say(f"errors.{call.args[0].value}", "en"))
             assert mentioned <= known, f"{path.name}:{call.lineno}: {call.args[0].value}"
 
 
@@ -70,10 +95,17 @@ def test_a_sentence_mentions_only_facts_that_its_error_always_has():
 def test_every_setting_has_a_name_and_a_meaning(language):
     names = [setting(field, language)[0] for field in TrainConfig.model_fields]
     assert len(set(names)) == len(names)
-    for field, schema in TrainConfig.model_json_schema()["properties"].items():
-        assert len(setting(field, language)[1]) > 5
-        for choice in schema.get("enum", ()):
-            assert say(f"settings.{field}.choices.{choice}", language)
+    assert all(len(setting(field, language)[1]) > 5 for field in TrainConfig.model_fields)
+
+
+def test_the_sentences_name_the_settings_and_choices_that_there_are_and_no_others():
+    schema = TrainConfig.model_json_schema()["properties"]
+    choices = {name: set(field["enum"]) for name, field in schema.items() if "enum" in field}
+    choices |= {"architecture": set(ARCHITECTURES), "norm": set(NORMS), "start": {"imagenet", "shipped", "scratch"}}
+    assert {preset.get("start", "imagenet") for preset in PRESETS.values()} <= choices["start"]
+    expected = {f"settings.{name}.{word}" for name in schema for word in ("name", "meaning")}
+    expected |= {f"settings.{name}.choices.{choice}" for name, options in choices.items() for choice in options}
+    assert {key for key in sentences() if key.startswith("settings.")} == expected
 
 
 def test_every_key_that_the_panels_use_is_there():
@@ -86,10 +118,6 @@ def test_every_key_that_the_panels_use_is_there():
 
 
 def test_every_state_of_a_run_has_its_words():
-    from typing import get_args
-
-    from fruitvision.runs.folder import State
-
     for state in get_args(State):
         assert say(f"train.status_{state}", "en", name="x", epoch=1, epochs=2, step=1, steps=2)
         assert say(f"train.state_{state}", "zh")

@@ -1,0 +1,224 @@
+"""Train: what is said of pictures, settings and runs, without a browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from fruitvision.errors import ConfigError
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.training.config import PRESETS, TrainConfig
+from fruitvision.ui.run_view import main_charts, more_charts, run_table, status_line
+from fruitvision.ui.text import sentences
+from fruitvision.ui.train_data import TYPED, DataShelf, Look, augmentation_grid, look_card
+from fruitvision.ui.train_settings import CHOICES, FIELDS, Estimates, configuration, preset_choices, preset_values
+
+STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
+BAD_NAME = "<img src=x onerror=alert(1)>"
+
+
+def make_run(root: Path, name: str = "three", state: str = "finished", data: Path | None = None, **status) -> RunFolder:
+    """A run as its folder would be, of three epochs of two steps."""
+    training = TrainConfig.from_preset("fast", epochs=3)
+    run = new_run(root, RunConfig(name=name, data=str(data or root / "pictures"), training=training))
+    values = {"epochs": 3, "epoch": 3, "step": 2, "steps": 2, "best_val_accuracy": 0.875, "seconds": 65.0, "heartbeat": time.time()}
+    run.write_status(RunStatus(state=state, **{**values, **status}))
+    for epoch in (1, 2, 3):
+        for step in (1, 2):
+            run.append({"kind": "step", "epoch": epoch, "step": step, "steps": 2, "loss": 1 / epoch, "lr": 1e-3,
+                        "grad_norm": 1.0, "images_per_s": 50.0})  # fmt: skip
+        run.append({"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch, "train_accuracy": 0.5, "val_loss": 0.9 / epoch,
+                    "val_accuracy": 0.6})  # fmt: skip
+    return run
+
+
+def seen(shelf: DataShelf, choice: str, typed: str = "") -> Look:
+    """What the shelf finds, when it is done."""
+    end = time.monotonic() + 60
+    while (look := shelf.look(choice, typed)).busy:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return look
+
+
+# The settings ----------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_but_the_preset_is_a_field_once():
+    assert sorted(FIELDS) == sorted(set(TrainConfig.model_fields) - {"preset"})
+
+
+def test_every_setting_choice_and_preset_has_its_words_in_both_languages():
+    known = sentences()
+    properties = TrainConfig.model_json_schema()["properties"]
+    keys = [f"settings.{name}.{part}" for name in FIELDS for part in ("name", "meaning")]
+    for name in FIELDS:
+        options = CHOICES.get(name) or properties[name].get("enum") or ()
+        keys += [f"settings.{name}.choices.{option}" for option in options]
+    keys += [f"train.preset_{preset}{part}" for preset in PRESETS for part in ("", "_meaning")]
+    keys += [f"train.{kind}_{state}" for kind in ("status", "state") for state in STATES]
+    assert not [key for key in keys if not {"en", "zh"} <= set(known.get(key, ()))]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_untouched_form_is_the_preset(preset):
+    assert configuration(preset, preset_values(preset)) == TrainConfig.from_preset(preset)
+
+
+def test_what_the_form_shows_is_what_is_trained():
+    values = dict(zip(FIELDS, preset_values("fast"), strict=True)) | {"image_size": 64, "first_image_size": 32}
+    config = configuration("fast", tuple(values.values()))
+    assert (config.image_size, config.first_image_size, config.eval_resize) == (64, 32, values["eval_resize"])
+
+
+def test_wrong_settings_are_all_named_in_one_sentence():
+    values = dict(zip(FIELDS, preset_values("fast"), strict=True)) | {"epochs": 0, "batch_size": 10**6, "flip": 2.0}
+    with pytest.raises(ConfigError) as caught:
+        configuration("fast", tuple(values.values()))
+    assert all(name in str(caught.value) for name in ("epochs", "batch_size", "flip"))
+
+
+def test_fields_left_empty_are_named():
+    values = dict(zip(FIELDS, preset_values("fast"), strict=True)) | {"epochs": None, "seed": None}
+    with pytest.raises(ConfigError, match="epochs.*seed"):
+        configuration("fast", tuple(values.values()))
+
+
+def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monkeypatch):
+    estimates = Estimates()
+    assert "measuring" in preset_choices(estimates, 100, 20, "en")[0][0]
+    monkeypatch.setattr("fruitvision.ui.train_settings.seconds_per_picture", lambda config, num_classes: 0.1)
+    estimates.begin()
+    end = time.monotonic() + 10
+    while not estimates.done and time.monotonic() < end:
+        time.sleep(0.01)
+    cards = {preset: text for text, preset in preset_choices(estimates, 600, 100, "en")}
+    assert "about" in cards["plain"] and "min" in cards["plain"]  # 600 pictures × 0.1 s × 10 epochs
+    assert cards.keys() == PRESETS.keys()
+
+
+def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
+    def broken(config, num_classes):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("fruitvision.ui.train_settings.seconds_per_picture", broken)
+    estimates = Estimates()
+    estimates.begin()
+    estimates._thread.join(10)
+    assert "about" not in preset_choices(estimates, 600, 100, "en")[0][0]
+
+
+# The pictures ----------------------------------------------------------------------------------------------------
+
+
+def test_drawn_pictures_are_counted_and_called_synthetic(sample_set, tmp_path):
+    look = seen(DataShelf(tmp_path), TYPED, str(sample_set))
+    for language, word in (("en", "synthetic"), ("zh", "合成")):
+        card = look_card(look, language)
+        assert word in card and "32" in card and "16" in card
+    assert "4 kinds" in look_card(look, "en")
+
+
+def test_a_folder_without_pictures_gets_a_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    look = seen(DataShelf(tmp_path), TYPED, str(tmp_path / "empty"))
+    assert look.error and 'role="alert"' in look_card(look, "en")
+
+
+def test_folders_of_the_data_folder_are_offered_and_nothing_beside_it(sample_set, tmp_path):
+    (tmp_path / "data" / "mine").mkdir(parents=True)
+    (tmp_path / "data" / ".hidden").mkdir()
+    shelf = DataShelf(tmp_path / "data")
+    assert [choice for _, choice in shelf.choices("en")] == ["sample", "folder:mine", "typed"]
+    for choice in ("folder:..", "folder:../data", "folder:.", "folder:"):
+        assert seen(shelf, choice).error["code"] == "data-not-chosen"
+
+
+def test_names_of_classes_and_files_are_escaped(sample_set, tmp_path):
+    import shutil
+
+    root = tmp_path / "set"
+    shutil.copytree(sample_set, root)
+    (root / "Training" / "Apple").rename(root / "Training" / "<b>Apple")
+    (root / "Training" / "<b>Apple" / "<i>.jpg").write_bytes(b"no picture")
+    card = look_card(seen(DataShelf(tmp_path), TYPED, str(root)), "en")
+    assert "<i>" not in card and "<b>" not in card and "&lt;i&gt;.jpg" in card
+
+
+def test_the_grid_shows_other_pictures_for_another_seed_and_says_what_it_is(sample_set, tmp_path):
+    look = seen(DataShelf(tmp_path), TYPED, str(sample_set))
+    config = TrainConfig.from_preset("fast")
+    grids = [augmentation_grid(look, config, seed, "en") for seed in (0, 0, 1)]
+    assert grids[0] == grids[1] != grids[2]
+    assert 'alt="' in grids[0] and 'alt=""' not in grids[0]
+
+
+def test_a_download_that_fails_is_a_sentence(tmp_path, monkeypatch):
+    from fruitvision.errors import DownloadError
+    from fruitvision.ui.train_data import download_card
+
+    def refuse(folder, *, progress):
+        progress(2**20, None)
+        raise DownloadError("unreachable", "The mirror <x> cannot be reached.", "Check the network.")
+
+    monkeypatch.setattr("fruitvision.ui.train_data.download_fruits360", refuse)
+    shelf = DataShelf(tmp_path)
+    assert download_card(shelf.downloading(), "en") == ""
+    shelf.download()
+    end = time.monotonic() + 10
+    while shelf.downloading().busy and time.monotonic() < end:
+        time.sleep(0.01)
+    card = download_card(shelf.downloading(), "en")
+    assert "cannot be reached" in card and "<x>" not in card
+
+
+# The runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_is_said_in_words_with_the_name_escaped(tmp_path, state, language):
+    going = {"pid": 0} if state in ("waiting", "preparing", "running") else {}
+    error = {"error": {"code": "x", "message": "The disk <is> full.", "facts": {}}} if state == "failed" else {}
+    run = make_run(tmp_path, BAD_NAME, state, eta_s=180.0, epoch=2, step=1, **going, **error)
+    line = status_line(run, language)
+    assert f"fv-run-{state}" in line and "<img" not in line and "&lt;img" in line
+    assert "<is>" not in line
+    if going:
+        assert 'role="progressbar"' in line and "3" in line
+
+
+def test_a_run_whose_process_is_gone_is_said_to_be_interrupted(tmp_path):
+    run = make_run(tmp_path, state="running", pid=2**22 + 1, process_started=1.0)
+    assert "Resume" in status_line(run, "en")
+
+
+def test_a_finished_run_says_what_it_measured(tmp_path):
+    run = make_run(tmp_path)
+    run.append({"kind": "test", "top1": 0.75, "images": 140})
+    line = status_line(run, "en")
+    assert "75.0%" in line and "140" in line and "87.5%" in line
+
+
+def test_charts_are_drawn_of_none_one_and_several_runs(tmp_path):
+    first, second = make_run(tmp_path, "one"), make_run(tmp_path, BAD_NAME)
+    for charts, count in ((main_charts, 2), (more_charts, 3)):
+        for runs in ([], [first], [first, second]):
+            drawn = charts(runs, "zh")
+            assert drawn.count("<svg") == count and "<img" not in drawn
+    assert main_charts([first, second], "en").count('class="fv-curve"') == 8
+
+
+def test_the_table_offers_a_visitor_nothing_that_changes_anything(tmp_path):
+    run = make_run(tmp_path, BAD_NAME)
+    for owner in (True, False):
+        table = run_table([run], [], "en", owner=owner)
+        assert "<img" not in table and 'data-action="open"' in table
+        assert ('data-action="delete"' in table) == ('data-action="rename"' in table) == owner
+
+
+def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
+    run = make_run(tmp_path, state="waiting")
+    assert 'data-action="delete"' not in run_table([run], [], "en", owner=True)
