@@ -14,7 +14,7 @@ from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.models.norms import NORMS
 from fruitvision.runs import launcher
 from fruitvision.ui.context import Context, Page
-from fruitvision.ui.norm_drawing import SCRIPT, STYLE
+from fruitvision.ui.norm_drawing import SCRIPT
 from fruitvision.ui.norm_page import norm_page
 from fruitvision.ui.race_view import norm_name, race_charts, race_status, race_table, study_choices
 from fruitvision.ui.text import say
@@ -38,7 +38,7 @@ def _build_norms(page: Page) -> None:
         gr.Radio(_norm_choices(language), value="batch", elem_id="compare-norm", elem_classes="fv-buttons"),
         label="compare.choose", choices=_norm_choices,
     )
-    shown = gr.HTML(norm_page("batch", language), elem_id="compare-page", css_template=STYLE, js_on_load=SCRIPT)
+    shown = gr.HTML(norm_page("batch", language), elem_id="compare-page", js_on_load=SCRIPT)
     gr.on([norm.change, page.language.change, page.demo.load], norm_page, [norm, page.language], shown, **QUIET)
 
 

@@ -18,21 +18,6 @@ _THICK = 3.0
 _GAP = 20.0  # between samples
 _LEFT, _TOP, _BOTTOM = 30.0, 12.0, 30.0
 
-STYLE = """
-.fv-tensor { display: block; width: 100%; max-width: 30rem; height: auto; margin: 0 auto; }
-.fv-tensor .sheet { fill: var(--fv-sheet, #e9ecef); stroke: var(--fv-sheet-line, #ffffff); stroke-width: .7;
-  transition: fill .18s ease; stroke-linejoin: round; }
-.fv-tensor .edge { fill: var(--fv-sheet-edge, #cfd4da); transition: fill .18s ease; }
-.fv-tensor .grid { fill: none; stroke: var(--fv-sheet-line, #ffffff); stroke-width: .7; pointer-events: none; }
-.fv-tensor .lit.sheet { fill: var(--fv-lit, #e8792b); }
-.fv-tensor .lit.edge { fill: var(--fv-lit-edge, #b9560f); }
-.fv-tensor [data-set] { cursor: pointer; }
-.fv-tensor text { fill: currentColor; font-size: 10px; font-family: inherit; opacity: .8; }
-.fv-tensor .axis { stroke: currentColor; stroke-width: .8; opacity: .45; fill: none; }
-.dark .fv-tensor, .dark .fv-norm { --fv-sheet: #3d434b; --fv-sheet-line: #1b1e23; --fv-sheet-edge: #2a2e34; }
-@media (prefers-reduced-motion: reduce) { .fv-tensor * { transition: none !important; } }
-"""
-
 # Run by gr.HTML once; the element outlives each change of the drawing inside it.
 SCRIPT = """
 element.addEventListener('pointerover', (event) => {
@@ -102,15 +87,13 @@ def _axes(*, x_last: float, h: int, w: int, c: int, depth: float, channels: str)
     """C up the left side; H and W along the two lower edges of the last stack's lowest sheet."""
     low, high = _TOP + (c - 1) * _LIFT + depth / 2, _TOP + depth / 2
     y = _TOP + (c - 1) * _LIFT
-    h_side, w_side = _corner(x_last, y, h / 2, 0), _corner(x_last, y, h, w / 2)
-    right = x_last + w * _ACROSS[0]
-    del h_side
+    along_w, along_h = _corner(x_last, y, h, w / 2), _corner(x_last, y, h / 2, w)
     return [
         f'<path class="axis" d="M22 {low:.0f}V{high:.0f}m-3 5l3 -5l3 5"/>',
         f'<text x="12" y="{(low + high) / 2:.0f}" text-anchor="middle" '
         f'transform="rotate(-90 12 {(low + high) / 2:.0f})">{escape(channels)}</text>',
-        _text(w_side[0] + 14, w_side[1] + _THICK + 9, "H"),
-        _text(right + 2, y + depth / 2 - h * 2, "W"),
+        _text(along_w[0] - 6, along_w[1] + _THICK + 11, "W"),
+        _text(along_h[0] + 7, along_h[1] + _THICK + 11, "H"),
     ]
 
 
