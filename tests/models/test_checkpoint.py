@@ -1,0 +1,159 @@
+"""A checkpoint folder comes back as it was saved, or says what is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+
+import pytest
+import torch
+
+from fruitvision.data.transforms import EvalTransform
+from fruitvision.errors import CheckpointError, DataError
+from fruitvision.models import checkpoint
+from fruitvision.models.checkpoint import (
+    CheckpointConfig, find_checkpoint, load_checkpoint, read_config, record_metrics, save_checkpoint, shipped,
+)  # fmt: skip
+from fruitvision.models.networks import build_network
+
+CLASSES = ("Apple Red 1", "Banana", "香蕉")
+
+
+def config(**changes) -> CheckpointConfig:
+    values = {"width": 8, "classes": CLASSES, "fruit_types": ("Apple", "Banana", "Banana"), "transform": EvalTransform(resize=64, crop=64)}
+    return CheckpointConfig(**{**values, **changes})
+
+
+def network(norm: str = "batch", classes: int = 3, seed: int = 0):
+    return build_network(num_classes=classes, norm=norm, width=8, seed=seed).eval()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_checkpoint(tmp_path / "best", network(), config())
+
+
+def test_what_was_saved_comes_back_exactly(saved):
+    loaded, found = load_checkpoint(saved)
+    before = network().state_dict()
+    assert all(torch.equal(before[name], value) for name, value in loaded.state_dict().items())
+    assert found.classes == CLASSES and found.transform == EvalTransform(resize=64, crop=64)
+    assert not loaded.training
+    assert {p.name for p in saved.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+
+
+def test_half_precision_takes_half_the_room_and_answers_nearly_the_same(tmp_path):
+    whole = save_checkpoint(tmp_path / "whole", network(), config())
+    half = save_checkpoint(tmp_path / "half", network(), config(), half=True)
+    assert (half / "model.safetensors").stat().st_size < 0.55 * (whole / "model.safetensors").stat().st_size
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(load_checkpoint(half)[0](x).logits, network()(x).logits, atol=2e-2, rtol=2e-2)
+    assert load_checkpoint(half)[0].conv1.weight.dtype == torch.float32
+
+
+def code_of(folder) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder)
+    assert caught.value.next_step
+    return caught.value.code
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_a_missing_file_is_named(saved, file):
+    (saved / file).unlink()
+    assert code_of(saved) == "checkpoint-incomplete"
+
+
+def test_a_wrong_number_of_classes_is_said(saved):
+    config_file = saved / "config.json"
+    values = json.loads(config_file.read_text(encoding="utf-8"))
+    values["classes"].append("Kiwi")
+    values["fruit_types"].append("Kiwi")
+    config_file.write_text(json.dumps(values), encoding="utf-8")
+    assert code_of(saved) == "checkpoint-classes"
+
+
+def test_another_norms_weights_are_refused(saved, tmp_path):
+    other = save_checkpoint(tmp_path / "group", network("group"), config(norm="group"))
+    (other / "model.safetensors").replace(saved / "model.safetensors")
+    assert code_of(saved) == "checkpoint-other-network"
+
+
+def test_another_runs_weights_of_the_same_shape_are_refused(saved, tmp_path):
+    other = save_checkpoint(tmp_path / "other", network(seed=5), config())
+    (other / "model.safetensors").replace(saved / "model.safetensors")
+    assert code_of(saved) == "checkpoint-damaged"
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("trap-has-sprung",)
+
+
+def test_a_pickle_under_a_safetensors_name_is_refused_and_never_run(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (saved / "model.safetensors").write_bytes(pickle.dumps(Trap()))
+    assert code_of(saved) == "checkpoint-not-safetensors"
+    torch.save({"a": torch.zeros(1)}, saved / "model.safetensors")
+    assert code_of(saved) == "checkpoint-not-safetensors"
+    assert not (tmp_path / "trap-has-sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"classes": ["a"], "fruit_types": ["a"], "transform": {}}', '{"schema_version": 99}', "\x00"]
+)
+def test_a_damaged_description_is_said_to_be_one(saved, content):
+    (saved / "config.json").write_text(content, encoding="utf-8")
+    assert code_of(saved) == "checkpoint-config"
+
+
+@pytest.mark.parametrize("place", [0.01, 0.5, 0.99])
+def test_a_flipped_byte_in_the_weights_is_found(saved, place):
+    file = saved / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[int(place * len(content))] ^= 0x10
+    file.write_bytes(content)
+    assert code_of(saved) in ("checkpoint-damaged", "checkpoint-not-safetensors", "checkpoint-other-network")
+
+
+def test_a_disk_that_fills_up_midway_leaves_the_old_checkpoint(saved, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(DataError) as caught:
+        save_checkpoint(saved, network(seed=9), config())
+    assert caught.value.code == "disk-full"
+    assert torch.equal(load_checkpoint(saved)[0].conv1.weight, network().conv1.weight)
+    assert [p.name for p in saved.parent.iterdir()] == ["best"], "nothing is left beside it"
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        save_checkpoint(tmp_path / "file" / "best", network(), config())
+    assert caught.value.code == "cannot-write"
+
+
+def test_figures_are_recorded_in_the_description_and_the_card(saved):
+    record_metrics(saved, "photos", {"images": 10, "top1": 0.25})
+    assert read_config(saved).metrics["photos"]["top1"] == 0.25
+    assert "| photos | 10 | 0.2500 |" in (saved / "README.md").read_text(encoding="utf-8")
+    load_checkpoint(saved)
+
+
+def test_a_name_that_is_no_checkpoint_is_said(tmp_path):
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint(tmp_path / "nothing")
+    assert caught.value.code == "checkpoint-missing"
+
+
+def test_the_shipped_model_is_small_and_measured(shipped_checkpoint):
+    assert find_checkpoint() == find_checkpoint("fruits-360") == shipped()[0] == shipped_checkpoint
+    assert sum(p.stat().st_size for p in shipped_checkpoint.iterdir()) < 50 * 2**20
+    found = read_config(shipped_checkpoint)
+    assert found.metrics["test"]["top1"] >= 0.98 and "photos" in found.metrics
+    assert "train" in found.training["command"]
