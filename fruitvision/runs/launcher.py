@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -95,4 +96,6 @@ def spawn_command(arguments: list[str], log: Path) -> int:
             )
     except OSError as error:
         raise write_error(error, log) from error
+    # Somebody has to take note of its end, or it stays in the system's table as a zombie.
+    threading.Thread(target=process.wait, name=f"fruitvision-wait-{process.pid}", daemon=True).start()
     return process.pid

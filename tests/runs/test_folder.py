@@ -1,0 +1,110 @@
+"""A run folder is readable while it is written, and nothing that is no run is ever touched."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import psutil
+import pytest
+
+from fruitvision.errors import DataError, RunError
+from fruitvision.runs.folder import RunFolder, RunStatus, list_runs, new_run
+
+
+def test_a_run_keeps_its_name_in_any_script_and_is_listed_newest_first(tmp_path, tiny):
+    first = new_run(tmp_path, tiny("苹果 und 100%/..\\x"))
+    second = new_run(tmp_path, tiny("").model_copy(update={"created": time.time() + 5}))
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{", encoding="utf-8")
+    assert list_runs(tmp_path) == [second, first]
+    assert first.name == "苹果 und 100%/..\\x" and first.path.parent == tmp_path
+    assert second.name == second.id
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_two_runs_of_one_second_have_folders_of_their_own(tmp_path, tiny):
+    config = tiny("same")
+    assert new_run(tmp_path, config).path != new_run(tmp_path, config).path
+
+
+def test_a_run_is_never_set_up_over_another(tmp_path, tiny):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    with pytest.raises(RunError) as caught:
+        run.create(tiny("other"))
+    assert caught.value.code == "run-exists" and run.name == "tiny"
+
+
+def test_metrics_can_be_read_while_a_line_is_half_written(tmp_path, tiny):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    run.append({"kind": "epoch", "epoch": 1, "val_loss": float("nan")})
+    run.append({"kind": "step", "epoch": 2, "step": 1})
+    with (run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"kind": "epoch", "epo')
+    assert run.metrics() == [{"kind": "epoch", "epoch": 1, "val_loss": None}]
+    assert len(run.metrics(None)) == 2
+
+
+def test_what_a_resume_will_do_again_is_forgotten(tmp_path, tiny):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    for epoch in (1, 2):
+        for step in (1, 2, 3):
+            run.append({"kind": "step", "epoch": epoch, "step": step})
+        run.append({"kind": "epoch", "epoch": epoch})
+    run.forget_after(1, 2)
+    assert [(r["kind"], r["epoch"], r.get("step")) for r in run.metrics(None)] == [
+        ("step", 1, 1), ("step", 1, 2), ("step", 1, 3), ("epoch", 1, None), ("step", 2, 1), ("step", 2, 2),
+    ]  # fmt: skip
+
+
+def test_a_run_whose_process_is_gone_is_interrupted_even_if_its_pid_lives_again(tmp_path, tiny):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    me = psutil.Process()
+    run.write_status(RunStatus(state="running", pid=os.getpid(), process_started=me.create_time(), heartbeat=time.time()))
+    assert run.status().state == "running"
+    run.write_status(RunStatus(state="running", pid=os.getpid(), process_started=me.create_time() - 1000, heartbeat=time.time()))
+    assert run.status().state == "interrupted", "another process has the pid now"
+    run.write_status(RunStatus(state="running", pid=2**22 + 1, heartbeat=time.time()))
+    assert run.status().state == "interrupted"
+    run.write_status(RunStatus(state="waiting", heartbeat=time.time() - 1000))
+    assert run.status().state == "interrupted", "its process never came"
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", '{"state": "dancing"}'])
+def test_a_damaged_status_is_no_crash(tmp_path, tiny, content):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    (run.path / "status.json").write_text(content, encoding="utf-8")
+    assert run.status().state == "interrupted"
+
+
+def test_a_run_is_renamed_but_not_to_nothing(tmp_path, tiny):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    run.rename("  新 \n name ")
+    assert run.name == "新 name"
+    with pytest.raises(RunError) as caught:
+        run.rename(" \t")
+    assert caught.value.code == "run-name-empty" and run.name == "新 name"
+
+
+def test_only_a_run_that_rests_is_deleted_and_nothing_that_is_no_run(tmp_path, tiny):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    with pytest.raises(RunError) as caught:  # it is about to start
+        run.delete()
+    assert caught.value.code == "run-active"
+    run.write_status(RunStatus(state="stopped"))
+    run.delete()
+    assert not run.path.exists()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("three years", encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        RunFolder(precious).delete()
+    assert caught.value.code == "run-missing" and (precious / "thesis.txt").exists()
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path, tiny):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        RunFolder(tmp_path / "file" / "run").create(tiny())
+    assert caught.value.code == "cannot-write"

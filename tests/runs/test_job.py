@@ -1,0 +1,183 @@
+"""``execute`` is all that ``train`` is: from a folder's configuration to its checkpoints."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from fruitvision.data.store import open_dataset
+from fruitvision.errors import DataError, RunError, TrainingError
+from fruitvision.models.checkpoint import load_checkpoint, read_config
+from fruitvision.runs import job
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.job import evenly, execute, hold_lock, prepare
+from fruitvision.training.engine import StepDone
+
+
+def begun(tmp_path, config) -> RunFolder:
+    return RunFolder(tmp_path / "runs" / "run").create(config)
+
+
+def weights(path) -> list[torch.Tensor]:
+    return list(load_checkpoint(path)[0].state_dict().values())
+
+
+def test_a_run_ends_with_metrics_a_log_and_two_checkpoints_that_say_what_they_are(tmp_path, tiny):
+    run = begun(tmp_path, tiny())
+    seen = []
+    status = execute(run.path, on_event=seen.append)
+    assert status.state == run.status().state == "finished" and status.error is None
+    epochs = run.metrics()
+    expected = {"kind", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "grad_norm", "images_per_s", "seconds"}
+    assert [e["epoch"] for e in epochs] == [1, 2] and expected <= set(epochs[0])
+    assert len(run.metrics("step")) == sum(isinstance(event, StepDone) for event in seen) == 8
+    assert "epoch 2/2" in run.log_tail()
+    best = read_config(run.best)
+    assert best.classes == ("Apple", "Banana", "Kiwi", "Orange") == best.fruit_types
+    assert best.dataset["synthetic"] and best.start == "scratch" and best.temperature > 0
+    assert best.metrics["test"]["top1"] == run.metrics("test")[0]["top1"]
+    assert best.transform.resize == 32 and best.training["command"].startswith("python -m fruitvision train")
+    assert load_checkpoint(run.last)
+
+
+def test_four_epochs_are_two_a_stop_in_the_middle_and_the_rest_to_the_bit(tmp_path, tiny):
+    whole = RunFolder(tmp_path / "a" / "run").create(tiny(epochs=4, ema=0.9))
+    execute(whole.path)
+    parts = RunFolder(tmp_path / "b" / "run").create(tiny(epochs=4, ema=0.9))
+    for stop_at in (5, 11):
+        def stop(event, stop_at=stop_at):
+            if isinstance(event, StepDone) and (event.epoch - 1) * event.steps + event.step == stop_at:
+                parts.request_stop()
+
+        assert execute(parts.path, on_event=stop).state == "stopped"
+        assert not parts.stop_file.exists()
+        last = parts.metrics("step")[-1]
+        assert (last["epoch"] - 1) * 4 + last["step"] == stop_at, "it stops after the step it is in"
+    assert execute(parts.path).state == "finished"
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole.last), weights(parts.last), strict=True))
+    assert [e["val_loss"] for e in whole.metrics()] == [e["val_loss"] for e in parts.metrics()]
+    steps = [(s["epoch"], s["step"]) for s in parts.metrics("step")]
+    assert steps == sorted(set(steps)) and len(steps) == 16
+
+
+def test_a_loss_that_is_no_number_fails_by_name_and_the_last_good_checkpoint_stands(tmp_path, tiny, monkeypatch):
+    run = begun(tmp_path, tiny(norm="none", epochs=3))
+
+    built, build = [], job.build_network
+    monkeypatch.setattr(job, "build_network", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
+
+    def spoil(event):
+        if isinstance(event, StepDone) and event.epoch == 2:
+            with torch.no_grad():
+                built[0].fc.bias.fill_(float("nan"))
+
+    with pytest.raises(TrainingError):
+        execute(run.path, on_event=spoil)
+    status = run.status()
+    assert (status.state, status.error["code"]) == ("failed", "non-finite-loss")
+    assert len(run.metrics()) == 1
+    load_checkpoint(run.best)
+
+
+def test_a_full_disk_fails_by_name_and_what_was_saved_loads(tmp_path, tiny, monkeypatch):
+    run = begun(tmp_path, tiny(epochs=3))
+    real = job.write_bytes
+
+    def full(path, data):
+        if len(run.metrics()) >= 1:
+            raise DataError("disk-full", "The disk is full.", "Free some space.", path=str(path))
+        real(path, data)
+
+    monkeypatch.setattr(job, "write_bytes", full)
+    with pytest.raises(DataError):
+        execute(run.path)
+    assert run.status().error["code"] == "disk-full"
+    load_checkpoint(run.best)
+    monkeypatch.undo()
+    assert execute(run.path).state == "finished"
+
+
+def test_a_disk_that_is_full_while_metrics_are_written_has_a_name_too(tmp_path, tiny, monkeypatch):
+    import pathlib
+
+    run = begun(tmp_path, tiny())
+    real = pathlib.Path.open
+
+    def full(self, mode="r", *given, **named):
+        if self.name == "metrics.jsonl" and "a" in mode:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, mode, *given, **named)
+
+    monkeypatch.setattr(pathlib.Path, "open", full)
+    with pytest.raises(DataError) as caught:
+        execute(run.path)
+    assert caught.value.code == "disk-full" and run.status().state == "failed"
+
+
+def test_pictures_that_changed_since_are_not_learned_from(tmp_path, tiny, sample_set):
+    copy = tmp_path / "my pictures"
+    shutil.copytree(sample_set, copy)
+    run = begun(tmp_path, tiny().model_copy(update={"data": str(copy)}))
+    execute(run.path, on_event=lambda event: run.request_stop())
+    next((copy / "Training" / "Apple").iterdir()).unlink()
+    with pytest.raises(RunError) as caught:
+        execute(run.path)
+    assert caught.value.code == "data-changed"
+
+
+def test_a_damaged_saved_state_is_said_to_be_one(tmp_path, tiny):
+    run = begun(tmp_path, tiny())
+    execute(run.path, on_event=lambda event: run.request_stop())
+    run.resume_file.write_bytes(run.resume_file.read_bytes()[:1000])
+    with pytest.raises(RunError) as caught:
+        execute(run.path)
+    assert caught.value.code == "resume-damaged"
+
+
+def test_one_training_at_a_time_and_the_second_is_told_which(tmp_path, tiny):
+    run = begun(tmp_path, tiny("second"))
+    with hold_lock(tmp_path / "runs" / "first", "the first"), pytest.raises(RunError) as caught:
+        execute(run.path)
+    assert caught.value.code == "busy" and caught.value.facts["run"] == "the first"
+
+
+def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monkeypatch):
+    def offline(**given):
+        from fruitvision.errors import DownloadError
+
+        raise DownloadError("download-offline", "no way out", "check the cable")
+
+    monkeypatch.setattr(job, "imagenet_weights", lambda *given, **named: offline())
+    run = begun(tmp_path, tiny(start="imagenet", width=64, epochs=1, max_train_images=8))
+    status = execute(run.path)
+    assert status.start.startswith(("shipped", "scratch"))
+    assert "ImageNet" in run.log_tail()
+
+
+def test_validation_is_held_out_of_training_and_the_test_split_stays_apart(tmp_path, tiny):
+    data = prepare(tiny(val_fraction=0.25))
+    train, validation, test = ({*s.paths} for s in (data.train, data.validation, data.test))
+    assert not train & validation and not (train | validation) & test
+    assert len(validation) == 8 and len(train) == 24 and len(test) == 16
+    assert {*prepare(tiny(val_fraction=0)).validation.paths} == test
+
+
+def test_a_part_of_the_pictures_is_taken_evenly(sample_set):
+    dataset, _ = open_dataset(sample_set)
+    part = evenly(dataset.splits["train"], 10)
+    assert len(part) == 10 and np.bincount(part.labels).tolist() in ([3, 3, 2, 2], [2, 3, 3, 2], [3, 2, 3, 2], [2, 2, 3, 3], [2, 3, 2, 3], [3, 2, 2, 3])
+    smaller = evenly(dataset.splits["train"], 6)
+    assert {*smaller.paths} <= {*part.paths}
+    assert evenly(dataset.splits["train"], 1000) is dataset.splits["train"]
+
+
+def test_a_folder_that_is_gone_is_an_error_with_a_status(tmp_path, tiny):
+    run = begun(tmp_path, tiny().model_copy(update={"data": str(tmp_path / "gone")}))
+    with pytest.raises(DataError):
+        execute(run.path)
+    assert json.loads((run.path / "status.json").read_text(encoding="utf-8"))["error"]["code"] == "data-missing"
