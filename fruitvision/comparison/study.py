@@ -223,8 +223,6 @@ class _Work:
         began = time.monotonic()
 
         def watch(event: Event) -> None:
-            if self.study.stop_file.exists():
-                run.request_stop()
             if isinstance(event, StepDone):
                 share = (event.epoch - 1 + event.step / event.steps) / cell.training.epochs
                 self.status.step = int(share * self.status.steps)
@@ -234,6 +232,8 @@ class _Work:
                 self.write_status()
             if self.on_event:
                 self.on_event(event)
+            if self.study.stop_file.exists():
+                run.request_stop()
 
         try:
             return execute(run.path, on_event=watch, lock=False)

@@ -89,8 +89,8 @@ def answer_frame(context: Context, frame: Any) -> dict[str, str]:
     ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}.
     """
     given = frame if isinstance(frame, dict) else {}
-    language = given.get("language") if given.get("language") in LANGUAGES else context.language
-    model = given.get("model") if isinstance(given.get("model"), str) else None
+    language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
+    language = language if language in LANGUAGES else context.language
     try:
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         return {"html": answer_card(context.models.batcher(model).submit(picture), language)}

@@ -1,0 +1,61 @@
+"""Means, intervals and verdicts, against numbers worked out elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from fruitvision.comparison.statistics import all_differences, mean_interval, paired_differences, summary, t_quantile
+
+
+def results(**accuracies) -> pd.DataFrame:
+    rows = []
+    for norm, values in accuracies.items():
+        for seed, value in enumerate(values):
+            rows.append({
+                "norm": norm, "batch_size": 32, "seed": seed, "state": "finished" if value is not None else "failed",
+                "diverged": value is None, "val_accuracy": value, "best_accuracy": value, "loss": 1.0,
+                "seconds_per_epoch": 2.0, "images_per_s": 10.0, "parameters": 100,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)]
+)
+def test_students_t_as_printed_in_every_table(degrees, quantile):
+    assert t_quantile(0.975, degrees) == pytest.approx(quantile, abs=1e-4)
+    assert t_quantile(0.025, degrees) == pytest.approx(-quantile, abs=1e-4)
+
+
+def test_mean_deviation_and_interval():
+    mean, sd, low, high = mean_interval(pd.Series([1.0, 2.0, 3.0]).to_numpy())
+    assert (mean, sd) == (2, 1) and (high - low) / 2 == pytest.approx(4.30265 / math.sqrt(3), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ([0.90, 0.91, 0.92], [0.80, 0.815, 0.82], "a-higher"),
+        ([0.80, 0.815, 0.82], [0.90, 0.91, 0.92], "b-higher"),
+        ([0.90, 0.80, 0.85], [0.85, 0.86, 0.84], "no-difference-shown"),
+        ([0.9, 0.9], [0.1, 0.1], "too-few-seeds"),
+        ([0.9], [0.1], "one-seed"),
+        ([0.9, 0.91, 0.92, None], [0.1, 0.2, 0.15, 0.1], "runs-diverged"),
+    ],
+)
+def test_a_difference_is_called_one_only_where_three_seeds_show_it(a, b, verdict):
+    row = paired_differences(results(a=a, b=b), "a", "b").iloc[0]
+    assert row["verdict"] == verdict
+
+
+def test_a_diverged_run_is_in_no_mean_but_is_counted():
+    row = summary(results(batch=[0.5, None, 0.7])).iloc[0]
+    assert (row["seeds"], row["diverged"]) == (2, 1) and row["mean"] == pytest.approx(0.6)
+
+
+def test_every_pair_is_compared():
+    assert len(all_differences(results(a=[0.5], b=[0.5], c=[0.5]))) == 3
+    assert all_differences(results(a=[0.5])).empty

@@ -1,0 +1,107 @@
+"""A study trains its cells alike, stops, goes on, and reports what diverged."""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+import pytest
+
+from fruitvision.comparison.study import (
+    BUDGETS, StudyFolder, StudyPlan, list_studies, run_study, save_table, table,
+)  # fmt: skip
+from fruitvision.errors import ConfigError, RunError
+from fruitvision.runs.job import hold_lock
+from fruitvision.training.engine import StepDone
+
+TINY = {"width": 8, "image_size": 40, "epochs": 2, "batch_size": 8}
+
+
+def plan(sample_set, **changes) -> StudyPlan:
+    values = {"data": str(sample_set), "norms": ("batch", "group"), "batch_sizes": (8,), "training": {k: v for k, v in TINY.items() if k != "batch_size"}}
+    return StudyPlan.parse({**values, **changes})
+
+
+def test_a_study_ends_in_one_row_a_cell_that_differ_in_the_norm_alone(tmp_path, sample_set):
+    study = plan(sample_set, seeds=(0, 1))
+    assert run_study(study, tmp_path / "study").state == "finished"
+    rows = table(tmp_path / "study")
+    assert rows[["norm", "seed"]].values.tolist() == [["batch", 0], ["group", 0], ["batch", 1], ["group", 1]]
+    assert (rows["state"] == "finished").all() and rows["val_accuracy"].between(0, 1).all()
+    assert rows["parameters"].nunique() == 1 and (rows["seconds_per_epoch"] > 0).all()
+    first, second = study.cells()[:2]
+    assert set(first.training.differences(second.training)) == {"norm"}
+    csv = pd.read_csv(save_table(tmp_path / "study"))
+    assert csv["norm"].tolist() == rows["norm"].tolist()
+
+
+def test_a_study_that_was_stopped_goes_on_without_training_anything_twice(tmp_path, sample_set):
+    out = tmp_path / "study"
+    steps = []
+
+    def stop(event):
+        steps.append(event)
+        if sum(isinstance(one, StepDone) for one in steps) == 10:  # in the second cell
+            StudyFolder(out).request_stop()
+
+    assert run_study(plan(sample_set), out, on_event=stop).state == "stopped"
+    assert StudyFolder(out).status().epoch == 1
+    again = []
+    assert run_study(None, out, on_event=again.append).state == "finished"
+    assert sum(isinstance(one, StepDone) for one in again) == 16 - 10
+    assert run_study(None, out, on_event=again.append).state == "finished"
+
+
+def test_a_cell_that_diverges_is_a_row_and_the_others_are_trained(tmp_path, sample_set):
+    study = plan(sample_set, norms=("none", "batch"), training={**TINY, "learning_rate": 1.0, "clip_norm": 0, "optimizer": "adam", "weight_decay": 1.0, "schedule": "constant", "epochs": 12})
+    study = study.model_copy(update={"batch_sizes": (8,)})
+    assert run_study(study, tmp_path / "study").state == "finished"
+    rows = table(tmp_path / "study").set_index("norm")
+    assert rows.loc["batch", "state"] == "finished" and not rows.loc["batch", "diverged"]
+    assert rows.loc["none", "diverged"] or rows.loc["none", "state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"norms": ("batch",)}, "two"), ({"norms": ("batch", "btach")}, "btach"), ({"batch_sizes": (1,)}, "batch of 1"),
+        ({"seeds": ("x",)}, "seeds"), ({"training": {"epochs": 0}}, "epochs"), ({"norms": ("batch", "batch")}, "two"),
+        ({"training": {"image_size": 32}, "norms": ("batch", "instance")}, "1×1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(sample_set, changes, word):
+    with pytest.raises(ConfigError) as caught:
+        plan(sample_set, **changes)
+    assert word in str(caught.value)
+
+
+def test_another_study_in_the_folder_is_left_as_it_is(tmp_path, sample_set):
+    StudyFolder(tmp_path / "study").create(plan(sample_set))
+    with pytest.raises(RunError) as caught:
+        run_study(plan(sample_set, norms=("layer", "group")), tmp_path / "study")
+    assert caught.value.code == "study-differs"
+    with pytest.raises(RunError) as caught:
+        run_study(None, tmp_path / "nothing")
+    assert caught.value.code == "study-missing"
+
+
+def test_a_study_and_a_training_do_not_go_on_at_once(tmp_path, sample_set):
+    with hold_lock(tmp_path / "run", "a training"), pytest.raises(RunError) as caught:
+        run_study(plan(sample_set), tmp_path / "study")
+    assert caught.value.code == "busy" and caught.value.facts["run"] == "a training"
+
+
+def test_studies_are_listed_newest_first(tmp_path, sample_set):
+    for number, name in enumerate(("old", "new")):
+        StudyFolder(tmp_path / name).create(plan(sample_set).model_copy(update={"created": time.time() + number}))
+    (tmp_path / "neither").mkdir()
+    assert [study.id for study in list_studies(tmp_path)] == ["new", "old"]
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_every_budget_is_a_study_under_every_norm(sample_set, budget):
+    from fruitvision.models.norms import NORMS
+
+    settings, seeds = BUDGETS[budget]
+    study = StudyPlan.parse({"data": str(sample_set), "norms": tuple(NORMS), "seeds": seeds, "training": settings})
+    assert len(study.cells()) == len(NORMS) * len(seeds)

@@ -1,0 +1,137 @@
+"""The Classify panel's handlers: an answer or a sentence for whatever comes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from gradio.data_classes import ImageData
+
+from fruitvision.data.sample import draw_fruit
+from fruitvision.errors import CheckpointError, PictureError
+from fruitvision.recognition.classifier import Guess, Prediction
+from fruitvision.ui.access import Access
+from fruitvision.ui.answer import answer_card, error_card, honest_note
+from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
+from fruitvision.ui.classify_panel import LIVE_WORDS, answer_frame, answer_picture, live_view
+from fruitvision.ui.context import Context, ModelShelf
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory, shipped_checkpoint) -> Context:
+    folder = tmp_path_factory.mktemp("context")
+    return Context(
+        runs=folder / "runs", taught=folder / "taught", access=Access(), models=ModelShelf(folder / "runs"), data=folder / "data"
+    )
+
+
+@pytest.fixture(scope="module")
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    draw_fruit("Banana", np.random.default_rng(0), 200, ground="white").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def data_url(content: bytes, kind: str = "image/jpeg") -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def text_of(card: str) -> str:
+    return re.sub(r"<[^>]+>", " ", card)
+
+
+def prediction(verdict: str, confidence: float = 0.8, label: str = "Apple <b>") -> Prediction:
+    top = (Guess(label, "Apple", confidence), *(Guess(f"K{n}", f"K{n}", 0.01) for n in range(4)))
+    return Prediction(label, "Apple", confidence, verdict, top, None, None)
+
+
+def test_a_picture_is_answered_and_its_heatmap_shown_only_when_asked_for(context, jpeg, tmp_path):
+    path = tmp_path / "b.jpg"
+    path.write_bytes(jpeg)
+    card, heat = answer_picture(context, path, False, None, "en")
+    assert "fv-name" in card and card.count("<li>") >= 4 and heat["visible"] is False
+    _, heat = answer_picture(context, path, True, "shipped:fruits-360", "zh")
+    assert heat["visible"] is True and heat["value"].size == (200, 200)
+    assert "fv-empty" in answer_picture(context, None, True, None, "en")[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"letter", b"\xff\xd8\xff broken", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
+def test_what_cannot_be_read_becomes_a_sentence(context, tmp_path, content):
+    path = tmp_path / "b.jpg"
+    path.write_bytes(content)
+    for language in ("en", "zh"):
+        card, heat = answer_picture(context, path, True, None, language)
+        assert "fv-error" in card and heat["visible"] is False and "Error" not in text_of(card)
+
+
+def test_a_model_that_is_gone_becomes_a_sentence(context, jpeg, tmp_path):
+    path = tmp_path / "b.jpg"
+    path.write_bytes(jpeg)
+    for model in ("run:gone", "../../etc", "shipped:../..", "/etc/passwd", "given"):
+        assert "fv-error" in answer_picture(context, path, False, model, "en")[0]
+        with pytest.raises(CheckpointError):
+            context.models.folder(model)
+
+
+def test_a_frame_is_answered(context, jpeg):
+    answer = answer_frame(context, {"image": data_url(jpeg), "model": None, "language": "zh"})
+    assert "fv-name" in answer["html"] and re.search("[\u4e00-\u9fff]", answer["html"])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [None, 3, [], {}, {"image": 3}, {"image": "data:image/jpeg;base64,!!!"}, {"image": "data:text/html;base64,PGI+"}, {"image": "/etc/passwd"},
+     {"image": "http://127.0.0.1/"}, {"image": data_url(b"x" * 3_000_000)}, {"image": data_url(b"GIF89a"), "model": {"a": 1}, "language": ["zh"]}],
+)  # fmt: skip
+def test_whatever_pretends_to_be_a_frame_becomes_a_sentence(context, frame):
+    assert "fv-error" in answer_frame(context, frame)["html"]
+
+
+def test_the_picture_component_hands_on_what_it_was_given_without_opening_it(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"anything at all")
+    component = CheckedImage()
+    assert component.preprocess(ImageData(path=str(tmp_path / "x.png"))) == tmp_path / "x.png"
+    assert component.preprocess(None) is None
+    assert component.preprocess(ImageData(url=data_url(b"bytes"))) == b"bytes"
+    assert component.get_block_name() == "image"
+
+
+def test_a_data_url_is_bounded_before_it_is_decoded():
+    with pytest.raises(PictureError) as caught:
+        data_url_bytes(data_url(b"x" * (MAX_UPLOAD_BYTES + 100)), MAX_UPLOAD_BYTES)
+    assert caught.value.code == "picture-too-large"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "confidence", "words"),
+    [("sure", 0.95, "Very sure"), ("sure", 0.7, "Fairly sure"), ("unsure", 0.4, "Not sure. Perhaps"), ("not-fruit", 0.1, "I see no fruit")],
+)
+def test_how_sure_stands_in_words_and_what_would_help_under_an_unsure_answer(verdict, confidence, words):
+    card = answer_card(prediction(verdict, confidence), "en")
+    assert words in text_of(card)
+    assert ("What would help" in card) == (verdict != "sure")
+    assert "<b>" not in card, "a class name is no HTML"
+
+
+def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
+    assert "Variety: Apple Braeburn" in answer_card(prediction("sure", label="Apple Braeburn"), "en")
+    assert "Variety" not in answer_card(prediction("sure", label="Apple"), "en")
+
+
+def test_the_note_shows_both_figures_of_the_shipped_model(context):
+    note = text_of(honest_note(context.models.batcher(None).classifier.config, "fruits-360", "en"))
+    assert "98.6%" in note and "7%" in note and "photographs" in note
+
+
+def test_an_error_is_no_html():
+    assert "<script>" not in error_card({"code": "x", "message": "<script>alert(1)</script>"}, "en")
+
+
+def test_the_live_view_carries_its_words_in_both_languages():
+    html = live_view()
+    for language in ("en", "zh"):
+        assert f'data-language="{language}"' in html
+    assert all(html.count(f"data-{word}=") == 2 for word in LIVE_WORDS)
