@@ -6,16 +6,13 @@ imports, it imports when it runs, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fruitvision.console import ManyValues, follow, give, progress
+from fruitvision.console import ManyValues, give, progress, run_to_its_end, write_report
 from fruitvision.errors import ConfigError, PictureError
 
 if TYPE_CHECKING:
@@ -126,11 +123,11 @@ def _list_settings(wanted: bool) -> None:
 @app.command(cls=ManyValues)
 def train(
     run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; made when it is not there.")],
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,  # noqa: E501
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain or fast.", show_default=DEFAULT_PRESET)] = None,
     settings: Settings = None,
-    name: Annotated[str | None, typer.Option(help="What the app calls the run.", show_default="the folder's name")] = None,  # noqa: E501
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR exactly where it stopped.")] = False,  # noqa: E501
+    name: Annotated[str | None, typer.Option(help="What the app calls the run.", show_default="the folder's name")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR exactly where it stopped.")] = False,
     list_settings: Annotated[bool, typer.Option("--settings", is_eager=True, callback=_list_settings, help="List every setting with its meaning.")] = False,  # noqa: E501
     as_json: Json = False,
 ) -> None:
@@ -155,7 +152,7 @@ def train(
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
         print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
-    stopped_by_hand = folder.status().state != "finished" and _execute(folder, quiet=as_json)
+    stopped_by_hand = folder.status().state != "finished" and run_to_its_end(folder, quiet=as_json)
     status, tests = folder.status(), folder.metrics("test")
     result = {
         "run": str(run),
@@ -193,37 +190,6 @@ def _refuse_other_settings(folder: RunFolder, data: Path | None, preset: str | N
             changes=listed,
             path=str(folder.path),
         )
-
-
-def _execute(folder: RunFolder, *, quiet: bool) -> bool:
-    """Run the folder in this process, showing its log as it grows; whether Ctrl-C ended it.
-
-    The first Ctrl-C (or SIGTERM) asks the run to stop after its step, the second one ends the process.
-    """
-    from fruitvision.runs.job import execute
-
-    asked = threading.Event()
-
-    def ask_to_stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        asked.set()
-        print("Stopping after this step. Press Ctrl-C again to leave at once.", file=sys.stderr, flush=True)
-
-    show_log = follow(folder.path / "log.txt") if not quiet else lambda: None
-
-    def on_event(event: object) -> None:
-        if asked.is_set():
-            folder.request_stop()
-        show_log()
-
-    before = [signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        execute(folder.path, on_event=on_event)
-    finally:
-        show_log()
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-    return asked.is_set()
 
 
 @app.command()
@@ -283,25 +249,12 @@ def evaluate(
     if result["unknown_folders"]:
         lines.append(f"  left out, names not known: {', '.join(result['unknown_folders'])}")
     if report:
-        lines += [f"Written: {path}" for path in _write_report(report, result)]
+        lines += [f"Written: {path}" for path in write_report(report, result)]
     if record:
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
         record_metrics(classifier.path, record, figures)
         lines.append(f"Recorded as '{record}' in {classifier.path}")
     give(result, lines, as_json)
-
-
-def _write_report(folder: Path, result: dict[str, Any]) -> list[Path]:
-    """The result as JSON, and its table of classes as CSV that a spreadsheet opens."""
-    import pandas as pd
-
-    from fruitvision.files import write_text
-
-    per_class = pd.DataFrame.from_dict(result["per_class"], orient="index")
-    table = per_class.rename_axis("class").to_csv(lineterminator="\n")
-    write_text(folder / "evaluation.json", json.dumps(result, indent=2, ensure_ascii=False))
-    write_text(folder / "per_class.csv", "\ufeff" + table)  # the mark by which Excel knows UTF-8
-    return [folder / "evaluation.json", folder / "per_class.csv"]
 
 
 @app.command()

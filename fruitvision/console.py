@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from fruitvision.runs.folder import RunFolder
 
 
 class ManyValues(TyperCommand):
@@ -79,3 +84,47 @@ def follow(log: Path) -> Callable[[], None]:
             print(added.decode("utf-8", errors="replace"), end="", flush=True)
 
     return show
+
+
+def run_to_its_end(folder: RunFolder, *, quiet: bool) -> bool:
+    """Run the folder in this process, showing its log as it grows; whether Ctrl-C ended it.
+
+    The first Ctrl-C (or SIGTERM) asks the run to stop after its step, the second one ends the process.
+    """
+    from fruitvision.runs.job import execute
+
+    asked = threading.Event()
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        asked.set()
+        print("Stopping after this step. Press Ctrl-C again to leave at once.", file=sys.stderr, flush=True)
+
+    show_log = follow(folder.path / "log.txt") if not quiet else lambda: None
+
+    def on_event(event: object) -> None:
+        if asked.is_set():
+            folder.request_stop()
+        show_log()
+
+    before = [signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        execute(folder.path, on_event=on_event)
+    finally:
+        show_log()
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    return asked.is_set()
+
+
+def write_report(folder: Path, result: dict[str, Any]) -> list[Path]:
+    """The result as JSON, and its table of classes as CSV that a spreadsheet opens."""
+    import pandas as pd
+
+    from fruitvision.files import write_text
+
+    per_class = pd.DataFrame.from_dict(result["per_class"], orient="index")
+    table = per_class.rename_axis("class").to_csv(lineterminator="\n")
+    write_text(folder / "evaluation.json", json.dumps(result, indent=2, ensure_ascii=False))
+    write_text(folder / "per_class.csv", "\ufeff" + table)  # the mark by which Excel knows UTF-8
+    return [folder / "evaluation.json", folder / "per_class.csv"]

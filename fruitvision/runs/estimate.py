@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from fruitvision.models.networks import build_network
-from fruitvision.runs.job import training_transform
+from fruitvision.runs.preparation import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import autocast, choose_device, image_size
 

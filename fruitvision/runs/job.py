@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 import psutil
 import torch
 
-from fruitvision.data.dataset import Dataset, Split, hold_out
 from fruitvision.data.fruits import fruit_type
 from fruitvision.data.loader import EvalLoader, TrainLoader
-from fruitvision.data.store import ImageStore, open_dataset
-from fruitvision.data.transforms import (
-    EvalTransform, TrainTransform, batched_recipe, no_augmentation, torchvision_recipe,
-)
+from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import write_bytes, write_error, write_text
-from fruitvision.models.checkpoint import (
-    CheckpointConfig, find_checkpoint, load_checkpoint, save_checkpoint, versions,
-)
-from fruitvision.models.networks import ResNet18, build_network, imagenet_applies, imagenet_weights, load_trunk
+from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
+from fruitvision.models.networks import ResNet18, build_network
 from fruitvision.recognition.calibration import fit_temperature
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, prepare, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import (
-    EpochDone, Event, StepDone, ValidationStep, choose_device, fit, predict_logits, steps_per_epoch, summarize,
+    EpochDone,
+    Event,
+    StepDone,
+    ValidationStep,
+    choose_device,
+    fit,
+    predict_logits,
+    steps_per_epoch,
+    summarize,
 )
 from fruitvision.training.state import TrainState
 
@@ -42,17 +43,6 @@ STATUS_SECONDS = 0.5
 LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
 Listener = Callable[[Event], None]
-
-
-@dataclass
-class Prepared:
-    """A run's pictures: which train it, which choose its best epoch, and which only measure it."""
-
-    dataset: Dataset
-    store: ImageStore
-    train: Split
-    validation: Split
-    test: Split | None
 
 
 def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = True) -> RunStatus:
@@ -291,81 +281,6 @@ class _Job:
             self.write_status()
         except (OSError, FruitVisionError):
             return  # the disk takes nothing more; the error itself is on its way to the person
-
-
-def prepare(config: RunConfig) -> Prepared:
-    """Open the data and decide which pictures train, validate and test. Raises DataError."""
-    dataset, store = open_dataset(Path(config.data), seed=config.training.seed)
-    train, test = dataset.splits["train"], dataset.splits.get("test")
-    validation = dataset.splits.get("val")
-    if validation is None and config.training.val_fraction > 0:
-        train, validation = hold_out(train, config.training.val_fraction, config.training.seed)
-    if validation is None:
-        validation = test
-    if validation is None or not len(validation.labels):
-        train, validation = hold_out(train, 0.1, config.training.seed)
-    if config.training.max_train_images:
-        train = evenly(train, config.training.max_train_images)
-    return Prepared(dataset, store, train, validation, test)
-
-
-def evenly(split: Split, count: int) -> Split:
-    """At most ``count`` pictures of a split, as many of each class as it goes, spread over its order."""
-    if count >= len(split.labels):
-        return split
-    places = np.zeros(len(split.labels))
-    for label in np.unique(split.labels):
-        rows = np.flatnonzero(split.labels == label)
-        # The n-th picture of a class is taken when its turn, van der Corput's order by class, comes.
-        turns = np.argsort([int(f"{i:020b}"[::-1], 2) for i in range(len(rows))])
-        places[rows[turns]] = np.arange(len(rows))
-    chosen = np.zeros(len(split.labels), dtype=bool)
-    chosen[np.argsort(places, kind="stable")[:count]] = True
-    return split.select(chosen)
-
-
-def training_transform(config: TrainConfig) -> TrainTransform:
-    """The augmentation that a configuration asks for."""
-    if config.augmentation == "none":
-        return no_augmentation(config.eval_resize, config.image_size)
-    recipe = {"torchvision": torchvision_recipe, "batched": batched_recipe}[config.augmentation]
-    return recipe(config.crop_scale_min, config.flip, config.rotation)
-
-
-def evaluation_transform(config: TrainConfig) -> EvalTransform:
-    """The evaluation transform that belongs to a configuration, and goes into its checkpoints."""
-    return EvalTransform(resize=config.eval_resize, crop=config.image_size)
-
-
-def first_weights(network: ResNet18, config: TrainConfig, say: Callable[[str], None]) -> str:
-    """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
-
-    ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
-    trains. A checkpoint folder named by the person must fit, or it is an error.
-    """
-    if config.start == "scratch":
-        return "scratch"
-    if config.start not in ("imagenet", "shipped"):
-        weights, _ = load_checkpoint(find_checkpoint(config.start))
-        load_trunk(network, weights.state_dict())
-        return str(config.start)
-    if not imagenet_applies(config.architecture, config.norm, config.width):
-        say(f"no ready weights exist for {config.norm} norm at width {config.width}: training starts from scratch")
-        return "scratch"
-    if config.start == "imagenet":
-        try:
-            load_trunk(network, imagenet_weights())
-            return "imagenet"
-        except FruitVisionError as error:
-            say(f"ImageNet weights cannot be had: {error}")
-    try:
-        weights, shipped = load_checkpoint(find_checkpoint())
-        load_trunk(network, weights.state_dict())
-    except FruitVisionError as error:
-        say(f"training starts from scratch, since there is no shipped model to start from: {error}")
-        return "scratch"
-    say("training starts from the shipped model")
-    return "shipped"
 
 
 def read_state(folder: RunFolder) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from fruitvision.errors import FruitVisionError
 from fruitvision.ui.answer import answer_card, empty_card, error_card, honest_note
 from fruitvision.ui.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.context import Context, Page
-from fruitvision.ui.text import LANGUAGES, say, sentences
+from fruitvision.ui.text import LANGUAGES, sentences
 
 MAX_FRAME_BYTES = 2**20
 # Each answer is a short call of its own, so a visitor holds no place between two of them. As many as this are let in

@@ -45,7 +45,7 @@ def _build_norms(page: Page) -> None:
 def _build_race(page: Page) -> None:
     context, language = page.context, page.context.language
     shelf = DataShelf(context.data)
-    page.bind(gr.HTML(), value=lambda lang: f'<h2 class="fv-step">{say("compare.race", lang)}</h2><p>{say("compare.race_meaning", lang)}</p>')
+    page.bind(gr.HTML(), value=_race_heading)
     with gr.Row():
         with gr.Column(scale=4, min_width=320):
             parts = _race_choices(page, shelf)
@@ -63,6 +63,10 @@ def _build_race(page: Page) -> None:
     seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
     _wire_race(page, shelf, {**parts, "study": study, "status": status, "stop": stop, "resume": resume, "csv": csv,
                              "results": results, "charts": charts, "seen": seen, "timer": timer})  # fmt: skip
+
+
+def _race_heading(language: str) -> str:
+    return f'<h2 class="fv-step">{say("compare.race", language)}</h2><p>{say("compare.race_meaning", language)}</p>'
 
 
 def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:

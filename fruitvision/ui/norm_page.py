@@ -48,7 +48,8 @@ def formula(norm: str) -> str:
     squared = f"<msup>{_row(_o('('), _sub('x', 'nchw'), _o('−'), _sub('μ', kept), _o(')'))}<mn>2</mn></msup>"
     variance = _row(_power("σ", kept), _o("="), _frac("<mn>1</mn>", f"<mi>{count}</mi>"), _sum(summed), squared)
     root = f"<msqrt>{_power('σ', kept)}{_o('+')}<mi>ε</mi></msqrt>"
-    result = _row(_hat("x"), _o("="), _frac(_row(_sub("x", "nchw"), _o("−"), _sub("μ", kept)), root), _o(","), "<mi>y</mi>", _o("="), scaled)
+    scale = _frac(_row(_sub("x", "nchw"), _o("−"), _sub("μ", kept)), root)
+    result = _row(_hat("x"), _o("="), scale, _o(","), "<mi>y</mi>", _o("="), scaled)
     return "".join(_math(line) for line in (mean, variance, result))
 
 

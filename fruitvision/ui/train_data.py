@@ -22,7 +22,7 @@ from fruitvision.data.sample import sample_set
 from fruitvision.data.store import ImageStore, open_dataset
 from fruitvision.data.transforms import augmented_grid
 from fruitvision.errors import DataError, FruitVisionError
-from fruitvision.runs.job import training_transform
+from fruitvision.runs.preparation import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.text import say, say_error
 
@@ -167,7 +167,7 @@ def download_card(look: Look | None, language: str) -> str:
     if look.error:
         return f'<div class="fv-data fv-wrong" role="alert"><p>{escape(say_error(look.error, language))}</p></div>'
     if look.busy:
-        words = say("train.downloading", language, done=f"{look.done / 2**20:.0f}", total=f"{look.total / 2**20:.0f}" if look.total else "…")
+        words = say("train.downloading", language, done=look.done >> 20, total=look.total >> 20 or "…")
     else:
         words = say("train.downloaded", language)
     return f'<div class="fv-data" role="status"><p>{words}</p></div>'

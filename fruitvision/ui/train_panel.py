@@ -18,7 +18,13 @@ from fruitvision.ui.text import say
 from fruitvision.ui.train_data import SAMPLE, TYPED, DataShelf, Look, augmentation_grid, download_card, look_card
 from fruitvision.ui.train_runs import QUIET, SHOWN, build_table, changed, notice, wire_table, wire_view
 from fruitvision.ui.train_settings import (
-    DEFAULT_PRESET, FIELDS, Estimates, build_fields, configuration, preset_choices, preset_values,
+    DEFAULT_PRESET,
+    FIELDS,
+    Estimates,
+    build_fields,
+    configuration,
+    preset_choices,
+    preset_values,
 )  # fmt: skip
 
 TICK_SECONDS = 1.0

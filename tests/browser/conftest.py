@@ -82,9 +82,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str | None, film: Path) -> Iterator[object]:
-    """Chromium."""
+    """Chromium; for one module, since Playwright's event loop would stand in the way of the tests that come after."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

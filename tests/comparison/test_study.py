@@ -8,17 +8,23 @@ import pandas as pd
 import pytest
 
 from fruitvision.comparison.study import (
-    BUDGETS, StudyFolder, StudyPlan, list_studies, run_study, save_table, table,
+    BUDGETS,
+    StudyFolder,
+    StudyPlan,
+    list_studies,
+    run_study,
+    save_table,
+    table,
 )  # fmt: skip
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.runs.job import hold_lock
 from fruitvision.training.engine import StepDone
 
-TINY = {"width": 8, "image_size": 40, "epochs": 2, "batch_size": 8}
+TINY = {"width": 8, "image_size": 40, "epochs": 2}
 
 
 def plan(sample_set, **changes) -> StudyPlan:
-    values = {"data": str(sample_set), "norms": ("batch", "group"), "batch_sizes": (8,), "training": {k: v for k, v in TINY.items() if k != "batch_size"}}
+    values = {"data": str(sample_set), "norms": ("batch", "group"), "batch_sizes": (8,), "training": TINY}
     return StudyPlan.parse({**values, **changes})
 
 
@@ -53,8 +59,8 @@ def test_a_study_that_was_stopped_goes_on_without_training_anything_twice(tmp_pa
 
 
 def test_a_cell_that_diverges_is_a_row_and_the_others_are_trained(tmp_path, sample_set):
-    study = plan(sample_set, norms=("none", "batch"), training={**TINY, "learning_rate": 1.0, "clip_norm": 0, "optimizer": "adam", "weight_decay": 1.0, "schedule": "constant", "epochs": 12})
-    study = study.model_copy(update={"batch_sizes": (8,)})
+    wild = {"learning_rate": 1.0, "clip_norm": 0, "optimizer": "adam", "weight_decay": 1.0, "schedule": "constant", "epochs": 12}
+    study = plan(sample_set, norms=("none", "batch"), training={**TINY, **wild})
     assert run_study(study, tmp_path / "study").state == "finished"
     rows = table(tmp_path / "study").set_index("norm")
     assert rows.loc["batch", "state"] == "finished" and not rows.loc["batch", "diverged"]

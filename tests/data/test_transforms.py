@@ -10,8 +10,17 @@ from PIL import Image
 from fruitvision.compat import import_torchvision
 from fruitvision.data.sample import draw_fruit
 from fruitvision.data.transforms import (
-    IMAGENET_MEAN, IMAGENET_STD, EvalTransform, augmented_grid, batched_recipe, draw_affine, no_augmentation, resample,
-    standardize, torchvision_recipe, unstandardize,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    EvalTransform,
+    augmented_grid,
+    batched_recipe,
+    draw_affine,
+    no_augmentation,
+    resample,
+    standardize,
+    torchvision_recipe,
+    unstandardize,
 )  # fmt: skip
 
 import_torchvision()
@@ -30,7 +39,8 @@ def test_a_fixed_draw_gives_torchvisions_picture_within_interpolation_error(pict
         for pixels in pictures[:2]:
             draw = draw_affine(np.random.default_rng(seed), 100, 100, 0.3, 0.5, 20)
             left, top, width, height, flip, angle = draw
-            theirs = TF.resized_crop(torch.from_numpy(pixels.copy()).permute(2, 0, 1).float(), int(top), int(left), int(height), int(width), [64, 64])
+            image = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float()
+            theirs = TF.resized_crop(image, int(top), int(left), int(height), int(width), [64, 64])
             theirs = TF.hflip(theirs) if flip else theirs
             theirs = TF.rotate(theirs, angle, InterpolationMode.BILINEAR)
             ours = resample([pixels], [draw], 64)[0]
@@ -58,7 +68,8 @@ def test_crops_have_torchvisions_areas_ratios_places_and_flips():
     draws = np.array([draw_affine(np.random.default_rng(n), 80, 120, 0.3, 0.5, 20) for n in range(2000)], float)
     ours = draws[:, [1, 0, 3, 2]]  # top, left, height, width
     for column in range(4):
-        np.testing.assert_allclose(np.quantile(ours[:, column], [0.1, 0.5, 0.9]), np.quantile(theirs[:, column], [0.1, 0.5, 0.9]), atol=4)
+        found, expected = (np.quantile(crops[:, column], [0.1, 0.5, 0.9]) for crops in (ours, theirs))
+        np.testing.assert_allclose(found, expected, atol=4)
     assert abs(draws[:, 4].mean() - 0.5) < 0.04
     assert abs(draws[:, 5].mean()) < 1 and draws[:, 5].min() < -18 and draws[:, 5].max() > 18
 

@@ -14,7 +14,13 @@ from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, DataError
 from fruitvision.models import checkpoint
 from fruitvision.models.checkpoint import (
-    CheckpointConfig, find_checkpoint, load_checkpoint, read_config, record_metrics, save_checkpoint, shipped,
+    CheckpointConfig,
+    find_checkpoint,
+    load_checkpoint,
+    read_config,
+    record_metrics,
+    save_checkpoint,
+    shipped,
 )  # fmt: skip
 from fruitvision.models.networks import build_network
 

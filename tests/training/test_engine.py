@@ -12,7 +12,7 @@ from fruitvision.data.loader import EvalLoader, TrainLoader
 from fruitvision.data.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
-from fruitvision.runs.job import evaluation_transform, training_transform
+from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size
 from fruitvision.training.state import TrainState

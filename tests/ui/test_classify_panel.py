@@ -83,8 +83,11 @@ def test_a_frame_is_answered(context, jpeg):
 
 @pytest.mark.parametrize(
     "frame",
-    [None, 3, [], {}, {"image": 3}, {"image": "data:image/jpeg;base64,!!!"}, {"image": "data:text/html;base64,PGI+"}, {"image": "/etc/passwd"},
-     {"image": "http://127.0.0.1/"}, {"image": data_url(b"x" * 3_000_000)}, {"image": data_url(b"GIF89a"), "model": {"a": 1}, "language": ["zh"]}],
+    [
+        None, 3, [], {}, {"image": 3}, {"image": "data:image/jpeg;base64,!!!"}, {"image": "data:text/html;base64,PGI+"},
+        {"image": "/etc/passwd"}, {"image": "http://127.0.0.1/"}, {"image": data_url(b"x" * 3_000_000)},
+        {"image": data_url(b"GIF89a"), "model": {"a": 1}, "language": ["zh"]},
+    ],
 )  # fmt: skip
 def test_whatever_pretends_to_be_a_frame_becomes_a_sentence(context, frame):
     assert "fv-error" in answer_frame(context, frame)["html"]
