@@ -16,6 +16,8 @@ from fruitvision.files import write_error
 from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run
 from fruitvision.runs.job import LOCK_NAME, busy, lock_holder
 
+LET_GO_SECONDS = 1.5
+
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
     """Create a run under ``root`` and start its process. Raises RunError "busy" while another one goes on."""
@@ -60,7 +62,8 @@ def refuse_if_busy(root: str | Path) -> None:
     if not root.is_dir():
         return
     try:
-        with filelock.FileLock(root / LOCK_NAME).acquire(timeout=0):
+        # A killed process may let go of its lock a moment after it is seen to be dead.
+        with filelock.FileLock(root / LOCK_NAME).acquire(timeout=LET_GO_SECONDS):
             return
     except filelock.Timeout:
         raise busy(lock_holder(root)) from None
