@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,6 +19,7 @@ from fruitvision.ui.race_view import norm_name, race_charts, race_status, race_t
 from fruitvision.ui.text import say
 from fruitvision.ui.train_data import SAMPLE, TYPED, DataShelf
 from fruitvision.ui.train_panel import QUIET, SHOWN, TICK_SECONDS, notice
+from fruitvision.ui.train_runs import SAVE_FILE
 
 
 def build(page: Page) -> None:
@@ -57,11 +57,12 @@ def _build_race(page: Page) -> None:
             with gr.Row():
                 stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
                 resume = page.bind(gr.Button(visible=False, elem_id="compare-resume"), value="train.resume")
-                csv = page.bind(gr.DownloadButton(visible=False, elem_id="compare-csv"), label="compare.csv")
+                csv = page.bind(gr.Button(visible=False, elem_id="compare-csv"), value="compare.csv")
+                made = gr.DownloadButton(visible="hidden")
             results = gr.HTML(elem_id="compare-table")
             charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
     seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
-    _wire_race(page, shelf, {**parts, "study": study, "status": status, "stop": stop, "resume": resume, "csv": csv,
+    _wire_race(page, shelf, {**parts, "study": study, "status": status, "stop": stop, "resume": resume, "csv": csv, "made": made,
                              "results": results, "charts": charts, "seen": seen, "timer": timer})  # fmt: skip
 
 
@@ -123,6 +124,15 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
 
     for name, action in (("stop", StudyFolder.request_stop), ("resume", resume_study)):
         p[name].click(changing(action), [p["study"], page.language], [p["notice"], p["seen"]], **SHOWN)
+
+    def save(study: str | None, language: str, request: gr.Request) -> tuple[str | None, str]:
+        try:
+            context.access.require_owner(request)
+            return str(save_table(find_study(context, study).path)), ""
+        except FruitVisionError as error:
+            return None, notice(error, language)
+
+    p["csv"].click(save, [p["study"], page.language], [p["made"], p["notice"]], **SHOWN).success(None, p["made"], None, js=SAVE_FILE)
 
     def newest(language: str, request: gr.Request) -> list[Any]:
         studies = list_studies(context.runs)
@@ -186,10 +196,9 @@ def race_view(context: Context, study_id: str | None, seen: str, language: str, 
     if now == seen:
         return [gr.skip()] * 7
     state = status.state if status else ""
-    path: Path | None = save_table(study.path) if study and state == "finished" and owner else None
     return [
         race_status(study, language), race_charts(study, language), race_table(study, language),
         gr.update(visible=bool(owner and status and status.active)),
         gr.update(visible=bool(owner and state in ("stopped", "interrupted", "failed"))),
-        gr.update(visible=path is not None, value=str(path) if path else None), now,
+        gr.update(visible=owner and state == "finished"), now,
     ]  # fmt: skip
