@@ -56,7 +56,9 @@ def _build_picture(page: Page) -> None:
             answer = gr.HTML(empty_card(context.language), elem_id="classify-answer")
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
             heatmap = page.bind(
-                gr.Image(visible=False, interactive=False, height=320, elem_id="classify-heatmap", buttons=["fullscreen"]),
+                gr.Image(
+                    visible=False, interactive=False, height=320, show_label=False, elem_id="classify-heatmap", buttons=["fullscreen"]
+                ),
                 label="classify.heat_picture",
             )
     gr.on(
