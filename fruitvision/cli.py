@@ -124,7 +124,9 @@ def _list_settings(wanted: bool) -> None:
 def train(
     run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; made when it is not there.")],
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain or fast.", show_default=DEFAULT_PRESET)] = None,
+    photos: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Photos in folders of fruit types, beside the data.")] = None,
+    not_fruit: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit.")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain, fast or robust.", show_default=DEFAULT_PRESET)] = None,
     settings: Settings = None,
     name: Annotated[str | None, typer.Option(help="What the app calls the run.", show_default="the folder's name")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR exactly where it stopped.")] = False,
@@ -142,12 +144,17 @@ def train(
 
     folder, given = RunFolder(run), parse_settings(settings or [])
     if resume:
-        _refuse_other_settings(folder, data, preset, given)
+        _refuse_other_settings(folder, data, photos, not_fruit, preset, given)
     else:
         training = TrainConfig.from_preset(preset or DEFAULT_PRESET, **given)
         source = data.absolute() if data else sample_set()
-        list_pictures(source)  # what is wrong with it is said before there is a run
-        folder.create(RunConfig(name=name or run.absolute().name, data=str(source), training=training))
+        for place in (source, *(photos or [])):
+            list_pictures(place, need_training=place is source)  # what is wrong with it is said before there is a run
+        folder.create(RunConfig(
+            name=name or run.absolute().name, data=str(source), training=training,
+            photos=tuple(str(place.absolute()) for place in photos or []),
+            not_fruit=tuple(str(place.absolute()) for place in not_fruit or []),
+        ))
     if not as_json:
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
@@ -172,7 +179,10 @@ def train(
         sys.exit(130)
 
 
-def _refuse_other_settings(folder: RunFolder, data: Path | None, preset: str | None, given: dict[str, str]) -> None:
+def _refuse_other_settings(
+    folder: RunFolder, data: Path | None, photos: list[Path] | None, not_fruit: list[Path] | None, preset: str | None,
+    given: dict[str, str],
+) -> None:  # fmt: skip
     """On resume the folder's configuration stands: what was given beside it must agree with it."""
     from fruitvision.training.config import TrainConfig
 
@@ -181,6 +191,9 @@ def _refuse_other_settings(folder: RunFolder, data: Path | None, preset: str | N
     changes = {name: (theirs, mine) for name, (mine, theirs) in wanted.differences(config.training).items()}
     if data and data.absolute() != Path(config.data):
         changes["data"] = (config.data, data.absolute())
+    for option, places, stands in (("photos", photos, config.photos), ("not-fruit", not_fruit, config.not_fruit)):
+        if places and tuple(str(place.absolute()) for place in places) != stands:
+            changes[option] = (", ".join(stands) or "none", ", ".join(map(str, places)))
     if changes:
         listed = ", ".join(f"{name} is {there}, not {asked}" for name, (there, asked) in changes.items())
         raise ConfigError(

@@ -6,8 +6,9 @@ augmentation, whatever the batch size. That is what makes a resume exact and a c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,13 +26,16 @@ class Batch:
     images: Tensor
     """(B, 3, S, S) float32"""
     labels: Tensor
-    """(B,) int64"""
+    """(B,) int64: classes, or rows of the loader's ``membership``"""
     rows: np.ndarray
     """(B,) positions in the image store"""
 
 
 class TrainLoader:
     """Every training picture once an epoch, in a new order and with a new augmentation each time."""
+
+    membership: Tensor | None = None
+    """Labels are classes."""
 
     def __init__(
         self, store: ImageStore, split: Split, transform: TrainTransform, batch_size: int, *, seed: int = 0
@@ -41,9 +45,8 @@ class TrainLoader:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch. A last batch of one picture is left out: batch norm cannot learn from it."""
-        full, rest = divmod(len(self.split.labels), self.batch_size)
-        return full + (rest > 1 or full == 0 or (rest == 1 and self.batch_size == 1))
+        """Batches an epoch."""
+        return _steps(len(self.split.labels), self.batch_size)
 
     def epoch(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``."""
@@ -56,8 +59,109 @@ class TrainLoader:
             yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows)
 
 
+def _steps(pictures: int, batch_size: int) -> int:
+    """A last batch of one picture is left out: batch norm cannot learn from it."""
+    full, rest = divmod(pictures, batch_size)
+    return full + (rest > 1 or full == 0 or (rest == 1 and batch_size == 1))
+
+
+@dataclass(eq=False)
+class Source:
+    """Pictures of one kind, with the transform that is theirs.
+
+    Attributes:
+        rows: (N,) positions in ``store``.
+        labels: (N,) int64, as :class:`fruitvision.data.targets.Targets` counts them.
+        repeat: how often an epoch shows each; 0.3 shows another three tenths each time.
+        companions: the transform takes further pictures of the same label (``others``).
+    """
+
+    store: ImageStore
+    rows: np.ndarray
+    labels: np.ndarray
+    transform: Callable[..., Tensor]
+    repeat: float = 1.0
+    companions: bool = False
+
+    def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
+        """(len(positions), 3, size, size)"""
+        pictures = [self.store[row] for row in self.rows[positions]]
+        if not self.companions:
+            return self.transform(pictures, seeds, size)
+
+        def other(i: int, rng: np.random.Generator) -> np.ndarray:
+            alike = self._alike[self.labels[positions[i]]]
+            return self.store[self.rows[alike[rng.integers(len(alike))]]]
+
+        return self.transform(pictures, seeds, size, other)
+
+    @cached_property
+    def _alike(self) -> dict[int, np.ndarray]:
+        return {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels).tolist()}
+
+    def drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """The positions that one epoch shows."""
+        whole, part = divmod(round(self.repeat * len(self.rows)), max(len(self.rows), 1))
+        return np.concatenate([np.arange(len(self.rows))] * whole + [rng.permutation(len(self.rows))[:part]]).astype(np.int64)
+
+
+class MixedLoader:
+    """Pictures from several sources, shuffled together: as :class:`TrainLoader`, for labels that may be types."""
+
+    def __init__(self, sources: Sequence[Source], membership: Tensor, batch_size: int, *, seed: int = 0) -> None:
+        self.sources, self.membership = [source for source in sources if len(source.rows)], membership
+        self.batch_size, self.seed = batch_size, seed
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return _steps(sum(round(source.repeat * len(source.rows)) for source in self.sources), self.batch_size)
+
+    def epoch(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``."""
+        rng = np.random.default_rng([self.seed, epoch])
+        drawn = [source.drawn(rng) for source in self.sources]
+        owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
+        positions, order = np.concatenate(drawn), rng.permutation(len(owner))
+        for step in range(start, self.steps):
+            chosen = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
+            yield self._batch(owner[chosen], positions[chosen], [(self.seed, epoch, int(n)) for n in chosen], size)
+
+    def _batch(self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Batch:
+        images, labels, rows = [], [], []
+        for number, source in enumerate(self.sources):
+            mine = np.flatnonzero(owner == number)
+            if len(mine):
+                images.append(source.images(positions[mine], [seeds[i] for i in mine], size))
+                labels.append(source.labels[positions[mine]])
+                rows.append(source.rows[positions[mine]])
+        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows))
+
+
+class MixedEvalLoader:
+    """Every picture of several sources once, in order, always with the same draws."""
+
+    def __init__(self, sources: Sequence[Source], membership: Tensor, size: int, batch_size: int = 64) -> None:
+        self.sources, self.membership = [source for source in sources if len(source.rows)], membership
+        self.size, self.batch_size = size, batch_size
+
+    def __len__(self) -> int:
+        return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, source in enumerate(self.sources):
+            for start in range(0, len(source.rows), self.batch_size):
+                positions = np.arange(start, min(start + self.batch_size, len(source.rows)))
+                seeds = [(number, int(position)) for position in positions]
+                labels = torch.from_numpy(source.labels[positions])
+                yield Batch(source.images(positions, seeds, self.size), labels, source.rows[positions])
+
+
 class EvalLoader:
     """Every picture of a split once, in order, as the evaluation transform shows it."""
+
+    membership: Tensor | None = None
+    """Labels are classes."""
 
     def __init__(self, store: ImageStore, split: Split, transform: EvalTransform, batch_size: int = 64) -> None:
         self.store, self.split, self.transform, self.batch_size = store, split, transform, batch_size

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 _FORMAT = "2"  # of the pixels and the index: raised when either changes
 
-__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_store"]
+__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
 
 
 def open_dataset(
@@ -87,6 +87,23 @@ def open_folder(
             folder=str(listing.root),
         )
     return names, split, store, tuple(_problems(listing, store))
+
+
+def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+    """The store of every picture in a folder or anywhere below it, whatever the folders are called.
+
+    Raises DataError where there is no such folder or no picture in it.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        list_pictures(root)  # which says why
+    found = {path.relative_to(root).as_posix(): path.stat() for path in root.rglob("*") if path.is_file()}
+    files = [
+        Found(name, "train", "", info.st_size, info.st_mtime_ns)
+        for name, info in sorted(found.items())
+        if not any(part.startswith(".") for part in name.split("/"))
+    ]
+    return open_store(Listing(root, "class-folders", {"train": ""}, tuple(files), (), ()), progress=progress, cache=cache)
 
 
 def open_store(

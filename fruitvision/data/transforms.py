@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,21 +40,48 @@ class EvalTransform(BaseModel):
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     views: int = Field(1, ge=1, le=2, description="1: the picture; 2: the picture and its mirror image, averaged.")
+    scales: tuple[float, ...] = Field(
+        (1.0,), min_length=1, max_length=8,
+        description="Middle squares that are looked at and averaged, as shares of the first one's side.",
+    )
+
+    @field_validator("scales")
+    @classmethod
+    def _from_whole_to_part(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value[0] != 1 or any(not 0.1 <= scale <= 1 for scale in value):
+            raise ValueError("the first scale is 1, the others lie between 0.1 and 1")
+        return value
+
+    @property
+    def looks(self) -> int:
+        """How many inputs of the network one picture makes."""
+        return self.views * len(self.scales)
 
     def __call__(self, pixels: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 → (3, crop, crop) float32."""
         return self._standardize(self._cut(_to_tensor([pixels])))[0]
 
     def batch(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """B pictures of any sizes → (B × views, 3, crop, crop); the views of one picture lie side by side."""
+        """B pictures of any sizes → (B × looks, 3, crop, crop); those of one picture lie side by side, the whole first."""
         if len({p.shape for p in pictures}) == 1:
-            cut = self._cut(_to_tensor(pictures))
+            looks = self._looks(_to_tensor(pictures))
         else:
-            cut = torch.cat([self._cut(_to_tensor([p])) for p in pictures])
-        images = self._standardize(cut)
+            looks = torch.cat([self._looks(_to_tensor([p])) for p in pictures])
+        images = self._standardize(looks.flatten(0, 1))
         if self.views == 2:
             images = torch.stack((images, images.flip(3)), dim=1).flatten(0, 1)
         return images
+
+    def _looks(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 → (B, scales, 3, crop, crop) uint8."""
+        looks = [self._cut(images)]
+        for scale in self.scales[1:]:
+            left, top, right, bottom = self.crop_box(*images.shape[2:])
+            across, down = (right - left) * (1 - scale) / 2, (bottom - top) * (1 - scale) / 2
+            x0, y0, x1, y1 = round(left + across), round(top + down), round(right - across), round(bottom - down)
+            part = images[:, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+            looks.append(F.interpolate(part, size=(self.crop, self.crop), mode="bilinear", antialias=True))
+        return torch.stack(looks, dim=1)
 
     def crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of a height × width picture that the network sees: (left, top, right, bottom) in its pixels."""
@@ -178,21 +205,24 @@ def draw_affine(
     return (*crop, bool(flips < flip), float(angle))
 
 
-def resample(pictures: Sequence[np.ndarray], draws: Sequence[Draw], size: int) -> Tensor:
+def resample(
+    pictures: Sequence[np.ndarray], draws: Sequence[Draw], size: int, fills: Sequence[float] | None = None
+) -> Tensor:
     """Apply one draw a picture in a single bilinear resampling → (B, 3, size, size) float in 0..255.
 
-    What a rotation turns in from outside the crop is black, as torchvision fills it.
+    What a rotation turns in from outside the crop is black, as torchvision fills it, or the grey of ``fills``.
     """
+    fills = [0.0] * len(pictures) if fills is None else fills
     if len({p.shape for p in pictures}) == 1 and all(_reduction(d, size) == 1 for d in draws):
-        return _resample(_to_tensor(pictures).float(), draws, size)
+        return _resample(_to_tensor(pictures).float(), draws, size, fills)
     resampled = []
-    for pixels, draw in zip(pictures, draws, strict=True):
+    for pixels, draw, fill in zip(pictures, draws, fills, strict=True):
         image, factor = _to_tensor([pixels]).float(), _reduction(draw, size)
         if factor > 1:  # average first: a bilinear sample sees four pixels only and would alias
             height, width = (n // factor * factor for n in image.shape[2:])
             image = F.avg_pool2d(image[:, :, :height, :width], factor)
             draw = (*(value / factor for value in draw[:4]), *draw[4:])
-        resampled.append(_resample(image, [draw], size))
+        resampled.append(_resample(image, [draw], size, [fill]))
     return torch.cat(resampled)
 
 
@@ -200,7 +230,7 @@ def _reduction(draw: Draw, size: int) -> int:
     return max(int(min(draw[2], draw[3]) / size), 1)
 
 
-def _resample(images: Tensor, draws: Sequence[Draw], size: int) -> Tensor:
+def _resample(images: Tensor, draws: Sequence[Draw], size: int, fills: Sequence[float]) -> Tensor:
     """(B, 3, H, W) float → (B, 3, size, size): output place → unrotated → unflipped → place in the crop → source."""
     height, width = images.shape[2:]
     left, top, across, down, flip, angle = (torch.tensor(column)[:, None, None] for column in zip(*draws, strict=True))
@@ -215,7 +245,8 @@ def _resample(images: Tensor, draws: Sequence[Draw], size: int) -> Tensor:
         (2 * top + down * (crop_y + 1)) / height - 1,
     ), dim=3)
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return sampled * inside[:, None]
+    sampled = sampled * inside[:, None]
+    return sampled + torch.tensor(fills)[:, None, None, None] * ~inside[:, None] if any(fills) else sampled
 
 
 def _to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:

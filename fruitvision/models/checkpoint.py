@@ -24,7 +24,7 @@ from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
 from fruitvision.files import replace_folder, standing_folder, write_error, write_text
 from fruitvision.models.card import model_card
-from fruitvision.models.networks import ResNet18, build_network
+from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.models.norms import NORMS
 
 SCHEMA_VERSION = 1
@@ -70,7 +70,7 @@ class CheckpointConfig(BaseModel):
             raise ValueError("classes must be two or more different names")
         if len(self.fruit_types) != len(self.classes):
             raise ValueError(f"{len(self.fruit_types)} fruit types for {len(self.classes)} classes")
-        if self.norm not in NORMS:
+        if self.norm not in NORMS and self.norm != OWN:
             raise ValueError(f"unknown norm '{self.norm}'")
         return self
 
@@ -167,7 +167,7 @@ def read_config(folder: Path) -> CheckpointConfig:
         ) from error
 
 
-def load_checkpoint(folder: Path) -> tuple[ResNet18, CheckpointConfig]:
+def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     """Load and verify a checkpoint folder: the network in evaluation mode, float32, and its configuration.
 
     Raises CheckpointError where a file is missing, damaged, no safetensors file at all, or does not fit the
@@ -208,8 +208,9 @@ def _check_fit(network: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
     if not (missing or unknown or shapes):
         return
-    if "fc.weight" in shapes:
-        expected, found = own["fc.weight"].shape[0], weights["fc.weight"].shape[0]
+    head = f"{network.head_prefix}weight"
+    if head in shapes:
+        expected, found = own[head].shape[0], weights[head].shape[0]
         if expected != found:
             raise CheckpointError(
                 "checkpoint-classes", f"{path} answers {found} classes, but its config.json names {expected}.",

@@ -1,25 +1,24 @@
-"""The networks: torchvision's ResNet18 under any norm, and where its first weights come from."""
+"""The networks: torchvision's ResNet18 under any norm, and other trunks by their timm names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fruitvision.compat import import_torchvision
-from fruitvision.data.download import fetch
-from fruitvision.errors import CheckpointError, ConfigError
+from fruitvision.errors import ConfigError
 from fruitvision.models.norms import get_norm, standardize_weights
 
 torchvision = import_torchvision()
 
-ARCHITECTURES = ("resnet18",)
-# The published file; its name carries the first digits of its SHA-256.
-IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
-IMAGENET_SHA256_PREFIX = "f37072fd"
+RESNET18 = "resnet18"
+ARCHITECTURES = (RESNET18, "tf_efficientnet_lite0", "tf_efficientnet_lite2")
+"""What the panel offers. Any other of timm's networks that pools its last maps into a linear head works by its name."""
+OWN = "own"
+"""The norm of a network that comes with its own."""
 
 
 class NetworkOutput(NamedTuple):
@@ -59,6 +58,8 @@ class ResNet18(torchvision.models.ResNet):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    head_prefix = "fc."
+
     @property
     def head(self) -> nn.Linear:
         """The last layer: features to logits."""
@@ -75,24 +76,87 @@ class ResNet18(torchvision.models.ResNet):
         return NetworkOutput(self.fc(features), features, maps)
 
 
+class TimmNetwork(nn.Module):
+    """A network of timm's (https://github.com/huggingface/pytorch-image-models) under its own norm.
+
+    Raises ConfigError where timm knows no such network, or where its head is more than one linear layer behind an
+    average pooling: heatmaps and teaching read that layer.
+    """
+
+    def __init__(self, name: str, num_classes: int) -> None:
+        super().__init__()
+        import timm
+
+        if not timm.is_model(name):
+            raise unknown_architecture(name)
+        self.trunk = timm.create_model(name, num_classes=num_classes)
+        if not self._can_be_read():
+            raise ConfigError(
+                "unsupported-architecture",
+                f"{name} does not end in an average pooling and one linear layer, which heatmaps need.",
+                f"Choose another network, such as {ARCHITECTURES[1]}.", name=name,
+            )
+        self.head_prefix = next(f"trunk.{n}." for n, module in self.trunk.named_modules() if module is self.head)
+
+    @property
+    def head(self) -> nn.Linear:
+        """The last layer: features to logits."""
+        return self.trunk.get_classifier()
+
+    def forward(self, x: Tensor) -> NetworkOutput:
+        maps = self.trunk.forward_features(x)
+        features = self.trunk.global_pool(maps)
+        return NetworkOutput(self.head(features), features, maps)
+
+    @torch.no_grad()
+    def _can_be_read(self) -> bool:
+        if not isinstance(self.head, nn.Linear) or not hasattr(self.trunk, "global_pool"):
+            return False
+        picture = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+        self.eval()
+        try:
+            output, whole = self(picture), self.trunk(picture)
+        except (RuntimeError, AssertionError, ValueError, TypeError):
+            return False
+        finally:
+            self.train()
+        pooled = output.maps.ndim == 4 and output.maps.shape[1] == self.head.in_features
+        return pooled and torch.allclose(output.maps.mean(dim=(2, 3)), output.features, atol=1e-5) and torch.allclose(
+            output.logits, whole, atol=1e-5
+        )
+
+
+def unknown_architecture(name: str) -> ConfigError:
+    """Neither ours nor timm's."""
+    names = ", ".join(ARCHITECTURES)
+    return ConfigError(
+        "unknown-architecture", f"There is no architecture called '{name}'.",
+        f"Choose one of: {names}; or another name that timm knows.", name=name, names=names,
+    )
+
+
+Network = ResNet18 | TimmNetwork
+
+
 def build_network(
-    architecture: str = "resnet18", *, num_classes: int, norm: str = "batch", width: int = 64, seed: int | None = None
-) -> ResNet18:
+    architecture: str = RESNET18, *, num_classes: int, norm: str = "batch", width: int = 64, seed: int | None = None
+) -> Network:
     """Build a network with fresh weights.
 
     One ``seed`` gives the same convolution and head weights under every norm, since no norm draws random numbers.
-    Raises ConfigError for an unknown architecture or norm.
+    Raises ConfigError for an unknown architecture or norm, or a norm that the architecture does not offer.
     """
-    if architecture not in ARCHITECTURES:
-        names = ", ".join(ARCHITECTURES)
+    if architecture != RESNET18 and norm != OWN:
         raise ConfigError(
-            "unknown-architecture", f"There is no architecture called '{architecture}'.", f"Choose one of: {names}.",
-            name=architecture, names=names,
+            "norm-not-offered", f"{architecture} comes with its own normalization and offers no '{norm}'.",
+            f"Leave norm out, or choose {RESNET18}.", architecture=architecture, norm=norm,
         )
-    chosen = get_norm(norm)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
+        if architecture != RESNET18:
+            return TimmNetwork(architecture, num_classes)
+        chosen = get_norm(norm)
         network = ResNet18(num_classes, chosen.build, width)
     if chosen.standardizes_weights:
         standardize_weights(network)
@@ -102,49 +166,3 @@ def build_network(
 def count_parameters(network: nn.Module) -> int:
     """The number of trainable parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
-def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load every weight but the head's, strictly: a name or shape that does not fit is an error.
-
-    Raises CheckpointError. The head stays as it was initialised, since its classes are others.
-    """
-    own = network.state_dict()
-    head = {name for name in own if name.startswith("fc.")}
-    given = {name: value for name, value in weights.items() if not name.startswith("fc.")}
-    missing = sorted(set(own) - head - set(given))
-    unexpected = sorted(set(given) - set(own))
-    other_shape = sorted(n for n in set(given) & set(own) if given[n].shape != own[n].shape)
-    if missing or unexpected or other_shape:
-        wrong = (missing + unexpected + other_shape)[0]
-        raise CheckpointError(
-            "weights-do-not-fit",
-            f"The weights do not fit this network: {len(missing)} missing, {len(unexpected)} unknown and "
-            f"{len(other_shape)} of another shape (the first: {wrong}).",
-            "Use the architecture, norm and width that the weights were trained with.",
-            missing=len(missing), unexpected=len(unexpected), other_shape=len(other_shape), first=wrong,
-        )
-    network.load_state_dict(given, strict=False)  # strict but for the head: checked above
-
-
-def imagenet_weights(progress: Callable[[int, int | None], None] | None = None) -> dict[str, Tensor]:
-    """torchvision's ImageNet weights for the full-width ResNet18 with batch norm.
-
-    They are looked for where torch keeps its downloads, and fetched there when absent (45 MB). Raises DownloadError
-    where there is no network.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URL.rsplit("/", 1)[1]
-    if not path.exists():
-        fetch(IMAGENET_URL, path, sha256=IMAGENET_SHA256_PREFIX, progress=progress)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            "weights-unreadable", f"The downloaded weights {path} cannot be read ({type(error).__name__}).",
-            "Delete the file, so that it is fetched again.", path=str(path),
-        ) from error
-
-
-def imagenet_applies(architecture: str, norm: str, width: int) -> bool:
-    """Whether published ImageNet weights exist for this network. Batch-norm weights never go into another norm."""
-    return architecture == "resnet18" and norm == "batch" and width == 64

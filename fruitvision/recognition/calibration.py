@@ -8,24 +8,45 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from fruitvision.data.targets import NOT_FRUIT, Targets
+from fruitvision.training.loss import likelihood_loss
 
 if TYPE_CHECKING:
     from fruitvision.models.checkpoint import Thresholds
 
 Verdict = Literal["sure", "unsure", "not-fruit"]
 
-NOT_FRUIT = "not-fruit"
-"""The fruit type of a class that means "no fruit here", and the folder name of pictures that hold none."""
-
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
+SURE_RIGHT, FRUIT_ANSWERED, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.9, 0.9, 0.02, 0.02
+"""What :func:`fit_thresholds` aims at, as shares."""
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+def calibrate(logits: Tensor, labels: Tensor, targets: Targets) -> tuple[float, Thresholds]:
+    """Temperature and thresholds for a network's answers to N pictures that training did not see.
+
+    logits: (N, V, C), of V looks at each; labels: (N,), rows of ``targets.membership``.
+    """
+    temperature = fit_temperature(logits, labels, targets.membership)
+    probabilities = calibrated(logits.flatten(0, 1), temperature, logits.shape[1])
+    types = [name for name in dict.fromkeys(targets.fruit_types) if name != NOT_FRUIT]
+    belongs = torch.tensor([[own == name for name in types] for own in targets.fruit_types]).float()
+    confidence, answer = (probabilities @ belongs).max(dim=1)
+    nothing = torch.tensor([own == NOT_FRUIT for own in targets.fruit_types])
+    # A label's type: that of any class that it may mean.
+    type_of = torch.tensor([types.index(own) if own in types else -1 for own in targets.fruit_types])
+    wanted = type_of[targets.membership.int().argmax(dim=1)][labels]
+    return temperature, fit_thresholds(
+        confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0
+    )
+
+
+def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
     """The temperature T under which ``softmax(logits / T)`` is likeliest (Guo et al. 2017, arXiv:1706.04599).
 
-    logits: (N, C), labels: (N,), of pictures that training did not see → 0.25 .. 10; 1 where N is 0. It leaves every
-    answer as it is and changes how sure the answer is.
+    logits: (N, C), or (N, V, C) of V looks whose probabilities are averaged; labels: (N,), of pictures that training did
+    not see → 0.25 .. 10; 1 where N is 0. It changes how sure the answers are. Labels are classes, or rows of
+    ``membership`` (T, C), the sets of classes that they may mean.
 
     Where all N answers are right, the likelihood alone would ask for endless confidence. As in Platt's method (1999),
     the labels therefore count as right with probability (N + 1) / (N + 2) only.
@@ -33,12 +54,14 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     count = len(labels)
     if count == 0:
         return 1.0
-    logits, labels, classes = logits.detach().double(), labels.long(), logits.shape[1]
+    logits, labels, classes = logits.detach().double(), labels.long(), logits.shape[-1]
     smoothing = min(classes / (classes - 1) / (count + 2), 1.0)  # torch gives the right class its part of it back
 
     def loss(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
-        return F.cross_entropy(scaled, labels, label_smoothing=smoothing).item()
+        if scaled.ndim == 3:
+            scaled = scaled.log_softmax(dim=2).logsumexp(dim=1)
+        return likelihood_loss(scaled, labels, membership, smoothing).item()
 
     # The loss is convex in 1 / T, so it has one valley over log T too.
     return math.exp(_golden_section(loss, math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)))
@@ -59,6 +82,51 @@ def _golden_section(f: Callable[[float], float], low: float, high: float, tolera
             right = low + ratio * (high - low)
             at_right = f(right)
     return (low + high) / 2
+
+
+def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit: Tensor) -> Thresholds:
+    """The thresholds for "unsure" and "not a fruit", from pictures that training did not see.
+
+    Of N pictures, each (N,): ``confidence``, the probability of the likeliest fruit type; ``no_fruit``, that of none;
+    ``right``, whether that type is right; ``is_fruit``, whether the picture holds any.
+
+    "Not a fruit" is said so rarely that at most ``FRUIT_REFUSED`` of the fruit is refused by it. An answer is "sure"
+    from the confidence on at which ``SURE_RIGHT`` of such answers are right and at most ``NOTHING_ACCEPTED`` of the
+    pictures without fruit are taken for one; but ``FRUIT_ANSWERED`` of the fruit is answered in any case, since a
+    network that is never sure is of no use.
+    """
+    from fruitvision.models.checkpoint import Thresholds
+
+    fruit, nothing = confidence[is_fruit], confidence[~is_fruit]
+    if not len(fruit):
+        return Thresholds()
+    not_fruit = 1.0
+    if no_fruit.max() > 0:
+        # Above the largest of the fruit's own, where that is small: a picture of a shirt has most of its probability here.
+        not_fruit = min(max(float(torch.quantile(no_fruit[is_fruit], 1 - FRUIT_REFUSED)), 0.3), 0.95)
+    open_to = confidence[~is_fruit & (no_fruit < not_fruit)]
+    bounds = [_right_from(fruit, right[is_fruit])]
+    if len(nothing):
+        bounds.append(_accepted_from(open_to, allowed=math.floor(NOTHING_ACCEPTED * len(nothing))))
+    answered = fruit[no_fruit[is_fruit] < not_fruit]
+    wanted = min(FRUIT_ANSWERED * len(fruit) / max(len(answered), 1), 1.0)
+    most = float(torch.quantile(answered, 1 - wanted)) if len(answered) else 1.0
+    return Thresholds(unsure=round(min(max(bounds), most), 4), not_fruit=round(not_fruit, 4))
+
+
+def _right_from(confidence: Tensor, right: Tensor) -> float:
+    """The lowest confidence from which on ``SURE_RIGHT`` of the answers are right; 1 where there is none."""
+    order = confidence.argsort(descending=True)
+    share = right[order].double().cumsum(0) / torch.arange(1, len(order) + 1)
+    good = torch.nonzero(share >= SURE_RIGHT)
+    return float(confidence[order][good[-1, 0]]) if len(good) else 1.0
+
+
+def _accepted_from(confidence: Tensor, allowed: int) -> float:
+    """The confidence that at most ``allowed`` of these reach."""
+    if len(confidence) <= allowed:
+        return 0.0
+    return min(float(confidence.sort(descending=True).values[allowed]) + 1e-4, 1.0)
 
 
 def calibrated(logits: Tensor, temperature: float, views: int = 1) -> Tensor:

@@ -20,8 +20,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fruitvision.data.picture import PictureSource, load_pixels, open_picture
+from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
-from fruitvision.recognition.calibration import NOT_FRUIT, Verdict, calibrated, verdict
+from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 
 SHORT_SIDE = 256
@@ -116,7 +117,7 @@ class Classifier:
     @torch.inference_mode()
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
         """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
-        views = self.config.transform.views
+        views = self.config.transform.looks
         logits, features, maps = self.network(self.config.transform.batch(pixels).to(self._device))
         probabilities = calibrated(logits, self.config.temperature, views).cpu()
         if views > 1:

@@ -6,22 +6,21 @@ hold none and ought to be refused; and all others, which are reported and left o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.dataset import Split
+from fruitvision.data.dataset import Split, held_out
 from fruitvision.data.fruits import fruit_type
-from fruitvision.data.listing import Found, Listing, list_pictures
-from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_store
+from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
+from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import DataError, UsageError
-from fruitvision.recognition.calibration import NOT_FRUIT, verdict
+from fruitvision.recognition.calibration import verdict
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.training.metrics import confusion, expected_calibration_error, recall_and_precision
 
@@ -74,7 +73,7 @@ def evaluate_folder(
         )  # fmt: skip
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
-        negatives.append(_open_loose(Path(not_fruit), heldout=split == "heldout"))
+        negatives.append(_open_negatives(Path(not_fruit), heldout=split == "heldout"))
     tick = _counter(int(scored.sum()) + sum(len(rows) for _, rows in negatives), progress)
     fruit = _score(classifier, found.store, found.rows[scored], labels[scored], by, tick)
     accepted = torch.cat([_score(classifier, store, rows, None, by, tick).sure for store, rows in negatives])
@@ -84,11 +83,6 @@ def evaluate_folder(
         "not_fruit_images": len(accepted), "not_fruit_accepted": _mean(accepted),
         "unknown_folders": unknown, "problems": found.problems,
     }  # fmt: skip
-
-
-def held_out(path: str) -> bool:
-    """Whether a file of a photo folder belongs to its ``heldout`` split: about a fifth, by the file's name alone."""
-    return int(hashlib.sha256(PurePosixPath(path).name.encode("utf-8")).hexdigest(), 16) % 5 == 0
 
 
 # Which pictures, and what they are -------------------------------------------------------------------------------
@@ -117,18 +111,9 @@ def _open(root: Path, split: str | None, seed: int = 0) -> _Pictures:
     return _Pictures(names, chosen.labels[kept], chosen.rows[kept], store, len(problems))
 
 
-def _open_loose(root: Path, heldout: bool) -> tuple[ImageStore, np.ndarray]:
+def _open_negatives(root: Path, heldout: bool) -> tuple[ImageStore, np.ndarray]:
     """The store of every picture in a folder or anywhere below it, and the rows to be scored."""
-    if not root.is_dir():
-        list_pictures(root)  # which says why
-    paths = [path for path in root.rglob("*") if path.is_file()]
-    names = {path.relative_to(root).as_posix(): path.stat() for path in paths}
-    files = [
-        Found(name, "train", NOT_FRUIT, info.st_size, info.st_mtime_ns)
-        for name, info in sorted(names.items())
-        if not any(part.startswith(".") for part in name.split("/"))
-    ]
-    store = open_store(Listing(root, "class-folders", {"train": ""}, tuple(files), (), ()))
+    store = open_loose(root)
     kept = [row for row, path in enumerate(store.paths) if held_out(path) or not heldout]
     return store, np.array(kept, np.int64)
 

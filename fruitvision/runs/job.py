@@ -14,21 +14,21 @@ import filelock
 import psutil
 import torch
 
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.loader import EvalLoader, TrainLoader
+from fruitvision.data.loader import EvalLoader, MixedEvalLoader
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
-from fruitvision.models.networks import ResNet18, build_network
-from fruitvision.recognition.calibration import fit_temperature
+from fruitvision.models.networks import Network, build_network
+from fruitvision.recognition.calibration import calibrate, fit_temperature
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
-from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, prepare, training_transform
+from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_teacher, prepare, unseen
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import (
     EpochDone,
     Event,
     StepDone,
+    Validation,
     ValidationStep,
     choose_device,
     fit,
@@ -120,31 +120,29 @@ class _Job:
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
-        train = TrainLoader(
-            data.store, data.train, training_transform(self.training), self.training.batch_size, seed=self.training.seed
-        )
-        validation = EvalLoader(data.store, data.validation, transform)
+        train, validation = loaders(data, self.training)
+        teacher = open_teacher(self.training, data.targets.classes, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
 
-        for event in fit(state, train, validation):
+        for event in fit(state, train, validation, teacher):
             self.record(event, state, data, transform)
             self.on_event(event)
             if self.folder.stop_file.exists():
                 return self.stop(state)
-        return self.finish(state, data, transform)
+        return self.finish(state, data, transform, validation)
 
     def begin(self, data: Prepared) -> TrainState:
         """A new state, or the saved one."""
         training = self.training
         network = build_network(
-            training.architecture, num_classes=len(data.dataset.classes), norm=training.norm, width=training.width,
+            training.architecture, num_classes=len(data.targets.classes), norm=training.norm, width=training.width,
             seed=training.seed,
         )
         saved = read_state(self.folder)
         if saved is None:
             self.status.start = first_weights(network, training, self.folder.log)
-        elif saved["fingerprint"] != data.dataset.fingerprint:
+        elif saved["fingerprint"] != data.fingerprint:
             raise RunError(
                 "data-changed", f"The pictures in {self.config.data} are not those that this run began with.",
                 "Put them back, or start a new run.", path=self.config.data,
@@ -157,7 +155,7 @@ class _Job:
             self.folder.forget_after(state.progress.epoch, state.progress.step)
         else:
             self.folder.forget_after(0, 0)
-        self.fingerprint = data.dataset.fingerprint
+        self.fingerprint = data.fingerprint
         return state
 
     def record(self, event: Event, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
@@ -210,26 +208,34 @@ class _Job:
         self.write_status()
         return self.status
 
-    def finish(self, state: TrainState, data: Prepared, transform: EvalTransform) -> RunStatus:
+    def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation) -> RunStatus:
         """Calibrate the best weights, measure them on the test split once, and write both checkpoints."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         network, checkpoint = load_checkpoint(self.folder.best)
         network.to(state.device)
-        logits, labels = self.measure(network, state, EvalLoader(data.store, data.validation, transform))
-        metrics = {"validation": summarize(logits, labels)}
-        temperature = fit_temperature(logits, labels)
+        if isinstance(validation, MixedEvalLoader):
+            validation = unseen(data, self.training, transform)
+        looks, labels = self.measure(network, state, validation, looks=True)
+        logits = looks.log_softmax(dim=2).logsumexp(dim=1)
+        metrics = {"validation": summarize(logits, labels, validation.membership)}
+        if isinstance(validation, MixedEvalLoader):
+            temperature, thresholds = calibrate(looks, labels, data.targets)
+        else:
+            temperature, thresholds = fit_temperature(looks, labels), checkpoint.thresholds
         if data.test is not None:
             metrics["test"] = summarize(*self.measure(network, state, EvalLoader(data.store, data.test, transform)))
             self.folder.append({"kind": "test", **metrics["test"]})
             self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
-        checkpoint = checkpoint.model_copy(update={"temperature": temperature, "metrics": metrics})
+        checkpoint = checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "metrics": metrics})
         save_checkpoint(self.folder.best, network, checkpoint)
         self.status.state, self.status.eta_s = "finished", None
         self.write_status()
         return self.status
 
-    def measure(self, network: ResNet18, state: TrainState, loader: EvalLoader) -> tuple[torch.Tensor, torch.Tensor]:
-        steps = predict_logits(network, loader, state.device, self.training)
+    def measure(
+        self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        steps = predict_logits(network, loader, state.device, self.training, looks=looks)
         while True:
             try:
                 next(steps)
@@ -250,11 +256,11 @@ class _Job:
         dataset = data.dataset
         save_checkpoint(path, state.kept_network(), CheckpointConfig(
             architecture=self.training.architecture, width=self.training.width, norm=self.training.norm,
-            classes=dataset.classes, fruit_types=tuple(fruit_type(name) for name in dataset.classes),
+            classes=data.targets.classes, fruit_types=data.targets.fruit_types,
             transform=transform, start=self.status.start, metrics=metrics, versions=versions(),
             training={**self.training.model_dump(), "command": command(self.config)},
             dataset={
-                "name": dataset.name, "fingerprint": dataset.fingerprint, "synthetic": dataset.synthetic,
+                "name": dataset.name, "fingerprint": data.fingerprint, "synthetic": dataset.synthetic,
                 "images": len(data.train.labels),
             },
         ))
@@ -300,6 +306,9 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
 def command(config: RunConfig) -> str:
     """The command line that does the same again."""
     preset = TrainConfig.from_preset(config.training.preset)
-    words = ["python -m fruitvision train --run RUN", f"--data {Path(config.data).name}", f"--preset {config.training.preset}"]
+    words = ["python -m fruitvision train --run RUN", f"--data {Path(config.data).name}"]
+    for option, folders in (("--photos", config.photos), ("--not-fruit", config.not_fruit)):
+        words += [f"{option} {Path(folder).name}" for folder in folders]
+    words.append(f"--preset {config.training.preset}")
     changed = preset.differences(config.training)
     return " ".join(words + [f"--set {name}={value}" for name, (_, value) in changed.items()])

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from fruitvision.data.dataset import Dataset, Split, hold_out
-from fruitvision.data.store import ImageStore, open_dataset
+from fruitvision.data.backgrounds import PhotoRecipe, SceneRecipe
+from fruitvision.data.dataset import Dataset, Split, held_out, hold_out
+from fruitvision.data.grounds import Grounds
+from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
+from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
+from fruitvision.data.targets import NOT_FRUIT, Targets
 from fruitvision.data.transforms import (
     EvalTransform,
     TrainTransform,
@@ -17,11 +25,31 @@ from fruitvision.data.transforms import (
     no_augmentation,
     torchvision_recipe,
 )  # fmt: skip
-from fruitvision.errors import FruitVisionError
-from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
-from fruitvision.models.networks import ResNet18, imagenet_applies, imagenet_weights, load_trunk
+from fruitvision.errors import ConfigError, FruitVisionError
+from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
+from fruitvision.models.networks import Network
+from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk
 from fruitvision.runs.folder import RunConfig
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.engine import Teacher, Training, Validation
+
+MIDDLE_SCALES = (1.0, 0.8, 0.6)
+SCENE_SIDE, MOST_SCENES = 192, 600
+"""Of the composed validation pictures: their side, as a small photo, and how many are made at most."""
+PHOTO_VALIDATION = 0.15
+"""Of the photos and pictures without fruit that may train: kept for choosing the epoch and for calibration."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """A folder given beside the data: photos labelled with a type, or pictures that hold no fruit.
+
+    ``train`` and ``validation`` are (rows, names) of a store; the folder's ``heldout`` fifth is in neither.
+    """
+
+    store: ImageStore
+    train: tuple[np.ndarray, tuple[str, ...]]
+    validation: tuple[np.ndarray, tuple[str, ...]]
 
 
 @dataclass
@@ -33,10 +61,27 @@ class Prepared:
     train: Split
     validation: Split
     test: Split | None
+    targets: Targets
+    photos: tuple[Beside, ...] = ()
+    not_fruit: tuple[Beside, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every picture used, those beside the data included."""
+        beside = (*self.photos, *self.not_fruit)
+        if not beside:
+            return self.dataset.fingerprint
+        hashes = sorted(beside_hash for one in beside for beside_hash in one.store.hashes)
+        return hashlib.sha256("\n".join([self.dataset.fingerprint, *hashes]).encode()).hexdigest()
 
 
 def prepare(config: RunConfig) -> Prepared:
-    """Open the data and decide which pictures train, validate and test. Raises DataError."""
+    """Open the data and decide which pictures train, validate and test. Raises DataError, ConfigError."""
+    if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
+        raise ConfigError(
+            "photos-need-scenes", f"The preset {config.training.preset} cannot learn from photos beside the data.",
+            "Choose --preset robust, or leave --photos and --not-fruit out.", preset=config.training.preset,
+        )
     dataset, store = open_dataset(Path(config.data), seed=config.training.seed)
     train, test = dataset.splits["train"], dataset.splits.get("test")
     validation = dataset.splits.get("val")
@@ -48,7 +93,98 @@ def prepare(config: RunConfig) -> Prepared:
         train, validation = hold_out(train, 0.1, config.training.seed)
     if config.training.max_train_images:
         train = evenly(train, config.training.max_train_images)
-    return Prepared(dataset, store, train, validation, test)
+    photos = [_photos(Path(folder), config.training.seed) for folder in config.photos]
+    names = {name for one in photos for name in one.train[1]}
+    negatives = [_not_fruit(Path(folder), config.training.seed) for folder in config.not_fruit]
+    targets = Targets.of(dataset.classes, names, not_fruit=bool(negatives) or NOT_FRUIT in names)
+    return Prepared(dataset, store, train, validation, test, targets, tuple(photos), tuple(negatives))
+
+
+def _photos(root: Path, seed: int) -> Beside:
+    names, split, store, _ = open_folder(root)
+    split = split.select(np.array([not held_out(path) for path in split.paths], bool))
+    train, validation = hold_out(split, PHOTO_VALIDATION, seed)
+    return Beside(store, *((part.rows, tuple(names[label] for label in part.labels)) for part in (train, validation)))
+
+
+def _not_fruit(root: Path, seed: int) -> Beside:
+    store = open_loose(root)
+    rows = np.array([row for row, path in enumerate(store.paths) if not held_out(path)], np.int64)
+    paths = tuple(store.paths[row] for row in rows)
+    train, validation = hold_out(Split("all", paths, np.zeros(len(rows), np.int64), rows), PHOTO_VALIDATION, seed)
+    return Beside(store, *((part.rows, (NOT_FRUIT,) * len(part.rows)) for part in (train, validation)))
+
+
+def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
+    """What training and validation read."""
+    transform = evaluation_transform(config)
+    if config.augmentation != "scenes":
+        train = TrainLoader(data.store, data.train, training_transform(config), config.batch_size, seed=config.seed)
+        return train, EvalLoader(data.store, data.validation, transform)
+    pictures = [(one.store, one.train[0]) for one in data.not_fruit]
+    recipe = scene_recipe(config, Rows(pictures))
+    photo = PhotoRecipe(flip=config.flip)
+    membership = data.targets.membership
+    count = len(data.train.labels)
+    train = [Source(data.store, data.train.rows, data.train.labels, recipe, companions=True)]
+    for one in data.photos:
+        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, config.photo_repeat)
+    negatives = sum(len(rows) for _, rows in pictures)
+    for one in data.not_fruit:
+        repeat = config.not_fruit_share * count / negatives
+        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, repeat)
+    seen_once = transform.model_copy(update={"scales": (1.0,), "views": 1})
+    return MixedLoader(train, membership, config.batch_size, seed=config.seed), unseen(data, config, seen_once)
+
+
+def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> MixedEvalLoader:
+    """What training does not see, and what is not reported either, as ``transform`` shows it: fruit of the validation
+    split in scenes, a quarter of it on white; photos; pictures without fruit."""
+    recipe = scene_recipe(config, Rows([(one.store, one.validation[0]) for one in data.not_fruit]), plain=0.25)
+    side = max(transform.resize, SCENE_SIDE)
+
+    def scenes(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Any) -> Tensor:
+        images, _ = recipe.scenes(pictures, seeds, side, others)
+        return transform.batch(images.round().byte().permute(0, 2, 3, 1).numpy())
+
+    lab = evenly(data.validation, MOST_SCENES)
+    sources = [Source(data.store, lab.rows, lab.labels, scenes, companions=True)]
+    for one in (*data.photos, *data.not_fruit):
+        rows, names = one.validation
+        labels = np.array([data.targets.label(name) for name in names], np.int64)
+        sources.append(Source(one.store, rows, labels, lambda pictures, seeds, size: transform.batch(pictures)))
+    return MixedEvalLoader(sources, data.targets.membership, transform.crop)
+
+
+def _by_kind(
+    store: ImageStore, rows: np.ndarray, names: tuple[str, ...], targets: Targets, photo: PhotoRecipe, scenes: SceneRecipe,
+    repeat: float,
+) -> list[Source]:  # fmt: skip
+    """Photos, and pictures without fruit among them, each with its own transform."""
+    labels = np.array([targets.label(name) for name in names], np.int64)
+    nothing = np.array([name == NOT_FRUIT for name in names], bool)
+    found = [(~nothing, photo), (nothing, scenes.without_fruit)]
+    return [Source(store, rows[chosen], labels[chosen], transform, repeat) for chosen, transform in found if chosen.any()]
+
+
+class Rows:
+    """Some rows of several image stores, as one sequence of pictures."""
+
+    def __init__(self, parts: list[tuple[ImageStore, np.ndarray]]) -> None:
+        self._places = [(store, int(row)) for store, rows in parts for row in rows]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        store, row = self._places[i]
+        return store[row]
+
+
+def scene_recipe(config: TrainConfig, pictures: Rows | tuple[()] = (), plain: float | None = None) -> SceneRecipe:
+    """Fruits set on these pictures, and on generated grounds."""
+    plain = config.plain_share if plain is None else plain
+    return SceneRecipe(Grounds(pictures), plain=plain, crop_scale_min=config.crop_scale_min, flip=config.flip)
 
 
 def evenly(split: Split, count: int) -> Split:
@@ -70,16 +206,21 @@ def training_transform(config: TrainConfig) -> TrainTransform:
     """The augmentation that a configuration asks for."""
     if config.augmentation == "none":
         return no_augmentation(config.eval_resize, config.image_size)
+    if config.augmentation == "scenes":
+        return scene_recipe(config)
     recipe = {"torchvision": torchvision_recipe, "batched": batched_recipe}[config.augmentation]
     return recipe(config.crop_scale_min, config.flip, config.rotation)
 
 
 def evaluation_transform(config: TrainConfig) -> EvalTransform:
     """The evaluation transform that belongs to a configuration, and goes into its checkpoints."""
-    return EvalTransform(resize=config.eval_resize, crop=config.image_size)
+    return EvalTransform(
+        resize=config.eval_resize, crop=config.eval_size or config.image_size,
+        views=2 if config.views == "mirror" else 1, scales=MIDDLE_SCALES if config.views == "middle" else (1.0,),
+    )
 
 
-def first_weights(network: ResNet18, config: TrainConfig, say: Callable[[str], None]) -> str:
+def first_weights(network: Network, config: TrainConfig, say: Callable[[str], None]) -> str:
     """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
 
     ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
@@ -91,20 +232,50 @@ def first_weights(network: ResNet18, config: TrainConfig, say: Callable[[str], N
         weights, _ = load_checkpoint(find_checkpoint(config.start))
         load_trunk(network, weights.state_dict())
         return str(config.start)
-    if not imagenet_applies(config.architecture, config.norm, config.width):
-        say(f"no ready weights exist for {config.norm} norm at width {config.width}: training starts from scratch")
-        return "scratch"
-    if config.start == "imagenet":
+    if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
         try:
-            load_trunk(network, imagenet_weights())
+            load_trunk(network, imagenet_weights(config.architecture))
             return "imagenet"
         except FruitVisionError as error:
             say(f"ImageNet weights cannot be had: {error}")
-    try:
-        weights, shipped = load_checkpoint(find_checkpoint())
-        load_trunk(network, weights.state_dict())
-    except FruitVisionError as error:
-        say(f"training starts from scratch, since there is no shipped model to start from: {error}")
+    alike = _shipped_alike(config)
+    if alike is None:
+        say(f"no ready weights exist for {config.architecture}, {config.norm} norm, width {config.width}: training starts from scratch")
         return "scratch"
+    load_trunk(network, load_checkpoint(alike)[0].state_dict())
     say("training starts from the shipped model")
     return "shipped"
+
+
+def _shipped_alike(config: TrainConfig) -> Path | None:
+    """The shipped model of the same architecture, norm and width."""
+    for path in shipped():
+        try:
+            found = read_config(path)
+        except FruitVisionError:
+            continue
+        if (found.architecture, found.norm, found.width) == (config.architecture, config.norm, config.width):
+            return path
+    return None
+
+
+def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.device) -> Teacher | None:
+    """The teacher's answers over ``classes``. Raises ConfigError where it does not know them all, CheckpointError."""
+    if not config.teacher:
+        return None
+    network, known = load_checkpoint(find_checkpoint(config.teacher))
+    lacking = [name for name in classes if name not in known.classes]
+    if lacking:
+        raise ConfigError(
+            "teacher-classes", f"The teacher {config.teacher} does not know {len(lacking)} of the classes ({lacking[0]}).",
+            "Choose a teacher that was trained on the same classes, photos and pictures without fruit.",
+            teacher=config.teacher, count=len(lacking), first=lacking[0],
+        )
+    order = torch.tensor([known.classes.index(name) for name in classes], device=device)
+    network = network.to(device, memory_format=torch.channels_last)
+
+    def answer(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network(images).logits.float()[:, order].clone()
+
+    return answer

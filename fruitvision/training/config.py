@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fruitvision.errors import ConfigError
-from fruitvision.models.networks import ARCHITECTURES
+from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS, check_norm
 
 # The settings that differ from TrainConfig's defaults, which are the textbook recipe.
@@ -34,6 +34,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": "matrices",
         "label_smoothing": 0.1,
         "schedule": "one-cycle",
+        "channels_last": True,
+    },
+    "robust": {
+        "start": "imagenet",
+        "image_size": 128,
+        "first_image_size": 96,
+        "eval_resize": 160,
+        "eval_size": 160,
+        "views": "middle",
+        "augmentation": "scenes",
+        "crop_scale_min": 0.35,
+        "batch_size": 64,
+        "epochs": 8,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.02,
+        "decay": "matrices",
+        "label_smoothing": 0.05,
+        "schedule": "one-cycle",
+        "warmup": 0.15,
+        "ema": 0.998,
         "channels_last": True,
     },
 }
@@ -64,8 +85,22 @@ class TrainConfig(BaseModel):
     eval_resize: int = Field(
         256, ge=32, le=640, description="Short side before the middle square of image_size is cut out, in evaluation."
     )
-    augmentation: Literal["torchvision", "batched", "none"] = Field(
-        "torchvision", description="Random crop, flip and rotation: picture by picture, as one batch, or not at all."
+    eval_size: int = Field(
+        0, ge=0, le=512, multiple_of=8, description="Side of the middle square that is seen in evaluation; 0 is image_size."
+    )
+    views: Literal["one", "mirror", "middle"] = Field(
+        "one", description="What is averaged in evaluation: the picture; it and its mirror image; it and its middle, nearer."
+    )
+    augmentation: Literal["torchvision", "batched", "scenes", "none"] = Field(
+        "torchvision",
+        description="Random crop, flip and rotation, picture by picture or as one batch; fruit set into other scenes; or nothing.",
+    )
+    plain_share: float = Field(
+        0.2, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground."
+    )
+    photo_repeat: float = Field(3.0, ge=0, le=100, description="How often an epoch shows each photo given beside the data.")
+    not_fruit_share: float = Field(
+        0.15, ge=0, le=1, description="Pictures without fruit in an epoch, as a share of those with; 0 where none are given."
     )
     crop_scale_min: float = Field(0.08, ge=0.05, le=1, description="The smallest share of the picture that a random crop keeps.")
     flip: float = Field(0.5, ge=0, le=1, description="The probability of a left-right flip.")
@@ -75,12 +110,15 @@ class TrainConfig(BaseModel):
     accumulate: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before the weights move.")
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW with decoupled weight decay.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="The highest step size.")
+    trunk_rate: float = Field(1.0, ge=0, le=1, description="The learning rate below the last layer, as a share of its own.")
     weight_decay: float = Field(1e-5, ge=0, le=1, description="How strongly weights are pulled towards zero.")
     decay: Literal["all", "matrices"] = Field(
         "all", description="Which parameters decay: all, or only those with two or more dimensions."
     )
     clip_norm: float = Field(5.0, ge=0, le=1000, description="The largest norm of the gradient; 0 does not clip.")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="The share of certainty taken from the right answer.")
+    teacher: str = Field("", description="A checkpoint whose answers are learned too; empty is none.")
+    teacher_weight: float = Field(0.5, ge=0, le=1, description="The teacher's share of the loss.")
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."
     )
@@ -103,20 +141,35 @@ class TrainConfig(BaseModel):
     @classmethod
     def _known_architecture(cls, value: str) -> str:
         if value not in ARCHITECTURES:
-            raise ValueError(f"choose one of {', '.join(ARCHITECTURES)}")
+            import timm
+
+            if not timm.is_model(value):
+                raise ValueError(f"choose one of {', '.join(ARCHITECTURES)}, or another name that timm knows")
         return value
 
     @field_validator("norm")
     @classmethod
     def _known_norm(cls, value: str) -> str:
-        if value not in NORMS:
+        if value not in NORMS and value != OWN:
             raise ValueError(f"choose one of {', '.join(NORMS)}")
         return value
 
     @model_validator(mode="after")
+    def _norm_is_offered(self) -> TrainConfig:
+        if self.architecture == RESNET18 and self.norm == OWN:
+            raise ValueError(f"norm: {RESNET18} has none of its own; choose one of {', '.join(NORMS)}")
+        if self.architecture != RESNET18 and self.norm != OWN:
+            raise ValueError(f"norm: {self.architecture} comes with its own and offers no '{self.norm}'; leave norm out")
+        if self.architecture != RESNET18 and self.width != 64:
+            raise ValueError(f"width: {self.architecture} has one width only; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _sizes_fit(self) -> TrainConfig:
-        if self.eval_resize < self.image_size:
-            raise ValueError(f"eval_resize ({self.eval_resize}) must be at least image_size ({self.image_size})")
+        seen = self.eval_size or self.image_size
+        if self.eval_resize < seen:
+            name = "eval_size" if self.eval_size else "image_size"
+            raise ValueError(f"eval_resize ({self.eval_resize}) must be at least {name} ({seen})")
         if self.first_image_size > self.image_size:
             raise ValueError(f"first_image_size ({self.first_image_size}) must not exceed image_size ({self.image_size})")
         if 0 < self.first_image_size < 32:
@@ -126,7 +179,8 @@ class TrainConfig(BaseModel):
     def check(self) -> TrainConfig:
         """Refuse combinations in which the chosen norm cannot work. Raises ConfigError. Returns itself."""
         smallest = self.first_image_size or self.image_size
-        check_norm(self.norm, batch_size=self.batch_size, image_size=smallest)
+        if self.norm != OWN:
+            check_norm(self.norm, batch_size=self.batch_size, image_size=smallest)
         return self
 
     @classmethod
@@ -147,11 +201,15 @@ class TrainConfig(BaseModel):
                 name=preset, names=names,
             )
         values = {**PRESETS[preset], **settings, "preset": preset}
+        if values.get("architecture", RESNET18) != RESNET18:
+            values.setdefault("norm", OWN)
         if "image_size" in settings:  # sizes that the person did not name follow the one that they did
             size = settings["image_size"]
             if "eval_resize" not in settings and isinstance(size, int | float | str) and str(size).isdigit():
                 base = {**_defaults(), **PRESETS[preset]}
                 values["eval_resize"] = round(int(size) * base["eval_resize"] / base["image_size"])
+                if base["eval_size"] and "eval_size" not in settings:
+                    values["eval_size"] = values["eval_resize"] = round(int(size) * base["eval_size"] / base["image_size"] / 8) * 8
             if "first_image_size" not in settings and str(size).isdigit():
                 values["first_image_size"] = min(values.get("first_image_size", 0), int(size))
         return cls.parse(values)

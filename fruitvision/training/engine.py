@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fruitvision.data.loader import EvalLoader, TrainLoader
+from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.metrics import top_k
+from fruitvision.training.loss import distillation, likelihood_loss
+from fruitvision.training.metrics import answered_right
 from fruitvision.training.optim import clip_gradients, learning_rate, set_learning_rate
 from fruitvision.training.state import TrainState
 
@@ -64,6 +64,10 @@ class EpochDone:
 
 
 Event = StepDone | ValidationStep | EpochDone
+Training = TrainLoader | MixedLoader
+Validation = EvalLoader | MixedEvalLoader
+Teacher = Callable[[Tensor], Tensor]
+"""A batch of pictures, (N, 3, H, W) → logits (N, C) over the network's own classes."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -79,22 +83,25 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def fit(state: TrainState, train: TrainLoader, validation: EvalLoader) -> Iterator[Event]:
+def fit(state: TrainState, train: Training, validation: Validation, teacher: Teacher | None = None) -> Iterator[Event]:
     """Train from where ``state`` stands to its last epoch, yielding after every step.
+
+    ``teacher`` takes the configuration's ``teacher_weight`` of the loss.
 
     Between two yields ``state`` is complete. Raises TrainingError "non-finite-loss" or "non-finite-gradient" before
     the weights are touched.
     """
     while not state.finished:
-        yield from train_one_epoch(state, train)
+        yield from train_one_epoch(state, train, teacher)
         logits, labels = yield from _validate(state, validation)
-        yield _close_epoch(state, logits, labels)
+        yield _close_epoch(state, summarize(logits, labels, validation.membership))
 
 
-def train_one_epoch(state: TrainState, loader: TrainLoader) -> Iterator[StepDone]:
+def train_one_epoch(state: TrainState, loader: Training, teacher: Teacher | None = None) -> Iterator[StepDone]:
     """The rest of the epoch that ``state`` is in."""
     config, progress, network = state.config, state.progress, state.network
     steps = steps_per_epoch(config, loader)
+    membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
     batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate)
     network.train()
     while progress.step < steps:
@@ -110,10 +117,13 @@ def train_one_epoch(state: TrainState, loader: TrainLoader) -> Iterator[StepDone
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
             with autocast(config, state.device):
                 logits = network(images).logits
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+            loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing)
+            if teacher is not None:
+                taught = distillation(logits.float(), teacher(images))
+                loss = torch.lerp(loss, taught, config.teacher_weight)
             (loss * (len(labels) / images_in_step)).backward()
             loss_sum += loss.item() * len(labels)
-            right += (logits.argmax(dim=1) == labels).sum().item()
+            right += answered_right(logits, labels, membership).sum().item()
         grad_norm = clip_gradients(network, config.clip_norm)
         _check_finite(loss_sum, grad_norm, progress.epoch + 1, progress.step + 1)
         state.optimizer.step()
@@ -133,48 +143,47 @@ def train_one_epoch(state: TrainState, loader: TrainLoader) -> Iterator[StepDone
 
 
 def predict_logits(
-    network: nn.Module, loader: EvalLoader, device: torch.device, config: TrainConfig
+    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False
 ) -> Generator[int, None, tuple[Tensor, Tensor]]:
     """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
 
-    Several views of a picture are averaged as probabilities.
+    Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C).
     """
     network.eval()
     logits, labels = [], []
     for number, batch in enumerate(loader, 1):
         with torch.inference_mode(), autocast(config, device):
             answer = network(batch.images.to(device)).logits.float().cpu()
-        views = len(answer) // len(batch.labels)
-        if views > 1:
-            answer = answer.softmax(dim=1).unflatten(0, (-1, views)).mean(dim=1).log()
+        answer = answer.unflatten(0, (len(batch.labels), -1))
+        if not looks:
+            answer = answer[:, 0] if answer.shape[1] == 1 else answer.softmax(dim=2).mean(dim=1).log()
         logits.append(answer)
         labels.append(batch.labels)
         yield number
     return torch.cat(logits), torch.cat(labels)
 
 
-def evaluate(network: nn.Module, loader: EvalLoader, device: torch.device, config: TrainConfig) -> dict[str, float]:
+def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
     """Loss and accuracies (0..1) of a network on a split."""
     steps = predict_logits(network, loader, device, config)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return summarize(*end.value)
+            return summarize(*end.value, loader.membership)
 
 
-def summarize(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) against labels (N,)."""
-    probabilities = logits.softmax(dim=1)
+def summarize(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> dict[str, float]:
+    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) against labels (N,), which are classes or sets of them."""
     return {
         "images": len(labels),
-        "loss": F.cross_entropy(logits, labels).item(),
-        "top1": top_k(probabilities, labels, 1),
-        "top3": top_k(probabilities, labels, 3),
+        "loss": likelihood_loss(logits, labels, membership).item(),
+        "top1": answered_right(logits, labels, membership).double().mean().item(),
+        "top3": answered_right(logits, labels, membership, k=3).double().mean().item(),
     }
 
 
-def steps_per_epoch(config: TrainConfig, loader: TrainLoader) -> int:
+def steps_per_epoch(config: TrainConfig, loader: Training) -> int:
     """Optimizer steps an epoch; the last may add up fewer batches."""
     return math.ceil(loader.steps / config.accumulate)
 
@@ -200,7 +209,7 @@ def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractCo
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
-def _validate(state: TrainState, loader: EvalLoader) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
+def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
     """As :func:`predict_logits`, with an event a batch, so that a stop need not wait for the end of the validation."""
     steps = predict_logits(state.kept_network(), loader, state.device, state.config)
     while True:
@@ -211,9 +220,8 @@ def _validate(state: TrainState, loader: EvalLoader) -> Generator[ValidationStep
         yield ValidationStep(state.progress.epoch + 1, number, len(loader))
 
 
-def _close_epoch(state: TrainState, logits: Tensor, labels: Tensor) -> EpochDone:
+def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
     progress = state.progress
-    result = summarize(logits, labels)
     # Equal accuracy is common on easy data: the smaller loss then decides which weights are kept.
     improved = (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
     event = EpochDone(
@@ -222,7 +230,7 @@ def _close_epoch(state: TrainState, logits: Tensor, labels: Tensor) -> EpochDone
         train_accuracy=progress.right / progress.seen,
         val_loss=result["loss"],
         val_accuracy=result["top1"],
-        lr=state.optimizer.param_groups[0]["lr"],
+        lr=max(group["lr"] for group in state.optimizer.param_groups),
         grad_norm=progress.norm_sum / progress.step,
         images_per_s=progress.seen / progress.seconds,
         seconds=progress.seconds,

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 
-def top_k(probabilities: Tensor, labels: Tensor, k: int) -> float:
-    """The share of rows whose label is among the k likeliest. probabilities: (N, C), labels: (N,) → 0..1."""
-    if len(labels) == 0:
-        return float("nan")
-    k = min(k, probabilities.shape[1])
-    best = probabilities.topk(k, dim=1).indices
-    return (best == labels[:, None]).any(dim=1).double().mean().item()
+def answered_right(logits: Tensor, labels: Tensor, membership: Tensor | None = None, *, k: int = 1) -> Tensor:
+    """(N,) bool: whether one of the ``k`` likeliest classes is what the label means."""
+    likeliest = logits.topk(min(k, logits.shape[1]), dim=1).indices
+    if membership is None:
+        return (likeliest == labels[:, None]).any(dim=1)
+    return membership[labels[:, None], likeliest].any(dim=1)
 
 
 def confusion(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:

@@ -17,15 +17,17 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     parameters alone: pulling a scale towards zero regularizes nothing that a later layer could not undo.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    if config.decay == "all":
-        groups = [{"params": [p for _, p in named], "weight_decay": config.weight_decay}]
-    else:
-        groups = [
-            {"params": [p for _, p in named if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0},
-        ]
+    head = set(network.head.parameters()) if config.trunk_rate != 1 else set()
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for _, parameter in named:
+        decays = config.decay == "all" or parameter.ndim >= 2
+        share = 1.0 if not head or parameter in head else config.trunk_rate
+        groups.setdefault((config.weight_decay if decays else 0.0, share), []).append(parameter)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(groups, lr=config.learning_rate)
+    return kind(
+        [{"params": members, "weight_decay": decay, "rate": share} for (decay, share), members in groups.items()],
+        lr=config.learning_rate,
+    )
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
@@ -58,9 +60,9 @@ def _half_cosine(start: float, end: float, share: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every parameter group this learning rate."""
+    """Give every parameter group its share ("rate") of this learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group["rate"]
 
 
 def clip_gradients(network: nn.Module, max_norm: float) -> float:

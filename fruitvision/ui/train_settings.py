@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import ConfigError
-from fruitvision.models.networks import ARCHITECTURES
+from fruitvision.models.networks import ARCHITECTURES, OWN
 from fruitvision.models.norms import NORMS
 from fruitvision.runs.estimate import run_seconds, seconds_per_picture
 from fruitvision.training.config import PRESETS, TrainConfig
@@ -20,14 +20,17 @@ from fruitvision.ui.text import duration, say, sentences, setting
 GROUPS: dict[str, tuple[str, ...]] = {
     "network": ("architecture", "norm", "width", "start"),
     "length": ("epochs", "batch_size", "accumulate", "patience", "max_train_images", "val_fraction"),
-    "pictures": ("image_size", "first_image_size", "eval_resize", "augmentation", "crop_scale_min", "flip", "rotation"),
+    "pictures": (
+        "image_size", "first_image_size", "eval_resize", "eval_size", "views", "augmentation", "crop_scale_min", "flip", "rotation",
+        "plain_share", "photo_repeat", "not_fruit_share",
+    ),
     "optimizer": (
-        "optimizer", "learning_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
-        "gamma", "warmup", "ema",
+        "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
+        "gamma", "warmup", "ema", "teacher", "teacher_weight",
     ),
     "machine": ("device", "precision", "channels_last", "seed"),
 }  # fmt: skip
-CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": tuple(NORMS), "start": ("imagenet", "shipped", "scratch")}
+CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
 DEFAULT_PRESET = "fast"
 
@@ -55,6 +58,8 @@ def _field(page: Page, name: str, value: Any) -> Any:
         return page.bind(gr.Dropdown(choices=[(o, o) for o in options], filterable=False, **common), **words)
     if schema["type"] == "boolean":
         return page.bind(gr.Checkbox(**common), **words)
+    if schema["type"] == "string":
+        return page.bind(gr.Textbox(max_lines=1, **common), **words)
     whole = schema["type"] == "integer"
     return page.bind(gr.Number(precision=0 if whole else None, step=1 if whole else None, **common), **words)
 

@@ -14,7 +14,7 @@ import pytest
 import fruitvision
 from fruitvision import errors
 from fruitvision.errors import DataError
-from fruitvision.models.networks import ARCHITECTURES
+from fruitvision.models.networks import ARCHITECTURES, OWN
 from fruitvision.models.norms import NORMS
 from fruitvision.runs.folder import State
 from fruitvision.training.config import PRESETS, TrainConfig
@@ -101,7 +101,7 @@ def test_every_setting_has_a_name_and_a_meaning(language):
 def test_the_sentences_name_the_settings_and_choices_that_there_are_and_no_others():
     schema = TrainConfig.model_json_schema()["properties"]
     choices = {name: set(field["enum"]) for name, field in schema.items() if "enum" in field}
-    choices |= {"architecture": set(ARCHITECTURES), "norm": set(NORMS), "start": {"imagenet", "shipped", "scratch"}}
+    choices |= {"architecture": set(ARCHITECTURES), "norm": {*NORMS, OWN}, "start": {"imagenet", "shipped", "scratch"}}
     assert {preset.get("start", "imagenet") for preset in PRESETS.values()} <= choices["start"]
     expected = {f"settings.{name}.{word}" for name in schema for word in ("name", "meaning")}
     expected |= {f"settings.{name}.choices.{choice}" for name, options in choices.items() for choice in options}

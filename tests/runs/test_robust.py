@@ -1,0 +1,137 @@
+"""The preset ``robust``: scenes, photos labelled with a type, pictures without fruit, thresholds, a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import fruitvision
+from fruitvision.data.dataset import held_out
+from fruitvision.data.grounds import generated_ground
+from fruitvision.data.sample import draw_fruit
+from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.errors import ConfigError
+from fruitvision.models.checkpoint import read_config
+from fruitvision.recognition.evaluation import evaluate_folder
+from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.job import execute
+from fruitvision.runs.preparation import loaders, prepare
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.engine import StepDone
+
+TINY = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 0, "eval_resize": 40, "eval_size": 40, "batch_size": 8, "epochs": 2}
+
+
+def draw_into(folder: Path, kind: str, count: int, ground: str, size=48) -> None:
+    folder.mkdir(parents=True)
+    for n in range(count):
+        rng = np.random.default_rng([len(folder.name), n])
+        draw_fruit(kind, rng, size, ground=ground).save(folder / f"{folder.name} {n}.jpg", quality=92)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """lab/ on white with two varieties of Apple, photos/ of types (one of them new), nothing/ without fruit."""
+    root = tmp_path_factory.mktemp("world")
+    for split, count in (("Training", 10), ("Test", 4)):
+        for name, kind in (("Apple Red 1", "Apple"), ("Apple Red 2", "Apple"), ("Banana", "Banana")):
+            draw_into(root / "lab" / split / name, kind, count, "white")
+    for name, kind in (("Apple", "Apple"), ("Banana", "Banana"), ("Kiwi", "Kiwi")):
+        draw_into(root / "photos" / name, kind, 20, "wood", (64, 48))
+    (root / "nothing").mkdir()
+    for n in range(30):
+        Image.fromarray(generated_ground(np.random.default_rng(n), 48)).save(root / "nothing" / f"{n}.jpg")
+    return root
+
+
+def config(world: Path, *, photos=True, nothing=True, **settings) -> RunConfig:
+    return RunConfig(
+        name="robust", data=str(world / "lab"), photos=(str(world / "photos"),) if photos else (),
+        not_fruit=(str(world / "nothing"),) if nothing else (),
+        training=TrainConfig.from_preset("robust", **{**TINY, **settings}),
+    )  # fmt: skip
+
+
+def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp_path):
+    run = RunFolder(tmp_path / "run").create(config(world))
+    assert execute(run.path).state == "finished"
+    found = read_config(run.best)
+    assert found.classes == ("Apple Red 1", "Apple Red 2", "Banana", "Kiwi", NOT_FRUIT)
+    assert found.fruit_types == ("Apple", "Apple", "Banana", "Kiwi", NOT_FRUIT)
+    assert found.transform.looks == 3 and 0.3 <= found.thresholds.not_fruit <= 0.95
+    assert "--photos photos --not-fruit nothing --preset robust" in found.training["command"]
+    classifier = fruitvision.load(run.best)
+    answer = classifier.predict(world / "photos" / "Kiwi" / "Kiwi 0.jpg")
+    assert NOT_FRUIT not in [guess.fruit_type for guess in answer.top] and answer.heatmap().size == (64, 48)
+    result = evaluate_folder(classifier, world / "photos", split="heldout", by="type", not_fruit=world / "nothing")
+    assert result["images"] == sum(held_out(p.name) for p in (world / "photos").rglob("*.jpg"))
+    assert result["not_fruit_images"] == sum(held_out(p.name) for p in (world / "nothing").iterdir())
+
+
+def test_what_is_held_out_neither_trains_nor_chooses(world):
+    data = prepare(config(world))
+    for beside in (*data.photos, *data.not_fruit):
+        rows = np.concatenate([beside.train[0], beside.validation[0]])
+        assert len(rows) == len(set(rows.tolist())) and len(beside.validation[0])
+        assert not any(held_out(beside.store.paths[row]) for row in rows)
+        assert len(rows) == sum(not held_out(path) for path in beside.store.paths)
+
+
+def test_an_epoch_mixes_its_sources_as_asked(world):
+    asked = config(world, photo_repeat=2.0, not_fruit_share=0.5)
+    data = prepare(asked)
+    train, validation = loaders(data, asked.training)
+    labels = np.concatenate([batch.labels.numpy() for batch in train.epoch(0, 32)])
+    photos = len(data.photos[0].train[0])
+    lab = len(data.train.labels)
+    counts = {name: int((labels == data.targets.label(name)).sum()) for name in data.targets.names}
+    assert counts["Apple Red 1"] + counts["Apple Red 2"] <= lab and counts[NOT_FRUIT] == pytest.approx(0.5 * lab, abs=8)
+    assert counts["Apple"] + counts["Kiwi"] <= 2 * photos and counts["Kiwi"] > 0
+    again = [batch.images for batch in train.epoch(0, 32)]
+    assert all(torch.equal(a, b.images) for a, b in zip(again[2:], train.epoch(0, 32, 2), strict=True))
+    assert sum(len(batch.labels) for batch in validation) > 10
+
+
+def test_fruits_alone_are_enough(world, tmp_path):
+    run = RunFolder(tmp_path / "run").create(config(world, photos=False, nothing=False, epochs=1))
+    assert execute(run.path).state == "finished"
+    assert read_config(run.best).classes == ("Apple Red 1", "Apple Red 2", "Banana")
+    assert read_config(run.best).thresholds.not_fruit == 1
+
+
+def test_a_stop_and_the_rest_are_the_whole_to_the_bit(world, tmp_path):
+    whole, parts = (RunFolder(tmp_path / name / "run").create(config(world)) for name in "ab")
+    execute(whole.path)
+    execute(parts.path, on_event=lambda e: parts.request_stop() if isinstance(e, StepDone) and (e.epoch, e.step) == (1, 5) else None)
+    assert parts.status().state == "stopped"
+    execute(parts.path)
+    one, other = (torch.load(run.resume_file, weights_only=True)["network"] for run in (whole, parts))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_photos_beside_another_preset_are_refused(world, tmp_path):
+    asked = config(world).model_copy(update={"training": TrainConfig.from_preset("fast", start="scratch")})
+    run = RunFolder(tmp_path / "run").create(asked)
+    with pytest.raises(ConfigError, match="--preset robust"):
+        execute(run.path)
+
+
+def test_a_student_learns_its_teachers_answers_and_a_stranger_cannot_teach(world, tmp_path):
+    teacher = RunFolder(tmp_path / "teacher").create(config(world, epochs=1))
+    execute(teacher.path)
+    student = RunFolder(tmp_path / "student").create(config(world, teacher=str(teacher.best), teacher_weight=0.9, epochs=1))
+    alone = RunFolder(tmp_path / "alone").create(config(world, epochs=1))
+    for run in (student, alone):
+        assert execute(run.path).state == "finished"
+    assert student.metrics()[0]["train_loss"] != alone.metrics()[0]["train_loss"]
+    lab_only = RunFolder(tmp_path / "stranger").create(config(world, photos=False, teacher=str(teacher.best)))
+    execute(lab_only.path)  # it knows more than is asked of it
+    stranger = RunFolder(tmp_path / "lab").create(config(world, photos=False, nothing=False, epochs=1))
+    execute(stranger.path)
+    taught = RunFolder(tmp_path / "taught").create(config(world, teacher=str(stranger.best)))
+    with pytest.raises(ConfigError, match="Kiwi"):
+        execute(taught.path)
