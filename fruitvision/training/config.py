@@ -38,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "robust": {
         "start": "imagenet",
+        "imagenet_head": True,
         "image_size": 128,
         "first_image_size": 96,
         "eval_resize": 160,
@@ -76,6 +77,9 @@ class TrainConfig(BaseModel):
     start: str = Field(
         "imagenet",
         description="The first weights: 'imagenet', 'shipped' (this project's own model), 'scratch', or a checkpoint folder.",
+    )
+    imagenet_head: bool = Field(
+        False, description="Begin the last layer with what ImageNet knows of fruit, where training starts from there."
     )
     image_size: int = Field(224, ge=32, le=512, multiple_of=8, description="Side of the training pictures, in pixels.")
     first_image_size: int = Field(
