@@ -29,8 +29,17 @@ FRUIT_SHARES = (0.04, 0.995)
 """Of the picture that a mask must cover to be believed."""
 SPRITE_SIDE = 100
 MOST_FRUITS = 9
-ALONE, AMONG_OTHERS = (0.15, 1.2), (0.22, 0.6)
-"""Side of a fruit as a share of the frame's."""
+HAND_LONG = 8.0
+"""Centimetres: a fruit of this length takes ``TYPICAL_SHARE`` of the frame, typically. What is small is held nearer, and
+what is large farther: the share grows with the square root of the length."""
+TYPICAL_SHARE, SHARE_SPREAD, SHARES = 0.42, 0.5, (0.15, 1.2)
+"""Side of a fruit as a share of the frame's: median, standard deviation of the logarithm, bounds."""
+AMONG_OTHERS = 0.75
+"""How large a fruit is among others, against one alone."""
+SMALL = 4.5
+"""Centimetres: shorter fruits lie in piles more often."""
+MOVED = 0.25
+"""Of the photos: a part of it lies as a thing in another place."""
 PLAIN_STRENGTH = 0.35
 """Of the camera, where the white ground stays."""
 
@@ -156,17 +165,23 @@ class SceneRecipe:
         self.crop_scale_min, self.flip = crop_scale_min, flip
 
     def __call__(
-        self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Others | None = None
-    ) -> Tensor:
-        """One scene a picture, standardized. ``others`` gives the fruits that lie beside it; without it, copies do."""
-        return standardize(self.scenes(pictures, seeds, size, others)[0])
+        self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Others | None = None,
+        spans: Sequence[float] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """One scene a picture, standardized. ``others`` gives the fruits that lie beside it; without it, copies do.
+
+        ``spans``: the fruits' longest sides in centimetres, for their size in the frame.
+        """
+        return standardize(self.scenes(pictures, seeds, size, others, spans)[0])
 
     def scenes(
-        self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Others | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Others | None = None,
+        spans: Sequence[float] | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """(B, 3, size, size) in 0..255, and (B, size, size) in 0..1: where the fruit is; 1 throughout if not known."""
         rngs = [np.random.default_rng(seed) for seed in seeds]
-        counts = [0 if rng.random() < self.plain else _count(rng) for rng in rngs]
+        spans = [HAND_LONG] * len(pictures) if spans is None else spans
+        counts = [0 if rng.random() < self.plain else _count(rng, span) for rng, span in zip(rngs, spans, strict=True)]
         beside = [
             [others(i, rng) for _ in range(min(count - 1, 2))] if others else []
             for i, (count, rng) in enumerate(zip(counts, rngs, strict=True))
@@ -180,7 +195,7 @@ class SceneRecipe:
             plans = []
             for i in composed:
                 shown = [i, *(j for j in range(starts[i], starts[i + 1]) if on_white[j])]
-                plans.append(_plan(rngs[i], counts[i], [cut_out[j] for j in shown], self.grounds, size))
+                plans.append(_plan(rngs[i], counts[i], spans[i], [cut_out[j] for j in shown], self.grounds, size))
             images[composed], fruit[composed] = render(plans, size)
         if as_they_are:
             draws = [
@@ -210,37 +225,64 @@ class SceneRecipe:
 
 
 class PhotoRecipe:
-    """The training transform for photographs: a crop, a turn, and another camera's light."""
+    """The training transform for photographs: a crop, a turn, and another camera's light.
 
-    def __init__(self, *, crop_scale_min: float = 0.2, flip: float = 0.5, rotation: float = 25) -> None:
+    With ``grounds``, a part of some photos lies as a thing on another ground, since a shelf of apples must not be known by
+    its shelf.
+    """
+
+    def __init__(
+        self, grounds: Grounds | None = None, *, crop_scale_min: float = 0.2, flip: float = 0.5, rotation: float = 25,
+        strength: float = 0.8,
+    ) -> None:  # fmt: skip
+        self.grounds, self.strength = grounds, strength
         self.crop_scale_min, self.flip, self.rotation = crop_scale_min, flip, rotation
 
     def __call__(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
         """(B, 3, size, size), standardized."""
+        return standardize(self.shots(pictures, seeds, size))
+
+    def shots(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        """(B, 3, size, size) in 0..255."""
         rngs = [np.random.default_rng(seed) for seed in seeds]
         draws = [
             draw_affine(rng, *picture.shape[:2], self.crop_scale_min, self.flip, self.rotation)
             for picture, rng in zip(pictures, rngs, strict=True)
         ]
         images = resample(pictures, draws, size)
-        return standardize(photograph(images, [draw_shot(rng, 0.8) for rng in rngs], rngs))
+        moved = [i for i, rng in enumerate(rngs) if self.grounds is not None and rng.random() < MOVED]
+        if moved:
+            scenes = [Scene(self.grounds.draw(rngs[i], size), [self._part(rngs[i], pictures[i])]) for i in moved]
+            images[moved] = render(scenes, size)[0]
+        return photograph(images, [draw_shot(rng, self.strength) for rng in rngs], rngs)
+
+    @staticmethod
+    def _part(rng: np.random.Generator, picture: np.ndarray) -> Placed:
+        return _place(rng, thing(picture, rng), float(rng.uniform(0.35, 0.9)), fruit=True)
 
 
-def _count(rng: np.random.Generator) -> int:
+def _count(rng: np.random.Generator, span: float) -> int:
     """One fruit, a few, or a pile."""
-    kind = rng.random()
+    kind = rng.random() * (1.0 if span >= SMALL else 1.3)
     return 1 if kind < 0.6 else int(rng.integers(2, 5)) if kind < 0.85 else int(rng.integers(5, MOST_FRUITS + 1))
 
 
-def _plan(rng: np.random.Generator, count: int, shown: Sequence[Tensor], grounds: Grounds, size: int) -> Scene:
+def _half(rng: np.random.Generator, span: float, alone: bool) -> float:
+    """Half the side of a fruit of this length in the frame, whose own half is 1."""
+    share = TYPICAL_SHARE * math.sqrt(span / HAND_LONG) * (1.0 if alone else AMONG_OTHERS)
+    return min(max(share * math.exp(rng.normal(0, SHARE_SPREAD)), SHARES[0]), SHARES[1])
+
+
+def _plan(rng: np.random.Generator, count: int, span: float, shown: Sequence[Tensor], grounds: Grounds, size: int) -> Scene:
     """Draw what lies where."""
     scene = Scene(grounds.draw(rng, size))
     if rng.random() < 0.2:
         source = grounds.pictures[int(rng.integers(len(grounds.pictures)))] if len(grounds.pictures) else grounds.draw(rng, 64)
         scene.placed.append(_place(rng, thing(source, rng), float(rng.uniform(0.2, 0.6)), fruit=False))
+    half = _half(rng, span, count == 1)
     for n in range(count):
-        half = math.exp(rng.uniform(*np.log(ALONE))) if count == 1 else rng.uniform(*AMONG_OTHERS)
-        scene.placed.append(_place(rng, shown[n % len(shown)], float(half), fruit=True))
+        own = half * math.exp(rng.normal(0, 0.12))
+        scene.placed.append(_place(rng, shown[n % len(shown)], own, fruit=True))
     if rng.random() < 0.15:
         scene.hand = hand(rng, size)
     return scene

@@ -82,6 +82,20 @@ _TYPES = {
 
 FRUIT_TYPES: tuple[str, ...] = tuple(_TYPES)
 
+#: The longest side of one, as it is sold, in centimetres: typical, rounded.
+_SPANS = {
+    "Apple": 8, "Apricot": 4.5, "Avocado": 11, "Banana": 18, "Beetroot": 8, "Blueberry": 1.3, "Cactus fruit": 8,
+    "Carambula": 11, "Cauliflower": 17, "Cherry": 2.3, "Chestnut": 3.5, "Cocos": 12, "Corn": 20, "Cucumber": 20, "Dates": 4,
+    "Eggplant": 18, "Fig": 5, "Ginger": 10, "Granadilla": 8, "Grape": 2, "Grapefruit": 11, "Guava": 8, "Hazelnut": 2,
+    "Huckleberry": 1, "Kaki": 7.5, "Kiwi": 7, "Kohlrabi": 9, "Kumquats": 3.5, "Lemon": 8, "Lime": 6, "Lychee": 3.5,
+    "Mandarine": 6, "Mango": 12, "Mangostan": 6, "Melon": 16, "Mulberry": 3, "Nectarine": 7, "Nut": 4, "Onion": 7.5,
+    "Orange": 8, "Papaya": 16, "Passion Fruit": 6.5, "Peach": 7, "Pear": 10, "Pepino": 11, "Pepper": 11, "Physalis": 3,
+    "Pineapple": 25, "Pitahaya": 12, "Plum": 5, "Pomegranate": 9, "Pomelo": 15, "Potato": 9, "Quince": 9, "Rambutan": 5,
+    "Raspberry": 2, "Redcurrant": 3, "Salak": 7, "Strawberry": 4, "Sweet Potato": 15, "Tamarillo": 7, "Tangelo": 8,
+    "Tomato": 6, "Walnut": 4.5, "Watermelon": 25, "Almond": 2.5, "Beans": 13, "Blackberry": 2.5, "Cabbage": 18,
+    "Carrot": 17, "Cashew": 2.5, "Cherimoya": 11, "Gooseberry": 2, "Peanut": 3.5, "Pistachio": 1.8, "Zucchini": 20,
+}  # fmt: skip
+
 #: What later releases added.
 _LATER_TYPES = {
     "Almond": "杏仁",
@@ -198,6 +212,11 @@ def fruit_type(class_name: str) -> str:
     """The kind of fruit that a class belongs to: "Apple Braeburn" is an "Apple", "Limes" are a "Lime"."""
     known, _, _ = _take_apart(class_name)
     return known or _NUMBER.sub("", class_name.strip()) or class_name
+
+
+def span(name: str) -> float:
+    """The longest side of a kind or class, in centimetres, typically; that of an apple where it is not known."""
+    return _SPANS.get(fruit_type(name), _SPANS["Apple"])
 
 
 @cache

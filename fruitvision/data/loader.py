@@ -73,7 +73,8 @@ class Source:
         rows: (N,) positions in ``store``.
         labels: (N,) int64, as :class:`fruitvision.data.targets.Targets` counts them.
         repeat: how often an epoch shows each; 0.3 shows another three tenths each time.
-        companions: the transform takes further pictures of the same label (``others``).
+        spans: how long such a fruit is in centimetres, by label. Where given, the transform takes them, and further
+            pictures of the same label (``others``).
     """
 
     store: ImageStore
@@ -81,19 +82,19 @@ class Source:
     labels: np.ndarray
     transform: Callable[..., Tensor]
     repeat: float = 1.0
-    companions: bool = False
+    spans: Sequence[float] | None = None
 
     def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
         """(len(positions), 3, size, size)"""
         pictures = [self.store[row] for row in self.rows[positions]]
-        if not self.companions:
+        if self.spans is None:
             return self.transform(pictures, seeds, size)
 
         def other(i: int, rng: np.random.Generator) -> np.ndarray:
             alike = self._alike[self.labels[positions[i]]]
             return self.store[self.rows[alike[rng.integers(len(alike))]]]
 
-        return self.transform(pictures, seeds, size, other)
+        return self.transform(pictures, seeds, size, other, [self.spans[label] for label in self.labels[positions]])
 
     @cached_property
     def _alike(self) -> dict[int, np.ndarray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fruitvision.data.fruits import fruit_type
+from fruitvision.data.fruits import fruit_type, span
 
 NOT_FRUIT = "not-fruit"
 """The fruit type of a class that means "no fruit here", and the folder name of pictures that hold none."""
@@ -50,6 +50,11 @@ class Targets:
         for row, name in enumerate(groups, len(classes)):
             membership[row] = torch.tensor([own == name for own in types])
         return cls(tuple(classes), types, tuple(classes) + tuple(groups), membership)
+
+    @property
+    def spans(self) -> list[float]:
+        """Of the T labels, the longest side of such a fruit in centimetres."""
+        return [span(name) for name in self.names]
 
     def label(self, name: str) -> int:
         """The label of a class, or else of the fruit type that a folder's name stands for.

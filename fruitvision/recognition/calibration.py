@@ -20,6 +20,8 @@ Verdict = Literal["sure", "unsure", "not-fruit"]
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
 SURE_RIGHT, FRUIT_ANSWERED, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.9, 0.9, 0.02, 0.02
 """What :func:`fit_thresholds` aims at, as shares."""
+LEAST_SURE = 0.4
+"""No answer less likely than this is "sure", however well the pictures at hand are known."""
 
 
 def calibrate(logits: Tensor, labels: Tensor, targets: Targets) -> tuple[float, Thresholds]:
@@ -93,7 +95,7 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
     "Not a fruit" is said so rarely that at most ``FRUIT_REFUSED`` of the fruit is refused by it. An answer is "sure"
     from the confidence on at which ``SURE_RIGHT`` of such answers are right and at most ``NOTHING_ACCEPTED`` of the
     pictures without fruit are taken for one; but ``FRUIT_ANSWERED`` of the fruit is answered in any case, since a
-    network that is never sure is of no use.
+    network that is never sure is of no use; and from ``LEAST_SURE`` on only.
     """
     from fruitvision.models.checkpoint import Thresholds
 
@@ -111,7 +113,7 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
     answered = fruit[no_fruit[is_fruit] < not_fruit]
     wanted = min(FRUIT_ANSWERED * len(fruit) / max(len(answered), 1), 1.0)
     most = float(torch.quantile(answered, 1 - wanted)) if len(answered) else 1.0
-    return Thresholds(unsure=round(min(max(bounds), most), 4), not_fruit=round(not_fruit, 4))
+    return Thresholds(unsure=round(max(min(max(bounds), most), LEAST_SURE), 4), not_fruit=round(not_fruit, 4))
 
 
 def _right_from(confidence: Tensor, right: Tensor) -> float:

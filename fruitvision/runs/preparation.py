@@ -33,7 +33,7 @@ from fruitvision.runs.folder import RunConfig
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Teacher, Training, Validation
 
-MIDDLE_SCALES = (1.0, 0.8, 0.6)
+MIDDLE_SCALES = (1.0, 0.8)
 SCENE_SIDE, MOST_SCENES = 192, 600
 """Of the composed validation pictures: their side, as a small photo, and how many are made at most."""
 PHOTO_VALIDATION = 0.15
@@ -123,10 +123,10 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
         return train, EvalLoader(data.store, data.validation, transform)
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
     recipe = scene_recipe(config, Rows(pictures))
-    photo = PhotoRecipe(flip=config.flip)
+    photo = PhotoRecipe(recipe.grounds, flip=config.flip)
     membership = data.targets.membership
     count = len(data.train.labels)
-    train = [Source(data.store, data.train.rows, data.train.labels, recipe, companions=True)]
+    train = [Source(data.store, data.train.rows, data.train.labels, recipe, spans=data.targets.spans)]
     for one in data.photos:
         train += _by_kind(one.store, *one.train, data.targets, photo, recipe, config.photo_repeat)
     negatives = sum(len(rows) for _, rows in pictures)
@@ -139,20 +139,30 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
 
 def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> MixedEvalLoader:
     """What training does not see, and what is not reported either, as ``transform`` shows it: fruit of the validation
-    split in scenes, a quarter of it on white; photos; pictures without fruit."""
-    recipe = scene_recipe(config, Rows([(one.store, one.validation[0]) for one in data.not_fruit]), plain=0.25)
-    side = max(transform.resize, SCENE_SIDE)
+    split in scenes, a quarter of it on white; photos, and pictures without fruit, each as it is and by a poor camera.
 
-    def scenes(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Any) -> Tensor:
-        images, _ = recipe.scenes(pictures, seeds, side, others)
+    Those of the data are often too like the ones that were learned. Judged by them alone, a network would believe
+    itself more than it may before other people's photos.
+    """
+    recipe = scene_recipe(config, Rows([(one.store, one.validation[0]) for one in data.not_fruit]), plain=0.25)
+    poor, side = PhotoRecipe(recipe.grounds, flip=config.flip, strength=1.0), max(transform.resize, SCENE_SIDE)
+
+    def scenes(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Any, spans: Any) -> Tensor:
+        return seen(recipe.scenes(pictures, seeds, side, others, spans)[0])
+
+    def poorly(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        return seen(poor.shots(pictures, seeds, side))
+
+    def seen(images: Tensor) -> Tensor:
         return transform.batch(images.round().byte().permute(0, 2, 3, 1).numpy())
 
     lab = evenly(data.validation, MOST_SCENES)
-    sources = [Source(data.store, lab.rows, lab.labels, scenes, companions=True)]
+    sources = [Source(data.store, lab.rows, lab.labels, scenes, spans=data.targets.spans)]
     for one in (*data.photos, *data.not_fruit):
         rows, names = one.validation
         labels = np.array([data.targets.label(name) for name in names], np.int64)
         sources.append(Source(one.store, rows, labels, lambda pictures, seeds, size: transform.batch(pictures)))
+        sources.append(Source(one.store, rows, labels, poorly))
     return MixedEvalLoader(sources, data.targets.membership, transform.crop)
 
 

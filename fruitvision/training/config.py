@@ -47,9 +47,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augmentation": "scenes",
         "crop_scale_min": 0.35,
         "batch_size": 64,
-        "epochs": 8,
+        "epochs": 10,
+        "photo_repeat": 4.0,
         "optimizer": "adamw",
         "learning_rate": 1e-3,
+        "trunk_rate": 0.3,
         "weight_decay": 0.02,
         "decay": "matrices",
         "label_smoothing": 0.05,
@@ -100,7 +102,7 @@ class TrainConfig(BaseModel):
         description="Random crop, flip and rotation, picture by picture or as one batch; fruit set into other scenes; or nothing.",
     )
     plain_share: float = Field(
-        0.2, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground."
+        0.25, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground."
     )
     photo_repeat: float = Field(3.0, ge=0, le=100, description="How often an epoch shows each photo given beside the data.")
     not_fruit_share: float = Field(
