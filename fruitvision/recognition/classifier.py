@@ -24,10 +24,13 @@ from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
+from fruitvision.recognition.studio import studio_view
 
 SHORT_SIDE = 256
 """Pixels of the short side to which a picture is reduced first: the image store's."""
 GUESSES = 5
+MEMORY = 0.6
+"""Of a live view's answer: the share that the frames before have."""
 CHUNK = 64
 
 
@@ -51,6 +54,8 @@ class Prediction:
     verdict: Verdict
     top: tuple[Guess, ...]
     """Best first, one a fruit type, five or as many as there are types."""
+    probabilities: np.ndarray = field(repr=False, compare=False)
+    """(C,) float32, by class in the checkpoint's order."""
     _source: PictureSource = field(repr=False, compare=False)
     _gaze: Gaze = field(repr=False, compare=False)
 
@@ -60,6 +65,16 @@ class Prediction:
         The picture is opened again for this: raises PictureError where a path no longer leads to it.
         """
         return self._gaze.over(open_picture(self._source))
+
+
+@dataclass(frozen=True)
+class Beforehand:
+    """What a live view knows before a frame comes."""
+
+    empty: np.ndarray | None = None
+    """(H, W, 3) uint8: the same place without a fruit. What differs from it is looked at a second time, on white."""
+    earlier: np.ndarray | None = None
+    """(C,) probabilities: the answer to the frame before, with its own memory in it. The new answer keeps a share of it."""
 
 
 class Inference(NamedTuple):
@@ -130,9 +145,12 @@ class Classifier:
         return sums[:, :-1], sums[:, -1]
 
     @torch.inference_mode()
-    def answer(self, pixels: Sequence[np.ndarray], sources: Sequence[PictureSource]) -> list[Prediction]:
+    def answer(
+        self, pixels: Sequence[np.ndarray], sources: Sequence[PictureSource], before: Sequence[Beforehand] = ()
+    ) -> list[Prediction]:
         """Answer pictures that are loaded already; ``sources`` are what the heatmaps will be drawn over."""
         found = self.infer(pixels)
+        found = found._replace(probabilities=self._with_hindsight(found.probabilities, pixels, before))
         by_type, no_fruit = self.by_type(found.probabilities)
         best, types = by_type.topk(min(GUESSES, len(self.types)), dim=1)
         # (N, guesses, C): the probabilities of the guessed type's classes, below zero elsewhere
@@ -150,8 +168,27 @@ class Classifier:
             height, width = pixels[row].shape[:2]
             gaze = Gaze(activation[row].copy(), self.config.transform.crop_box(height, width), height, width)
             word = verdict(top[0].probability, nothing, self.config.thresholds)
-            answers.append(Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, sources[row], gaze))
+            own = found.probabilities[row].numpy().copy()
+            answers.append(Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, own, sources[row], gaze))
         return answers
+
+    def _with_hindsight(self, probabilities: Tensor, pixels: Sequence[np.ndarray], before: Sequence[Beforehand]) -> Tensor:
+        """(N, C): the mean with the studio views that empty grounds give, and with the answers before."""
+        known = {row: each for row, each in enumerate(before) if each.empty is not None or each.earlier is not None}
+        if not known:
+            return probabilities
+        probabilities = probabilities.clone()
+        views = {row: studio_view(pixels[row], each.empty) for row, each in known.items() if each.empty is not None}
+        views = {row: view for row, view in views.items() if view is not None}
+        if views:
+            once = self.config.transform.model_copy(update={"scales": (1.0,), "views": 1})
+            logits = self.network(once.batch(list(views.values())).to(self._device)).logits
+            rows = list(views)
+            probabilities[rows] = (probabilities[rows] + calibrated(logits, self.config.temperature).cpu()) / 2
+        for row, each in known.items():
+            if each.earlier is not None:
+                probabilities[row] = torch.lerp(probabilities[row], torch.from_numpy(each.earlier.copy()).float(), MEMORY)
+        return probabilities
 
 
 def _loaded(images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureSource], list[np.ndarray]]]:
@@ -165,6 +202,7 @@ def _loaded(images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureS
 class _Waiting:
     pixels: np.ndarray
     source: PictureSource
+    before: Beforehand
     answer: Future[Prediction] = field(default_factory=Future)
 
 
@@ -183,14 +221,14 @@ class Batcher:
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
 
-    def submit(self, image: PictureSource) -> Prediction:
+    def submit(self, image: PictureSource, before: Beforehand = Beforehand()) -> Prediction:
         """As :meth:`Classifier.predict`; returns when the picture's batch is answered."""
         with self._changed:
             self._on_the_way += 1
         waiting = None
         try:
             # Decoded here, in the visitor's own thread: what cannot be read troubles nobody else.
-            waiting = _Waiting(load_pixels(image, SHORT_SIDE), image)
+            waiting = _Waiting(load_pixels(image, SHORT_SIDE), image, before)
         finally:
             with self._changed:
                 self._on_the_way -= 1
@@ -235,7 +273,7 @@ class Batcher:
 
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
-            answers = self.classifier.answer([w.pixels for w in batch], [w.source for w in batch])
+            answers = self.classifier.answer(*zip(*((w.pixels, w.source, w.before) for w in batch), strict=True))
         except Exception as error:
             if len(batch) == 1:  # raised again in the visitor's thread
                 batch[0].answer.set_exception(error)

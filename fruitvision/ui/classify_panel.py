@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
+from fruitvision.data.picture import load_pixels
 from fruitvision.errors import FruitVisionError
+from fruitvision.recognition.classifier import Beforehand, Prediction
 from fruitvision.ui.answer import answer_card, empty_card, error_card, honest_note
 from fruitvision.ui.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.text import LANGUAGES, sentences
 
 MAX_FRAME_BYTES = 2**20
+MAX_EMPTY_SIDE = 256
 # Each answer is a short call of its own, so a visitor holds no place between two of them. As many as this are let in
 # at once, and are answered together in small batches (see Batcher).
 VISITORS_AT_ONCE = 64
 CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
-LIVE_WORDS = ("start", "stop", "switch", "hint", "video", "denied", "none", "busy", "insecure", "lost")
+LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "video", "denied", "none", "busy", "insecure", "lost")
 
 
 def build(page: Page) -> None:
@@ -86,18 +91,46 @@ def answer_picture(
 
 
 def answer_frame(context: Context, frame: Any) -> dict[str, str]:
-    """The answer to one frame of the camera, as {"html": …}.
+    """The answer to one frame of the camera, as {"html": …, "memory": …}.
 
-    ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}.
+    ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
+    perhaps "empty", such a picture of the place without fruit, and "memory", what the last answer of this model gave.
+    The browser keeps both: the server knows nothing of a visitor from one frame to the next.
     """
     given = frame if isinstance(frame, dict) else {}
     language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
     language = language if language in LANGUAGES else context.language
     try:
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
-        return {"html": answer_card(context.models.batcher(model).submit(picture), language)}
+        batcher = context.models.batcher(model)
+        empty = given.get("empty")
+        before = Beforehand(
+            None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
+            _remembered(given.get("memory"), len(batcher.classifier.classes)),
+        )
+        prediction = batcher.submit(picture, before)
+        return {"html": answer_card(prediction, language), "memory": _memory(prediction)}
     except FruitVisionError as error:
         return {"html": error_card(error, language)}
+
+
+def _memory(prediction: Prediction) -> str:
+    """By-class probabilities, two bytes each, as text."""
+    return base64.b64encode(prediction.probabilities.astype("<f2").tobytes()).decode()
+
+
+def _remembered(memory: Any, classes: int) -> np.ndarray | None:
+    """(classes,) float32, their sum 1, from :func:`_memory`'s text; None where it is anything else."""
+    try:
+        raw = base64.b64decode(memory, validate=True) if isinstance(memory, str) and len(memory) <= 2**16 else b""
+    except ValueError:
+        return None
+    if len(raw) != 2 * classes:
+        return None
+    earlier = np.frombuffer(raw, "<f2").astype(np.float32)
+    if not (np.isfinite(earlier).all() and (earlier >= 0).all() and 0.9 < earlier.sum() < 1.1):
+        return None
+    return earlier / earlier.sum()
 
 
 def _frame_answerer(context: Context) -> Any:
@@ -131,6 +164,7 @@ def live_view() -> str:
         '<div class="fv-live-left"><div class="fv-stage"><video playsinline muted></video><div class="fv-guide"></div>'
         '<p class="fv-live-message" role="status"></p></div>'
         '<div class="fv-live-buttons"><button type="button" class="fv-live-start"></button>'
+        '<button type="button" class="fv-live-empty" hidden></button>'
         '<button type="button" class="fv-live-switch" hidden></button></div><p class="fv-live-hint"></p></div>'
         '<div class="fv-live-answer"></div></div>'
     )

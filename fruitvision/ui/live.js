@@ -6,11 +6,14 @@ const view = element.querySelector(".fv-live");
 const words = Object.fromEntries([...view.querySelectorAll("template")].map((t) => [t.dataset.language, t]));
 const video = view.querySelector("video"), stage = view.querySelector(".fv-stage");
 const startButton = view.querySelector(".fv-live-start"), switchButton = view.querySelector(".fv-live-switch");
+const emptyButton = view.querySelector(".fv-live-empty");
 const message = view.querySelector(".fv-live-message"), answer = view.querySelector(".fv-live-answer");
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = SIDE;
 
 let stream = null, round = 0, cameras = [], chosen = 0, trouble = null;
+// The place without fruit, and the last answer of a model: the server keeps neither.
+let empty = null, memory = null, remembered = null;
 const page = () => window.fruitvision || { language: "en", model: null };
 const spoken = () => words[page().language] || words.en;
 const say = (key) => spoken().dataset[key];
@@ -18,7 +21,10 @@ const say = (key) => spoken().dataset[key];
 function label() {
   startButton.textContent = say(stream ? "stop" : "start");
   switchButton.textContent = say("switch");
-  view.querySelector(".fv-live-hint").textContent = say("hint");
+  emptyButton.textContent = say(empty ? "forget" : "empty");
+  emptyButton.hidden = !stream;
+  emptyButton.setAttribute("aria-pressed", String(Boolean(empty)));
+  view.querySelector(".fv-live-hint").textContent = say(stream && empty ? "known" : "hint");
   video.setAttribute("aria-label", say("video"));
   message.textContent = trouble ? say(trouble) : "";
   stage.classList.toggle("fv-on", Boolean(stream));
@@ -73,6 +79,7 @@ function guide() {
 function halt() {
   stream?.getTracks().forEach((track) => track.stop());
   stream = video.srcObject = null;
+  empty = memory = null; // another camera, or the same one moved
 }
 
 function stop() {
@@ -88,8 +95,11 @@ async function run(mine) {
     if (!document.hidden && video.videoWidth) {
       try {
         const { model, language } = page();
-        const result = await server.answer_frame({ image: frame(), model, language });
+        if (remembered !== model) memory = null;
+        const result = await server.answer_frame({ image: frame(), model, language, empty, memory });
         if (mine !== round) return;
+        memory = result.memory || null;
+        remembered = model;
         if (result.html !== answer.innerHTML) answer.innerHTML = result.html;
         tell(null);
       } catch {
@@ -112,6 +122,7 @@ function frame() {
 }
 
 startButton.addEventListener("click", () => (stream ? stop() : start()));
+emptyButton.addEventListener("click", () => { empty = empty ? null : frame(); memory = null; label(); });
 switchButton.addEventListener("click", () => { chosen = (chosen + 1) % cameras.length; start(); });
 new ResizeObserver(guide).observe(stage);
 video.addEventListener("resize", guide);

@@ -92,6 +92,24 @@ def test_the_live_camera_answers_frame_after_frame_until_it_is_stopped(visit, si
     assert len(calls) == stopped_at
 
 
+def test_the_empty_table_is_shown_first_sent_along_and_forgotten(visit):
+    page = visit()
+    sent = []
+    page.on("request", lambda request: sent.append(request.post_data) if "component_server" in request.url else None)
+    page.get_by_role("tab", name="Live camera").click()
+    assert not page.is_visible(".fv-live-empty")
+    page.click(".fv-live-start")
+    page.click(".fv-live-empty")
+    page.wait_for_function("document.querySelector('.fv-live-hint').textContent.includes('empty table is known')")
+    sent.clear()
+    page.wait_for_function("document.querySelector('.fv-live-answer .fv-name') !== null")
+    page.wait_for_timeout(1500)
+    assert any('"empty":"data:image/jpeg' in data.replace(" ", "") for data in sent), "the empty table goes along"
+    assert any('"memory":"' in data.replace(" ", "") for data in sent), "so does the last answer"
+    page.click(".fv-live-empty")
+    assert page.inner_text(".fv-live-empty") == "Show the empty table first"
+
+
 def test_the_camera_goes_off_when_another_panel_is_opened(visit):
     page = visit()
     page.get_by_role("tab", name="Live camera").click()

@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.networks import build_network
-from fruitvision.recognition.classifier import Batcher, Classifier
+from fruitvision.recognition.classifier import MEMORY, Batcher, Beforehand, Classifier
 
 RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (128, 128, 128)
 EXIF_ORIENTATION = 0x0112
@@ -256,3 +257,30 @@ def test_its_thread_comes_with_the_first_picture_and_goes_with_close(colour_clas
         assert len(batcher_threads()) == before + 1
         batcher.close()
         assert len(batcher_threads()) == before
+
+
+def test_a_live_view_remembers_its_earlier_answers(colour_classifier):
+    classifier = colour_classifier()
+    red, green = (np.full((64, 64, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
+    alone, earlier = classifier.answer([green], [green])[0], classifier.answer([red], [red])[0]
+    with closing(Batcher(classifier)) as batcher:
+        joined = batcher.submit(green, Beforehand(earlier=earlier.probabilities))
+    assert joined.probabilities.sum() == pytest.approx(1, abs=1e-4)
+    assert np.allclose(joined.probabilities, MEMORY * earlier.probabilities + (1 - MEMORY) * alone.probabilities, atol=1e-4)
+    probabilities = earlier.probabilities
+    for _ in range(4):
+        answer = classifier.answer([green], [green], [Beforehand(earlier=probabilities)])[0]
+        probabilities = answer.probabilities
+    assert answer.fruit_type == "Kiwi", "another fruit wins within four frames"
+
+
+def test_an_empty_shot_gives_a_second_look_at_what_was_laid_down(colour_classifier):
+    """On a bright green table a blue fruit is lost in the mean colour; set on white it is not."""
+    classifier = colour_classifier()
+    empty = np.full((64, 64, 3), (40, 200, 40), np.uint8)
+    frame = empty.copy()
+    frame[20:44, 20:44] = (30, 30, 220)
+    assert classifier.answer([frame], [frame])[0].fruit_type == "Kiwi"
+    found = classifier.answer([frame, frame], [frame] * 2, [Beforehand(), Beforehand(empty=empty)])
+    assert found[0].fruit_type == "Kiwi"
+    assert found[1].probabilities[3] > 2 * found[0].probabilities[3]

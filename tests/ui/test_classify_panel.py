@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from gradio.data_classes import ImageData
+from PIL import Image
 
 from fruitvision.data.sample import draw_fruit
 from fruitvision.errors import CheckpointError, PictureError
@@ -16,7 +17,7 @@ from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.access import Access
 from fruitvision.ui.answer import answer_card, error_card, honest_note
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
-from fruitvision.ui.classify_panel import LIVE_WORDS, answer_frame, answer_picture, live_view
+from fruitvision.ui.classify_panel import LIVE_WORDS, _remembered, answer_frame, answer_picture, live_view
 from fruitvision.ui.context import Context, ModelShelf
 
 
@@ -39,13 +40,22 @@ def data_url(content: bytes, kind: str = "image/jpeg") -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def small_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PNG = small_png()
+
+
 def text_of(card: str) -> str:
     return re.sub(r"<[^>]+>", " ", card)
 
 
 def prediction(verdict: str, confidence: float = 0.8, label: str = "Apple <b>") -> Prediction:
     top = (Guess(label, "Apple", confidence), *(Guess(f"K{n}", f"K{n}", 0.01) for n in range(4)))
-    return Prediction(label, "Apple", confidence, verdict, top, None, None)
+    return Prediction(label, "Apple", confidence, verdict, top, np.ones(3) / 3, None, None)
 
 
 def test_a_picture_is_answered_and_its_heatmap_shown_only_when_asked_for(context, jpeg, tmp_path):
@@ -81,11 +91,30 @@ def test_a_frame_is_answered(context, jpeg):
     assert "fv-name" in answer["html"] and re.search("[\u4e00-\u9fff]", answer["html"])
 
 
+def test_a_frame_remembers_the_ones_before_and_knows_the_empty_table(context, jpeg, monkeypatch):
+    seen = []
+    batcher = context.models.batcher(None)
+    submit = batcher.submit
+    monkeypatch.setattr(batcher, "submit", lambda picture, before: seen.append(before) or submit(picture, before))
+    first = answer_frame(context, {"image": data_url(jpeg)})
+    again = answer_frame(context, {"image": data_url(jpeg), "memory": first["memory"], "empty": data_url(jpeg)})
+    assert "fv-name" in again["html"] and len(again["memory"]) == len(first["memory"])
+    assert seen[0].earlier is None and seen[0].empty is None
+    assert seen[1].earlier.sum() == pytest.approx(1) and seen[1].empty.ndim == 3
+
+
+@pytest.mark.parametrize("memory", [3, "", "!!!", "AAAA", "A" * 100_000, base64.b64encode(b"\xff" * 236).decode(), ["x"]])
+def test_a_memory_that_no_answer_gave_is_forgotten(context, jpeg, memory):
+    assert "fv-name" in answer_frame(context, {"image": data_url(jpeg), "memory": memory})["html"]
+    assert _remembered(memory, 117) is _remembered(memory, 118) is None
+
+
 @pytest.mark.parametrize(
     "frame",
     [
         None, 3, [], {}, {"image": 3}, {"image": "data:image/jpeg;base64,!!!"}, {"image": "data:text/html;base64,PGI+"},
         {"image": "/etc/passwd"}, {"image": "http://127.0.0.1/"}, {"image": data_url(b"x" * 3_000_000)},
+        {"image": data_url(PNG), "empty": "/etc/passwd"}, {"image": data_url(PNG), "empty": {"a": 1}},
         {"image": data_url(b"GIF89a"), "model": {"a": 1}, "language": ["zh"]},
     ],
 )  # fmt: skip
