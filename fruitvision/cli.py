@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fruitvision.console import ManyValues, give, progress, run_to_its_end, write_report
-from fruitvision.errors import ConfigError, PictureError
+from fruitvision.errors import ConfigError, PictureError, UsageError
 
 if TYPE_CHECKING:
     from fruitvision.runs.folder import RunFolder
@@ -34,6 +34,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Checkpoint = Annotated[
     str | None,
     typer.Option(help="A checkpoint folder (a run's best/), or the name of a shipped one.", show_default="the app's own"),
+]  # fmt: skip
+Views = Annotated[
+    Literal["one", "mirror", "middle"] | None,
+    typer.Option(
+        help="Look at each picture once, at its mirror image too, or at its middle too.", show_default="the checkpoint's own"
+    ),
 ]  # fmt: skip
 Settings = Annotated[
     list[str] | None,
@@ -140,6 +146,7 @@ def train(
     from fruitvision.data.listing import list_pictures
     from fruitvision.data.sample import MARKER, sample_set
     from fruitvision.runs.folder import RunConfig, RunFolder
+    from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
 
     folder, given = RunFolder(run), parse_settings(settings or [])
@@ -148,13 +155,14 @@ def train(
     else:
         training = TrainConfig.from_preset(preset or DEFAULT_PRESET, **given)
         source = data.absolute() if data else sample_set()
-        for place in (source, *(photos or [])):
-            list_pictures(place, need_training=place is source)  # what is wrong with it is said before there is a run
-        folder.create(RunConfig(
+        config = RunConfig(
             name=name or run.absolute().name, data=str(source), training=training,
             photos=tuple(str(place.absolute()) for place in photos or []),
             not_fruit=tuple(str(place.absolute()) for place in not_fruit or []),
-        ))
+        )  # fmt: skip
+        list_pictures(source)  # what is wrong with them is said before there is a run
+        check_beside(config)
+        folder.create(config)
     if not as_json:
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
@@ -227,6 +235,13 @@ def stop(run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder
 # evaluate, predict -------------------------------------------------------------------------------------------------
 
 
+def _classifier(checkpoint: str | None, views: str | None) -> Any:
+    import fruitvision
+
+    classifier = fruitvision.load(checkpoint)
+    return classifier.looking(views) if views else classifier
+
+
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders, or of fruit-type folders.")],
@@ -236,17 +251,21 @@ def evaluate(
     not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too, with a table.")] = None,
     record: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")] = None,  # noqa: E501
+    views: Views = None,
     as_json: Json = False,
 ) -> None:
     """Score a labelled folder of pictures.
 
     Accuracy, what was refused, and how far confidence can be believed.
     """
-    import fruitvision
     from fruitvision.models.checkpoint import record_metrics
     from fruitvision.recognition.evaluation import evaluate_folder
 
-    classifier = fruitvision.load(checkpoint)
+    if record and views:
+        raise UsageError(
+            "record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out."
+        )
+    classifier = _classifier(checkpoint, views)
     result = evaluate_folder(
         classifier,
         data,
@@ -274,12 +293,11 @@ def evaluate(
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...")],
     checkpoint: Checkpoint = None,
+    views: Views = None,
     as_json: Json = False,
 ) -> None:
     """Say what is in each picture. One that cannot be read is named; the others are answered all the same."""
-    import fruitvision
-
-    classifier = fruitvision.load(checkpoint)
+    classifier = _classifier(checkpoint, views)
     answers, failed = [], 0
     for image in images:
         try:

@@ -355,6 +355,14 @@ def test_a_score_reads_in_plain_words(run, trained, sample_set):
     assert "48 pictures" in out and "top1" in out and "%" in out
 
 
+def test_other_looks_give_other_figures_and_are_not_recorded(run, trained, sample_set):
+    words = ("evaluate", "--data", sample_set, "--split", "test", "--checkpoint", trained / "best")
+    one, middle = (json.loads(run(*words, "--views", views, "--json")[1])["ece"] for views in ("one", "middle"))
+    assert one != middle
+    code, _, err = run(*words, "--views", "middle", "--record", "test")
+    assert code == 2 and "--record" in one_line(err)
+
+
 @pytest.mark.parametrize("option", [("--by", "colour"), ("--split", "holiday")])
 def test_an_unknown_way_of_scoring_is_misuse(run, trained, sample_set, option):
     code, _, err = run("evaluate", "--data", sample_set, "--checkpoint", trained / "best", *option)

@@ -29,6 +29,10 @@ TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int]
 """(pictures, one seed a picture, side S) → (B, 3, S, S)."""
 
 
+Views = Literal["one", "mirror", "middle"]
+MIDDLE_SCALES = (1.0, 0.8)
+
+
 class EvalTransform(BaseModel):
     """Resize the short side, cut out the middle square, standardize: the same for validation, evaluation and answers."""
 
@@ -56,6 +60,12 @@ class EvalTransform(BaseModel):
     def looks(self) -> int:
         """How many inputs of the network one picture makes."""
         return self.views * len(self.scales)
+
+    def looking(self, views: Views) -> EvalTransform:
+        """The same, with other looks: the picture; it and its mirror image; it and its middle, nearer."""
+        return self.model_copy(
+            update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if views == "middle" else (1.0,)}
+        )
 
     def __call__(self, pixels: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 → (3, crop, crop) float32."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.picture import PictureSource, load_pixels, open_picture
 from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.data.transforms import Views
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
@@ -111,6 +112,11 @@ class Classifier:
         network, config = load_checkpoint(Path(path))
         return cls(network, config, Path(path))
 
+    def looking(self, views: Views) -> Classifier:
+        """The same network with other looks at each picture: "one" (the fastest), "mirror" or "middle"."""
+        transform = self.config.transform.looking(views)
+        return Classifier(self.network, self.config.model_copy(update={"transform": transform}), self.path)
+
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""
         return self.answer([load_pixels(image, SHORT_SIDE)], [image])[0]
@@ -181,7 +187,7 @@ class Classifier:
         views = {row: studio_view(pixels[row], each.empty) for row, each in known.items() if each.empty is not None}
         views = {row: view for row, view in views.items() if view is not None}
         if views:
-            once = self.config.transform.model_copy(update={"scales": (1.0,), "views": 1})
+            once = self.config.transform.looking("one")
             logits = self.network(once.batch(list(views.values())).to(self._device)).logits
             rows = list(views)
             probabilities[rows] = (probabilities[rows] + calibrated(logits, self.config.temperature).cpu()) / 2

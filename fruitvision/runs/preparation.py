@@ -15,6 +15,7 @@ from torch import Tensor
 from fruitvision.data.backgrounds import PhotoRecipe, SceneRecipe
 from fruitvision.data.dataset import Dataset, Split, held_out, hold_out
 from fruitvision.data.grounds import Grounds
+from fruitvision.data.listing import list_pictures
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
 from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
 from fruitvision.data.targets import NOT_FRUIT, Targets
@@ -33,7 +34,6 @@ from fruitvision.runs.folder import RunConfig
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Teacher, Training, Validation
 
-MIDDLE_SCALES = (1.0, 0.8)
 SCENE_SIDE, MOST_SCENES = 192, 600
 """Of the composed validation pictures: their side, as a small photo, and how many are made at most."""
 PHOTO_VALIDATION = 0.15
@@ -75,13 +75,23 @@ class Prepared:
         return hashlib.sha256("\n".join([self.dataset.fingerprint, *hashes]).encode()).hexdigest()
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Open the data and decide which pictures train, validate and test. Raises DataError, ConfigError."""
+def check_beside(config: RunConfig) -> None:
+    """Refuse folders beside the data that this run could not learn from. Raises DataError, ConfigError."""
+    for folder in config.photos:
+        list_pictures(Path(folder), need_training=False)
+    for folder in config.not_fruit:
+        if not Path(folder).is_dir():
+            list_pictures(Path(folder))  # which says why
     if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
         raise ConfigError(
             "photos-need-scenes", f"The preset {config.training.preset} cannot learn from photos beside the data.",
             "Choose --preset robust, or leave --photos and --not-fruit out.", preset=config.training.preset,
         )
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Open the data and decide which pictures train, validate and test. Raises DataError, ConfigError."""
+    check_beside(config)
     dataset, store = open_dataset(Path(config.data), seed=config.training.seed)
     train, test = dataset.splits["train"], dataset.splits.get("test")
     validation = dataset.splits.get("val")
@@ -133,8 +143,7 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
     for one in data.not_fruit:
         repeat = config.not_fruit_share * count / negatives
         train += _by_kind(one.store, *one.train, data.targets, photo, recipe, repeat)
-    seen_once = transform.model_copy(update={"scales": (1.0,), "views": 1})
-    return MixedLoader(train, membership, config.batch_size, seed=config.seed), unseen(data, config, seen_once)
+    return MixedLoader(train, membership, config.batch_size, seed=config.seed), unseen(data, config, transform.looking("one"))
 
 
 def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> MixedEvalLoader:
@@ -224,10 +233,7 @@ def training_transform(config: TrainConfig) -> TrainTransform:
 
 def evaluation_transform(config: TrainConfig) -> EvalTransform:
     """The evaluation transform that belongs to a configuration, and goes into its checkpoints."""
-    return EvalTransform(
-        resize=config.eval_resize, crop=config.eval_size or config.image_size,
-        views=2 if config.views == "mirror" else 1, scales=MIDDLE_SCALES if config.views == "middle" else (1.0,),
-    )
+    return EvalTransform(resize=config.eval_resize, crop=config.eval_size or config.image_size).looking(config.views)
 
 
 def first_weights(network: Network, config: TrainConfig, fruit_types: Sequence[str], say: Callable[[str], None]) -> str:

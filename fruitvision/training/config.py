@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fruitvision.data.transforms import Views
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS, check_norm
@@ -94,7 +95,7 @@ class TrainConfig(BaseModel):
     eval_size: int = Field(
         0, ge=0, le=512, multiple_of=8, description="Side of the middle square that is seen in evaluation; 0 is image_size."
     )
-    views: Literal["one", "mirror", "middle"] = Field(
+    views: Views = Field(
         "one", description="What is averaged in evaluation: the picture; it and its mirror image; it and its middle, nearer."
     )
     augmentation: Literal["torchvision", "batched", "scenes", "none"] = Field(

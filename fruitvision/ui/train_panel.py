@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from fruitvision.data.listing import list_pictures
 from fruitvision.errors import AccessError, FruitVisionError
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.preparation import check_beside
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.run_view import main_charts, status_line
@@ -76,6 +78,11 @@ def _build_choices(panel: TrainPanel) -> None:
         parts["folder"] = page.bind(gr.Textbox("", elem_id="train-folder", max_lines=1), label="train.folder", info="train.folder_info")
         parts["look"] = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.look")
     parts["found"] = gr.HTML(elem_id="train-found")
+    with page.bind(gr.Accordion(open=False, elem_id="train-beside"), label="train.beside"):
+        parts["photos"] = page.bind(gr.Textbox("", elem_id="train-photos", max_lines=1), label="train.photos", info="train.photos_info")
+        parts["not_fruit"] = page.bind(
+            gr.Textbox("", elem_id="train-not-fruit", max_lines=1), label="train.not_fruit", info="train.not_fruit_info"
+        )
     with page.bind(gr.Accordion(open=True), label="train.grid"):
         parts["grid"] = gr.HTML(elem_id="train-grid")
         parts["again"] = page.bind(gr.Button(size="sm", elem_id="train-again"), value="train.grid_again")
@@ -226,15 +233,18 @@ def _wire_start(panel: TrainPanel) -> None:
     page, p, context = panel.page, panel.parts, panel.context
 
     def start(
-        choice: str, folder: str, preset: str, name: str, language: str, request: gr.Request, *values: Any
-    ) -> tuple[Any, str]:
+        choice: str, folder: str, photos: str, not_fruit: str, preset: str, name: str, language: str, request: gr.Request,
+        *values: Any,
+    ) -> tuple[Any, str]:  # fmt: skip
         try:
             context.access.require_owner(request)
-            return start_run(panel, choice, folder or "", preset, name, values).id, ""
+            beside = photos or "", not_fruit or ""
+            return start_run(panel, choice, folder or "", preset, name, values, beside).id, ""
         except FruitVisionError as error:
             return gr.skip(), notice(error, language)
 
-    asked = [p["data"], p["folder"], p["preset"], p["name"], page.language, *(panel.fields[name] for name in FIELDS)]
+    asked = [p["data"], p["folder"], p["photos"], p["not_fruit"], p["preset"], p["name"], page.language]
+    asked += (panel.fields[name] for name in FIELDS)
     p["start"].click(start, asked, [p["run"], p["notice"]], **SHOWN)
 
     def greet(request: gr.Request) -> list[Any]:
@@ -243,8 +253,13 @@ def _wire_start(panel: TrainPanel) -> None:
     page.demo.load(greet, None, [p["visitor"], p["start"], p["stop"], p["resume"], p["download"], p["look"]], **QUIET)
 
 
-def start_run(panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any) -> RunFolder:
-    """Check what was asked for and start its process. Raises FruitVisionError, before anything is made."""
+def start_run(
+    panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", "")
+) -> RunFolder:
+    """Check what was asked for and start its process. Raises FruitVisionError, before anything is made.
+
+    ``beside``: a folder of photos, and one of pictures without fruit, as they were typed; empty for none.
+    """
     runs = panel.context.runs
     launcher.refuse_if_busy(runs)
     config = configuration(preset, values)
@@ -255,7 +270,16 @@ def start_run(panel: TrainPanel, choice: str, folder: str, preset: str, name: st
     if choice != SAMPLE:
         list_pictures(path)  # what is wrong with it is said before there is a run
     called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
-    return launcher.start(runs, RunConfig(name=called, data=str(path.absolute()), training=config))
+    photos, not_fruit = (_typed(one) for one in beside)
+    asked = RunConfig(name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit)
+    check_beside(asked)
+    return launcher.start(runs, asked)
+
+
+def _typed(folder: str) -> tuple[str, ...]:
+    """A path as a person typed or pasted it, perhaps in quotation marks."""
+    folder = folder.strip().strip('"')
+    return (str(Path(folder).expanduser().absolute()),) if folder else ()
 
 
 def visitor_view(context: Context, request: gr.Request) -> list[Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from fruitvision.errors import ConfigError
+from fruitvision.errors import ConfigError, DataError
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.run_view import main_charts, more_charts, run_table, status_line
 from fruitvision.ui.text import sentences
 from fruitvision.ui.train_data import TYPED, DataShelf, Look, augmentation_grid, look_card
+from fruitvision.ui.train_panel import TrainPanel, start_run
 from fruitvision.ui.train_settings import CHOICES, FIELDS, Estimates, configuration, preset_choices, preset_values
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
@@ -41,6 +43,42 @@ def seen(shelf: DataShelf, choice: str, typed: str = "") -> Look:
         assert time.monotonic() < end
         time.sleep(0.02)
     return look
+
+
+# Starting --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path, sample_set):
+    """Press start with two folders beside the data: the configuration that a process would get."""
+    from fruitvision.runs import launcher
+
+    asked = []
+    monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))
+    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
+    page = SimpleNamespace(context=SimpleNamespace(runs=tmp_path / "runs"))
+    panel = TrainPanel(page, DataShelf(sample_set.parent))
+
+    def press(preset: str, photos: str, not_fruit: str) -> RunConfig:
+        values = preset_values(preset)
+        start_run(panel, TYPED, str(sample_set), preset, "", values, (photos, not_fruit))
+        return asked[-1]
+
+    return press
+
+
+def test_photos_and_pictures_without_fruit_go_into_the_run(started, sample_set):
+    config = started("robust", f' "{sample_set / "Training"}" ', str(sample_set / "Test"))
+    assert config.photos == (str(sample_set / "Training"),) and config.not_fruit == (str(sample_set / "Test"),)
+    assert started("fast", "", " ").photos == ()
+
+
+def test_folders_that_no_run_could_learn_from_are_named_before_there_is_one(started, sample_set):
+    for photos, nothing in (("/no/such/folder", ""), ("", "/no/such/folder")):
+        with pytest.raises(DataError, match="/no/such/folder"):
+            started("robust", photos, nothing)
+    with pytest.raises(ConfigError, match="robust"):
+        started("fast", str(sample_set / "Training"), "")
 
 
 # The settings ----------------------------------------------------------------------------------------------------
