@@ -67,6 +67,10 @@ class EvalTransform(BaseModel):
             update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if views == "middle" else (1.0,)}
         )
 
+    def enlarged(self, zoom: int) -> EvalTransform:
+        """One look at the same part of a picture, ``zoom`` times as large."""
+        return self.looking("one").model_copy(update={"resize": self.resize * zoom, "crop": self.crop * zoom})
+
     def __call__(self, pixels: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 → (3, crop, crop) float32."""
         return self._standardize(self._cut(_to_tensor([pixels])))[0]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ from fruitvision.recognition.studio import studio_view
 SHORT_SIDE = 256
 """Pixels of the short side to which a picture is reduced first: the image store's."""
 GUESSES = 5
+HEATMAP_ZOOM = 2
+"""For a heatmap the picture is looked at so much larger: its cells are finer by as much, and the fruit's place is truer."""
 MEMORY = 0.6
 """Of a live view's answer: the share that the frames before have."""
 CHUNK = 64
@@ -58,14 +61,16 @@ class Prediction:
     probabilities: np.ndarray = field(repr=False, compare=False)
     """(C,) float32, by class in the checkpoint's order."""
     _source: PictureSource = field(repr=False, compare=False)
-    _gaze: Gaze = field(repr=False, compare=False)
+    _gaze: Callable[[np.ndarray], Gaze] = field(repr=False, compare=False)
 
     def heatmap(self) -> Image.Image:
         """Where the network looked for this fruit type, laid over the picture: RGB, the size of the upright input.
 
-        The picture is opened again for this: raises PictureError where a path no longer leads to it.
+        The picture is opened again for this, and looked at a second time, twice as large: raises PictureError where a path
+        no longer leads to it.
         """
-        return self._gaze.over(open_picture(self._source))
+        picture = open_picture(self._source)
+        return self._gaze(load_pixels(picture, SHORT_SIDE)).over(picture)
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,6 @@ class Inference(NamedTuple):
     """(N, C) by class, after temperature, the mean over the transform's views."""
     features: Tensor
     """(N, F), the mean over the views."""
-    maps: Tensor
-    """(N, F, h, w) of the first view, the one that ``EvalTransform.crop_box`` describes."""
 
 
 class Classifier:
@@ -139,11 +142,17 @@ class Classifier:
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
         """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
         views = self.config.transform.looks
-        logits, features, maps = self.network(self.config.transform.batch(pixels).to(self._device))
+        logits, features, _ = self.network(self.config.transform.batch(pixels).to(self._device))
         probabilities = calibrated(logits, self.config.temperature, views).cpu()
-        if views > 1:
-            features, maps = features.unflatten(0, (-1, views)).mean(dim=1), maps[::views]
-        return Inference(probabilities, features.cpu(), maps)
+        return Inference(probabilities, features.unflatten(0, (-1, views)).mean(dim=1).cpu())
+
+    @torch.inference_mode()
+    def gaze(self, pixels: np.ndarray, shares: Tensor) -> Gaze:
+        """What in one loaded picture, (H, W, 3) uint8, speaks for classes that count by ``shares``, (C,)."""
+        maps = self.network(self.config.transform.enlarged(HEATMAP_ZOOM).batch([pixels]).to(self._device)).maps
+        activation = class_activation(maps, self.network.head.weight, shares[None].to(self._device))
+        height, width = pixels.shape[:2]
+        return Gaze(activation[0].float().cpu().numpy(), self.config.transform.crop_box(height, width), height, width)
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C) by class → (N, T) by fruit type as in ``types``, and (N,) of no fruit: sums over the classes."""
@@ -163,7 +172,6 @@ class Classifier:
         inside = self._kind_of == types[:, :, None]
         likeliest = torch.where(inside, found.probabilities[:, None], -1.0).argmax(dim=2)
         shares = torch.where(inside[:, 0], found.probabilities, 0.0) / best[:, :1]
-        activation = class_activation(found.maps, self.network.head.weight, shares.to(self._device)).float().cpu().numpy()
         rows = zip(best.tolist(), types.tolist(), likeliest.tolist(), no_fruit.tolist(), strict=True)
         answers = []
         for row, (probabilities, type_indices, class_indices, nothing) in enumerate(rows):
@@ -171,8 +179,7 @@ class Classifier:
                 Guess(self.classes[c], self.types[t], p)
                 for p, t, c in zip(probabilities, type_indices, class_indices, strict=True)
             )
-            height, width = pixels[row].shape[:2]
-            gaze = Gaze(activation[row].copy(), self.config.transform.crop_box(height, width), height, width)
+            gaze = partial(self.gaze, shares=shares[row])
             word = verdict(top[0].probability, nothing, self.config.thresholds)
             own = found.probabilities[row].numpy().copy()
             answers.append(Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, own, sources[row], gaze))

@@ -2,7 +2,8 @@
 
 A network that ends in global average pooling and one linear layer needs no gradients for this: the logit of a class
 is the mean, over places, of that class's weights times the last maps. The map before the mean says how much each
-place gave to the answer, exactly.
+place gave to the answer, exactly. What all classes' weights have in common is taken off first: softmax does not see
+it, and it would only show where there is anything at all.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ def class_activation(maps: Tensor, weight: Tensor, shares: Tensor) -> Tensor:
     Args:
         maps: (N, F, h, w), the last maps before the pooling.
         weight: (C, F), the last layer's.
-        shares: (N, C), how much each class counts in the answer. One 1 gives that class's own map, whose mean is its
-            logit less the bias; for a fruit type they are its varieties' probabilities, scaled to the sum 1.
+        shares: (N, C), of the sum 1, how much each class counts in the answer. One 1 gives that class's own map, whose
+            mean is how far its logit is above the mean logit, biases apart; for a fruit type they are its varieties'
+            probabilities, scaled.
 
     Returns:
         (N, h, w), of any sign and scale.
     """
-    return torch.einsum("nfhw,nf->nhw", maps, shares @ weight)
+    return torch.einsum("nfhw,nf->nhw", maps, shares @ (weight - weight.mean(dim=0)))
 
 
 @dataclass(frozen=True)
