@@ -13,7 +13,7 @@ from fruitvision.data.sample_ground import GROUNDS
 GENERATED_SHARE = 0.35
 """Of the grounds, where there are pictures too: tables are plainer than most photographs."""
 KINDS = ("plain", "paper", *GROUNDS)
-SHARES = (0.25, 0.17, 0.1, 0.2, 0.16, 0.12)
+SHARES = (0.25, 0.25, 0.09, 0.16, 0.14, 0.11)
 
 
 class Grounds:

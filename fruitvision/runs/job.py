@@ -22,7 +22,7 @@ from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, sav
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.calibration import calibrate, fit_temperature
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
-from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_teacher, prepare, unseen
+from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_keeper, open_teacher, prepare, unseen
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import (
     EpochDone,
@@ -122,10 +122,11 @@ class _Job:
         transform = evaluation_transform(self.training)
         train, validation = loaders(data, self.training)
         teacher = open_teacher(self.training, data.targets.classes, state.device)
+        keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
 
-        for event in fit(state, train, validation, teacher):
+        for event in fit(state, train, validation, teacher, keeper):
             self.record(event, state, data, transform)
             self.on_event(event)
             if self.folder.stop_file.exists():

@@ -28,11 +28,12 @@ from fruitvision.data.transforms import (
 )  # fmt: skip
 from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
-from fruitvision.models.networks import Network
+from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
 from fruitvision.runs.folder import RunConfig
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import Teacher, Training, Validation
+from fruitvision.training.engine import Keeper, Teacher, Training, Validation
+from fruitvision.training.loss import distillation
 
 SCENE_SIDE, MOST_SCENES = 192, 600
 """Of the composed validation pictures: their side, as a small photo, and how many are made at most."""
@@ -276,6 +277,27 @@ def _shipped_alike(config: TrainConfig) -> Path | None:
         if (found.architecture, found.norm, found.width) == (config.architecture, config.norm, config.width):
             return path
     return None
+
+
+def open_keeper(config: TrainConfig, start: str, device: torch.device) -> Keeper | None:
+    """How far features have strayed from ImageNet's, judged by what its own last layer makes of them; None if not asked.
+
+    Learning without forgetting (Li and Hoiem 2016, arXiv:1606.09282), with that layer frozen: what the trunk knew of a
+    thousand kinds of things in photographs is asked for again on every training picture. Raises DownloadError,
+    CheckpointError.
+    """
+    if not config.keep_imagenet or start != "imagenet":
+        return None
+    known = build_network(config.architecture, num_classes=1000, norm=config.norm)
+    known.load_state_dict(imagenet_weights(config.architecture))
+    known = known.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+    def strayed(images: Tensor, features: Tensor) -> Tensor:
+        with torch.no_grad():
+            kept = known(images).logits.float()
+        return distillation(torch.nn.functional.linear(features, known.head.weight, known.head.bias), kept)
+
+    return strayed
 
 
 def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.device) -> Teacher | None:

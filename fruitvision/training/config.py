@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "robust": {
         "start": "imagenet",
         "imagenet_head": True,
+        "keep_imagenet": 0.5,
         "image_size": 128,
         "first_image_size": 96,
         "eval_resize": 160,
@@ -126,6 +127,10 @@ class TrainConfig(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="The share of certainty taken from the right answer.")
     teacher: str = Field("", description="A checkpoint whose answers are learned too; empty is none.")
     teacher_weight: float = Field(0.5, ge=0, le=1, description="The teacher's share of the loss.")
+    keep_imagenet: float = Field(
+        0.0, ge=0, le=10,
+        description="How strongly the trunk is held to what ImageNet made it answer, where training starts from there.",
+    )
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."
     )

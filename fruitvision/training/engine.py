@@ -66,6 +66,8 @@ class EpochDone:
 Event = StepDone | ValidationStep | EpochDone
 Training = TrainLoader | MixedLoader
 Validation = EvalLoader | MixedEvalLoader
+Keeper = Callable[[Tensor, Tensor], Tensor]
+"""(images (N, 3, S, S), features (N, F)) → how far the features have strayed, a loss."""
 Teacher = Callable[[Tensor], Tensor]
 """A batch of pictures, (N, 3, H, W) → logits (N, C) over the network's own classes."""
 
@@ -83,21 +85,25 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def fit(state: TrainState, train: Training, validation: Validation, teacher: Teacher | None = None) -> Iterator[Event]:
+def fit(
+    state: TrainState, train: Training, validation: Validation, teacher: Teacher | None = None, keeper: Keeper | None = None
+) -> Iterator[Event]:
     """Train from where ``state`` stands to its last epoch, yielding after every step.
 
-    ``teacher`` takes the configuration's ``teacher_weight`` of the loss.
+    ``teacher`` takes the configuration's ``teacher_weight`` of the loss; ``keeper`` adds ``keep_imagenet`` of its own.
 
     Between two yields ``state`` is complete. Raises TrainingError "non-finite-loss" or "non-finite-gradient" before
     the weights are touched.
     """
     while not state.finished:
-        yield from train_one_epoch(state, train, teacher)
+        yield from train_one_epoch(state, train, teacher, keeper)
         logits, labels = yield from _validate(state, validation)
         yield _close_epoch(state, summarize(logits, labels, validation.membership))
 
 
-def train_one_epoch(state: TrainState, loader: Training, teacher: Teacher | None = None) -> Iterator[StepDone]:
+def train_one_epoch(
+    state: TrainState, loader: Training, teacher: Teacher | None = None, keeper: Keeper | None = None
+) -> Iterator[StepDone]:
     """The rest of the epoch that ``state`` is in."""
     config, progress, network = state.config, state.progress, state.network
     steps = steps_per_epoch(config, loader)
@@ -116,11 +122,13 @@ def train_one_epoch(state: TrainState, loader: Training, teacher: Teacher | None
         for batch in group:
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
             with autocast(config, state.device):
-                logits = network(images).logits
+                logits, features, _ = network(images)
             loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing)
             if teacher is not None:
                 taught = distillation(logits.float(), teacher(images))
                 loss = torch.lerp(loss, taught, config.teacher_weight)
+            if keeper is not None:
+                loss = loss + config.keep_imagenet * keeper(images, features.float())
             (loss * (len(labels) / images_in_step)).backward()
             loss_sum += loss.item() * len(labels)
             right += answered_right(logits, labels, membership).sum().item()

@@ -18,7 +18,7 @@ from fruitvision.ui.text import duration, say, sentences, setting
 
 # In the order in which a person meets them; a field that is in no group stands in the last one.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "network": ("architecture", "norm", "width", "start", "imagenet_head"),
+    "network": ("architecture", "norm", "width", "start", "imagenet_head", "keep_imagenet"),
     "length": ("epochs", "batch_size", "accumulate", "patience", "max_train_images", "val_fraction"),
     "pictures": (
         "image_size", "first_image_size", "eval_resize", "eval_size", "views", "augmentation", "crop_scale_min", "flip", "rotation",

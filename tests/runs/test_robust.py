@@ -16,7 +16,9 @@ from fruitvision.data.sample import draw_fruit
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import read_config
+from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluation import evaluate_folder
+from fruitvision.runs import preparation
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.runs.preparation import loaders, prepare
@@ -138,3 +140,28 @@ def test_a_student_learns_its_teachers_answers_and_a_stranger_cannot_teach(world
     taught = RunFolder(tmp_path / "taught").create(config(world, teacher=str(stranger.best)))
     with pytest.raises(ConfigError, match="Kiwi"):
         execute(taught.path)
+
+
+def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
+    """The network itself stands for ImageNet's: at its own features nothing has strayed, elsewhere something has."""
+    known = build_network(num_classes=1000, width=64, seed=4)
+    weights = {name: value.clone() for name, value in known.state_dict().items()}
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: weights)
+    asked = TrainConfig.from_preset("robust", keep_imagenet=0.5)
+    images = torch.randn(4, 3, 32, 32)
+    strayed = preparation.open_keeper(asked, "imagenet", torch.device("cpu"))
+    features = known.eval()(images).features.detach().requires_grad_()
+    assert strayed(images, features).item() == pytest.approx(0, abs=1e-4)
+    other = (features * 0.5).detach().requires_grad_()
+    strayed(images, other).backward()
+    assert strayed(images, other).item() > 1e-3 and other.grad.abs().sum() > 0
+    assert preparation.open_keeper(asked, "shipped", torch.device("cpu")) is None
+    assert preparation.open_keeper(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
+    held, free = (
+        RunFolder(tmp_path / name).create(config(world, start="imagenet", width=64, epochs=1, keep_imagenet=keep, max_train_images=16))
+        for name, keep in (("held", 2.0), ("free", 0.0))
+    )
+    for run in (held, free):
+        assert execute(run.path).state == "finished"
+    one, other = (torch.load(run.resume_file, weights_only=True)["network"] for run in (held, free))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
