@@ -295,7 +295,8 @@ def open_keeper(config: TrainConfig, start: str, device: torch.device) -> Keeper
     def strayed(images: Tensor, features: Tensor) -> Tensor:
         with torch.no_grad():
             kept = known(images).logits.float()
-        return distillation(torch.nn.functional.linear(features, known.head.weight, known.head.bias), kept)
+        own = torch.nn.functional.linear(features, known.head.weight, known.head.bias)
+        return distillation(own, kept, temperature=1.0)
 
     return strayed
 
