@@ -149,7 +149,8 @@ class _Job:
                 "Put them back, or start a new run.", path=self.config.data,
             )
         torch.manual_seed(training.seed)
-        state = TrainState(network, training, choose_device(training.device))
+        keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
+        state = TrainState(network, training, choose_device(training.device), keeps)
         if saved is not None:
             state.load_state_dict(saved)
             self.folder.log(f"going on after epoch {state.progress.epoch}, step {state.progress.step}")

@@ -41,11 +41,15 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """A network in training. Complete between any two events of :func:`engine.fit`."""
+    """A network in training. Complete between any two events of :func:`engine.fit`.
+
+    ``keeps_statistics``: batch norm normalizes with the means and variances that the first weights brought.
+    """
 
     network: nn.Module
     config: TrainConfig
     device: torch.device
+    keeps_statistics: bool = False
     optimizer: torch.optim.Optimizer = field(init=False)
     averaged: dict[str, Tensor] | None = field(init=False, default=None)
     progress: Progress = field(default_factory=Progress)

@@ -101,6 +101,33 @@ def test_an_epoch_mixes_its_sources_as_asked(world):
     assert sum(len(batch.labels) for batch in validation) > 10
 
 
+def test_a_type_with_many_varieties_is_not_believed_in_more_readily(world):
+    """Of the lab's pictures two thirds are apples. A quarter stays on white as it comes, the rest is balanced by type."""
+    shares = {}
+    for balance in (0.0, 1.0):
+        asked = config(world, photos=False, nothing=False, type_balance=balance, plain_share=0.25)
+        train, _ = loaders(prepare(asked), asked.training)
+        labels = np.concatenate([batch.labels.numpy() for epoch in range(8) for batch in train.epoch(epoch, 32)])
+        shares[balance] = (labels < 2).mean()
+    assert shares[0.0] == pytest.approx(2 / 3, abs=0.04)
+    assert shares[1.0] == pytest.approx(0.25 * 2 / 3 + 0.75 / 2, abs=0.04)
+
+
+def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monkeypatch):
+    known = build_network(num_classes=1000, width=64, seed=4)
+    known.bn1.running_mean.fill_(0.25)
+    weights = {name: value.clone() for name, value in known.state_dict().items()}
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: weights)
+    for start, statistics, kept in (("imagenet", "kept", True), ("imagenet", "batch", False), ("scratch", "kept", False)):
+        asked = config(
+            world, photos=False, start=start, width=64, epochs=1, keep_imagenet=0.0, max_train_images=16, norm_statistics=statistics
+        )
+        run = RunFolder(tmp_path / f"{start}-{statistics}").create(asked)
+        execute(run.path)
+        mean = torch.load(run.resume_file, weights_only=True)["network"]["bn1.running_mean"]
+        assert bool((mean == 0.25).all()) == kept, (start, statistics)
+
+
 def test_fruits_alone_are_enough(world, tmp_path):
     run = RunFolder(tmp_path / "run").create(config(world, photos=False, nothing=False, epochs=1))
     assert execute(run.path).state == "finished"
