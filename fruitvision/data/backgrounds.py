@@ -19,12 +19,8 @@ from torch.nn import functional as F
 
 from fruitvision.data.camera import draw_shot, photograph
 from fruitvision.data.grounds import Grounds, part_of
-from fruitvision.data.transforms import draw_affine, resample, standardize
+from fruitvision.data.transforms import WHITE, draw_affine, filmed_on_white, resample, standardize
 
-WHITE = 232
-"""From here on, in all three channels, a pixel may be ground."""
-BORDER_SHARE = 0.5
-"""Of the border that must be white before a picture counts as filmed on white."""
 FRUIT_SHARES = (0.04, 0.995)
 """Of the picture that a mask must cover to be believed."""
 SPRITE_SIDE = 100
@@ -104,9 +100,9 @@ def sprites(pictures: Sequence[np.ndarray], side: int = SPRITE_SIDE) -> tuple[Te
     """
     squares = np.stack([_square(picture, side) for picture in pictures])
     ground = white_ground(squares)
-    border = np.concatenate([ground[:, 0], ground[:, -1], ground[:, :, 0], ground[:, :, -1]], axis=1)
+    filmed = filmed_on_white(torch.from_numpy(squares).permute(0, 3, 1, 2)).numpy()
     fruit = 1 - ground.mean(axis=(1, 2))
-    cut = (border.mean(axis=1) >= BORDER_SHARE) & (fruit >= FRUIT_SHARES[0]) & (fruit <= FRUIT_SHARES[1])
+    cut = filmed & (fruit >= FRUIT_SHARES[0]) & (fruit <= FRUIT_SHARES[1])
     mask = soft_mask(ground & cut[:, None, None])
     colours = torch.from_numpy(squares).permute(0, 3, 1, 2).float()
     return torch.cat([colours * mask, mask], dim=1), cut

@@ -23,6 +23,7 @@ from fruitvision.data.transforms import (
     EvalTransform,
     TrainTransform,
     batched_recipe,
+    filmed_on_white,
     no_augmentation,
     torchvision_recipe,
 )  # fmt: skip
@@ -184,12 +185,24 @@ def _by_kind(
     store: ImageStore, rows: np.ndarray, names: tuple[str, ...], targets: Targets, photo: PhotoRecipe, scenes: SceneRecipe,
     repeat: float, balance: float = 0.0,
 ) -> list[Source]:  # fmt: skip
-    """Photos, and pictures without fruit among them, each with its own transform."""
+    """Photos, pictures filmed on white and pictures without fruit among them, each with its own transform.
+
+    What was filmed on white is more of the lab: it is set into scenes, once an epoch.
+    """
     labels = np.array([targets.label(name) for name in names], np.int64)
     nothing = np.array([name == NOT_FRUIT for name in names], bool)
-    often = repeat * _balanced(targets, labels, balance)
-    found = [(~nothing, photo), (nothing, scenes.without_fruit)]
-    return [Source(store, rows[chosen], labels[chosen], transform, often[chosen]) for chosen, transform in found if chosen.any()]
+    white = np.array([_on_white(store[row]) for row in rows], bool) & ~nothing
+    photos, often = ~nothing & ~white, repeat * _balanced(targets, labels, balance)
+    sources = [
+        Source(store, rows[photos], labels[photos], photo, often[photos]),
+        Source(store, rows[nothing], labels[nothing], scenes.without_fruit, often[nothing]),
+        Source(store, rows[white], labels[white], scenes, _balanced(targets, labels[white], balance), targets.spans),
+    ]
+    return [source for source in sources if len(source.rows)]
+
+
+def _on_white(picture: np.ndarray) -> bool:
+    return bool(filmed_on_white(torch.tensor(picture[None]).permute(0, 3, 1, 2))[0])
 
 
 def _balanced(targets: Targets, labels: np.ndarray, balance: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from fruitvision.data.dataset import held_out
 from fruitvision.data.grounds import generated_ground
 from fruitvision.data.sample import draw_fruit
 from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.data.transforms import MIDDLE_SCALES
 from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import read_config
 from fruitvision.models.networks import build_network
@@ -67,7 +68,7 @@ def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp
     found = read_config(run.best)
     assert found.classes == ("Apple Red 1", "Apple Red 2", "Banana", "Kiwi", NOT_FRUIT)
     assert found.fruit_types == ("Apple", "Apple", "Banana", "Kiwi", NOT_FRUIT)
-    assert found.transform.looks == 2 and 0.3 <= found.thresholds.not_fruit <= 0.95
+    assert found.transform.scales == MIDDLE_SCALES and 0.3 <= found.thresholds.not_fruit <= 0.95
     assert "--photos photos --not-fruit nothing --preset robust" in found.training["command"]
     classifier = fruitvision.load(run.best)
     answer = classifier.predict(world / "photos" / "Kiwi" / "Kiwi 0.jpg")
@@ -111,6 +112,18 @@ def test_a_type_with_many_varieties_is_not_believed_in_more_readily(world):
         shares[balance] = (labels < 2).mean()
     assert shares[0.0] == pytest.approx(2 / 3, abs=0.04)
     assert shares[1.0] == pytest.approx(0.25 * 2 / 3 + 0.75 / 2, abs=0.04)
+
+
+def test_photos_filmed_on_white_are_more_of_the_lab(world, tmp_path):
+    for name in ("Apple", "Kiwi"):
+        draw_into(tmp_path / "more" / name, name, 12, "white" if name == "Apple" else "wood")
+    asked = config(world, nothing=False, photo_repeat=3.0, type_balance=0.0).model_copy(update={"photos": (str(tmp_path / "more"),)})
+    data = prepare(asked)
+    train, _ = loaders(data, asked.training)
+    labels = np.concatenate([batch.labels.numpy() for batch in train.epoch(0, 32)])
+    names = data.photos[0].train[1]
+    assert (labels == data.targets.label("Apple")).sum() == names.count("Apple")  # set into scenes, each once
+    assert (labels == data.targets.label("Kiwi")).sum() == 3 * names.count("Kiwi")
 
 
 def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monkeypatch):
