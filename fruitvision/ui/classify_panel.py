@@ -76,8 +76,10 @@ def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
     context = page.context
     picture, heat, answer, heatmap = parts
 
-    def answer_it(*given: Any, request: gr.Request) -> tuple[str, dict[str, Any]]:
-        return answer_picture(context, *given, owner=context.access.is_owner(request))
+    def answer_it(
+        given: Path | bytes | None, warm: bool, model: str | None, language: str, request: gr.Request
+    ) -> tuple[str, dict[str, Any]]:
+        return answer_picture(context, given, warm, model, language, owner=context.access.is_owner(request))
 
     gr.on(
         [picture.change, heat.change, page.model.change, page.language.change, teaching.click],

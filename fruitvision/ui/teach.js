@@ -94,15 +94,26 @@ async function teach_all(pictures) {
   if (learned) await changed();
 }
 
-async function take_frames() {
-  const camera = document.querySelector(".fv-live")?.camera, wanted = name.value;
-  document.querySelector("#classify-live-tab-button")?.click();
-  if (!camera.on()) {
-    await new Promise((resolve) => setTimeout(resolve, 50)); // until the tab is open
-    await camera.start();
-    await new Promise((resolve) => setTimeout(resolve, WARM_MS));
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));
+
+// The camera view, which the page makes when its tab is first opened; undefined where it does not come.
+async function opened() {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const live = document.querySelector(".fv-live");
+    if (live?.camera && live.offsetParent !== null) return live.camera;
+    await pause(50);
   }
-  if (!camera.on()) return tell(say("no_camera"), true);
+}
+
+async function take_frames() {
+  const wanted = name.value;
+  document.querySelector("#classify-live-tab-button").click();
+  const camera = await opened();
+  if (camera && !camera.on()) {
+    await camera.start();
+    await pause(WARM_MS);
+  }
+  if (!camera?.on()) return tell(say("no_camera"), true);
   document.querySelector(".fv-stage").scrollIntoView({ block: "center", behavior: "smooth" });
   let learned = null, number = 0;
   try {
@@ -114,7 +125,7 @@ async function take_frames() {
       if (!answer) break;
       learned = answer;
       number += 1;
-      if (number < FRAMES) await new Promise((resolve) => setTimeout(resolve, Math.max(EVERY_MS - (performance.now() - began), 0)));
+      if (number < FRAMES) await pause(EVERY_MS - (performance.now() - began));
     }
   } finally {
     camera.hold(false);
@@ -174,7 +185,7 @@ list.addEventListener("click", (event) => {
 });
 
 async function forgot() {
-  document.querySelector(".fv-live")?.camera.hold(false);
+  document.querySelector(".fv-live")?.camera?.hold(false);
   await changed();
 }
 
