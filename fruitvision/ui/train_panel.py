@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.data.listing import list_pictures
-from fruitvision.errors import AccessError, FruitVisionError
+from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.errors import AccessError, DataError, FruitVisionError
+from fruitvision.files import replace_folder
+from fruitvision.recognition.taught import NOTHING
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.preparation import check_beside
@@ -30,6 +35,7 @@ from fruitvision.ui.train_settings import (
 )  # fmt: skip
 
 TICK_SECONDS = 1.0
+TAUGHT_PRESET = "robust"
 
 
 @dataclass
@@ -103,6 +109,7 @@ def _build_choices(panel: TrainPanel) -> None:
         gr.Textbox(elem_id="train-name", max_lines=1, max_length=100), label="train.name", placeholder="train.name_hint"
     )
     parts["start"] = page.bind(gr.Button(variant="primary", size="lg", elem_id="train-start"), value="train.start")
+    parts["start_taught"] = page.bind(gr.Button(size="sm", elem_id="train-taught"), value="train.start_taught")
     parts["notice"] = gr.HTML(elem_id="train-notice")
 
 
@@ -247,18 +254,33 @@ def _wire_start(panel: TrainPanel) -> None:
     asked += (panel.fields[name] for name in FIELDS)
     p["start"].click(start, asked, [p["run"], p["notice"]], **SHOWN)
 
+    def start_taught(
+        choice: str, folder: str, photos: str, not_fruit: str, name: str, language: str, request: gr.Request
+    ) -> tuple[Any, str]:
+        try:
+            context.access.require_owner(request)
+            return start_with_taught(panel, choice, folder or "", name, (photos or "", not_fruit or "")).id, ""
+        except FruitVisionError as error:
+            return gr.skip(), notice(error, language)
+
+    asked = [p["data"], p["folder"], p["photos"], p["not_fruit"], p["name"], page.language]
+    p["start_taught"].click(start_taught, asked, [p["run"], p["notice"]], **SHOWN)
+
     def greet(request: gr.Request) -> list[Any]:
         return visitor_view(context, request)
 
-    page.demo.load(greet, None, [p["visitor"], p["start"], p["stop"], p["resume"], p["download"], p["look"]], **QUIET)
+    changing = [p[name] for name in ("start", "stop", "resume", "download", "look", "start_taught")]
+    page.demo.load(greet, None, [p["visitor"], *changing], **QUIET)
 
 
 def start_run(
-    panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", "")
-) -> RunFolder:
+    panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", ""),
+    more_photos: tuple[str, ...] = (),
+) -> RunFolder:  # fmt: skip
     """Check what was asked for and start its process. Raises FruitVisionError, before anything is made.
 
     ``beside``: a folder of photos, and one of pictures without fruit, as they were typed; empty for none.
+    ``more_photos``: folders of photos that were not typed.
     """
     runs = panel.context.runs
     launcher.refuse_if_busy(runs)
@@ -271,9 +293,28 @@ def start_run(
         list_pictures(path)  # what is wrong with it is said before there is a run
     called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
     photos, not_fruit = (_typed(one) for one in beside)
+    photos += more_photos
     asked = RunConfig(name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit)
     check_beside(asked)
     return launcher.start(runs, asked)
+
+
+def start_with_taught(panel: TrainPanel, choice: str, folder: str, name: str, beside: tuple[str, str] = ("", "")) -> RunFolder:
+    """Start the preset robust on the chosen data, with what was taught in Classify as photos beside it.
+
+    The pictures are copied to where the runs are: what is taught or taken back later does not change a run.
+    """
+    launcher.refuse_if_busy(panel.context.runs)
+    store = panel.context.lessons.store
+    index = store.index()
+    if not index.pictures:
+        raise DataError("nothing-taught", "Nothing was taught yet.", "Teach some kinds in Classify first.")
+    copy = panel.context.runs / f".taught-{hashlib.sha256(index.model_dump_json().encode()).hexdigest()[:12]}"
+    if not copy.is_dir():
+        beside_it = copy.with_name(f"{copy.name}.new")
+        shutil.rmtree(beside_it, ignore_errors=True)
+        replace_folder(store.write_class_folders(beside_it, {name: NOT_FRUIT for name in NOTHING}), copy)
+    return start_run(panel, choice, folder, TAUGHT_PRESET, name, preset_values(TAUGHT_PRESET), beside, (str(copy.absolute()),))
 
 
 def _typed(folder: str) -> tuple[str, ...]:
@@ -285,4 +326,4 @@ def _typed(folder: str) -> tuple[str, ...]:
 def visitor_view(context: Context, request: gr.Request) -> list[Any]:
     """A visitor reads that he is one, and finds the changing buttons at rest."""
     owner = context.access.is_owner(request)
-    return [gr.update(visible=not owner), *[gr.update(interactive=owner)] * 5]
+    return [gr.update(visible=not owner), *[gr.update(interactive=owner)] * 6]
