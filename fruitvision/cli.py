@@ -341,7 +341,7 @@ def teach_benchmark(
     checkpoint: Checkpoint = None,
     as_json: Json = False,
 ) -> None:
-    """Measure teaching: a few pictures of each class are taught, and the others asked about.
+    """Measure what a few taught pictures of each class do.
 
     Under names that the network may know, and under names that nobody knows; and what it costs kinds that were not taught.
     """
@@ -364,7 +364,8 @@ def teach_benchmark(
 
 def _counts(words: list[str]) -> list[int]:
     if not all(word.isdecimal() and 0 < int(word) <= 1000 for word in words):
-        raise UsageError("bad-shots", f"'{','.join(words)}' are no numbers of pictures.", "Give --shots such as 1,5,10.", given=",".join(words))
+        given = ",".join(words)
+        raise UsageError("bad-shots", f"'{given}' are no numbers of pictures.", "Give --shots such as 1,5,10.", given=given)
     return sorted({int(word) for word in words})
 
 

@@ -14,7 +14,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import tempfile
 import threading
 import time

@@ -7,7 +7,7 @@ classes alone are taught, to see what that costs the others: those beside them i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from fruitvision.data.dataset import held_out
 from fruitvision.data.fruits import fruit_type
 from fruitvision.data.image_store import ImageStore
 from fruitvision.data.store import open_folder
+from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import UsageError
 from fruitvision.recognition.classifier import Classifier, Inference
 from fruitvision.recognition.lessons import fit, impression
@@ -128,6 +129,10 @@ class _Pictures:
     @classmethod
     def open(cls, classifier: Classifier, root: Path, progress: Progress | None) -> _Pictures:
         names, split, store, _ = open_folder(root)
+        if NOT_FRUIT in names:  # nothing is taught or asked of these
+            split = split.select(split.labels != names.index(NOT_FRUIT))
+            kept = [n for n, name in enumerate(names) if name != NOT_FRUIT]
+            names, split = tuple(names[n] for n in kept), replace(split, labels=np.searchsorted(kept, split.labels))
         parts = []
         for start in range(0, len(split.rows), BATCH_SIZE):
             parts.append(classifier.infer([store[row] for row in split.rows[start : start + BATCH_SIZE]]))

@@ -27,7 +27,8 @@ def spoken_name(name: str, language: str) -> str:
 
 def meant_name(typed: str, known: Iterable[str]) -> str:
     """The name that a person means: a known one, typed in either language and any capitals, or what was typed."""
-    wanted = " ".join(typed.split()).casefold()
+    typed = " ".join(typed.split())
+    wanted = typed.casefold()
     for name in (*NOTHING, *known):
         if wanted == name.casefold() or wanted in {spoken_name(name, language).casefold() for language in LANGUAGES}:
             return name

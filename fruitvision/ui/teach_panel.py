@@ -81,7 +81,8 @@ def taught_state(context: Context, given: Given, language: str) -> dict[str, Any
     try:
         index = context.lessons.store.index()
     except DataError as error:
-        return {"names": "", "kinds": 0, "pictures": 0, "html": f'<p class="fv-wrong" role="alert">{escape(say_error(error, language))}</p>'}
+        wrong = f'<p class="fv-wrong" role="alert">{escape(say_error(error, language))}</p>'
+        return {"names": "", "kinds": 0, "pictures": 0, "html": wrong}
     return {
         "names": name_choices(index, types, language), "kinds": len(index.names), "pictures": index.pictures,
         "html": taught_list(index, lessons.waiting(), language),

@@ -16,10 +16,12 @@ NAME = "Quitte & 木瓜"
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory, project, shipped_checkpoint):
-    """An app of its own: what is taught here is in nobody's way."""
+    """An app of its own, open to visitors too: the owner's link, the visitors' one, and the folder of what is taught."""
     folder = tmp_path_factory.mktemp("teacher")
-    with run_app(folder, "--taught", str(folder / "mine"), cwd=folder, app=project / "app.py") as running:
-        yield running, folder / "mine"
+    flags = ("--public", "--host", "127.0.0.1", "--taught", str(folder / "mine"))
+    with run_app(folder, *flags, cwd=folder, app=project / "app.py") as running:
+        link = re.search(r"http\S+owner=\S+", (folder / "app.log").read_text(encoding="utf-8"))[0]
+        yield link, running.url, folder / "mine"
 
 
 def open_teaching(page) -> None:
@@ -33,8 +35,8 @@ def live_name(page) -> str:
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
 def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, teacher, size):
-    running, folder = teacher
-    page = visit(url=running.url, size=size)
+    link, _, folder = teacher
+    page = visit(url=link, size=size)
     assert not page.is_visible(".fv-teach-name"), "folded away until it is wanted"
     open_teaching(page)
     page.click(".fv-teach-frames")
@@ -70,8 +72,8 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, teach
 
 
 def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over(visit, teacher, tmp_path):
-    running, _ = teacher
-    page = visit(url=running.url, locale="zh-CN")
+    link, _, _ = teacher
+    page = visit(url=link, locale="zh-CN")
     page.wait_for_selector("text=不对？告诉我这是什么。")
     open_teaching(page)
     upload(page, drawn("Banana"))
@@ -103,36 +105,32 @@ def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over
     page.wait_for_selector(".fv-taught-list:has-text('还没有')")
 
 
-def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone(visit, tmp_path_factory, project):
-    folder = tmp_path_factory.mktemp("shared")
-    with run_app(folder, "--public", "--host", "127.0.0.1", cwd=folder, app=project / "app.py") as running:
-        link = re.search(r"http\S+owner=\S+", (folder / "app.log").read_text(encoding="utf-8"))[0]
-        owner, visitor = visit(url=link), visit(url=running.url)
-        open_teaching(owner)
-        for page in (owner, visitor):
-            upload(page, drawn("Banana"))
-            page.wait_for_selector("#classify-answer .fv-name")
-        owner.fill(".fv-teach-name input", NAME)
-        owner.click(".fv-teach-this")
-        owner.wait_for_selector(f"#classify-answer .fv-name:has-text('{NAME}')")
-        assert not visitor.is_visible(".fv-teach")
-        visitor.get_by_label("Show where the network looked").check()
-        visitor.wait_for_selector("#classify-heatmap img")
-        assert NAME not in visitor.inner_text("#classify-answer")
-        answers = visitor.evaluate(
-            """async () => {
-            const id = window.gradio_config.components.find((one) => one.props.elem_id === 'classify-teach').id;
-            const found = [];
-            const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'start_over', 'export_taught', 'import_taught'];
-            for (const fn_name of calls) {
-              const answer = await fetch('gradio_api/component_server', { method: 'POST', headers: { 'Content-Type': 'application/json' },
-                body: JSON.stringify({ data: { name: 'x', picture: 'x', image: 'data:image/png;base64,AA==' }, component_id: id, fn_name, session_hash: 's' }) });
-              found.push([answer.status, await answer.json()]);
-            }
-            return found;
-        }"""
-        )
-        assert [answer["code"] for status, answer in answers if status == 200] == ["owner-only"] * 7
-        assert len(list((folder / "taught" / "pictures").iterdir())) == 1, "it is all still there"
-        for page in (owner, visitor):
-            page.context.close()
+def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone(visit, teacher):
+    link, visitors, folder = teacher
+    owner, visitor = visit(url=link), visit(url=visitors)
+    open_teaching(owner)
+    for page in (owner, visitor):
+        upload(page, drawn("Banana"))
+        page.wait_for_selector("#classify-answer .fv-name")
+    owner.fill(".fv-teach-name input", NAME)
+    owner.click(".fv-teach-this")
+    owner.wait_for_selector(f"#classify-answer .fv-name:has-text('{NAME}')")
+    assert not visitor.is_visible(".fv-teach")
+    visitor.get_by_label("Show where the network looked").check()
+    visitor.wait_for_selector("#classify-heatmap img")
+    assert NAME not in visitor.inner_text("#classify-answer")
+    answers = visitor.evaluate(
+        """async () => {
+        const id = window.gradio_config.components.find((one) => one.props.elem_id === 'classify-teach').id;
+        const found = [], data = { name: 'x', picture: 'x', image: 'data:image/png;base64,AA==' };
+        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'start_over', 'export_taught', 'import_taught'];
+        for (const fn_name of calls) {
+          const answer = await fetch('gradio_api/component_server', { method: 'POST', headers: { 'Content-Type': 'application/json' },
+            body: JSON.stringify({ data, component_id: id, fn_name, session_hash: 's' }) });
+          found.push([answer.status, await answer.json()]);
+        }
+        return found;
+    }"""
+    )
+    assert [answer["code"] for status, answer in answers if status == 200] == ["owner-only"] * 7
+    assert len(list((folder / "pictures").iterdir())) == 1, "it is all still there"
