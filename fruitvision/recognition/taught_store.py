@@ -14,12 +14,10 @@ import hashlib
 import io
 import os
 import re
-import tempfile
 import threading
 import time
 import unicodedata
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -29,8 +27,6 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from fruitvision.data.archive import unpack
-from fruitvision.data.dataset import held_out
 from fruitvision.data.picture import PictureSource, load_pixels
 from fruitvision.errors import DataError
 from fruitvision.files import retried, write_bytes, write_error, write_text
@@ -100,7 +96,7 @@ class TaughtStore:
 
     def pixels(self, picture: str) -> np.ndarray:
         """(H, W, 3) uint8 of one picture. Raises PictureError where its file is gone or damaged."""
-        return load_pixels(self._picture(picture), SHORT_SIDE)
+        return load_pixels(self.picture_file(picture), SHORT_SIDE)
 
     # Teaching and taking back -------------------------------------------------------------------------------------
 
@@ -110,25 +106,27 @@ class TaughtStore:
         Raises PictureError for one that cannot be read, DataError "taught-name-empty", "taught-full", "taught-damaged",
         "taught-busy", or where nothing can be written.
         """
-        files = dict(_stored(load_pixels(image, SHORT_SIDE)) for image in images)
-        self._add({clean_name(name): files})
-        return list(files)
+        return self.add_all([(name, images)])
 
-    def _add(self, taught: dict[str, dict[str, bytes]]) -> None:
-        """name → picture → file, in one step."""
+    def add_all(self, lessons: Iterable[tuple[str, Sequence[PictureSource]]]) -> list[str]:
+        """As :meth:`add`, of several names in one step."""
+        taught = [
+            (clean_name(name), dict(_stored(load_pixels(image, SHORT_SIDE)) for image in images)) for name, images in lessons
+        ]
         with self._writing():
             index = self.index()
-            for name, files in taught.items():
+            for name, files in taught:
                 index = index.adding(same_name(name, index), list(files))
             if index.pictures > MOST_PICTURES:
                 raise DataError(
                     "taught-full", f"More than {MOST_PICTURES} pictures cannot be taught.",
                     "Train a network with them instead, or take some back.", limit=MOST_PICTURES,
                 )
-            for picture, content in (pair for files in taught.values() for pair in files.items()):
-                if not self._picture(picture).is_file():
-                    write_bytes(self._picture(picture), content)
+            for picture, content in (pair for _, files in taught for pair in files.items()):
+                if not self.picture_file(picture).is_file():
+                    write_bytes(self.picture_file(picture), content)
             self._write(index)
+        return [picture for _, files in taught for picture in files]
 
     def remove_picture(self, picture: str) -> None:
         """Take one picture back, and its name where it was the last. One that is not there is gone already."""
@@ -156,67 +154,14 @@ class TaughtStore:
             self._write(TaughtIndex())
             self._forget()
 
-    # Going elsewhere ----------------------------------------------------------------------------------------------
-
-    def export(self, file: Path) -> None:
-        """Write all that is taught as one zip, laid out as the folder is. Pictures that are gone are left out."""
-        index = self.index()
-        there = {one: self._picture(one) for own in index.names.values() for one in own if self._picture(one).is_file()}
-        missing = {one for own in index.names.values() for one in own} - set(there)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:  # JPEG does not compress
-            archive.writestr(INDEX, index.without(missing).model_dump_json(indent=1))
-            for picture, path in there.items():
-                archive.writestr(f"{PICTURES}/{picture}.jpg", path.read_bytes())
-        write_bytes(file, buffer.getvalue())
-
-    def import_(self, file: Path) -> int:
-        """Add what another machine's :meth:`export` wrote; how many pictures it held.
-
-        Every entry is checked before it is unpacked, every picture decoded and written anew. Raises DownloadError for an
-        archive that is damaged or unsafe, DataError "taught-no-export" for one that is something else.
-        """
-        with tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as temporary:
-            unpacked = unpack(Path(file), Path(temporary) / "taught")
-            there = TaughtStore(unpacked)
-            try:
-                index = there.index()
-            except DataError as error:
-                raise _no_export(file) from error
-            if not index.pictures:
-                raise _no_export(file)
-            self._add({
-                clean_name(name): dict(_stored(load_pixels(there._picture(one), SHORT_SIDE)) for one in pictures)
-                for name, pictures in index.names.items()
-            })
-        return index.pictures
-
-    def write_class_folders(self, folder: Path, names: dict[str, str] | None = None) -> Path:
-        """Copy the pictures into one folder for each name, as training reads photos; returns ``folder``.
-
-        ``names`` says under which other name some of them are put. A folder is called as near to its name as every file
-        system allows. No file falls into the ``heldout`` fifth of a photo folder: all of them are there to be learned.
-        """
-        called: dict[str, str] = {}
-        for name, pictures in self.index().names.items():
-            wanted = (names or {}).get(name, name)
-            if wanted not in called:
-                called[wanted] = _folder_name(wanted, set(called.values()))
-            for picture in pictures:
-                if not self._picture(picture).is_file():
-                    continue
-                tries = (f"{picture}-{number}.jpg" for number in range(1000))
-                file = next(one for one in tries if not held_out(one))
-                write_bytes(folder / called[wanted] / file, self._picture(picture).read_bytes())
-        return folder
-
     # Files --------------------------------------------------------------------------------------------------------
 
     def features_file(self, picture: str, network: str) -> Path:
         """Where what a network saw in a picture is kept; ``network`` is its fingerprint, in hexadecimal."""
         return self.folder / FEATURES / network[:16] / f"{picture}.npy"
 
-    def _picture(self, picture: str) -> Path:
+    def picture_file(self, picture: str) -> Path:
+        """Where a picture is kept, whether it is there or not."""
         return self.folder / PICTURES / f"{picture}.jpg"
 
     @contextmanager
@@ -269,25 +214,3 @@ def _stored(pixels: np.ndarray) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return digest.hexdigest()[:32], buffer.getvalue()
-
-
-def _folder_name(name: str, taken: set[str]) -> str:
-    """A folder's name for a kind's, different from those taken on a file system that ignores case."""
-    safe = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(" .")
-    while len(safe.encode()) > 120:
-        safe = safe[:-1]
-    safe = safe.rstrip(" .") or "_"
-    if re.fullmatch(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", safe, re.IGNORECASE):
-        safe = f"_{safe}"
-    folded = {one.casefold() for one in taken}
-    while safe.casefold() in folded:
-        safe += "_"
-    return safe
-
-
-def _no_export(file: Path) -> DataError:
-    return DataError(
-        "taught-no-export", f"{Path(file).name} holds nothing that was taught with FruitVision.",
-        "Choose a file that was exported there.", file=Path(file).name,
-    )
-

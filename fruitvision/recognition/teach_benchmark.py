@@ -64,11 +64,8 @@ def teach_benchmark(
             "unknown-split", f"{data} has no split called '{split}' here.", "Choose one of: all, heldout.",
             name=split, names="all, heldout", folder=str(data),
         )  # fmt: skip
-    asked = _Pictures.open(classifier, Path(data), progress)
-    if split == "heldout":
-        apart = np.array([held_out(path) for path in asked.paths], bool)
-    else:
-        apart = np.zeros(len(asked.labels), bool)
+    asked = _Pictures.open(classifier, Path(data), progress, held_out if split == "heldout" else None)
+    apart = asked.scored if split == "heldout" else np.zeros(len(asked.labels), bool)
     _refuse_too_few(asked, ~apart, max(shots))
     other = _Pictures.open(classifier, Path(untaught), progress) if untaught is not None else None
     result: dict[str, Any] = {
@@ -83,7 +80,7 @@ def teach_benchmark(
         few = sorted(rng.permutation(len(asked.names))[:FEW].tolist())
         for count in shots:
             taught = np.concatenate([rows[:count] for rows in drawn])
-            scored = np.flatnonzero(apart) if split == "heldout" else np.setdiff1d(np.arange(len(asked.labels)), taught)
+            scored = np.flatnonzero(apart) if apart.any() else np.setdiff1d(np.arange(len(asked.labels)), taught)
             for way, called in (("known", _known_name), ("new", _new_name)):
                 names = [called(name) for name in asked.names]
                 lesson = asked.teach(taught, names)
@@ -123,23 +120,29 @@ class _Pictures:
     paths: tuple[str, ...]
     rows: np.ndarray
     store: ImageStore
+    scored: np.ndarray
+    """(N,) bool: those that may be asked about."""
     seen: Inference
+    """What the network says of these, in their order."""
     impressions: dict[int, Impression]
 
     @classmethod
-    def open(cls, classifier: Classifier, root: Path, progress: Progress | None) -> _Pictures:
+    def open(
+        cls, classifier: Classifier, root: Path, progress: Progress | None, scored: Callable[[str], bool] | None = None
+    ) -> _Pictures:
         names, split, store, _ = open_folder(root)
         if NOT_FRUIT in names:  # nothing is taught or asked of these
             split = split.select(split.labels != names.index(NOT_FRUIT))
             kept = [n for n, name in enumerate(names) if name != NOT_FRUIT]
             names, split = tuple(names[n] for n in kept), replace(split, labels=np.searchsorted(kept, split.labels))
-        parts = []
-        for start in range(0, len(split.rows), BATCH_SIZE):
-            parts.append(classifier.infer([store[row] for row in split.rows[start : start + BATCH_SIZE]]))
+        asked = np.array([scored is None or scored(path) for path in split.paths], bool)
+        rows, parts = split.rows[asked], []
+        for start in range(0, len(rows), BATCH_SIZE):
+            parts.append(classifier.infer([store[row] for row in rows[start : start + BATCH_SIZE]]))
             if progress:
-                progress(min(start + BATCH_SIZE, len(split.rows)), len(split.rows))
+                progress(min(start + BATCH_SIZE, len(rows)), len(rows))
         seen = Inference(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-        return cls(classifier, names, split.labels, split.paths, split.rows, store, seen, {})
+        return cls(classifier, names, split.labels, split.paths, split.rows, store, asked, seen, {})
 
     def teach(self, chosen: np.ndarray, names: Sequence[str]) -> Taught:
         """Teach some of the pictures, each under its class's name in ``names``."""
@@ -159,7 +162,7 @@ class _Pictures:
         known = self.classifier.classes if by_class else self.classifier.types
         wanted = [name if by_class else fruit_type(name) for name in self.names]
         asked = [n for n, name in enumerate(self.names) if fruit_type(name) not in types and wanted[n] in known]
-        chosen = np.flatnonzero(np.isin(self.labels, asked))
+        chosen = np.flatnonzero(np.isin(self.labels, asked) & self.scored)
         if not len(chosen):
             return None
         found = []
@@ -169,8 +172,9 @@ class _Pictures:
         return found[0], found[1]
 
     def _joint(self, chosen: np.ndarray, taught: Taught | None) -> Tensor:
-        probabilities = self.seen.probabilities[chosen]
-        return probabilities if taught is None else taught.join(probabilities, self.seen.features[chosen])
+        places = (np.cumsum(self.scored) - 1)[chosen]
+        probabilities = self.seen.probabilities[places]
+        return probabilities if taught is None else taught.join(probabilities, self.seen.features[places])
 
     def _by_class(self, chosen: np.ndarray, taught: Taught | None) -> list[str]:
         labels = self.classifier.kinds(taught).labels

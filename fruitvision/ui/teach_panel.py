@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import DataError, FruitVisionError
+from fruitvision.recognition import taught_transfer as transfer
 from fruitvision.ui.checked_image import data_url_bytes
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
@@ -124,7 +125,7 @@ def export_taught(context: Context, given: Given, language: str) -> dict[str, An
     """All that was taught as one zip, in base64. It is not left on the server."""
     with tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as folder:
         path = Path(folder) / EXPORT_NAME
-        context.lessons.store.export(path)
+        transfer.export_taught(context.lessons.store, path)
         return {"file": base64.b64encode(path.read_bytes()).decode(), "name": EXPORT_NAME}
 
 
@@ -143,7 +144,7 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
     with tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as folder:
         path = Path(folder) / EXPORT_NAME
         path.write_bytes(content)
-        count = context.lessons.store.import_(path)
+        count = transfer.import_taught(context.lessons.store, path)
     return {"said": say("teach.imported", language, count=count)}
 
 

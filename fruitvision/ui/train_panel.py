@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,8 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.data.listing import list_pictures
-from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import AccessError, DataError, FruitVisionError
-from fruitvision.files import replace_folder
-from fruitvision.recognition.taught import NOTHING
+from fruitvision.recognition.taught_transfer import class_folders
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.preparation import check_beside
@@ -300,21 +296,13 @@ def start_run(
 
 
 def start_with_taught(panel: TrainPanel, choice: str, folder: str, name: str, beside: tuple[str, str] = ("", "")) -> RunFolder:
-    """Start the preset robust on the chosen data, with what was taught in Classify as photos beside it.
-
-    The pictures are copied to where the runs are: what is taught or taken back later does not change a run.
-    """
+    """Start the preset robust on the chosen data, with what was taught in Classify as photos beside it."""
     launcher.refuse_if_busy(panel.context.runs)
     store = panel.context.lessons.store
-    index = store.index()
-    if not index.pictures:
+    if not store.index().pictures:
         raise DataError("nothing-taught", "Nothing was taught yet.", "Teach some kinds in Classify first.")
-    copy = panel.context.runs / f".taught-{hashlib.sha256(index.model_dump_json().encode()).hexdigest()[:12]}"
-    if not copy.is_dir():
-        beside_it = copy.with_name(f"{copy.name}.new")
-        shutil.rmtree(beside_it, ignore_errors=True)
-        replace_folder(store.write_class_folders(beside_it, {name: NOT_FRUIT for name in NOTHING}), copy)
-    return start_run(panel, choice, folder, TAUGHT_PRESET, name, preset_values(TAUGHT_PRESET), beside, (str(copy.absolute()),))
+    photos = (str(class_folders(store, panel.context.runs)),)
+    return start_run(panel, choice, folder, TAUGHT_PRESET, name, preset_values(TAUGHT_PRESET), beside, photos)
 
 
 def _typed(folder: str) -> tuple[str, ...]:

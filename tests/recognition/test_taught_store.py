@@ -20,6 +20,7 @@ from fruitvision.errors import DataError, DownloadError, PictureError
 from fruitvision.recognition import taught_store
 from fruitvision.recognition.lessons import AT_ONCE, Lessons, fingerprint
 from fruitvision.recognition.taught_store import TaughtStore, clean_name
+from fruitvision.recognition.taught_transfer import class_folders, export_taught, import_taught
 
 NAMES = ["CON", "a/b", "../up", "C:\\x", "🍐", "奶奶的苹果", "Grandma's apple", "nul.txt", ".", "x" * 100, "<b>", "trailing."]
 
@@ -148,21 +149,21 @@ def test_a_damaged_index_is_said_not_written_over_and_starting_over_keeps_it_bes
 def test_what_is_exported_here_is_imported_elsewhere_beside_what_is_there(store, tmp_path):
     for n, name in enumerate(NAMES):
         store.add(name, picture((n * 9 + 3, 50, 60)))
-    store.export(tmp_path / "taught.zip")
+    export_taught(store, tmp_path / "taught.zip")
     there = TaughtStore(tmp_path / "elsewhere")
     there.add("🍐", picture((1, 1, 1)))
-    assert there.import_(tmp_path / "taught.zip") == len(NAMES)
+    assert import_taught(there, tmp_path / "taught.zip") == len(NAMES)
     assert set(there.index().names) == set(NAMES)
     assert there.index().pictures == len(NAMES) + 1
-    assert there.import_(tmp_path / "taught.zip") == len(NAMES)
+    assert import_taught(there, tmp_path / "taught.zip") == len(NAMES)
 
 
 def test_pictures_that_are_gone_are_left_out_of_an_export(store, tmp_path):
     first, second = store.add("Quince", *colours(2))
     (store.folder / "pictures" / f"{first}.jpg").unlink()
-    store.export(tmp_path / "taught.zip")
+    export_taught(store, tmp_path / "taught.zip")
     there = TaughtStore(tmp_path / "elsewhere")
-    assert there.import_(tmp_path / "taught.zip") == 1
+    assert import_taught(there, tmp_path / "taught.zip") == 1
 
 
 
@@ -194,23 +195,26 @@ def test_an_archive_that_is_none_of_ours_or_wants_out_of_its_folder_changes_noth
             opened.writestr(name.replace("__", "/"), content)
     before = set(tmp_path.rglob("*"))
     with pytest.raises((DownloadError, DataError)):
-        store.import_(tmp_path / "in.zip")
+        import_taught(store, tmp_path / "in.zip")
     assert store.index().names == {}
     assert {path for path in tmp_path.rglob("*") if store.folder not in (path, *path.parents)} == before
     (tmp_path / "not.zip").write_bytes(jpeg())
     with pytest.raises(DownloadError):
-        store.import_(tmp_path / "not.zip")
+        import_taught(store, tmp_path / "not.zip")
 
 
 def test_training_finds_every_picture_in_a_folder_near_to_its_name(store, tmp_path):
     for n, name in enumerate([*NAMES, "a:b", "empty-table"]):
         store.add(name, *(picture((n * 9 + 3, 50 + 3 * i, 60)) for i in range(4)))
-    listing = list_pictures(store.write_class_folders(tmp_path / "photos", {"empty-table": "not-fruit"}), need_training=False)
+    listing = list_pictures(class_folders(store, tmp_path / "runs"), need_training=False)
     assert len(listing.files) == 4 * (len(NAMES) + 2) and not listing.left_out
     assert not any(held_out(file.path) for file in listing.files), "all of it is there to be learned"
     folders = {file.folder for file in listing.files}
     assert {"奶奶的苹果", "Grandma's apple", "🍐", "_CON", "a_b", "a_b_", "not-fruit"} <= folders
     assert len({name.casefold() for name in folders}) == len(NAMES) + 2
+    assert class_folders(store, tmp_path / "runs") == listing.root, "made once"
+    store.remove_name("CON")
+    assert class_folders(store, tmp_path / "runs") != listing.root and len(list_pictures(listing.root).files) == len(listing.files)
 
 
 # What a network makes of it --------------------------------------------------------------------------------------
