@@ -17,7 +17,7 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -106,27 +106,25 @@ class TaughtStore:
         Raises PictureError for one that cannot be read, DataError "taught-name-empty", "taught-full", "taught-damaged",
         "taught-busy", or where nothing can be written.
         """
-        return self.add_all([(name, images)])
+        files = dict(as_kept(image) for image in images)
+        self.add_all({clean_name(name): files})
+        return list(files)
 
-    def add_all(self, lessons: Iterable[tuple[str, Sequence[PictureSource]]]) -> list[str]:
-        """As :meth:`add`, of several names in one step."""
-        taught = [
-            (clean_name(name), dict(_stored(load_pixels(image, SHORT_SIDE)) for image in images)) for name, images in lessons
-        ]
+    def add_all(self, taught: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Add files as :func:`as_kept` makes them, by id, to names as :func:`clean_name` makes them: in one step."""
         with self._writing():
             index = self.index()
-            for name, files in taught:
+            for name, files in taught.items():
                 index = index.adding(same_name(name, index), list(files))
             if index.pictures > MOST_PICTURES:
                 raise DataError(
                     "taught-full", f"More than {MOST_PICTURES} pictures cannot be taught.",
                     "Train a network with them instead, or take some back.", limit=MOST_PICTURES,
                 )
-            for picture, content in (pair for _, files in taught for pair in files.items()):
+            for picture, content in (pair for files in taught.values() for pair in files.items()):
                 if not self.picture_file(picture).is_file():
                     write_bytes(self.picture_file(picture), content)
             self._write(index)
-        return [picture for _, files in taught for picture in files]
 
     def remove_picture(self, picture: str) -> None:
         """Take one picture back, and its name where it was the last. One that is not there is gone already."""
@@ -208,8 +206,9 @@ def same_name(name: str, index: TaughtIndex) -> str:
     return next((known for known in index.names if known.casefold() == name.casefold()), name)
 
 
-def _stored(pixels: np.ndarray) -> tuple[str, bytes]:
-    """A picture's id, and its file."""
+def as_kept(image: PictureSource) -> tuple[str, bytes]:
+    """A picture's id, and the file in which it is kept. Raises PictureError where it cannot be read."""
+    pixels = load_pixels(image, SHORT_SIDE)
     digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)

@@ -16,7 +16,7 @@ from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.files import replace_folder, write_bytes
 from fruitvision.recognition.taught import NOTHING
-from fruitvision.recognition.taught_store import INDEX, PICTURES, TaughtStore
+from fruitvision.recognition.taught_store import INDEX, PICTURES, TaughtStore, as_kept, clean_name
 
 LONGEST_FOLDER = 120
 """Bytes of a folder's name; file systems take 255."""
@@ -51,7 +51,11 @@ def import_taught(store: TaughtStore, file: Path) -> int:
             raise _no_export(file) from error
         if not index.pictures:
             raise _no_export(file)
-        store.add_all((name, [there.picture_file(one) for one in own]) for name, own in index.names.items())
+        taught: dict[str, dict[str, bytes]] = {}
+        for name, own in index.names.items():
+            # Under the ids that they had: what is here already is not added again.
+            taught.setdefault(clean_name(name), {}).update((one, as_kept(there.picture_file(one))[1]) for one in own)
+        store.add_all(taught)
     return index.pictures
 
 

@@ -155,7 +155,10 @@ def test_what_is_exported_here_is_imported_elsewhere_beside_what_is_there(store,
     assert import_taught(there, tmp_path / "taught.zip") == len(NAMES)
     assert set(there.index().names) == set(NAMES)
     assert there.index().pictures == len(NAMES) + 1
+    before = there.index()
     assert import_taught(there, tmp_path / "taught.zip") == len(NAMES)
+    assert import_taught(store, tmp_path / "taught.zip") == len(NAMES)
+    assert there.index() == before and store.index().pictures == len(NAMES), "what is there already is not added again"
 
 
 def test_pictures_that_are_gone_are_left_out_of_an_export(store, tmp_path):
