@@ -331,6 +331,44 @@ def _answer_line(answer: dict[str, Any]) -> str:
     return f"{answer['image']}: {doubt}{answer['fruit_type']} ({answer['label']}), {answer['confidence']:.0%}"
 
 
+@app.command("teach-benchmark", cls=ManyValues)
+def teach_benchmark(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders, to be taught and asked about.")],
+    shots: Annotated[list[str] | None, typer.Option(help="How many pictures of each class are taught, such as 1,5,10.", show_default="1,5,10")] = None,  # noqa: E501
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many times they are drawn.")] = 5,
+    split: Annotated[str | None, typer.Option(help="heldout: score that fifth, and teach from the rest.", show_default="whatever is not taught")] = None,  # noqa: E501
+    untaught: Annotated[Path | None, typer.Option(metavar="DIR", help="Class folders that the network knows: what teaching five other types costs them.")] = None,  # noqa: E501
+    checkpoint: Checkpoint = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a few taught pictures of each class do.
+
+    Under names that the network may know, and under names that nobody knows; and what it costs kinds that were not taught.
+    """
+    from fruitvision.recognition.teach_benchmark import teach_benchmark as measure
+
+    counts = _counts(_listed(shots) or ["1", "5", "10"])
+    result = measure(
+        _classifier(checkpoint, None), data, shots=counts, seeds=seeds, split=split, untaught=untaught,
+        progress=progress("Asking the network"),
+    )  # fmt: skip
+    lines = [f"{result['images']} pictures of {result['classes']} classes from {data}, {seeds} draws"]
+    for way, words in (("known", "names it may know"), ("new", "names nobody knows")):
+        for count, found in result[way].items():
+            lines.append(f"  {count:>3} shots, {words:<20}{found['top1']:8.2%} ± {found['sd']:.2%}  ECE {found['ece']:.2%}")
+    for way, words in (("others", "five taught: others here"), ("untaught", "five taught: elsewhere")):
+        for count, found in result.get(way, {}).items():
+            lines.append(f"  {count:>3} shots, {words:<26}{found['before']:8.2%} → {found['after']:.2%}  ({found['change']:+.2%})")
+    give(result, lines, as_json)
+
+
+def _counts(words: list[str]) -> list[int]:
+    if not all(word.isdecimal() and 0 < int(word) <= 1000 for word in words):
+        given = ",".join(words)
+        raise UsageError("bad-shots", f"'{given}' are no numbers of pictures.", "Give --shots such as 1,5,10.", given=given)
+    return sorted({int(word) for word in words})
+
+
 # compare ---------------------------------------------------------------------------------------------------------
 
 

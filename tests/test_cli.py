@@ -17,7 +17,7 @@ import pytest
 from fruitvision.__main__ import main
 
 PROJECT = Path(__file__).resolve().parents[1]
-COMMANDS = ["data scan", "data download", "data sample", "train", "stop", "evaluate", "predict", "compare"]
+COMMANDS = ["data scan", "data download", "data sample", "train", "stop", "evaluate", "predict", "teach-benchmark", "compare"]
 TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
 
 
@@ -361,6 +361,21 @@ def test_other_looks_give_other_figures_and_are_not_recorded(run, trained, sampl
     assert one != middle
     code, _, err = run(*words, "--views", "middle", "--record", "test")
     assert code == 2 and "--record" in one_line(err)
+
+
+def test_teaching_is_measured_known_and_new_and_by_what_it_costs_the_others(run, trained, sample_set):
+    words = ["teach-benchmark", "--data", sample_set / "Test", "--checkpoint", trained / "best", "--shots", "1,2", "--seeds", "2"]
+    code, out, _ = run(*words, "--untaught", sample_set / "Test", "--json")
+    result = json.loads(out)
+    assert code == 0 and (result["images"], result["classes"], result["seeds"]) == (16, 4, 2)
+    assert set(result["known"]) == set(result["new"]) == {"1", "2"}
+    assert all(0 <= result[way][count][key] <= 1 for way in ("known", "new") for count in "12" for key in ("top1", "sd", "ece"))
+    code, out, _ = run(*words)
+    assert code == 0 and out.count("names nobody knows") == 2
+    for wrong, name in ((["--shots", "0"], "no numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
+        code, _, err = run(*words[:5], *wrong)
+        assert code == 2 and name in one_line(err)
+
 
 
 @pytest.mark.parametrize("option", [("--by", "colour"), ("--split", "holiday")])
