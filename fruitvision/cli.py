@@ -249,7 +249,8 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, val, test or heldout.", show_default="every picture")] = None,
     by: Annotated[str, typer.Option(help="class, or type (Apple, Banana, ...).")] = "class",
     not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too, with a table.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too: a page to read in a browser, and tables.")] = None,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="The language in which the page opens.")] = "en",
     record: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")] = None,  # noqa: E501
     views: Views = None,
     as_json: Json = False,
@@ -259,14 +260,14 @@ def evaluate(
     Accuracy, what was refused, and how far confidence can be believed.
     """
     from fruitvision.models.checkpoint import record_metrics
-    from fruitvision.recognition.evaluation import evaluate_folder
+    from fruitvision.recognition.evaluation import examine_folder
 
     if record and views:
         raise UsageError(
             "record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out."
         )
     classifier = _classifier(checkpoint, views)
-    result = evaluate_folder(
+    examination = examine_folder(
         classifier,
         data,
         split=split,
@@ -274,6 +275,7 @@ def evaluate(
         not_fruit=not_fruit,
         progress=progress("Asking the network"),
     )
+    result = examination.summary
     lines = [f"{result['images']} pictures from {data}, by {by}"]
     for key in ("top1", "top3", "macro_recall", "ece", "answered", "answered_top1", "not_fruit_accepted"):
         if result.get(key) is not None:
@@ -281,6 +283,9 @@ def evaluate(
     if result["unknown_folders"]:
         lines.append(f"  left out, names not known: {', '.join(result['unknown_folders'])}")
     if report:
+        from fruitvision.ui.report import write_report as write_page
+
+        lines.append(f"Written: {write_page(report, examination, lang)}")
         lines += [f"Written: {path}" for path in write_report(report, result)]
     if record:
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
