@@ -7,9 +7,11 @@ whether its confidence can be believed, and what in the folder itself looks wron
 from __future__ import annotations
 
 import time
+from collections import Counter
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -123,6 +125,8 @@ def _matrices(examination: Examination) -> str:
         folders.setdefault(fruit_type(examination.folder(i)), set()).add(examination.folder(i))
     # A kind is worth opening where it has varieties, or was taken for something else.
     opened = [kind for kind in everything.rows if len(folders.get(kind, ())) > 1 or kind in mistaken.rows and kind in folders]
+    wrong = Counter(fruit_type(examination.folder(i)) for i in np.flatnonzero(examination.wrong))
+    opened.sort(key=lambda kind: -wrong[kind])
     links = {kind: f"kind-{number}" for number, kind in enumerate(opened)}
     details = "".join(_kind(examination, kind, links[kind]) for kind in opened)
     variety = by_variety(examination)
