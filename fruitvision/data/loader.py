@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +30,29 @@ class Batch:
     """(B,) int64: classes, or rows of the loader's ``membership``"""
     rows: np.ndarray
     """(B,) positions in the image store"""
+    own: int
+    """How many of them count: all, or none of a stand-in that a process without a picture of its own is given."""
+    total: int
+    """Pictures in the whole batch, those of other processes included."""
+
+
+class Share(NamedTuple):
+    """The part of every batch that one of several processes takes: each ``of``-th picture, from ``rank`` on."""
+
+    rank: int = 0
+    of: int = 1
+
+    def mine(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """This process's part of a batch, how many of it count, and the batch's size.
+
+        A last batch may have fewer pictures than there are processes. Those left over are given its first picture, which
+        does not count: every process has to take part in every step.
+        """
+        own = chosen[self.rank :: self.of]
+        return (own if len(own) else chosen[:1]), len(own), len(chosen)
+
+
+WHOLE = Share()
 
 
 class TrainLoader:
@@ -48,15 +72,15 @@ class TrainLoader:
         """Batches an epoch."""
         return _steps(len(self.split.labels), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``."""
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split.labels))
         for step in range(start, self.steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
             seeds = [(self.seed, epoch, int(row)) for row in rows]
-            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows)
+            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
 
 
 def _steps(pictures: int, batch_size: int) -> int:
@@ -118,17 +142,20 @@ class MixedLoader:
         """Batches an epoch."""
         return _steps(sum(round(source.repeat * len(source.rows)) for source in self.sources), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``."""
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
         rng = np.random.default_rng([self.seed, epoch])
         drawn = [source.drawn(rng) for source in self.sources]
         owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
         positions, order = np.concatenate(drawn), rng.permutation(len(owner))
         for step in range(start, self.steps):
-            chosen = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
-            yield self._batch(owner[chosen], positions[chosen], [(self.seed, epoch, int(n)) for n in chosen], size)
+            chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
+            seeds = [(self.seed, epoch, int(n)) for n in chosen]
+            yield Batch(*self._batch(owner[chosen], positions[chosen], seeds, size), own, total)
 
-    def _batch(self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Batch:
+    def _batch(
+        self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int
+    ) -> tuple[Tensor, Tensor, np.ndarray]:
         images, labels, rows = [], [], []
         for number, source in enumerate(self.sources):
             mine = np.flatnonzero(owner == number)
@@ -136,7 +163,7 @@ class MixedLoader:
                 images.append(source.images(positions[mine], [seeds[i] for i in mine], size))
                 labels.append(source.labels[positions[mine]])
                 rows.append(source.rows[positions[mine]])
-        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows))
+        return torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows)
 
 
 class MixedEvalLoader:
@@ -150,12 +177,18 @@ class MixedEvalLoader:
         return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
 
     def __iter__(self) -> Iterator[Batch]:
-        for number, source in enumerate(self.sources):
-            for start in range(0, len(source.rows), self.batch_size):
-                positions = np.arange(start, min(start + self.batch_size, len(source.rows)))
-                seeds = [(number, int(position)) for position in positions]
-                labels = torch.from_numpy(source.labels[positions])
-                yield Batch(source.images(positions, seeds, self.size), labels, source.rows[positions])
+        return self.batches(WHOLE)
+
+    def batches(self, share: Share) -> Iterator[Batch]:
+        """Whole batches, each ``share.of``-th of them."""
+        places = [(n, start) for n, source in enumerate(self.sources) for start in range(0, len(source.rows), self.batch_size)]
+        for number, start in places[share.rank :: share.of]:
+            source = self.sources[number]
+            positions = np.arange(start, min(start + self.batch_size, len(source.rows)))
+            seeds = [(number, int(position)) for position in positions]
+            labels = torch.from_numpy(source.labels[positions])
+            rows = source.rows[positions]
+            yield Batch(source.images(positions, seeds, self.size), labels, rows, len(rows), len(rows))
 
 
 class EvalLoader:
@@ -171,8 +204,12 @@ class EvalLoader:
         return -(-len(self.split.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.split.labels), self.batch_size):
+        return self.batches(WHOLE)
+
+    def batches(self, share: Share) -> Iterator[Batch]:
+        """Whole batches, each ``share.of``-th of them."""
+        for start in range(share.rank * self.batch_size, len(self.split.labels), share.of * self.batch_size):
             rows = self.split.rows[start : start + self.batch_size]
             images = self.transform.batch([self.store[row] for row in rows])
             labels = torch.from_numpy(self.split.labels[start : start + self.batch_size])
-            yield Batch(images, labels, rows)
+            yield Batch(images, labels, rows, len(rows), len(rows))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import Team
 from fruitvision.training.loss import distillation, likelihood_loss
 from fruitvision.training.metrics import answered_right
 from fruitvision.training.optim import clip_gradients, learning_rate, set_learning_rate
@@ -108,8 +109,9 @@ def train_one_epoch(
     config, progress, network = state.config, state.progress, state.network
     steps = steps_per_epoch(config, loader)
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
-    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate)
-    network.train()
+    team = state.team
+    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
+    forward = team.wrap(network.train())
     while progress.step < steps:
         started = time.perf_counter()
         step = progress.epoch * steps + progress.step
@@ -117,21 +119,24 @@ def train_one_epoch(
         set_learning_rate(state.optimizer, lr)
 
         group = list(islice(batches, config.accumulate))
-        images_in_step = sum(len(batch.labels) for batch in group)
+        images_in_step = sum(batch.total for batch in group)
         loss_sum, right = 0.0, 0
         for batch in group:
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
-            with autocast(config, state.device):
-                logits, features, _ = network(images)
+            with autocast(config, state.device), team.averaging(forward, batch is group[-1]):
+                logits, features, _ = forward(images)
             loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing)
             if teacher is not None:
                 taught = distillation(logits.float(), teacher(images))
                 loss = torch.lerp(loss, taught, config.teacher_weight)
             if keeper is not None:
                 loss = loss + config.keep_imagenet * keeper(images, features.float())
-            (loss * (len(labels) / images_in_step)).backward()
-            loss_sum += loss.item() * len(labels)
-            right += answered_right(logits, labels, membership).sum().item()
+            with team.averaging(forward, batch is group[-1]):  # the mean over processes, of sums over their pictures
+                (loss * (team.size * batch.own / images_in_step)).backward()
+            if batch.own:
+                loss_sum += loss.item() * batch.own
+                right += answered_right(logits, labels, membership).sum().item()
+        loss_sum, right = team.sum(loss_sum, right)
         grad_norm = clip_gradients(network, config.clip_norm)
         _check_finite(loss_sum, grad_norm, progress.epoch + 1, progress.step + 1)
         state.optimizer.step()
@@ -141,7 +146,7 @@ def train_one_epoch(
         seconds = time.perf_counter() - started
         progress.step += 1
         progress.seen += images_in_step
-        progress.right += right
+        progress.right += int(right)
         progress.loss_sum += loss_sum
         progress.norm_sum += grad_norm
         progress.seconds += seconds
@@ -151,15 +156,22 @@ def train_one_epoch(
 
 
 def predict_logits(
-    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False
+    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, team: Team = Team()
 ) -> Generator[int, None, tuple[Tensor, Tensor]]:
     """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
 
-    Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C).
+    Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C). The processes of a
+    ``team`` share the batches, none dropped or repeated, yield equally often, and all return the whole.
     """
     network.eval()
     logits, labels = [], []
-    for number, batch in enumerate(loader, 1):
+    batches = loader.batches(team.part)
+    for turn in range(math.ceil(len(loader) / team.size)):
+        number = min((turn + 1) * team.size, len(loader))
+        batch = next(batches, None)
+        if batch is None:
+            yield number
+            continue
         with torch.inference_mode(), autocast(config, device):
             answer = network(batch.images.to(device)).logits.float().cpu()
         answer = answer.unflatten(0, (len(batch.labels), -1))
@@ -168,7 +180,7 @@ def predict_logits(
         logits.append(answer)
         labels.append(batch.labels)
         yield number
-    return torch.cat(logits), torch.cat(labels)
+    return torch.cat(team.gather(logits)), torch.cat(team.gather(labels))
 
 
 def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
@@ -219,7 +231,7 @@ def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractCo
 
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
     """As :func:`predict_logits`, with an event a batch, so that a stop need not wait for the end of the validation."""
-    steps = predict_logits(state.kept_network(), loader, state.device, state.config)
+    steps = predict_logits(state.team.align(state.kept_network()), loader, state.device, state.config, team=state.team)
     while True:
         try:
             number = next(steps)

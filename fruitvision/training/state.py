@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import Team
 from fruitvision.training.optim import make_optimizer
 
 
@@ -46,6 +47,8 @@ class TrainState:
     network: nn.Module
     config: TrainConfig
     device: torch.device
+    team: Team = Team()
+    """The processes that train it together. Each holds the same state, but for the norms' running averages on a CPU."""
     optimizer: torch.optim.Optimizer = field(init=False)
     averaged: dict[str, Tensor] | None = field(init=False, default=None)
     progress: Progress = field(default_factory=Progress)
@@ -53,6 +56,7 @@ class TrainState:
     def __post_init__(self) -> None:
         layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
         self.network.to(self.device, memory_format=layout)
+        self.network = self.team.share_batch_statistics(self.network)
         self.optimizer = make_optimizer(self.network, self.config)
         if self.config.ema:
             self.averaged = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
