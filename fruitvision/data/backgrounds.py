@@ -19,12 +19,8 @@ from torch.nn import functional as F
 
 from fruitvision.data.camera import draw_shot, photograph
 from fruitvision.data.grounds import Grounds, part_of
-from fruitvision.data.transforms import draw_affine, resample, standardize
+from fruitvision.data.transforms import WHITE, draw_affine, filmed_on_white, resample, standardize
 
-WHITE = 232
-"""From here on, in all three channels, a pixel may be ground."""
-BORDER_SHARE = 0.5
-"""Of the border that must be white before a picture counts as filmed on white."""
 FRUIT_SHARES = (0.04, 0.995)
 """Of the picture that a mask must cover to be believed."""
 SPRITE_SIDE = 100
@@ -80,10 +76,18 @@ def soft_mask(ground: np.ndarray) -> Tensor:
     The fruit loses one pixel all round, so that no white rim gives a composite away, and the edge is blurred by a
     deviation of about 0.7 pixels.
     """
-    outside = torch.from_numpy(ground).float()[:, None]
-    fruit = 1 - F.max_pool2d(F.pad(outside, (1, 1, 1, 1), value=0.0), 3, stride=1)
-    kernel = torch.tensor([0.21, 0.58, 0.21])
-    return F.conv2d(F.pad(fruit, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel)[None, None])
+    outside = F.pad(torch.from_numpy(ground), (1, 1, 1, 1))
+    mask = (~_across(torch.logical_or, _across(torch.logical_or, outside, 1), 2)).float()
+    for axis in (1, 2):
+        padded = torch.cat([mask.narrow(axis, 0, 1), mask, mask.narrow(axis, mask.shape[axis] - 1, 1)], dim=axis)
+        mask = 0.58 * mask + 0.21 * (padded.narrow(axis, 0, mask.shape[axis]) + padded.narrow(axis, 2, mask.shape[axis]))
+    return mask[:, None]
+
+
+def _across(join: Callable[[Tensor, Tensor], Tensor], values: Tensor, axis: int) -> Tensor:
+    """Each value joined with its two neighbours along ``axis``, which loses its first and last place."""
+    inner = values.shape[axis] - 2
+    return join(join(values.narrow(axis, 0, inner), values.narrow(axis, 1, inner)), values.narrow(axis, 2, inner))
 
 
 def sprites(pictures: Sequence[np.ndarray], side: int = SPRITE_SIDE) -> tuple[Tensor, np.ndarray]:
@@ -96,9 +100,9 @@ def sprites(pictures: Sequence[np.ndarray], side: int = SPRITE_SIDE) -> tuple[Te
     """
     squares = np.stack([_square(picture, side) for picture in pictures])
     ground = white_ground(squares)
-    border = np.concatenate([ground[:, 0], ground[:, -1], ground[:, :, 0], ground[:, :, -1]], axis=1)
+    filmed = filmed_on_white(torch.from_numpy(squares).permute(0, 3, 1, 2)).numpy()
     fruit = 1 - ground.mean(axis=(1, 2))
-    cut = (border.mean(axis=1) >= BORDER_SHARE) & (fruit >= FRUIT_SHARES[0]) & (fruit <= FRUIT_SHARES[1])
+    cut = filmed & (fruit >= FRUIT_SHARES[0]) & (fruit <= FRUIT_SHARES[1])
     mask = soft_mask(ground & cut[:, None, None])
     colours = torch.from_numpy(squares).permute(0, 3, 1, 2).float()
     return torch.cat([colours * mask, mask], dim=1), cut

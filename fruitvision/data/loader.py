@@ -7,6 +7,7 @@ augmentation, whatever the batch size. That is what makes a resume exact and a c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -89,6 +90,16 @@ def _steps(pictures: int, batch_size: int) -> int:
     return full + (rest > 1 or full == 0 or (rest == 1 and batch_size == 1))
 
 
+def _ahead(make: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
+    """``make`` of each step in order, the next one being made in a thread while one is in use: scenes take their time."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as maker:
+        coming = None
+        for step in steps:
+            batch = (coming or maker.submit(make, step)).result()
+            coming = maker.submit(make, step + 1) if step + 1 in steps else None
+            yield batch
+
+
 @dataclass(eq=False)
 class Source:
     """Pictures of one kind, with the transform that is theirs.
@@ -96,7 +107,7 @@ class Source:
     Attributes:
         rows: (N,) positions in ``store``.
         labels: (N,) int64, as :class:`fruitvision.data.targets.Targets` counts them.
-        repeat: how often an epoch shows each; 0.3 shows another three tenths each time.
+        repeat: how often an epoch shows each, one number or one a picture, (N,); 0.3 shows another three tenths each time.
         spans: how long such a fruit is in centimetres, by label. Where given, the transform takes them, and further
             pictures of the same label (``others``).
     """
@@ -105,7 +116,7 @@ class Source:
     rows: np.ndarray
     labels: np.ndarray
     transform: Callable[..., Tensor]
-    repeat: float = 1.0
+    repeat: float | np.ndarray = 1.0
     spans: Sequence[float] | None = None
 
     def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
@@ -124,10 +135,21 @@ class Source:
     def _alike(self) -> dict[int, np.ndarray]:
         return {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels).tolist()}
 
+    @property
+    def shown(self) -> int:
+        """Pictures an epoch."""
+        return round(float(np.broadcast_to(self.repeat, len(self.rows)).sum()))
+
     def drawn(self, rng: np.random.Generator) -> np.ndarray:
-        """The positions that one epoch shows."""
-        whole, part = divmod(round(self.repeat * len(self.rows)), max(len(self.rows), 1))
-        return np.concatenate([np.arange(len(self.rows))] * whole + [rng.permutation(len(self.rows))[:part]]).astype(np.int64)
+        """(shown,) the positions that one epoch shows: each as often as it goes, and what is left over by lot."""
+        often = np.broadcast_to(np.asarray(self.repeat, float), len(self.rows))
+        whole = np.floor(often).astype(np.int64)
+        order, left = rng.permutation(len(often)), self.shown - int(whole.sum())
+        part = np.cumsum((often - whole)[order])
+        # Evenly spaced marks over the parts laid end to end in a random order: each is hit as often as it is long.
+        marks = (np.arange(max(left, 0)) + rng.random()) * (part[-1] / max(left, 1) if len(part) else 0)
+        more = order[np.minimum(np.searchsorted(part, marks, side="right"), len(order) - 1)]
+        return np.concatenate([np.repeat(np.arange(len(often)), whole), more]).astype(np.int64)
 
 
 class MixedLoader:
@@ -140,7 +162,7 @@ class MixedLoader:
     @property
     def steps(self) -> int:
         """Batches an epoch."""
-        return _steps(sum(round(source.repeat * len(source.rows)) for source in self.sources), self.batch_size)
+        return _steps(sum(source.shown for source in self.sources), self.batch_size)
 
     def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
         """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
@@ -148,10 +170,13 @@ class MixedLoader:
         drawn = [source.drawn(rng) for source in self.sources]
         owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
         positions, order = np.concatenate(drawn), rng.permutation(len(owner))
-        for step in range(start, self.steps):
+
+        def batch(step: int) -> Batch:
             chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
             seeds = [(self.seed, epoch, int(n)) for n in chosen]
-            yield Batch(*self._batch(owner[chosen], positions[chosen], seeds, size), own, total)
+            return Batch(*self._batch(owner[chosen], positions[chosen], seeds, size), own, total)
+
+        yield from _ahead(batch, range(start, self.steps))
 
     def _batch(
         self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int

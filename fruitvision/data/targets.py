@@ -56,6 +56,10 @@ class Targets:
         """Of the T labels, the longest side of such a fruit in centimetres."""
         return [span(name) for name in self.names]
 
+    def type_of(self, label: int) -> str:
+        """The fruit type of a label."""
+        return fruit_type(self.names[label])
+
     def label(self, name: str) -> int:
         """The label of a class, or else of the fruit type that a folder's name stands for.
 

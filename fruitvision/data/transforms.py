@@ -30,7 +30,11 @@ TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int]
 
 
 Views = Literal["one", "mirror", "middle"]
-MIDDLE_SCALES = (1.0, 0.8)
+MIDDLE_SCALES = (1.0, 0.7, 0.5)
+WHITE = 232
+"""From here on, in all three channels, a pixel may be ground that was filmed white."""
+BORDER_SHARE = 0.5
+"""Of the border that must be white before a picture counts as filmed on white."""
 
 
 class EvalTransform(BaseModel):
@@ -49,6 +53,10 @@ class EvalTransform(BaseModel):
         description="Middle squares that are looked at and averaged, as shares of the first one's side.",
     )
 
+    white_once: bool = Field(
+        False, description="Whether a picture filmed on white is looked at whole only, since it is cut to its fruit already."
+    )
+
     @field_validator("scales")
     @classmethod
     def _from_whole_to_part(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -63,8 +71,9 @@ class EvalTransform(BaseModel):
 
     def looking(self, views: Views) -> EvalTransform:
         """The same, with other looks: the picture; it and its mirror image; it and its middle, nearer."""
+        middle = views == "middle"
         return self.model_copy(
-            update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if views == "middle" else (1.0,)}
+            update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if middle else (1.0,), "white_once": middle}
         )
 
     def enlarged(self, zoom: int) -> EvalTransform:
@@ -95,7 +104,11 @@ class EvalTransform(BaseModel):
             x0, y0, x1, y1 = round(left + across), round(top + down), round(right - across), round(bottom - down)
             part = images[:, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
             looks.append(F.interpolate(part, size=(self.crop, self.crop), mode="bilinear", antialias=True))
-        return torch.stack(looks, dim=1)
+        looks = torch.stack(looks, dim=1)
+        if self.white_once and looks.shape[1] > 1:
+            white = filmed_on_white(images)
+            looks[white] = looks[white][:, :1]
+        return looks
 
     def crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of a height × width picture that the network sees: (left, top, right, bottom) in its pixels."""
@@ -120,6 +133,13 @@ class EvalTransform(BaseModel):
 
     def _standardize(self, images: Tensor) -> Tensor:
         return standardize(images, self.mean, self.std)
+
+
+def filmed_on_white(images: Tensor) -> Tensor:
+    """Which of B pictures, (B, 3, H, W) in 0..255, were filmed on white, as Fruits-360 is: (B,) bool, by their borders."""
+    white = (images >= WHITE).all(dim=1)
+    border = torch.cat([white[:, 0], white[:, -1], white[:, :, 0], white[:, :, -1]], dim=1)
+    return border.float().mean(dim=1) >= BORDER_SHARE
 
 
 def standardize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:

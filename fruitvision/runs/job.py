@@ -195,7 +195,9 @@ class _Job:
                 "Put them back, or start a new run.", path=self.config.data,
             )
         torch.manual_seed(training.seed)
-        state = TrainState(network, training, self.team.own_device(choose_device(training.device)), self.team)
+        keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
+        device = self.team.own_device(choose_device(training.device))
+        state = TrainState(network, training, device, keeps, self.team)
         self.team.align(state.network)
         if saved is not None:
             state.load_state_dict(saved)

@@ -23,6 +23,7 @@ from fruitvision.data.transforms import (
     EvalTransform,
     TrainTransform,
     batched_recipe,
+    filmed_on_white,
     no_augmentation,
     torchvision_recipe,
 )  # fmt: skip
@@ -133,13 +134,17 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
         train = TrainLoader(data.store, data.train, training_transform(config), config.batch_size, seed=config.seed)
         return train, EvalLoader(data.store, data.validation, transform)
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
-    recipe = scene_recipe(config, Rows(pictures))
+    recipe = scene_recipe(config, Rows(pictures), plain=0.0)
     photo = PhotoRecipe(recipe.grounds, flip=config.flip)
-    membership = data.targets.membership
-    count = len(data.train.labels)
-    train = [Source(data.store, data.train.rows, data.train.labels, recipe, spans=data.targets.spans)]
+    membership, rows, labels = data.targets.membership, data.train.rows, data.train.labels
+    count = len(labels)
+    in_scenes = (1 - config.plain_share) * _balanced(data.targets, labels, config.type_balance)
+    train = [
+        Source(data.store, rows, labels, scene_recipe(config, plain=1.0), config.plain_share, spans=data.targets.spans),
+        Source(data.store, rows, labels, recipe, in_scenes, spans=data.targets.spans),
+    ]
     for one in data.photos:
-        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, config.photo_repeat)
+        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, config.photo_repeat, config.type_balance)
     negatives = sum(len(rows) for _, rows in pictures)
     for one in data.not_fruit:
         repeat = config.not_fruit_share * count / negatives
@@ -178,13 +183,37 @@ def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> Mix
 
 def _by_kind(
     store: ImageStore, rows: np.ndarray, names: tuple[str, ...], targets: Targets, photo: PhotoRecipe, scenes: SceneRecipe,
-    repeat: float,
+    repeat: float, balance: float = 0.0,
 ) -> list[Source]:  # fmt: skip
-    """Photos, and pictures without fruit among them, each with its own transform."""
+    """Photos, pictures filmed on white and pictures without fruit among them, each with its own transform.
+
+    What was filmed on white is more of the lab: it is set into scenes, once an epoch.
+    """
     labels = np.array([targets.label(name) for name in names], np.int64)
     nothing = np.array([name == NOT_FRUIT for name in names], bool)
-    found = [(~nothing, photo), (nothing, scenes.without_fruit)]
-    return [Source(store, rows[chosen], labels[chosen], transform, repeat) for chosen, transform in found if chosen.any()]
+    white = np.array([_on_white(store[row]) for row in rows], bool) & ~nothing
+    photos, often = ~nothing & ~white, repeat * _balanced(targets, labels, balance)
+    sources = [
+        Source(store, rows[photos], labels[photos], photo, often[photos]),
+        Source(store, rows[nothing], labels[nothing], scenes.without_fruit, often[nothing]),
+        Source(store, rows[white], labels[white], scenes, _balanced(targets, labels[white], balance), targets.spans),
+    ]
+    return [source for source in sources if len(source.rows)]
+
+
+def _on_white(picture: np.ndarray) -> bool:
+    return bool(filmed_on_white(torch.tensor(picture[None]).permute(0, 3, 1, 2))[0])
+
+
+def _balanced(targets: Targets, labels: np.ndarray, balance: float) -> np.ndarray:
+    """How often each of N pictures should be shown, 1 on average: the rarer its fruit type among them, the oftener.
+
+    A type with n pictures has a share of n ** (1 - balance). Fruits-360 has thirteen kinds of apples and one of oranges;
+    a network that learned from it as it comes believes in apples thirteen times as readily.
+    """
+    types = np.unique(np.array([targets.type_of(label) for label in labels]), return_inverse=True)[1]
+    often = np.bincount(types).astype(float)[types] ** -balance
+    return often / often.mean() if len(often) else often
 
 
 class Rows:

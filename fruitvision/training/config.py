@@ -40,7 +40,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "robust": {
         "start": "imagenet",
         "imagenet_head": True,
-        "keep_imagenet": 0.5,
+        "keep_imagenet": 1.0,
+        "norm_statistics": "kept",
         "image_size": 128,
         "first_image_size": 96,
         "eval_resize": 160,
@@ -49,11 +50,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augmentation": "scenes",
         "crop_scale_min": 0.35,
         "batch_size": 64,
-        "epochs": 10,
+        "epochs": 8,
         "photo_repeat": 4.0,
+        "type_balance": 0.5,
         "optimizer": "adamw",
         "learning_rate": 1e-3,
-        "trunk_rate": 0.3,
+        "trunk_rate": 0.2,
         "weight_decay": 0.02,
         "decay": "matrices",
         "label_smoothing": 0.05,
@@ -107,6 +109,10 @@ class TrainConfig(BaseModel):
         0.25, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground."
     )
     photo_repeat: float = Field(3.0, ge=0, le=100, description="How often an epoch shows each photo given beside the data.")
+    type_balance: float = Field(
+        0.0, ge=0, le=1,
+        description="With 'scenes': how far rare fruit types are shown more often; 0 every picture alike, 1 every type alike.",
+    )
     not_fruit_share: float = Field(
         0.15, ge=0, le=1, description="Pictures without fruit in an epoch, as a share of those with; 0 where none are given."
     )
@@ -130,6 +136,10 @@ class TrainConfig(BaseModel):
     keep_imagenet: float = Field(
         0.0, ge=0, le=10,
         description="How strongly the trunk is held to what ImageNet made it answer, where training starts from there.",
+    )
+    norm_statistics: Literal["batch", "kept"] = Field(
+        "batch",
+        description="What batch norm normalizes with in training: each batch's own, or, where training starts from ImageNet, ImageNet's.",
     )
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."

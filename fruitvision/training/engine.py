@@ -111,7 +111,8 @@ def train_one_epoch(
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
     team = state.team
     batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
-    forward = team.wrap(network.train())
+    _set_training(state)
+    forward = team.wrap(network)
     while progress.step < steps:
         started = time.perf_counter()
         step = progress.epoch * steps + progress.step
@@ -227,6 +228,15 @@ def to_device(images: Tensor, state: TrainState) -> Tensor:
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:
     """bfloat16 arithmetic where the configuration asks for it."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def _set_training(state: TrainState) -> None:
+    """Training mode, but that batch norm goes on with the means and variances it has where these are to be kept."""
+    state.network.train()
+    if state.keeps_statistics:
+        for module in state.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:

@@ -42,11 +42,15 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """A network in training. Complete between any two events of :func:`engine.fit`."""
+    """A network in training. Complete between any two events of :func:`engine.fit`.
+
+    ``keeps_statistics``: batch norm normalizes with the means and variances that the first weights brought.
+    """
 
     network: nn.Module
     config: TrainConfig
     device: torch.device
+    keeps_statistics: bool = False
     team: Team = Team()
     """The processes that train it together. Each holds the same state, but for the norms' running averages on a CPU."""
     optimizer: torch.optim.Optimizer = field(init=False)

@@ -22,11 +22,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "length": ("epochs", "batch_size", "accumulate", "patience", "max_train_images", "val_fraction"),
     "pictures": (
         "image_size", "first_image_size", "eval_resize", "eval_size", "views", "augmentation", "crop_scale_min", "flip", "rotation",
-        "plain_share", "photo_repeat", "not_fruit_share",
+        "plain_share", "photo_repeat", "type_balance", "not_fruit_share",
     ),
     "optimizer": (
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
-        "gamma", "warmup", "ema", "teacher", "teacher_weight",
+        "gamma", "warmup", "ema", "norm_statistics", "teacher", "teacher_weight",
     ),
     "machine": ("device", "precision", "channels_last", "seed"),
 }  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.loader import EvalLoader, TrainLoader
+from fruitvision.data.loader import EvalLoader, Source, TrainLoader
 from fruitvision.data.store import open_dataset
 from fruitvision.data.transforms import EvalTransform, batched_recipe
 
@@ -56,6 +56,16 @@ def test_another_seed_gives_another_order_and_other_crops(opened):
 @pytest.mark.parametrize(("batch_size", "steps"), [(31, 1), (5, 7), (8, 4), (32, 1), (100, 1), (1, 32)])
 def test_a_last_batch_of_one_is_left_out(opened, batch_size, steps):
     assert loader(opened, batch_size).steps == steps == len(list(loader(opened, batch_size).epoch(0, 32)))
+
+
+@pytest.mark.parametrize("repeat", [1.0, 0.3, 2.5, np.array([0.1, 0.9, 2.2, 0.8] * 5)], ids=["once", "some", "often", "each its own"])
+def test_a_source_shows_each_picture_as_often_as_asked(opened, repeat):
+    source = Source(opened[1], np.arange(20), np.zeros(20, np.int64), lambda *_: torch.zeros(0), repeat)
+    epochs = [source.drawn(np.random.default_rng(seed)) for seed in range(300)]
+    assert {len(epoch) for epoch in epochs} == {source.shown} == {round(float(np.broadcast_to(repeat, 20).sum()))}
+    often = np.bincount(np.concatenate(epochs), minlength=20) / len(epochs)
+    assert often == pytest.approx(np.broadcast_to(repeat, 20), abs=0.15)
+    assert all(np.bincount(epoch).max() <= np.ceil(np.max(repeat)) for epoch in epochs)
 
 
 def test_evaluation_shows_every_picture_once_in_order(opened):

@@ -32,7 +32,7 @@ def test_types_that_only_photos_have_and_no_fruit_come_behind():
 
 def test_a_variety_is_its_class_and_its_other_spellings_its_type():
     targets = Targets.of(LAB, ["Apple"])
-    assert targets.label("Apple Red 1") == 1
+    assert targets.label("Apple Red 1") == 1 and targets.type_of(1) == "Apple"
     assert targets.names[targets.label("Apple Braeburn")] == "Apple"
     with pytest.raises(KeyError):
         targets.label("Carburettor")

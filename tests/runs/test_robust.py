@@ -14,6 +14,7 @@ from fruitvision.data.dataset import held_out
 from fruitvision.data.grounds import generated_ground
 from fruitvision.data.sample import draw_fruit
 from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.data.transforms import MIDDLE_SCALES
 from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import read_config
 from fruitvision.models.networks import build_network
@@ -67,7 +68,7 @@ def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp
     found = read_config(run.best)
     assert found.classes == ("Apple Red 1", "Apple Red 2", "Banana", "Kiwi", NOT_FRUIT)
     assert found.fruit_types == ("Apple", "Apple", "Banana", "Kiwi", NOT_FRUIT)
-    assert found.transform.looks == 2 and 0.3 <= found.thresholds.not_fruit <= 0.95
+    assert found.transform.scales == MIDDLE_SCALES and 0.3 <= found.thresholds.not_fruit <= 0.95
     assert "--photos photos --not-fruit nothing --preset robust" in found.training["command"]
     classifier = fruitvision.load(run.best)
     answer = classifier.predict(world / "photos" / "Kiwi" / "Kiwi 0.jpg")
@@ -99,6 +100,45 @@ def test_an_epoch_mixes_its_sources_as_asked(world):
     again = [batch.images for batch in train.epoch(0, 32)]
     assert all(torch.equal(a, b.images) for a, b in zip(again[2:], train.epoch(0, 32, 2), strict=True))
     assert sum(len(batch.labels) for batch in validation) > 10
+
+
+def test_a_type_with_many_varieties_is_not_believed_in_more_readily(world):
+    """Of the lab's pictures two thirds are apples. A quarter stays on white as it comes, the rest is balanced by type."""
+    shares = {}
+    for balance in (0.0, 1.0):
+        asked = config(world, photos=False, nothing=False, type_balance=balance, plain_share=0.25)
+        train, _ = loaders(prepare(asked), asked.training)
+        labels = np.concatenate([batch.labels.numpy() for epoch in range(8) for batch in train.epoch(epoch, 32)])
+        shares[balance] = (labels < 2).mean()
+    assert shares[0.0] == pytest.approx(2 / 3, abs=0.04)
+    assert shares[1.0] == pytest.approx(0.25 * 2 / 3 + 0.75 / 2, abs=0.04)
+
+
+def test_photos_filmed_on_white_are_more_of_the_lab(world, tmp_path):
+    for name in ("Apple", "Kiwi"):
+        draw_into(tmp_path / "more" / name, name, 12, "white" if name == "Apple" else "wood")
+    asked = config(world, nothing=False, photo_repeat=3.0, type_balance=0.0).model_copy(update={"photos": (str(tmp_path / "more"),)})
+    data = prepare(asked)
+    train, _ = loaders(data, asked.training)
+    labels = np.concatenate([batch.labels.numpy() for batch in train.epoch(0, 32)])
+    names = data.photos[0].train[1]
+    assert (labels == data.targets.label("Apple")).sum() == names.count("Apple")  # set into scenes, each once
+    assert (labels == data.targets.label("Kiwi")).sum() == 3 * names.count("Kiwi")
+
+
+def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monkeypatch):
+    known = build_network(num_classes=1000, width=64, seed=4)
+    known.bn1.running_mean.fill_(0.25)
+    weights = {name: value.clone() for name, value in known.state_dict().items()}
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: weights)
+    for start, statistics, kept in (("imagenet", "kept", True), ("imagenet", "batch", False), ("scratch", "kept", False)):
+        asked = config(
+            world, photos=False, start=start, width=64, epochs=1, keep_imagenet=0.0, max_train_images=16, norm_statistics=statistics
+        )
+        run = RunFolder(tmp_path / f"{start}-{statistics}").create(asked)
+        execute(run.path)
+        mean = torch.load(run.resume_file, weights_only=True)["network"]["bn1.running_mean"]
+        assert bool((mean == 0.25).all()) == kept, (start, statistics)
 
 
 def test_fruits_alone_are_enough(world, tmp_path):
