@@ -192,6 +192,31 @@ def train(
         sys.exit(130)
 
 
+@app.command("lr-find", cls=ManyValues)
+def lr_find(
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="plain, fast or robust.")] = DEFAULT_PRESET,
+    settings: Settings = None,
+    steps: Annotated[int, typer.Option(min=20, max=2000, help="Steps of the test.")] = 100,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the curve there: a table, and a drawing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find a learning rate: it grows until the loss breaks.
+
+    Nothing is kept of what the network learned meanwhile.
+    """
+    from fruitvision.runs.rate import find_rate, save_curve
+    from fruitvision.training.config import TrainConfig, parse_settings
+
+    training = TrainConfig.from_preset(preset, **parse_settings(settings or []))
+    found = find_rate(data, training, steps=steps, progress=progress("Trying rates"))
+    written = save_curve(out, found) if out else []
+    lines = [f"Suggested: --set learning_rate={found.suggested:g}  (the preset has {training.learning_rate:g})"]
+    lines += [f"Written: {path}" for path in written]
+    result = {"suggested": found.suggested, "preset": training.learning_rate, "rates": found.rates, "losses": found.losses}
+    give(result, lines, as_json)
+
+
 def _refuse_other_settings(
     folder: RunFolder, data: Path | None, photos: list[Path] | None, not_fruit: list[Path] | None, preset: str | None,
     given: dict[str, str],

@@ -63,10 +63,15 @@ class TrainLoader:
     """Labels are classes."""
 
     def __init__(
-        self, store: ImageStore, split: Split, transform: TrainTransform, batch_size: int, *, seed: int = 0
+        self, store: ImageStore, split: Split, transform: TrainTransform, batch_size: int, *, seed: int = 0, balanced: bool = False
     ) -> None:
         self.store, self.split, self.transform = store, split, transform
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.balanced = batch_size, seed, balanced
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(C,) pictures of each label."""
+        return np.bincount(self.split.labels)
 
     @property
     def steps(self) -> int:
@@ -75,13 +80,26 @@ class TrainLoader:
 
     def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
         """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split.labels))
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
         for step in range(start, self.steps):
             chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
-            seeds = [(self.seed, epoch, int(row)) for row in rows]
+            # A picture that is shown twice in an epoch looks different each time.
+            seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
             yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
+
+
+    def _balanced(self, rng: np.random.Generator) -> np.ndarray:
+        """(N,) positions, as many as there are pictures: every class in turn, its own ones dealt out before any comes again."""
+        present = np.unique(self.split.labels)
+        turns = np.array_split(np.arange(len(self.split.labels)), len(present))
+        drawn = []
+        for label, turn in zip(rng.permutation(present), turns, strict=True):
+            own = rng.permutation(np.flatnonzero(self.split.labels == label))
+            drawn.append(np.resize(own, len(turn)))
+        return np.concatenate(drawn)
 
 
 def _steps(pictures: int, batch_size: int) -> int:
@@ -158,6 +176,14 @@ class MixedLoader:
     def __init__(self, sources: Sequence[Source], membership: Tensor, batch_size: int, *, seed: int = 0) -> None:
         self.sources, self.membership = [source for source in sources if len(source.rows)], membership
         self.batch_size, self.seed = batch_size, seed
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(T,) pictures of each label in an epoch, on average."""
+        counts = np.zeros(len(self.membership))
+        for source in self.sources:
+            np.add.at(counts, source.labels, np.broadcast_to(source.repeat, len(source.rows)))
+        return counts
 
     @property
     def steps(self) -> int:
