@@ -25,7 +25,9 @@ from fruitvision.files import write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, fit_temperature
+from fruitvision.runs.environment import write_environment
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_keeper, open_teacher, prepare, unseen
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import (
@@ -165,18 +167,29 @@ class _Job:
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
+        if self.team.leads:
+            write_environment(
+                self.folder.path, fingerprint=data.fingerprint, command=command(self.config), device=str(state.device),
+                processes=self.team.size,
+            )
         train, validation = loaders(data, self.training)
         teacher = open_teacher(self.training, data.targets.classes, state.device)
         keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
 
-        for event in fit(state, train, validation, teacher, keeper):
-            self.record(event, state, data, transform)
-            self.on_event(event)
-            if self.team.any(self.team.leads and self.folder.stop_file.exists()):
-                return self.stop(state)
-        return self.finish(state, data, transform, validation)
+        try:
+            for event in fit(state, train, validation, teacher, keeper):
+                self.record(event, state, data, transform)
+                self.on_event(event)
+                if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+                    return self.stop(state)
+            return self.finish(state, data, transform, validation)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler: what the error's frames held is free again.
+        raise out_of_memory(state)
 
     def begin(self, data: Prepared) -> TrainState:
         """A new state, or the saved one."""
