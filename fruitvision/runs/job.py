@@ -29,6 +29,7 @@ from fruitvision.runs.environment import write_environment
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_keeper, open_teacher, prepare, unseen
+from fruitvision.runs.tensorboard import Board
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import (
     EpochDone,
@@ -65,7 +66,7 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
         config = team.tell(folder.config() if team.leads else None)
         if lock and team.leads:
             stack.enter_context(hold_lock(folder.path, folder.name))
-        job = _Job(folder, config, on_event, team)
+        job = _Job(folder, config, on_event, team, stack)
         try:
             return job.run()
         except BaseException as caught:
@@ -143,9 +144,9 @@ def lock_holder(root: Path) -> str:
 class _Job:
     """One execution: the run folder's only writer, or one of those that work with it."""
 
-    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None, team: Team) -> None:
+    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None, team: Team, stack: ExitStack) -> None:
         self.folder, self.config, self.training, self.team = folder, config, config.training, team
-        self.on_event = on_event or (lambda event: None)
+        self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
         before = folder.status()
         self.status = RunStatus(
@@ -177,11 +178,16 @@ class _Job:
         keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
+        if self.training.tensorboard and self.team.leads:
+            board = Board(self.folder.path, state.progress.epoch * self.status.steps + state.progress.step + 1)
+            self.stack.callback(board.close)
+            self.listeners.append(board)
 
         try:
             for event in fit(state, train, validation, teacher, keeper):
                 self.record(event, state, data, transform)
-                self.on_event(event)
+                for listener in self.listeners:
+                    listener(event)
                 if self.team.any(self.team.leads and self.folder.stop_file.exists()):
                     return self.stop(state)
             return self.finish(state, data, transform, validation)

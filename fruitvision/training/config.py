@@ -165,6 +165,7 @@ class TrainConfig(BaseModel):
         0, ge=0, le=1000, description="Epochs at the beginning in which the last layer alone learns."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
 
     @field_validator("architecture")
