@@ -194,7 +194,7 @@ def train(
 
 @app.command("lr-find", cls=ManyValues)
 def lr_find(
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; else a drawn sample set.")] = None,
     preset: Annotated[str, typer.Option(metavar="NAME", help="plain, fast or robust.")] = DEFAULT_PRESET,
     settings: Settings = None,
     steps: Annotated[int, typer.Option(min=20, max=2000, help="Steps of the test.")] = 100,

@@ -10,6 +10,7 @@ from typing import Any
 from fruitvision.files import write_text
 from fruitvision.models.checkpoint import versions
 
+HERE = Path(__file__).resolve().parent
 GIT_SECONDS = 5.0
 
 
@@ -19,7 +20,7 @@ def write_environment(folder: Path, **facts: Any) -> None:
     write_text(folder / "environment.json", json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
 
-def git_commit(folder: Path = Path(__file__).resolve().parent) -> dict[str, Any] | None:
+def git_commit(folder: Path = HERE) -> dict[str, Any] | None:
     """The commit that the code stands at, and whether it was changed since; None where it is not under git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:

@@ -31,6 +31,7 @@ from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_keeper, open_teacher, prepare, unseen
 from fruitvision.runs.tensorboard import Board
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import Team, join
 from fruitvision.training.engine import (
     EpochDone,
     Event,
@@ -43,7 +44,6 @@ from fruitvision.training.engine import (
     steps_per_epoch,
     summarize,
 )
-from fruitvision.training.distributed import Team, join
 from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0

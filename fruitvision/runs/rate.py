@@ -64,7 +64,8 @@ def _drawing(found: RangeTest) -> str:
     mark = x(found.suggested)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">'
-        f'<rect width="{width}" height="{height}" fill="#fff"/><polyline points="{points}" fill="none" stroke="#2474bb" stroke-width="2.5"/>'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>'
+        f'<polyline points="{points}" fill="none" stroke="#2474bb" stroke-width="2.5"/>'
         f'<path d="M{mark:.1f} {edge}V{height - edge}" stroke="#d55e00" stroke-dasharray="6 4"/>'
         f'<text x="{mark:.0f}" y="{edge - 12}" text-anchor="middle" fill="#d55e00">{found.suggested:g}</text>{ticks}'
         f'<text x="12" y="{y(high) + 4:.0f}">{high:.2f}</text><text x="12" y="{y(low) + 4:.0f}">{low:.2f}</text></svg>\n'

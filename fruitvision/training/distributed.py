@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
 from torch import distributed as dist
+from torch import nn
 
 from fruitvision.data.loader import Share
 from fruitvision.errors import TrainingError
@@ -120,6 +120,9 @@ class Team:
         found: list[Any] = [None] * self.size
         dist.all_gather_object(found, batches)
         return [found[n % self.size][n // self.size] for n in range(sum(map(len, found)))]
+
+
+ALONE = Team()
 
 
 @contextlib.contextmanager

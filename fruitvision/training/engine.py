@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team
+from fruitvision.training.distributed import ALONE, Team
 from fruitvision.training.loss import balancing_weights, distillation, likelihood_loss
 from fruitvision.training.metrics import answered_right
 from fruitvision.training.optim import clip_gradients, learning_rate, set_learning_rate
@@ -98,7 +98,8 @@ def fit(
     ``teacher`` takes the configuration's ``teacher_weight`` of the loss; ``keeper`` adds ``keep_imagenet`` of its own.
 
     Between two yields ``state`` is complete. A step whose loss or gradient is not finite is skipped and counted; after
-    a whole epoch of them, or ``MOST_SKIPPED`` in a row, raises TrainingError "non-finite-loss" or "non-finite-gradient". The weights stay as they were.
+    a whole epoch of them, or ``MOST_SKIPPED`` in a row, raises TrainingError "non-finite-loss" or "non-finite-gradient". The
+    weights stay as they were.
     """
     while not state.finished:
         yield from train_one_epoch(state, train, teacher, keeper)
@@ -174,7 +175,7 @@ def train_one_epoch(
 
 
 def predict_logits(
-    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, team: Team = Team()
+    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, team: Team = ALONE
 ) -> Generator[int, None, tuple[Tensor, Tensor]]:
     """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
 

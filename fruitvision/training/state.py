@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team
+from fruitvision.training.distributed import ALONE, Team
 from fruitvision.training.optim import make_optimizer
 
 
@@ -64,7 +64,7 @@ class TrainState:
     config: TrainConfig
     device: torch.device
     keeps_statistics: bool = False
-    team: Team = Team()
+    team: Team = ALONE
     """The processes that train it together. Each holds the same state, but for the norms' running averages on a CPU."""
     optimizer: torch.optim.Optimizer = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)

@@ -131,7 +131,8 @@ def _matrices(examination: Examination) -> str:
     details = "".join(_kind(examination, kind, links[kind]) for kind in opened)
     variety = by_variety(examination)
     parts = [matrix(mistaken, links=links) if mistaken.rows else f'<p class="good">{both("report.no_mistake_by_kind")}</p>']
-    parts.append(_folded(both("report.all_kinds", count=len(everything.rows)), matrix(everything, links=links, small=len(everything.rows) > 40)))
+    whole = matrix(everything, links=links, small=len(everything.rows) > 40)
+    parts.append(_folded(both("report.all_kinds", count=len(everything.rows)), whole))
     if len(variety.rows) > 1 and variety.rows != everything.rows:
         parts.append(_folded(both("report.all_varieties", count=len(variety.rows)), matrix(variety, small=len(variety.rows) > 40)))
     parts.append(f'<h3>{both("report.by_variety")}</h3><div class="kinds">{details}</div>' if opened else "")
@@ -239,7 +240,8 @@ def _origin(examination: Examination) -> str:
     """What was measured, with what: enough to measure it again."""
     summary, config = examination.summary, examination.classifier.config
     data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
-    command = f"python -m fruitvision evaluate --data {data} --checkpoint {_checkpoint_name(examination)} --split {summary['split']} --by {summary['by']}"
+    command = f"python -m fruitvision evaluate --data {data} --checkpoint {_checkpoint_name(examination)}"
+    command += f" --split {summary['split']} --by {summary['by']}"
     facts = {
         "command": command, "network": f"{config.architecture}, {config.norm}, {len(config.classes)} classes",
         "weights": config.weights_sha256[:16], "learned": str(config.dataset.get("name", "")),

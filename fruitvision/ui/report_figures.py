@@ -90,7 +90,8 @@ def reliability_chart(found: Reliability) -> str:
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         x, y = place(share, share)
-        parts.append(f'<path class="grid" d="M{left} {y:.1f}H{width - right}"/><text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>')
+        parts.append(f'<path class="grid" d="M{left} {y:.1f}H{width - right}"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>')
         parts.append(f'<text x="{x:.1f}" y="{height - bottom + 16}" text-anchor="middle">{share:.0%}</text>')
     bins, most = len(found.counts), float(found.counts.max())
     for i, (count, claimed, true) in enumerate(zip(found.counts.tolist(), found.confidence.tolist(), found.accuracy.tolist(), strict=True)):

@@ -21,12 +21,14 @@ def class_table(examination: Examination) -> str:
     per_class = examination.summary["per_class"]
     order = sorted(per_class, key=lambda name: (per_class[name]["recall"], name))
     columns = [name for name in COLUMNS if name != "kind" or examination.by == "class"]
-    heads = "".join(
-        f'<th scope="col" aria-sort="{"ascending" if name == "recall" else "none"}"><button type="button">{both(f"report.column_{name}")}</button></th>'
-        for name in columns
-    )
+    heads = "".join(_head(name) for name in columns)
     rows = "".join(_row(examination, name, per_class[name], mistakes, columns) for name in order)
     return f'<div class="wide" tabindex="0"><table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _head(name: str) -> str:
+    order = "ascending" if name == "recall" else "none"
+    return f'<th scope="col" aria-sort="{order}"><button type="button">{both(f"report.column_{name}")}</button></th>'
 
 
 def _row(

@@ -31,8 +31,9 @@ def train(run: Path, data: Path, *settings: str, processes: int = 1, resume: boo
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
     words = ["--run", str(run), *(["--resume"] if resume else ["--data", str(data), "--set", *settings])]
     return subprocess.Popen(
-        [sys.executable, *(launcher if processes > 1 else ["-m"]), "fruitvision", "train", *words], cwd=PROJECT, text=True, encoding="utf-8",
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, *(launcher if processes > 1 else ["-m"]), "fruitvision", "train", *words],
+        cwd=PROJECT, text=True, encoding="utf-8", env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
@@ -106,8 +107,8 @@ def test_the_end_of_one_ends_all_and_the_reason_is_kept(sample_set, tmp_path):
     import psutil
 
     leader = run.status().pid
-    others = [child for child in psutil.Process(process.pid).children(recursive=True) if child.pid != leader and "fruitvision" in child.cmdline()]
-    others[0].kill()
+    children = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in children if child.pid != leader and "fruitvision" in child.cmdline()).kill()
     output = ended(process)
     assert process.returncode != 0
     status = run.status()
