@@ -279,7 +279,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, val, test or heldout.", show_default="every picture")] = None,
     by: Annotated[str, typer.Option(help="class, or type (Apple, Banana, ...).")] = "class",
     not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too: a page to read in a browser, and tables.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write it there too: a page to read in a browser, and tables.")] = None,
     lang: Annotated[Literal["en", "zh"], typer.Option(help="The language in which the page opens.")] = "en",
     record: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")] = None,  # noqa: E501
     views: Views = None,
