@@ -121,6 +121,7 @@ def _build_view(panel: TrainPanel) -> None:
         parts["checkpoint"] = page.bind(
             gr.Button(visible=False, elem_id="train-checkpoint", min_width=150), value="train.checkpoint"
         )
+        parts["report"] = page.bind(gr.Button(visible=False, elem_id="train-report", min_width=150), value="train.report_none")
         parts["packed"] = gr.DownloadButton(visible="hidden")
     parts["charts"] = gr.HTML(main_charts([], language), elem_id="train-charts")
     with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
