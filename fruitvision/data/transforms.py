@@ -30,7 +30,7 @@ TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int]
 
 
 Views = Literal["one", "mirror", "middle"]
-MIDDLE_SCALES = (1.0, 0.7, 0.5)
+MIDDLE_SCALES = (1.0, 0.8)
 WHITE = 232
 """From here on, in all three channels, a pixel may be ground that was filmed white."""
 BORDER_SHARE = 0.5

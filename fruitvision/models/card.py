@@ -104,6 +104,9 @@ def _limits(dataset: dict[str, Any], training: dict[str, Any]) -> list[str]:
 
 SOURCES = {
     "grocery": "Photos: Klasson, Zhang and Kjellström, A Hierarchical Grocery Store Image Dataset (MIT).",
+    "fruits-360-3-body": "More apples, cherries and tomatoes: the 3-body release of Fruits-360 by Mihai Oltean (CC BY-SA 4.0).",
+    "clothing": "Pictures without fruit: Alexey Grigorev's clothing dataset (CC0).",
+    "grocery-packages": "Pictures without fruit: packages from the grocery photos (MIT).",
     "not-fruit": "Pictures without fruit: Alexey Grigorev's clothing dataset (CC0), and packages from the grocery photos (MIT).",
 }
 """Of folders by these names, whom to credit."""

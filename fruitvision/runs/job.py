@@ -206,7 +206,7 @@ class _Job:
         )
         saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
         if saved is None:
-            started = first_weights(network, training, data.targets.fruit_types, self.folder.log) if self.team.leads else ""
+            started = first_weights(network, training, data.targets, self.folder.log) if self.team.leads else ""
             self.status.start = self.team.tell(started)
         elif saved["fingerprint"] != data.fingerprint:
             raise RunError(

@@ -268,23 +268,26 @@ def evaluation_transform(config: TrainConfig) -> EvalTransform:
     return EvalTransform(resize=config.eval_resize, crop=config.eval_size or config.image_size).looking(config.views)
 
 
-def first_weights(network: Network, config: TrainConfig, fruit_types: Sequence[str], say: Callable[[str], None]) -> str:
+def first_weights(network: Network, config: TrainConfig, targets: Targets, say: Callable[[str], None]) -> str:
     """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
 
     ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
-    trains. A checkpoint folder named by the person must fit, or it is an error.
+    trains. A checkpoint folder named by the person must fit, or it is an error; where it has the same classes its last
+    layer is taken too, and one that itself began from ImageNet goes on as having begun there.
     """
     if config.start == "scratch":
         return "scratch"
     if config.start not in ("imagenet", "shipped"):
-        weights, _ = load_checkpoint(find_checkpoint(config.start))
+        weights, before = load_checkpoint(find_checkpoint(config.start))
         load_trunk(network, weights.state_dict())
-        return str(config.start)
+        if before.classes == targets.classes:
+            network.head.load_state_dict(weights.head.state_dict())
+        return "imagenet" if before.start == "imagenet" else str(config.start)
     if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
         try:
             known = imagenet_weights(config.architecture)
             load_trunk(network, known)
-            if config.imagenet_head and (found := start_head(network, known, fruit_types)):
+            if config.imagenet_head and (found := start_head(network, known, targets.fruit_types)):
                 say(f"the last layer begins with what ImageNet knows of {', '.join(found)}")
             return "imagenet"
         except FruitVisionError as error:

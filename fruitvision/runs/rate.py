@@ -31,7 +31,7 @@ def find_rate(
         training.architecture, num_classes=len(prepared.targets.classes), norm=training.norm, width=training.width,
         seed=training.seed,
     )
-    first_weights(network, training, prepared.targets.fruit_types, lambda line: None)
+    first_weights(network, training, prepared.targets, lambda line: None)
     torch.manual_seed(training.seed)
     train, _ = loaders(prepared, training)
     return range_test(TrainState(network, training, choose_device(training.device)), train, steps=steps, progress=progress)
