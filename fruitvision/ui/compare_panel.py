@@ -12,10 +12,12 @@ from fruitvision.data.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.models.norms import NORMS
 from fruitvision.runs import launcher
+from fruitvision.ui import touch_panel
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.norm_drawing import SCRIPT
 from fruitvision.ui.norm_page import norm_page
-from fruitvision.ui.race_view import norm_name, race_charts, race_status, race_table, study_choices
+from fruitvision.ui.norm_words import norm_choices
+from fruitvision.ui.race_view import race_charts, race_status, race_table, study_choices
 from fruitvision.ui.text import say
 from fruitvision.ui.train_data import SAMPLE, TYPED, DataShelf
 from fruitvision.ui.train_panel import QUIET, SHOWN, TICK_SECONDS, notice
@@ -24,22 +26,23 @@ from fruitvision.ui.train_runs import SAVE_FILE
 
 def build(page: Page) -> None:
     """The panel, inside its tab."""
-    _build_norms(page)
-    _build_race(page)
+    norm = _build_norms(page)
+    with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways"):
+        with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
+            touch_panel.build(page, norm)
+        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race"):
+            _build_race(page)
 
 
-def _norm_choices(language: str) -> list[tuple[str, str]]:
-    return [(norm_name(norm, language), norm) for norm in NORMS]
-
-
-def _build_norms(page: Page) -> None:
+def _build_norms(page: Page) -> gr.Radio:
     language = page.context.language
     norm = page.bind(
-        gr.Radio(_norm_choices(language), value="batch", elem_id="compare-norm", elem_classes="fv-buttons"),
-        label="compare.choose", choices=_norm_choices,
+        gr.Radio(norm_choices(language), value="batch", elem_id="compare-norm", elem_classes="fv-buttons"),
+        label="compare.choose", choices=norm_choices,
     )
     shown = gr.HTML(norm_page("batch", language), elem_id="compare-page", js_on_load=SCRIPT)
     gr.on([norm.change, page.language.change, page.demo.load], norm_page, [norm, page.language], shown, **QUIET)
+    return norm
 
 
 def _build_race(page: Page) -> None:
@@ -83,8 +86,8 @@ def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:
             label="train.data", choices=folders,
         ),
         "norms": page.bind(
-            gr.CheckboxGroup(_norm_choices(page.context.language), value=list(DEFAULT_NORMS), elem_id="compare-norms"),
-            label="compare.norms", choices=_norm_choices,
+            gr.CheckboxGroup(norm_choices(page.context.language), value=list(DEFAULT_NORMS), elem_id="compare-norms"),
+            label="compare.norms", choices=norm_choices,
         ),
         "budget": page.bind(
             gr.Radio(budgets(page.context.language), value="quick", elem_id="compare-budget", elem_classes="fv-cards"),

@@ -9,17 +9,9 @@ import pandas as pd
 
 from fruitvision.comparison.statistics import all_differences, summary
 from fruitvision.comparison.study import Cell, StudyFolder, table
-from fruitvision.models.norms import NORMS
-from fruitvision.ui.plots import COLOURS, Series, line_chart
+from fruitvision.ui.norm_words import norm_colour, norm_name
+from fruitvision.ui.plots import Series, line_chart
 from fruitvision.ui.text import duration, say, say_error
-
-COLOUR = {norm: COLOURS[number % len(COLOURS)] for number, norm in enumerate(NORMS)}
-
-
-def norm_name(norm: str, language: str) -> str:
-    """What a person calls a norm."""
-    return say(f"settings.norm.choices.{norm}", language)
-
 
 def race_status(study: StudyFolder | None, language: str) -> str:
     """One line of words, and a bar while it goes on."""
@@ -59,7 +51,7 @@ def race_charts(study: StudyFolder | None, language: str) -> str:
             if len({c.batch_size for c in cells}) > 1 and name:
                 name += f" · {cell.batch_size}"
             xs, ys = [r["epoch"] for r in records], [r.get(key) for r in records]
-            series.append(Series(name, xs, ys, COLOUR[cell.norm], dashed=cell.batch_size != cells[0].batch_size))
+            series.append(Series(name, xs, ys, norm_colour(cell.norm), dashed=cell.batch_size != cells[0].batch_size))
         charts.append(line_chart(
             series, title=title, x_max=epochs, x_label=say("train.chart_epoch", language), y_format=y_format,
             description=say("compare.chart_description", language, title=title), empty=say("train.chart_empty", language),
@@ -97,7 +89,7 @@ def _row(row: pd.Series, several: bool, language: str) -> str:
         accuracy, _number(row["loss_mean"], "{:.3f}"), _number(row["seconds_per_epoch"], "{:.1f}"),
         _number(row["images_per_s"], "{:.0f}"), _number(row["parameters"], "{:,.0f}"),
     )  # fmt: skip
-    dot = f'<i class="fv-dot" style="background:{COLOUR[norm]}"></i>'
+    dot = f'<i class="fv-dot" style="background:{norm_colour(norm)}"></i>'
     return f"<tr><td>{dot}{name}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
