@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from fruitvision.models.norms import NORMS
 from fruitvision.ui.plots import COLOURS
 from fruitvision.ui.text import say, sentences
@@ -13,6 +15,11 @@ def norm_name(norm: str, language: str) -> str:
     if key in sentences():
         return say(key, language)
     return NORMS[norm].title if norm in NORMS else norm
+
+
+def norm_html(norm: str, language: str) -> str:
+    """The same within HTML."""
+    return escape(norm_name(norm, language))
 
 
 def norm_choices(language: str) -> list[tuple[str, str]]:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from fruitvision.comparison.statistics import all_differences, summary
 from fruitvision.comparison.study import Cell, StudyFolder, table
-from fruitvision.ui.norm_words import norm_colour, norm_name
+from fruitvision.ui.norm_words import norm_colour, norm_html, norm_name
 from fruitvision.ui.plots import Series, line_chart
 from fruitvision.ui.text import duration, say, say_error
+
 
 def race_status(study: StudyFolder | None, language: str) -> str:
     """One line of words, and a bar while it goes on."""
@@ -33,7 +34,7 @@ def race_status(study: StudyFolder | None, language: str) -> str:
 
 
 def _cell_name(cell: Cell, language: str) -> str:
-    return say("compare.cell", language, norm=norm_name(cell.norm, language), seed=cell.seed)
+    return say("compare.cell", language, norm=norm_html(cell.norm, language), seed=cell.seed)
 
 
 def race_charts(study: StudyFolder | None, language: str) -> str:
@@ -81,7 +82,7 @@ def race_table(study: StudyFolder | None, language: str) -> str:
 
 def _row(row: pd.Series, several: bool, language: str) -> str:
     norm = str(row["norm"])
-    name = norm_name(norm, language) + (f" · {row['batch_size']}" if several else "")
+    name = norm_html(norm, language) + (f" · {row['batch_size']}" if several else "")
     accuracy = _number(row["mean"], "{:.1%}") + (f" ± {row['sd']:.1%}" if row["seeds"] > 1 else "")
     if row["diverged"]:
         accuracy += " " + say("compare.diverged", language, count=int(row["diverged"]))
@@ -105,7 +106,7 @@ def _verdicts(rows: pd.DataFrame, measure: str, language: str) -> str:
         key = {"a-higher": "higher", "b-higher": "higher", "no-difference-shown": "same", "runs-diverged": "broken"}.get(pair["verdict"])
         if key is None:
             continue
-        a, b = norm_name(pair["a"], language), norm_name(pair["b"], language)
+        a, b = norm_html(pair["a"], language), norm_html(pair["b"], language)
         low, high = pair["low"], pair["high"]
         if pair["verdict"] == "b-higher":
             a, b, low, high = b, a, -high, -low

@@ -50,7 +50,7 @@ def build(page: Page, norm: gr.Radio) -> None:
     turn = gr.State(1)  # which pictures lie beside mine; the turn before is what they are compared with
     others.click(lambda number: number + 1, turn, turn, **QUIET)
     gr.on(
-        [page.demo.load, page.language.change, norm.change, picture.change, size.change, layer.change, mode.change, channel.change, turn.change],
+        [page.demo.load, *(one.change for one in (page.language, norm, picture, size, layer, mode, channel, turn))],
         answer, [norm, picture, size, turn, layer, mode, channel, page.language], [makeup, shown],
         show_progress="hidden", api_visibility="private", concurrency_limit=VISITORS_AT_ONCE, trigger_mode="always_last",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from PIL import Image
 from fruitvision.comparison.touch import EPS, OVER, Touch, hardly_varying, over_axes
 from fruitvision.models.norms import get_norm
 from fruitvision.ui.histogram import histogram
-from fruitvision.ui.norm_words import norm_name
+from fruitvision.ui.norm_words import norm_html
 from fruitvision.ui.text import say
 
 BEFORE, AFTER = "#8c8c8c", "#2474bb"
@@ -32,7 +32,7 @@ def touch_view(seen: Touch, channel: int, language: str) -> str:
     n, c, h, w = seen.before.shape
     network = say("touch.learned" if seen.learned else "touch.first_weights", language)
     if seen.learned and seen.norm != "batch":
-        network += " " + say("touch.put_in", language, norm=norm_name(seen.norm, language))
+        network += " " + say("touch.put_in", language, norm=norm_html(seen.norm, language))
     shape = say("touch.shape", language, n=n, c=c, h=h, w=w)
     return f'<p class="fv-note">{network}</p><p class="fv-note">{shape}</p><div class="fv-touch">{"".join(cards)}</div>'
 
@@ -54,7 +54,7 @@ def _sets_card(seen: Touch, channel: int, language: str) -> str:
     )  # fmt: skip
     heads = "".join(f"<th>{say(f'touch.{name}', language)}</th>" for name in ("set", "mean", "deviation", "mean_after", "deviation_after"))
     size = seen.sets.size // len(before[0])
-    facts = {"count": f"{len(before[0]):,}", "size": f"{size:,}", "norm": norm_name(seen.norm, language)}
+    facts = {"count": f"{len(before[0]):,}", "size": f"{size:,}", "norm": norm_html(seen.norm, language)}
     table = f'<div class="fv-table"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     words = say("touch.sets_count", language, **facts)
     if few := hardly_varying(seen):
@@ -66,7 +66,7 @@ def _sets_card(seen: Touch, channel: int, language: str) -> str:
 
 def _set_name(seen: Touch, number: int, language: str) -> str:
     """Such as "picture 2, group 5": the coordinates that all elements of a set have in common."""
-    n, c = (int(axis[0]) for axis in np.nonzero(seen.sets == number)[:2])
+    n, c, h, w = (int(axis[0]) for axis in np.nonzero(seen.sets == number))
     norm = get_norm(seen.norm)
     parts = []
     if "N" not in norm.shares:
@@ -76,6 +76,8 @@ def _set_name(seen: Touch, number: int, language: str) -> str:
     elif norm.grouped:
         size = (seen.sets[n, :, 0, 0] == number).sum()
         parts.append(say("touch.channels_from", language, first=c, last=c + size - 1))
+    if "H" not in norm.shares:
+        parts.append(say("touch.position", language, row=h, column=w))
     return ", ".join(parts) or say("touch.everything", language)
 
 
@@ -138,9 +140,12 @@ def _running_card(seen: Touch, channel: int, language: str) -> str:
         ("kept", kept.mean[channel], kept.variance[channel]),
         ("kept_next", kept.next_mean[channel], kept.next_variance[channel]),
     ]
-    body = "".join(f"<tr><td>{say(f'touch.{name}', language)}</td><td>{mean:.4f}</td><td>{variance:.4f}</td></tr>" for name, mean, variance in rows)
+    body = "".join(
+        f"<tr><td>{say(f'touch.{name}', language)}</td><td>{mean:.4f}</td><td>{variance:.4f}</td></tr>" for name, mean, variance in rows
+    )
     heads = f"<th></th><th>{say('touch.mean', language)}</th><th>{say('touch.variance', language)}</th>"
-    affine = say("touch.affine", language, channel=channel, scale=f"{seen.scale[channel]:.3f}", shift=f"{seen.shift[channel]:.3f}")
+    learned = {"scale": f"{seen.scale[channel]:.3f}", "shift": f"{seen.shift[channel]:.3f}"}
+    affine = say("touch.affine" if seen.learned else "touch.affine_first", language, channel=channel, **learned)
     facts = {"momentum": f"{kept.momentum:g}", "rest": f"{1 - kept.momentum:g}", "eps": f"{EPS:g}"}
     table = f'<div class="fv-table"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
     words = say(f"touch.running_{'training' if seen.training else 'use'}", language)
@@ -163,14 +168,14 @@ def makeup_view(
         return _card(title, f"{_strip(now, 'touch.batch_alone', language)}<p>{words}</p>", "fv-makeup")
     most = max(max(effects.values()), 0.05)
     rows = "".join(
-        f'<li{" class=fv-mine" if name == norm else ""}><span>{escape(norm_name(name, language))}</span>'
+        f'<li{" class=fv-mine" if name == norm else ""}><span>{norm_html(name, language)}</span>'
         f'<span class="fv-bar"><i style="width:{min(effect / most, 1) * 100:.0f}%"></i></span>'
         f"<span>{_percent(effect)}</span></li>"
         for name, effect in effects.items()
     )
     chosen = effects[norm]
     key = "changed" if chosen > NOTHING else "unchanged_in_use" if norm == "batch" and not training else "unchanged"
-    words = say(f"touch.{key}", language, norm=norm_name(norm, language), percent=_percent(chosen))
+    words = say(f"touch.{key}", language, norm=norm_html(norm, language), percent=_percent(chosen))
     busiest = np.argsort(-np.abs(difference).mean((1, 2)), kind="stable")[:MAPS]
     pictured = say("touch.difference", language)
     maps = f"<figcaption>{pictured}</figcaption>{maps_picture(difference[np.sort(busiest)], 1.5, pictured)}"
