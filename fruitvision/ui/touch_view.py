@@ -176,16 +176,20 @@ def makeup_view(
     chosen = effects[norm]
     key = "changed" if chosen > NOTHING else "unchanged_in_use" if norm == "batch" and not training else "unchanged"
     words = say(f"touch.{key}", language, norm=norm_html(norm, language), percent=_percent(chosen))
-    busiest = np.argsort(-np.abs(difference).mean((1, 2)), kind="stable")[:MAPS]
-    pictured = say("touch.difference", language)
-    maps = f"<figcaption>{pictured}</figcaption>{maps_picture(difference[np.sort(busiest)], 1.5, pictured)}"
+    maps = _differences(difference, language) if chosen > NOTHING else ""
     return _card(
         title,
         f"<p>{say('touch.makeup_meaning', language)}</p>{_strip(before, 'touch.batch_before', language)}"
-        f'{_strip(now, "touch.batch_now_strip", language)}<p class="fv-reply">{words}</p>'
-        f'<ul class="fv-effects">{rows}</ul><figure class="fv-maps">{maps}</figure>',
+        f'{_strip(now, "touch.batch_now_strip", language)}<p class="fv-reply">{words}</p><ul class="fv-effects">{rows}</ul>{maps}',
         "fv-makeup",
     )
+
+
+def _differences(difference: np.ndarray, language: str) -> str:
+    """Where the result differs, in the channels in which it differs most."""
+    busiest = np.argsort(-np.abs(difference).mean((1, 2)), kind="stable")[:MAPS]
+    pictured = say("touch.difference", language)
+    return f'<figure class="fv-maps"><figcaption>{pictured}</figcaption>{maps_picture(difference[np.sort(busiest)], 1.5, pictured)}</figure>'
 
 
 def _strip(pictures: Sequence[np.ndarray], key: str, language: str) -> str:
