@@ -348,7 +348,8 @@ def compare(
 
     Everything else is the same: data, order, first weights and schedule. Runs that are finished are not repeated.
     """
-    from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study, save_table, table
+    from fruitvision.comparison.results import save_results, table
+    from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
     from fruitvision.data.listing import list_pictures
     from fruitvision.training.config import parse_settings
 
@@ -365,7 +366,7 @@ def compare(
         list_pictures(data.absolute())
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
     status = run_study(plan, out)
-    save_table(out)
+    save_results(out)
     rows = table(out)
     result = {"out": str(out), "state": status.state, "rows": rows.to_dict("records")}
     give(result, [rows.to_string(index=False), f"{status.state}; the table: {out / 'table.csv'}"], as_json)

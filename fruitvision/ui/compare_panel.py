@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies, save_table
+from fruitvision.comparison.results import save_results
+from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies
 from fruitvision.data.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.models.norms import NORMS
@@ -131,7 +132,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
     def save(study: str | None, language: str, request: gr.Request) -> tuple[str | None, str]:
         try:
             context.access.require_owner(request)
-            return str(save_table(find_study(context, study).path)), ""
+            return str(save_results(find_study(context, study).path)[0]), ""
         except FruitVisionError as error:
             return None, notice(error, language)
 
@@ -161,12 +162,13 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
 def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyFolder:
     """Check what was asked for, write the study's folder and start its process. Raises FruitVisionError."""
     launcher.refuse_if_busy(context.runs)
-    settings, seeds = BUDGETS.get(budget, BUDGETS["quick"])
+    spent = BUDGETS.get(budget, BUDGETS["quick"])
     path = shelf.path(data)
     list_pictures(path)
     chosen = [norm for norm in NORMS if norm in norms]
     plan = StudyPlan.parse({
-        "data": str(path.absolute()), "norms": chosen, "seeds": seeds, "training": settings, "name": f"{path.name}, {budget}",
+        "data": str(path.absolute()), "norms": chosen, "batch_sizes": spent.batch_sizes, "seeds": spent.seeds,
+        "training": spent.settings, "name": f"{path.name}, {budget}",
     })  # fmt: skip
     stem = time.strftime("study-%Y%m%d-%H%M%S")
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 100))

@@ -189,7 +189,8 @@ def _differences(difference: np.ndarray, language: str) -> str:
     """Where the result differs, in the channels in which it differs most."""
     busiest = np.argsort(-np.abs(difference).mean((1, 2)), kind="stable")[:MAPS]
     pictured = say("touch.difference", language)
-    return f'<figure class="fv-maps"><figcaption>{pictured}</figcaption>{maps_picture(difference[np.sort(busiest)], 1.5, pictured)}</figure>'
+    picture = maps_picture(difference[np.sort(busiest)], 1.5, pictured)
+    return f'<figure class="fv-maps"><figcaption>{pictured}</figcaption>{picture}</figure>'
 
 
 def _strip(pictures: Sequence[np.ndarray], key: str, language: str) -> str:

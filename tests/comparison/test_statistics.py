@@ -16,8 +16,9 @@ def results(**accuracies) -> pd.DataFrame:
         for seed, value in enumerate(values):
             rows.append({
                 "norm": norm, "batch_size": 32, "seed": seed, "state": "finished" if value is not None else "failed",
-                "diverged": value is None, "val_accuracy": value, "best_accuracy": value, "loss": 1.0,
-                "seconds_per_epoch": 2.0, "images_per_s": 10.0, "parameters": 100,
+                "diverged": value is None, "final_accuracy": value, "best_accuracy": value, "loss": 1.0,
+                "seconds_per_epoch": 2.0, "images_per_s": 10.0, "parameters": 100, "grad_norm": 1.0, "peak_memory_mb": 300.0,
+                "epochs_to_90": 2.0 if value and value >= 0.9 else float("nan"),
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -59,3 +60,8 @@ def test_a_diverged_run_is_in_no_mean_but_is_counted():
 def test_every_pair_is_compared():
     assert len(all_differences(results(a=[0.5], b=[0.5], c=[0.5]))) == 3
     assert all_differences(results(a=[0.5])).empty
+
+
+def test_epochs_to_90_are_averaged_over_those_that_came_so_far_and_these_are_counted():
+    row = summary(results(batch=[0.5, 0.95, 0.92])).iloc[0]
+    assert (row["epochs_to_90"], row["reached_90"], row["seeds"]) == (2, 2, 3)
