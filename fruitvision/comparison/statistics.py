@@ -25,6 +25,7 @@ AVERAGED = {
 }  # fmt: skip
 """Columns of a summary that are means over the finished runs → the table's columns that they are means of."""
 SUMMARY_COLUMNS = ("norm", "batch_size", "seeds", "diverged", "mean", "sd", *AVERAGED, "reached_90", "parameters")
+EFFECT_COLUMNS = ("norm", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
 DIFFERENCE_COLUMNS = ("batch_size", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
 
 
@@ -68,18 +69,36 @@ def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = MEASU
     - ``"no-difference-shown"``: the interval holds zero;
     - ``"a-higher"``, ``"b-higher"``: it does not.
     """
-    rows = []
-    for batch_size, cells in table.groupby("batch_size", sort=True):
-        both = cells[cells["norm"].isin([a, b])]
-        done = _finished(both).pivot_table(index="seed", columns="norm", values=measure, aggfunc="first")
-        done = done.reindex(columns=[a, b]).dropna()
-        differences = (done[a] - done[b]).to_numpy(float)
-        left_out = int(both["diverged"].sum())
-        mean, sd, low, high = mean_interval(differences)
-        row = {"batch_size": int(batch_size), "a": a, "b": b, "pairs": len(differences), "left_out": left_out}
-        row |= {"mean": mean, "sd": sd, "low": low, "high": high}
-        rows.append(row | {"verdict": _verdict(len(differences), left_out, low, high)})
+    rows = [
+        {"batch_size": int(batch_size), "a": a, "b": b} | _paired(cells[cells["norm"].isin([a, b])], "norm", a, b, measure)
+        for batch_size, cells in table.groupby("batch_size", sort=True)
+    ]
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
+
+
+def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
+    """What the smallest batch costs each norm: its result there (``a``) minus that at the largest batch (``b``), seed by seed.
+
+    One row a norm, as :func:`paired_differences`; empty where there is but one batch size.
+    """
+    small, large = table["batch_size"].min(), table["batch_size"].max()
+    rows = [
+        {"norm": norm, "a": int(small), "b": int(large)}
+        | _paired(cells[cells["batch_size"].isin([small, large])], "batch_size", small, large, measure)
+        for norm, cells in table.groupby("norm", sort=False) if small < large
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
+
+
+def _paired(cells: pd.DataFrame, column: str, a: object, b: object, measure: str) -> dict[str, object]:
+    """What the rows with ``a`` in ``column`` have over those with ``b``, seed by seed."""
+    done = _finished(cells).pivot_table(index="seed", columns=column, values=measure, aggfunc="first")
+    done = done.reindex(columns=[a, b]).dropna()
+    differences = (done[a] - done[b]).to_numpy(float)
+    left_out = int(cells["diverged"].sum())
+    mean, sd, low, high = mean_interval(differences)
+    verdict = _verdict(len(differences), left_out, low, high)
+    return {"pairs": len(differences), "left_out": left_out, "mean": mean, "sd": sd, "low": low, "high": high, "verdict": verdict}
 
 
 def all_differences(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:

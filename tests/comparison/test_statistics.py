@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from fruitvision.comparison.statistics import all_differences, mean_interval, paired_differences, summary, t_quantile
+from fruitvision.comparison.statistics import all_differences, batch_size_effects, mean_interval, paired_differences, summary, t_quantile
 
 
 def results(**accuracies) -> pd.DataFrame:
@@ -65,3 +65,13 @@ def test_every_pair_is_compared():
 def test_epochs_to_90_are_averaged_over_those_that_came_so_far_and_these_are_counted():
     row = summary(results(batch=[0.5, 0.95, 0.92])).iloc[0]
     assert (row["epochs_to_90"], row["reached_90"], row["seeds"]) == (2, 2, 3)
+
+
+def test_what_a_small_batch_costs_each_norm_is_told_seed_by_seed():
+    small = results(batch=[0.70, 0.72, 0.69], group=[0.80, 0.81, 0.79]).assign(batch_size=2)
+    large = results(batch=[0.85, 0.86, 0.84], group=[0.79, 0.82, 0.80])
+    effects = batch_size_effects(pd.concat([small, large], ignore_index=True)).set_index("norm")
+    assert effects.loc["batch", ["a", "b", "verdict"]].tolist() == [2, 32, "b-higher"]
+    assert effects.loc["batch", "mean"] == pytest.approx(-0.146667, abs=1e-5)
+    assert effects.loc["group", "verdict"] == "no-difference-shown"
+    assert batch_size_effects(large).empty
