@@ -148,8 +148,12 @@ def train(
     from fruitvision.runs.folder import RunConfig, RunFolder
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
+    from fruitvision.training.distributed import launched
 
     folder, given = RunFolder(run), parse_settings(settings or [])
+    if launched().rank > 0:  # one of several that torchrun started: the first one reads, writes and speaks
+        run_to_its_end(folder, quiet=True)
+        return
     if resume:
         _refuse_other_settings(folder, data, photos, not_fruit, preset, given)
     else:
@@ -167,7 +171,8 @@ def train(
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
         print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
-    stopped_by_hand = folder.status().state != "finished" and run_to_its_end(folder, quiet=as_json)
+    finished = folder.status().state == "finished" and launched().of == 1  # others would wait for this one
+    stopped_by_hand = not finished and run_to_its_end(folder, quiet=as_json)
     status, tests = folder.status(), folder.metrics("test")
     result = {
         "run": str(run),
@@ -185,6 +190,31 @@ def train(
     give(result, [line], as_json)
     if stopped_by_hand and status.state == "stopped":
         sys.exit(130)
+
+
+@app.command("lr-find", cls=ManyValues)
+def lr_find(
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; else a drawn sample set.")] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="plain, fast or robust.")] = DEFAULT_PRESET,
+    settings: Settings = None,
+    steps: Annotated[int, typer.Option(min=20, max=2000, help="Steps of the test.")] = 100,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the curve there: a table, and a drawing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find a learning rate: it grows until the loss breaks.
+
+    Nothing is kept of what the network learned meanwhile.
+    """
+    from fruitvision.runs.rate import find_rate, save_curve
+    from fruitvision.training.config import TrainConfig, parse_settings
+
+    training = TrainConfig.from_preset(preset, **parse_settings(settings or []))
+    found = find_rate(data, training, steps=steps, progress=progress("Trying rates"))
+    written = save_curve(out, found) if out else []
+    lines = [f"Suggested: --set learning_rate={found.suggested:g}  (the preset has {training.learning_rate:g})"]
+    lines += [f"Written: {path}" for path in written]
+    result = {"suggested": found.suggested, "preset": training.learning_rate, "rates": found.rates, "losses": found.losses}
+    give(result, lines, as_json)
 
 
 def _refuse_other_settings(
@@ -249,7 +279,8 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, val, test or heldout.", show_default="every picture")] = None,
     by: Annotated[str, typer.Option(help="class, or type (Apple, Banana, ...).")] = "class",
     not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result there too, with a table.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write it there too: a page to read in a browser, and tables.")] = None,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="The language in which the page opens.")] = "en",
     record: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")] = None,  # noqa: E501
     views: Views = None,
     as_json: Json = False,
@@ -259,14 +290,14 @@ def evaluate(
     Accuracy, what was refused, and how far confidence can be believed.
     """
     from fruitvision.models.checkpoint import record_metrics
-    from fruitvision.recognition.evaluation import evaluate_folder
+    from fruitvision.recognition.evaluation import examine_folder
 
     if record and views:
         raise UsageError(
             "record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out."
         )
     classifier = _classifier(checkpoint, views)
-    result = evaluate_folder(
+    examination = examine_folder(
         classifier,
         data,
         split=split,
@@ -274,6 +305,7 @@ def evaluate(
         not_fruit=not_fruit,
         progress=progress("Asking the network"),
     )
+    result = examination.summary
     lines = [f"{result['images']} pictures from {data}, by {by}"]
     for key in ("top1", "top3", "macro_recall", "ece", "answered", "answered_top1", "not_fruit_accepted"):
         if result.get(key) is not None:
@@ -281,6 +313,9 @@ def evaluate(
     if result["unknown_folders"]:
         lines.append(f"  left out, names not known: {', '.join(result['unknown_folders'])}")
     if report:
+        from fruitvision.ui.report import write_report as write_page
+
+        lines.append(f"Written: {write_page(report, examination, lang)}")
         lines += [f"Written: {path}" for path in write_report(report, result)]
     if record:
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
@@ -329,6 +364,44 @@ def _answer_line(answer: dict[str, Any]) -> str:
         return f"{answer['image']}: not a fruit that I know"
     doubt = "perhaps " if answer["verdict"] == "unsure" else ""
     return f"{answer['image']}: {doubt}{answer['fruit_type']} ({answer['label']}), {answer['confidence']:.0%}"
+
+
+@app.command("teach-benchmark", cls=ManyValues)
+def teach_benchmark(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders, to be taught and asked about.")],
+    shots: Annotated[list[str] | None, typer.Option(help="How many pictures of each class are taught, such as 1,5,10.", show_default="1,5,10")] = None,  # noqa: E501
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many times they are drawn.")] = 5,
+    split: Annotated[str | None, typer.Option(help="heldout: score that fifth, and teach from the rest.", show_default="whatever is not taught")] = None,  # noqa: E501
+    untaught: Annotated[Path | None, typer.Option(metavar="DIR", help="Class folders that the network knows: what teaching five other types costs them.")] = None,  # noqa: E501
+    checkpoint: Checkpoint = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a few taught pictures of each class do.
+
+    Under names that the network may know, and under names that nobody knows; and what it costs kinds that were not taught.
+    """
+    from fruitvision.recognition.teach_benchmark import teach_benchmark as measure
+
+    counts = _counts(_listed(shots) or ["1", "5", "10"])
+    result = measure(
+        _classifier(checkpoint, None), data, shots=counts, seeds=seeds, split=split, untaught=untaught,
+        progress=progress("Asking the network"),
+    )  # fmt: skip
+    lines = [f"{result['images']} pictures of {result['classes']} classes from {data}, {seeds} draws"]
+    for way, words in (("known", "names it may know"), ("new", "names nobody knows")):
+        for count, found in result[way].items():
+            lines.append(f"  {count:>3} shots, {words:<20}{found['top1']:8.2%} ± {found['sd']:.2%}  ECE {found['ece']:.2%}")
+    for way, words in (("others", "five taught: others here"), ("untaught", "five taught: elsewhere")):
+        for count, found in result.get(way, {}).items():
+            lines.append(f"  {count:>3} shots, {words:<26}{found['before']:8.2%} → {found['after']:.2%}  ({found['change']:+.2%})")
+    give(result, lines, as_json)
+
+
+def _counts(words: list[str]) -> list[int]:
+    if not all(word.isdecimal() and 0 < int(word) <= 1000 for word in words):
+        given = ",".join(words)
+        raise UsageError("bad-shots", f"'{given}' are no numbers of pictures.", "Give --shots such as 1,5,10.", given=given)
+    return sorted({int(word) for word in words})
 
 
 # compare ---------------------------------------------------------------------------------------------------------

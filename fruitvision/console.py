@@ -103,7 +103,7 @@ def run_to_its_end(folder: RunFolder, *, quiet: bool) -> bool:
     show_log = follow(folder.path / "log.txt") if not quiet else lambda: None
 
     def on_event(event: object) -> None:
-        if asked.is_set():
+        if asked.is_set() and folder.exists:  # on a second machine it does not
             folder.request_stop()
         show_log()
 

@@ -17,7 +17,9 @@ import pytest
 from fruitvision.__main__ import main
 
 PROJECT = Path(__file__).resolve().parents[1]
-COMMANDS = ["data scan", "data download", "data sample", "train", "stop", "evaluate", "predict", "compare"]
+COMMANDS = [
+    "data scan", "data download", "data sample", "train", "stop", "evaluate", "predict", "teach-benchmark", "compare", "lr-find",
+]  # fmt: skip
 TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
 
 
@@ -346,7 +348,19 @@ def test_a_folder_is_scored_and_reported(run, trained, sample_set, tmp_path):
     assert {"top1", "top3", "macro_recall", "ece", "answered", "answered_top1", "not_fruit_accepted"} <= set(result)
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text(encoding="utf-8"))["top1"] == result["top1"]
     table = (tmp_path / "report" / "per_class.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert "<html lang=" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert table[0] == "class,images,recall,precision" and len(table) == 5
+
+
+def test_a_learning_rate_is_found_and_its_curve_kept(run, sample_set, tmp_path):
+    words = ("--data", sample_set, "--steps", "30", "--out", tmp_path / "rate", "--json", "--set", *TINY)
+    code, out, err = run("lr-find", *words)
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert len(result["rates"]) == len(result["losses"]) and result["rates"][0] <= result["suggested"] <= result["rates"][-1]
+    rows = (tmp_path / "rate" / "rates.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "learning_rate,loss" and len(rows) == len(result["rates"]) + 1
+    assert (tmp_path / "rate" / "rates.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_a_score_reads_in_plain_words(run, trained, sample_set):
@@ -361,6 +375,21 @@ def test_other_looks_give_other_figures_and_are_not_recorded(run, trained, sampl
     assert one != middle
     code, _, err = run(*words, "--views", "middle", "--record", "test")
     assert code == 2 and "--record" in one_line(err)
+
+
+def test_teaching_is_measured_known_and_new_and_by_what_it_costs_the_others(run, trained, sample_set):
+    words = ["teach-benchmark", "--data", sample_set / "Test", "--checkpoint", trained / "best", "--shots", "1,2", "--seeds", "2"]
+    code, out, _ = run(*words, "--untaught", sample_set / "Test", "--json")
+    result = json.loads(out)
+    assert code == 0 and (result["images"], result["classes"], result["seeds"]) == (16, 4, 2)
+    assert set(result["known"]) == set(result["new"]) == {"1", "2"}
+    assert all(0 <= result[way][count][key] <= 1 for way in ("known", "new") for count in "12" for key in ("top1", "sd", "ece"))
+    code, out, _ = run(*words)
+    assert code == 0 and out.count("names nobody knows") == 2
+    for wrong, name in ((["--shots", "0"], "no numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
+        code, _, err = run(*words[:5], *wrong)
+        assert code == 2 and name in one_line(err)
+
 
 
 @pytest.mark.parametrize("option", [("--by", "colour"), ("--split", "holiday")])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +31,29 @@ class Batch:
     """(B,) int64: classes, or rows of the loader's ``membership``"""
     rows: np.ndarray
     """(B,) positions in the image store"""
+    own: int
+    """How many of them count: all, or none of a stand-in that a process without a picture of its own is given."""
+    total: int
+    """Pictures in the whole batch, those of other processes included."""
+
+
+class Share(NamedTuple):
+    """The part of every batch that one of several processes takes: each ``of``-th picture, from ``rank`` on."""
+
+    rank: int = 0
+    of: int = 1
+
+    def mine(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """This process's part of a batch, how many of it count, and the batch's size.
+
+        A last batch may have fewer pictures than there are processes. Those left over are given its first picture, which
+        does not count: every process has to take part in every step.
+        """
+        own = chosen[self.rank :: self.of]
+        return (own if len(own) else chosen[:1]), len(own), len(chosen)
+
+
+WHOLE = Share()
 
 
 class TrainLoader:
@@ -39,25 +63,43 @@ class TrainLoader:
     """Labels are classes."""
 
     def __init__(
-        self, store: ImageStore, split: Split, transform: TrainTransform, batch_size: int, *, seed: int = 0
+        self, store: ImageStore, split: Split, transform: TrainTransform, batch_size: int, *, seed: int = 0, balanced: bool = False
     ) -> None:
         self.store, self.split, self.transform = store, split, transform
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.balanced = batch_size, seed, balanced
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(C,) pictures of each label."""
+        return np.bincount(self.split.labels)
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
         return _steps(len(self.split.labels), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split.labels))
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
         for step in range(start, self.steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
-            seeds = [(self.seed, epoch, int(row)) for row in rows]
-            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows)
+            # A picture that is shown twice in an epoch looks different each time.
+            seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
+            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
+
+
+    def _balanced(self, rng: np.random.Generator) -> np.ndarray:
+        """(N,) positions, as many as there are pictures: every class in turn, its own ones dealt out before any comes again."""
+        present = np.unique(self.split.labels)
+        turns = np.array_split(np.arange(len(self.split.labels)), len(present))
+        drawn = []
+        for label, turn in zip(rng.permutation(present), turns, strict=True):
+            own = rng.permutation(np.flatnonzero(self.split.labels == label))
+            drawn.append(np.resize(own, len(turn)))
+        return np.concatenate(drawn)
 
 
 def _steps(pictures: int, batch_size: int) -> int:
@@ -136,24 +178,35 @@ class MixedLoader:
         self.batch_size, self.seed = batch_size, seed
 
     @property
+    def counts(self) -> np.ndarray:
+        """(T,) pictures of each label in an epoch, on average."""
+        counts = np.zeros(len(self.membership))
+        for source in self.sources:
+            np.add.at(counts, source.labels, np.broadcast_to(source.repeat, len(source.rows)))
+        return counts
+
+    @property
     def steps(self) -> int:
         """Batches an epoch."""
         return _steps(sum(source.shown for source in self.sources), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``."""
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
         rng = np.random.default_rng([self.seed, epoch])
         drawn = [source.drawn(rng) for source in self.sources]
         owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
         positions, order = np.concatenate(drawn), rng.permutation(len(owner))
 
         def batch(step: int) -> Batch:
-            chosen = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
-            return self._batch(owner[chosen], positions[chosen], [(self.seed, epoch, int(n)) for n in chosen], size)
+            chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
+            seeds = [(self.seed, epoch, int(n)) for n in chosen]
+            return Batch(*self._batch(owner[chosen], positions[chosen], seeds, size), own, total)
 
         yield from _ahead(batch, range(start, self.steps))
 
-    def _batch(self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Batch:
+    def _batch(
+        self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int
+    ) -> tuple[Tensor, Tensor, np.ndarray]:
         images, labels, rows = [], [], []
         for number, source in enumerate(self.sources):
             mine = np.flatnonzero(owner == number)
@@ -161,7 +214,7 @@ class MixedLoader:
                 images.append(source.images(positions[mine], [seeds[i] for i in mine], size))
                 labels.append(source.labels[positions[mine]])
                 rows.append(source.rows[positions[mine]])
-        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows))
+        return torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows)
 
 
 class MixedEvalLoader:
@@ -175,12 +228,18 @@ class MixedEvalLoader:
         return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
 
     def __iter__(self) -> Iterator[Batch]:
-        for number, source in enumerate(self.sources):
-            for start in range(0, len(source.rows), self.batch_size):
-                positions = np.arange(start, min(start + self.batch_size, len(source.rows)))
-                seeds = [(number, int(position)) for position in positions]
-                labels = torch.from_numpy(source.labels[positions])
-                yield Batch(source.images(positions, seeds, self.size), labels, source.rows[positions])
+        return self.batches(WHOLE)
+
+    def batches(self, share: Share) -> Iterator[Batch]:
+        """Whole batches, each ``share.of``-th of them."""
+        places = [(n, start) for n, source in enumerate(self.sources) for start in range(0, len(source.rows), self.batch_size)]
+        for number, start in places[share.rank :: share.of]:
+            source = self.sources[number]
+            positions = np.arange(start, min(start + self.batch_size, len(source.rows)))
+            seeds = [(number, int(position)) for position in positions]
+            labels = torch.from_numpy(source.labels[positions])
+            rows = source.rows[positions]
+            yield Batch(source.images(positions, seeds, self.size), labels, rows, len(rows), len(rows))
 
 
 class EvalLoader:
@@ -196,8 +255,12 @@ class EvalLoader:
         return -(-len(self.split.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.split.labels), self.batch_size):
+        return self.batches(WHOLE)
+
+    def batches(self, share: Share) -> Iterator[Batch]:
+        """Whole batches, each ``share.of``-th of them."""
+        for start in range(share.rank * self.batch_size, len(self.split.labels), share.of * self.batch_size):
             rows = self.split.rows[start : start + self.batch_size]
             images = self.transform.batch([self.store[row] for row in rows])
             labels = torch.from_numpy(self.split.labels[start : start + self.batch_size])
-            yield Batch(images, labels, rows)
+            yield Batch(images, labels, rows, len(rows), len(rows))

@@ -27,6 +27,7 @@ from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 from fruitvision.recognition.studio import studio_view
+from fruitvision.recognition.taught import Taught
 
 SHORT_SIDE = 256
 """Pixels of the short side to which a picture is reduced first: the image store's."""
@@ -59,7 +60,7 @@ class Prediction:
     top: tuple[Guess, ...]
     """Best first, one a fruit type, five or as many as there are types."""
     probabilities: np.ndarray = field(repr=False, compare=False)
-    """(C,) float32, by class in the checkpoint's order."""
+    """(C,) float32, by class in the checkpoint's order; (C + T,) with the T taught names behind, where there are any."""
     _source: PictureSource = field(repr=False, compare=False)
     _gaze: Callable[[np.ndarray], Gaze] = field(repr=False, compare=False)
 
@@ -80,7 +81,10 @@ class Beforehand:
     empty: np.ndarray | None = None
     """(H, W, 3) uint8: the same place without a fruit. What differs from it is looked at a second time, on white."""
     earlier: np.ndarray | None = None
-    """(C,) probabilities: the answer to the frame before, with its own memory in it. The new answer keeps a share of it."""
+    """(C + T,) probabilities: the answer to the frame before, with its own memory in it. The new answer keeps a share of
+    it, where it is over the same names."""
+    taught: Taught | None = None
+    """What the person who asks has taught this network. Many may be answered in one pass, each with their own."""
 
 
 class Inference(NamedTuple):
@@ -103,11 +107,9 @@ class Classifier:
         self.network = network.eval()
         self.config, self.path = config, path
         self.classes = config.classes
-        self.types = tuple(dict.fromkeys(name for name in config.fruit_types if name != NOT_FRUIT))
+        self._kinds = Kinds(config.classes, config.fruit_types)
+        self.types = self._kinds.types
         self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
-        kinds = self.types + (NOT_FRUIT,)
-        self._kind_of = torch.tensor([kinds.index(name) for name in config.fruit_types])
-        self._membership = torch.nn.functional.one_hot(self._kind_of, len(kinds)).float()
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Classifier:
@@ -147,17 +149,23 @@ class Classifier:
         return Inference(probabilities, features.unflatten(0, (-1, views)).mean(dim=1).cpu())
 
     @torch.inference_mode()
-    def gaze(self, pixels: np.ndarray, shares: Tensor) -> Gaze:
-        """What in one loaded picture, (H, W, 3) uint8, speaks for classes that count by ``shares``, (C,)."""
+    def gaze(self, pixels: np.ndarray, shares: Tensor, taught: Taught | None = None) -> Gaze:
+        """What in one loaded picture, (H, W, 3) uint8, speaks for classes that count by ``shares``, (C,) or (C + T,)."""
         maps = self.network(self.config.transform.enlarged(HEATMAP_ZOOM).batch([pixels]).to(self._device)).maps
-        activation = class_activation(maps, self.network.head.weight, shares[None].to(self._device))
+        weight = self.network.head.weight if taught is None else taught.beside(self.network.head.weight)
+        activation = class_activation(maps, weight, shares[None].to(self._device))
         height, width = pixels.shape[:2]
         return Gaze(activation[0].float().cpu().numpy(), self.config.transform.crop_box(height, width), height, width)
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C) by class → (N, T) by fruit type as in ``types``, and (N,) of no fruit: sums over the classes."""
-        sums = (probabilities @ self._membership).clamp(max=1.0)  # float32 may sum to a little more than 1
-        return sums[:, :-1], sums[:, -1]
+        return self._kinds.sums(probabilities)
+
+    def kinds(self, taught: Taught | None = None) -> Kinds:
+        """The names that may be answered: the classes, and behind them what was taught."""
+        if taught is None:
+            return self._kinds
+        return Kinds(self.classes + taught.names, self.config.fruit_types + taught.fruit_types)
 
     @torch.inference_mode()
     def answer(
@@ -165,43 +173,58 @@ class Classifier:
     ) -> list[Prediction]:
         """Answer pictures that are loaded already; ``sources`` are what the heatmaps will be drawn over."""
         found = self.infer(pixels)
-        found = found._replace(probabilities=self._with_hindsight(found.probabilities, pixels, before))
-        by_type, no_fruit = self.by_type(found.probabilities)
-        best, types = by_type.topk(min(GUESSES, len(self.types)), dim=1)
-        # (N, guesses, C): the probabilities of the guessed type's classes, below zero elsewhere
-        inside = self._kind_of == types[:, :, None]
-        likeliest = torch.where(inside, found.probabilities[:, None], -1.0).argmax(dim=2)
-        shares = torch.where(inside[:, 0], found.probabilities, 0.0) / best[:, :1]
-        rows = zip(best.tolist(), types.tolist(), likeliest.tolist(), no_fruit.tolist(), strict=True)
+        before = before or [Beforehand()] * len(pixels)
+        by_class = self._with_studio_views(found.probabilities, pixels, before)
         answers = []
-        for row, (probabilities, type_indices, class_indices, nothing) in enumerate(rows):
-            top = tuple(
-                Guess(self.classes[c], self.types[t], p)
-                for p, t, c in zip(probabilities, type_indices, class_indices, strict=True)
-            )
-            gaze = partial(self.gaze, shares=shares[row])
-            word = verdict(top[0].probability, nothing, self.config.thresholds)
-            own = found.probabilities[row].numpy().copy()
-            answers.append(Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, own, sources[row], gaze))
+        for row, known in enumerate(before):
+            own, kinds = by_class[row : row + 1], self.kinds(known.taught)
+            if known.taught is not None:
+                own = known.taught.join(own, found.features[row : row + 1])
+            if known.earlier is not None and len(known.earlier) == own.shape[1]:
+                own = torch.lerp(own, torch.from_numpy(known.earlier.copy()).float(), MEMORY)
+            answers.append(self._prediction(own[0], kinds, sources[row], known.taught))
         return answers
 
-    def _with_hindsight(self, probabilities: Tensor, pixels: Sequence[np.ndarray], before: Sequence[Beforehand]) -> Tensor:
-        """(N, C): the mean with the studio views that empty grounds give, and with the answers before."""
-        known = {row: each for row, each in enumerate(before) if each.empty is not None or each.earlier is not None}
-        if not known:
-            return probabilities
-        probabilities = probabilities.clone()
-        views = {row: studio_view(pixels[row], each.empty) for row, each in known.items() if each.empty is not None}
+    def _prediction(self, own: Tensor, kinds: Kinds, source: PictureSource, taught: Taught | None) -> Prediction:
+        by_type, no_fruit = kinds.sums(own[None])
+        best, types = by_type[0].topk(min(GUESSES, len(kinds.types)))
+        inside = kinds.kind_of == types[:, None]  # (guesses, C): which classes are of the guessed type
+        likeliest = torch.where(inside, own, -1.0).argmax(dim=1)
+        top = tuple(
+            Guess(kinds.labels[c], kinds.types[t], p)
+            for p, t, c in zip(best.tolist(), types.tolist(), likeliest.tolist(), strict=True)
+        )
+        gaze = partial(self.gaze, shares=torch.where(inside[0], own, 0.0) / best[0], taught=taught)
+        thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds)
+        word = verdict(top[0].probability, no_fruit.item(), thresholds)
+        return Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, own.numpy().copy(), source, gaze)
+
+    def _with_studio_views(self, probabilities: Tensor, pixels: Sequence[np.ndarray], before: Sequence[Beforehand]) -> Tensor:
+        """(N, C): where the empty ground is known, the mean with what the network says of the fruit cut out on white."""
+        views = {row: studio_view(pixels[row], each.empty) for row, each in enumerate(before) if each.empty is not None}
         views = {row: view for row, view in views.items() if view is not None}
-        if views:
-            once = self.config.transform.looking("one")
-            logits = self.network(once.batch(list(views.values())).to(self._device)).logits
-            rows = list(views)
-            probabilities[rows] = (probabilities[rows] + calibrated(logits, self.config.temperature).cpu()) / 2
-        for row, each in known.items():
-            if each.earlier is not None:
-                probabilities[row] = torch.lerp(probabilities[row], torch.from_numpy(each.earlier.copy()).float(), MEMORY)
+        if not views:
+            return probabilities
+        logits = self.network(self.config.transform.looking("one").batch(list(views.values())).to(self._device)).logits
+        probabilities, rows = probabilities.clone(), list(views)
+        probabilities[rows] = (probabilities[rows] + calibrated(logits, self.config.temperature).cpu()) / 2
         return probabilities
+
+
+class Kinds:
+    """The names that may be answered, and how they are summed by fruit type."""
+
+    def __init__(self, labels: Sequence[str], fruit_types: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self.types = tuple(dict.fromkeys(name for name in fruit_types if name != NOT_FRUIT))
+        kinds = (*self.types, NOT_FRUIT)
+        self.kind_of = torch.tensor([kinds.index(name) for name in fruit_types])
+        self._membership = torch.nn.functional.one_hot(self.kind_of, len(kinds)).float()
+
+    def sums(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, labels) → (N, types), and (N,) of no fruit."""
+        sums = (probabilities @ self._membership).clamp(max=1.0)  # float32 may sum to a little more than 1
+        return sums[:, :-1], sums[:, -1]
 
 
 def _loaded(images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureSource], list[np.ndarray]]]:

@@ -2,12 +2,15 @@
 
 Three kinds of folder names are told apart: those the checkpoint knows, which are scored; ``not-fruit``, whose pictures
 hold none and ought to be refused; and all others, which are reported and left out.
+
+:func:`evaluate_folder` gives the figures; :func:`examine_folder` keeps, a few bytes a picture, what a report needs to
+show which pictures they came from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,17 +18,81 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.dataset import Split, held_out
+from fruitvision.data.dataset import held_out
 from fruitvision.data.fruits import fruit_type
-from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
+from fruitvision.data.store import ImageStore
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
 from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.labelled import Labelled, few, open_labelled, open_negatives
 from fruitvision.training.metrics import confusion, expected_calibration_error, recall_and_precision
+
+__all__ = ["Examination", "Negatives", "Scores", "evaluate_folder", "examine_folder", "held_out"]
 
 By = Literal["class", "type"]
 BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of N pictures, some bytes each: neither pictures nor probabilities are held."""
+
+    predicted: Tensor
+    """(N,) the answer: a class, or a type where the folder is scored by type"""
+    confidence: Tensor
+    """(N,) its probability"""
+    sure: Tensor
+    """(N,) whether it was said without doubt: the verdict "sure", of the likeliest type"""
+    top3: Tensor
+    """(N,) whether the right answer is among the three likeliest; empty where there is no right answer"""
+    right: Tensor
+    """(N,) the probability of the right answer; empty where there is none"""
+    classes: Tensor
+    """(N,) the likeliest class, whatever is scored"""
+    types: Tensor
+    """(N,) the likeliest type, whatever is scored"""
+
+
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Pictures that hold no fruit, and what the network said of them."""
+
+    store: ImageStore
+    rows: np.ndarray
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """A folder that was scored, with all that can be told of it. Pictures stay in their store."""
+
+    classifier: Classifier
+    by: By
+    names: tuple[str, ...]
+    """What ``labels`` and ``scores.predicted`` count: the checkpoint's classes or types."""
+    labels: np.ndarray
+    """(N,) positions in ``names``"""
+    rows: np.ndarray
+    """(N,) positions in ``pictures.store``"""
+    scores: Scores
+    pictures: Labelled
+    negatives: tuple[Negatives, ...]
+    summary: dict[str, Any] = field(repr=False)
+    """As :func:`evaluate_folder` returns it."""
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(N,) bool"""
+        return self.scores.predicted.numpy() != self.labels
+
+    def folder(self, i: int) -> str:
+        """The folder that names the i-th scored picture: finer than its label where a folder of varieties is scored by type."""
+        return self.pictures.folders[self.rows[i]]
+
+    def path(self, i: int) -> str:
+        """Relative to the folder that was scored."""
+        return self.pictures.store.paths[self.rows[i]]
 
 
 def evaluate_folder(
@@ -58,8 +125,21 @@ def evaluate_folder(
         DataError: no picture lies in a folder that the checkpoint knows, or as the scan raises.
         UsageError: ``by`` or ``split`` is none of those above.
     """
+    return examine_folder(classifier, data, split=split, by=by, not_fruit=not_fruit, progress=progress).summary
+
+
+def examine_folder(
+    classifier: Classifier,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    by: By = "class",
+    not_fruit: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """As :func:`evaluate_folder`, with what was said of each picture."""
     known = _known_names(classifier, by)
-    found = _open(Path(data), split, seed=int(classifier.config.training.get("seed", 0)))
+    found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)))
     targets = np.array([known.get(_scored_as(name, by), -1) for name in found.names], np.int64)
     labels, nothing = targets[found.labels], found.labels == _index(found.names, NOT_FRUIT)
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
@@ -67,65 +147,24 @@ def evaluate_folder(
     if not scored.any():
         raise DataError(
             "no-known-class",
-            f"No picture in {data} lies in a folder that the checkpoint knows (found: {_few(found.names)}).",
+            f"No picture in {data} lies in a folder that the checkpoint knows (found: {few(found.names)}).",
             "Name the folders as the checkpoint names its classes, or score by fruit type.",
-            folder=str(data), found=_few(found.names), known=_few(tuple(known)),
+            folder=str(data), found=few(found.names), known=few(tuple(known)),
         )  # fmt: skip
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
-        negatives.append(_open_negatives(Path(not_fruit), heldout=split == "heldout"))
+        negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout"))
     tick = _counter(int(scored.sum()) + sum(len(rows) for _, rows in negatives), progress)
     fruit = _score(classifier, found.store, found.rows[scored], labels[scored], by, tick)
-    accepted = torch.cat([_score(classifier, store, rows, None, by, tick).sure for store, rows in negatives])
-    return {
+    refused = tuple(Negatives(store, rows, _score(classifier, store, rows, None, by, tick)) for store, rows in negatives)
+    accepted = torch.cat([one.scores.sure for one in refused])
+    summary = {
         "checkpoint": str(classifier.path) if classifier.path else None, "data": str(data), "split": split or "all",
         "by": by, **_summary(fruit, torch.from_numpy(labels[scored]), tuple(known)),
         "not_fruit_images": len(accepted), "not_fruit_accepted": _mean(accepted),
         "unknown_folders": unknown, "problems": found.problems,
     }  # fmt: skip
-
-
-# Which pictures, and what they are -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Pictures:
-    names: tuple[str, ...]
-    labels: np.ndarray
-    """(N,) positions in ``names``"""
-    rows: np.ndarray
-    """(N,) positions in ``store``"""
-    store: ImageStore
-    problems: int
-
-
-def _open(root: Path, split: str | None, seed: int = 0) -> _Pictures:
-    if split in (None, "all", "heldout"):
-        names, chosen, store, problems = open_folder(root)
-    else:
-        dataset, store = open_dataset(root, seed=seed)
-        names, chosen, problems = dataset.classes, _named_split(dataset.splits, split, root), dataset.problems
-    kept = np.ones(len(chosen.paths), bool)
-    if split == "heldout":
-        kept = np.array([held_out(path) for path in chosen.paths], bool)
-    return _Pictures(names, chosen.labels[kept], chosen.rows[kept], store, len(problems))
-
-
-def _open_negatives(root: Path, heldout: bool) -> tuple[ImageStore, np.ndarray]:
-    """The store of every picture in a folder or anywhere below it, and the rows to be scored."""
-    store = open_loose(root)
-    kept = [row for row, path in enumerate(store.paths) if held_out(path) or not heldout]
-    return store, np.array(kept, np.int64)
-
-
-def _named_split(splits: dict[str, Split], name: str, root: Path) -> Split:
-    if name not in splits:
-        names = ", ".join([*splits, "heldout", "all"])
-        raise UsageError(
-            "unknown-split", f"{root} has no split called '{name}'.", f"Choose one of: {names}.",
-            name=name, names=names, folder=str(root),
-        )  # fmt: skip
-    return splits[name]
+    return Examination(classifier, by, tuple(known), labels[scored], found.rows[scored], fruit, found, refused, summary)
 
 
 def _known_names(classifier: Classifier, by: str) -> dict[str, int]:
@@ -144,43 +183,31 @@ def _index(names: tuple[str, ...], name: str) -> int:
     return names.index(name) if name in names else -1
 
 
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 # What the network says of them -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """Of N pictures, a few bytes each: neither pictures nor probabilities are held."""
-
-    predicted: Tensor
-    confidence: Tensor
-    sure: Tensor
-    top3: Tensor
-    """Whether the right answer is among the three likeliest; empty where there is no right answer."""
 
 
 def _score(
     classifier: Classifier, store: ImageStore, rows: np.ndarray, labels: np.ndarray | None, by: str,
     tick: Callable[[int], None],
-) -> _Scores:  # fmt: skip
-    parts = [_Scores(torch.zeros(0, dtype=torch.long), torch.zeros(0), *(torch.zeros(0, dtype=torch.bool),) * 2)]
+) -> Scores:  # fmt: skip
+    whole, share, flag = torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0, dtype=torch.bool)
+    parts = [Scores(whole, share, flag, flag, share, whole, whole)]
     for start, batch in _batches(rows):
         by_class = classifier.infer([store[row] for row in batch]).probabilities
         by_type, no_fruit = classifier.by_type(by_class)
         answers = by_class if by == "class" else by_type
         confidence, predicted = answers.max(dim=1)
-        surest = by_type.max(dim=1).values.tolist()  # a verdict is always on the fruit type
-        words = [verdict(p, none, classifier.config.thresholds) for p, none in zip(surest, no_fruit.tolist(), strict=True)]
-        top3 = torch.zeros(0, dtype=torch.bool)
+        surest, types = by_type.max(dim=1)  # a verdict is always on the fruit type
+        pairs = zip(surest.tolist(), no_fruit.tolist(), strict=True)
+        sure = torch.tensor([verdict(p, none, classifier.config.thresholds) == "sure" for p, none in pairs])
+        top3, own = flag, share
         if labels is not None:
-            right = torch.from_numpy(labels[start : start + len(batch)])
-            top3 = (answers.topk(min(3, answers.shape[1]), dim=1).indices == right[:, None]).any(dim=1)
-        parts.append(_Scores(predicted, confidence, torch.tensor([word == "sure" for word in words]), top3))
+            right = torch.from_numpy(labels[start : start + len(batch)])[:, None]
+            top3 = (answers.topk(min(3, answers.shape[1]), dim=1).indices == right).any(dim=1)
+            own = answers.gather(1, right)[:, 0]
+        parts.append(Scores(predicted, confidence, sure, top3, own, by_class.argmax(dim=1), types))
         tick(len(batch))
-    return _Scores(*(torch.cat([getattr(part, name) for part in parts]) for name in _Scores.__dataclass_fields__))
+    return Scores(*(torch.cat([getattr(part, name) for part in parts]) for name in Scores.__dataclass_fields__))
 
 
 def _batches(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -200,7 +227,7 @@ def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callabl
     return tick
 
 
-def _summary(scores: _Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
+def _summary(scores: Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
     right = scores.predicted == labels
     counts = confusion(scores.predicted, labels, len(names))
     images = counts.sum(dim=1).tolist()

@@ -4,6 +4,8 @@
     status.json    where it stands (RunStatus), replaced whole
     metrics.jsonl  one JSON object a line, appended and flushed
     log.txt        what was said
+    environment.json  versions, git commit, device and data of the last execution
+    report/        the page that shows its results, once it was asked for
     resume/        everything for an exact resume
     best/ last/    checkpoint folders
     stop           an empty file that asks the run to stop (signals do not exist on Windows)

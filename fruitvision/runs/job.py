@@ -1,7 +1,11 @@
-"""A run from its folder's configuration to its checkpoints: all that ``train`` is."""
+"""A run from its folder's configuration to its checkpoints: all that ``train`` is.
+
+Where ``torchrun`` started several processes, each executes the same job; process 0 alone reads and writes the folder.
+"""
 
 from __future__ import annotations
 
+import copy
 import io
 import time
 from collections.abc import Callable
@@ -16,14 +20,18 @@ import torch
 
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader
 from fruitvision.data.transforms import EvalTransform
-from fruitvision.errors import FruitVisionError, RunError
+from fruitvision.errors import FruitVisionError, RunError, TrainingError
 from fruitvision.files import write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
-from fruitvision.models.networks import Network, build_network
+from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, fit_temperature
+from fruitvision.runs.environment import write_environment
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_keeper, open_teacher, prepare, unseen
+from fruitvision.runs.tensorboard import Board
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import Team, join
 from fruitvision.training.engine import (
     EpochDone,
     Event,
@@ -40,6 +48,7 @@ from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
 STATUS_SECONDS = 0.5
+REASON_NAME, REASON_SECONDS = "process-ended.txt", 3.0
 LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
 Listener = Callable[[Event], None]
@@ -51,17 +60,54 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
     One run at a time goes on under one runs folder: a second one raises RunError "busy" (``lock=False`` leaves that to
     the caller). Every error is written into the run's status before it is raised.
     """
-    folder = RunFolder(path)
-    config = folder.config()
     with ExitStack() as stack:
-        if lock:
+        team = stack.enter_context(join())
+        folder = RunFolder(path) if team.leads else Onlooker(path)
+        config = team.tell(folder.config() if team.leads else None)
+        if lock and team.leads:
             stack.enter_context(hold_lock(folder.path, folder.name))
-        job = _Job(folder, config, on_event)
+        job = _Job(folder, config, on_event, team, stack)
         try:
             return job.run()
-        except BaseException as error:
+        except BaseException as caught:
+            error = another_ended(folder, caught) if team.size > 1 else caught
             job.fail(error)
-            raise
+            if error is caught:
+                raise
+            raise error from caught
+
+
+def another_ended(folder: RunFolder, error: BaseException) -> BaseException:
+    """What a broken connection means: another process of this run ended, for the reason that it left behind."""
+    if isinstance(error, FruitVisionError) or not isinstance(error, RuntimeError) or "out of memory" in str(error).lower():
+        return error
+    end = time.monotonic() + REASON_SECONDS
+    while not (folder.path / REASON_NAME).exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    try:
+        reason = (folder.path / REASON_NAME).read_text(encoding="utf-8")
+    except OSError:
+        reason = str(error)[:200]
+    return TrainingError(
+        "process-ended", f"Another process of this run ended: {reason}",
+        "What was saved stands. Put that right and go on with --resume.", reason=reason,
+    )
+
+
+class Onlooker(RunFolder):
+    """The run folder as every process but the first one has it: perhaps on another machine, and never written to."""
+
+    def write_status(self, status: RunStatus) -> None:
+        """Process 0 does."""
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Process 0 does."""
+
+    def log(self, line: str) -> None:
+        """Process 0 does."""
+
+    def forget_after(self, epoch: int, step: int) -> None:
+        """Process 0 does."""
 
 
 def hold_lock(path: Path, name: str) -> filelock.BaseFileLock:
@@ -96,11 +142,11 @@ def lock_holder(root: Path) -> str:
 
 
 class _Job:
-    """One execution: the run folder's only writer."""
+    """One execution: the run folder's only writer, or one of those that work with it."""
 
-    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None) -> None:
-        self.folder, self.config, self.training = folder, config, config.training
-        self.on_event = on_event or (lambda event: None)
+    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None, team: Team, stack: ExitStack) -> None:
+        self.folder, self.config, self.training, self.team = folder, config, config.training, team
+        self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
         before = folder.status()
         self.status = RunStatus(
@@ -112,7 +158,9 @@ class _Job:
         self.last_saved = self.last_status = time.monotonic()
 
     def run(self) -> RunStatus:
-        self.folder.stop_file.unlink(missing_ok=True)
+        if self.team.leads:
+            self.folder.stop_file.unlink(missing_ok=True)
+            (self.folder.path / REASON_NAME).unlink(missing_ok=True)
         self.write_status()
         if self.training.device == "cpu" or not torch.cuda.is_available():
             torch.set_flush_denormal(True)
@@ -120,18 +168,34 @@ class _Job:
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
+        if self.team.leads:
+            write_environment(
+                self.folder.path, fingerprint=data.fingerprint, command=command(self.config), device=str(state.device),
+                processes=self.team.size,
+            )
         train, validation = loaders(data, self.training)
         teacher = open_teacher(self.training, data.targets.classes, state.device)
         keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
+        if self.training.tensorboard and self.team.leads:
+            board = Board(self.folder.path, state.progress.epoch * self.status.steps + state.progress.step + 1)
+            self.stack.callback(board.close)
+            self.listeners.append(board)
 
-        for event in fit(state, train, validation, teacher, keeper):
-            self.record(event, state, data, transform)
-            self.on_event(event)
-            if self.folder.stop_file.exists():
-                return self.stop(state)
-        return self.finish(state, data, transform, validation)
+        try:
+            for event in fit(state, train, validation, teacher, keeper):
+                self.record(event, state, data, transform)
+                for listener in self.listeners:
+                    listener(event)
+                if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+                    return self.stop(state)
+            return self.finish(state, data, transform, validation)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler: what the error's frames held is free again.
+        raise out_of_memory(state)
 
     def begin(self, data: Prepared) -> TrainState:
         """A new state, or the saved one."""
@@ -140,9 +204,10 @@ class _Job:
             training.architecture, num_classes=len(data.targets.classes), norm=training.norm, width=training.width,
             seed=training.seed,
         )
-        saved = read_state(self.folder)
+        saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
         if saved is None:
-            self.status.start = first_weights(network, training, data.targets.fruit_types, self.folder.log)
+            started = first_weights(network, training, data.targets.fruit_types, self.folder.log) if self.team.leads else ""
+            self.status.start = self.team.tell(started)
         elif saved["fingerprint"] != data.fingerprint:
             raise RunError(
                 "data-changed", f"The pictures in {self.config.data} are not those that this run began with.",
@@ -150,13 +215,17 @@ class _Job:
             )
         torch.manual_seed(training.seed)
         keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
-        state = TrainState(network, training, choose_device(training.device), keeps)
+        device = self.team.own_device(choose_device(training.device))
+        state = TrainState(network, training, device, keeps, self.team)
+        self.team.align(state.network)
         if saved is not None:
             state.load_state_dict(saved)
             self.folder.log(f"going on after epoch {state.progress.epoch}, step {state.progress.step}")
             self.folder.forget_after(state.progress.epoch, state.progress.step)
         else:
             self.folder.forget_after(0, 0)
+        if self.team.size > 1:
+            self.folder.log(together(self.team, training, state.device))
         self.fingerprint = data.fingerprint
         return state
 
@@ -204,7 +273,8 @@ class _Job:
     def stop(self, state: TrainState) -> RunStatus:
         """Keep everything and end."""
         self.save_state(state)
-        self.folder.stop_file.unlink(missing_ok=True)
+        if self.team.leads:
+            self.folder.stop_file.unlink(missing_ok=True)
         self.status.state, self.status.eta_s = "stopped", None
         self.folder.log(f"stopped on request in epoch {self.status.epoch}, after step {self.status.step}")
         self.write_status()
@@ -213,8 +283,8 @@ class _Job:
     def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation) -> RunStatus:
         """Calibrate the best weights, measure them on the test split once, and write both checkpoints."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
-        network, checkpoint = load_checkpoint(self.folder.best)
-        network.to(state.device)
+        network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
+        network, checkpoint = self.team.align(network.to(state.device)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform)
         looks, labels = self.measure(network, state, validation, looks=True)
@@ -229,7 +299,8 @@ class _Job:
             self.folder.append({"kind": "test", **metrics["test"]})
             self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
         checkpoint = checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "metrics": metrics})
-        save_checkpoint(self.folder.best, network, checkpoint)
+        if self.team.leads:
+            save_checkpoint(self.folder.best, network, checkpoint)
         self.status.state, self.status.eta_s = "finished", None
         self.write_status()
         return self.status
@@ -237,7 +308,7 @@ class _Job:
     def measure(
         self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        steps = predict_logits(network, loader, state.device, self.training, looks=looks)
+        steps = predict_logits(network, loader, state.device, self.training, looks=looks, team=self.team)
         while True:
             try:
                 next(steps)
@@ -247,14 +318,18 @@ class _Job:
                 self.write_status()
 
     def save_state(self, state: TrainState) -> None:
+        self.last_saved = time.monotonic()
+        if not self.team.leads:
+            return
         buffer = io.BytesIO()
         torch.save({**state.state_dict(), "fingerprint": self.fingerprint}, buffer)
         write_bytes(self.folder.resume_file, buffer.getvalue())
-        self.last_saved = time.monotonic()
 
     def save_checkpoint(
         self, path: Path, state: TrainState, data: Prepared, transform: EvalTransform, *, metrics: dict[str, Any]
     ) -> None:
+        if not self.team.leads:
+            return
         dataset = data.dataset
         save_checkpoint(path, state.kept_network(), CheckpointConfig(
             architecture=self.training.architecture, width=self.training.width, norm=self.training.norm,
@@ -286,10 +361,23 @@ class _Job:
             self.status.error = {"code": "internal", "message": f"An unexpected error: {fact}", "facts": {"error": fact}}
         self.status.eta_s = None
         try:
+            if not self.team.leads and self.folder.exists and self.status.error:
+                (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
             self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
             self.write_status()
         except (OSError, FruitVisionError):
             return  # the disk takes nothing more; the error itself is on its way to the person
+
+
+def together(team: Team, training: TrainConfig, device: torch.device) -> str:
+    """What several processes share, for the log; and what batch norm does where they cannot share its statistics."""
+    words = f"{team.size} processes, {training.batch_size} pictures a step over all of them"
+    if device.type == "cpu" and training.norm in ("batch", OWN):
+        words += (
+            "; on the CPU each process's batch norm sees its own part of the batch only, and process 0's running averages are"
+            " kept: a norm like 'group' learns exactly as one process does"
+        )
+    return words
 
 
 def read_state(folder: RunFolder) -> dict[str, Any] | None:

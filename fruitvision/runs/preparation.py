@@ -131,7 +131,9 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
     """What training and validation read."""
     transform = evaluation_transform(config)
     if config.augmentation != "scenes":
-        train = TrainLoader(data.store, data.train, training_transform(config), config.batch_size, seed=config.seed)
+        train = TrainLoader(
+            data.store, data.train, training_transform(config), config.batch_size, seed=config.seed, balanced=config.balance == "sampler"
+        )
         return train, EvalLoader(data.store, data.validation, transform)
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
     recipe = scene_recipe(config, Rows(pictures), plain=0.0)

@@ -155,8 +155,17 @@ class TrainConfig(BaseModel):
     )
     max_train_images: int = Field(0, ge=0, description="Use at most so many training pictures, evenly by class; 0 uses all.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="One seed, one machine: the same figures.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="The arithmetic of the forward pass.")
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
+        "float32", description="The arithmetic of the forward pass; 'auto' takes the shortest that the device is quick with."
+    )
+    balance: Literal["none", "loss", "sampler"] = Field(
+        "none", description="What makes up for classes with fewer pictures: nothing, a weight in the loss, or showing them more often."
+    )
+    freeze_epochs: int = Field(
+        0, ge=0, le=1000, description="Epochs at the beginning in which the last layer alone learns."
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
 
     @field_validator("architecture")
@@ -196,6 +205,12 @@ class TrainConfig(BaseModel):
             raise ValueError(f"first_image_size ({self.first_image_size}) must not exceed image_size ({self.image_size})")
         if 0 < self.first_image_size < 32:
             raise ValueError("first_image_size must be 0 or at least 32")
+        return self
+
+    @model_validator(mode="after")
+    def _balance_is_offered(self) -> TrainConfig:
+        if self.balance == "sampler" and self.augmentation == "scenes":
+            raise ValueError("balance: 'scenes' is balanced by type_balance; choose 'loss' or 'none'")
         return self
 
     def check(self) -> TrainConfig:

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.loss import distillation, likelihood_loss
+from fruitvision.training.distributed import ALONE, Team
+from fruitvision.training.loss import balancing_weights, distillation, likelihood_loss
 from fruitvision.training.metrics import answered_right
 from fruitvision.training.optim import clip_gradients, learning_rate, set_learning_rate
-from fruitvision.training.state import TrainState
+from fruitvision.training.state import TrainState, arithmetic
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,12 @@ class EpochDone:
     grad_norm: float
     images_per_s: float
     seconds: float
+    skipped: int
+    """Steps that were not taken, since their gradient was not finite."""
     improved: bool
 
+
+MOST_SKIPPED = 20
 
 Event = StepDone | ValidationStep | EpochDone
 Training = TrainLoader | MixedLoader
@@ -92,8 +97,9 @@ def fit(
 
     ``teacher`` takes the configuration's ``teacher_weight`` of the loss; ``keeper`` adds ``keep_imagenet`` of its own.
 
-    Between two yields ``state`` is complete. Raises TrainingError "non-finite-loss" or "non-finite-gradient" before
-    the weights are touched.
+    Between two yields ``state`` is complete. A step whose loss or gradient is not finite is skipped and counted; after
+    a whole epoch of them, or ``MOST_SKIPPED`` in a row, raises TrainingError "non-finite-loss" or "non-finite-gradient". The
+    weights stay as they were.
     """
     while not state.finished:
         yield from train_one_epoch(state, train, teacher, keeper)
@@ -108,8 +114,11 @@ def train_one_epoch(
     config, progress, network = state.config, state.progress, state.network
     steps = steps_per_epoch(config, loader)
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
-    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate)
+    weights = balancing_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
+    team = state.team
+    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
     _set_training(state)
+    forward = team.wrap(network)
     while progress.step < steps:
         started = time.perf_counter()
         step = progress.epoch * steps + progress.step
@@ -117,49 +126,71 @@ def train_one_epoch(
         set_learning_rate(state.optimizer, lr)
 
         group = list(islice(batches, config.accumulate))
-        images_in_step = sum(len(batch.labels) for batch in group)
+        images_in_step = sum(batch.total for batch in group)
         loss_sum, right = 0.0, 0
         for batch in group:
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
-            with autocast(config, state.device):
-                logits, features, _ = network(images)
-            loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing)
+            with autocast(config, state.device), team.averaging(forward, batch is group[-1]):
+                logits, features, _ = forward(images)
+            loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing, weights)
             if teacher is not None:
                 taught = distillation(logits.float(), teacher(images))
                 loss = torch.lerp(loss, taught, config.teacher_weight)
             if keeper is not None:
                 loss = loss + config.keep_imagenet * keeper(images, features.float())
-            (loss * (len(labels) / images_in_step)).backward()
-            loss_sum += loss.item() * len(labels)
-            right += answered_right(logits, labels, membership).sum().item()
+            with team.averaging(forward, batch is group[-1]):  # the mean over processes, of sums over their pictures
+                state.scaler.scale(loss * (team.size * batch.own / images_in_step)).backward()
+            if batch.own:
+                loss_sum += loss.item() * batch.own
+                right += answered_right(logits, labels, membership).sum().item()
+        loss_sum, right = team.sum(loss_sum, right)
+        state.scaler.unscale_(state.optimizer)
         grad_norm = clip_gradients(network, config.clip_norm)
-        _check_finite(loss_sum, grad_norm, progress.epoch + 1, progress.step + 1)
-        state.optimizer.step()
+        sound = math.isfinite(loss_sum) and math.isfinite(grad_norm)
+        if sound:
+            state.scaler.step(state.optimizer)
+        state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
-        state.update_average(step)
 
         seconds = time.perf_counter() - started
         progress.step += 1
-        progress.seen += images_in_step
-        progress.right += right
-        progress.loss_sum += loss_sum
-        progress.norm_sum += grad_norm
         progress.seconds += seconds
+        if sound:
+            state.update_average(step)
+            progress.seen += images_in_step
+            progress.right += int(right)
+            progress.loss_sum += loss_sum
+            progress.norm_sum += grad_norm
+            progress.skipped_in_a_row = 0
+        else:
+            progress.skipped += 1
+            progress.skipped_in_a_row += 1
+            # float16's scaler may have to be halved a dozen times before its first step; else a whole epoch is too much.
+            most = MOST_SKIPPED if state.scaler.is_enabled() else min(MOST_SKIPPED, steps)
+            if progress.skipped_in_a_row >= most:
+                raise _diverged(progress.skipped_in_a_row, loss_sum, progress.epoch + 1, progress.step)
         yield StepDone(
             progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds
         )
 
 
 def predict_logits(
-    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False
+    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, team: Team = ALONE
 ) -> Generator[int, None, tuple[Tensor, Tensor]]:
     """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
 
-    Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C).
+    Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C). The processes of a
+    ``team`` share the batches, none dropped or repeated, yield equally often, and all return the whole.
     """
     network.eval()
     logits, labels = [], []
-    for number, batch in enumerate(loader, 1):
+    batches = loader.batches(team.part)
+    for turn in range(math.ceil(len(loader) / team.size)):
+        number = min((turn + 1) * team.size, len(loader))
+        batch = next(batches, None)
+        if batch is None:
+            yield number
+            continue
         with torch.inference_mode(), autocast(config, device):
             answer = network(batch.images.to(device)).logits.float().cpu()
         answer = answer.unflatten(0, (len(batch.labels), -1))
@@ -168,7 +199,7 @@ def predict_logits(
         logits.append(answer)
         labels.append(batch.labels)
         yield number
-    return torch.cat(logits), torch.cat(labels)
+    return torch.cat(team.gather(logits)), torch.cat(team.gather(labels))
 
 
 def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
@@ -213,13 +244,18 @@ def to_device(images: Tensor, state: TrainState) -> Tensor:
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:
-    """bfloat16 arithmetic where the configuration asks for it."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
+    """The arithmetic that the configuration asks for, where it is shorter than float32."""
+    kind = arithmetic(config, device)
+    shorter = kind != torch.float32
+    return torch.autocast(device.type, dtype=kind if shorter else None, enabled=shorter)
 
 
 def _set_training(state: TrainState) -> None:
-    """Training mode, but that batch norm goes on with the means and variances it has where these are to be kept."""
-    state.network.train()
+    """Training mode, but that batch norm goes on with the means and variances it has where these are to be kept, and that
+    the trunk is left as it is in the epochs in which the last layer alone learns."""
+    frozen, head = state.progress.epoch < state.config.freeze_epochs, state.network.head
+    state.network.train(not frozen).requires_grad_(not frozen)
+    head.train().requires_grad_(True)
     if state.keeps_statistics:
         for module in state.network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -228,7 +264,7 @@ def _set_training(state: TrainState) -> None:
 
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
     """As :func:`predict_logits`, with an event a batch, so that a stop need not wait for the end of the validation."""
-    steps = predict_logits(state.kept_network(), loader, state.device, state.config)
+    steps = predict_logits(state.team.align(state.kept_network()), loader, state.device, state.config, team=state.team)
     while True:
         try:
             number = next(steps)
@@ -240,17 +276,18 @@ def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep
 def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
     progress = state.progress
     # Equal accuracy is common on easy data: the smaller loss then decides which weights are kept.
-    improved = (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
+    improved = math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
     event = EpochDone(
         epoch=progress.epoch + 1,
-        train_loss=progress.loss_sum / progress.seen,
-        train_accuracy=progress.right / progress.seen,
+        train_loss=progress.loss_sum / progress.seen if progress.seen else math.nan,
+        train_accuracy=progress.right / progress.seen if progress.seen else math.nan,
         val_loss=result["loss"],
         val_accuracy=result["top1"],
         lr=max(group["lr"] for group in state.optimizer.param_groups),
-        grad_norm=progress.norm_sum / progress.step,
+        grad_norm=progress.norm_sum / max(progress.step - progress.skipped, 1),
         images_per_s=progress.seen / progress.seconds,
         seconds=progress.seconds,
+        skipped=progress.skipped,
         improved=improved,
     )
     if improved:
@@ -262,14 +299,13 @@ def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
     return event
 
 
-def _check_finite(loss: float, grad_norm: float, epoch: int, step: int) -> None:
+def _diverged(in_a_row: int, loss: float, epoch: int, step: int) -> TrainingError:
     if not math.isfinite(loss):
-        raise TrainingError(
-            "non-finite-loss", f"The loss is not a number any more (epoch {epoch}, step {step}).",
+        return TrainingError(
+            "non-finite-loss", f"The loss has not been a number for {in_a_row} steps (epoch {epoch}, step {step}).",
             "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
         )
-    if not math.isfinite(grad_norm):
-        raise TrainingError(
-            "non-finite-gradient", f"The gradient is not finite any more (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
-        )
+    return TrainingError(
+        "non-finite-gradient", f"The gradient has not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
+        "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
+    )

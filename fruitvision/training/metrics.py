@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -26,15 +28,31 @@ def recall_and_precision(counts: Tensor) -> tuple[Tensor, Tensor]:
     return right / counts.sum(dim=1), right / counts.sum(dim=0)
 
 
-def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """The mean distance of confidence and accuracy over equal-width bins, weighted by count (Guo et al. 2017).
+@dataclass(frozen=True)
+class Reliability:
+    """Over equal-width bins of confidence, each (bins,) float64; NaN in a bin without pictures."""
 
-    confidence: (N,) in 0..1, correct: (N,) bool → 0 (can be believed) .. 1.
-    """
-    if len(confidence) == 0:
-        return float("nan")
+    counts: Tensor
+    confidence: Tensor
+    """The mean of what was claimed."""
+    accuracy: Tensor
+    """The share that was right."""
+
+    @property
+    def error(self) -> float:
+        """The mean distance of the two, weighted by count (Guo et al. 2017): 0 (can be believed) .. 1; NaN without pictures."""
+        gaps = (self.confidence - self.accuracy).abs().nan_to_num(0) * self.counts
+        return (gaps.sum() / self.counts.sum()).item()
+
+
+def reliability(confidence: Tensor, correct: Tensor, bins: int = 15) -> Reliability:
+    """How often answers of each confidence are right. confidence: (N,) in 0..1, correct: (N,) bool."""
     index = (confidence.double() * bins).long().clamp(0, bins - 1)
     counts = torch.bincount(index, minlength=bins).double()
-    sum_confidence = torch.bincount(index, weights=confidence.double(), minlength=bins)
-    sum_correct = torch.bincount(index, weights=correct.double(), minlength=bins)
-    return ((sum_confidence - sum_correct).abs().sum() / counts.sum()).item()
+    sums = (torch.bincount(index, weights=values.double(), minlength=bins) for values in (confidence, correct))
+    return Reliability(counts, *(total / counts for total in sums))
+
+
+def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    """As :attr:`Reliability.error`; NaN where there is no picture."""
+    return reliability(confidence, correct, bins).error if len(confidence) else float("nan")

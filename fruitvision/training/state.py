@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import ALONE, Team
 from fruitvision.training.optim import make_optimizer
 
 
@@ -31,12 +32,25 @@ class Progress:
     best_loss: float = math.inf
     best_epoch: int = -1
     stale_epochs: int = 0
+    skipped: int = 0
+    """Steps of this epoch whose gradient was not finite, and so was not used."""
+    skipped_in_a_row: int = 0
 
     def start_next_epoch(self) -> None:
         """Forget the sums of the epoch that ended."""
         self.epoch += 1
-        self.step = self.right = self.seen = 0
+        self.step = self.right = self.seen = self.skipped = 0
         self.loss_sum = self.norm_sum = self.seconds = 0.0
+
+
+def arithmetic(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """What the forward pass computes in. "auto" is bfloat16 where the device has it, else float16, and float32 on a CPU:
+    most CPUs are slower with either."""
+    if config.precision != "auto":
+        return getattr(torch, config.precision)
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
 
 
 @dataclass
@@ -50,14 +64,20 @@ class TrainState:
     config: TrainConfig
     device: torch.device
     keeps_statistics: bool = False
+    team: Team = ALONE
+    """The processes that train it together. Each holds the same state, but for the norms' running averages on a CPU."""
     optimizer: torch.optim.Optimizer = field(init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
+    """Scales float16's small gradients up so that they do not vanish; with other arithmetic it does nothing."""
     averaged: dict[str, Tensor] | None = field(init=False, default=None)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
         self.network.to(self.device, memory_format=layout)
+        self.network = self.team.share_batch_statistics(self.network)
         self.optimizer = make_optimizer(self.network, self.config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=arithmetic(self.config, self.device) == torch.float16)
         if self.config.ema:
             self.averaged = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
@@ -94,6 +114,7 @@ class TrainState:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaged": self.averaged,
+            "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
             "random": {
                 "python": random.getstate(),
@@ -107,6 +128,8 @@ class TrainState:
         """Take everything up where :meth:`state_dict` left it, random generators included."""
         self.network.load_state_dict(saved["network"], strict=True)
         self.optimizer.load_state_dict(saved["optimizer"])
+        if saved.get("scaler"):
+            self.scaler.load_state_dict(saved["scaler"])
         if self.averaged is not None:
             for name, value in saved["averaged"].items():
                 self.averaged[name].copy_(value)

@@ -17,6 +17,7 @@ from fruitvision.recognition.classifier import Beforehand, Prediction
 from fruitvision.ui.answer import answer_card, empty_card, error_card, honest_note
 from fruitvision.ui.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.context import Context, Page
+from fruitvision.ui.teach_panel import build_teaching
 from fruitvision.ui.text import LANGUAGES, sentences
 
 MAX_FRAME_BYTES = 2**20
@@ -32,13 +33,14 @@ def build(page: Page) -> None:
     """The panel, inside its tab."""
     with gr.Tabs(elem_classes="fv-ways"):
         with page.bind(gr.Tab(id="picture", elem_id="classify-picture-tab"), label="classify.picture"):
-            _build_picture(page)
+            answering = _build_picture(page)
         with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
             live = gr.HTML(
                 html_template=live_view(), js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
                 server_functions=[_frame_answerer(page.context)], elem_id="classify-live",
             )
             live.api_name = False
+    _wire_picture(page, answering, build_teaching(page))
     note = gr.HTML(elem_id="classify-note")
     gr.on(
         [page.demo.load, page.model.change, page.language.change], lambda *given: note_of(page.context, *given),
@@ -46,7 +48,8 @@ def build(page: Page) -> None:
     )
 
 
-def _build_picture(page: Page) -> None:
+def _build_picture(page: Page) -> list[Any]:
+    """The picture, the heatmap's switch, the answer and the heatmap."""
     context = page.context
     with gr.Row(elem_classes="fv-classify"):
         with gr.Column(scale=5, min_width=320):
@@ -66,31 +69,46 @@ def _build_picture(page: Page) -> None:
                 ),
                 label="classify.heat_picture",
             )
+    return [picture, heat, answer, heatmap]
+
+
+def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
+    context = page.context
+    picture, heat, answer, heatmap = parts
+
+    def answer_it(
+        given: Path | bytes | None, warm: bool, model: str | None, language: str, request: gr.Request
+    ) -> tuple[str, dict[str, Any]]:
+        return answer_picture(context, given, warm, model, language, owner=context.access.is_owner(request))
+
     gr.on(
-        [picture.change, heat.change, page.model.change, page.language.change],
-        lambda *given: answer_picture(context, *given),
-        [picture, heat, page.model, page.language], [answer, heatmap],
+        [picture.change, heat.change, page.model.change, page.language.change, teaching.click],
+        answer_it, [picture, heat, page.model, page.language], [answer, heatmap],
         show_progress="minimal", show_progress_on=answer, concurrency_limit=VISITORS_AT_ONCE, api_visibility="private",
         trigger_mode="always_last",
     )
 
 
 def answer_picture(
-    context: Context, picture: Path | bytes | None, heat: bool, model: str | None, language: str
+    context: Context, picture: Path | bytes | None, heat: bool, model: str | None, language: str, *, owner: bool = False
 ) -> tuple[str, dict[str, Any]]:
-    """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead."""
+    """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead.
+
+    What was taught joins the owner's answers alone.
+    """
     hidden = gr.update(value=None, visible=False)
     if picture is None:
         return empty_card(language), hidden
     try:
-        prediction = context.models.batcher(model).submit(picture)
+        taught = context.lessons.taught(model, owner=owner)
+        prediction = context.models.batcher(model).submit(picture, Beforehand(taught=taught))
         card = answer_card(prediction, language)
         return card, gr.update(value=_fitting(prediction.heatmap()), visible=True) if heat else hidden
     except FruitVisionError as error:
         return error_card(error, language), hidden
 
 
-def answer_frame(context: Context, frame: Any) -> dict[str, str]:
+def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[str, str]:
     """The answer to one frame of the camera, as {"html": …, "memory": …}.
 
     ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
@@ -103,10 +121,11 @@ def answer_frame(context: Context, frame: Any) -> dict[str, str]:
     try:
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
-        empty = given.get("empty")
+        empty, taught = given.get("empty"), context.lessons.taught(model, owner=owner)
         before = Beforehand(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
-            _remembered(given.get("memory"), len(batcher.classifier.classes)),
+            _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
+            taught,
         )
         prediction = batcher.submit(picture, before)
         return {"html": answer_card(prediction, language), "memory": _memory(prediction)}
@@ -134,8 +153,8 @@ def _remembered(memory: Any, classes: int) -> np.ndarray | None:
 
 
 def _frame_answerer(context: Context) -> Any:
-    def answer_frame_here(frame: Any) -> dict[str, str]:
-        return answer_frame(context, frame)
+    def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
+        return answer_frame(context, frame, owner=context.access.is_owner(request))
 
     answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
     return answer_frame_here

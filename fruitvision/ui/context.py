@@ -6,14 +6,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 
-from fruitvision.errors import CheckpointError
+from fruitvision.errors import CheckpointError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, shipped
 from fruitvision.recognition.classifier import Batcher, Classifier
+from fruitvision.recognition.lessons import Lessons
+from fruitvision.recognition.taught import Taught
+from fruitvision.recognition.taught_store import TaughtStore
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.access import Access
 from fruitvision.ui.text import say
@@ -94,6 +99,33 @@ def _checkpoint_name(folder: Path) -> str:
     return folder.parent.name if folder.name in ("best", "last") else folder.name
 
 
+class LessonShelf:
+    """What was taught, as each of the models that can answer sees it."""
+
+    def __init__(self, folder: Path, models: ModelShelf) -> None:
+        self.store = TaughtStore(folder)
+        self._models = models
+        self._lessons: WeakKeyDictionary[Batcher, Lessons] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def of(self, model_id: str | None) -> Lessons:
+        """The lessons of a model. Raises CheckpointError."""
+        batcher = self._models.batcher(model_id)
+        with self._lock:
+            if batcher not in self._lessons:
+                self._lessons[batcher] = Lessons(self.store, batcher.classifier)
+            return self._lessons[batcher]
+
+    def taught(self, model_id: str | None, *, owner: bool) -> Taught | None:
+        """What joins a model's answers: nothing for a visitor, and nothing where what was taught cannot be read."""
+        if not owner:
+            return None
+        try:
+            return self.of(model_id).current()
+        except FruitVisionError:
+            return None  # the panel says why
+
+
 @dataclass(frozen=True)
 class Context:
     """One app: what ``launch()`` was told."""
@@ -108,6 +140,11 @@ class Context:
     """The language that the page is built in."""
     follow_browser: bool = True
     """Whether a visitor's browser may ask for another one."""
+
+    @cached_property
+    def lessons(self) -> LessonShelf:
+        """What the owner taught."""
+        return LessonShelf(self.taught, self.models)
 
 
 Words = str | Callable[[str], Any]

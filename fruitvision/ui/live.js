@@ -11,6 +11,7 @@ const message = view.querySelector(".fv-live-message"), answer = view.querySelec
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = SIDE;
 
+let held = false; // while frames are taken to teach from, none is answered
 let stream = null, round = 0, cameras = [], chosen = 0, trouble = null;
 // The place without fruit, and the last answer of a model: the server keeps neither.
 let empty = null, memory = null, remembered = null;
@@ -92,12 +93,13 @@ async function run(mine) {
   while (mine === round && element.isConnected) {
     const began = performance.now();
     if (view.offsetParent === null) return stop(); // another panel is open: the camera's light goes out
-    if (!document.hidden && video.videoWidth) {
+    if (!document.hidden && !held && video.videoWidth) {
       try {
         const { model, language } = page();
         if (remembered !== model) memory = null;
         const result = await server.answer_frame({ image: frame(), model, language, empty, memory });
         if (mine !== round) return;
+        if (held) continue; // answered by what was known before the teaching that goes on
         memory = result.memory || null;
         remembered = model;
         if (result.html !== answer.innerHTML) answer.innerHTML = result.html;
@@ -124,6 +126,12 @@ function frame() {
 startButton.addEventListener("click", () => (stream ? stop() : start()));
 emptyButton.addEventListener("click", () => { empty = empty ? null : frame(); memory = null; label(); });
 switchButton.addEventListener("click", () => { chosen = (chosen + 1) % cameras.length; start(); });
+// What teach.js needs of the camera. A new lesson ends the memory of the answers before it.
+view.camera = {
+  on: () => Boolean(stream && video.videoWidth),
+  start, frame,
+  hold(on, words = "") { held = on; memory = null; if (on) message.textContent = words; else label(); },
+};
 new ResizeObserver(guide).observe(stage);
 video.addEventListener("resize", guide);
 window.addEventListener("fruitvision-words", label);

@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.data.listing import list_pictures
-from fruitvision.errors import AccessError, FruitVisionError
+from fruitvision.errors import AccessError, DataError, FruitVisionError
+from fruitvision.recognition.taught_transfer import class_folders
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.preparation import check_beside
@@ -30,6 +31,7 @@ from fruitvision.ui.train_settings import (
 )  # fmt: skip
 
 TICK_SECONDS = 1.0
+TAUGHT_PRESET = "robust"
 
 
 @dataclass
@@ -103,6 +105,7 @@ def _build_choices(panel: TrainPanel) -> None:
         gr.Textbox(elem_id="train-name", max_lines=1, max_length=100), label="train.name", placeholder="train.name_hint"
     )
     parts["start"] = page.bind(gr.Button(variant="primary", size="lg", elem_id="train-start"), value="train.start")
+    parts["start_taught"] = page.bind(gr.Button(size="sm", elem_id="train-taught"), value="train.start_taught")
     parts["notice"] = gr.HTML(elem_id="train-notice")
 
 
@@ -118,6 +121,7 @@ def _build_view(panel: TrainPanel) -> None:
         parts["checkpoint"] = page.bind(
             gr.Button(visible=False, elem_id="train-checkpoint", min_width=150), value="train.checkpoint"
         )
+        parts["report"] = page.bind(gr.Button(visible=False, elem_id="train-report", min_width=150), value="train.report_none")
         parts["packed"] = gr.DownloadButton(visible="hidden")
     parts["charts"] = gr.HTML(main_charts([], language), elem_id="train-charts")
     with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
@@ -247,18 +251,33 @@ def _wire_start(panel: TrainPanel) -> None:
     asked += (panel.fields[name] for name in FIELDS)
     p["start"].click(start, asked, [p["run"], p["notice"]], **SHOWN)
 
+    def start_taught(
+        choice: str, folder: str, photos: str, not_fruit: str, name: str, language: str, request: gr.Request
+    ) -> tuple[Any, str]:
+        try:
+            context.access.require_owner(request)
+            return start_with_taught(panel, choice, folder or "", name, (photos or "", not_fruit or "")).id, ""
+        except FruitVisionError as error:
+            return gr.skip(), notice(error, language)
+
+    asked = [p["data"], p["folder"], p["photos"], p["not_fruit"], p["name"], page.language]
+    p["start_taught"].click(start_taught, asked, [p["run"], p["notice"]], **SHOWN)
+
     def greet(request: gr.Request) -> list[Any]:
         return visitor_view(context, request)
 
-    page.demo.load(greet, None, [p["visitor"], p["start"], p["stop"], p["resume"], p["download"], p["look"]], **QUIET)
+    changing = [p[name] for name in ("start", "stop", "resume", "download", "look", "start_taught")]
+    page.demo.load(greet, None, [p["visitor"], *changing], **QUIET)
 
 
 def start_run(
-    panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", "")
-) -> RunFolder:
+    panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", ""),
+    more_photos: tuple[str, ...] = (),
+) -> RunFolder:  # fmt: skip
     """Check what was asked for and start its process. Raises FruitVisionError, before anything is made.
 
     ``beside``: a folder of photos, and one of pictures without fruit, as they were typed; empty for none.
+    ``more_photos``: folders of photos that were not typed.
     """
     runs = panel.context.runs
     launcher.refuse_if_busy(runs)
@@ -271,9 +290,20 @@ def start_run(
         list_pictures(path)  # what is wrong with it is said before there is a run
     called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
     photos, not_fruit = (_typed(one) for one in beside)
+    photos += more_photos
     asked = RunConfig(name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit)
     check_beside(asked)
     return launcher.start(runs, asked)
+
+
+def start_with_taught(panel: TrainPanel, choice: str, folder: str, name: str, beside: tuple[str, str] = ("", "")) -> RunFolder:
+    """Start the preset robust on the chosen data, with what was taught in Classify as photos beside it."""
+    launcher.refuse_if_busy(panel.context.runs)
+    store = panel.context.lessons.store
+    if not store.index().pictures:
+        raise DataError("nothing-taught", "Nothing was taught yet.", "Teach some kinds in Classify first.")
+    photos = (str(class_folders(store, panel.context.runs)),)
+    return start_run(panel, choice, folder, TAUGHT_PRESET, name, preset_values(TAUGHT_PRESET), beside, photos)
 
 
 def _typed(folder: str) -> tuple[str, ...]:
@@ -285,4 +315,4 @@ def _typed(folder: str) -> tuple[str, ...]:
 def visitor_view(context: Context, request: gr.Request) -> list[Any]:
     """A visitor reads that he is one, and finds the changing buttons at rest."""
     owner = context.access.is_owner(request)
-    return [gr.update(visible=not owner), *[gr.update(interactive=owner)] * 5]
+    return [gr.update(visible=not owner), *[gr.update(interactive=owner)] * 6]

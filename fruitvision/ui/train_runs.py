@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 import time
 import zipfile
@@ -17,6 +18,7 @@ import gradio as gr
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, list_runs
+from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.run_view import main_charts, more_charts, run_table, status_line
 from fruitvision.ui.text import say, say_error
@@ -24,7 +26,7 @@ from fruitvision.ui.text import say, say_error
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 OLD_SECONDS = 3600.0
-VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "table")
+VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "report", "table")
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
@@ -101,6 +103,16 @@ def wire_view(page: Page, p: dict[str, Any]) -> None:
     made = p["checkpoint"].click(pack, here, [p["packed"], p["notice"]], **SHOWN)
     made.success(None, p["packed"], None, js=SAVE_FILE)
 
+    def report(run: str | None, language: str, request: gr.Request) -> tuple[Any, str]:
+        try:
+            context.access.require_owner(request)
+            return give_report(find_run(context, run), language), ""
+        except FruitVisionError as error:
+            return None, notice(error, language)
+
+    given = p["report"].click(report, here, [p["packed"], p["notice"]], **SHOWN)
+    given.success(None, p["packed"], None, js=SAVE_FILE)
+
     def watch(run: str | None, overlaid: list[str], seen: Any, language: str, request: gr.Request) -> list[Any]:
         return run_view(context, run, overlaid, seen, language, owner=context.access.is_owner(request))
 
@@ -124,7 +136,8 @@ def run_view(
     run = next((one for one in runs if one.id == run_id), None) or going or next(iter(runs), None)
     status = states[run.id] if run else None
     facts = [(one.id, one.name, states[one.id].state, states[one.id].best_val_accuracy) for one in runs]
-    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error) if status else ()
+    report = report_state(run) if run else "none"
+    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report) if status else ()
     now = repr((run_id, run and run.id, overlaid, language, owner, facts, position))
     if seen and now == seen[0]:
         return [gr.skip()] * (len(VIEW) + 3)
@@ -136,24 +149,40 @@ def run_view(
         run.log_tail() if run else "", gr.update(visible=bool(status and status.active)),
         gr.update(visible=bool(status and status.state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=done), gr.update(visible=done and owner),
+        gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
         run_table(runs, [one.id for one in others], language, owner=owner),
         gr.update(choices=context.models.choices(language)), run.id if run else None,
     ]  # fmt: skip
     return changed(values, seen, now)
 
 
-def packed(run: RunFolder) -> Path:
-    """The run's best checkpoint as one ZIP file by the run's name. Older ones that lie there are cleared away."""
+def give_report(run: RunFolder, language: str) -> str | None:
+    """The report's file to download where there is one; otherwise it is begun, and nothing given yet. Raises as that does."""
+    if report_state(run) != "ready":
+        begin_report(run, language)
+        return None
+    path = _to_download(run, "html")
+    shutil.copyfile(report_file(run), path)
+    return str(path)
+
+
+def _to_download(run: RunFolder, kind: str) -> Path:
+    """Where a file by the run's name may lie until a browser has fetched it. Older ones are cleared away."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-checkpoints"
     name = re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or run.id
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*/*.zip"):
+    for old in (*folder.glob("*/*.zip"), *folder.glob("*/*.html")):
         if time.time() - old.stat().st_mtime > OLD_SECONDS:
             old.unlink(missing_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.zip"
+    return Path(tempfile.mkdtemp(dir=folder)) / f"{name}.{kind}"
+
+
+def packed(run: RunFolder) -> Path:
+    """The run's best checkpoint as one ZIP file by the run's name."""
+    path = _to_download(run, "zip")
     with zipfile.ZipFile(path, "w") as archive:  # weights do not compress
         for file in sorted(run.best.iterdir()):
-            archive.write(file, f"{name}/{file.name}")
+            archive.write(file, f"{path.stem}/{file.name}")
     return path
 
 

@@ -81,8 +81,9 @@ def test_a_loss_that_is_no_number_fails_by_name_and_the_last_good_checkpoint_sta
         execute(run.path, on_event=spoil)
     status = run.status()
     assert (status.state, status.error["code"]) == ("failed", "non-finite-loss")
-    assert len(run.metrics()) == 1
-    load_checkpoint(run.best)
+    assert [record["skipped"] for record in run.metrics()] == [0, 3]
+    network, _ = load_checkpoint(run.best)
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 
 def test_a_full_disk_fails_by_name_and_what_was_saved_loads(tmp_path, tiny, monkeypatch):

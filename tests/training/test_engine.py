@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,8 @@ from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size
-from fruitvision.training.state import TrainState
+from fruitvision.training.loss import balancing_weights, likelihood_loss
+from fruitvision.training.state import TrainState, arithmetic
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,16 @@ def test_it_learns_a_small_set_by_heart_and_says_so_in_its_events(opened):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"ema": 0.9}, {"norm": "group"}, {"augmentation": "torchvision", "schedule": "step", "optimizer": "adam"}, {"accumulate": 2}],
-    ids=["fast", "ema", "group", "plain-like", "accumulate"],
+    [
+        {}, {"ema": 0.9}, {"augmentation": "torchvision", "schedule": "step", "optimizer": "adam"}, {"accumulate": 2},
+        *({"norm": norm, "image_size": 64, "first_image_size": 64} for norm in ("layer", "instance", "group", "group-ws", "none")),
+        {"schedule": "cosine", "balance": "sampler"}, {"schedule": "constant", "balance": "loss", "freeze_epochs": 1},
+        {"precision": "float16"},
+    ],
+    ids=[
+        "fast", "ema", "plain-like", "accumulate", "layer", "instance", "group", "group-ws", "none", "cosine, sampler",
+        "constant, weighted, frozen", "float16",
+    ],
 )  # fmt: skip
 def test_a_run_broken_off_at_any_step_ends_with_the_same_weights_to_the_bit(opened, settings):
     state, train, validation = setting_out(config(**settings), opened)
@@ -104,7 +114,7 @@ def test_patience_ends_a_run_that_no_longer_improves(opened):
     assert [event.improved for event in epochs[-2:]] == [False, False]
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(opened):
+def test_a_loss_that_stays_no_number_stops_and_the_weights_are_never_touched(opened):
     state, train, validation = setting_out(config(norm="none"), opened)
     events = fit(state, train, validation)
     next(events)
@@ -112,9 +122,69 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(opened):
         state.network.fc.bias[0] = float("inf")
     before = copy.deepcopy(state.network.state_dict())
     with pytest.raises(TrainingError) as caught:
-        next(events)
-    assert caught.value.code == "non-finite-loss" and caught.value.facts["step"] == 2
+        for _ in events:
+            pass
+    assert caught.value.code == "non-finite-loss" and (caught.value.facts["epoch"], caught.value.facts["step"]) == (2, 1)
     assert all(torch.equal(before[name], value) for name, value in state.network.state_dict().items())
+
+
+def test_a_single_gradient_that_is_not_finite_is_skipped_and_counted(opened):
+    state, train, validation = setting_out(config(epochs=1), opened)
+    broken = []
+
+    def teacher(images):
+        broken.append(len(broken) == 1)
+        return torch.full((len(images), 4), float("nan") if broken[-1] else 0.0)
+
+    events = list(fit(state, train, validation, teacher))
+    (epoch,) = [event for event in events if isinstance(event, EpochDone)]
+    assert epoch.skipped == 1 and epoch.train_loss == epoch.train_loss
+    assert state.progress.skipped_in_a_row == 0 and all(torch.isfinite(value).all() for value in weights(state))
+
+
+def test_float16_scales_its_gradients_and_a_resume_knows_the_scale(opened):
+    state, train, validation = setting_out(config(precision="float16", norm="group"), opened)
+    list(fit(state, train, validation))
+    again, _, _ = setting_out(config(precision="float16", norm="group"), opened)
+    again.load_state_dict(state.state_dict())
+    assert state.scaler.is_enabled() and again.scaler.get_scale() == state.scaler.get_scale()
+    assert arithmetic(config(precision="auto"), torch.device("cpu")) == torch.float32
+    assert not setting_out(config(), opened)[0].scaler.is_enabled()
+
+
+def test_the_trunk_rests_in_the_first_epochs_and_learns_after_them(opened):
+    state, train, validation = setting_out(config(freeze_epochs=1), opened)
+    before = copy.deepcopy(state.network.state_dict())
+    for event in fit(state, train, validation):
+        moved = {name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])}
+        if isinstance(event, EpochDone) and event.epoch == 1:
+            assert moved == {"fc.weight", "fc.bias"}
+    assert {"conv1.weight", "bn1.running_mean", "fc.weight"} <= moved
+
+
+def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
+    counts = torch.tensor([30, 10, 0, 20])
+    weights = balancing_weights(counts)
+    assert torch.allclose(weights * counts, torch.tensor([20.0, 20.0, 0.0, 20.0])) and weights[2] == 1
+    logits, labels = torch.randn(12, 4), torch.arange(12) % 4
+    ones = torch.ones(4)
+    for membership in (None, torch.eye(4, dtype=torch.bool)):
+        plain, weighted = (likelihood_loss(logits, labels, membership, 0.1, w) for w in (None, ones))
+        torch.testing.assert_close(plain, weighted)
+
+
+def test_a_balanced_epoch_shows_every_class_alike_and_is_the_same_each_time(opened):
+    dataset, store = opened
+    split = dataset.splits["train"]
+    kept = (split.labels > 0) | (np.arange(len(split)) < 2)  # two pictures of the first class, eight of the others
+    loader = TrainLoader(store, split.select(kept), training_transform(config()), 13, seed=1, balanced=True)
+    batches = list(loader.epoch(2, 32))
+    labels = torch.cat([batch.labels for batch in batches])
+    assert torch.bincount(labels).tolist() in ([7, 7, 6, 6], [7, 6, 7, 6], [6, 7, 7, 6], [7, 6, 6, 7], [6, 7, 6, 7], [6, 6, 7, 7])
+    again = list(loader.epoch(2, 32, start=1))
+    assert torch.equal(batches[1].images, again[0].images)
+    first = [(row, image) for batch in batches for row, image in zip(batch.rows, batch.images, strict=True) if row == split.rows[0]]
+    assert len(first) >= 3
 
 
 def test_pictures_grow_over_the_first_two_thirds():

@@ -6,15 +6,18 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from fruitvision.errors import ConfigError, DataError
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.recognition.taught import EMPTY_TABLE
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
 from fruitvision.training.config import PRESETS, TrainConfig
+from fruitvision.ui.context import LessonShelf, ModelShelf
 from fruitvision.ui.run_view import main_charts, more_charts, run_table, status_line
 from fruitvision.ui.text import sentences
 from fruitvision.ui.train_data import TYPED, DataShelf, Look, augmentation_grid, look_card
-from fruitvision.ui.train_panel import TrainPanel, start_run
+from fruitvision.ui.train_panel import TrainPanel, start_run, start_with_taught
 from fruitvision.ui.train_settings import CHOICES, FIELDS, Estimates, configuration, preset_choices, preset_values
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
@@ -260,3 +263,34 @@ def test_the_table_offers_a_visitor_nothing_that_changes_anything(tmp_path):
 def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
     run = make_run(tmp_path, state="waiting")
     assert 'data-action="delete"' not in run_table([run], [], "en", owner=True)
+
+
+# With what was taught ----------------------------------------------------------------------------------------------
+
+
+def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was(monkeypatch, tmp_path, sample_set):
+    from fruitvision.runs import launcher
+    from fruitvision.runs.preparation import prepare
+
+    asked = []
+    monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))
+    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
+    lessons = LessonShelf(tmp_path / "taught", ModelShelf(tmp_path / "runs"))
+    page = SimpleNamespace(context=SimpleNamespace(runs=tmp_path / "runs", lessons=lessons))
+    panel = TrainPanel(page, DataShelf(sample_set.parent))
+    with pytest.raises(DataError) as caught:
+        start_with_taught(panel, TYPED, str(sample_set), "")
+    assert caught.value.code == "nothing-taught"
+    pictures = [np.full((40, 40, 3), 20 * n, np.uint8) for n in range(8)]
+    lessons.store.add("a/b", *pictures[:5])
+    lessons.store.add("Banana", pictures[5])
+    lessons.store.add(EMPTY_TABLE, *pictures[6:])
+    start_with_taught(panel, TYPED, str(sample_set), "")
+    lessons.store.clear()
+    (config,) = asked
+    assert config.training.preset == "robust" and len(config.photos) == 1
+    prepared = prepare(config)
+    names = [*prepared.photos[0].train[1], *prepared.photos[0].validation[1]]
+    assert sorted(names) == ["Banana", *["a_b"] * 5, *["not-fruit"] * 2], "every picture is there, by its name"
+    assert {"a_b", "not-fruit"} <= set(prepared.targets.classes)
+    assert not list_runs(tmp_path / "runs"), "the copy is no run"

@@ -1,0 +1,105 @@
+"""What was taught, going elsewhere: to another machine as one zip, or into a training run as folders of photos."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from fruitvision.data.archive import unpack
+from fruitvision.data.dataset import held_out
+from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.errors import DataError
+from fruitvision.files import replace_folder, write_bytes
+from fruitvision.recognition.taught import NOTHING
+from fruitvision.recognition.taught_store import INDEX, PICTURES, TaughtStore, as_kept, clean_name
+
+LONGEST_FOLDER = 120
+"""Bytes of a folder's name; file systems take 255."""
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+
+
+def export_taught(store: TaughtStore, file: Path) -> None:
+    """Write all that is taught as one zip, laid out as the folder is. Pictures that are gone are left out."""
+    index = store.index()
+    wanted = [one for own in index.names.values() for one in own]
+    there = [one for one in wanted if store.picture_file(one).is_file()]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # JPEG does not compress
+        archive.writestr(INDEX, index.without(set(wanted) - set(there)).model_dump_json(indent=1))
+        for picture in there:
+            archive.writestr(f"{PICTURES}/{picture}.jpg", store.picture_file(picture).read_bytes())
+    write_bytes(file, buffer.getvalue())
+
+
+def import_taught(store: TaughtStore, file: Path) -> int:
+    """Add what another machine exported; how many pictures it held. All of it, or nothing.
+
+    Every entry is checked before it is unpacked, every picture decoded and written anew. Raises DownloadError for an
+    archive that is damaged or unsafe, DataError "taught-no-export" for one that is something else, PictureError.
+    """
+    with tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as temporary:
+        there = TaughtStore(unpack(Path(file), Path(temporary) / "taught"))
+        try:
+            index = there.index()
+        except DataError as error:
+            raise _no_export(file) from error
+        if not index.pictures:
+            raise _no_export(file)
+        taught: dict[str, dict[str, bytes]] = {}
+        for name, own in index.names.items():
+            # Under the ids that they had: what is here already is not added again.
+            taught.setdefault(clean_name(name), {}).update((one, as_kept(there.picture_file(one))[1]) for one in own)
+        store.add_all(taught)
+    return index.pictures
+
+
+def class_folders(store: TaughtStore, root: Path) -> Path:
+    """A folder under ``root`` with one folder of pictures for each name, as training reads photos.
+
+    It is a copy: what is taught or taken back later does not change a run. What was taught to hold no fruit lies in
+    ``not-fruit``. No file falls into the ``heldout`` fifth of a photo folder: all of them are there to be learned.
+    """
+    index = store.index()
+    copy = root / f".taught-{hashlib.sha256(index.model_dump_json().encode()).hexdigest()[:12]}"
+    if copy.is_dir():
+        return copy
+    beside = copy.with_name(f"{copy.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    called: dict[str, str] = {}
+    for name, pictures in index.names.items():
+        name = NOT_FRUIT if name in NOTHING else name
+        if name not in called:
+            called[name] = folder_name(name, set(called.values()))
+        for picture in pictures:
+            if store.picture_file(picture).is_file():
+                file = next(one for n in range(1000) if not held_out(one := f"{picture}-{n}.jpg"))
+                write_bytes(beside / called[name] / file, store.picture_file(picture).read_bytes())
+    replace_folder(beside, copy)
+    return copy
+
+
+def folder_name(name: str, taken: set[str]) -> str:
+    """As near to a kind's name as every file system allows, and different from those taken where capitals do not count."""
+    safe = _FORBIDDEN.sub("_", name).strip(" .")
+    while len(safe.encode("utf-8")) > LONGEST_FOLDER:
+        safe = safe[:-1]
+    safe = safe.rstrip(" .") or "_"
+    if _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    folded = {one.casefold() for one in taken}
+    while safe.casefold() in folded:
+        safe += "_"
+    return safe
+
+
+def _no_export(file: Path) -> DataError:
+    return DataError(
+        "taught-no-export", f"{Path(file).name} holds nothing that was taught with FruitVision.",
+        "Choose a file that was exported there.", file=Path(file).name,
+    )

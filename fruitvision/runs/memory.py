@@ -1,0 +1,61 @@
+"""When the memory does not suffice: the batch size that would have."""
+
+from __future__ import annotations
+
+import torch
+
+from fruitvision.errors import TrainingError
+from fruitvision.training.engine import autocast
+from fruitvision.training.state import TrainState
+
+WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, or Python itself, had no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS)
+
+
+def out_of_memory(state: TrainState) -> TrainingError:
+    """The error for the person, once it was tried which batch size fits. ``state`` is of no use after it."""
+    config = state.config
+    fits = fitting_batch(state)
+    if fits is None:
+        return TrainingError(
+            "out-of-memory-at-all", f"The memory of {state.device} does not suffice even for two pictures of {config.image_size} px.",
+            "Choose a smaller image_size or width, or another device.", device=str(state.device), side=config.image_size,
+        )
+    steps = -(-config.batch_size // fits) * config.accumulate
+    return TrainingError(
+        "out-of-memory", f"The memory of {state.device} does not suffice for batches of {config.batch_size} pictures.",
+        f"batch_size={fits} fits; with accumulate={steps} the steps stay as large as they were.",
+        device=str(state.device), batch_size=config.batch_size, fits=fits, accumulate=steps,
+    )
+
+
+def fitting_batch(state: TrainState) -> int | None:
+    """The largest half, quarter, … of the batch size whose step fits into memory, two at least; None where none does."""
+    size = state.config.batch_size // 2
+    while size >= 2:
+        _let_go(state)
+        try:
+            side = state.config.image_size
+            with autocast(state.config, state.device):
+                logits = state.network.train()(torch.zeros(size, 3, side, side, device=state.device)).logits
+            logits.float().sum().backward()
+            return size
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            size //= 2
+        finally:
+            _let_go(state)
+    return None
+
+
+def _let_go(state: TrainState) -> None:
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.device.type == "cuda":
+        torch.cuda.empty_cache()

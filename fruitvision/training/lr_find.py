@@ -1,0 +1,93 @@
+"""A learning-rate range test (Smith 2017, arXiv:1506.01186): one short run whose rate grows step by step until it breaks.
+
+Where the loss falls most steeply, the rate is as high as it can be and still teach; beyond the valley it breaks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, islice
+
+import numpy as np
+
+from fruitvision.errors import TrainingError
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.engine import Training, autocast, image_size, to_device
+from fruitvision.training.loss import likelihood_loss
+from fruitvision.training.optim import clip_gradients, set_learning_rate
+from fruitvision.training.state import TrainState
+
+LOWEST, HIGHEST = 1e-6, 1.0
+SMOOTHING = 0.9
+"""Share of the running mean that a step keeps: losses of single batches jump."""
+BROKEN = 4.0
+"""A loss so many times the lowest ends the test."""
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What was measured, step by step, and the rate that follows from it."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    """Smoothed, in nats."""
+    suggested: float
+
+
+def range_test(
+    state: TrainState, loader: Training, *, steps: int = 100, progress: Callable[[int, int], None] | None = None
+) -> RangeTest:
+    """Train ``state`` for ``steps`` steps, its rate growing evenly on a logarithmic scale. Its weights are of no use after it.
+
+    Raises TrainingError "range-too-short" where the loss broke before there was anything to see.
+    """
+    config, network = state.config, state.network.train()
+    rates, losses, running = [], [], 0.0
+    membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
+    for number, batch in enumerate(islice(_endless(loader, config), steps)):
+        rate = LOWEST * (HIGHEST / LOWEST) ** (number / max(steps - 1, 1))
+        set_learning_rate(state.optimizer, rate)
+        with autocast(config, state.device):
+            logits = network(to_device(batch.images, state)).logits
+        loss = likelihood_loss(logits.float(), batch.labels.to(state.device), membership, config.label_smoothing)
+        if not math.isfinite(loss.item()):
+            break
+        running = SMOOTHING * running + (1 - SMOOTHING) * loss.item()
+        rates.append(rate)
+        losses.append(running / (1 - SMOOTHING ** (number + 1)))
+        if losses[-1] > BROKEN * min(losses):
+            break
+        loss.backward()
+        clip_gradients(network, config.clip_norm)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        if progress:
+            progress(number + 1, steps)
+    if len(rates) < FEWEST:
+        raise TrainingError(
+            "range-too-short", f"The loss was no number any more after {len(rates)} steps.",
+            "Choose more steps, another norm, or clip_norm=1.", steps=len(rates),
+        )
+    return RangeTest(tuple(rates), tuple(losses), suggestion(rates, losses))
+
+
+def suggestion(rates: list[float], losses: list[float]) -> float:
+    """The rate at which the loss falls most steeply before its lowest point, in two digits.
+
+    Slopes are averaged over five steps, and the first steps, of which a mean says little, are passed over. Where the loss
+    never fell after them, it is a tenth of the rate at the lowest point.
+    """
+    lowest = int(np.argmin(losses))
+    slopes = np.convolve(np.gradient(np.asarray(losses), np.log(rates)), np.ones(5) / 5, mode="same")[FEWEST // 2 : lowest]
+    if len(slopes) and slopes.min() < 0:
+        return float(f"{rates[FEWEST // 2 + int(slopes.argmin())]:.1e}")
+    return float(f"{max(rates[lowest] / 10, rates[0]):.1e}")
+
+
+def _endless(loader: Training, config: TrainConfig):
+    """Batches epoch after epoch, all of the pictures' full size."""
+    for epoch in count():
+        yield from loader.epoch(epoch, image_size(config, config.epochs - 1))

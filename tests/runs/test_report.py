@@ -1,0 +1,44 @@
+"""A finished run's report is made by a process of its own, which the panel only watches."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fruitvision.errors import RunError
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.job import execute
+from fruitvision.runs.report import begin_report, report_file, report_state
+from fruitvision.ui.train_runs import give_report
+
+
+def test_a_report_is_made_on_the_test_pictures_and_handed_out_once_it_is_there(tmp_path, tiny):
+    run = RunFolder(tmp_path / "runs" / "a").create(tiny("水果 run", epochs=1))
+    with pytest.raises(RunError) as caught:
+        begin_report(run)
+    assert caught.value.code == "report-not-finished"
+    execute(run.path)
+    assert report_state(run) == "none"
+    assert give_report(run, "zh") is None
+    assert report_state(run) == "making"
+    end = time.monotonic() + 120
+    while report_state(run) == "making" and time.monotonic() < end:
+        time.sleep(0.2)
+    assert report_state(run) == "ready", (run.path / "report.txt").read_text(encoding="utf-8")
+    page = report_file(run).read_text(encoding="utf-8")
+    assert '<html lang="zh">' in page and "16" in page
+    copy = give_report(run, "zh")
+    assert copy.endswith("水果-run.html")
+
+
+def test_a_report_whose_process_ended_without_one_has_failed(tmp_path, tiny):
+    run = RunFolder(tmp_path / "runs" / "a").create(tiny(epochs=1))
+    execute(run.path)
+    (run.best / "model.safetensors").write_bytes(b"broken")
+    begin_report(run)
+    end = time.monotonic() + 60
+    while report_state(run) == "making" and time.monotonic() < end:
+        time.sleep(0.2)
+    assert report_state(run) == "failed"
+    assert "Error:" in (run.path / "report.txt").read_text(encoding="utf-8")

@@ -1,0 +1,153 @@
+"""Two real processes on gloo learn what one does; they stop together, and the end of one ends all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fruitvision.data.loader import EvalLoader, Share, TrainLoader
+from fruitvision.data.store import open_dataset
+from fruitvision.data.transforms import EvalTransform, no_augmentation
+from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.job import execute
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import Team, launched
+
+PROJECT = Path(__file__).resolve().parents[2]
+TINY = ("start=scratch", "width=8", "image_size=32", "first_image_size=32", "eval_resize=32", "batch_size=8", "epochs=3", "device=cpu")
+# Nothing but the processes differs. Pictures of 64: of 32 the last maps are 1 × 1, where group norm over two channels is
+# hardly more than a sign, and a float's last digit would decide it.
+STEADY = (*TINY, "image_size=64", "first_image_size=64", "eval_resize=64", "learning_rate=0.0005", "schedule=constant", "epochs=2")
+
+
+def train(run: Path, data: Path, *settings: str, processes: int = 1, resume: bool = False) -> subprocess.Popen[str]:
+    # The two dashes keep torchrun from reading --run as an abbreviation of its own --run-path.
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
+    words = ["--run", str(run), *(["--resume"] if resume else ["--data", str(data), "--set", *settings])]
+    return subprocess.Popen(
+        [sys.executable, *(launcher if processes > 1 else ["-m"]), "fruitvision", "train", *words],
+        cwd=PROJECT, text=True, encoding="utf-8", env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=240)
+    return output
+
+
+def finished(run: Path, data: Path, *settings: str, processes: int = 1) -> RunFolder:
+    if processes == 1:
+        given = dict(setting.split("=") for setting in settings)
+        folder = RunFolder(run).create(RunConfig(data=str(data), training=TrainConfig.from_preset("fast", **given)))
+        execute(folder.path)
+        return folder
+    process = train(run, data, *settings, processes=processes)
+    output = ended(process)
+    assert process.returncode == 0, output
+    return RunFolder(run)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [("norm=group",), ("norm=layer", "accumulate=2", "ema=0.9", "batch_size=7")],
+    ids=["group", "accumulated, averaged, and a last batch of one"],
+)
+def test_two_processes_draw_the_curve_of_one(sample_set, tmp_path, extra):
+    one = finished(tmp_path / "one" / "run", sample_set, *STEADY, *extra)
+    two = finished(tmp_path / "two" / "run", sample_set, *STEADY, *extra, processes=2)
+    assert [r["step"] for r in one.metrics("step")] == [r["step"] for r in two.metrics("step")]
+    for kind, keys in (
+        ("step", ("loss", "grad_norm", "lr")), ("epoch", ("train_loss", "val_loss", "train_accuracy", "val_accuracy")),
+        ("test", ("images", "loss", "top1", "top3")),
+    ):  # fmt: skip
+        assert len(one.metrics(kind)) == len(two.metrics(kind)) > 0
+        for key in keys:
+            mine, theirs = ([record[key] for record in run.metrics(kind)] for run in (one, two))
+            np.testing.assert_allclose(theirs, mine, rtol=2e-3, atol=2e-4, err_msg=f"{kind} {key}")
+    assert two.status().state == "finished" and two.has_checkpoint
+    assert "2 processes" in two.log_tail() and (two.path / "log.txt").read_text(encoding="utf-8").count("epoch 1/2") == 1
+
+
+def test_batch_norm_on_a_cpu_learns_by_parts_and_says_so(sample_set, tmp_path):
+    run = finished(tmp_path / "run", sample_set, *TINY, "norm=batch", "epochs=1", processes=2)
+    assert "its own part of the batch" in run.log_tail()
+    tests = run.metrics("test")
+    assert tests[0]["images"] == 16 and 0 <= tests[0]["top1"] <= 1
+
+
+def test_a_stop_file_stops_all_of_them_and_the_run_goes_on(sample_set, tmp_path):
+    run = RunFolder(tmp_path / "runs" / "a")
+    process = train(run.path, sample_set, *TINY, "norm=group", "epochs=500", processes=2)
+    wait(process, lambda: run.exists and run.status().state == "running" and run.status().step > 0)
+    run.request_stop()
+    output = ended(process)
+    assert process.returncode == 0 and run.status().state == "stopped", output
+    assert output.count("Stopped; everything is kept") == 1
+    at = run.status()
+    again = train(run.path, sample_set, processes=2, resume=True)
+    wait(again, lambda: run.status().state == "running" and run.status().epoch > at.epoch)
+    run.request_stop()
+    output = ended(again)
+    assert again.returncode == 0, output
+    steps = [(record["epoch"], record["step"]) for record in run.metrics("step")]
+    assert steps == sorted(set(steps))
+
+
+def test_the_end_of_one_ends_all_and_the_reason_is_kept(sample_set, tmp_path):
+    run = RunFolder(tmp_path / "runs" / "a")
+    process = train(run.path, sample_set, *TINY, "norm=group", "epochs=500", processes=2)
+    wait(process, lambda: run.exists and run.status().state == "running" and run.status().step > 0)
+    import psutil
+
+    leader = run.status().pid
+    children = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in children if child.pid != leader and "fruitvision" in child.cmdline()).kill()
+    output = ended(process)
+    assert process.returncode != 0
+    status = run.status()
+    assert not status.active, output
+    assert status.state in ("failed", "stopped", "interrupted")
+    assert run.resume_file.exists() or status.epoch <= 1
+
+
+def wait(process: subprocess.Popen[str], condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end, "the run did not come so far in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+def test_shares_put_together_are_the_whole_and_nothing_twice(sample_set, ranks):
+    dataset, store = open_dataset(sample_set)
+    train = TrainLoader(store, dataset.splits["train"], no_augmentation(32, 32), 6, seed=3)
+    whole = list(train.epoch(1, 32))
+    parts = [list(train.epoch(1, 32, share=Share(rank, ranks))) for rank in range(ranks)]
+    for step, batch in enumerate(whole):
+        shared = [part[step] for part in parts]
+        assert sum(one.own for one in shared) == len(batch.rows) and {one.total for one in shared} == {len(batch.rows)}
+        assert sorted(row for one in shared for row in one.rows[: one.own]) == sorted(batch.rows)
+        assert all(len(one.labels) >= 1 for one in shared)
+    seen = EvalLoader(store, dataset.splits["test"], EvalTransform(resize=32, crop=32), batch_size=3)
+    rows = [row for rank in range(ranks) for batch in seen.batches(Share(rank, ranks)) for row in batch.rows]
+    assert sorted(rows) == sorted(dataset.splits["test"].rows)
+
+
+def test_on_one_process_nothing_happens(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert launched() == (0, 1)
+    team = Team()
+    assert team.leads and team.sum(1.5, 2) == [1.5, 2] and team.any(True) and not team.any(False)
+    assert team.tell("word") == "word" and team.gather([1, 2]) == [1, 2]
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert launched() == (3, 8)
