@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fruitvision.console import ManyValues, give, progress, run_to_its_end, write_report
+from fruitvision.console import ManyValues, give, progress, run_to_its_end, say_time, write_report
 from fruitvision.errors import ConfigError, PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -438,6 +438,8 @@ def compare(
             raise ConfigError("study-needs-data", "A new study needs pictures.", "Name a folder with --data.")
         list_pictures(data.absolute())
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
+    study = StudyFolder(out)
+    say_time(plan or study.plan(), study)
     status = run_study(plan, out)
     save_results(out)
     rows = table(out)

@@ -18,7 +18,7 @@ from fruitvision.models.norms import NORMS
 from fruitvision.runs import launcher
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.norm_words import norm_choices
-from fruitvision.ui.race_results import race_charts, race_table
+from fruitvision.ui.race_results import race_charts, race_table, race_words
 from fruitvision.ui.race_time import RaceTimes
 from fruitvision.ui.race_view import BROUGHT, brought_results, race_status, study_choices
 from fruitvision.ui.text import say
@@ -48,11 +48,12 @@ def build(page: Page) -> None:
                 csv = page.bind(gr.Button(visible=False, elem_id="compare-csv"), value="compare.csv")
                 png = page.bind(gr.Button(elem_id="compare-png"), value="compare.png")
                 made = gr.DownloadButton(visible="hidden")
-            results = gr.HTML(elem_id="compare-table")
+            words = gr.HTML(elem_id="compare-words")
             charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
+            figures = gr.HTML(elem_id="compare-table")
     seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
     _wire_race(page, shelf, {**parts, "study": study, "status": status, "stop": stop, "resume": resume, "csv": csv, "png": png,
-                             "made": made, "results": results, "charts": charts, "seen": seen, "timer": timer})  # fmt: skip
+                             "made": made, "words": words, "charts": charts, "figures": figures, "seen": seen, "timer": timer})  # fmt: skip
 
 
 def _race_heading(language: str) -> str:
@@ -147,7 +148,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
     def watch(study: str | None, seen: str, language: str, request: gr.Request) -> list[Any]:
         return race_view(context, study, seen, language, owner=context.access.is_owner(request))
 
-    shown = [p["status"], p["charts"], p["results"], p["stop"], p["resume"], p["csv"], p["seen"]]
+    shown = [p["status"], p["words"], p["charts"], p["figures"], p["stop"], p["resume"], p["csv"], p["seen"]]
     gr.on(
         [page.demo.load, p["timer"].tick, p["study"].change, page.language.change], watch,
         [p["study"], p["seen"], page.language], shown, **QUIET,
@@ -224,11 +225,12 @@ def race_view(context: Context, study_id: str | None, seen: str, language: str, 
     status = study.status() if study else None
     now = repr((study_id, language, owner, (status.state, status.epoch, status.step, status.eta_s) if status else ()))
     if now == seen:
-        return [gr.skip()] * 7
+        return [gr.skip()] * 8
     state = status.state if status else ""
     found = results(study) if study else brought_results() if brought else None
     return [
-        race_status(study, language, brought=brought), race_charts(found, language), race_table(found, language),
+        race_status(study, language, brought=brought), race_words(found, language),
+        race_charts(found, language), race_table(found, language),
         gr.update(visible=bool(owner and status and status.active)),
         gr.update(visible=bool(owner and state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=owner and (state == "finished" or brought)), now,

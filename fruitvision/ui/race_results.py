@@ -80,8 +80,16 @@ def _against_batch_size(found: Results, sizes: list[int], language: str) -> str:
     )  # fmt: skip
 
 
+def race_words(found: Results | None, language: str) -> str:
+    """What the study shows, in sentences; and of the program's own, how it was measured."""
+    if found is None or found.done.empty:
+        return ""
+    several = found.done["batch_size"].nunique() > 1
+    return measured_before(found, language) + _verdicts(found.done, several, language)
+
+
 def race_table(found: Results | None, language: str) -> str:
-    """Every figure of each norm and batch size, and what the differences show."""
+    """Every figure of each norm and batch size."""
     if found is None or found.done.empty:
         return ""
     done = found.done
@@ -93,9 +101,9 @@ def race_table(found: Results | None, language: str) -> str:
     body = "".join(_row(row, several, language) for _, row in rows.iterrows())
     on = say(f"compare.measured_on_{found.measured_on}", language)
     return (
-        f'{measured_before(found, language)}<div class="fv-table fv-figures">'
+        '<div class="fv-table fv-figures">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f'<p class="fv-note">{on}</p>{_verdicts(done, several, language)}'
+        f'<p class="fv-note">{on}</p>'
     )
 
 
@@ -134,11 +142,15 @@ def _verdicts(rows: pd.DataFrame, several: bool, language: str) -> str:
         return ""
     if rows["seed"].nunique() < MIN_SEEDS:
         return f'<p class="fv-note">{say("compare.too_few_seeds", language)}</p>'
-    parts = [_list(say("compare.smaller_batches", language), map(lambda e: _effect(e[1], language), batch_size_effects(rows).iterrows()))]
+    lists = []
     for size, of_size in pairs.groupby("batch_size"):
         title = say("compare.verdicts_of_batch" if several else "compare.verdicts", language, size=size)
-        parts.append(_list(title, (_pair(pair, language) for _, pair in of_size.iterrows())))
-    return "".join(parts)
+        lists.append(_list(title, (_pair(pair, language) for _, pair in of_size.iterrows())))
+    if not several:
+        return "".join(lists)
+    effects = (_effect(effect, language) for _, effect in batch_size_effects(rows).iterrows())
+    folded = f"<summary>{say('compare.norm_against_norm', language)}</summary>{''.join(lists)}"
+    return f'{_list(say("compare.smaller_batches", language), effects)}<details class="fv-more">{folded}</details>'
 
 
 def _list(title: str, sentences: Iterator[str]) -> str:
