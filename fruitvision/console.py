@@ -124,7 +124,8 @@ def say_time(plan: StudyPlan, study: StudyFolder) -> None:
 
     seconds = study_seconds(plan, study)
     if seconds:
-        print(f"About {max(seconds / 60, 1):.0f} min on this machine. Ctrl-C leaves; the same command goes on.", file=sys.stderr, flush=True)
+        minutes = f"{max(seconds / 60, 1):.0f} min"
+        print(f"About {minutes} on this machine. Ctrl-C leaves; the same command goes on.", file=sys.stderr, flush=True)
 
 
 def write_report(folder: Path, result: dict[str, Any]) -> list[Path]:

@@ -33,8 +33,8 @@ def made_up(seeds: int = 3, sizes: tuple[int, ...] = (2, 32), **about) -> Result
                 gone = norm == "instance" and seed == 0
                 row = {"norm": norm, "batch_size": size, "seed": seed, "state": "failed" if gone else "finished", "diverged": gone}
                 rows.append(row | dict.fromkeys(FIGURES, 1.5) | {"final_accuracy": final, "best_accuracy": final, "parameters": 700_000})
-                for epoch in (1, 2, 3):
-                    epochs.append({"norm": norm, "batch_size": size, "seed": seed, "epoch": epoch} | dict.fromkeys(CURVES, final * epoch / 3))
+                cell = {"norm": norm, "batch_size": size, "seed": seed}
+                epochs += [cell | {"epoch": epoch} | dict.fromkeys(CURVES, final * epoch / 3) for epoch in (1, 2, 3)]
     return Results(pd.DataFrame(rows), pd.DataFrame(epochs), {"measured_on": "test", "settings": {"epochs": 3}, **about})
 
 
