@@ -415,6 +415,7 @@ def compare(
     batch_sizes: Annotated[list[str] | None, typer.Option(help="Such as 32 or 2,8,32.", show_default="32")] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Such as 0 or 0,1,2.", show_default="0")] = None,
     settings: Settings = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Train the runs on a Ray cluster: its address, or 'local'. OUT must be a folder that all machines share.")] = None,  # noqa: E501
     as_json: Json = False,
 ) -> None:
     """Train one network under several norms.
@@ -439,8 +440,13 @@ def compare(
         list_pictures(data.absolute())
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
     study = StudyFolder(out)
-    say_time(plan or study.plan(), study)
-    status = run_study(plan, out)
+    if ray is None:
+        say_time(plan or study.plan(), study)
+        status = run_study(plan, out)
+    else:
+        from fruitvision.comparison.cluster import on_ray
+
+        status = run_study(plan, out, work=on_ray(ray))
     save_results(out)
     rows = table(out)
     result = {"out": str(out), "state": status.state, "rows": rows.to_dict("records")}

@@ -199,9 +199,12 @@ class StudyFolder:
         return self._folder.stop_file
 
 
-def run_study(plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Event], None] | None = None) -> RunStatus:
+def run_study(
+    plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Event], None] | None = None, work: type[Work] | None = None
+) -> RunStatus:
     """Train every cell of a study that is not finished yet; without a plan, go on with the one in ``out``.
 
+    ``work`` does it: one cell after the other in this process, if it is not said otherwise (see cluster.py).
     Raises RunError "busy" while a run or a study goes on beside ``out``, and whatever a run raises but divergence.
     """
     study = StudyFolder(out)
@@ -209,10 +212,10 @@ def run_study(plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Ev
     with hold_lock(study.path, plan.name or study.id):
         study.create(plan)
         study.stop_file.unlink(missing_ok=True)
-        return _Work(study, plan, on_event).run()
+        return (work or Work)(study, plan, on_event).run()
 
 
-class _Work:
+class Work:
     """One execution of a study: its folder's only writer."""
 
     def __init__(self, study: StudyFolder, plan: StudyPlan, on_event: Callable[[Event], None] | None) -> None:
@@ -223,18 +226,13 @@ class _Work:
             state="running", pid=process.pid, process_started=process.create_time(), started=time.time(),
             epochs=len(self.cells), steps=1000,
         )
-        self.trained, self.last_status = 0.0, 0.0
+        self.took: dict[int, float] = {}  # batch size → seconds
+        self.last_status = 0.0
 
     def run(self) -> RunStatus:
         try:
             write_text(self.study.about_file, json.dumps(circumstances(self.plan), indent=1, ensure_ascii=False) + "\n")
-            for number, cell in enumerate(self.cells):
-                self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
-                self.write_status()
-                if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
-                    return self.end("stopped")
-            self.status.epoch = len(self.cells)
-            return self.end("finished")
+            return self.end("finished" if self.train_all() else "stopped")
         except FruitVisionError as error:
             self.status.error = error.as_dict()
             self.end("failed")
@@ -243,34 +241,38 @@ class _Work:
             self.end("interrupted")
             raise
 
+    def train_all(self) -> bool:
+        """Train what is not finished, one cell after the other; whether all of it is done."""
+        for number, cell in enumerate(self.cells):
+            self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
+            self.write_status()
+            if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
+                return False
+        self.status.epoch = len(self.cells)
+        return True
+
     def train(self, cell: Cell) -> RunStatus:
-        run = self.study.run(cell)
-        if not run.exists:
-            run.create(RunConfig(name=cell.id, data=self.plan.data, training=cell.training))
-        began, memory = time.monotonic(), PeakMemory(cell.training)
+        began = time.monotonic()
 
         def watch(event: Event) -> None:
-            memory.look()
-            if isinstance(event, EpochDone):
-                run.append({"kind": MEMORY, "epoch": event.epoch, "peak_mb": round(memory.peak_mb, 1)})
             if isinstance(event, StepDone):
                 share = (event.epoch - 1 + event.step / event.steps) / cell.training.epochs
                 self.status.step = int(share * self.status.steps)
-                left = (len(self.cells) - self.status.epoch - share) * (time.monotonic() - began) / share
-                self.status.eta_s = left if share > 0.02 else self.status.eta_s
+                if share > 0.02:
+                    self.status.eta_s = self.time_left(share, (time.monotonic() - began) / share)
             if time.monotonic() - self.last_status > STATUS_SECONDS:
                 self.write_status()
             if self.on_event:
                 self.on_event(event)
-            if self.study.stop_file.exists():
-                run.request_stop()
 
-        try:
-            return execute(run.path, on_event=watch, lock=False)
-        except TrainingError as error:
-            if error.code not in ("non-finite-loss", "non-finite-gradient"):
-                raise
-            return run.status()
+        status = train_cell(self.study, self.plan.data, cell, watch)
+        self.took[cell.batch_size] = time.monotonic() - began
+        return status
+
+    def time_left(self, share: float, this_one: float) -> float:
+        """Seconds, where a cell of ``this_one`` seconds is done by ``share``: others take as long as the last of their batch size."""
+        later = self.cells[self.status.epoch + 1 :]
+        return (1 - share) * this_one + sum(self.took.get(cell.batch_size, this_one) for cell in later)
 
     def write_status(self) -> None:
         self.status.heartbeat = time.time()
@@ -283,6 +285,29 @@ class _Work:
         self.study.stop_file.unlink(missing_ok=True)
         self.write_status()
         return self.status
+
+
+def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event], None]) -> RunStatus:
+    """One cell from where it stands to its end, or to the study's being stopped; a loss that diverged is an end too."""
+    run = study.run(cell)
+    if not run.exists:
+        run.create(RunConfig(name=cell.id, data=data, training=cell.training))
+    memory = PeakMemory(cell.training)
+
+    def follow(event: Event) -> None:
+        memory.look()
+        if isinstance(event, EpochDone):
+            run.append({"kind": MEMORY, "epoch": event.epoch, "peak_mb": round(memory.peak_mb, 1)})
+        watch(event)
+        if study.stop_file.exists():
+            run.request_stop()
+
+    try:
+        return execute(run.path, on_event=follow, lock=False)
+    except TrainingError as error:
+        if error.code not in ("non-finite-loss", "non-finite-gradient"):
+            raise
+        return run.status()
 
 
 class PeakMemory:
