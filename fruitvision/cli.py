@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fruitvision.console import ManyValues, give, progress, run_to_its_end, write_report
+from fruitvision.console import ManyValues, give, progress, run_to_its_end, say_time, write_report
 from fruitvision.errors import ConfigError, PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -415,13 +415,15 @@ def compare(
     batch_sizes: Annotated[list[str] | None, typer.Option(help="Such as 32 or 2,8,32.", show_default="32")] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Such as 0 or 0,1,2.", show_default="0")] = None,
     settings: Settings = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Train the runs on a Ray cluster: its address, or 'local'. OUT must be a folder that all machines share.")] = None,  # noqa: E501
     as_json: Json = False,
 ) -> None:
     """Train one network under several norms.
 
     Everything else is the same: data, order, first weights and schedule. Runs that are finished are not repeated.
     """
-    from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study, save_table, table
+    from fruitvision.comparison.results import save_results, table
+    from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
     from fruitvision.data.listing import list_pictures
     from fruitvision.training.config import parse_settings
 
@@ -437,8 +439,15 @@ def compare(
             raise ConfigError("study-needs-data", "A new study needs pictures.", "Name a folder with --data.")
         list_pictures(data.absolute())
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
-    status = run_study(plan, out)
-    save_table(out)
+    study = StudyFolder(out)
+    if ray is None:
+        say_time(plan or study.plan(), study)
+        status = run_study(plan, out)
+    else:
+        from fruitvision.comparison.cluster import on_ray
+
+        status = run_study(plan, out, work=on_ray(ray))
+    save_results(out)
     rows = table(out)
     result = {"out": str(out), "state": status.state, "rows": rows.to_dict("records")}
     give(result, [rows.to_string(index=False), f"{status.state}; the table: {out / 'table.csv'}"], as_json)

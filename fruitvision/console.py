@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from fruitvision.comparison.study import StudyFolder, StudyPlan
     from fruitvision.runs.folder import RunFolder
 
 
@@ -115,6 +116,16 @@ def run_to_its_end(folder: RunFolder, *, quiet: bool) -> bool:
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])
     return asked.is_set()
+
+
+def say_time(plan: StudyPlan, study: StudyFolder) -> None:
+    """How long what is left of a study will take here, on standard error."""
+    from fruitvision.comparison.estimate import study_seconds
+
+    seconds = study_seconds(plan, study)
+    if seconds:
+        minutes = f"{max(seconds / 60, 1):.0f} min"
+        print(f"About {minutes} on this machine. Ctrl-C leaves; the same command goes on.", file=sys.stderr, flush=True)
 
 
 def write_report(folder: Path, result: dict[str, Any]) -> list[Path]:

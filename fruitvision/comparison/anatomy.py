@@ -5,6 +5,8 @@ Everything here follows from the axes that ``models/norms.py`` declares, and is 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fruitvision.models.norms import EPS, get_norm, groups_for
@@ -17,18 +19,31 @@ def sharing_sets(norm: str, n: int, c: int, h: int, w: int) -> np.ndarray:
     Raises ConfigError for an unknown norm.
     """
     found = get_norm(norm)
-    if not found.shares:
+    return axis_sets(found.shares, n, c, h, w, groups_for(c) if found.grouped else 1)
+
+
+def axis_sets(shares: str, n: int, c: int, h: int, w: int, groups: int = 1) -> np.ndarray:
+    """As :func:`sharing_sets`, for the axes named in ``shares`` ("NHW", "C"…), C being split into ``groups`` first."""
+    if not shares:
         return np.full((n, c, h, w), -1)
-    groups = groups_for(c) if found.grouped else 1
-    axes = np.meshgrid(np.arange(n), np.arange(c), np.arange(h), np.arange(w), indexing="ij")
     size = dict(zip("NCHW", (n, c, h, w), strict=True))
-    number = np.zeros((n, c, h, w), int)
-    for name, axis in zip("NCHW", axes, strict=True):
-        if name not in found.shares:
+    number = np.zeros((1, 1, 1, 1), np.int64)
+    for place, name in enumerate("NCHW"):
+        axis = np.arange(size[name]).reshape([-1 if place == at else 1 for at in range(4)])
+        if name not in shares:
             number = number * size[name] + axis
-        elif name == "C" and found.grouped:
+        elif name == "C":
             number = number * groups + axis // (c // groups)
-    return number
+    return np.ascontiguousarray(np.broadcast_to(number, (n, c, h, w)))
+
+
+def count_sets(norm: str, n: int, c: int, h: int, w: int) -> int:
+    """How many means, and as many variances, the norm's layer computes for a tensor (N, C, H, W); 0 for none at all."""
+    found = get_norm(norm)
+    if not found.shares:
+        return 0
+    kept = [size for name, size in zip("NCHW", (n, c, h, w), strict=True) if name not in found.shares]
+    return math.prod(kept) * (groups_for(c) if found.grouped else 1)
 
 
 def moments(values: np.ndarray, sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

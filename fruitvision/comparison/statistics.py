@@ -16,20 +16,26 @@ import pandas as pd
 
 MIN_SEEDS = 3
 CONFIDENCE = 0.95
+MEASURE = "final_accuracy"
+"""What is compared: the last epoch's, which nothing chose."""
 
-SUMMARY_COLUMNS = (
-    "norm", "batch_size", "seeds", "diverged", "mean", "sd", "best_mean", "loss_mean",
-    "seconds_per_epoch", "images_per_s", "parameters",
-)  # fmt: skip
+AVERAGED = {
+    "best_mean": "best_accuracy", "loss_mean": "loss", "epochs_to_90": "epochs_to_90", "grad_norm": "grad_norm",
+    "seconds_per_epoch": "seconds_per_epoch", "images_per_s": "images_per_s", "peak_memory_mb": "peak_memory_mb",
+}  # fmt: skip
+"""Columns of a summary that are means over the finished runs → the table's columns that they are means of."""
+SUMMARY_COLUMNS = ("norm", "batch_size", "seeds", "diverged", "mean", "sd", *AVERAGED, "reached_90", "parameters")
+EFFECT_COLUMNS = ("norm", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
 DIFFERENCE_COLUMNS = ("batch_size", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
 
 
-def summary(table: pd.DataFrame, measure: str = "val_accuracy") -> pd.DataFrame:
+def summary(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
     """One row for each norm and batch size, in the table's order.
 
     ``seeds`` counts the finished runs that ``mean`` and ``sd`` are taken over; ``sd`` (with n − 1) is NaN for
     a single one. ``diverged`` counts the runs that broke off with a non-finite loss: they are in no mean, so
-    a reader must see the two numbers side by side.
+    a reader must see the two numbers side by side. ``epochs_to_90`` is the mean over the ``reached_90`` runs that came so
+    far.
     """
     rows = []
     for (norm, batch_size), cells in table.groupby(["norm", "batch_size"], sort=False):
@@ -43,17 +49,15 @@ def summary(table: pd.DataFrame, measure: str = "val_accuracy") -> pd.DataFrame:
                 "diverged": int(cells["diverged"].sum()),
                 "mean": values.mean(),
                 "sd": values.std(ddof=1),
-                "best_mean": done["best_accuracy"].astype(float).mean(),
-                "loss_mean": done["loss"].astype(float).mean(),
-                "seconds_per_epoch": done["seconds_per_epoch"].astype(float).mean(),
-                "images_per_s": done["images_per_s"].astype(float).mean(),
+                **{name: done[column].astype(float).mean() for name, column in AVERAGED.items()},
+                "reached_90": int(done["epochs_to_90"].notna().sum()),
                 "parameters": cells["parameters"].astype(float).max(),
             }
         )
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
-def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = "val_accuracy") -> pd.DataFrame:
+def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = MEASURE) -> pd.DataFrame:
     """Norm ``a`` minus norm ``b`` within each seed, one row for each batch size.
 
     ``low`` and ``high`` bound the 95% confidence interval of the mean difference (NaN for one pair).
@@ -65,21 +69,39 @@ def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = "val_
     - ``"no-difference-shown"``: the interval holds zero;
     - ``"a-higher"``, ``"b-higher"``: it does not.
     """
-    rows = []
-    for batch_size, cells in table.groupby("batch_size", sort=True):
-        both = cells[cells["norm"].isin([a, b])]
-        done = _finished(both).pivot_table(index="seed", columns="norm", values=measure, aggfunc="first")
-        done = done.reindex(columns=[a, b]).dropna()
-        differences = (done[a] - done[b]).to_numpy(float)
-        left_out = int(both["diverged"].sum())
-        mean, sd, low, high = mean_interval(differences)
-        row = {"batch_size": int(batch_size), "a": a, "b": b, "pairs": len(differences), "left_out": left_out}
-        row |= {"mean": mean, "sd": sd, "low": low, "high": high}
-        rows.append(row | {"verdict": _verdict(len(differences), left_out, low, high)})
+    rows = [
+        {"batch_size": int(batch_size), "a": a, "b": b} | _paired(cells[cells["norm"].isin([a, b])], "norm", a, b, measure)
+        for batch_size, cells in table.groupby("batch_size", sort=True)
+    ]
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 
-def all_differences(table: pd.DataFrame, measure: str = "val_accuracy") -> pd.DataFrame:
+def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
+    """What the smallest batch costs each norm: its result there (``a``) minus that at the largest batch (``b``), seed by seed.
+
+    One row a norm, as :func:`paired_differences`; empty where there is but one batch size.
+    """
+    small, large = table["batch_size"].min(), table["batch_size"].max()
+    rows = [
+        {"norm": norm, "a": int(small), "b": int(large)}
+        | _paired(cells[cells["batch_size"].isin([small, large])], "batch_size", small, large, measure)
+        for norm, cells in table.groupby("norm", sort=False) if small < large
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
+
+
+def _paired(cells: pd.DataFrame, column: str, a: object, b: object, measure: str) -> dict[str, object]:
+    """What the rows with ``a`` in ``column`` have over those with ``b``, seed by seed."""
+    done = _finished(cells).pivot_table(index="seed", columns=column, values=measure, aggfunc="first")
+    done = done.reindex(columns=[a, b]).dropna()
+    differences = (done[a] - done[b]).to_numpy(float)
+    left_out = int(cells["diverged"].sum())
+    mean, sd, low, high = mean_interval(differences)
+    verdict = _verdict(len(differences), left_out, low, high)
+    return {"pairs": len(differences), "left_out": left_out, "mean": mean, "sd": sd, "low": low, "high": high, "verdict": verdict}
+
+
+def all_differences(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
     """``paired_differences`` of every two norms of the table."""
     norms = list(dict.fromkeys(table["norm"]))
     parts = [paired_differences(table, a, b, measure) for a, b in combinations(norms, 2)]

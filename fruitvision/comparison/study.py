@@ -2,6 +2,7 @@
 
     study.json     what was asked for (StudyPlan)
     status.json    where it stands
+    about.json     command, machine, date (see circumstances.py)
     runs/<cell>/   a run folder for each norm, batch size and seed
     stop           asks it to stop
 
@@ -12,38 +13,54 @@ diverged is a result, not a failure.
 
 from __future__ import annotations
 
-import statistics
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fruitvision.comparison.circumstances import circumstances
 from fruitvision.errors import ConfigError, FruitVisionError, RunError, TrainingError
 from fruitvision.files import write_text
-from fruitvision.models.checkpoint import read_config
-from fruitvision.models.networks import build_network, count_parameters
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.job import execute, hold_lock
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import Event, StepDone
+from fruitvision.training.engine import EpochDone, Event, StepDone, choose_device
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")
 STATUS_SECONDS = 0.5
 PLAN = "study.json"
-# Settings of a study where it names none: the fast recipe from random weights, small enough for a laptop.
-BASE: dict[str, Any] = {"start": "scratch", "width": 32, "image_size": 64, "first_image_size": 0, "epochs": 8, "batch_size": 32}
-# What the Compare panel offers: (settings, seeds).
-BUDGETS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    "quick": ({"width": 16, "image_size": 48, "epochs": 12, "max_train_images": 1000}, (0,)),
-    "fair": ({"epochs": 10, "max_train_images": 3000}, (0,)),
-    "thorough": ({"epochs": 10, "max_train_images": 3000}, (0, 1, 2)),
+# Settings of a study where it names none: the fast recipe from random weights; small pictures and a quarter of the width, so
+# that four norms, three batch sizes and three seeds end within two hours on a laptop. One learning rate for all batch sizes.
+# Each epoch is measured on the test pictures where there are any, and the last epoch's accuracy is what is compared: it
+# was not chosen by them, as a best epoch would be.
+BASE: dict[str, Any] = {
+    "start": "scratch", "width": 16, "image_size": 48, "first_image_size": 0, "epochs": 10, "batch_size": 32, "val_fraction": 0.0,
 }  # fmt: skip
+MEMORY = "memory"
+"""The kind of a run's records that say how much memory its process has needed so far."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much the Compare panel's choices spend: settings, batch sizes and seeds of a study."""
+
+    settings: dict[str, Any]
+    batch_sizes: tuple[int, ...] = (BASE["batch_size"],)
+    seeds: tuple[int, ...] = (0,)
+
+
+BUDGETS = {
+    "quick": Budget({"epochs": 12, "max_train_images": 1000}),
+    "batches": Budget({"max_train_images": 2000}, (2, 8, 32), (0, 1, 2)),
+    "fair": Budget({"width": 32, "image_size": 64, "max_train_images": 3000}),
+    "thorough": Budget({"width": 32, "image_size": 64, "max_train_images": 3000}, seeds=(0, 1, 2)),
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,10 @@ class StudyPlan(BaseModel):
             )
         plan.cells()
         return plan
+
+    def settings(self) -> dict[str, Any]:
+        """What the cells have in common, where it is not the preset's."""
+        return {**{name: value for name, value in BASE.items() if name != "batch_size"}, **self.training}
 
     def cells(self) -> list[Cell]:
         """Every run of the study; all norms of one seed and batch size before the next. Raises ConfigError."""
@@ -168,14 +189,22 @@ class StudyFolder:
         self._folder.request_stop()
 
     @property
+    def about_file(self) -> Path:
+        """With what it is measured."""
+        return self.path / "about.json"
+
+    @property
     def stop_file(self) -> Path:
         """Its presence asks the study to stop."""
         return self._folder.stop_file
 
 
-def run_study(plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Event], None] | None = None) -> RunStatus:
+def run_study(
+    plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Event], None] | None = None, work: type[Work] | None = None
+) -> RunStatus:
     """Train every cell of a study that is not finished yet; without a plan, go on with the one in ``out``.
 
+    ``work`` does it: one cell after the other in this process, if it is not said otherwise (see cluster.py).
     Raises RunError "busy" while a run or a study goes on beside ``out``, and whatever a run raises but divergence.
     """
     study = StudyFolder(out)
@@ -183,10 +212,10 @@ def run_study(plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Ev
     with hold_lock(study.path, plan.name or study.id):
         study.create(plan)
         study.stop_file.unlink(missing_ok=True)
-        return _Work(study, plan, on_event).run()
+        return (work or Work)(study, plan, on_event).run()
 
 
-class _Work:
+class Work:
     """One execution of a study: its folder's only writer."""
 
     def __init__(self, study: StudyFolder, plan: StudyPlan, on_event: Callable[[Event], None] | None) -> None:
@@ -197,17 +226,13 @@ class _Work:
             state="running", pid=process.pid, process_started=process.create_time(), started=time.time(),
             epochs=len(self.cells), steps=1000,
         )
-        self.trained, self.last_status = 0.0, 0.0
+        self.took: dict[int, float] = {}  # batch size → seconds
+        self.last_status = 0.0
 
     def run(self) -> RunStatus:
         try:
-            for number, cell in enumerate(self.cells):
-                self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
-                self.write_status()
-                if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
-                    return self.end("stopped")
-            self.status.epoch = len(self.cells)
-            return self.end("finished")
+            write_text(self.study.about_file, json.dumps(circumstances(self.plan), indent=1, ensure_ascii=False) + "\n")
+            return self.end("finished" if self.train_all() else "stopped")
         except FruitVisionError as error:
             self.status.error = error.as_dict()
             self.end("failed")
@@ -216,31 +241,38 @@ class _Work:
             self.end("interrupted")
             raise
 
+    def train_all(self) -> bool:
+        """Train what is not finished, one cell after the other; whether all of it is done."""
+        for number, cell in enumerate(self.cells):
+            self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
+            self.write_status()
+            if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
+                return False
+        self.status.epoch = len(self.cells)
+        return True
+
     def train(self, cell: Cell) -> RunStatus:
-        run = self.study.run(cell)
-        if not run.exists:
-            run.create(RunConfig(name=cell.id, data=self.plan.data, training=cell.training))
         began = time.monotonic()
 
         def watch(event: Event) -> None:
             if isinstance(event, StepDone):
                 share = (event.epoch - 1 + event.step / event.steps) / cell.training.epochs
                 self.status.step = int(share * self.status.steps)
-                left = (len(self.cells) - self.status.epoch - share) * (time.monotonic() - began) / share
-                self.status.eta_s = left if share > 0.02 else self.status.eta_s
+                if share > 0.02:
+                    self.status.eta_s = self.time_left(share, (time.monotonic() - began) / share)
             if time.monotonic() - self.last_status > STATUS_SECONDS:
                 self.write_status()
             if self.on_event:
                 self.on_event(event)
-            if self.study.stop_file.exists():
-                run.request_stop()
 
-        try:
-            return execute(run.path, on_event=watch, lock=False)
-        except TrainingError as error:
-            if error.code not in ("non-finite-loss", "non-finite-gradient"):
-                raise
-            return run.status()
+        status = train_cell(self.study, self.plan.data, cell, watch)
+        self.took[cell.batch_size] = time.monotonic() - began
+        return status
+
+    def time_left(self, share: float, this_one: float) -> float:
+        """Seconds, where a cell of ``this_one`` seconds is done by ``share``: others take as long as the last of their batch size."""
+        later = self.cells[self.status.epoch + 1 :]
+        return (1 - share) * this_one + sum(self.took.get(cell.batch_size, this_one) for cell in later)
 
     def write_status(self) -> None:
         self.status.heartbeat = time.time()
@@ -255,6 +287,44 @@ class _Work:
         return self.status
 
 
+def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event], None]) -> RunStatus:
+    """One cell from where it stands to its end, or to the study's being stopped; a loss that diverged is an end too."""
+    run = study.run(cell)
+    if not run.exists:
+        run.create(RunConfig(name=cell.id, data=data, training=cell.training))
+    memory = PeakMemory(cell.training)
+
+    def follow(event: Event) -> None:
+        memory.look()
+        if isinstance(event, EpochDone):
+            run.append({"kind": MEMORY, "epoch": event.epoch, "peak_mb": round(memory.peak_mb, 1)})
+        watch(event)
+        if study.stop_file.exists():
+            run.request_stop()
+
+    try:
+        return execute(run.path, on_event=follow, lock=False)
+    except TrainingError as error:
+        if error.code not in ("non-finite-loss", "non-finite-gradient"):
+            raise
+        return run.status()
+
+
+class PeakMemory:
+    """The most memory seen in use, in MB: a CUDA device's own count, otherwise what the system gave to this process."""
+
+    def __init__(self, training: TrainConfig) -> None:
+        self._process, self.peak_mb = psutil.Process(), 0.0
+        self._cuda = choose_device(training.device).type == "cuda"
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+
+    def look(self) -> None:
+        """Take note of what is in use now."""
+        used = torch.cuda.max_memory_allocated() if self._cuda else self._process.memory_info().rss
+        self.peak_mb = max(self.peak_mb, used / 2**20)
+
+
 def is_settled(run: RunFolder) -> bool:
     """Whether a cell needs no more training: it is finished, or its loss diverged."""
     return run.exists and (run.status().state == "finished" or diverged(run.status()))
@@ -263,42 +333,6 @@ def is_settled(run: RunFolder) -> bool:
 def diverged(status: RunStatus) -> bool:
     """Whether a run ended because its loss or gradient was no number any more."""
     return status.state == "failed" and str((status.error or {}).get("code", "")).startswith("non-finite")
-
-
-def table(out: str | Path) -> pd.DataFrame:
-    """One row a cell, in the study's order, as ``statistics.py`` reads it; NaN where there is nothing to measure yet.
-
-    ``val_accuracy`` and ``loss`` are the last epoch's, on pictures held out of training; ``best_accuracy`` is the best
-    epoch's; ``test_accuracy`` that of the best epoch's weights on the test split, where there is one.
-    """
-    study = StudyFolder(out)
-    return pd.DataFrame([_row(cell, study.run(cell)) for cell in study.plan().cells()])
-
-
-def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = {"norm": cell.norm, "batch_size": cell.batch_size, "seed": cell.seed, "state": "waiting", "diverged": False}
-    row |= dict.fromkeys(
-        ("val_accuracy", "best_accuracy", "test_accuracy", "loss", "seconds_per_epoch", "images_per_s", "parameters"), float("nan")
-    )
-    if not run.exists:
-        return row
-    status, epochs, tests = run.status(), run.metrics("epoch"), run.metrics("test")
-    row |= {"state": status.state, "diverged": diverged(status)}
-    if epochs:
-        row["val_accuracy"], row["loss"] = epochs[-1]["val_accuracy"], epochs[-1]["val_loss"]
-        row["best_accuracy"] = max(e["val_accuracy"] for e in epochs)
-        row["seconds_per_epoch"] = statistics.median(e["seconds"] for e in epochs)
-        row["images_per_s"] = statistics.median(e["images_per_s"] for e in epochs)
-    if tests:
-        row["test_accuracy"] = tests[-1]["top1"]
-    if run.has_checkpoint:
-        row["parameters"] = _parameters(cell.norm, cell.training.width, len(read_config(run.best).classes))
-    return row
-
-
-@lru_cache(maxsize=64)
-def _parameters(norm: str, width: int, num_classes: int) -> int:
-    return count_parameters(build_network("resnet18", num_classes=num_classes, norm=norm, width=width))
 
 
 def list_studies(root: str | Path) -> list[StudyFolder]:
@@ -312,10 +346,3 @@ def list_studies(root: str | Path) -> list[StudyFolder]:
         except RunError:
             continue
     return [study for _, study in sorted(dated, key=lambda pair: pair[0], reverse=True)]
-
-
-def save_table(out: str | Path) -> Path:
-    """Write the table as ``table.csv`` into the study's folder."""
-    path = Path(out) / "table.csv"
-    write_text(path, "\ufeff" + table(out).to_csv(index=False, lineterminator="\n"))
-    return path

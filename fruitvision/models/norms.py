@@ -3,15 +3,18 @@
 All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and hold the same affine parameters, one
 weight and one bias a channel, so that two networks that differ in their norm alone differ in nothing else.
 
-A norm of your own is one decorated function; it then appears in every list of the program:
+A norm of your own is one decorated function in this file; it then appears in every list of the program, in the drawing,
+in Touch it and in studies, under its title and with its docstring for words:
 
-    @norm("rms", shares="CHW", title="RMS norm")
-    def rms_norm(channels: int) -> nn.Module:
+    @norm("position", shares="C", title="Layer norm over C alone")
+    def position_norm(channels: int) -> nn.Module:
+        '''Per sample and position, over the channels, as in ConvNeXt.'''
         ...
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +32,8 @@ class Norm:
     """One normalization layer.
 
     ``shares`` names the axes of (N, C, H, W) over which elements share one mean and variance: "NHW" for batch norm,
-    an empty string where nothing is normalized. ``grouped`` says that C is split into groups first.
+    an empty string where nothing is normalized. ``grouped`` says that C is split into groups first. ``paper`` names who
+    proposed it and when, and its number at arXiv.
     """
 
     name: str
@@ -38,6 +42,12 @@ class Norm:
     shares: str
     grouped: bool = False
     standardizes_weights: bool = False
+    paper: tuple[str, str] = ("", "")
+
+    @property
+    def summary(self) -> str:
+        """What its author says of it: the first paragraph of the building function's docstring."""
+        return " ".join((inspect.getdoc(self.build) or "").split("\n\n")[0].split())
 
     @property
     def uses_batch(self) -> bool:
@@ -49,12 +59,12 @@ NORMS: dict[str, Norm] = {}
 
 
 def norm(
-    name: str, *, shares: str, title: str, grouped: bool = False, standardizes_weights: bool = False
+    name: str, *, shares: str, title: str, grouped: bool = False, standardizes_weights: bool = False, paper: tuple[str, str] = ("", "")
 ) -> Callable[[Callable[[int], nn.Module]], Callable[[int], nn.Module]]:
     """Register ``build(channels) -> nn.Module`` under ``name``."""
 
     def register(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
-        NORMS[name] = Norm(name, title, build, shares, grouped, standardizes_weights)
+        NORMS[name] = Norm(name, title, build, shares, grouped, standardizes_weights, paper)
         return build
 
     return register
@@ -71,13 +81,13 @@ def get_norm(name: str) -> Norm:
     return NORMS[name]
 
 
-@norm("batch", shares="NHW", title="Batch norm")
+@norm("batch", shares="NHW", title="Batch norm", paper=("Ioffe & Szegedy 2015", "1502.03167"))
 def batch_norm(channels: int) -> nn.Module:
     """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Running averages serve inference."""
     return nn.BatchNorm2d(channels, eps=EPS, momentum=0.1)
 
 
-@norm("layer", shares="CHW", title="Layer norm")
+@norm("layer", shares="CHW", title="Layer norm", paper=("Ba, Kiros & Hinton 2016", "1607.06450"))
 def layer_norm(channels: int) -> nn.Module:
     """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; the convolutional reading of Wu & He 2018).
 
@@ -87,19 +97,22 @@ def layer_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(1, channels, eps=EPS)
 
 
-@norm("instance", shares="HW", title="Instance norm")
+@norm("instance", shares="HW", title="Instance norm", paper=("Ulyanov, Vedaldi & Lempitsky 2016", "1607.08022"))
 def instance_norm(channels: int) -> nn.Module:
     """Per sample and channel, over H and W (Ulyanov et al. 2016, arXiv:1607.08022), with affine parameters."""
     return nn.InstanceNorm2d(channels, eps=EPS, affine=True)
 
 
-@norm("group", shares="CHW", title="Group norm", grouped=True)
+@norm("group", shares="CHW", title="Group norm", grouped=True, paper=("Wu & He 2018", "1803.08494"))
 def group_norm(channels: int) -> nn.Module:
     """Per sample and group of channels, over the group, H and W (Wu & He 2018, arXiv:1803.08494)."""
     return nn.GroupNorm(groups_for(channels), channels, eps=EPS)
 
 
-@norm("group-ws", shares="CHW", title="Group norm + weight standardization", grouped=True, standardizes_weights=True)
+@norm(
+    "group-ws", shares="CHW", title="Group norm + weight standardization", grouped=True, standardizes_weights=True,
+    paper=("Qiao et al. 2019", "1903.10520"),
+)
 def group_norm_ws(channels: int) -> nn.Module:
     """Group norm behind convolutions with standardized weights (Qiao et al. 2019, arXiv:1903.10520)."""
     return group_norm(channels)

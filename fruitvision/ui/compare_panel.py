@@ -1,204 +1,35 @@
-"""Compare: what each normalization layer does, and a race between them on evidence."""
+"""Compare: what each normalization layer does; to touch, in a race, and on one picture."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import gradio as gr
 
-from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies, save_table
-from fruitvision.data.listing import list_pictures
-from fruitvision.errors import FruitVisionError, RunError
-from fruitvision.models.norms import NORMS
-from fruitvision.runs import launcher
-from fruitvision.ui.context import Context, Page
+from fruitvision.ui import race_panel, together_panel, touch_panel
+from fruitvision.ui.context import Page
 from fruitvision.ui.norm_drawing import SCRIPT
 from fruitvision.ui.norm_page import norm_page
-from fruitvision.ui.race_view import norm_name, race_charts, race_status, race_table, study_choices
-from fruitvision.ui.text import say
-from fruitvision.ui.train_data import SAMPLE, TYPED, DataShelf
-from fruitvision.ui.train_panel import QUIET, SHOWN, TICK_SECONDS, notice
-from fruitvision.ui.train_runs import SAVE_FILE
+from fruitvision.ui.norm_words import norm_choices
+from fruitvision.ui.train_runs import QUIET
 
 
 def build(page: Page) -> None:
-    """The panel, inside its tab."""
-    _build_norms(page)
-    _build_race(page)
+    """The panel, inside its tab: one choice of a norm, which everything above and Touch it follow, and three tabs."""
+    norm = _build_norms(page)
+    with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways"):
+        with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
+            touch_panel.build(page, norm)
+        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race"):
+            race_panel.build(page)
+        with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_together") as tab:
+            together_panel.build(page, tab)
 
 
-def _norm_choices(language: str) -> list[tuple[str, str]]:
-    return [(norm_name(norm, language), norm) for norm in NORMS]
-
-
-def _build_norms(page: Page) -> None:
+def _build_norms(page: Page) -> gr.Radio:
     language = page.context.language
     norm = page.bind(
-        gr.Radio(_norm_choices(language), value="batch", elem_id="compare-norm", elem_classes="fv-buttons"),
-        label="compare.choose", choices=_norm_choices,
+        gr.Radio(norm_choices(language), value="batch", elem_id="compare-norm", elem_classes="fv-buttons"),
+        label="compare.choose", choices=norm_choices,
     )
     shown = gr.HTML(norm_page("batch", language), elem_id="compare-page", js_on_load=SCRIPT)
     gr.on([norm.change, page.language.change, page.demo.load], norm_page, [norm, page.language], shown, **QUIET)
-
-
-def _build_race(page: Page) -> None:
-    context, language = page.context, page.context.language
-    shelf = DataShelf(context.data)
-    page.bind(gr.HTML(), value=_race_heading)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=320):
-            parts = _race_choices(page, shelf)
-        with gr.Column(scale=7, min_width=320):
-            study = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False), label="compare.study"
-            )
-            status = gr.HTML(race_status(None, language), elem_id="compare-status")
-            with gr.Row():
-                stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
-                resume = page.bind(gr.Button(visible=False, elem_id="compare-resume"), value="train.resume")
-                csv = page.bind(gr.Button(visible=False, elem_id="compare-csv"), value="compare.csv")
-                made = gr.DownloadButton(visible="hidden")
-            results = gr.HTML(elem_id="compare-table")
-            charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
-    seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
-    _wire_race(page, shelf, {**parts, "study": study, "status": status, "stop": stop, "resume": resume, "csv": csv, "made": made,
-                             "results": results, "charts": charts, "seen": seen, "timer": timer})  # fmt: skip
-
-
-def _race_heading(language: str) -> str:
-    return f'<h2 class="fv-step">{say("compare.race", language)}</h2><p>{say("compare.race_meaning", language)}</p>'
-
-
-def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:
-    def folders(language: str) -> list[tuple[str, str]]:
-        return [choice for choice in shelf.choices(language) if choice[1] != TYPED]
-
-    def budgets(language: str) -> list[tuple[str, str]]:
-        return [(say(f"compare.budget_{name}", language), name) for name in BUDGETS]
-
-    return {
-        "data": page.bind(
-            gr.Dropdown(folders(page.context.language), value=SAMPLE, filterable=False, elem_id="compare-data"),
-            label="train.data", choices=folders,
-        ),
-        "norms": page.bind(
-            gr.CheckboxGroup(_norm_choices(page.context.language), value=list(DEFAULT_NORMS), elem_id="compare-norms"),
-            label="compare.norms", choices=_norm_choices,
-        ),
-        "budget": page.bind(
-            gr.Radio(budgets(page.context.language), value="quick", elem_id="compare-budget", elem_classes="fv-cards"),
-            label="compare.budget", choices=budgets,
-        ),
-        "start": page.bind(gr.Button(variant="primary", size="lg", elem_id="compare-start"), value="compare.start"),
-        "notice": gr.HTML(elem_id="compare-notice"),
-    }
-
-
-def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
-    context = page.context
-
-    def start(data: str, norms: list[str], budget: str, language: str, study: str | None, request: gr.Request) -> tuple[Any, ...]:
-        try:
-            context.access.require_owner(request)
-            begun = start_study(context, shelf, data, norms, budget)
-        except FruitVisionError as error:
-            return gr.skip(), notice(error, language), gr.skip()
-        choices = study_choices(list_studies(context.runs), language)
-        return gr.update(choices=choices, value=begun.id, visible=True), "", ""
-
-    p["start"].click(
-        start, [p["data"], p["norms"], p["budget"], page.language, p["study"]], [p["study"], p["notice"], p["seen"]], **SHOWN
-    )
-
-    def changing(action: Any) -> Any:
-        def change(study: str | None, language: str, request: gr.Request) -> tuple[str, str]:
-            try:
-                context.access.require_owner(request)
-                action(find_study(context, study))
-            except FruitVisionError as error:
-                return notice(error, language), ""
-            return "", ""
-
-        return change
-
-    for name, action in (("stop", StudyFolder.request_stop), ("resume", resume_study)):
-        p[name].click(changing(action), [p["study"], page.language], [p["notice"], p["seen"]], **SHOWN)
-
-    def save(study: str | None, language: str, request: gr.Request) -> tuple[str | None, str]:
-        try:
-            context.access.require_owner(request)
-            return str(save_table(find_study(context, study).path)), ""
-        except FruitVisionError as error:
-            return None, notice(error, language)
-
-    p["csv"].click(save, [p["study"], page.language], [p["made"], p["notice"]], **SHOWN).success(None, p["made"], None, js=SAVE_FILE)
-
-    def newest(language: str, request: gr.Request) -> list[Any]:
-        studies = list_studies(context.runs)
-        choices = study_choices(studies, language)
-        chosen = studies[0].id if studies else None
-        return [gr.update(choices=choices, value=chosen, visible=bool(studies)), gr.update(interactive=context.access.is_owner(request))]
-
-    page.demo.load(newest, page.language, [p["study"], p["start"]], **QUIET)
-    page.language.change(
-        lambda language: gr.update(choices=study_choices(list_studies(context.runs), language)), page.language, p["study"], **QUIET
-    )
-
-    def watch(study: str | None, seen: str, language: str, request: gr.Request) -> list[Any]:
-        return race_view(context, study, seen, language, owner=context.access.is_owner(request))
-
-    shown = [p["status"], p["charts"], p["results"], p["stop"], p["resume"], p["csv"], p["seen"]]
-    gr.on(
-        [page.demo.load, p["timer"].tick, p["study"].change, page.language.change], watch,
-        [p["study"], p["seen"], page.language], shown, **QUIET,
-    )  # fmt: skip
-
-
-def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyFolder:
-    """Check what was asked for, write the study's folder and start its process. Raises FruitVisionError."""
-    launcher.refuse_if_busy(context.runs)
-    settings, seeds = BUDGETS.get(budget, BUDGETS["quick"])
-    path = shelf.path(data)
-    list_pictures(path)
-    chosen = [norm for norm in NORMS if norm in norms]
-    plan = StudyPlan.parse({
-        "data": str(path.absolute()), "norms": chosen, "seeds": seeds, "training": settings, "name": f"{path.name}, {budget}",
-    })  # fmt: skip
-    stem = time.strftime("study-%Y%m%d-%H%M%S")
-    names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 100))
-    study = StudyFolder(next(context.runs / name for name in names if not (context.runs / name).exists()))
-    study.create(plan)
-    resume_study(study)
-    return study
-
-
-def resume_study(study: StudyFolder) -> None:
-    """Start the process that trains what is not finished yet. Raises RunError."""
-    launcher.refuse_if_busy(study.path.parent)
-    study.write_status(study.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
-    launcher.spawn_command(["compare", "--out", str(study.path)], study.path / "output.txt")
-
-
-def find_study(context: Context, study_id: str | None) -> StudyFolder:
-    """The study of that id. Raises RunError "study-missing"."""
-    for study in list_studies(context.runs):
-        if study.id == study_id:
-            return study
-    raise RunError("study-missing", "That study is not there any more.", "Start a new one.", path=str(study_id))
-
-
-def race_view(context: Context, study_id: str | None, seen: str, language: str, *, owner: bool) -> list[Any]:
-    """What the race's side shows, where it differs from what is shown already."""
-    study = next((one for one in list_studies(context.runs) if one.id == study_id), None)
-    status = study.status() if study else None
-    now = repr((study_id, language, owner, (status.state, status.epoch, status.step, status.eta_s) if status else ()))
-    if now == seen:
-        return [gr.skip()] * 7
-    state = status.state if status else ""
-    return [
-        race_status(study, language), race_charts(study, language), race_table(study, language),
-        gr.update(visible=bool(owner and status and status.active)),
-        gr.update(visible=bool(owner and state in ("stopped", "interrupted", "failed"))),
-        gr.update(visible=owner and state == "finished"), now,
-    ]  # fmt: skip
+    return norm

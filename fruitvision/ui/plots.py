@@ -25,13 +25,14 @@ Format = Literal["percent", "number"]
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: points (x, y); a y that is None or no number leaves a gap."""
+    """One curve: points (x, y); a y that is None or no number leaves a gap. ``band``: from where to where it is uncertain."""
 
     name: str
     xs: Sequence[float]
     ys: Sequence[float | None]
     colour: str
     dashed: bool = False
+    band: Sequence[tuple[float, float]] | None = None
 
 
 def line_chart(
@@ -43,6 +44,7 @@ def line_chart(
     description: str,
     y_format: Format = "number",
     empty: str = "",
+    x_places: Sequence[tuple[float, str]] | None = None,
 ) -> str:
     """HTML of a chart with its title and legend.
 
@@ -51,9 +53,11 @@ def line_chart(
         description: what the chart shows, for those who do not see it.
         y_format: "percent" takes y in 0..1 on a fixed scale from 0 to 100%.
         empty: what stands in the middle of a chart without points.
+        x_places: where on the x axis which words stand, instead of whole numbers.
     """
     ticks = [0, 0.25, 0.5, 0.75, 1] if y_format == "percent" else round_ticks(series)
-    parts = [_grid(ticks, y_format), _x_axis(x_max, x_label)]
+    parts = [_grid(ticks, y_format), _x_axis(x_max, x_label, x_places)]
+    parts += [_band(one, x_max, ticks) for one in series]
     drawn = [_curve(one, x_max, ticks, y_format) for one in series]
     parts += drawn
     if not any(drawn) and empty:
@@ -95,15 +99,24 @@ def _grid(ticks: Sequence[float], y_format: Format) -> str:
     return "".join(lines)
 
 
-def _x_axis(x_max: float, label: str) -> str:
+def _x_axis(x_max: float, label: str, places: Sequence[tuple[float, str]] | None) -> str:
     step = max(1, round(x_max / 6)) if x_max >= 2 else 1
-    places = [n for n in range(0, int(x_max) + 1, step)]
     texts = [
-        f'<text class="fv-tick" x="{_x(n, x_max):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{n}</text>'
-        for n in places
+        f'<text class="fv-tick" x="{_x(place, x_max):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(words)}</text>'
+        for place, words in places or [(n, str(n)) for n in range(0, int(x_max) + 1, step)]
     ]
     texts.append(f'<text class="fv-tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(label)}</text>')
     return "".join(texts)
+
+
+def _band(series: Series, x_max: float, ticks: Sequence[float]) -> str:
+    """The area between the band's edges, where both are numbers; edges off the scale are cut to it."""
+    known = [(x, low, high) for x, (low, high) in zip(series.xs, series.band or (), strict=False) if is_number(low) and is_number(high)]
+    if len(known) < 2:
+        return ""
+    corners = [(x, high) for x, _, high in known] + [(x, low) for x, low, _ in reversed(known)]
+    path = "L".join(f"{_x(x, x_max):.1f} {_y(min(max(y, 0), ticks[-1]), ticks):.1f}" for x, y in corners)
+    return f'<path class="fv-curve-band" d="M{path}Z" fill="{series.colour}"/>'
 
 
 def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Format) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 NORMS = ("Batch norm", "Layer norm", "Instance norm", "Group norm")
 PHONE = {"width": 390, "height": 844}
@@ -40,16 +41,55 @@ def test_pointing_at_a_cell_lights_its_set(visit):
     page.wait_for_function("set => document.querySelector('#compare-page polygon.lit').dataset.set === set", arg=wanted)
 
 
-def test_one_norm_alone_is_no_race(visit):
+def open_race(visit, **how):
+    page = open_compare(visit, **how)
+    page.locator("#compare-tabs").get_by_role("tab", name=re.compile("Race|赛一赛")).click()
+    page.wait_for_selector("#compare-start")
+    return page
+
+
+def share(page) -> int:
+    """By how many percent the sentence says that batch norm's result changed."""
+    return int(re.search(r"changes by (\d+)%", page.inner_text("#touch-makeup"))[1])
+
+
+def test_a_picture_is_touched_and_who_is_beside_it_matters_to_batch_norm_alone(visit, sample_set):
     page = open_compare(visit)
+    page.wait_for_selector("#touch-makeup .fv-effects")
+    rows = page.locator("#touch-view tr.fv-mine")
+    assert "N,H,W" in rows.nth(1).inner_text() and "✓ 64 / 64" in rows.nth(1).inner_text()
+    page.set_input_files("#touch-picture input[type=file]", next(sample_set.rglob("*.jpg")))
+    mine = page.locator("#touch-makeup .fv-strip img.fv-mine").first
+    before = share(page), page.inner_html("#touch-makeup .fv-maps")
+    page.click("#touch-others")
+    page.wait_for_function("old => document.querySelector('#touch-makeup .fv-maps')?.innerHTML !== old", arg=before[1])
+    assert share(page) > 0 and mine.is_visible()
+    page.locator("#compare-norm").get_by_text("Group norm", exact=True).click()
+    page.wait_for_selector("#touch-makeup:has-text('Group norm: no difference')")
+    page.wait_for_selector("#touch-view tr.fv-mine:has-text('C/G,H,W'):has-text('256 / 256'), #touch-view tr.fv-mine:has-text('128 / 128')")
+    page.locator("#compare-norm").get_by_text("Batch norm", exact=True).click()
+    page.locator("#touch-mode").get_by_text("in use", exact=True).click()
+    page.wait_for_selector("#touch-makeup:has-text('Batch norm in use: no difference')")
+    page.locator("#touch-size").get_by_text("1", exact=True).click()
+    page.wait_for_selector("#touch-makeup:has-text('which is instance norm')")
+
+
+def test_same_picture_says_that_a_race_is_needed_first(visit):
+    page = open_compare(visit)
+    page.locator("#compare-tabs").get_by_role("tab", name="Same picture").click()
+    page.wait_for_selector("#together-view .fv-status")
+
+
+def test_one_norm_alone_is_no_race(visit):
+    page = open_race(visit)
     for norm in NORMS[1:]:
         page.locator("#compare-norms").get_by_label(norm, exact=True).uncheck()
     page.click("#compare-start")
     page.wait_for_selector("#compare-notice:has-text('at least two')")
 
 
-def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(visit):
-    page = open_compare(visit)
+def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(visit, sample_set):
+    page = open_race(visit)
     for norm in ("Layer norm", "Instance norm"):
         page.locator("#compare-norms").get_by_label(norm, exact=True).uncheck()
     page.click("#compare-start")
@@ -59,7 +99,7 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
     page.wait_for_selector("#train-notice:has-text('quick')")
     page.context.close()
 
-    page = open_compare(visit, locale="zh-CN")
+    page = open_race(visit, locale="zh-CN")
     page.wait_for_selector("#compare-status .fv-run-finished", timeout=150_000)
     table = page.inner_text("#compare-table")
     assert "批归一化" in table and "组归一化" in table and "%" in table
@@ -67,6 +107,14 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
     with page.expect_download() as download:
         page.click("#compare-csv")
     assert b"batch" in Path(download.value.path()).read_bytes()
+    with page.expect_download() as download:
+        page.click("#compare-png")
+    with Image.open(download.value.path()) as drawn:
+        colours = drawn.convert("RGB").getcolors(2**24)
+        assert drawn.format == "PNG" and min(drawn.size) > 500 and len(colours) > 20  # curves, not an empty sheet
+    page.locator("#compare-tabs").get_by_role("tab", name="同一张图").click()
+    page.set_input_files("#together-picture input[type=file]", next(sample_set.rglob("*.jpg")))
+    page.wait_for_selector("#together-view .fv-together section:nth-child(2)")
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fruitvision.comparison.anatomy import moments, normalized, sharing_sets
+from fruitvision.comparison.anatomy import count_sets, moments, normalized, sharing_sets
 from fruitvision.errors import ConfigError
 
 
@@ -44,3 +44,10 @@ def test_moments_are_those_of_each_set():
 def test_an_unknown_norm_is_said():
     with pytest.raises(ConfigError):
         sharing_sets("bach", 1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("norm", "means"), [("batch", 64), ("layer", 32), ("instance", 2048), ("group", 1024), ("none", 0)])
+def test_the_means_of_a_real_layer_are_counted(norm, means):
+    assert count_sets(norm, 32, 64, 24, 24) == means
+    sets = np.unique(sharing_sets(norm, 4, 8, 3, 3))
+    assert count_sets(norm, 4, 8, 3, 3) == len(sets[sets >= 0])

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from fruitvision.comparison.statistics import all_differences, mean_interval, paired_differences, summary, t_quantile
+from fruitvision.comparison.statistics import all_differences, batch_size_effects, mean_interval, paired_differences, summary, t_quantile
 
 
 def results(**accuracies) -> pd.DataFrame:
@@ -16,8 +16,9 @@ def results(**accuracies) -> pd.DataFrame:
         for seed, value in enumerate(values):
             rows.append({
                 "norm": norm, "batch_size": 32, "seed": seed, "state": "finished" if value is not None else "failed",
-                "diverged": value is None, "val_accuracy": value, "best_accuracy": value, "loss": 1.0,
-                "seconds_per_epoch": 2.0, "images_per_s": 10.0, "parameters": 100,
+                "diverged": value is None, "final_accuracy": value, "best_accuracy": value, "loss": 1.0,
+                "seconds_per_epoch": 2.0, "images_per_s": 10.0, "parameters": 100, "grad_norm": 1.0, "peak_memory_mb": 300.0,
+                "epochs_to_90": 2.0 if value and value >= 0.9 else float("nan"),
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -59,3 +60,18 @@ def test_a_diverged_run_is_in_no_mean_but_is_counted():
 def test_every_pair_is_compared():
     assert len(all_differences(results(a=[0.5], b=[0.5], c=[0.5]))) == 3
     assert all_differences(results(a=[0.5])).empty
+
+
+def test_epochs_to_90_are_averaged_over_those_that_came_so_far_and_these_are_counted():
+    row = summary(results(batch=[0.5, 0.95, 0.92])).iloc[0]
+    assert (row["epochs_to_90"], row["reached_90"], row["seeds"]) == (2, 2, 3)
+
+
+def test_what_a_small_batch_costs_each_norm_is_told_seed_by_seed():
+    small = results(batch=[0.70, 0.72, 0.69], group=[0.80, 0.81, 0.79]).assign(batch_size=2)
+    large = results(batch=[0.85, 0.86, 0.84], group=[0.79, 0.82, 0.80])
+    effects = batch_size_effects(pd.concat([small, large], ignore_index=True)).set_index("norm")
+    assert effects.loc["batch", ["a", "b", "verdict"]].tolist() == [2, 32, "b-higher"]
+    assert effects.loc["batch", "mean"] == pytest.approx(-0.146667, abs=1e-5)
+    assert effects.loc["group", "verdict"] == "no-difference-shown"
+    assert batch_size_effects(large).empty

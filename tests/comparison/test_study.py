@@ -7,14 +7,13 @@ import time
 import pandas as pd
 import pytest
 
+from fruitvision.comparison.results import read_results, results, save_results, table
 from fruitvision.comparison.study import (
     BUDGETS,
     StudyFolder,
     StudyPlan,
     list_studies,
     run_study,
-    save_table,
-    table,
 )  # fmt: skip
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.runs.job import hold_lock
@@ -33,12 +32,32 @@ def test_a_study_ends_in_one_row_a_cell_that_differ_in_the_norm_alone(tmp_path, 
     assert run_study(study, tmp_path / "study").state == "finished"
     rows = table(tmp_path / "study")
     assert rows[["norm", "seed"]].values.tolist() == [["batch", 0], ["group", 0], ["batch", 1], ["group", 1]]
-    assert (rows["state"] == "finished").all() and rows["val_accuracy"].between(0, 1).all()
+    assert (rows["state"] == "finished").all() and rows["final_accuracy"].between(0, 1).all()
     assert rows["parameters"].nunique() == 1 and (rows["seconds_per_epoch"] > 0).all()
     first, second = study.cells()[:2]
     assert set(first.training.differences(second.training)) == {"norm"}
-    csv = pd.read_csv(save_table(tmp_path / "study"))
+    assert (rows["peak_memory_mb"] > 50).all() and (rows["grad_norm"] > 0).all() and (rows["best_accuracy"] >= rows["final_accuracy"]).all()
+    csv = pd.read_csv(save_results(tmp_path / "study")[0])
     assert csv["norm"].tolist() == rows["norm"].tolist()
+
+
+def test_a_studys_files_are_all_that_is_needed_to_show_it(tmp_path, sample_set):
+    run_study(plan(sample_set), tmp_path / "study")
+    save_results(tmp_path / "study")
+    for name in ("table.csv", "epochs.csv", "about.json"):
+        (tmp_path / "shown").mkdir(exist_ok=True)
+        (tmp_path / "shown" / name).write_bytes((tmp_path / "study" / name).read_bytes())
+    shown, first = read_results(tmp_path / "shown"), results(StudyFolder(tmp_path / "study"))
+    assert shown.about == first.about and len(shown.epochs) == 4 and (shown.done["norm"].tolist() == ["batch", "group"])
+    pd.testing.assert_frame_equal(shown.table, first.table, check_dtype=False, rtol=1e-4)
+    about = shown.about
+    assert about["measured_on"] == "test" and about["measured_images"] == 16 and about["train_images"] == 32
+    assert "--norms batch,group --batch-sizes 8 --seeds 0 --set width=8" in about["command"]
+    assert about["machine"] and about["date"][:2] == "20"
+    (tmp_path / "shown" / "epochs.csv").write_text("no,table", encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        read_results(tmp_path / "shown")
+    assert caught.value.code == "results-damaged"
 
 
 def test_a_study_that_was_stopped_goes_on_without_training_anything_twice(tmp_path, sample_set):
@@ -108,6 +127,8 @@ def test_studies_are_listed_newest_first(tmp_path, sample_set):
 def test_every_budget_is_a_study_under_every_norm(sample_set, budget):
     from fruitvision.models.norms import NORMS
 
-    settings, seeds = BUDGETS[budget]
-    study = StudyPlan.parse({"data": str(sample_set), "norms": tuple(NORMS), "seeds": seeds, "training": settings})
-    assert len(study.cells()) == len(NORMS) * len(seeds)
+    spent = BUDGETS[budget]
+    study = StudyPlan.parse({
+        "data": str(sample_set), "norms": tuple(NORMS), "batch_sizes": spent.batch_sizes, "seeds": spent.seeds, "training": spent.settings,
+    })  # fmt: skip
+    assert len(study.cells()) == len(NORMS) * len(spent.batch_sizes) * len(spent.seeds)

@@ -76,6 +76,53 @@ def test_weight_standardization_standardizes_each_filter():
         torch.testing.assert_close(network.conv1(x), before, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(("name", "invariant"), [("batch", True), ("layer", True), ("instance", True), ("group", True), ("none", False)])
+def test_the_scale_of_a_normalized_convolution_does_not_matter_but_to_its_gradient(name, invariant):
+    """Why weight decay does not limit such a network, but turns its steps (van Laarhoven 2017, arXiv:1706.05350)."""
+    torch.manual_seed(0)
+    x, answer = torch.randn(4, 3, 12, 12), torch.randn(4, 8, 10, 10)
+    results = []
+    for scale in (1.0, 0.1):
+        torch.manual_seed(1)
+        convolution = nn.Conv2d(3, 8, 3, bias=False)
+        with torch.no_grad():
+            convolution.weight.mul_(scale * 10)
+        y = layer(name)(convolution(x))
+        (y * answer).sum().backward()
+        results.append((y.detach(), convolution.weight.grad.norm().item()))
+    (first, large), (second, small) = results
+    assert torch.allclose(first, second, atol=1e-2) == invariant
+    assert small / large == pytest.approx(10 if invariant else 1, rel=0.01)  # a tenth of the weight, ten times the gradient
+
+
+AXES = {"N,H,W": (0, 2, 3), "C,H,W": (1, 2, 3), "H,W": (2, 3), "C": (1,), "N": (0,), "N,C,H,W": (0, 1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "normalized"),
+    [
+        ("batch", {"N,H,W", "N,C,H,W"}), ("layer", {"C,H,W", "N,C,H,W"}), ("instance", {"H,W", "N,H,W", "C,H,W", "N,C,H,W"}),
+        ("group", {"C,H,W", "N,C,H,W"}), ("group-ws", {"C,H,W", "N,C,H,W"}), ("none", set()),
+    ],
+)  # fmt: skip
+def test_over_which_axes_a_random_tensor_has_zero_mean_and_unit_variance_and_over_which_not(name, normalized):
+    """Whole sets put together are normalized too: the union of (H, W) is (N, H, W). No set is smaller than the norm's own."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(6, 8, 7, 9, generator=generator) * torch.rand(6, 8, 1, 1, generator=generator).mul(3).add(0.5)
+    x = x + 4 * torch.randn(6, 8, 1, 1, generator=generator)
+    with torch.no_grad():
+        y = layer(name)(x).double()
+    for axes, dim in AXES.items():
+        mean, variance = y.mean(dim), y.var(dim, correction=0)
+        is_normalized = mean.abs().max() < 1e-5 and (variance - 1).abs().max() < 1e-3
+        assert is_normalized == (axes in normalized), axes
+        if axes not in normalized:
+            assert mean.abs().max() > 0.05 or (variance - 1).abs().max() > 0.05, axes
+    groups = y.reshape(6, groups_for(8), -1)
+    in_groups = groups.mean(2).abs().max() < 1e-5 and (groups.var(2, correction=0) - 1).abs().max() < 1e-3
+    assert in_groups == (name in ("group", "group-ws", "instance"))
+
+
 @pytest.mark.parametrize(
     ("norm", "settings", "code"),
     [

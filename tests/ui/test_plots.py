@@ -93,3 +93,16 @@ def test_several_curves_have_a_legend_and_a_dashed_one_is_dashed_in_both_places(
 
 def test_there_are_eight_colours_and_no_two_alike():
     assert len(set(COLOURS)) == 8
+
+
+def test_a_band_lies_under_its_curve_and_stays_inside_the_chart():
+    one = Series("one", [1, 2, 3], [0.5, 0.6, 0.7], COLOURS[0], band=[(0.4, 0.6), (float("nan"), 1), (-3, 9)])
+    drawing = chart(one, y_format="percent")
+    band = re.search(r'class="fv-curve-band" d="M([^"]*)Z"', drawing)[1]
+    assert band.count(" ") == 4 and "nan" not in band
+    assert all(10 <= float(point.split()[1]) <= 200 for point in band.split("L"))
+    assert drawing.index("fv-curve-band") < drawing.index('class="fv-curve"')
+
+
+def test_the_x_axis_may_carry_words():
+    assert ">batch 32<" in chart(curve([1.0, 2.0]), x_places=[(1, "batch 2"), (2, "batch 32")])

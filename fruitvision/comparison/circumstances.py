@@ -1,0 +1,80 @@
+"""With what a study is measured: the command, the machine, the day. What makes its figures worth quoting."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fruitvision.data.listing import list_pictures
+from fruitvision.errors import DataError
+from fruitvision.models.checkpoint import versions
+from fruitvision.training.engine import choose_device
+
+if TYPE_CHECKING:
+    from fruitvision.comparison.study import StudyPlan
+
+
+def circumstances(plan: StudyPlan) -> dict[str, Any]:
+    """What ``about.json`` holds: command, machine, date, versions, the pictures, and which of them each epoch is measured on.
+
+    Raises FruitVisionError where the device is missing.
+    """
+    counts, classes = picture_counts(plan)
+    device = choose_device(plan.cells()[0].training.device)
+    return {
+        "command": command(plan), "data": Path(plan.data).name, "classes": classes, "train_images": counts["train"],
+        "measured_images": counts["measured"], "measured_on": measured_on(plan), "machine": machine(device),
+        "date": time.strftime("%Y-%m-%d"), "versions": versions(), "settings": plan.settings(),
+    }  # fmt: skip
+
+
+def command(plan: StudyPlan) -> str:
+    """The command line that makes the same study again."""
+    listed = {"norms": plan.norms, "batch-sizes": plan.batch_sizes, "seeds": plan.seeds}
+    words = ["python -m fruitvision compare", f"--data {Path(plan.data).name}", "--out DIR"]
+    words += [f"--{name} {','.join(map(str, values))}" for name, values in listed.items()]
+    words += [f"--set {name}={value}" for name, value in plan.training.items()]
+    return " ".join(words)
+
+
+def machine(device: torch.device) -> str:
+    """Such as "Linux x86_64, AMD EPYC 7B13, 2 cores"; and the accelerator where one computes."""
+    parts = [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores"]
+    if device.type == "cuda":
+        parts.append(torch.cuda.get_device_name(device))
+    return ", ".join(part for part in parts if part)
+
+
+def _processor() -> str:
+    """Linux names it in /proc; elsewhere Python may know it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
+    """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is measured on. Raises DataError."""
+    training, files = plan.cells()[0].training, list_pictures(Path(plan.data)).files
+    splits = {name: sum(file.split == name for file in files) for name in ("train", "val", "test")}
+    train, measured = splits["train"], splits["val"] or (0 if training.val_fraction else splits["test"])
+    if not measured:
+        measured = round(train * (training.val_fraction or 0.1))
+        train -= measured
+    return {"train": min(train, training.max_train_images or train), "measured": measured}, len({file.folder for file in files})
+
+
+def measured_on(plan: StudyPlan) -> str:
+    """ "test" where the epochs are measured on the test split, "validation" otherwise; the latter where the data is gone."""
+    try:
+        splits = {file.split for file in list_pictures(Path(plan.data)).files}
+    except DataError:
+        return "validation"
+    on_test = "test" in splits and "val" not in splits and plan.cells()[0].training.val_fraction == 0
+    return "test" if on_test else "validation"

@@ -1,0 +1,55 @@
+"""How long a study will take is said before it begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from fruitvision.comparison import estimate
+from fruitvision.comparison.circumstances import measured_on, picture_counts
+from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
+
+TINY = {"width": 8, "image_size": 40, "epochs": 2}
+
+
+def plan(sample_set, **changes) -> StudyPlan:
+    values = {"data": str(sample_set), "norms": ("batch", "group"), "batch_sizes": (2, 8), "training": TINY}
+    return StudyPlan.parse({**values, **changes})
+
+
+@pytest.fixture
+def a_millisecond(monkeypatch):
+    """Every picture takes one, ten in batches of 2; what was asked for is kept."""
+    asked = []
+
+    def seconds(config, num_classes, picture_side=100):
+        asked.append((config.norm, config.batch_size, num_classes))
+        return 0.01 if config.batch_size == 2 else 0.001
+
+    monkeypatch.setattr(estimate, "seconds_per_picture", seconds)
+    estimate._timed.cache_clear()
+    yield asked
+    estimate._timed.cache_clear()
+
+
+def test_each_kind_of_step_is_timed_once_whatever_the_seeds(sample_set, a_millisecond):
+    one, three = (estimate.study_seconds(plan(sample_set, seeds=seeds)) for seeds in ((0,), (0, 1, 2)))
+    assert three == pytest.approx(3 * one)
+    assert sorted(a_millisecond) == sorted([(norm, size, 4) for norm in ("batch", "group") for size in (2, 8, 32)])
+    # two norms × two epochs × 32 pictures, and 16 that are measured at a third of the price
+    assert one == pytest.approx(2 * 2 * (32 * (0.01 + 0.001) + 2 * 16 * 0.001 * 0.35))
+
+
+def test_what_is_finished_takes_no_time(tmp_path, sample_set, a_millisecond):
+    study = plan(sample_set, batch_sizes=(8,))
+    run_study(study, tmp_path / "study")
+    assert estimate.study_seconds(study, StudyFolder(tmp_path / "study")) == 0 < estimate.study_seconds(study)
+
+
+def test_which_pictures_an_epoch_is_measured_on(sample_set):
+    assert (measured_on(plan(sample_set)), picture_counts(plan(sample_set))) == ("test", ({"train": 32, "measured": 16}, 4))
+    held_out = plan(sample_set, training={**TINY, "val_fraction": 0.25, "max_train_images": 10})
+    assert (measured_on(held_out), picture_counts(held_out)[0]) == ("validation", {"train": 10, "measured": 8})
+
+
+def test_a_real_measurement_is_a_positive_time(sample_set):
+    assert 0 < estimate.study_seconds(plan(sample_set)) < 600
