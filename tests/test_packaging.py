@@ -116,6 +116,8 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.split(".")[0])
     named = {name.replace("-", "_") for name, _ in requirements("requirements.txt")}
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named |= {name.replace("-", "_") for names in extras.values() for name in names}  # imported where they are asked for
     foreign = imported - set(sys.stdlib_module_names) - {"fruitvision"}
     names = {"PIL": "pillow"}
     carried = {"fastapi", "starlette", "uvicorn"}  # gradio is built on these; they are never chosen apart from it

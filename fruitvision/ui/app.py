@@ -19,6 +19,7 @@ from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.text import LANGUAGES, language_of, say
 
 FOLDER = Path(__file__).parent
+STYLES = sorted(path for path in FOLDER.glob("*.css") if path.name != "report.css")  # which is a page of its own
 PORTS = range(7860, 7960)
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
@@ -147,7 +148,7 @@ def launch(
         server_name=host, server_port=port, share=share, root_path=root_path, inbrowser=False, quiet=True,
         prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
         allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
-        run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=sorted(FOLDER.glob("*.css")),
+        run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
         app_kwargs={"middleware": [Middleware(OwnerLink, access=access)], "docs_url": None, "redoc_url": None},
     )  # fmt: skip
     _announce(demo, context, host, port, share=share, open_browser=open_browser)

@@ -107,6 +107,7 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
     with page.expect_download() as download:
         page.click("#compare-csv")
     assert b"batch" in Path(download.value.path()).read_bytes()
+    assert page.locator("#compare-charts .fv-chart").first.bounding_box()["width"] > 200
     with page.expect_download() as download:
         page.click("#compare-png")
     with Image.open(download.value.path()) as drawn:
