@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-from fruitvision.errors import AccessError
+from fruitvision.errors import AccessError, UsageError
 
 COOKIE = "fruitvision-owner"
 TOKEN_VARIABLE = "FRUITVISION_OWNER_TOKEN"
@@ -34,7 +35,13 @@ class Access:
         """The rule for how the app is started; the token may come from FRUITVISION_OWNER_TOKEN."""
         if not (share or public) and host in LOOPBACK:
             return cls()
-        return cls(os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24))
+        given = os.environ.get(TOKEN_VARIABLE)
+        if given and not re.fullmatch(r"[\w.~-]{16,256}", given, re.ASCII):  # else it could be guessed, or fit in no cookie
+            raise UsageError(
+                "weak-token", f"{TOKEN_VARIABLE} is no token: at least 16 letters, digits, and - _ . ~ are asked for.",
+                "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(24))'", variable=TOKEN_VARIABLE,
+            )  # fmt: skip
+        return cls(given or secrets.token_urlsafe(24))
 
     def is_owner(self, request: Any) -> bool:
         """Whether a request (Gradio's, or Starlette's) comes from the owner. None is nobody's."""
@@ -51,7 +58,7 @@ class Access:
             )
 
     def _matches(self, given: str) -> bool:
-        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+        return self.token is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
 
 def cookie_value(header: str) -> str:
@@ -77,7 +84,8 @@ class OwnerLink:
             return
         headers = [(b"location", (scope.get("root_path", "").rstrip("/") + "/").encode()), (b"referrer-policy", b"no-referrer")]
         if self.access._matches(given[0]):
-            cookie = f"{COOKIE}={given[0]}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800"
+            secure = "; Secure" if scope.get("scheme") == "https" else ""
+            cookie = f"{COOKIE}={given[0]}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800{secure}"
             headers.append((b"set-cookie", cookie.encode()))
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})

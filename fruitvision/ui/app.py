@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -16,6 +19,8 @@ from fruitvision.ui import classify_panel, compare_panel, train_panel
 from fruitvision.ui.access import Access, OwnerLink
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf, Page
+from fruitvision.ui.gate import Gate, GuardedBlocks
+from fruitvision.ui.tunnel import open_tunnel
 from fruitvision.ui.text import LANGUAGES, language_of, say
 
 FOLDER = Path(__file__).parent
@@ -51,7 +56,7 @@ def theme() -> gr.themes.Base:
 
 def build_app(context: Context) -> gr.Blocks:
     """The page: a header, and the three panels as tabs."""
-    with gr.Blocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
+    with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         saved = gr.BrowserState("", storage_key="fruitvision-language", secret="fruitvision")
         page = _header(context, demo)
         with gr.Tabs(elem_id="panels") as page.tabs:
@@ -141,17 +146,26 @@ def launch(
         runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
         data=Path(data or "data").absolute(), language=language or "en", follow_browser=language is None,
     )
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / f"fruitvision-{os.getpid()}"))
+    if "GRADIO_TEMP_DIR" not in os.environ:  # a folder that other accounts of this computer cannot look into
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
+        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+    hosts: set[str] = set()
     demo = build_app(context)
     demo.queue(max_size=512, default_concurrency_limit=16, api_open=False)
     demo.launch(
-        server_name=host, server_port=port, share=share, root_path=root_path, inbrowser=False, quiet=True,
+        server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
         prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
         allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
         run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
-        app_kwargs={"middleware": [Middleware(OwnerLink, access=access)], "docs_url": None, "redoc_url": None},
+        app_kwargs={
+            "middleware": [Middleware(Gate, access=access, hosts=hosts), Middleware(OwnerLink, access=access)],
+            "docs_url": None, "redoc_url": None, "openapi_url": None,
+        },
     )  # fmt: skip
-    _announce(demo, context, host, port, share=share, open_browser=open_browser)
+    visitors = open_tunnel(demo, port) if share else None
+    if visitors:
+        hosts.add(urlsplit(visitors).netloc)
+    _announce(context, host, port, visitors, share=share, open_browser=open_browser)
     if block:
         demo.block_thread()
     return demo
@@ -183,14 +197,13 @@ def _free_port(host: str, wanted: int | None) -> int:
     )
 
 
-def _announce(demo: gr.Blocks, context: Context, host: str, port: int, *, share: bool, open_browser: bool) -> None:
+def _announce(context: Context, host: str, port: int, visitors: str | None, *, share: bool, open_browser: bool) -> None:
     """Say where the app is, and open it."""
     import webbrowser
 
     language = context.language
     shown = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
     local = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
-    visitors = getattr(demo, "share_url", None)
     if context.access.token is None:
         print(say("launch.open", language, url=local))
     else:
@@ -201,5 +214,3 @@ def _announce(demo: gr.Blocks, context: Context, host: str, port: int, *, share:
     print(say("launch.close", language), flush=True)
     if open_browser:
         webbrowser.open_new_tab(local if context.access.token is None else f"{local}?owner={context.access.token}")
-
-

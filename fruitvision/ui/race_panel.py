@@ -20,7 +20,7 @@ from fruitvision.ui.context import Context, Page
 from fruitvision.ui.norm_words import norm_choices
 from fruitvision.ui.race_results import race_charts, race_table, race_words
 from fruitvision.ui.race_time import RaceTimes
-from fruitvision.ui.race_view import BROUGHT, brought_results, race_status, study_choices
+from fruitvision.ui.race_view import BROUGHT, brought_results, race_status, shown_studies, study_choices
 from fruitvision.ui.text import say
 from fruitvision.ui.train_data import SAMPLE, TYPED, DataShelf
 from fruitvision.ui.train_panel import QUIET, SHOWN, TICK_SECONDS, notice
@@ -135,15 +135,15 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
     gr.on([p["timer"].tick, *(one.change for one in asked)], count_time, asked, p["time"], **QUIET)
 
     def newest(language: str, request: gr.Request) -> list[Any]:
-        studies = list_studies(context.runs)
-        choices = study_choices(studies, language)
+        choices = study_choices(shown_studies(context.runs, owner=context.access.is_owner(request)), language)
         chosen = choices[0][1] if choices else None
         return [gr.update(choices=choices, value=chosen, visible=bool(choices)), gr.update(interactive=context.access.is_owner(request))]
 
     page.demo.load(newest, page.language, [p["study"], p["start"]], **QUIET)
-    page.language.change(
-        lambda language: gr.update(choices=study_choices(list_studies(context.runs), language)), page.language, p["study"], **QUIET
-    )
+    def rename(language: str, request: gr.Request) -> Any:
+        return gr.update(choices=study_choices(shown_studies(context.runs, owner=context.access.is_owner(request)), language))
+
+    page.language.change(rename, page.language, p["study"], **QUIET)
 
     def watch(study: str | None, seen: str, language: str, request: gr.Request) -> list[Any]:
         return race_view(context, study, seen, language, owner=context.access.is_owner(request))
@@ -220,7 +220,7 @@ def find_study(context: Context, study_id: str | None) -> StudyFolder:
 
 def race_view(context: Context, study_id: str | None, seen: str, language: str, *, owner: bool) -> list[Any]:
     """What the race's side shows, where it differs from what is shown already."""
-    study = next((one for one in list_studies(context.runs) if one.id == study_id), None)
+    study = next((one for one in shown_studies(context.runs, owner=owner) if one.id == study_id), None)
     brought = study is None and study_id == BROUGHT
     status = study.status() if study else None
     now = repr((study_id, language, owner, (status.state, status.epoch, status.step, status.eta_s) if status else ()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from html import escape
+from pathlib import Path
 
 from fruitvision.comparison.results import Results, measured
-from fruitvision.comparison.study import Cell, StudyFolder
+from fruitvision.comparison.study import Cell, StudyFolder, list_studies
 from fruitvision.ui.norm_words import norm_html, norm_name
 from fruitvision.ui.text import duration, say, say_error
 
@@ -36,6 +37,11 @@ def race_status(study: StudyFolder | None, language: str, *, brought: bool = Fal
 
 def _cell_name(cell: Cell, language: str) -> str:
     return say("compare.cell", language, size=cell.batch_size, norm=norm_html(cell.norm, language), seed=cell.seed)
+
+
+def shown_studies(runs: str | Path, *, owner: bool) -> list[StudyFolder]:
+    """The studies that somebody may look at, newest first: a visitor those that are finished."""
+    return [study for study in list_studies(runs) if owner or study.status().state == "finished"]
 
 
 def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from fruitvision.comparison.study import StudyFolder, list_studies
+from fruitvision.comparison.study import StudyFolder
 from fruitvision.comparison.together import Answer, answers, pairs
 from fruitvision.data.fruits import display_name
 from fruitvision.data.picture import load_capped
@@ -20,7 +20,7 @@ from fruitvision.ui.answer import sureness
 from fruitvision.ui.checked_image import CheckedImage
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.norm_words import norm_colour, norm_html
-from fruitvision.ui.race_view import BROUGHT, study_choices
+from fruitvision.ui.race_view import BROUGHT, shown_studies, study_choices
 from fruitvision.ui.text import say
 from fruitvision.ui.train_runs import QUIET, notice
 
@@ -47,40 +47,50 @@ def build(page: Page, tab: gr.Tab) -> None:
                 gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="together.pair"
             )
         with gr.Column(scale=8, min_width=320):
-            shown = gr.HTML(together_view(context, None, None, None, context.language), elem_id="together-view")
+            shown = gr.HTML(together_view(context, None, None, None, context.language, owner=False), elem_id="together-view")
 
-    def look(chosen: str | None, language: str) -> Any:
-        choices = [choice for choice in study_choices(list_studies(context.runs), language) if choice[1] != BROUGHT]
+    def look(chosen: str | None, language: str, request: gr.Request) -> Any:
+        studies = shown_studies(context.runs, owner=context.access.is_owner(request))
+        choices = [choice for choice in study_choices(studies, language) if choice[1] != BROUGHT]
         known = [study_id for _, study_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in known else next(iter(known), None), visible=bool(known))
 
     gr.on([tab.select, page.language.change], look, [study, page.language], study, **QUIET)
     chosen = [study, pair, page.language]
-    gr.on([tab.select, study.change, page.language.change], lambda *given: pair_choices(context, *given), chosen, pair, **QUIET)
+
+    def choose(study_id: str | None, pair: str | None, language: str, request: gr.Request) -> Any:
+        return pair_choices(context, study_id, pair, language, owner=context.access.is_owner(request))
+
+    def view(picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, request: gr.Request) -> str:
+        return together_view(context, picture, study_id, pair, language, owner=context.access.is_owner(request))
+
+    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET)
     gr.on(
         [tab.select, picture.change, study.change, pair.change, page.language.change],
-        lambda *given: together_view(context, *given), [picture, study, pair, page.language], shown,
+        view, [picture, study, pair, page.language], shown,
         show_progress="minimal", api_visibility="private", concurrency_limit=VISITORS_AT_ONCE, trigger_mode="always_last",
     )  # fmt: skip
 
 
-def find(context: Context, study_id: str | None) -> StudyFolder | None:
-    """The study of that id, where there is one."""
-    return next((study for study in list_studies(context.runs) if study.id == study_id), None)
+def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder | None:
+    """The study of that id, where there is one that may be looked at."""
+    return next((study for study in shown_studies(context.runs, owner=owner) if study.id == study_id), None)
 
 
-def pair_choices(context: Context, study_id: str | None, chosen: str | None, language: str) -> dict[str, Any]:
+def pair_choices(context: Context, study_id: str | None, chosen: str | None, language: str, *, owner: bool) -> dict[str, Any]:
     """The batch sizes and seeds of a study that have networks, for the dropdown; hidden where there is one at most."""
-    study = find(context, study_id)
+    study = find(context, study_id, owner=owner)
     known = pairs(study) if study else []
     choices = [(say("together.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in known]
     values = [value for _, value in choices]
     return gr.update(choices=choices, value=chosen if chosen in values else next(iter(values), None), visible=len(values) > 1)
 
 
-def together_view(context: Context, picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str) -> str:
+def together_view(
+    context: Context, picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, *, owner: bool
+) -> str:
     """A card a norm; or what is missing, in a sentence."""
-    study = find(context, study_id)
+    study = find(context, study_id, owner=owner)
     known = pairs(study) if study else []
     if not known:
         return _empty("none", language)

@@ -81,6 +81,10 @@ class DataShelf:
         """What is known of a choice; the first question starts the looking."""
         return self._begin(f"{choice}|{typed if choice == TYPED else ''}", lambda look: self._scan(look, choice, typed), again)
 
+    def known(self, choice: str) -> Look | None:
+        """What was found before in a folder of the list; nothing is looked through."""
+        return self._looks.get(f"{choice}|")
+
     def download(self) -> Look:
         """Fetch Fruits-360 into the data folder in the background."""
         return self._begin("download", self._download, again=True)

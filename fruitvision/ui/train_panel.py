@@ -159,8 +159,7 @@ def _wire_choices(panel: TrainPanel) -> None:
 
     def look(choice: str, folder: str, language: str, request: gr.Request) -> tuple[str, str]:
         try:
-            if choice == TYPED:
-                panel.context.access.require_owner(request)
+            panel.context.access.require_owner(request)
         except FruitVisionError as error:
             return "", notice(error, language)
         named = folder or ""
@@ -194,11 +193,12 @@ def data_view(
 ) -> list[Any]:
     """What the panel shows of the chosen pictures, where it differs from what is shown already.
 
-    A folder by its path is the owner's to name, and is looked through when asked, not while it is being typed.
+    A folder by its path is the owner's to name, and is looked through when asked, not while it is being typed. A visitor
+    sees what the owner has looked at, and sets nothing going.
     """
     found, look = _found(panel.data, choice, looked, language, owner)
     known = look is not None and look.dataset is not None
-    if known and not panel.estimates.done and launcher.running(panel.context.runs) is None:
+    if owner and known and not panel.estimates.done and launcher.running(panel.context.runs) is None:
         panel.estimates.begin()
     try:
         config = configuration(preset, values)
@@ -222,7 +222,9 @@ def _found(data: DataShelf, choice: str, looked: str, language: str, owner: bool
         return notice(AccessError("owner-only", "Only the owner of this app may do that.", ""), language), None
     if choice == TYPED and not looked.strip():
         return "", None
-    look = data.look(choice, looked)
+    look = data.look(choice, looked) if owner else data.known(choice)
+    if look is None:
+        return "", None
     return look_card(look, language), look
 
 

@@ -128,10 +128,13 @@ def run_view(
 ) -> list[Any]:
     """The parts of ``VIEW``, the models, the run in view and what is seen now; what did not change is skipped.
 
-    Where there is no run in view, or it is gone, the one at work is taken, or the newest.
+    Where there is no run in view, or it is gone, the one at work is taken, or the newest. A visitor sees finished runs, and
+    not their logs, which name folders of this computer.
     """
     runs = list_runs(context.runs)
     states = {one.id: one.status() for one in runs}
+    if not owner:
+        runs = [one for one in runs if states[one.id].state == "finished"]
     going = next((one for one in runs if states[one.id].active), None)
     run = next((one for one in runs if one.id == run_id), None) or going or next(iter(runs), None)
     status = states[run.id] if run else None
@@ -146,7 +149,7 @@ def run_view(
     done = bool(run and status.state == "finished" and run.has_checkpoint)
     values = [
         status_line(run, language, going), main_charts(drawn, language), more_charts(drawn, language),
-        run.log_tail() if run else "", gr.update(visible=bool(status and status.active)),
+        run.log_tail() if run and owner else "", gr.update(visible=bool(status and status.active)),
         gr.update(visible=bool(status and status.state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=done), gr.update(visible=done and owner),
         gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),

@@ -124,16 +124,16 @@ def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch,
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context, sample_set, language):
-    assert sentences()["together.none"][language] in together_view(context, None, None, None, language)
+    assert sentences()["together.none"][language] in together_view(context, None, None, None, language, owner=True)
     plan = StudyPlan.parse({
         "data": str(sample_set), "norms": ("batch", "group"), "training": {"width": 8, "image_size": 40, "epochs": 1}, "batch_sizes": (8,),
     })  # fmt: skip
     run_study(plan, context.runs / "study")
     assert StudyFolder(context.runs / "study").exists
-    assert sentences()["together.no_picture"][language] in together_view(context, None, "study", None, language)
-    cards = together_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language)
+    assert sentences()["together.no_picture"][language] in together_view(context, None, "study", None, language, owner=True)
+    cards = together_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language, owner=True)
     assert cards.count("<section") == 2 and cards.count("data:image/jpeg") == 2
-    assert 'role="alert"' in together_view(context, b"\xff\xd8\xff broken", "study", "no/such", language)
+    assert 'role="alert"' in together_view(context, b"\xff\xd8\xff broken", "study", "no/such", language, owner=True)
 
 
 def test_every_budget_has_its_words():
