@@ -151,7 +151,7 @@ def test_a_body_over_the_limit_is_refused_on_every_route_declared_or_not(client)
         assert client.post(path, content=large).status_code == 413, path
         pieces = (large[at : at + 2**20] for at in range(0, len(large), 2**20))  # no Content-Length
         try:
-            assert client.post(path, content=pieces).status_code == 413, path
+            assert client.post(path, content=pieces).status_code in (400, 413), path  # 400: no form, seen before its body
         except httpx.WriteError:
             pass  # it hung up in the midst, which refuses as well
     for length in ("-1", "x", "9" * 40):
