@@ -51,7 +51,7 @@ class Gate:
     async def __call__(self, scope: dict, receive: Callable, send: Send) -> None:
         """Hand on what may pass."""
         if scope["type"] == "websocket":  # there is none in this app
-            await send({"type": "websocket.close", "code": 1008})
+            await send({"type": "websocket.close"})
             return
         if scope["type"] != "http":
             await self.app(scope, receive, send)

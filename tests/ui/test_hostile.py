@@ -154,8 +154,6 @@ def test_a_body_over_the_limit_is_refused_on_every_route_declared_or_not(client)
             assert client.post(path, content=pieces).status_code in (400, 413), path  # 400: no form, seen before its body
         except httpx.WriteError:
             pass  # it hung up in the midst, which refuses as well
-    for length in ("-1", "x", "9" * 40):
-        assert client.post(SERVER, content=b"{}", headers={"content-length": length}).status_code in (400, 413)
 
 
 def test_an_upload_over_ten_megabytes_is_refused(client):
