@@ -114,6 +114,11 @@ class StudyPlan(BaseModel):
         plan.cells()
         return plan
 
+    def holds(self, other: StudyPlan) -> bool:
+        """Whether every cell of ``other`` is one of this study's, trained the same way on the same data."""
+        wider = all(set(getattr(self, axis)) >= set(getattr(other, axis)) for axis in ("norms", "batch_sizes", "seeds"))
+        return wider and (self.data, self.training) == (other.data, other.training)
+
     def settings(self) -> dict[str, Any]:
         """What the cells have in common, where it is not the preset's."""
         return {**{name: value for name, value in BASE.items() if name != "batch_size"}, **self.training}
@@ -150,14 +155,20 @@ class StudyFolder:
         return (self.path / PLAN).is_file()
 
     def create(self, plan: StudyPlan) -> StudyFolder:
-        """Write the plan of a new study. Raises RunError "study-differs" where another one lies there."""
+        """Write the plan of a new study, or of one that lies there and is given more norms, batch sizes or seeds.
+
+        Raises RunError "study-differs" where another one lies there.
+        """
         if self.exists:
             before = self.plan()
-            if before.model_dump(exclude={"name", "created"}) != plan.model_dump(exclude={"name", "created"}):
+            if not plan.holds(before):
                 raise RunError(
                     "study-differs", f"The study in {self.path} compares something else.",
                     "Leave the options out to go on with it, or choose another folder.", path=str(self.path),
                 )
+            if len(plan.cells()) > len(before.cells()):
+                grown = plan.model_copy(update={"name": before.name, "created": before.created})
+                write_text(self.path / PLAN, grown.model_dump_json(indent=1) + "\n")
             return self
         write_text(self.path / PLAN, plan.model_dump_json(indent=1) + "\n")
         self.write_status(RunStatus(heartbeat=time.time(), epochs=len(plan.cells())))

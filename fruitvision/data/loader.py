@@ -128,6 +128,7 @@ class Source:
         repeat: how often an epoch shows each, one number or one a picture, (N,); 0.3 shows another three tenths each time.
         spans: how long such a fruit is in centimetres, by label. Where given, the transform takes them, and further
             pictures of the same label (``others``).
+        as_taken: whether these are photographs, shown as somebody took them.
     """
 
     store: ImageStore
@@ -136,6 +137,7 @@ class Source:
     transform: Callable[..., Tensor]
     repeat: float | np.ndarray = 1.0
     spans: Sequence[float] | None = None
+    as_taken: bool = False
 
     def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
         """(len(positions), 3, size, size)"""
@@ -226,6 +228,11 @@ class MixedEvalLoader:
 
     def __len__(self) -> int:
         return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
+
+    @property
+    def as_taken(self) -> Tensor:
+        """(N,) bool: which of its pictures are shown as somebody took them."""
+        return torch.cat([torch.full((len(source.rows),), source.as_taken) for source in self.sources])
 
     def __iter__(self) -> Iterator[Batch]:
         return self.batches(WHOLE)

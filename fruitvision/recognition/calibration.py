@@ -20,16 +20,20 @@ Verdict = Literal["sure", "unsure", "not-fruit"]
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
 SURE_RIGHT, FRUIT_ANSWERED, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.9, 0.9, 0.02, 0.02
 """What :func:`fit_thresholds` aims at, as shares."""
+ENOUGH_PHOTOS = 100
 LEAST_SURE = 0.4
 """No answer less likely than this is "sure", however well the pictures at hand are known."""
 
 
-def calibrate(logits: Tensor, labels: Tensor, targets: Targets) -> tuple[float, Thresholds]:
+def calibrate(logits: Tensor, labels: Tensor, targets: Targets, as_taken: Tensor | None = None) -> tuple[float, Thresholds]:
     """Temperature and thresholds for a network's answers to N pictures that training did not see.
 
-    logits: (N, V, C), of V looks at each; labels: (N,), rows of ``targets.membership``.
+    logits: (N, V, C), of V looks at each; labels: (N,), rows of ``targets.membership``; as_taken: (N,) bool, which of
+    them are photographs as somebody took them. Where there are ``ENOUGH_PHOTOS`` the temperature is theirs alone: among
+    harder pictures that are made of others a network looks surer than it is, and would doubt what it rightly answers.
     """
-    temperature = fit_temperature(logits, labels, targets.membership)
+    alone = as_taken if as_taken is not None and as_taken.sum() >= ENOUGH_PHOTOS else slice(None)
+    temperature = fit_temperature(logits[alone], labels[alone], targets.membership)
     probabilities = calibrated(logits.flatten(0, 1), temperature, logits.shape[1])
     types = [name for name in dict.fromkeys(targets.fruit_types) if name != NOT_FRUIT]
     belongs = torch.tensor([[own == name for name in types] for own in targets.fruit_types]).float()
@@ -60,13 +64,21 @@ def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = 
     smoothing = min(classes / (classes - 1) / (count + 2), 1.0)  # torch gives the right class its part of it back
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        if scaled.ndim == 3:
-            scaled = scaled.log_softmax(dim=2).logsumexp(dim=1)
-        return likelihood_loss(scaled, labels, membership, smoothing).item()
+        return likelihood_loss(_joined(logits / math.exp(log_temperature)), labels, membership, smoothing).item()
 
     # The loss is convex in 1 / T, so it has one valley over log T too.
     return math.exp(_golden_section(loss, math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)))
+
+
+def _joined(logits: Tensor) -> Tensor:
+    """(N, V, C) of V looks → (N, C), their mean as probabilities; (N, C) as they are."""
+    return logits.log_softmax(dim=2).logsumexp(dim=1) if logits.ndim == 3 else logits
+
+
+def calibrated_loss(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
+    """The mean negative log-likelihood (nats) of answers at their own best temperature; arguments as there."""
+    temperature = fit_temperature(logits, labels, membership)
+    return likelihood_loss(_joined(logits.double() / temperature), labels.long(), membership).item()
 
 
 def _golden_section(f: Callable[[float], float], low: float, high: float, tolerance: float = 1e-4) -> float:

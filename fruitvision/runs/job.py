@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -24,11 +24,21 @@ from fruitvision.errors import FruitVisionError, RunError, TrainingError
 from fruitvision.files import write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
-from fruitvision.recognition.calibration import calibrate, fit_temperature
+from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
 from fruitvision.runs.environment import write_environment
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
-from fruitvision.runs.preparation import Prepared, evaluation_transform, first_weights, loaders, open_keeper, open_teacher, prepare, unseen
+from fruitvision.runs.preparation import (
+    Prepared,
+    evaluation_transform,
+    evenly,
+    first_weights,
+    loaders,
+    open_keeper,
+    open_teacher,
+    prepare,
+    unseen,
+)
 from fruitvision.runs.tensorboard import Board
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, join
@@ -44,6 +54,7 @@ from fruitvision.training.engine import (
     steps_per_epoch,
     summarize,
 )
+from fruitvision.training.last_layer import MOST_PICTURES, look, refit
 from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
@@ -141,6 +152,10 @@ def lock_holder(root: Path) -> str:
         return "?"
 
 
+class _Stopped(Exception):
+    """Asked to stop after the last epoch; going on measures again."""
+
+
 class _Job:
     """One execution: the run folder's only writer, or one of those that work with it."""
 
@@ -191,6 +206,8 @@ class _Job:
                 if self.team.any(self.team.leads and self.folder.stop_file.exists()):
                     return self.stop(state)
             return self.finish(state, data, transform, validation)
+        except _Stopped:
+            return self.stop(state)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -281,17 +298,20 @@ class _Job:
         return self.status
 
     def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation) -> RunStatus:
-        """Calibrate the best weights, measure them on the test split once, and write both checkpoints."""
+        """Fit the best weights' last layer to the end, calibrate them, measure them on the test split once, and write both
+        checkpoints."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform)
         looks, labels = self.measure(network, state, validation, looks=True)
+        if self.training.refit:
+            looks = self.refit(network, state, data, transform, validation, (looks, labels))
         logits = looks.log_softmax(dim=2).logsumexp(dim=1)
         metrics = {"validation": summarize(logits, labels, validation.membership)}
         if isinstance(validation, MixedEvalLoader):
-            temperature, thresholds = calibrate(looks, labels, data.targets)
+            temperature, thresholds = calibrate(looks, labels, data.targets, validation.as_taken)
         else:
             temperature, thresholds = fit_temperature(looks, labels), checkpoint.thresholds
         if data.test is not None:
@@ -305,10 +325,37 @@ class _Job:
         self.write_status()
         return self.status
 
+    def refit(
+        self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation,
+        before: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:  # fmt: skip
+        """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
+        labels), and return the logits of the one that was kept."""
+        train, _ = loaders(data, self.training)
+        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
+        kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
+        seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))
+        membership = validation.membership
+        self.wait(refit(network.head, seen, membership, self.training.refit))
+        self.team.align(network)
+        fitted, _ = self.measure(network, state, validation, looks=True)
+        losses = [calibrated_loss(logits, labels, membership) for logits in (looks, fitted)]
+        better = losses[1] < losses[0]
+        self.folder.log(
+            f"last layer fitted on {len(seen.labels)} pictures: validation loss {losses[0]:.4f} → {losses[1]:.4f}"
+            + ("" if better else "; left as it was")
+        )
+        if not better:
+            network.head.load_state_dict(kept)
+        return fitted if better else looks
+
     def measure(
         self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        steps = predict_logits(network, loader, state.device, self.training, looks=looks, team=self.team)
+        return self.wait(predict_logits(network, loader, state.device, self.training, looks=looks, team=self.team))
+
+    def wait(self, steps: Iterator[Any]) -> Any:
+        """Take all steps, showing that the run is alive, and return what they come to. Raises _Stopped when asked to stop."""
         while True:
             try:
                 next(steps)
@@ -316,6 +363,8 @@ class _Job:
                 return end.value
             if time.monotonic() - self.last_status > STATUS_SECONDS:
                 self.write_status()
+            if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+                raise _Stopped
 
     def save_state(self, state: TrainState) -> None:
         self.last_saved = time.monotonic()

@@ -156,7 +156,8 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
 
 def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> MixedEvalLoader:
     """What training does not see, and what is not reported either, as ``transform`` shows it: fruit of the validation
-    split in scenes, a quarter of it on white; photos, and pictures without fruit, each as it is and by a poor camera.
+    split in scenes, a quarter of it on white; photos, and pictures without fruit, each as it is and by a poor camera;
+    and what was filmed on white among the photos, as it is.
 
     Those of the data are often too like the ones that were learned. Judged by them alone, a network would believe
     itself more than it may before other people's photos.
@@ -166,6 +167,9 @@ def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> Mix
 
     def scenes(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Any, spans: Any) -> Tensor:
         return seen(recipe.scenes(pictures, seeds, side, others, spans)[0])
+
+    def as_it_is(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        return transform.batch(pictures)
 
     def poorly(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
         return seen(poor.shots(pictures, seeds, side))
@@ -178,8 +182,10 @@ def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> Mix
     for one in (*data.photos, *data.not_fruit):
         rows, names = one.validation
         labels = np.array([data.targets.label(name) for name in names], np.int64)
-        sources.append(Source(one.store, rows, labels, lambda pictures, seeds, size: transform.batch(pictures)))
-        sources.append(Source(one.store, rows, labels, poorly))
+        white = np.array([_on_white(one.store[row]) for row in rows], bool)
+        sources.append(Source(one.store, rows[~white], labels[~white], as_it_is, as_taken=True))
+        sources.append(Source(one.store, rows[~white], labels[~white], poorly))
+        sources.append(Source(one.store, rows[white], labels[white], as_it_is))
     return MixedEvalLoader(sources, data.targets.membership, transform.crop)
 
 

@@ -42,6 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "imagenet_head": True,
         "keep_imagenet": 1.0,
         "norm_statistics": "kept",
+        "refit": 0.01,
         "image_size": 128,
         "first_image_size": 96,
         "eval_resize": 160,
@@ -140,6 +141,10 @@ class TrainConfig(BaseModel):
     norm_statistics: Literal["batch", "kept"] = Field(
         "batch",
         description="What batch norm normalizes with in training: each batch's own, or, where training starts from ImageNet, ImageNet's.",
+    )
+    refit: float = Field(
+        0.0, ge=0, le=10,
+        description="After the last epoch, fit the last layer to the end above the best trunk, held to what it was by so much; 0 does not.",
     )
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."

@@ -18,7 +18,7 @@ def likelihood_loss(
     certainty to all classes evenly; ``weights``, one a label, multiply each picture's loss before the mean.
     """
     if weights is not None:
-        return (_each(logits, labels, membership, label_smoothing) * weights[labels]).mean()
+        return (each_likelihood_loss(logits, labels, membership, label_smoothing) * weights[labels]).mean()
     if membership is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     logs = logits.log_softmax(dim=1)
@@ -26,7 +26,7 @@ def likelihood_loss(
     return loss if not label_smoothing else (1 - label_smoothing) * loss - label_smoothing * logs.mean()
 
 
-def _each(logits: Tensor, labels: Tensor, membership: Tensor | None, label_smoothing: float) -> Tensor:
+def each_likelihood_loss(logits: Tensor, labels: Tensor, membership: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
     """(N,) the same of each picture."""
     if membership is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")

@@ -104,7 +104,7 @@ def visit(browser, app: RunningApp) -> Iterator[Callable]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(str(error)) if "AbortError" not in str(error) else None)
         page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
         page.goto(url or app.url)
         page.wait_for_selector("#classify-answer .fv-answer")
@@ -118,4 +118,4 @@ def visit(browser, app: RunningApp) -> Iterator[Callable]:
 
 def is_fault(line) -> bool:
     """Whether a line of the browser's console tells of a mistake of ours, not of a page that was closed or offline."""
-    return line.type == "error" and not re.search("net::ERR|Failed to load resource|manifest", line.text)
+    return line.type == "error" and not re.search("net::ERR|Failed to load resource|manifest|Connection errored out", line.text)

@@ -77,6 +77,16 @@ def test_a_study_that_was_stopped_goes_on_without_training_anything_twice(tmp_pa
     assert run_study(None, out, on_event=again.append).state == "finished"
 
 
+def test_a_finished_study_is_given_another_seed_and_only_that_is_trained(tmp_path, sample_set):
+    out, again = tmp_path / "study", []
+    assert run_study(plan(sample_set, seeds=(0,)), out).state == "finished"
+    assert run_study(plan(sample_set, seeds=(0, 1)), out, on_event=again.append).state == "finished"
+    assert len(table(out)) == 2 * len(plan(sample_set, seeds=(0,)).cells())
+    assert sum(isinstance(event, StepDone) for event in again) == 16
+    with pytest.raises(RunError):  # nothing that was measured is dropped
+        run_study(plan(sample_set, seeds=(1,)), out)
+
+
 def test_a_cell_that_diverges_is_a_row_and_the_others_are_trained(tmp_path, sample_set):
     wild = {"learning_rate": 1.0, "clip_norm": 0, "optimizer": "adam", "weight_decay": 1.0, "schedule": "constant", "epochs": 12}
     study = plan(sample_set, norms=("none", "batch"), training={**TINY, **wild})

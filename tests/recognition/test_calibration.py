@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fruitvision.data.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.calibration import calibrated, fit_temperature, verdict
+from fruitvision.recognition.calibration import calibrate, calibrated, fit_temperature, verdict
 from fruitvision.training.metrics import expected_calibration_error
 
 
@@ -22,6 +23,17 @@ def drawn(temperature: float, count: int = 4000, classes: int = 6) -> tuple[torc
 def test_temperature_that_made_the_logits_too_bold_is_found_again(temperature):
     logits, labels = drawn(temperature)
     assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.08)
+
+
+@pytest.mark.parametrize(("photos", "expected"), [(1000, 0.5), (50, 1.6)])
+def test_enough_photographs_decide_the_temperature_alone(photos, expected):
+    """The rest, made of other pictures, is known far less well than the network says."""
+    logits, labels = drawn(1.0)
+    logits = torch.cat((logits[:photos] / 2, logits[:3000] * 2))[:, None]
+    labels = torch.cat((labels[:photos], labels[:3000]))
+    as_taken = torch.arange(len(labels)) < photos
+    temperature, _ = calibrate(logits, labels, Targets.of(tuple("ABCDEF"), set(), not_fruit=False), as_taken)
+    assert temperature == pytest.approx(expected, rel=0.3)
 
 
 def test_calibrated_confidence_agrees_with_accuracy():

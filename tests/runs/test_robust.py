@@ -16,13 +16,14 @@ from fruitvision.data.sample import draw_fruit
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import MIDDLE_SCALES
 from fruitvision.errors import ConfigError
-from fruitvision.models.checkpoint import read_config
+from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluation import evaluate_folder
-from fruitvision.runs import preparation
+from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.runs.preparation import loaders, prepare
+from fruitvision.training import last_layer
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import StepDone
 
@@ -70,12 +71,47 @@ def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp
     assert found.fruit_types == ("Apple", "Apple", "Banana", "Kiwi", NOT_FRUIT)
     assert found.transform.scales == MIDDLE_SCALES and 0.3 <= found.thresholds.not_fruit <= 0.95
     assert "--photos photos --not-fruit nothing --preset robust" in found.training["command"]
+    assert "last layer fitted on" in run.log_tail()
     classifier = fruitvision.load(run.best)
     answer = classifier.predict(world / "photos" / "Kiwi" / "Kiwi 0.jpg")
     assert NOT_FRUIT not in [guess.fruit_type for guess in answer.top] and answer.heatmap().size == (64, 48)
     result = evaluate_folder(classifier, world / "photos", split="heldout", by="type", not_fruit=world / "nothing")
     assert result["images"] == sum(held_out(p.name) for p in (world / "photos").rglob("*.jpg"))
     assert result["not_fruit_images"] == sum(held_out(p.name) for p in (world / "nothing").iterdir())
+
+
+def test_a_stop_in_the_fit_of_the_last_layer_is_taken_and_going_on_ends_as_if_nothing_had_been(world, tmp_path, monkeypatch):
+    heads = []
+    for name in ("undisturbed", "stopped"):
+        run = RunFolder(tmp_path / name / "run").create(config(world, epochs=1, refit=1e-4))
+        if name == "stopped":
+            with monkeypatch.context() as patch:
+                patch.setattr(job, "look", lambda *given, run=run: run.request_stop() or last_layer.look(*given))
+                assert execute(run.path).state == "stopped"
+            assert "last layer fitted" not in run.log_tail()
+        assert execute(run.path).state == "finished"
+        heads.append(load_checkpoint(run.best)[0].head.weight)
+    assert torch.equal(*heads)
+
+
+def test_the_last_layer_stays_where_its_fit_answers_unseen_pictures_worse(world, tmp_path, monkeypatch):
+    def spoil(head, *others):
+        yield 0.0
+        with torch.no_grad():
+            head.bias[0] += 50
+
+    monkeypatch.setattr(job, "refit", spoil)
+    run = RunFolder(tmp_path / "run").create(config(world, epochs=1))
+    assert execute(run.path).state == "finished" and "left as it was" in run.log_tail()
+    assert load_checkpoint(run.best)[0].head.bias[0] < 25
+
+
+def test_the_temperature_is_that_of_photographs_as_they_were_taken(world):
+    asked = config(world)
+    _, validation = loaders(prepare(asked), asked.training)
+    as_taken = validation.as_taken
+    assert len(as_taken) == sum(len(batch.labels) for batch in validation)
+    assert 0 < as_taken.sum() == sum(len(source.rows) for source in validation.sources if source.as_taken) < len(as_taken) / 2
 
 
 def test_what_is_held_out_neither_trains_nor_chooses(world):
