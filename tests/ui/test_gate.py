@@ -1,0 +1,120 @@
+"""What stands before Gradio: whose request, how large, how slow; and the tunnel that does not come."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from fruitvision.errors import PictureError, UsageError
+from fruitvision.ui import gate, tunnel
+from fruitvision.ui.access import TOKEN_VARIABLE, Access
+from fruitvision.ui.gate import Gate, refuse_addresses
+
+OWN = [(b"host", b"127.0.0.1:7860")]
+
+
+async def reached(scope, receive, send) -> None:
+    """An app that reads the whole body and says so."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"reached"})
+
+
+def ask(access: Access, headers=OWN, *, body=(b"",), pause: float = 0.0, path: str = "/config", hosts=(), root: str = "") -> int:
+    """The status with which a request with such a body, in pieces, is answered."""
+    pieces, sent = list(body), []
+
+    async def receive() -> dict:
+        await asyncio.sleep(pause)
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "root_path": root, "headers": list(headers), "query_string": b""}
+    asyncio.run(Gate(reached, access, set(hosts))(scope, receive, send))
+    return sent[0]["status"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "192.168.1.5:7860", ""])
+def test_an_app_for_this_computer_alone_answers_under_its_own_name_only(host):
+    """A foreign page whose name points here would otherwise act as the owner (DNS rebinding)."""
+    assert ask(Access(), [(b"host", host.encode())]) == 421
+    assert ask(Access("a-token-of-the-tests"), [(b"host", host.encode())]) == 200, "shared, it goes by the token"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "LOCALHOST", "[::1]:7860"])
+def test_this_computers_names_are_let_in(host):
+    assert ask(Access(), [(b"host", host.encode())]) == 200
+
+
+def test_a_page_that_came_through_the_tunnel_or_a_proxy_is_its_own():
+    token = Access("a-token-of-the-tests")
+    through = [(b"host", b"127.0.0.1:7860"), (b"origin", b"https://abc.gradio.live")]
+    assert ask(token, through) == 403
+    assert ask(token, through, hosts=["abc.gradio.live"]) == 200
+    assert ask(token, [*through, (b"x-forwarded-host", b"abc.gradio.live")]) == 200
+    assert ask(token, [(b"host", b"fruit.example"), (b"origin", b"https://fruit.example")], path="/fruit/config", root="/fruit") == 200
+
+
+def test_a_body_that_comes_too_slowly_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(gate, "PAUSE_SECONDS", 0.2)
+    started = time.monotonic()
+    assert ask(Access(), body=[b"a", b"b"], pause=5.0) == 408
+    assert time.monotonic() - started < 2
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.5)
+    assert ask(Access(), body=[b"a"] * 100, pause=0.05) == 408, "a drip, never late, but without end"
+    assert ask(Access(), body=[b"a", b"b"], pause=0.01) == 200
+
+
+@pytest.mark.parametrize("length", [b"-1", b"1e3", b"99999999999999999999", "９".encode(), b""])
+def test_a_length_that_is_none_or_too_large_is_refused(length):
+    assert ask(Access(), [*OWN, (b"content-length", length)]) == 413
+
+
+@pytest.mark.parametrize("path", ["http://169.254.169.254/x", " HTTPS://evil.example", "file:///etc/passwd", "gopher://x", "data:,x"])
+def test_an_address_in_the_place_of_a_file_is_refused_however_deep(path):
+    with pytest.raises(PictureError):
+        refuse_addresses([1, {"a": [{"b": {"path": path, "meta": {"_type": "gradio.FileData"}}}]}])
+    refuse_addresses([{"path": "/tmp/gradio/x.png", "orig_name": "http://name.png"}, "http://words", None])
+
+
+@pytest.mark.parametrize("token", ["short", "x" * 257, "sixteen letters; and", "sechzehn-zeichen-ä"])
+def test_a_token_that_could_be_guessed_or_fits_no_cookie_is_refused(monkeypatch, token):
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    with pytest.raises(UsageError) as caught:
+        Access.of_launch(host="127.0.0.1", share=True, public=False)
+    assert caught.value.code == "weak-token" and token not in str(caught.value)
+
+
+def test_a_tunnel_that_does_not_come_is_given_up_and_closed(monkeypatch):
+    never, closed = threading.Event(), []
+    monkeypatch.setattr(tunnel.networking, "setup_tunnel", lambda *given: never.wait(20) and "http://late.gradio.live")
+    monkeypatch.setattr(tunnel, "close_tunnels", lambda: closed.append(True))
+    started = time.monotonic()
+    assert tunnel.open_tunnel(SimpleNamespace(share_token="x"), 7860, seconds=0.3) is None
+    assert time.monotonic() - started < 2 and closed
+    never.set()  # and one that comes too late is closed, too
+    end = time.monotonic() + 5
+    while len(closed) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(closed) == 2
+
+
+def test_a_tunnel_that_comes_is_https_and_one_that_fails_is_none(monkeypatch):
+    demo = SimpleNamespace(share_token="x")
+    monkeypatch.setattr(tunnel.networking, "setup_tunnel", lambda *given: "http://abc.gradio.live")
+    assert tunnel.open_tunnel(demo, 7860) == "https://abc.gradio.live" and demo.share
+
+    def blocked(*given):
+        raise OSError("offline")
+
+    monkeypatch.setattr(tunnel.networking, "setup_tunnel", blocked)
+    started = time.monotonic()
+    assert tunnel.open_tunnel(demo, 7860) is None
+    assert time.monotonic() - started < 2
