@@ -20,8 +20,8 @@ from fruitvision.ui.access import Access, OwnerLink
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
-from fruitvision.ui.tunnel import open_tunnel
 from fruitvision.ui.text import LANGUAGES, language_of, say
+from fruitvision.ui.tunnel import open_tunnel
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(path for path in FOLDER.glob("*.css") if path.name != "report.css")  # which is a page of its own

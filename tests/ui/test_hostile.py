@@ -78,7 +78,8 @@ def frame(client, image: str | None = None) -> dict:
     "name", ["taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"]
 )
 def test_a_visitor_neither_teaches_nor_sees_what_was_taught(client, opened, name):
-    assert serve(client, "teach", name, {"language": "en", "image": data_url(picture_bytes()), "name": "Apple"}).json()["code"] == "owner-only"
+    asked = {"language": "en", "image": data_url(picture_bytes()), "name": "Apple"}
+    assert serve(client, "teach", name, asked).json()["code"] == "owner-only"
     for forged in ("", "x", opened[2][:-1], opened[2] + "x", opened[2].upper()):
         answer = serve(client, "teach", name, {"name": "Apple"}, cookie=f"{COOKIE}={forged}")
         assert answer.json()["code"] == "owner-only"
@@ -102,7 +103,8 @@ def test_the_owners_cookie_opens_and_the_token_is_in_no_page(opened, client):
 
 def test_no_route_gives_a_file_away(opened, client, project):
     folder = opened[3]
-    targets = [folder / "secret.txt", Path("/etc/passwd"), project / "app.py", project / "checkpoints/fruits-360/config.json", folder / "runs"]
+    config = project / "checkpoints/fruits-360/config.json"
+    targets = [folder / "secret.txt", Path("/etc/passwd"), project / "app.py", config, folder / "runs"]
     routes = ["gradio_api/file=", "file=", "file/", "gradio_api/file/", "static/", "assets/", "svelte/", "gradio_api/proxy=",
               "gradio_api/custom_component/x/client/component/", "gradio_api/stream/"]  # fmt: skip
     asked = 0
@@ -120,8 +122,8 @@ def test_no_route_gives_a_file_away(opened, client, project):
 
 
 def test_gradio_s_other_routes_do_not_exist_here(client):
-    for path in ("monitoring", "monitoring/summary", "docs", "openapi.json", "gradio_api/info", "gradio_api/openapi.json", "gradio_api/deep_link",
-                 "gradio_api/vibe-code", "gradio_api/runs", "gradio_api/mcp/", "gradio_api/dev/reload", "login", "gradio_api/app_id"):  # fmt: skip
+    for path in ("monitoring", "monitoring/summary", "docs", "openapi.json", "gradio_api/info", "gradio_api/openapi.json",
+                 "gradio_api/deep_link", "gradio_api/vibe-code", "gradio_api/runs", "gradio_api/mcp/", "gradio_api/dev/reload", "login", "gradio_api/app_id"):  # fmt: skip
         assert client.get(path).status_code == 404, path
     for path in ("gradio_api/process_recording", "gradio_api/vibe-edit", "gradio_api/api/predict", "gradio_api/call/predict", "login"):
         assert client.post(path, json={}).status_code == 404, path
@@ -130,7 +132,9 @@ def test_gradio_s_other_routes_do_not_exist_here(client):
 # Whose page it is ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil.example", "file://", "http://[::"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1.evil.example", "file://", "http://[::"]
+)
 def test_a_foreign_page_calls_nothing(client, opened, origin):
     cookie = f"{COOKIE}={opened[2]}"
     assert serve(client, "teach", "start_over", {}, origin=origin, cookie=cookie).status_code == 403
