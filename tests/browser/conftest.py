@@ -24,6 +24,8 @@ ARGUMENTS = (
 )  # fmt: skip
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+# What the page says of requests of its own that were under way when it was left or closed.
+LEFT_PAGE = "AbortError|aborted without reason|Connection errored out"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def visit(browser, app: RunningApp) -> Iterator[Callable]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: errors.append(str(error)) if "AbortError" not in str(error) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)) if not re.search(LEFT_PAGE, str(error)) else None)
         page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
         page.goto(url or app.url)
         page.wait_for_selector("#classify-answer .fv-answer")
@@ -118,4 +120,4 @@ def visit(browser, app: RunningApp) -> Iterator[Callable]:
 
 def is_fault(line) -> bool:
     """Whether a line of the browser's console tells of a mistake of ours, not of a page that was closed or offline."""
-    return line.type == "error" and not re.search("net::ERR|Failed to load resource|manifest|Connection errored out", line.text)
+    return line.type == "error" and not re.search(f"net::ERR|Failed to load resource|manifest|{LEFT_PAGE}", line.text)
