@@ -40,6 +40,7 @@ from fruitvision.runs.preparation import (
     unseen,
 )
 from fruitvision.runs.tensorboard import Board
+from fruitvision.training.compilation import compiler_fault
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, join
 from fruitvision.training.engine import (
@@ -233,7 +234,7 @@ class _Job:
         torch.manual_seed(training.seed)
         keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
         device = self.team.own_device(choose_device(training.device))
-        state = TrainState(network, training, device, keeps, self.team)
+        state = TrainState(network, training, device, keeps, self.team, training.compile and self.can_compile(device))
         self.team.align(state.network)
         if saved is not None:
             state.load_state_dict(saved)
@@ -245,6 +246,16 @@ class _Job:
             self.folder.log(together(self.team, training, state.device))
         self.fingerprint = data.fingerprint
         return state
+
+    def can_compile(self, device: torch.device) -> bool:
+        """Whether all processes can; the log says why not."""
+        fault = compiler_fault(device)
+        able = not self.team.any(fault is not None)
+        if able:
+            self.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
+        else:
+            self.folder.log(f"torch.compile cannot be used here, training goes on without it ({fault or 'on another process'})")
+        return able
 
     def record(self, event: Event, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
         """Write down what happened, and save what it led to."""

@@ -172,6 +172,9 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
+    compile: bool = Field(
+        False, description="Generate code for the network with torch.compile: slow to begin with, quicker afterwards."
+    )
 
     @field_validator("architecture")
     @classmethod

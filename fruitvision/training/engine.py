@@ -118,7 +118,7 @@ def train_one_epoch(
     team = state.team
     batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
     _set_training(state)
-    forward = team.wrap(network)
+    forward = team.wrap(state.forward)
     while progress.step < steps:
         started = time.perf_counter()
         step = progress.epoch * steps + progress.step

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fruitvision.training.compilation import compiled
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import ALONE, Team
 from fruitvision.training.optim import make_optimizer
@@ -85,17 +86,22 @@ class TrainState:
     keeps_statistics: bool = False
     team: Team = ALONE
     """The processes that train it together. Each holds the same state, but for the norms' running averages on a CPU."""
+    compiles: bool = False
+    """Whether steps call the network as torch.compile makes it. What is saved and evaluated is the network itself."""
     optimizer: torch.optim.Optimizer = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
     """Scales float16's small gradients up so that they do not vanish; with other arithmetic it does nothing."""
     averaged: dict[str, Tensor] | None = field(init=False, default=None)
     progress: Progress = field(default_factory=Progress)
     layout: torch.memory_format = field(init=False)
+    forward: nn.Module = field(init=False)
+    """What a training step calls: the network, or the same one compiled."""
 
     def __post_init__(self) -> None:
         self.layout = memory_layout(self.network, self.config, self.device)
         self.network.to(self.device, memory_format=self.layout)
         self.network = self.team.share_batch_statistics(self.network)
+        self.forward = compiled(self.network) if self.compiles else self.network
         self.optimizer = make_optimizer(self.network, self.config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=arithmetic(self.config, self.device) == torch.float16)
         if self.config.ema:
