@@ -122,7 +122,9 @@ class TrainConfig(BaseModel):
     rotation: float = Field(20, ge=0, le=180, description="The largest random rotation, in degrees either way.")
     epochs: int = Field(10, ge=1, le=1000, description="How often the network sees every training picture.")
     batch_size: int = Field(32, ge=1, le=1024, description="Pictures in one step.")
-    accumulate: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before the weights move; batch norm sees each by itself.")
+    accumulate: int = Field(
+        1, ge=1, le=64, description="Batches whose gradients are added up before the weights move; batch norm sees each by itself."
+    )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW with decoupled weight decay.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="The highest step size.")
     trunk_rate: float = Field(1.0, ge=0, le=1, description="The learning rate below the last layer, as a share of its own.")
