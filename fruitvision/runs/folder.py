@@ -34,6 +34,7 @@ State = Literal["waiting", "preparing", "running", "finished", "stopped", "faile
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
 # A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
 START_SECONDS = 90.0
+MOST_PROCESSES = 64
 
 
 class RunConfig(BaseModel):
@@ -46,6 +47,7 @@ class RunConfig(BaseModel):
     photos: tuple[str, ...] = ()
     not_fruit: tuple[str, ...] = ()
     training: TrainConfig = TrainConfig()
+    processes: int = Field(1, ge=1, le=MOST_PROCESSES, description="How many processes of this machine the app trains it with.")
     created: float = Field(default_factory=time.time, description="Seconds since 1970.")
 
 
