@@ -103,7 +103,7 @@ def _build_choices(panel: TrainPanel) -> None:
         label="train.preset",
     )
     parts["minutes"] = page.bind(
-        gr.Number(None, minimum=0, elem_id="train-minutes", min_width=160), label="train.time_have", info="train.time_have_info"
+        gr.Number(None, elem_id="train-minutes", min_width=160), label="train.time_have", info="train.time_have_info"
     )
     parts["fitting"] = gr.HTML(elem_id="train-fitting")
     with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):

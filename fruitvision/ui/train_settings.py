@@ -169,7 +169,7 @@ def fitting_words(estimates: Estimates, minutes: float | None, train_images: int
         return ""
     fitting = [preset for preset, seconds in times.items() if seconds <= minutes * 60]
     if fitting:
-        names = say("train.and", language).join(say(f"train.preset_{preset}", language) for preset in fitting)
+        names = " · ".join(say(f"train.preset_{preset}", language) for preset in fitting)
         return say("train.time_fits", language, names=names)
     quickest = min(times, key=lambda preset: times[preset])
     pictures = int(train_images * minutes * 60 / times[quickest])

@@ -168,8 +168,8 @@ def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_woul
     estimates._per_picture = {"plain": 0.1, "fast": 0.01, "robust": float("nan")}  # 600 pictures: about 10.6 min and 35 s
     assert fitting_words(estimates, None, 600, 100, "en") == fitting_words(estimates, 5, None, 0, "en") == ""
     assert "Fast" in (words := fitting_words(estimates, 5, 600, 100, "en")) and "Plain" not in words
-    assert "Plain and Fast" in fitting_words(estimates, 20, 600, 100, "en")
-    assert "标准和快速" in fitting_words(estimates, 20, 600, 100, "zh")
+    assert "Plain · Fast" in fitting_words(estimates, 20, 600, 100, "en")
+    assert "标准 · 快速" in fitting_words(estimates, 20, 600, 100, "zh")
     none = fitting_words(estimates, 0.25, 600, 100, "en")
     pictures = int(re.search(r"about (\d+)", none)[1])
     assert "Most training pictures" in none and 200 < pictures < 400
