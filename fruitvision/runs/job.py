@@ -5,6 +5,7 @@ Where ``torchrun`` started several processes, each executes the same job; proces
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import time
@@ -60,6 +61,8 @@ from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
 STATUS_SECONDS = 0.5
+MOST_PROBLEMS = 20
+LEFT_OUT = ("empty", "not-an-image", "damaged", "too-large", "unreadable")
 REASON_NAME, REASON_SECONDS = "process-ended.txt", 3.0
 LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
@@ -182,6 +185,8 @@ class _Job:
             torch.set_flush_denormal(True)
         data = prepare(self.config)
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
+        for problem in data.dataset.problems[:MOST_PROBLEMS]:
+            self.folder.log(f"{problem.kind}: {problem.path}")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
         if self.team.leads:
@@ -227,10 +232,7 @@ class _Job:
             started = first_weights(network, training, data.targets, self.folder.log) if self.team.leads else ""
             self.status.start = self.team.tell(started)
         elif saved["fingerprint"] != data.fingerprint:
-            raise RunError(
-                "data-changed", f"The pictures in {self.config.data} are not those that this run began with.",
-                "Put them back, or start a new run.", path=self.config.data,
-            )
+            raise data_changed(self.config.data, data)
         torch.manual_seed(training.seed)
         keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
         device = self.team.own_device(choose_device(training.device))
@@ -282,6 +284,7 @@ class _Job:
                     f"epoch {event.epoch}/{self.training.epochs}: train loss {event.train_loss:.4f}, "
                     f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
                     f"accuracy {event.val_accuracy:.4f}; {event.images_per_s:.0f} images/s"
+                    + (f"; {event.skipped} steps skipped, whose gradient was not finite" if event.skipped else "")
                 )
         if now - self.last_status > STATUS_SECONDS or isinstance(event, EpochDone):
             self.write_status()
@@ -420,13 +423,30 @@ class _Job:
             self.status.state = "failed"
             self.status.error = {"code": "internal", "message": f"An unexpected error: {fact}", "facts": {"error": fact}}
         self.status.eta_s = None
-        try:
-            if not self.team.leads and self.folder.exists and self.status.error:
-                (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
-            self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
-            self.write_status()
-        except (OSError, FruitVisionError):
-            return  # the disk takes nothing more; the error itself is on its way to the person
+        # A full disk may take one of these and not the other; the error itself is on its way to the person.
+        for write in (self.write_status, self.leave_reason):
+            with contextlib.suppress(OSError, FruitVisionError):
+                write()
+
+    def leave_reason(self) -> None:
+        """Why it ended: into the log, and for the other processes."""
+        if not self.team.leads and self.folder.exists and self.status.error:
+            (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
+        self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
+
+
+def data_changed(path: str, data: Prepared) -> RunError:
+    """Other pictures than the run began with; the first one is named that cannot be read, where there is one."""
+    found = next((problem for problem in data.dataset.problems if problem.kind in LEFT_OUT), None)
+    if found is None:
+        return RunError(
+            "data-changed", f"The pictures in {path} are not those that this run began with.",
+            "Put them back, or start a new run.", path=path,
+        )
+    return RunError(
+        "data-damaged", f"The pictures in {path} are not those that this run began with: {found.path} cannot be read any more.",
+        "Put it back as it was, or start a new run.", path=path, file=found.path,
+    )
 
 
 def together(team: Team, training: TrainConfig, device: torch.device) -> str:

@@ -36,6 +36,9 @@ def status_line(run: RunFolder | None, language: str, going: RunFolder | None = 
     words = say(f"train.status_{status.state}", language, **facts)
     if status.state == "failed" and status.error:
         words += " " + escape(say_error(status.error, language))
+    skipped = sum(record.get("skipped") or 0 for record in run.metrics())
+    if skipped:
+        words += " " + say("train.skipped", language, count=skipped)
     if status.state == "finished":
         words += " " + results(run, status, language)
     if not status.active:
