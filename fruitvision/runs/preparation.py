@@ -32,6 +32,7 @@ from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
 from fruitvision.runs.folder import RunConfig
+from fruitvision.training.averaging import different
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Keeper, Teacher, Training, Validation
 from fruitvision.training.loss import distillation
@@ -339,6 +340,16 @@ def open_keeper(config: TrainConfig, start: str, device: torch.device) -> Keeper
         return distillation(own, kept, temperature=1.0)
 
     return strayed
+
+
+def open_average(config: TrainConfig, classes: tuple[str, ...]) -> Network | None:
+    """The network whose weights the run's are averaged with. Raises ConfigError where it is another one, CheckpointError."""
+    if not config.average_with:
+        return None
+    network, known = load_checkpoint(find_checkpoint(config.average_with))
+    if (known.architecture, known.norm, known.width, known.classes) != (config.architecture, config.norm, config.width, classes):
+        raise different(config.average_with)
+    return network
 
 
 def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.device) -> Teacher | None:

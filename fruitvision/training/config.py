@@ -146,6 +146,9 @@ class TrainConfig(BaseModel):
         0.0, ge=0, le=10,
         description="After the last epoch, fit the last layer to the end above the best trunk, held to what it was by so much; 0 does not.",
     )
+    average_with: str = Field(
+        "", description="A checkpoint whose weights are averaged with this run's at its end, where both began alike; empty is none."
+    )
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."
     )

@@ -241,3 +241,26 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
         assert execute(run.path).state == "finished"
     one, other = (torch.load(run.resume_file, weights_only=True)["network"] for run in (held, free))
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_can_end_as_the_mean_of_itself_and_another(world, tmp_path):
+    first, alone, mean = (RunFolder(tmp_path / name / "run") for name in ("first", "alone", "mean"))
+    execute(first.create(config(world, epochs=1, seed=1)).path)
+    execute(alone.create(config(world, epochs=1)).path)
+    execute(mean.create(config(world, epochs=1, average_with=str(first.best))).path)
+    one, other, both = (load_checkpoint(run.best)[0].state_dict() for run in (first, alone, mean))
+    assert not torch.equal(one["conv1.weight"], other["conv1.weight"])
+    for name, value in both.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (one[name] + other[name]) / 2, msg=name)
+    measured = [read_config(run.best).metrics["validation"]["loss"] for run in (alone, mean)]
+    assert measured[0] != measured[1], "what is measured is the mean"
+
+
+def test_what_cannot_be_averaged_is_said_before_the_first_step(world, tmp_path):
+    stranger = RunFolder(tmp_path / "stranger").create(config(world, photos=False, epochs=1))
+    execute(stranger.path)
+    run = RunFolder(tmp_path / "other" / "run").create(config(world, average_with=str(stranger.best)))
+    with pytest.raises(ConfigError, match="cannot be averaged"):
+        execute(run.path)
+    assert run.status().step == 0
