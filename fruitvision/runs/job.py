@@ -35,12 +35,14 @@ from fruitvision.runs.preparation import (
     evenly,
     first_weights,
     loaders,
+    open_average,
     open_keeper,
     open_teacher,
     prepare,
     unseen,
 )
 from fruitvision.runs.tensorboard import Board
+from fruitvision.training.averaging import average_weights
 from fruitvision.training.compilation import compiler_fault
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, join
@@ -196,6 +198,7 @@ class _Job:
             )
         train, validation = loaders(data, self.training)
         teacher = open_teacher(self.training, data.targets.classes, state.device)
+        self.others = open_average(self.training, data.targets.classes)
         keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
@@ -312,13 +315,15 @@ class _Job:
         return self.status
 
     def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation) -> RunStatus:
-        """Fit the best weights' last layer to the end, calibrate them, measure them on the test split once, and write both
-        checkpoints."""
+        """Average the best weights with others', fit their last layer to the end, calibrate them, measure them on the test
+        split once, and write both checkpoints; the first two where they were asked for."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform)
+        if self.others:
+            average_weights(network, [other.to(state.device) for other in self.others], self.training.average_with)
         looks, labels = self.measure(network, state, validation, looks=True)
         if self.training.refit:
             looks = self.refit(network, state, data, transform, validation, (looks, labels))

@@ -83,7 +83,8 @@ class TrainConfig(BaseModel):
     width: int = Field(64, ge=8, le=128, multiple_of=8, description="Channels behind the stem; 64 is the full network.")
     start: str = Field(
         "imagenet",
-        description="The first weights: 'imagenet', 'shipped' (this project's own model), 'scratch', or a checkpoint folder.",
+        description="The first weights: 'imagenet', 'shipped' (this project's own model), 'scratch', or a checkpoint folder; "
+        "of several, separated by commas, their mean.",
     )
     imagenet_head: bool = Field(
         False, description="Begin the last layer with what ImageNet knows of fruit, where training starts from there."
@@ -146,7 +147,11 @@ class TrainConfig(BaseModel):
     )
     refit: float = Field(
         0.0, ge=0, le=10,
-        description="After the last epoch, fit the last layer to the end above the best trunk, held to what it was by so much; 0 does not.",
+        description="After the last epoch and any averaging, fit the last layer to the end, held to what it was by so much; 0 does not.",
+    )
+    average_with: str = Field(
+        "",
+        description="Checkpoints, separated by commas, whose weights are averaged with this run's at its end, where all began alike.",
     )
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."

@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "optimizer": (
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
-        "gamma", "warmup", "ema", "freeze_epochs", "balance", "norm_statistics", "refit", "teacher", "teacher_weight",
+        "gamma", "warmup", "ema", "freeze_epochs", "balance", "norm_statistics", "refit", "average_with", "teacher", "teacher_weight",
     ),
     "machine": ("device", "precision", "channels_last", "compile", "seed", "tensorboard"),
 }  # fmt: skip
