@@ -72,8 +72,10 @@ def main() -> int:
         wait_until(run, "failed", seconds=WHOLE_SECONDS)
         print(f"Killed and resumed: {run.status().state}, {accuracy(run)}", flush=True)
         kept, expected = (load_checkpoint(one.last)[0].state_dict() for one in (run, whole))
-        same = all(torch.equal(kept[name], value) for name, value in expected.items())
-        print("The same weights to the bit." if same else "The weights differ.")
+        left = [str(path.relative_to(run.path)) for path in run.path.rglob(".*.new")]
+        print(f"Left half written: {', '.join(left) or 'nothing'}.")
+        same = not left and all(torch.equal(kept[name], value) for name, value in expected.items())
+        print("The same weights to the bit." if same else "The weights differ, or files are left.")
         return 0 if same else 1
 
 

@@ -22,7 +22,7 @@ import torch
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import FruitVisionError, RunError, TrainingError
-from fruitvision.files import write_bytes, write_error, write_text
+from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
@@ -182,6 +182,7 @@ class _Job:
         if self.team.leads:
             self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
+            sweep(self.folder.path)
         self.write_status()
         if self.training.device == "cpu" or not torch.cuda.is_available():
             torch.set_flush_denormal(True)

@@ -7,6 +7,7 @@ import json
 import shutil
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -176,6 +177,17 @@ def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log
     assert [record["skipped"] for record in run.metrics()] == [2] and "2 steps skipped" in run.log_tail()
     assert all(torch.isfinite(value).all() for value in load_checkpoint(run.best)[0].state_dict().values())
     assert "left out" in status_line(run, "en") and "2" in status_line(run, "zh")
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away_and_what_another_is_writing_stays(tmp_path, tiny):
+    run = begun(tmp_path, tiny(epochs=1))
+    left, folder, others = run.path / "resume" / f".state.pt.{2**22 + 1}.new", run.path / f".best.{2**22 + 1}.new", run.path / ".stop.1.new"
+    folder.mkdir()
+    left.parent.mkdir()
+    for path in (left, folder / "model.safetensors", others):
+        path.write_bytes(b"half")
+    execute(run.path)
+    assert sorted(run.path.rglob(".*.new")) == ([others] if psutil.pid_exists(1) else [])
 
 
 def test_a_damaged_saved_state_is_said_to_be_one(tmp_path, tiny):
