@@ -109,7 +109,7 @@ def _build_choices(panel: TrainPanel) -> None:
     with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
         panel.fields = build_fields(page)
         parts["processes"] = page.bind(
-            gr.Number(1, minimum=1, maximum=MOST_PROCESSES, precision=0, step=1, elem_id="train-processes"),
+            gr.Number(1, precision=0, step=1, elem_id="train-processes"),
             label="train.processes", info="train.processes_info",
         )  # fmt: skip
     build_rate(page, parts)

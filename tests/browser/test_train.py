@@ -133,6 +133,10 @@ def test_wrong_settings_are_named_all_at_once_and_nothing_is_started(visit, app)
     page.wait_for_selector("#train-notice .fv-wrong")
     notice = page.inner_text("#train-notice")
     assert "epochs" in notice and "batch_size" in notice
+    page.locator("#train-processes input").fill("99")
+    page.locator("#train-processes input").press("Tab")
+    page.click("#train-start")
+    page.wait_for_selector("#train-notice:has-text('99 is no number of processes')")
     assert len(list(app.runs.glob("*/config.json"))) == before
 
 
