@@ -14,7 +14,7 @@ from fruitvision.data.sample import MARKER
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.plots import COLOURS, Series, line_chart
-from fruitvision.ui.text import duration, say, say_error, setting
+from fruitvision.ui.text import duration, say, say_error, sentences, setting
 
 MOST_POINTS = 300
 MOST_DIFFERENCES = 4
@@ -177,7 +177,10 @@ def _changes(config: RunConfig) -> dict[str, Any]:
 def _difference(name: str, value: Any, language: str) -> str:
     if name in ("data", "processes"):
         return f"{say(f'train.column_{name}', language)} {value}"
-    return f"{setting(name, language)[0]} {say('train.on' if value else 'train.off', language) if isinstance(value, bool) else value}"
+    choice = f"settings.{name}.choices.{value}"
+    if isinstance(value, bool):
+        choice = "train.on" if value else "train.off"
+    return f"{setting(name, language)[0]} {say(choice, language) if choice in sentences() else value}"
 
 
 def _differing(changes: dict[str, Any], language: str) -> str:

@@ -297,7 +297,7 @@ def test_runs_are_listed_with_what_differs_between_them_only(tmp_path):
     many = {"learning_rate": 0.1, "weight_decay": 0.3, "flip": 0.1, "channels_last": False, "batch_size": 8}
     runs = [new_run(tmp_path, one) for one in (configs[0], config(**many))]
     table = run_table(runs, [], "en", owner=True)
-    assert "Normalization group" in table and "and 1 more" in table and "Channels last off" in table
+    assert "Normalization Group norm" in table and "and 1 more" in table and "Channels last off" in table
     assert "Epochs" not in table
 
 
