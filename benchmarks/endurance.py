@@ -1,10 +1,12 @@
 """Kill a run without warning, again and again: it has to end with the weights of an undisturbed one.
 
     python -m benchmarks.endurance --kills 20
+    python -m benchmarks.endurance --kills 3 --data fruits-360 --preset fast
 
-A small run on drawn pictures is started as a process of its own, killed (SIGKILL; TerminateProcess on Windows) at random
-moments, and resumed each time. After every kill no file may be half written: the status, the metrics, the saved state and
-the best checkpoint are read. At the end every weight is compared with that of a run that nobody touched, bit by bit.
+A run, small and on drawn pictures without ``--data``, is started as a process of its own, killed (SIGKILL;
+TerminateProcess on Windows) at random moments, and resumed each time. After every kill no file may be half written: the
+status, the metrics, the saved state and the best checkpoint are read. At the end its accuracy and every weight are
+compared with those of a run that nobody touched, the weights bit by bit. ``--set`` changes settings, as in ``train``.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from fruitvision.data.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute, read_state
-from fruitvision.training.config import TrainConfig
+from fruitvision.runs.job import read_state
+from fruitvision.training.config import TrainConfig, parse_settings
 
-WAIT_SECONDS = 120.0
+WAIT_SECONDS, WHOLE_SECONDS = 120.0, 4 * 3600.0
 EPOCHS_A_KILL = 12
+KINDS = ("Apple", "Banana", "Kiwi", "Orange")
+SMALL = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "device": "cpu"}
 
 
 def main() -> int:
@@ -35,22 +39,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, help="a folder of class folders; without it, a few drawn pictures")
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--set", dest="settings", nargs="+", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
-    rng = random.Random(given.seed)
+    rng, settings = random.Random(given.seed), parse_settings(given.settings)
     with tempfile.TemporaryDirectory(prefix="fruitvision-endurance-") as temporary:
-        folder = Path(temporary)
-        data = draw_sample(folder / "data", train_per_class=12, test_per_class=4, size=64, classes=("Apple", "Banana", "Kiwi", "Orange"))
-        training = TrainConfig.from_preset(
-            "fast", start="scratch", width=8, image_size=32, first_image_size=32, batch_size=8, device="cpu",
-            epochs=EPOCHS_A_KILL * (given.kills + 1),
-        )  # fmt: skip
-        config = RunConfig(data=str(data), training=training)
-        whole = RunFolder(folder / "whole" / "run").create(config)
-        execute(whole.path)
+        folder, data = Path(temporary), given.data
+        if data is None:
+            data = draw_sample(folder / "data", train_per_class=12, test_per_class=4, size=64, classes=KINDS)
+            settings = {**SMALL, "epochs": EPOCHS_A_KILL * (given.kills + 1), **settings}
+        config = RunConfig(data=str(data.absolute()), training=TrainConfig.from_preset(given.preset, **settings))
+        whole = launcher.start(folder / "whole", config)
+        wait_until(whole, "failed", seconds=WHOLE_SECONDS)
+        print(f"Undisturbed: {whole.status().state} after {whole.status().seconds:.0f} s, {accuracy(whole)}", flush=True)
+        between = max(whole.status().seconds / (given.kills + 1), 0.5)
         run = launcher.start(folder / "killed", config)
         for number in range(given.kills):
             wait_until(run, "running")
-            time.sleep(rng.uniform(0.0, 0.5))
+            time.sleep(rng.uniform(0.0, between))
             at = run.status()
             if at.state == "finished":
                 print(f"It finished before kill {number + 1}.")
@@ -62,11 +69,20 @@ def main() -> int:
             check(run)
             print(f"kill {number + 1}: epoch {at.epoch}, step {at.step}; seen to be gone after {seen:.2f} s", flush=True)
             launcher.resume(run)
-        wait_until(run, "finished")
+        wait_until(run, "failed", seconds=WHOLE_SECONDS)
+        print(f"Killed and resumed: {run.status().state}, {accuracy(run)}", flush=True)
         kept, expected = (load_checkpoint(one.last)[0].state_dict() for one in (run, whole))
-        same = all(torch.equal(kept[name], value) for name, value in expected.items())
-        print("The same weights to the bit." if same else "The weights differ.")
+        left = [str(path.relative_to(run.path)) for path in run.path.rglob(".*.new")]
+        print(f"Left half written: {', '.join(left) or 'nothing'}.")
+        same = not left and all(torch.equal(kept[name], value) for name, value in expected.items())
+        print("The same weights to the bit." if same else "The weights differ, or files are left.")
         return 0 if same else 1
+
+
+def accuracy(run: RunFolder) -> str:
+    """What the finished run measured on its test pictures."""
+    test = run.metrics("test")[-1]
+    return f"{test['top1']:.2%} of {test['images']} test pictures right"
 
 
 def check(run: RunFolder) -> None:
@@ -78,12 +94,12 @@ def check(run: RunFolder) -> None:
         load_checkpoint(run.best)
 
 
-def wait_until(run: RunFolder, *states: str) -> None:
+def wait_until(run: RunFolder, *states: str, seconds: float = WAIT_SECONDS) -> None:
     """Until the run is in one of these states, or has finished."""
-    end = time.monotonic() + WAIT_SECONDS
+    end = time.monotonic() + seconds
     while run.status().state not in (*states, "finished"):
         if time.monotonic() > end:
-            raise SystemExit(f"The run is {run.status().state} after {WAIT_SECONDS:.0f} s: {run.log_tail(5)}")
+            raise SystemExit(f"The run is {run.status().state} after {seconds:.0f} s: {run.log_tail(5)}")
         time.sleep(0.02)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from fruitvision.errors import DataError
 
 T = TypeVar("T")
@@ -35,6 +37,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """As :func:`write_bytes`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half written under ``folder``; what another one is writing stays."""
+    for path in folder.rglob(".*.new"):
+        pid = path.name.split(".")[-2]
+        if not pid.isdigit() or int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def replace_folder(new: Path, folder: Path) -> None:

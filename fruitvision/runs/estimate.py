@@ -14,6 +14,7 @@ from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import autocast, choose_device, image_size
+from fruitvision.training.state import memory_layout
 
 STEPS = 2
 MOST_PICTURES = 32
@@ -28,7 +29,7 @@ def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int
     """
     device = choose_device(config.device)
     network = build_network(config.architecture, num_classes=num_classes, norm=config.norm, width=config.width, seed=0)
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    layout = memory_layout(network, config, device)
     network = network.to(device, memory_format=layout).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     count = min(config.batch_size, MOST_PICTURES)

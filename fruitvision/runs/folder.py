@@ -34,6 +34,9 @@ State = Literal["waiting", "preparing", "running", "finished", "stopped", "faile
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
 # A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
 START_SECONDS = 90.0
+# A run says so many times oftener than this that it is at work.
+BEAT_SECONDS = 10.0
+MOST_PROCESSES = 64
 
 
 class RunConfig(BaseModel):
@@ -46,6 +49,7 @@ class RunConfig(BaseModel):
     photos: tuple[str, ...] = ()
     not_fruit: tuple[str, ...] = ()
     training: TrainConfig = TrainConfig()
+    processes: int = Field(1, ge=1, le=MOST_PROCESSES, description="How many processes of this machine the app trains it with.")
     created: float = Field(default_factory=time.time, description="Seconds since 1970.")
 
 
@@ -200,7 +204,9 @@ class RunFolder:
         try:  # a pid may have been given to another process since; its time of birth tells
             process = psutil.Process(status.pid)
             same = abs(process.create_time() - status.process_started) < 2
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            # Where the clock was set, Linux moves all births with it; a run that beats and is one of ours is at work all the same.
+            beats = abs(time.time() - status.heartbeat) < BEAT_SECONDS and _trains(process.cmdline())
+            return (same or beats) and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -254,9 +260,13 @@ class RunFolder:
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
 
     def log(self, line: str) -> None:
-        """Append a line to ``log.txt``, with the time."""
-        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        """Append a line to ``log.txt``, with the time. Raises DataError "disk-full" or "cannot-write"."""
+        path = self.path / "log.txt"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        except OSError as error:
+            raise write_error(error, path) from error
 
     def log_tail(self, lines: int = 200) -> str:
         """The end of the log."""
@@ -267,6 +277,10 @@ class RunFolder:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _trains(words: list[str]) -> bool:
+    return "train" in words and any(Path(word).stem == "fruitvision" for word in words)
 
 
 def new_run(root: str | Path, config: RunConfig) -> RunFolder:

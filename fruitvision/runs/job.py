@@ -5,6 +5,7 @@ Where ``torchrun`` started several processes, each executes the same job; proces
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import time
@@ -21,7 +22,7 @@ import torch
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import FruitVisionError, RunError, TrainingError
-from fruitvision.files import write_bytes, write_error, write_text
+from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
@@ -34,12 +35,15 @@ from fruitvision.runs.preparation import (
     evenly,
     first_weights,
     loaders,
+    open_average,
     open_keeper,
     open_teacher,
     prepare,
     unseen,
 )
 from fruitvision.runs.tensorboard import Board
+from fruitvision.training.averaging import average_weights
+from fruitvision.training.compilation import compiler_fault
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, join
 from fruitvision.training.engine import (
@@ -59,6 +63,8 @@ from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
 STATUS_SECONDS = 0.5
+MOST_PROBLEMS = 20
+LEFT_OUT = ("empty", "not-an-image", "damaged", "too-large", "unreadable")
 REASON_NAME, REASON_SECONDS = "process-ended.txt", 3.0
 LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
@@ -176,11 +182,14 @@ class _Job:
         if self.team.leads:
             self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
+            sweep(self.folder.path)
         self.write_status()
         if self.training.device == "cpu" or not torch.cuda.is_available():
             torch.set_flush_denormal(True)
         data = prepare(self.config)
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
+        for problem in data.dataset.problems[:MOST_PROBLEMS]:
+            self.folder.log(f"{problem.kind}: {problem.path}")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
         if self.team.leads:
@@ -190,6 +199,7 @@ class _Job:
             )
         train, validation = loaders(data, self.training)
         teacher = open_teacher(self.training, data.targets.classes, state.device)
+        self.others = open_average(self.training, data.targets.classes)
         keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
@@ -226,14 +236,11 @@ class _Job:
             started = first_weights(network, training, data.targets, self.folder.log) if self.team.leads else ""
             self.status.start = self.team.tell(started)
         elif saved["fingerprint"] != data.fingerprint:
-            raise RunError(
-                "data-changed", f"The pictures in {self.config.data} are not those that this run began with.",
-                "Put them back, or start a new run.", path=self.config.data,
-            )
+            raise data_changed(self.config.data, data)
         torch.manual_seed(training.seed)
         keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
         device = self.team.own_device(choose_device(training.device))
-        state = TrainState(network, training, device, keeps, self.team)
+        state = TrainState(network, training, device, keeps, self.team, training.compile and self.can_compile(device))
         self.team.align(state.network)
         if saved is not None:
             state.load_state_dict(saved)
@@ -245,6 +252,16 @@ class _Job:
             self.folder.log(together(self.team, training, state.device))
         self.fingerprint = data.fingerprint
         return state
+
+    def can_compile(self, device: torch.device) -> bool:
+        """Whether all processes can; the log says why not."""
+        fault = compiler_fault(device)
+        able = not self.team.any(fault is not None)
+        if able:
+            self.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
+        else:
+            self.folder.log(f"torch.compile cannot be used here, training goes on without it ({fault or 'on another process'})")
+        return able
 
     def record(self, event: Event, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
         """Write down what happened, and save what it led to."""
@@ -271,6 +288,7 @@ class _Job:
                     f"epoch {event.epoch}/{self.training.epochs}: train loss {event.train_loss:.4f}, "
                     f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
                     f"accuracy {event.val_accuracy:.4f}; {event.images_per_s:.0f} images/s"
+                    + (f"; {event.skipped} steps skipped, whose gradient was not finite" if event.skipped else "")
                 )
         if now - self.last_status > STATUS_SECONDS or isinstance(event, EpochDone):
             self.write_status()
@@ -298,13 +316,15 @@ class _Job:
         return self.status
 
     def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation) -> RunStatus:
-        """Fit the best weights' last layer to the end, calibrate them, measure them on the test split once, and write both
-        checkpoints."""
+        """Average the best weights with others', fit their last layer to the end, calibrate them, measure them on the test
+        split once, and write both checkpoints; the first two where they were asked for."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform)
+        if self.others:
+            average_weights(network, [other.to(state.device) for other in self.others], self.training.average_with)
         looks, labels = self.measure(network, state, validation, looks=True)
         if self.training.refit:
             looks = self.refit(network, state, data, transform, validation, (looks, labels))
@@ -409,13 +429,30 @@ class _Job:
             self.status.state = "failed"
             self.status.error = {"code": "internal", "message": f"An unexpected error: {fact}", "facts": {"error": fact}}
         self.status.eta_s = None
-        try:
-            if not self.team.leads and self.folder.exists and self.status.error:
-                (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
-            self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
-            self.write_status()
-        except (OSError, FruitVisionError):
-            return  # the disk takes nothing more; the error itself is on its way to the person
+        # A full disk may take one of these and not the other; the error itself is on its way to the person.
+        for write in (self.write_status, self.leave_reason):
+            with contextlib.suppress(OSError, FruitVisionError):
+                write()
+
+    def leave_reason(self) -> None:
+        """Why it ended: into the log, and for the other processes."""
+        if not self.team.leads and self.folder.exists and self.status.error:
+            (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
+        self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
+
+
+def data_changed(path: str, data: Prepared) -> RunError:
+    """Other pictures than the run began with; the first one is named that cannot be read, where there is one."""
+    found = next((problem for problem in data.dataset.problems if problem.kind in LEFT_OUT), None)
+    if found is None:
+        return RunError(
+            "data-changed", f"The pictures in {path} are not those that this run began with.",
+            "Put them back, or start a new run.", path=path,
+        )
+    return RunError(
+        "data-damaged", f"The pictures in {path} are not those that this run began with: {found.path} cannot be read any more.",
+        "Put it back as it was, or start a new run.", path=path, file=found.path,
+    )
 
 
 def together(team: Team, training: TrainConfig, device: torch.device) -> str:

@@ -15,13 +15,19 @@ from fruitvision.errors import RunError
 from fruitvision.files import write_error
 from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run
 from fruitvision.runs.job import LOCK_NAME, busy, lock_holder
+from fruitvision.training.distributed import check_joining
 
 LET_GO_SECONDS = 1.5
 
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
-    """Create a run under ``root`` and start its process. Raises RunError "busy" while another one goes on."""
+    """Create a run under ``root`` and start its process, or its processes.
+
+    Raises RunError "busy" while another one goes on, TrainingError "distributed-missing".
+    """
     refuse_if_busy(root)
+    if config.processes > 1:
+        check_joining()
     run = new_run(root, config)
     _spawn(run)
     return run
@@ -74,13 +80,20 @@ def refuse_if_busy(root: str | Path) -> None:
 def _spawn(run: RunFolder) -> None:
     status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
     run.write_status(status)
-    spawn_command(["train", "--run", str(run.path), "--resume"], run.path / "output.txt")
+    spawn_command(["train", "--run", str(run.path), "--resume"], run.path / "output.txt", processes=run.config().processes)
 
 
-def spawn_command(arguments: list[str], log: Path) -> int:
+def together(processes: int) -> list[str]:
+    """What stands between Python and the module's name. The two dashes keep torchrun from reading options that are ours."""
+    if processes == 1:
+        return ["-m"]
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
+
+
+def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int:
     """Start ``python -m fruitvision ARGUMENTS`` detached from this process, its output in ``log``; return its pid.
 
-    It outlives this process, and no Ctrl-C in this console reaches it.
+    It outlives this process, and no Ctrl-C in this console reaches it. Several ``processes`` are started by torchrun.
     """
     options: dict = {"start_new_session": True}
     if os.name == "nt":
@@ -94,7 +107,7 @@ def spawn_command(arguments: list[str], log: Path) -> int:
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fruitvision", *arguments],
+                [sys.executable, *together(processes), "fruitvision", *arguments],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, **options,
             )
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from fruitvision.errors import TrainingError
-from fruitvision.training.engine import autocast
+from fruitvision.training.engine import autocast, to_device
 from fruitvision.training.state import TrainState
 
 WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
@@ -43,7 +43,7 @@ def fitting_batch(state: TrainState) -> int | None:
         try:
             side = state.config.image_size
             with autocast(state.config, state.device):
-                logits = state.network.train()(torch.zeros(size, 3, side, side, device=state.device)).logits
+                logits = state.network.train()(to_device(torch.zeros(size, 3, side, side), state)).logits
             logits.float().sum().backward()
             return size
         except Exception as error:

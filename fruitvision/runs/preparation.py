@@ -32,6 +32,7 @@ from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
 from fruitvision.runs.folder import RunConfig
+from fruitvision.training.averaging import average_weights, different
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Keeper, Teacher, Training, Validation
 from fruitvision.training.loss import distillation
@@ -278,13 +279,16 @@ def first_weights(network: Network, config: TrainConfig, targets: Targets, say: 
     """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
 
     ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
-    trains. A checkpoint folder named by the person must fit, or it is an error; where it has the same classes its last
-    layer is taken too, and one that itself began from ImageNet goes on as having begun there.
+    trains. A checkpoint folder (of several, their mean) named by the person must fit, or it is an error; where it has
+    the same classes its last layer is taken too, and one that itself began from ImageNet goes on as having begun there.
     """
     if config.start == "scratch":
         return "scratch"
     if config.start not in ("imagenet", "shipped"):
-        weights, before = load_checkpoint(find_checkpoint(config.start))
+        (weights, before), *others = (load_checkpoint(find_checkpoint(name)) for name in _names(config.start))
+        if any(other.classes != before.classes for _, other in others):
+            raise different(config.start)
+        average_weights(weights, [other for other, _ in others], config.start)
         load_trunk(network, weights.state_dict())
         if before.classes == targets.classes:
             network.head.load_state_dict(weights.head.state_dict())
@@ -339,6 +343,21 @@ def open_keeper(config: TrainConfig, start: str, device: torch.device) -> Keeper
         return distillation(own, kept, temperature=1.0)
 
     return strayed
+
+
+def open_average(config: TrainConfig, classes: tuple[str, ...]) -> list[Network]:
+    """The networks whose weights the run's are averaged with. Raises ConfigError where one is another, CheckpointError."""
+    networks = []
+    for name in _names(config.average_with):
+        network, known = load_checkpoint(find_checkpoint(name))
+        if (known.architecture, known.norm, known.width, known.classes) != (config.architecture, config.norm, config.width, classes):
+            raise different(name)
+        networks.append(network)
+    return networks
+
+
+def _names(words: str) -> list[str]:
+    return [name for name in map(str.strip, words.split(",")) if name]
 
 
 def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.device) -> Teacher | None:

@@ -83,7 +83,8 @@ class TrainConfig(BaseModel):
     width: int = Field(64, ge=8, le=128, multiple_of=8, description="Channels behind the stem; 64 is the full network.")
     start: str = Field(
         "imagenet",
-        description="The first weights: 'imagenet', 'shipped' (this project's own model), 'scratch', or a checkpoint folder.",
+        description="The first weights: 'imagenet', 'shipped' (this project's own model), 'scratch', or a checkpoint folder; "
+        "of several, separated by commas, their mean.",
     )
     imagenet_head: bool = Field(
         False, description="Begin the last layer with what ImageNet knows of fruit, where training starts from there."
@@ -122,7 +123,9 @@ class TrainConfig(BaseModel):
     rotation: float = Field(20, ge=0, le=180, description="The largest random rotation, in degrees either way.")
     epochs: int = Field(10, ge=1, le=1000, description="How often the network sees every training picture.")
     batch_size: int = Field(32, ge=1, le=1024, description="Pictures in one step.")
-    accumulate: int = Field(1, ge=1, le=64, description="Batches whose gradients are added up before the weights move.")
+    accumulate: int = Field(
+        1, ge=1, le=64, description="Batches whose gradients are added up before the weights move; batch norm sees each by itself."
+    )
     optimizer: Literal["adam", "adamw"] = Field("adam", description="Adam, or AdamW with decoupled weight decay.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="The highest step size.")
     trunk_rate: float = Field(1.0, ge=0, le=1, description="The learning rate below the last layer, as a share of its own.")
@@ -144,7 +147,11 @@ class TrainConfig(BaseModel):
     )
     refit: float = Field(
         0.0, ge=0, le=10,
-        description="After the last epoch, fit the last layer to the end above the best trunk, held to what it was by so much; 0 does not.",
+        description="After the last epoch and any averaging, fit the last layer to the end, held to what it was by so much; 0 does not.",
+    )
+    average_with: str = Field(
+        "",
+        description="Checkpoints, separated by commas, whose weights are averaged with this run's at its end, where all began alike.",
     )
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
         "step", description="How the learning rate falls over the run."
@@ -172,6 +179,9 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
+    compile: bool = Field(
+        False, description="Generate code for the network with torch.compile: slow to begin with, quicker afterwards."
+    )
 
     @field_validator("architecture")
     @classmethod

@@ -125,6 +125,21 @@ class Team:
 ALONE = Team()
 
 
+def check_joining() -> None:
+    """Whether processes of this machine can meet, tried as torchrun lets them: torch for Windows was long built without.
+
+    Raises TrainingError "distributed-missing" with torch's words.
+    """
+    try:
+        dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    except (RuntimeError, AttributeError) as error:  # AttributeError: built without torch.distributed altogether
+        reason = str(error).splitlines()[0][:200]
+        raise TrainingError(
+            "distributed-missing", f"This torch cannot let several processes train together ({reason}).",
+            "Train with one process.", reason=reason,
+        ) from error
+
+
 @contextlib.contextmanager
 def join() -> Iterator[Team]:
     """Meet the other processes of this run, and part from them at the end.

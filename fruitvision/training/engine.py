@@ -118,7 +118,7 @@ def train_one_epoch(
     team = state.team
     batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
     _set_training(state)
-    forward = team.wrap(network)
+    forward = team.wrap(state.forward)
     while progress.step < steps:
         started = time.perf_counter()
         step = progress.epoch * steps + progress.step
@@ -239,8 +239,7 @@ def image_size(config: TrainConfig, epoch: int) -> int:
 
 def to_device(images: Tensor, state: TrainState) -> Tensor:
     """Move a batch to the device, in the layout that the network has there."""
-    layout = torch.channels_last if state.config.channels_last else torch.contiguous_format
-    return images.to(state.device, memory_format=layout)
+    return images.to(state.device, memory_format=state.layout)
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:

@@ -75,14 +75,19 @@ def _card(kind: str, content: str) -> str:
 
 
 def _sureness(prediction: Prediction, language: str) -> str:
-    percent = f"{prediction.confidence:.0%}"
+    percent = _percent(prediction.confidence)
     words = say(f"classify.{sureness(prediction)}", language)
     return f'<p class="fv-sureness"><strong>{words}</strong> <span>{percent}</span></p>{_bar(prediction.confidence, words)}'
 
 
 def _guess(guess: Guess, language: str) -> str:
     name = escape(display_name(guess.fruit_type, language))
-    return f"<li><span>{name}</span>{_bar(guess.probability, name)}<span>{guess.probability:.0%}</span></li>"
+    return f"<li><span>{name}</span>{_bar(guess.probability, name)}<span>{_percent(guess.probability)}</span></li>"
+
+
+def _percent(share: float) -> str:
+    """Rounded, and never the certainty that rounding makes of a little less or a little more."""
+    return "&lt;1%" if share < 0.005 else "&gt;99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def _bar(share: float, label: str) -> str:

@@ -71,7 +71,7 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
     with gr.Row(elem_classes="fv-header"):
         title = gr.HTML(elem_id="title")
         model = gr.Dropdown(
-            context.models.choices(context.language), value=context.models.default, elem_id="model", min_width=220,
+            context.models.choices(context.language), value=context.models.default, elem_id="model", min_width=300,
             interactive=True, filterable=False,
         )
         language = gr.Radio(

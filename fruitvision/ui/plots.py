@@ -45,6 +45,7 @@ def line_chart(
     y_format: Format = "number",
     empty: str = "",
     x_places: Sequence[tuple[float, str]] | None = None,
+    close: bool = False,
 ) -> str:
     """HTML of a chart with its title and legend.
 
@@ -54,8 +55,12 @@ def line_chart(
         y_format: "percent" takes y in 0..1 on a fixed scale from 0 to 100%.
         empty: what stands in the middle of a chart without points.
         x_places: where on the x axis which words stand, instead of whole numbers.
+        close: a percent scale only as wide as the curves and their bands, for a chart of small differences.
     """
-    ticks = [0, 0.25, 0.5, 0.75, 1] if y_format == "percent" else round_ticks(series)
+    if y_format == "percent":
+        ticks = close_ticks(series) if close else [0, 0.25, 0.5, 0.75, 1]
+    else:
+        ticks = round_ticks(series)
     parts = [_grid(ticks, y_format), _x_axis(x_max, x_label, x_places)]
     parts += [_band(one, x_max, ticks) for one in series]
     drawn = [_curve(one, x_max, ticks, y_format) for one in series]
@@ -82,6 +87,22 @@ def round_ticks(series: Sequence[Series]) -> list[float]:
     step = 10 ** math.floor(math.log10(high))
     step = next(step * factor for factor in (0.1, 0.2, 0.25, 0.5, 1, 2) if step * factor * 5 >= high)
     return [step * n for n in range(math.ceil(high / step - 1e-9) + 1)]
+
+
+def close_ticks(series: Sequence[Series]) -> list[float]:
+    """Steps of 5, 10, 20 or 25% (at most six) from under the lowest point or band's edge over the highest, within 0..1."""
+    edges = [edge for one in series for pair in one.band or () for edge in pair]
+    values = [value for one in series for value in (*one.ys, *edges) if is_number(value)]
+    if not values:
+        return [0, 0.25, 0.5, 0.75, 1]
+    low, high = max(0.0, min(values)), min(1.0, max(values))
+    for percent in (5, 10, 20, 25):
+        first, last = math.floor(low * 100 / percent + 1e-9), math.ceil(high * 100 / percent - 1e-9)
+        if last - first <= 5:
+            break
+    if last == first:  # a level line on a step
+        first, last = (first, first + 1) if low < 1 else (first - 1, first)
+    return [n * percent / 100 for n in range(first, last + 1)]
 
 
 def is_number(value: object) -> bool:
@@ -115,7 +136,7 @@ def _band(series: Series, x_max: float, ticks: Sequence[float]) -> str:
     if len(known) < 2:
         return ""
     corners = [(x, high) for x, _, high in known] + [(x, low) for x, low, _ in reversed(known)]
-    path = "L".join(f"{_x(x, x_max):.1f} {_y(min(max(y, 0), ticks[-1]), ticks):.1f}" for x, y in corners)
+    path = "L".join(f"{_x(x, x_max):.1f} {_y(min(max(y, ticks[0]), ticks[-1]), ticks):.1f}" for x, y in corners)
     return f'<path class="fv-curve-band" d="M{path}Z" fill="{series.colour}"/>'
 
 
@@ -158,4 +179,4 @@ def _x(x: float, x_max: float) -> float:
 
 
 def _y(y: float, ticks: Sequence[float]) -> float:
-    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y / ticks[-1]
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - ticks[0]) / (ticks[-1] - ticks[0])

@@ -74,7 +74,7 @@ def _against_batch_size(found: Results, sizes: list[int], language: str) -> str:
         series.append(Series(norm_name(norm, language), places, of_norm["mean"].tolist(), norm_colour(norm), band=band))
     title = say("compare.chart_batch_size", language)
     return line_chart(
-        series, title=title, x_max=len(sizes) + 0.5, x_label=say("compare.batch_size", language), y_format="percent",
+        series, title=title, x_max=len(sizes) + 0.5, x_label=say("compare.batch_size", language), y_format="percent", close=True,
         x_places=[(place, str(size)) for place, size in enumerate(sizes, 1)],
         description=say("compare.chart_batch_size_description", language), empty=say("train.chart_empty", language),
     )  # fmt: skip
@@ -167,7 +167,7 @@ def _pair(pair: pd.Series, language: str) -> str:
     low, high = pair["low"], pair["high"]
     if pair["verdict"] == "b-higher":
         a, b, low, high = b, a, -high, -low
-    return say(f"compare.verdict_{key}", language, a=a, b=b, **_points(low, high))
+    return say(f"compare.verdict_{key}", language, a=a, b=b, **_points(mean=pair["mean"], low=low, high=high))
 
 
 def _effect(effect: pd.Series, language: str) -> str:
@@ -179,11 +179,12 @@ def _effect(effect: pd.Series, language: str) -> str:
     if key == "loses":
         low, high = -high, -low
     facts = {"norm": norm_html(effect["norm"], language), "large": effect["b"], "small": effect["a"]}
-    return say(f"compare.effect_{key}", language, **facts, **_points(low, high))
+    return say(f"compare.effect_{key}", language, **facts, **_points(mean=effect["mean"], low=low, high=high))
 
 
-def _points(low: float, high: float) -> dict[str, str]:
-    return {"low": f"{low * 100:.1f}".replace("-", "−"), "high": f"{high * 100:.1f}".replace("-", "−")}
+def _points(**shares: float) -> dict[str, str]:
+    """Differences of shares, in points."""
+    return {name: f"{share * 100:.1f}".replace("-", "−") for name, share in shares.items()}
 
 
 def _number(value: float, form: str) -> str:

@@ -131,6 +131,10 @@ def _matrices(examination: Examination) -> str:
     details = "".join(_kind(examination, kind, links[kind]) for kind in opened)
     variety = by_variety(examination)
     parts = [matrix(mistaken, links=links) if mistaken.rows else f'<p class="good">{both("report.no_mistake_by_kind")}</p>']
+    mistakes, types = np.flatnonzero(examination.wrong), examination.classifier.types
+    within = sum(fruit_type(examination.folder(i)) == types[examination.scores.types[i]] for i in mistakes)
+    if within and examination.by == "class":
+        parts.insert(0, f"<p>{both('report.within_kinds', wrong=len(mistakes), within=within)}</p>")
     whole = matrix(everything, links=links, small=len(everything.rows) > 40)
     parts.append(_folded(both("report.all_kinds", count=len(everything.rows)), whole))
     if len(variety.rows) > 1 and variety.rows != everything.rows:
@@ -168,7 +172,7 @@ def _pairs(examination: Examination) -> str:
             f'<article class="pair"><h3>{named(first)} <span aria-hidden="true">⇄</span> {named(second)}</h3><p>{count}</p>'
             f'<div class="pictures"><div class="typical">{"".join(typical)}</div>{"".join(mistakes)}</div></article>'
         )
-    return _section("pairs", *cards)
+    return _section("pairs", f'<div class="pairs">{"".join(cards)}</div>')
 
 
 def _hardest(examination: Examination) -> str:

@@ -31,7 +31,7 @@ def picture(pixels: np.ndarray | Image.Image, words: str) -> str:
     image.save(content, "JPEG", quality=QUALITY)
     data = base64.b64encode(content.getvalue()).decode("ascii")
     alt = escape(words, quote=True)
-    return f'<img src="data:image/jpeg;base64,{data}" width="{image.width}" height="{image.height}" alt="{alt}" loading="lazy">'
+    return f'<img src="data:image/jpeg;base64,{data}" width="{image.width}" height="{image.height}" alt="{alt}" decoding="async">'
 
 
 def _middle(image: Image.Image) -> Image.Image:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Sequence
 from html import escape
@@ -9,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.sample import MARKER
-from fruitvision.runs.folder import RunFolder, RunStatus
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.plots import COLOURS, Series, line_chart
-from fruitvision.ui.text import duration, say, say_error
+from fruitvision.ui.text import duration, say, say_error, sentences, setting
 
 MOST_POINTS = 300
+MOST_DIFFERENCES = 4
 TRAIN, VALIDATION = COLOURS[5], COLOURS[1]
 
 
@@ -32,6 +36,9 @@ def status_line(run: RunFolder | None, language: str, going: RunFolder | None = 
     words = say(f"train.status_{status.state}", language, **facts)
     if status.state == "failed" and status.error:
         words += " " + escape(say_error(status.error, language))
+    skipped = sum(record.get("skipped") or 0 for record in run.metrics())
+    if skipped:
+        words += " " + say("train.skipped", language, count=skipped)
     if status.state == "finished":
         words += " " + results(run, status, language)
     if not status.active:
@@ -143,12 +150,61 @@ def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *,
     """All runs, newest first, each with what can be done with it."""
     if not runs:
         return f'<p class="fv-note">{say("train.no_runs", language)}</p>'
+    differing = differences([run.config() for run in runs])
     heads = "".join(f"<th>{say(f'train.column_{name}', language)}</th>" for name in ("name", "state", "accuracy", "when", "do"))
-    rows = "".join(_row(run, run.id in shown, language, owner) for run in runs)
+    rows = "".join(
+        _row(run, run.id in shown, language, owner, changes) for run, changes in zip(runs, differing, strict=True)
+    )
     return f'<div class="fv-table"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _row(run: RunFolder, shown: bool, language: str, owner: bool) -> str:
+def differences(configs: Sequence[RunConfig]) -> list[dict[str, Any]]:
+    """What sets each run apart from the others: the settings that it changed from its preset, but for those that all of
+    them changed alike, and the pictures where not all learn from the same."""
+    changes = [_changes(config) for config in configs]
+    alike = {name for name, value in (changes[0] if changes else {}).items() if all(one.get(name, None) == value for one in changes)}
+    return [{name: value for name, value in one.items() if name not in alike} for one in changes]
+
+
+def _changes(config: RunConfig) -> dict[str, Any]:
+    preset = PRESETS.get(config.training.preset, {})
+    values = config.training.model_dump()
+    standard = {**{name: field.default for name, field in TrainConfig.model_fields.items()}, **preset}
+    changed = {name: value for name, value in values.items() if name != "preset" and value != standard[name]}
+    return {"data": Path(config.data).name, **({"processes": config.processes} if config.processes > 1 else {}), **changed}
+
+
+def _difference(name: str, value: Any, language: str) -> str:
+    if name in ("data", "processes"):
+        return f"{say(f'train.column_{name}', language)} {value}"
+    choice = f"settings.{name}.choices.{value}"
+    if isinstance(value, bool):
+        choice = "train.on" if value else "train.off"
+    return f"{setting(name, language)[0]} {say(choice, language) if choice in sentences() else value}"
+
+
+def _differing(changes: dict[str, Any], language: str) -> str:
+    """The first few in one line, all of very many behind a fold."""
+    words = [_difference(name, value, language) for name, value in changes.items()]
+    if len(words) <= MOST_DIFFERENCES:
+        return f"<small>{escape(' · '.join(words))}</small>" if words else ""
+    first, rest = words[:MOST_DIFFERENCES], words[MOST_DIFFERENCES:]
+    more = say("train.differs_more", language, count=len(rest))
+    return f"<small>{escape(' · '.join(first))}<details><summary>{more}</summary>{escape(' · '.join(rest))}</details></small>"
+
+
+def epochs_csv(run: RunFolder) -> str:
+    """A run's figures as a table, one epoch a row; numbers as they were measured, empty where there is none."""
+    epochs = [{name: value for name, value in record.items() if name != "kind"} for record in run.metrics()]
+    names = list(dict.fromkeys(name for record in epochs for name in record)) or ["epoch"]
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(epochs)
+    return buffer.getvalue()
+
+
+def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> str:
     status, config = run.status(), run.config()
     tests = run.metrics("test")
     accuracy = tests[-1]["top1"] if tests else status.best_val_accuracy
@@ -165,7 +221,8 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
     state = say(f"train.state_{status.state}", language)
     return (
-        f'<tr class="{"fv-shown" if shown else ""}"><td>{escape(run.name)}<small>{escape(start_line(run, language))}</small></td>'
+        f'<tr class="{"fv-shown" if shown else ""}"><td>{escape(run.name)}<small>{escape(start_line(run, language))}</small>'
+        f"{_differing(changes, language)}</td>"
         f"<td>{state}</td><td>{'–' if accuracy is None else f'{accuracy:.1%}'}</td><td>{when}</td><td>{buttons}</td></tr>"
     )
 

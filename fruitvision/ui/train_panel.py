@@ -9,16 +9,17 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.data.listing import list_pictures
-from fruitvision.errors import AccessError, DataError, FruitVisionError
+from fruitvision.errors import AccessError, ConfigError, DataError, FruitVisionError
 from fruitvision.recognition.taught_transfer import class_folders
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.folder import MOST_PROCESSES, RunConfig, RunFolder
 from fruitvision.runs.preparation import check_beside
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.run_view import main_charts, status_line
 from fruitvision.ui.text import say
 from fruitvision.ui.train_data import SAMPLE, TYPED, DataShelf, Look, augmentation_grid, download_card, look_card
+from fruitvision.ui.train_rate import RateSearch, build_rate, wire_rate
 from fruitvision.ui.train_runs import QUIET, SHOWN, build_table, changed, notice, wire_table, wire_view
 from fruitvision.ui.train_settings import (
     DEFAULT_PRESET,
@@ -26,6 +27,7 @@ from fruitvision.ui.train_settings import (
     Estimates,
     build_fields,
     configuration,
+    fitting_words,
     preset_choices,
     preset_values,
 )  # fmt: skip
@@ -41,6 +43,7 @@ class TrainPanel:
     page: Page
     data: DataShelf
     estimates: Estimates = field(default_factory=Estimates)
+    rate: RateSearch = field(default_factory=RateSearch)
     parts: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
 
@@ -64,6 +67,7 @@ def build(page: Page) -> None:
     _build_runs(panel)
     _wire_choices(panel)
     _wire_start(panel)
+    wire_rate(page, panel.parts, panel.rate, {name: panel.fields[name] for name in FIELDS}, lambda *given: chosen(panel, *given))
     wire_view(page, panel.parts)
     wire_table(page, panel.parts)
 
@@ -98,8 +102,17 @@ def _build_choices(panel: TrainPanel) -> None:
         ),
         label="train.preset",
     )
+    parts["minutes"] = page.bind(
+        gr.Number(None, elem_id="train-minutes", min_width=160), label="train.time_have", info="train.time_have_info"
+    )
+    parts["fitting"] = gr.HTML(elem_id="train-fitting")
     with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
         panel.fields = build_fields(page)
+        parts["processes"] = page.bind(
+            gr.Number(1, precision=0, step=1, elem_id="train-processes"),
+            label="train.processes", info="train.processes_info",
+        )  # fmt: skip
+    build_rate(page, parts)
     _heading(page, "train.step_start")
     parts["name"] = page.bind(
         gr.Textbox(elem_id="train-name", max_lines=1, max_length=100), label="train.name", placeholder="train.name_hint"
@@ -122,6 +135,7 @@ def _build_view(panel: TrainPanel) -> None:
             gr.Button(visible=False, elem_id="train-checkpoint", min_width=150), value="train.checkpoint"
         )
         parts["report"] = page.bind(gr.Button(visible=False, elem_id="train-report", min_width=150), value="train.report_none")
+        parts["csv"] = page.bind(gr.Button(visible=False, elem_id="train-csv", min_width=150), value="train.csv")
         parts["packed"] = gr.DownloadButton(visible="hidden")
     parts["charts"] = gr.HTML(main_charts([], language), elem_id="train-charts")
     with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
@@ -183,14 +197,15 @@ def _wire_choices(panel: TrainPanel) -> None:
         owner = panel.context.access.is_owner(request)
         return data_view(panel, choice, looked, *given, owner=owner)
 
-    watched = [p["data"], p["looked"], p["preset"], p["seed"], p["data_seen"], page.language, *fields]
-    shown = [p["found"], p["grid"], p["preset"], p["downloading"], p["data"], p["data_seen"]]
+    watched = [p["data"], p["looked"], p["preset"], p["seed"], p["data_seen"], page.language, p["minutes"], *fields]
+    shown = [p["found"], p["grid"], p["preset"], p["downloading"], p["data"], p["fitting"], p["data_seen"]]
     gr.on([page.demo.load, p["timer"].tick, p["seed"].change], view, watched, shown, **QUIET)
 
 
 def data_view(
-    panel: TrainPanel, choice: str, looked: str, preset: str, seed: int, seen: Any, language: str, *values: Any, owner: bool
-) -> list[Any]:
+    panel: TrainPanel, choice: str, looked: str, preset: str, seed: int, seen: Any, language: str, minutes: float | None,
+    *values: Any, owner: bool,
+) -> list[Any]:  # fmt: skip
     """What the panel shows of the chosen pictures, where it differs from what is shown already.
 
     A folder by its path is the owner's to name, and is looked through when asked, not while it is being typed. A visitor
@@ -198,7 +213,8 @@ def data_view(
     """
     found, look = _found(panel.data, choice, looked, language, owner)
     known = look is not None and look.dataset is not None
-    if owner and known and not panel.estimates.done and launcher.running(panel.context.runs) is None:
+    idle = not panel.estimates.done and not panel.rate.busy and launcher.running(panel.context.runs) is None
+    if owner and known and idle:
         panel.estimates.begin()
     try:
         config = configuration(preset, values)
@@ -209,11 +225,13 @@ def data_view(
     loading = download_card(panel.data.downloading(), language)
     counts = (len(look.dataset.splits["train"]), _rest(look)) if known else (None, 0)
     cards = preset_choices(panel.estimates, *counts, language)
-    now = repr((choice, looked, language, seed, known, recipe, found, loading, cards, choices))
+    fitting = fitting_words(panel.estimates, minutes, *counts, language)
+    fitting = f'<p class="fv-note" role="status">{fitting}</p>' if fitting else ""
+    now = repr((choice, looked, language, seed, known, recipe, found, loading, cards, choices, fitting))
     if seen and now == seen[0]:
-        return [gr.skip()] * 6
+        return [gr.skip()] * 7
     grid = augmentation_grid(look, config, seed, language) if known else ""
-    return changed([found, grid, gr.update(choices=cards), loading, gr.update(choices=choices)], seen, now)
+    return changed([found, grid, gr.update(choices=cards), loading, gr.update(choices=choices), fitting], seen, now)
 
 
 def _found(data: DataShelf, choice: str, looked: str, language: str, owner: bool) -> tuple[str, Look | None]:
@@ -239,17 +257,17 @@ def _wire_start(panel: TrainPanel) -> None:
     page, p, context = panel.page, panel.parts, panel.context
 
     def start(
-        choice: str, folder: str, photos: str, not_fruit: str, preset: str, name: str, language: str, request: gr.Request,
-        *values: Any,
+        choice: str, folder: str, photos: str, not_fruit: str, preset: str, name: str, processes: float | None, language: str,
+        request: gr.Request, *values: Any,
     ) -> tuple[Any, str]:  # fmt: skip
         try:
             context.access.require_owner(request)
             beside = photos or "", not_fruit or ""
-            return start_run(panel, choice, folder or "", preset, name, values, beside).id, ""
+            return start_run(panel, choice, folder or "", preset, name, values, beside, processes=processes).id, ""
         except FruitVisionError as error:
             return gr.skip(), notice(error, language)
 
-    asked = [p["data"], p["folder"], p["photos"], p["not_fruit"], p["preset"], p["name"], page.language]
+    asked = [p["data"], p["folder"], p["photos"], p["not_fruit"], p["preset"], p["name"], p["processes"], page.language]
     asked += (panel.fields[name] for name in FIELDS)
     p["start"].click(start, asked, [p["run"], p["notice"]], **SHOWN)
 
@@ -274,28 +292,41 @@ def _wire_start(panel: TrainPanel) -> None:
 
 def start_run(
     panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", ""),
-    more_photos: tuple[str, ...] = (),
+    more_photos: tuple[str, ...] = (), processes: float | None = 1,
 ) -> RunFolder:  # fmt: skip
-    """Check what was asked for and start its process. Raises FruitVisionError, before anything is made.
+    """Check what was asked for and start its process, or processes. Raises FruitVisionError, before anything is made.
 
     ``beside``: a folder of photos, and one of pictures without fruit, as they were typed; empty for none.
     ``more_photos``: folders of photos that were not typed.
     """
     runs = panel.context.runs
     launcher.refuse_if_busy(runs)
+    if processes is None or not 1 <= processes <= MOST_PROCESSES or processes != int(processes):
+        raise ConfigError(
+            "bad-processes", f"{processes} is no number of processes.", f"Give a whole number from 1 to {MOST_PROCESSES}.",
+            given=processes if processes is not None else "–", most=MOST_PROCESSES,
+        )  # fmt: skip
+    path, config = chosen(panel, choice, folder, preset, values)
+    called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
+    photos, not_fruit = (_typed(one) for one in beside)
+    photos += more_photos
+    asked = RunConfig(
+        name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit, processes=int(processes)
+    )
+    check_beside(asked)
+    return launcher.start(runs, asked)
+
+
+def chosen(panel: TrainPanel, choice: str, folder: str, preset: str, values: Any) -> tuple[Path, TrainConfig]:
+    """The pictures and the configuration that the panel is set to. Raises FruitVisionError for what cannot be used."""
     config = configuration(preset, values)
     look = panel.data.look(choice, folder)
     if look.error:
         look = panel.data.look(choice, folder, again=True)
     path = look.path or panel.data.path(choice, folder)
     if choice != SAMPLE:
-        list_pictures(path)  # what is wrong with it is said before there is a run
-    called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
-    photos, not_fruit = (_typed(one) for one in beside)
-    photos += more_photos
-    asked = RunConfig(name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit)
-    check_beside(asked)
-    return launcher.start(runs, asked)
+        list_pictures(path)  # what is wrong with it is said before anything is made
+    return path, config
 
 
 def start_with_taught(panel: TrainPanel, choice: str, folder: str, name: str, beside: tuple[str, str] = ("", "")) -> RunFolder:

@@ -16,17 +16,18 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import FruitVisionError, RunError
+from fruitvision.files import write_text
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.context import Context, Page
-from fruitvision.ui.run_view import main_charts, more_charts, run_table, status_line
+from fruitvision.ui.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.text import say, say_error
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 OLD_SECONDS = 3600.0
-VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "report", "table")
+VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "report", "csv", "table")
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
@@ -113,6 +114,16 @@ def wire_view(page: Page, p: dict[str, Any]) -> None:
     given = p["report"].click(report, here, [p["packed"], p["notice"]], **SHOWN)
     given.success(None, p["packed"], None, js=SAVE_FILE)
 
+    def figures(run: str | None, language: str, request: gr.Request) -> tuple[Any, str]:
+        try:
+            context.access.require_owner(request)
+            return str(figures_file(find_run(context, run))), ""
+        except FruitVisionError as error:
+            return None, notice(error, language)
+
+    written = p["csv"].click(figures, here, [p["packed"], p["notice"]], **SHOWN)
+    written.success(None, p["packed"], None, js=SAVE_FILE)
+
     def watch(run: str | None, overlaid: list[str], seen: Any, language: str, request: gr.Request) -> list[Any]:
         return run_view(context, run, overlaid, seen, language, owner=context.access.is_owner(request))
 
@@ -153,6 +164,7 @@ def run_view(
         gr.update(visible=bool(status and status.state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=done), gr.update(visible=done and owner),
         gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
+        gr.update(visible=bool(status and owner and status.epoch)),
         run_table(runs, [one.id for one in others], language, owner=owner),
         gr.update(choices=context.models.choices(language)), run.id if run else None,
     ]  # fmt: skip
@@ -169,12 +181,19 @@ def give_report(run: RunFolder, language: str) -> str | None:
     return str(path)
 
 
+def figures_file(run: RunFolder) -> Path:
+    """The run's epochs as CSV by its name, with the mark by which Excel knows UTF-8."""
+    path = _to_download(run, "csv")
+    write_text(path, "\ufeff" + epochs_csv(run))
+    return path
+
+
 def _to_download(run: RunFolder, kind: str) -> Path:
     """Where a file by the run's name may lie until a browser has fetched it. Older ones are cleared away."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-checkpoints"
     name = re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or run.id
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*/*.zip"), *folder.glob("*/*.html")):
+    for old in (path for kind in ("zip", "html", "csv") for path in folder.glob(f"*/*.{kind}")):
         if time.time() - old.stat().st_mtime > OLD_SECONDS:
             old.unlink(missing_ok=True)
     return Path(tempfile.mkdtemp(dir=folder)) / f"{name}.{kind}"

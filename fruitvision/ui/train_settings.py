@@ -26,9 +26,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "optimizer": (
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
-        "gamma", "warmup", "ema", "freeze_epochs", "balance", "norm_statistics", "refit", "teacher", "teacher_weight",
+        "gamma", "warmup", "ema", "freeze_epochs", "balance", "norm_statistics", "refit", "average_with", "teacher", "teacher_weight",
     ),
-    "machine": ("device", "precision", "channels_last", "seed", "tensorboard"),
+    "machine": ("device", "precision", "channels_last", "compile", "seed", "tensorboard"),
 }  # fmt: skip
 CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
@@ -131,15 +131,19 @@ class Estimates:
         """Whether every preset was measured."""
         return len(self._per_picture) == len(PRESETS)
 
+    def seconds(self, preset: str, train_images: int, val_images: int) -> float | None:
+        """The length of a run of that preset here; None where it is not known."""
+        per_picture = self._per_picture.get(preset, float("nan"))
+        if per_picture != per_picture:
+            return None
+        return run_seconds(TrainConfig.from_preset(preset), per_picture, train_images, val_images)
+
     def words(self, preset: str, train_images: int | None, val_images: int, language: str) -> str:
         """ "about 12 min here", or that it is not known yet."""
-        per_picture = self._per_picture.get(preset)
-        if per_picture is None or train_images is None:
+        if preset not in self._per_picture or train_images is None:
             return say("train.time_measuring", language)
-        if per_picture != per_picture:
-            return ""
-        seconds = run_seconds(TrainConfig.from_preset(preset), per_picture, train_images, val_images)
-        return say("train.time_about", language, time=duration(seconds, language))
+        seconds = self.seconds(preset, train_images, val_images)
+        return "" if seconds is None else say("train.time_about", language, time=duration(seconds, language))
 
 
 def preset_choices(estimates: Estimates, train_images: int | None, val_images: int, language: str) -> list[tuple[str, str]]:
@@ -150,3 +154,24 @@ def preset_choices(estimates: Estimates, train_images: int | None, val_images: i
         lines.append(estimates.words(preset, train_images, val_images, language))
         cards.append(("\n".join(line for line in lines if line), preset))
     return cards
+
+
+def fitting_words(estimates: Estimates, minutes: float | None, train_images: int | None, val_images: int, language: str) -> str:
+    """Which presets end within so many minutes here; where none does, with how many pictures the quickest would.
+
+    Empty before a time is given and everything is measured.
+    """
+    if not minutes or minutes <= 0 or not estimates.done or train_images is None:
+        return ""
+    known = {preset: estimates.seconds(preset, train_images, val_images) for preset in PRESETS}
+    times = {preset: seconds for preset, seconds in known.items() if seconds is not None}
+    if not times:
+        return ""
+    fitting = [preset for preset, seconds in times.items() if seconds <= minutes * 60]
+    if fitting:
+        names = " · ".join(say(f"train.preset_{preset}", language) for preset in fitting)
+        return say("train.time_fits", language, names=names)
+    quickest = min(times, key=lambda preset: times[preset])
+    pictures = int(train_images * minutes * 60 / times[quickest])
+    name = say(f"train.preset_{quickest}", language)
+    return say("train.time_fits_none", language, name=name, pictures=pictures, setting=setting("max_train_images", language)[0])

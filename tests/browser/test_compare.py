@@ -100,7 +100,7 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
     page.context.close()
 
     page = open_race(visit, locale="zh-CN")
-    page.wait_for_selector("#compare-status .fv-run-finished", timeout=150_000)
+    page.wait_for_selector("#compare-status .fv-run-finished", timeout=400_000)
     table = page.inner_text("#compare-table")
     assert "批归一化" in table and "组归一化" in table and "%" in table
     assert page.locator("#compare-charts .fv-curve").count() == 6  # three charts of two norms

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from fruitvision.runs.folder import list_runs
+
 PHONE = {"width": 390, "height": 844}
 QUICK = {"epochs": 3, "image-size": 32, "first-image-size": 0, "eval-resize": 32, "width": 8, "max-train-images": 140}
 
@@ -66,10 +68,23 @@ def test_every_setting_stands_in_the_form_with_its_meaning_in_both_languages(vis
             assert label in content and meaning in content, field
 
 
-def test_a_run_goes_on_while_the_page_is_closed_and_classifies_when_it_is_done(visit):
+def take_suggested_rate(page) -> str:
+    """Let learning rates be tried, and take the suggested one over by a click; returns it."""
+    page.locator("#train-rate-fold > button").click()
+    page.click("#train-rate")
+    page.wait_for_selector("#train-rate-card svg", timeout=60_000)
+    suggested = page.inner_text("#train-rate-card strong")
+    assert suggested in page.inner_text("#train-rate-take")
+    page.click("#train-rate-take")
+    page.wait_for_function("v => Number(document.querySelector('#setting-learning-rate input').value) === Number(v)", arg=suggested)
+    return suggested
+
+
+def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifies_when_it_is_done(visit, app):
     page = open_train(visit)
     wait_until_free(page)
     fill_quick(page)
+    rate = take_suggested_rate(page)
     name_run(page, "苹果 <b>three</b>")
     page.click("#train-start")
     page.wait_for_selector("#train-status .fv-run-running, #train-status .fv-run-finished", timeout=90_000)
@@ -82,9 +97,11 @@ def test_a_run_goes_on_while_the_page_is_closed_and_classifies_when_it_is_done(v
     assert page.locator("#train-charts circle").count() >= 9  # three epochs of three curves that are drawn by epoch
     page.locator("#train-log-fold > button").click()
     assert "epoch 3/3" in page.locator("#train-log textarea").input_value()
-    with page.expect_download() as download:
-        page.click("#train-checkpoint")
-    assert download.value.suggested_filename.endswith(".zip")
+    assert list_runs(app.runs)[0].config().training.learning_rate == float(rate)
+    for button, kind in (("checkpoint", ".zip"), ("csv", ".csv")):
+        with page.expect_download() as download:
+            page.click(f"#train-{button}")
+        assert download.value.suggested_filename.endswith(kind)
     page.click("#train-use")
     page.wait_for_selector("#classify-note:has-text('synthetic')")
     assert "苹果" in page.locator("#model input").input_value()
@@ -116,6 +133,10 @@ def test_wrong_settings_are_named_all_at_once_and_nothing_is_started(visit, app)
     page.wait_for_selector("#train-notice .fv-wrong")
     notice = page.inner_text("#train-notice")
     assert "epochs" in notice and "batch_size" in notice
+    page.locator("#train-processes input").fill("99")
+    page.locator("#train-processes input").press("Tab")
+    page.click("#train-start")
+    page.wait_for_selector("#train-notice:has-text('99 is no number of processes')")
     assert len(list(app.runs.glob("*/config.json"))) == before
 
 

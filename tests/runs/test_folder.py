@@ -71,6 +71,23 @@ def test_a_run_whose_process_is_gone_is_interrupted_even_if_its_pid_lives_again(
     assert run.status().state == "interrupted", "its process never came"
 
 
+def test_a_clock_that_was_set_makes_no_run_dead_that_still_beats(tmp_path, tiny, monkeypatch):
+    """Linux counts births from a boot time that moves with the clock; only training commands are believed by their beat."""
+    run, me = RunFolder(tmp_path / "run").create(tiny()), psutil.Process()
+    run.write_status(RunStatus(state="running", pid=me.pid, process_started=me.create_time() - 3600, heartbeat=time.time()))
+    commands = {
+        "running": [["python", "-m", "fruitvision", "train", "--run", "a"], ["/home/x/bin/fruitvision", "train"]],
+        "interrupted": [["/home/fruitvision/bin/python", "-m", "pytest"], ["python", "-m", "fruitvision", "predict"], []],
+    }
+    for state, several in commands.items():
+        for words in several:
+            monkeypatch.setattr(psutil.Process, "cmdline", lambda process, words=words: words)
+            assert run.status().state == state, words
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda process: commands["running"][0])
+    run.write_status(run.status().model_copy(update={"heartbeat": time.time() - 60}))
+    assert run.status().state == "interrupted", "it has not been heard of for a minute"
+
+
 @pytest.mark.parametrize("content", ["", "{", "null", '{"state": "dancing"}'])
 def test_a_damaged_status_is_no_crash(tmp_path, tiny, content):
     run = RunFolder(tmp_path / "run").create(tiny())

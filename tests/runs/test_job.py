@@ -7,6 +7,7 @@ import json
 import shutil
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import execute, hold_lock
 from fruitvision.runs.preparation import evenly, prepare
 from fruitvision.training.engine import StepDone
+from fruitvision.ui.run_view import status_line
 
 
 def begun(tmp_path, config) -> RunFolder:
@@ -104,14 +106,15 @@ def test_a_full_disk_fails_by_name_and_what_was_saved_loads(tmp_path, tiny, monk
     assert execute(run.path).state == "finished"
 
 
-def test_a_disk_that_is_full_while_metrics_are_written_has_a_name_too(tmp_path, tiny, monkeypatch):
+@pytest.mark.parametrize("name", ["metrics.jsonl", "log.txt"])
+def test_a_disk_that_is_full_while_metrics_or_the_log_are_written_has_a_name_too(tmp_path, tiny, monkeypatch, name):
     import pathlib
 
     run = begun(tmp_path, tiny())
     real = pathlib.Path.open
 
     def full(self, mode="r", *given, **named):
-        if self.name == "metrics.jsonl" and "a" in mode:
+        if self.name == name and "a" in mode:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(self, mode, *given, **named)
 
@@ -121,15 +124,70 @@ def test_a_disk_that_is_full_while_metrics_are_written_has_a_name_too(tmp_path, 
     assert caught.value.code == "disk-full" and run.status().state == "failed"
 
 
-def test_pictures_that_changed_since_are_not_learned_from(tmp_path, tiny, sample_set):
+def test_pictures_that_changed_since_are_not_learned_from_and_one_that_was_damaged_is_named(tmp_path, tiny, sample_set):
     copy = tmp_path / "my pictures"
     shutil.copytree(sample_set, copy)
     run = begun(tmp_path, tiny().model_copy(update={"data": str(copy)}))
     execute(run.path, on_event=lambda event: run.request_stop())
-    next((copy / "Training" / "Apple").iterdir()).unlink()
+    picture = next((copy / "Training" / "Apple").iterdir())
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:200])
+    with pytest.raises(RunError, match=picture.name) as caught:
+        execute(run.path)
+    assert caught.value.code == "data-damaged" == run.status().error["code"] and f"damaged: Training/Apple/{picture.name}" in run.log_tail()
+    picture.unlink()
     with pytest.raises(RunError) as caught:
         execute(run.path)
     assert caught.value.code == "data-changed"
+    picture.write_bytes(whole)
+    assert execute(run.path).state == "finished", "it was put back"
+
+
+def test_a_run_under_way_needs_its_folder_no_more_and_a_resume_says_that_it_is_gone(tmp_path, tiny, sample_set):
+    """Pictures are decoded once, before the first step: what happens to their files meanwhile does not matter."""
+    copy, away = tmp_path / "my pictures", tmp_path / "away"
+    shutil.copytree(sample_set, copy)
+    run = begun(tmp_path, tiny().model_copy(update={"data": str(copy)}))
+
+    def disturb(event):
+        if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 2):
+            next((copy / "Training" / "Kiwi").iterdir()).write_bytes(b"damaged")
+        if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 3):
+            copy.rename(away)
+        if isinstance(event, StepDone) and event.epoch == 2:
+            run.request_stop()
+
+    assert execute(run.path, on_event=disturb).state == "stopped" and len(run.metrics()) == 1
+    with pytest.raises(DataError) as caught:
+        execute(run.path)
+    assert caught.value.code == "data-missing" == run.status().error["code"]
+
+
+def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log(tmp_path, tiny, monkeypatch):
+    run, built, build = begun(tmp_path, tiny(epochs=3)), [], job.build_network
+    monkeypatch.setattr(job, "build_network", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
+
+    def spoil(event):
+        if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 2):
+            built[0].fc.weight.register_hook(lambda gradient: gradient * float("inf"))
+
+    with pytest.raises(TrainingError):
+        execute(run.path, on_event=spoil)
+    assert run.status().error["code"] == "non-finite-gradient"
+    assert [record["skipped"] for record in run.metrics()] == [2] and "2 steps skipped" in run.log_tail()
+    assert all(torch.isfinite(value).all() for value in load_checkpoint(run.best)[0].state_dict().values())
+    assert "left out" in status_line(run, "en") and "2" in status_line(run, "zh")
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away_and_what_another_is_writing_stays(tmp_path, tiny):
+    run = begun(tmp_path, tiny(epochs=1))
+    left, folder, others = run.path / "resume" / f".state.pt.{2**22 + 1}.new", run.path / f".best.{2**22 + 1}.new", run.path / ".stop.1.new"
+    folder.mkdir()
+    left.parent.mkdir()
+    for path in (left, folder / "model.safetensors", others):
+        path.write_bytes(b"half")
+    execute(run.path)
+    assert sorted(run.path.rglob(".*.new")) == ([others] if psutil.pid_exists(1) else [])
 
 
 def test_a_damaged_saved_state_is_said_to_be_one(tmp_path, tiny):

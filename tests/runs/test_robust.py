@@ -241,3 +241,28 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
         assert execute(run.path).state == "finished"
     one, other = (torch.load(run.resume_file, weights_only=True)["network"] for run in (held, free))
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_can_begin_and_end_as_the_mean_of_others_and_its_last_layer_is_fitted_above_that(world, tmp_path, monkeypatch):
+    first, second, last = (RunFolder(tmp_path / name / "run") for name in ("first", "second", "last"))
+    for seed, run in enumerate((first, second)):
+        execute(run.create(config(world, epochs=1, seed=seed, refit=0)).path)
+    heads = []
+    monkeypatch.setattr(job, "refit", lambda head, *others: heads.append(head.weight.detach().clone()) or iter(()))
+    both = f"{first.best}, {second.best}"
+    execute(last.create(config(world, epochs=1, start=both, average_with=both, learning_rate=1e-9, trunk_rate=0, ema=0)).path)
+    one, other, mean = (load_checkpoint(run.best)[0] for run in (first, second, last))
+    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+    for found, *parts in ((mean.conv1.weight, one.conv1.weight, other.conv1.weight), (heads[0], one.head.weight, other.head.weight)):
+        torch.testing.assert_close(found, sum(parts) / 2, atol=1e-5, rtol=1e-4)
+    losses = [read_config(run.best).metrics["validation"]["loss"] for run in (first, last)]
+    assert losses[0] != losses[1], "what is measured is the mean"
+
+
+def test_what_cannot_be_averaged_is_said_before_the_first_step(world, tmp_path):
+    stranger = RunFolder(tmp_path / "stranger").create(config(world, photos=False, epochs=1))
+    execute(stranger.path)
+    run = RunFolder(tmp_path / "other" / "run").create(config(world, average_with=str(stranger.best)))
+    with pytest.raises(ConfigError, match="cannot be averaged"):
+        execute(run.path)
+    assert run.status().step == 0

@@ -15,7 +15,7 @@ from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size
+from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size, train_one_epoch
 from fruitvision.training.loss import balancing_weights, likelihood_loss
 from fruitvision.training.state import TrainState, arithmetic
 
@@ -30,12 +30,15 @@ def config(**settings) -> TrainConfig:
     return TrainConfig.from_preset("fast", **{**base, **settings})
 
 
-def setting_out(settings: TrainConfig, opened) -> tuple[TrainState, TrainLoader, EvalLoader]:
+def setting_out(settings: TrainConfig, opened, kept: bool = False) -> tuple[TrainState, TrainLoader, EvalLoader]:
     dataset, store = opened
     network = build_network(num_classes=4, norm=settings.norm, width=settings.width, seed=settings.seed)
-    train = TrainLoader(store, dataset.splits["train"], training_transform(settings), settings.batch_size, seed=settings.seed)
+    train = TrainLoader(
+        store, dataset.splits["train"], training_transform(settings), settings.batch_size, seed=settings.seed,
+        balanced=settings.balance == "sampler",
+    )  # fmt: skip
     validation = EvalLoader(store, dataset.splits["test"], evaluation_transform(settings))
-    return TrainState(network, settings, choose_device("cpu")), train, validation
+    return TrainState(network, settings, choose_device("cpu"), kept), train, validation
 
 
 def weights(state: TrainState) -> list[torch.Tensor]:
@@ -64,26 +67,34 @@ def test_it_learns_a_small_set_by_heart_and_says_so_in_its_events(opened):
         {}, {"ema": 0.9}, {"augmentation": "torchvision", "schedule": "step", "optimizer": "adam"}, {"accumulate": 2},
         *({"norm": norm, "image_size": 64, "first_image_size": 64} for norm in ("layer", "instance", "group", "group-ws", "none")),
         {"schedule": "cosine", "balance": "sampler"}, {"schedule": "constant", "balance": "loss", "freeze_epochs": 1},
-        {"precision": "float16"},
+        {"precision": "float16"}, {"schedule": "step", "step_size": 1, "balance": "sampler", "accumulate": 3},
+        {"schedule": "one-cycle", "balance": "sampler", "trunk_rate": 0.2, "first_image_size": 32, "image_size": 64},
+        {"norm_statistics": "kept"}, {"teacher_weight": 0.5, "teacher": "one", "label_smoothing": 0.1},
     ],
     ids=[
         "fast", "ema", "plain-like", "accumulate", "layer", "instance", "group", "group-ws", "none", "cosine, sampler",
-        "constant, weighted, frozen", "float16",
+        "constant, weighted, frozen", "float16", "step, sampler, accumulate", "one-cycle, sampler, growing", "kept statistics",
+        "teacher",
     ],
 )  # fmt: skip
 def test_a_run_broken_off_at_any_step_ends_with_the_same_weights_to_the_bit(opened, settings):
-    state, train, validation = setting_out(config(**settings), opened)
+    kept, teacher = settings.get("norm_statistics") == "kept", None
+    if "teacher" in settings:
+        known = build_network(num_classes=4, width=8, seed=7).eval()
+        teacher = lambda images: known(images).logits.detach()  # noqa: E731
+    state, train, validation = setting_out(config(**settings), opened, kept)
     saved = []
-    for _ in fit(state, train, validation):
+    for _ in fit(state, train, validation, teacher):
         buffer = io.BytesIO()
         torch.save(state.state_dict(), buffer)
         saved.append(buffer.getvalue())
     undisturbed = weights(state)
-    for number in (0, len(saved) // 3, len(saved) // 2, len(saved) - 2):
-        state, train, validation = setting_out(config(**settings), opened)
+    assert not kept or not state.network.bn1.running_mean.any(), "they stay as they were"
+    for number in (0, len(saved) // 2, len(saved) - 2):
+        state, train, validation = setting_out(config(**settings), opened, kept)
         torch.rand(17)  # another history of the process
         state.load_state_dict(torch.load(io.BytesIO(saved[number]), weights_only=True))
-        for _ in fit(state, train, validation):
+        for _ in fit(state, train, validation, teacher):
             pass
         assert all(torch.equal(a, b) for a, b in zip(undisturbed, weights(state), strict=True)), number
 
@@ -96,15 +107,27 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(opened):
     assert final(0) == final(0) != final(1)
 
 
-def test_accumulated_batches_are_one_large_batch_where_no_norm_looks_at_the_batch(opened):
-    def after_one_step(batch_size, accumulate):
-        settings = config(norm="none", batch_size=batch_size, accumulate=accumulate, clip_norm=0, learning_rate=1e-4)
-        state, train, _ = setting_out(settings, opened)
-        next(fit(state, train, None))
-        return weights(state)
+@pytest.mark.parametrize(("norm", "batches"), [("none", 4), ("group", 4), ("layer", 4), ("instance", 4)])
+def test_four_batches_of_eight_are_one_of_thirty_two_where_no_norm_looks_at_the_batch(opened, norm, batches):
+    for whole, parts in zip(*(after_one_step(opened, norm, 32 // n, n) for n in (1, batches)), strict=True):
+        torch.testing.assert_close(whole, parts, atol=2e-6, rtol=1e-4)
 
-    for whole, parts in zip(after_one_step(16, 1), after_one_step(4, 4), strict=True):
-        torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-3)
+
+def test_batch_norm_sees_the_part_and_so_accumulates_to_another_step(opened):
+    """Up to batch statistics: its means and variances are of eight pictures, not of thirty-two."""
+    whole, parts = (after_one_step(opened, "batch", 32 // n, n) for n in (1, 4))
+    assert not all(torch.allclose(a, b, atol=2e-6, rtol=1e-4) for a, b in zip(whole, parts, strict=True))
+
+
+def after_one_step(opened, norm: str, batch_size: int, accumulate: int) -> list[torch.Tensor]:
+    """The gradients, clipped, of one optimizer step over 32 pictures of 64 px."""
+    settings = config(norm=norm, batch_size=batch_size, accumulate=accumulate, image_size=64, first_image_size=64)
+    state, train, _ = setting_out(settings, opened)
+    gradients = []
+    state.optimizer.register_step_pre_hook(lambda *given: gradients.extend(p.grad.clone() for p in state.network.parameters()))
+    (event, *_) = train_one_epoch(state, train)
+    assert event.steps == 1
+    return gradients
 
 
 def test_patience_ends_a_run_that_no_longer_improves(opened):

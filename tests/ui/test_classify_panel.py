@@ -148,6 +148,11 @@ def test_how_sure_stands_in_words_and_what_would_help_under_an_unsure_answer(ver
     assert "<b>" not in card, "a class name is no HTML"
 
 
+@pytest.mark.parametrize(("confidence", "words"), [(0.9961, "&gt;99%"), (1.0, "100%"), (0.994, "99%"), (0.004, "&lt;1%"), (0.006, "1%")])
+def test_a_little_doubt_is_not_rounded_away(confidence, words):
+    assert f"<span>{words}</span>" in answer_card(prediction("sure", confidence), "en")
+
+
 def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
     assert "Variety: Apple Braeburn" in answer_card(prediction("sure", label="Apple Braeburn"), "en")
     assert "Variety" not in answer_card(prediction("sure", label="Apple"), "en")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fruitvision.ui.plots import COLOURS, Series, line_chart, round_ticks
+from fruitvision.ui.plots import COLOURS, Series, close_ticks, line_chart, round_ticks
 
 
 def chart(*series: Series, **wanted) -> str:
@@ -106,3 +106,15 @@ def test_a_band_lies_under_its_curve_and_stays_inside_the_chart():
 
 def test_the_x_axis_may_carry_words():
     assert ">batch 32<" in chart(curve([1.0, 2.0]), x_places=[(1, "batch 2"), (2, "batch 32")])
+
+
+def test_small_differences_fill_the_chart_when_asked_for():
+    near = [curve([0.76, 0.82], band=[(0.71, 0.81), (0.80, 0.84)])]
+    assert close_ticks(near) == pytest.approx([0.7, 0.75, 0.8, 0.85])
+    assert close_ticks([curve([0.0, 1.0])]) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert close_ticks([curve([0.75])]) == pytest.approx([0.75, 0.8]) and close_ticks([curve([1.0])]) == pytest.approx([0.95, 1])
+    assert close_ticks([curve([None])])[-1] == 1
+    drawing = chart(*near, y_format="percent", close=True)
+    assert ">70%<" in drawing and ">0%<" not in drawing
+    heights = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path_of(drawing))]
+    assert heights[0] - heights[1] > 60 > 0, "six points of a hundred fill a third of the height"

@@ -87,6 +87,17 @@ def test_its_figures_are_those_of_evaluate(examined):
     assert {link[1:] for link in re.findall(r'href="(#kind-\d+)"', page)} == set(re.findall(r'id="(kind-\d+)"', page))
 
 
+def test_mistakes_within_a_kind_are_counted_beside_the_matrix_of_kinds_that_does_not_show_them(tmp_path):
+    data = draw_sample(tmp_path / "sample", train_per_class=4, test_per_class=4, size=32, classes=("Apple", "Kiwi"))
+    for split in ("Training", "Test"):
+        (data / split / "Kiwi").rename(data / split / "Apple Green")
+        (data / split / "Apple").rename(data / split / "Apple Red")
+    found = examine_folder(classifier("Apple Green", "Apple Red"), data, split="test")
+    wrong = int(found.wrong.sum())
+    assert 0 < wrong < 8 and f"Of the {wrong} mistakes {wrong} stay within a kind" in report_page(found)
+    assert "No kind of fruit was taken for another one." in report_page(found)
+
+
 def test_both_languages_are_in_it_and_the_wanted_one_is_shown_first(examined):
     for language, words in (("en", "How well the network knows its fruit"), ("zh", "网络识别水果的水平")):
         page = report_page(examined, language)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fruitvision.errors import ConfigError, DataError
 from fruitvision.recognition.taught import EMPTY_TABLE
+from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.context import LessonShelf, ModelShelf
-from fruitvision.ui.run_view import main_charts, more_charts, run_table, status_line
+from fruitvision.ui.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.text import sentences
 from fruitvision.ui.train_data import TYPED, DataShelf, Look, augmentation_grid, look_card
 from fruitvision.ui.train_panel import TrainPanel, start_run, start_with_taught
-from fruitvision.ui.train_settings import CHOICES, FIELDS, Estimates, configuration, preset_choices, preset_values
+from fruitvision.ui.train_runs import figures_file
+from fruitvision.ui.train_settings import CHOICES, FIELDS, Estimates, configuration, fitting_words, preset_choices, preset_values
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
 BAD_NAME = "<img src=x onerror=alert(1)>"
@@ -54,17 +58,15 @@ def seen(shelf: DataShelf, choice: str, typed: str = "") -> Look:
 @pytest.fixture
 def started(monkeypatch, tmp_path, sample_set):
     """Press start with two folders beside the data: the configuration that a process would get."""
-    from fruitvision.runs import launcher
-
     asked = []
     monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
     page = SimpleNamespace(context=SimpleNamespace(runs=tmp_path / "runs"))
     panel = TrainPanel(page, DataShelf(sample_set.parent))
 
-    def press(preset: str, photos: str, not_fruit: str) -> RunConfig:
+    def press(preset: str, photos: str = "", not_fruit: str = "", processes: float | None = 1) -> RunConfig:
         values = preset_values(preset)
-        start_run(panel, TYPED, str(sample_set), preset, "", values, (photos, not_fruit))
+        start_run(panel, TYPED, str(sample_set), preset, "", values, (photos, not_fruit), processes=processes)
         return asked[-1]
 
     return press
@@ -82,6 +84,15 @@ def test_folders_that_no_run_could_learn_from_are_named_before_there_is_one(star
             started("robust", photos, nothing)
     with pytest.raises(ConfigError, match="robust"):
         started("fast", str(sample_set / "Training"), "")
+
+
+def test_the_number_of_processes_goes_into_the_run_and_no_other_number_does(started):
+    assert started("fast", processes=2.0).processes == 2
+    for wrong in (0, 1.5, 10**6, None):
+        with pytest.raises(ConfigError) as caught:
+            started("fast", processes=wrong)
+        assert caught.value.code == "bad-processes"
+    assert launcher.together(1) == ["-m"] and "--nproc-per-node=3" in launcher.together(3)
 
 
 # The settings ----------------------------------------------------------------------------------------------------
@@ -149,6 +160,20 @@ def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
     estimates.begin()
     estimates._thread.join(10)
     assert "about" not in preset_choices(estimates, 600, 100, "en")[0][0]
+
+
+def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_would(monkeypatch):
+    estimates = Estimates()
+    assert fitting_words(estimates, 10, 600, 100, "en") == "", "not measured yet"
+    estimates._per_picture = {"plain": 0.1, "fast": 0.01, "robust": float("nan")}  # 600 pictures: about 10.6 min and 35 s
+    assert fitting_words(estimates, None, 600, 100, "en") == fitting_words(estimates, 5, None, 0, "en") == ""
+    assert "Fast" in (words := fitting_words(estimates, 5, 600, 100, "en")) and "Plain" not in words
+    assert "Plain · Fast" in fitting_words(estimates, 20, 600, 100, "en")
+    assert "标准 · 快速" in fitting_words(estimates, 20, 600, 100, "zh")
+    none = fitting_words(estimates, 0.25, 600, 100, "en")
+    pictures = int(re.search(r"about (\d+)", none)[1])
+    assert "Most training pictures" in none and 200 < pictures < 400
+    assert estimates.seconds("fast", pictures, 100 * pictures // 600) <= 16
 
 
 # The pictures ----------------------------------------------------------------------------------------------------
@@ -260,6 +285,33 @@ def test_the_table_offers_a_visitor_nothing_that_changes_anything(tmp_path):
         assert ('data-action="delete"' in table) == ('data-action="rename"' in table) == owner
 
 
+def test_runs_are_listed_with_what_differs_between_them_only(tmp_path):
+    def config(**settings) -> RunConfig:
+        return RunConfig(data="/a/pictures", training=TrainConfig.from_preset("fast", epochs=3, **settings))
+
+    configs = [config(norm="group", seed=1), config(seed=2), config().model_copy(update={"processes": 2, "data": "/b/others"})]
+    assert differences(configs) == [
+        {"data": "pictures", "norm": "group", "seed": 1}, {"data": "pictures", "seed": 2}, {"data": "others", "processes": 2},
+    ]  # fmt: skip
+    assert differences(configs[:1]) == [{}] and differences([]) == []
+    many = {"learning_rate": 0.1, "weight_decay": 0.3, "flip": 0.1, "channels_last": False, "batch_size": 8}
+    runs = [new_run(tmp_path, one) for one in (configs[0], config(**many))]
+    table = run_table(runs, [], "en", owner=True)
+    assert "Normalization Group norm" in table and "and 1 more" in table and "Channels last off" in table
+    assert "Epochs" not in table
+
+
+def test_a_runs_figures_are_a_table_that_a_spreadsheet_opens(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    run = make_run(tmp_path, "苹果 1")
+    path = figures_file(run)
+    table = pd.read_csv(path, encoding="utf-8-sig")
+    assert path.name == "苹果-1.csv" and table["epoch"].tolist() == [1, 2, 3]
+    assert table["val_loss"].tolist() == pytest.approx([0.9, 0.45, 0.3]) and "kind" not in table
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert epochs_csv(new_run(tmp_path, run.config())) == "epoch\n"
+
+
 def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
     run = make_run(tmp_path, state="waiting")
     assert 'data-action="delete"' not in run_table([run], [], "en", owner=True)
@@ -269,7 +321,6 @@ def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
 
 
 def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was(monkeypatch, tmp_path, sample_set):
-    from fruitvision.runs import launcher
     from fruitvision.runs.preparation import prepare
 
     asked = []

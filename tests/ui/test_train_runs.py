@@ -62,7 +62,7 @@ def is_skip(value: object) -> bool:
 
 
 def look(panel, typed: str, *, owner: bool):
-    return train_panel.data_view(panel, TYPED, typed, "fast", 0, None, "en", *preset_values("fast"), owner=owner)
+    return train_panel.data_view(panel, TYPED, typed, "fast", 0, None, "en", None, *preset_values("fast"), owner=owner)
 
 
 def test_a_visitor_cannot_have_a_folder_of_this_computer_looked_through(panel, sample_set, monkeypatch):

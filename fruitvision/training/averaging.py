@@ -1,0 +1,33 @@
+"""The mean of several networks' weights, where all began from the same ones (Wortsman et al. 2022, arXiv:2203.05482)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fruitvision.errors import ConfigError
+
+
+def average_weights(network: nn.Module, others: Sequence[nn.Module], name: str) -> None:
+    """Give ``network`` the even mean of its and the ``others``' weights and running statistics; counters stay its own.
+
+    Raises ConfigError where they differ in shape; ``name`` is what the others are called in it.
+    """
+    own, theirs = network.state_dict(), [other.state_dict() for other in others]
+    shapes = {key: value.shape for key, value in own.items()}
+    if any({key: value.shape for key, value in one.items()} != shapes for one in theirs):
+        raise different(name)
+    with torch.no_grad():
+        for key, value in own.items():
+            if value.is_floating_point():
+                value.copy_(torch.stack([value, *(one[key].to(value) for one in theirs)]).mean(dim=0))
+
+
+def different(name: str) -> ConfigError:
+    """What can have no mean with this run's network."""
+    return ConfigError(
+        "average-differs", f"The weights of {name} cannot be averaged with this run's: another network, norm, width or classes.",
+        "Choose runs with the same architecture, norm, width, pictures, photos and pictures without fruit.", name=name,
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Files are whole or not there, also on Windows, where nobody may replace what another program has open."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from fruitvision import files
+from fruitvision.files import previous, replace_folder, retried, standing_folder, sweep, write_text
+
+
+def in_use(times: int):
+    """An action that fails so many times as Windows does while a virus scanner reads the file."""
+    left = [times]
+
+    def action() -> str:
+        if left[0]:
+            left[0] -= 1
+            raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+        return "replaced"
+
+    return action
+
+
+def test_a_file_in_use_is_tried_again_on_windows_and_nowhere_else(monkeypatch):
+    with pytest.raises(PermissionError):
+        if os.name == "nt":
+            pytest.skip("this is Windows")
+        retried(in_use(1))
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
+    assert retried(in_use(3)) == "replaced"
+    monkeypatch.setattr(files, "RETRY_SECONDS", 0.1)
+    with pytest.raises(PermissionError):
+        retried(in_use(1000))
+
+
+def test_a_folder_is_the_old_one_or_the_new_one_at_every_moment(tmp_path):
+    folder, new = tmp_path / "best", tmp_path / "fresh"
+    for path, text in ((folder, "old"), (new, "new")):
+        path.mkdir()
+        (path / "weights").write_text(text, encoding="utf-8")
+    os.replace(folder, previous(folder))  # cut off between the two renames
+    assert (standing_folder(folder) / "weights").read_text(encoding="utf-8") == "old"
+    replace_folder(new, folder)
+    assert (standing_folder(folder) / "weights").read_text(encoding="utf-8") == "new"
+
+
+def test_only_what_dead_processes_left_is_swept_away(tmp_path):
+    write_text(tmp_path / "空 folder" / "kept.txt", "whole")
+    dead, own, living = (tmp_path / f".kept.txt.{pid}.new" for pid in (2**22 + 1, os.getpid(), os.getppid()))
+    strange = tmp_path / ".kept.txt.new"
+    for path in (dead, own, living, strange):
+        path.write_text("half", encoding="utf-8")
+    sweep(tmp_path)
+    assert not dead.exists() and not own.exists() and living.exists() and strange.exists()
+    assert (tmp_path / "空 folder" / "kept.txt").exists()

@@ -1,0 +1,48 @@
+"""A memory layout that a person may ask for must never end the process: torch's own fault is kept away from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from fruitvision.models.networks import build_network
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.state import TrainState, memory_layout
+
+STEPS = """
+import torch
+from fruitvision.models.networks import build_network
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.engine import to_device
+from fruitvision.training.state import TrainState
+torch.set_num_threads(2)
+state = TrainState(build_network(num_classes=4, width=8, seed=0), TrainConfig.from_preset("fast", width=8), torch.device("cpu"))
+for _ in range(12):
+    state.network(to_device(torch.randn(7, 3, 64, 64), state)).logits.sum().backward()
+print("whole")
+"""
+
+
+def test_a_narrow_network_learns_on_two_threads_in_batches_of_seven(project):
+    found = subprocess.run(
+        [sys.executable, "-c", STEPS], cwd=project, capture_output=True, text=True, encoding="utf-8", timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert (found.returncode, found.stdout.strip()) == (0, "whole"), found.stderr
+
+
+@pytest.mark.parametrize(
+    ("width", "device", "asked", "layout"),
+    [(8, "cpu", True, torch.contiguous_format), (16, "cpu", True, torch.channels_last), (64, "cpu", True, torch.channels_last),
+     (8, "cuda", True, torch.channels_last), (64, "cpu", False, torch.contiguous_format)],
+)  # fmt: skip
+def test_the_layout_is_the_one_asked_for_but_for_narrow_networks_on_a_cpu(width, device, asked, layout):
+    config = TrainConfig.from_preset("fast", width=width, channels_last=asked)
+    network = build_network(num_classes=4, width=width, seed=0)
+    assert memory_layout(network, config, torch.device(device)) == layout
+    if device == "cpu":
+        assert TrainState(network, config, torch.device("cpu")).network.conv1.weight.is_contiguous(memory_format=layout)
