@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +27,7 @@ VISITORS = Counter(
         "classify_panel._wire_picture.answer_it": 1, "classify_panel.build.<lambda>": 1,  # the answer, and the note below it
         "train_panel._wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train_panel._wire_choices.view": 1, "train_panel._wire_start.greet": 1, "train_settings.preset_values": 1,
+        "train_rate.wire_rate.watch": 1, "train_rate.wire_rate.<lambda>": 1,  # nothing to a visitor; takes the rate that was found
         "train_runs.wire_view.watch": 1, "train_runs.wire_view.<lambda>": 1,  # classify with this run
         "train_runs.wire_table.act": 1, "train_runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
         "norm_page.norm_page": 1, "touch_panel.answer": 1, "touch_panel.build.<lambda>": 1,
@@ -39,6 +42,7 @@ OWNERS = Counter(
         "train_panel._wire_choices.look": 1, "train_panel._wire_choices.download": 1,
         "train_panel._wire_start.start": 1, "train_panel._wire_start.start_taught": 1,
         "train_runs.wire_view.changing.change": 2,  # stop, resume
+        "train_rate.wire_rate.toggle": 1, "train_runs.wire_view.figures": 1,
         "train_runs.wire_view.pack": 1, "train_runs.wire_view.report": 1,
         "train_runs.wire_table.rename": 1, "train_runs.wire_table.delete": 1,
         "race_panel._wire_race.start": 1, "race_panel._wire_race.changing.change": 2, "race_panel._wire_race.save": 1,
@@ -57,7 +61,6 @@ ROUTES = {
     "/gradio_api/queue/status", "/gradio_api/heartbeat/{session_hash}", "/gradio_api/run/{api_name}",
     "/gradio_api/file={path_or_url:path}",
 }  # fmt: skip
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the app that is built to be read
 REFUSAL = "only the owner of this app may do that"
 
 
@@ -66,7 +69,16 @@ def demo(shared):
     runs = shared.folder / "runs"
     shelf = ModelShelf(runs, "fruits-360")
     context = Context(runs=runs, taught=shared.folder / "taught", access=Access(shared.token), models=shelf, data=shared.folder / "data")
-    return build_app(context)
+    return quietly(build_app, context)
+
+
+def quietly(build, *given, **named):
+    """What ``build`` makes, without the complaints about event loops that Gradio makes and never closes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        made = build(*given, **named)
+        gc.collect()
+    return made
 
 
 def name_of(function) -> str:
@@ -103,7 +115,7 @@ def test_no_function_has_a_name_of_its_own_for_programs(demo):
 
 
 def test_every_route_that_the_gate_lets_through_is_on_the_list(demo):
-    app = App.create_app(demo, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None})
+    app = quietly(App.create_app, demo, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None})
     paths = {path for one in all_routes(app.routes) for path in [one.path.rstrip("/") or "/"]}
     assert len(paths) > 40, "Gradio's own routes were not found"
     let_through = {path for path in paths if gate.ROUTES.fullmatch(filled(path))}
@@ -203,7 +215,7 @@ def test_what_runs_in_the_browser_alone_is_nothing_to_call_here(shared, visitor,
 
 
 def test_routes_that_are_on_no_list_do_not_exist_in_the_running_app(client, demo):
-    app = App.create_app(demo)
+    app = quietly(App.create_app, demo)
     tried = 0
     for one in all_routes(app.routes):
         if (one.path.rstrip("/") or "/") not in ROUTES:
