@@ -1,4 +1,4 @@
-"""What a request must be before Gradio sees it: known route, own page, bounded body. And no address as a picture.
+"""What a request must be before Gradio sees it: known route, own page, bounded body. And no file but an upload.
 
 Gradio checks uploads on one route alone, runs a foreign page's POST before it withholds the answer, and serves routes that
 this app has no use for. The gate stands before all of them.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 
 from fruitvision.errors import PictureError
@@ -149,25 +151,37 @@ class _Asking:
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks that never fetch an address that somebody put where a file belongs, in whatever field it comes."""
+    """Blocks that neither fetch an address nor open a file of this computer that somebody put where an upload belongs."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
-        """As Gradio's, once :func:`refuse_addresses` has seen the inputs."""
-        refuse_addresses(inputs)
+        """As Gradio's, once :func:`refuse_foreign_files` has seen the inputs."""
+        refuse_foreign_files(inputs, Path(get_upload_folder()))
         return await super().preprocess_data(block_fn, inputs, *given, **named)
 
 
-def refuse_addresses(value: Any) -> None:
-    """Raise PictureError where a file's "path" in ``value``, however deep, is an address (http:, file:, …) and no file."""
+def refuse_foreign_files(value: Any, uploads: Path) -> None:
+    """Raise PictureError where a "path" in ``value``, however deep, is no file below ``uploads``, such as an address.
+
+    Gradio itself looks only at what calls itself a file ("meta"), and opens the path of any other.
+    """
     waiting = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
             path = one.get("path")
-            if isinstance(path, str) and re.match(r"\s*[a-zA-Z][\w+.-]+:", path):
+            if isinstance(path, str) and not _is_below(path, uploads):
                 raise PictureError(
                     "picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture=""
                 )
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
+
+
+def _is_below(path: str, folder: Path) -> bool:
+    if re.match(r"\s*([a-zA-Z][\w+.-]+:|[/\\]{2})", path):  # http:, file:, …; or a share, which Windows would ask for
+        return False
+    try:
+        return folder.resolve() in Path(path).resolve().parents
+    except (OSError, ValueError, RuntimeError):  # a null byte, a loop of links
+        return False

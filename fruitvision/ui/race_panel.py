@@ -180,10 +180,13 @@ def race_plan(shelf: DataShelf, data: str, norms: list[str], budget: str) -> Stu
 def time_words(
     context: Context, shelf: DataShelf, times: RaceTimes, data: str, norms: list[str], budget: str, language: str, *, owner: bool
 ) -> str:
-    """How long the chosen race will take; measured for the owner alone, while nothing trains. Empty where nothing can be said."""
+    """How long the chosen race will take; measured while nothing trains. Empty where nothing can be said, and for a visitor:
+    to count the drawn pictures is to draw them, on first use."""
+    if not owner:
+        return ""
     quiet = launcher.running(context.runs) is None and not any(study.status().active for study in list_studies(context.runs))
     try:
-        return times.words(race_plan(shelf, data, norms, budget), language, may_measure=owner and quiet)
+        return times.words(race_plan(shelf, data, norms, budget), language, may_measure=quiet)
     except FruitVisionError:
         return ""
 

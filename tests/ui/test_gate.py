@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from fruitvision.errors import PictureError, UsageError
 from fruitvision.ui import gate, tunnel
 from fruitvision.ui.access import TOKEN_VARIABLE, Access
-from fruitvision.ui.gate import Gate, refuse_addresses
+from fruitvision.ui.gate import Gate, refuse_foreign_files
 
 OWN = [(b"host", b"127.0.0.1:7860")]
 
@@ -77,11 +78,22 @@ def test_a_length_that_is_none_or_too_large_is_refused(length):
     assert ask(Access(), [*OWN, (b"content-length", length)]) == 413
 
 
-@pytest.mark.parametrize("path", ["http://169.254.169.254/x", " HTTPS://evil.example", "file:///etc/passwd", "gopher://x", "data:,x"])
-def test_an_address_in_the_place_of_a_file_is_refused_however_deep(path):
-    with pytest.raises(PictureError):
-        refuse_addresses([1, {"a": [{"b": {"path": path, "meta": {"_type": "gradio.FileData"}}}]}])
-    refuse_addresses([{"path": "/tmp/gradio/x.png", "orig_name": "http://name.png"}, "http://words", None])
+@pytest.mark.parametrize(
+    "path",
+    ["http://169.254.169.254/x", " HTTPS://evil.example", "file:///etc/passwd", "gopher://x", "data:,x", "/etc/passwd", "secret.png",
+     "{uploads}", "{uploads}/../secret.png", "{uploads}/link/secret.png", "{uploads}-beside/x.png", "\x00", "",
+     "//evil.example/share/x.png", "\\\\evil.example\\share\\x.png"],
+)  # fmt: skip
+def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path, path):
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    with contextlib.suppress(OSError):  # Windows lets not everybody make one
+        (uploads / "link").symlink_to(tmp_path)
+    path = path.format(uploads=uploads)
+    for meta in ({}, {"meta": {"_type": "gradio.FileData"}}, {"meta": {"_type": "x"}}):
+        with pytest.raises(PictureError):
+            refuse_foreign_files([1, {"a": [{"b": {"path": path, **meta}}]}], uploads)
+    refuse_foreign_files([{"path": str(uploads / "x" / "x.png"), "orig_name": "http://name.png"}, "http://words", None], uploads)
 
 
 @pytest.mark.parametrize("token", ["short", "x" * 257, "sixteen letters; and", "sechzehn-zeichen-ä"])
