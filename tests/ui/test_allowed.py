@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
 import json
@@ -77,6 +78,7 @@ def quietly(build, *given, **named):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         made = build(*given, **named)
+        asyncio.set_event_loop(None)  # the last one of them is this thread's
         gc.collect()
     return made
 
