@@ -368,7 +368,10 @@ def export(
     count: Annotated[int, typer.Option(min=1, help="How many of the pictures are looked at.")] = 64,
     as_json: Json = False,
 ) -> None:
-    """Write the network as one ONNX file, which answers without torch. Needs onnx, onnxscript and onnxruntime."""
+    """Write the network as one ONNX file.
+
+    It answers without torch. Needs onnx, onnxscript and onnxruntime.
+    """
     from fruitvision.data.listing import list_pictures
     from fruitvision.models.export import export_onnx
 
