@@ -359,6 +359,37 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
+def export(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Pictures on which the file is checked against torch.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the file is written.")],
+    checkpoint: Checkpoint = None,
+    file_format: Annotated[Literal["onnx"], typer.Option("--format", help="The file's format.")] = "onnx",
+    count: Annotated[int, typer.Option(min=1, help="How many of the pictures are looked at.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Write the network as one ONNX file.
+
+    It answers without torch. Needs onnx, onnxscript and onnxruntime.
+    """
+    from fruitvision.data.listing import list_pictures
+    from fruitvision.models.export import export_onnx
+
+    classifier = _classifier(checkpoint, None)
+    listing = list_pictures(data, need_training=False)
+    step = max(1, len(listing.files) // count)
+    pictures = [listing.root / found.path for found in listing.files[::step][:count]]
+    check = export_onnx(classifier.network, classifier.config, pictures, out)
+    size = out.stat().st_size
+    lines = [
+        f"{out}: {size / 1e6:.1f} MB.",
+        f"Checked on {check.pictures} pictures: logits differ by {check.largest_difference:.1e} at most; "
+        f"the best class agrees in {check.agreement:.1%}.",
+    ]
+    result = {"out": str(out), "format": file_format, "bytes": size, "pictures": check.pictures}
+    give(result | {"largest_difference": check.largest_difference, "agreement": check.agreement}, lines, as_json)
+
+
 def _answer_line(answer: dict[str, Any]) -> str:
     if answer["verdict"] == "not-fruit":
         return f"{answer['image']}: not a fruit that I know"
