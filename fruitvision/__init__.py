@@ -23,10 +23,10 @@ __all__ = ["Classifier", "Prediction", "__version__", "load"]
 
 
 def load(checkpoint: str | Path | None = None) -> Classifier:
-    """A classifier made from a checkpoint folder, or from the name of a shipped one; by default Classify's own.
+    """A classifier made from a checkpoint folder, an exported ONNX file, or the name of a shipped one; by default Classify's.
 
     Raises:
-        CheckpointError: the folder is missing, incomplete or damaged, or does not fit this version.
+        CheckpointError: the folder or file is missing, incomplete or damaged, or does not fit this version.
     """
     from fruitvision.models.checkpoint import find_checkpoint
     from fruitvision.recognition.classifier import Classifier

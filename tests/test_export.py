@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 import sys
 from pathlib import Path
 
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+import fruitvision
 from fruitvision.data.picture import load_pixels
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig
-from fruitvision.models.export import METADATA, export_onnx
+from fruitvision.models.export import METADATA, export_onnx, open_onnx
 from fruitvision.models.networks import build_network
+from fruitvision.recognition.classifier import Classifier
 
 CLASSES = ("Apple", "Banana", "Kiwi")
 
@@ -25,15 +29,27 @@ def _small() -> tuple[torch.nn.Module, CheckpointConfig]:
     return build_network(num_classes=len(CLASSES), width=8).eval(), config
 
 
-def test_the_file_answers_as_torch_does_at_any_batch_and_carries_its_configuration(sample_set: Path, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+def _pictures(sample_set: Path) -> list[Path]:
+    return sorted(sample_set.rglob("*.jpg")) or sorted(sample_set.rglob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def exported(sample_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network as an ONNX file."""
+    pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    (network, config), pictures = _small(), sorted(sample_set.rglob("*.jpg")) or sorted(sample_set.rglob("*.png"))
-    out = tmp_path / "model.onnx"
-    check = export_onnx(network, config, pictures[:6], out)
+    out = tmp_path_factory.mktemp("exported") / "model.onnx"
+    check = export_onnx(*_small(), _pictures(sample_set)[:6], out)
     assert check.pictures == 6 and check.largest_difference < 1e-3 and check.agreement == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
-    session = onnxruntime.InferenceSession(str(out))
+    assert [p.name for p in out.parent.iterdir()] == ["model.onnx"]
+    return out
+
+
+def test_the_file_answers_as_torch_does_at_any_batch_and_carries_its_configuration(sample_set: Path, exported: Path) -> None:
+    import onnxruntime
+
+    (network, config), pictures = _small(), _pictures(sample_set)
+    session = onnxruntime.InferenceSession(str(exported))
     assert CheckpointConfig.model_validate_json(session.get_modelmeta().custom_metadata_map[METADATA]) == config
     for count in (1, 5):
         batch = config.transform.batch([load_pixels(p) for p in pictures[:count]]).contiguous()
@@ -52,3 +68,51 @@ def test_a_failure_names_the_next_step_and_writes_nothing(gone: bool, code: str,
         export_onnx(*_small(), [tmp_path / "any.png"] if gone else [], tmp_path / "model.onnx")
     assert caught.value.code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_an_exported_file_is_loaded_and_answers_as_its_checkpoint_does(sample_set: Path, exported: Path) -> None:
+    (network, config), pictures = _small(), _pictures(sample_set)[:4]
+    ours, theirs = Classifier(network, config), fruitvision.load(exported)
+    assert theirs.config == config and theirs.path == exported
+    np.testing.assert_allclose(theirs.probabilities(pictures), ours.probabilities(pictures), atol=1e-4)
+    np.testing.assert_allclose(theirs.embed(pictures), ours.embed(pictures), atol=1e-3)
+    answer = theirs.predict(pictures[0])
+    assert answer.label == ours.predict(pictures[0]).label
+    with pytest.raises(CheckpointError, match="draws no heatmap") as caught:
+        answer.heatmap()
+    assert caught.value.code == "onnx-answers-only"
+    with pytest.raises(CheckpointError, match="cannot be taught"):
+        _ = theirs.network.head
+
+
+def test_int8_is_a_fraction_of_the_size_and_agrees(sample_set: Path, exported: Path, tmp_path: Path) -> None:
+    (network, config), pictures = _small(), _pictures(sample_set)
+    check = export_onnx(network, config, pictures[8:16], tmp_path / "int8.onnx", calibration=pictures[:8])
+    assert check.agreement >= 0.9 and check.largest_difference > 0
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.6 * exported.stat().st_size  # of so small a network much is no weight
+    found = Classifier.from_checkpoint(tmp_path / "int8.onnx")
+    assert found.config == config
+    assert np.abs(found.probabilities(pictures[:8]) - Classifier(network, config).probabilities(pictures[:8])).max() < 0.05
+
+
+def test_a_file_that_is_damaged_foreign_or_a_pickle_is_named(exported: Path, tmp_path: Path) -> None:
+    import onnx
+
+    whole, content, dice = tmp_path / "model.onnx", exported.read_bytes(), random.Random(0)
+    for _ in range(40):
+        at = dice.randrange(len(content))
+        whole.write_bytes(content[:at] + bytes([content[at] ^ 1 << dice.randrange(8)]) + content[at + 1 :])
+        with pytest.raises(CheckpointError) as caught:
+            open_onnx(whole)
+        assert caught.value.code in ("onnx-damaged", "onnx-foreign")
+    for wrong in (b"", content[: len(content) // 2], pickle.dumps(CLASSES)):
+        whole.write_bytes(wrong)
+        with pytest.raises(CheckpointError):
+            open_onnx(whole)
+    model = onnx.load_from_string(content)
+    del model.metadata_props[:]
+    whole.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="not exported by FruitVision"):
+        open_onnx(whole)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        Classifier.from_checkpoint(tmp_path / "missing.onnx")

@@ -242,7 +242,8 @@ def shipped() -> list[Path]:
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """A folder for what a person named: nothing (the default), a shipped model's name, or a path.
+    """A folder for what a person named: nothing (the default), a shipped model's name, or a path; an ONNX file's path is
+    returned as it is.
 
     Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing".
     """
@@ -257,7 +258,7 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
     folder = Path(name)
-    if not standing_folder(folder).is_dir():
+    if not standing_folder(folder).is_dir() and not (folder.suffix == ".onnx" and folder.is_file()):
         raise CheckpointError(
             "checkpoint-missing", f"There is no checkpoint folder at {folder}.",
             "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",

@@ -1,26 +1,41 @@
-"""A network as one ONNX file, which answers without torch: an extra, ``pip install onnx onnxscript onnxruntime``."""
+"""A network as one ONNX file, which answers without torch: an extra, ``pip install onnx onnxscript onnxruntime``.
+
+The file carries the checkpoint's configuration in its metadata, and a digest of itself, so that a damaged one is found
+out before it answers anything.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from fruitvision.data.picture import load_pixels
 from fruitvision.errors import CheckpointError
 from fruitvision.files import write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
+from fruitvision.models.networks import NetworkOutput
 
+Format = Literal["onnx", "onnx-int8"]
 LARGEST_DIFFERENCE = 1e-3
-"""Between the logits of torch and of the exported file: more is no rounding."""
-METADATA = "fruitvision"
-"""The metadata entry that holds the checkpoint's ``config.json``: classes, transform, temperature, thresholds."""
+"""Between the logits of torch and of the exported float32 file: more is no rounding."""
+LEAST_AGREEMENT = 0.9
+"""The share of inputs for which the int8 file's best class must be torch's."""
+METADATA, DIGEST = "fruitvision", "fruitvision-sha256"
+"""The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
+SHA-256 of the file as it is with zeros in the place of that digest."""
+SUFFIX = ".onnx"
 BATCH = 16
+_BLANK = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,32 @@ class ExportCheck:
     """The share of inputs whose best class is the same, 0..1."""
 
 
+class OnnxNetwork(nn.Module):
+    """An exported file in a network's place: it gives logits and features. Maps, and the last layer's weights, it has none."""
+
+    def __init__(self, session: Any, crop: int) -> None:
+        super().__init__()
+        self._session, self._crop = session, crop
+
+    def forward(self, x: Tensor) -> NetworkOutput:
+        """(N, 3, crop, crop) → logits (N, C), features (N, F), no maps (N, 0, 0, 0). Raises CheckpointError for another size."""
+        if x.shape[-1] != self._crop:
+            self._answers_only()
+        logits, features = (torch.from_numpy(found) for found in self._session.run(None, {"image": x.contiguous().numpy()}))
+        return NetworkOutput(logits, features, x.new_zeros((len(x), 0, 0, 0)))
+
+    @property
+    def head(self) -> NoReturn:
+        """Raises CheckpointError: teaching and heatmaps need the checkpoint itself."""
+        self._answers_only()
+
+    def _answers_only(self) -> NoReturn:
+        raise CheckpointError(
+            "onnx-answers-only", "An ONNX file answers pictures; it draws no heatmap and cannot be taught.",
+            "Use the checkpoint folder that it was exported from.",
+        )  # fmt: skip
+
+
 class _Answering(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -45,49 +86,137 @@ class _Answering(nn.Module):
 
 
 @torch.inference_mode()
-def export_onnx(network: nn.Module, config: CheckpointConfig, pictures: Sequence[Path], out: Path) -> ExportCheck:
+def export_onnx(
+    network: nn.Module, config: CheckpointConfig, pictures: Sequence[Path], out: Path, *, calibration: Sequence[Path] = ()
+) -> ExportCheck:
     """Write ``out``: input "image" (N, 3, crop, crop) float32, outputs "logits" (N, C) and "features" (N, F).
 
-    ``pictures`` are what it is checked on before the file is put in place. Raises CheckpointError "onnx-missing" where
-    a package is not installed, "onnx-no-pictures" without pictures and "onnx-differs" where the check fails; PictureError
-    for a picture that cannot be read; DataError where the file cannot be written.
+    With ``calibration``, training pictures, the file computes in int8: weights per channel, activations by the ranges that
+    these pictures show (static quantization, Jacob et al. 2018, arXiv:1712.05877). ``pictures`` are what it is checked on
+    before it is put in place. Raises CheckpointError "onnx-missing" where a package is not installed, "onnx-no-pictures"
+    without pictures and "onnx-differs" where the check fails; PictureError for a picture that cannot be read; DataError where
+    the file cannot be written.
     """
     if not pictures:
         raise CheckpointError(
             "onnx-no-pictures", "There are no pictures to check the exported network on.", "Give a folder of them: --data DIR."
         )
+    onnxruntime = _onnxruntime()
+    answering = _Answering(network.cpu().eval()).eval()
+    model = _exported(answering, config.transform.crop)
+    if calibration:
+        model = _quantized(model, (batch.numpy() for batch in _inputs(config, calibration)))
+    model.metadata_props.add(key=METADATA, value=config.model_dump_json())
+    model.metadata_props.add(key=DIGEST, value=_BLANK)
+    content = model.SerializeToString()
+    content = content.replace(_BLANK.encode(), hashlib.sha256(content).hexdigest().encode())
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    differences, same = [], []
+    for batch in _inputs(config, pictures):
+        expected = answering(batch)[0].numpy()
+        (found,) = session.run(["logits"], {"image": batch.numpy()})
+        differences.append(float(np.abs(found - expected).max()))
+        same.append(found.argmax(1) == expected.argmax(1))
+    check = ExportCheck(len(pictures), max(differences), float(np.concatenate(same).mean()))
+    alike = check.agreement >= LEAST_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
+    if not alike:
+        raise CheckpointError(
+            "onnx-differs",
+            f"The exported network is not the same: logits differ from torch's by {check.largest_difference:.2g}, "
+            f"and the best class agrees in {check.agreement:.0%}.",
+            "Nothing was written. "
+            + ("Give more pictures (--count), or choose --format onnx." if calibration else "Install the newest onnx and onnxruntime."),
+            difference=f"{check.largest_difference:.2g}", agreement=f"{check.agreement:.0%}",
+        )  # fmt: skip
+    write_bytes(out, content)
+    return check
+
+
+def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointConfig]:
+    """An exported file and the configuration in it; ``threads`` 0 leaves their number to ONNX Runtime.
+
+    Raises CheckpointError: "onnx-missing" where ONNX Runtime is not installed, "onnx-foreign" for a file that FruitVision
+    did not write, "onnx-damaged" for one that is no longer as it was written.
+    """
+    onnxruntime = _onnxruntime(exporting=False)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            "checkpoint-missing", f"{path} cannot be read ({error.strerror}).", "Name an ONNX file, or a checkpoint folder.", path=str(path)
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what is wrong is said below
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        metadata = session.get_modelmeta().custom_metadata_map
+    except Exception as error:  # ONNX Runtime's own classes have no common one
+        raise _damaged(path) from error
+    digest = metadata.get(DIGEST, "")
+    if METADATA not in metadata or not digest:
+        raise CheckpointError(
+            "onnx-foreign", f"{path} was not exported by FruitVision: its classes are not in it.",
+            "Export a checkpoint: python -m fruitvision export.", path=str(path),
+        )  # fmt: skip
+    if hashlib.sha256(content.replace(digest.encode(), _BLANK.encode())).hexdigest() != digest:
+        raise _damaged(path)
+    try:
+        config = CheckpointConfig.model_validate_json(metadata[METADATA])
+    except ValidationError as error:
+        raise _damaged(path) from error
+    return OnnxNetwork(session, config.transform.crop), config
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError("onnx-damaged", f"{path} is not as it was exported.", "Copy it again, or export it anew.", path=str(path))
+
+
+def _onnxruntime(exporting: bool = True) -> Any:
+    """The module. Raises CheckpointError "onnx-missing"."""
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401, torch's exporter needs it
+
+        if exporting:
+            import onnxscript  # noqa: F401, torch's exporter needs it
     except ImportError as error:
+        packages = "onnx onnxscript onnxruntime" if exporting else "onnxruntime"
         raise CheckpointError(
-            "onnx-missing", "ONNX is not installed.", "Run: python -m pip install onnx onnxscript onnxruntime."
+            "onnx-missing", "ONNX is not installed.", f"Run: python -m pip install {packages}.", packages=packages
         ) from error
-    answering = _Answering(network.cpu().eval()).eval()
-    crop = config.transform.crop
+    return onnxruntime
+
+
+def _inputs(config: CheckpointConfig, pictures: Sequence[Path]) -> Iterator[Tensor]:
+    for start in range(0, len(pictures), BATCH):
+        yield config.transform.batch([load_pixels(path) for path in pictures[start : start + BATCH]]).contiguous()
+
+
+def _exported(answering: nn.Module, crop: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter uses parts of torch that torch itself calls old
         program = torch.onnx.export(
             answering, (torch.zeros(2, 3, crop, crop),), dynamo=True, verbose=False, input_names=["image"],
             output_names=["logits", "features"], dynamic_shapes=({0: torch.export.Dim("batch")},),
         )  # fmt: skip
-    model = program.model_proto
-    model.metadata_props.add(key=METADATA, value=config.model_dump_json())
-    content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    differences, same = [], []
-    for start in range(0, len(pictures), BATCH):
-        batch = config.transform.batch([load_pixels(path) for path in pictures[start : start + BATCH]]).contiguous()
-        expected = answering(batch)[0].numpy()
-        (found,) = session.run(["logits"], {"image": batch.numpy()})
-        differences.append(float(np.abs(found - expected).max()))
-        same.append(found.argmax(1) == expected.argmax(1))
-    check = ExportCheck(len(pictures), max(differences), float(np.concatenate(same).mean()))
-    if not check.largest_difference <= LARGEST_DIFFERENCE:
-        raise CheckpointError(
-            "onnx-differs", f"The exported network's logits differ from torch's by {check.largest_difference:.2g}.",
-            "Nothing was written. Install the newest onnx, onnxscript and onnxruntime.",
-            difference=f"{check.largest_difference:.2g}",
+    return program.model_proto
+
+
+def _quantized(model: Any, inputs: Iterator[np.ndarray]) -> Any:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(({"image": batch} for batch in inputs), None)
+
+    with tempfile.TemporaryDirectory(prefix="fruitvision-export-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        quant_pre_process(model, str(prepared))
+        quantize_static(
+            str(prepared), str(quantized), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+            weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
         )  # fmt: skip
-    write_bytes(out, content)
-    return check
+        return onnx.load(str(quantized))

@@ -24,6 +24,7 @@ from fruitvision.data.picture import PictureSource, load_pixels, open_picture
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import Views
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
+from fruitvision.models.export import SUFFIX, open_onnx
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 from fruitvision.recognition.studio import studio_view
@@ -113,9 +114,13 @@ class Classifier:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Classifier:
-        """Load a checkpoint folder. Raises CheckpointError where it is incomplete, damaged or does not fit."""
-        network, config = load_checkpoint(Path(path))
-        return cls(network, config, Path(path))
+        """Load a checkpoint folder, or an ONNX file that was exported from one.
+
+        Raises CheckpointError where it is incomplete, damaged or does not fit.
+        """
+        path = Path(path)
+        network, config = open_onnx(path) if path.suffix == SUFFIX else load_checkpoint(path)
+        return cls(network, config, path)
 
     def looking(self, views: Views) -> Classifier:
         """The same network with other looks at each picture: "one" (the fastest), "mirror" or "middle"."""
