@@ -41,6 +41,7 @@ PLAN = "study.json"
 # was not chosen by them, as a best epoch would be.
 BASE: dict[str, Any] = {
     "start": "scratch", "width": 16, "image_size": 48, "first_image_size": 0, "epochs": 10, "batch_size": 32, "val_fraction": 0.0,
+    "precision": "float32",
 }  # fmt: skip
 MEMORY = "memory"
 """The kind of a run's records that say how much memory its process has needed so far."""

@@ -35,6 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": "matrices",
         "label_smoothing": 0.1,
         "schedule": "one-cycle",
+        "precision": "auto",
         "channels_last": True,
     },
     "robust": {

@@ -6,6 +6,7 @@ import copy
 import math
 import random
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,20 @@ class Progress:
 
 
 def arithmetic(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """What the forward pass computes in. "auto" is bfloat16 where the device has it, else float16, and float32 on a CPU:
-    most CPUs are slower with either."""
+    """What the forward pass computes in. "auto" is bfloat16 where the device has it, else float16; on a CPU without
+    instructions for bfloat16, which would be slower with either, float32."""
     if config.precision != "auto":
         return getattr(torch, config.precision)
     if device.type == "cpu":
-        return torch.float32
+        return torch.bfloat16 if multiplies_bfloat16() else torch.float32
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for it: Intel's since 2020 in servers, AMD's since Zen 4."""
+    supported = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    return any(ask is not None and ask() for ask in supported)
 
 
 NARROW = 16

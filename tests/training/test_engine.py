@@ -26,7 +26,7 @@ def opened(sample_set):
 
 
 def config(**settings) -> TrainConfig:
-    base = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "epochs": 2}
+    base = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "epochs": 2, "precision": "float32"}
     return TrainConfig.from_preset("fast", **{**base, **settings})
 
 
@@ -165,13 +165,15 @@ def test_a_single_gradient_that_is_not_finite_is_skipped_and_counted(opened):
     assert state.progress.skipped_in_a_row == 0 and all(torch.isfinite(value).all() for value in weights(state))
 
 
-def test_float16_scales_its_gradients_and_a_resume_knows_the_scale(opened):
+def test_float16_scales_its_gradients_and_a_resume_knows_the_scale(opened, monkeypatch):
     state, train, validation = setting_out(config(precision="float16", norm="group"), opened)
     list(fit(state, train, validation))
     again, _, _ = setting_out(config(precision="float16", norm="group"), opened)
     again.load_state_dict(state.state_dict())
     assert state.scaler.is_enabled() and again.scaler.get_scale() == state.scaler.get_scale()
-    assert arithmetic(config(precision="auto"), torch.device("cpu")) == torch.float32
+    for able, kind in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr("fruitvision.training.state.multiplies_bfloat16", lambda able=able: able)
+        assert arithmetic(config(precision="auto"), torch.device("cpu")) == kind
     assert not setting_out(config(), opened)[0].scaler.is_enabled()
 
 

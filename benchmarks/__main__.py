@@ -1,0 +1,49 @@
+"""Measure FruitVision against the plain recipe and against the machine's own limits.
+
+    python -m benchmarks --data fruits-360 --json figures.json
+    python -m benchmarks --data fruits-360 --quick --only predict
+
+Each line is a ratio of two things done in turns, five times or more; ``--quick`` does each twice and less of it. What was
+measured, when and on what stands in ``benchmarks/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.figures import FIGURES, Bench
+from benchmarks.pairs import table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; return 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="a folder of class folders, such as fruits-360")
+    parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=list(FIGURES), help="measure these alone")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="two pairs, and less of everything")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too, every pair of them")
+    given = parser.parse_args(arguments)
+    bench = Bench(given.data, 2 if given.quick else given.pairs, given.quick)
+    found = []
+    for name in given.only:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found += FIGURES[name](bench)
+    print(table(found))
+    if given.json:
+        machine = {
+            "platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        }
+        given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

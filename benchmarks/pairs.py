@@ -1,0 +1,68 @@
+"""Two ways of doing the same, measured in turns: on a noisy machine only their ratio can be believed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table."""
+
+    what: str
+    against: str
+    unit: str
+    ours: float
+    other: float
+    """Medians over the pairs, in ``unit``."""
+    ratio: float
+    """The median over the pairs of ours / other, or of whatever ``what`` says; judged against ``goal``."""
+    lowest: float
+    highest: float
+    goal: tuple[Literal["<=", ">="], float] | None = None
+    pairs: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is; None where there is none."""
+        if self.goal is None:
+            return None
+        sign, bound = self.goal
+        return self.ratio <= bound if sign == "<=" else self.ratio >= bound
+
+    def asdict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"reached": self.reached}
+
+
+def compare(
+    what: str, ours: Callable[[], float], against: str, other: Callable[[], float], *, pairs: int, unit: str = "s",
+    goal: tuple[Literal["<=", ">="], float] | None = None, ratio: Callable[[float, float], float] = lambda a, b: a / b,
+) -> Figure:  # fmt: skip
+    """Measure both in turns ``pairs`` times, the order changing each time. Each call returns its own figure, in ``unit``."""
+    found = []
+    for number in range(pairs):
+        if number % 2:
+            second, first = other(), ours()
+        else:
+            first, second = ours(), other()
+        found.append((first, second))
+    ratios = [ratio(*pair) for pair in found]
+    mine, theirs = (statistics.median(side) for side in zip(*found, strict=True))
+    return Figure(what, against, unit, mine, theirs, statistics.median(ratios), min(ratios), max(ratios), goal, found)
+
+
+def table(figures: list[Figure]) -> str:
+    """Markdown."""
+    lines = ["| what | against | ours | the other | ratio (lowest to highest) | goal | reached |", "|---|---|---|---|---|---|---|"]
+    for figure in figures:
+        goal = f"{figure.goal[0]} {figure.goal[1]:g}".replace("<=", "≤").replace(">=", "≥") if figure.goal else "reported"
+        reached = {True: "yes", False: "**no**", None: ""}[figure.reached]
+        lines.append(
+            f"| {figure.what} | {figure.against} | {figure.ours:.3g} {figure.unit} | {figure.other:.3g} {figure.unit} "
+            f"| {figure.ratio:.3g} ({figure.lowest:.3g} to {figure.highest:.3g}) | {goal} | {reached} |"
+        )
+    return "\n".join(lines)
