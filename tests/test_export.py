@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -116,3 +118,17 @@ def test_a_file_that_is_damaged_foreign_or_a_pickle_is_named(exported: Path, tmp
         open_onnx(whole)
     with pytest.raises(CheckpointError, match="cannot be read"):
         Classifier.from_checkpoint(tmp_path / "missing.onnx")
+
+
+def test_the_readme_s_program_answers_without_torch_as_the_classifier_does(sample_set: Path, exported: Path, tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    (program,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "onnxruntime" in block]
+    picture = _pictures(sample_set)[0]
+    (tmp_path / "model.onnx").write_bytes(exported.read_bytes())
+    (tmp_path / "banana.jpg").write_bytes(picture.read_bytes())
+    program = "import sys\nsys.modules['torch'] = None\n" + program
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    label, probability = done.stdout.split()
+    ours = fruitvision.load(exported).probabilities([picture])[0]
+    assert label == CLASSES[int(ours.argmax())] and float(probability) == pytest.approx(float(ours.max()), abs=0.01)
