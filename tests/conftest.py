@@ -1,4 +1,4 @@
-"""What every test stands on: folders of its own, two threads, a small drawn data set, real pictures on request."""
+"""What every test stands on: folders of its own, few threads, a small drawn data set, real pictures on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ os.environ.update(
     GRADIO_ANALYTICS_ENABLED="False",
     HF_HUB_OFFLINE="1",
 )
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")  # one of two beside another
 os.environ.pop("FRUITVISION_DEBUG", None)
 
 PROJECT = Path(__file__).resolve().parents[1]

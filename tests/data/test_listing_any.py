@@ -28,7 +28,7 @@ NAME = some.sampled_from(["a.png", "b.jpg", "A.PNG", ".c.png", "d.txt", "e", "Th
 PLACE = some.tuples(some.lists(FOLDER, max_size=3), NAME).map(lambda parts: "/".join([*parts[0], parts[1]]))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(some.dictionaries(PLACE, CONTENT, max_size=8))
 def test_any_folder_is_a_sound_dataset_or_a_sentence(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,10 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, launched
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY = ("start=scratch", "width=8", "image_size=32", "first_image_size=32", "eval_resize=32", "batch_size=8", "epochs=3", "device=cpu")
+TINY = (
+    "start=scratch", "width=8", "image_size=32", "first_image_size=32", "eval_resize=32", "batch_size=8", "epochs=3", "device=cpu",
+    "precision=float32",
+)  # fmt: skip
 # Nothing but the processes differs. Pictures of 64: of 32 the last maps are 1 × 1, where group norm over two channels is
 # hardly more than a sign, and a float's last digit would decide it.
 STEADY = (*TINY, "image_size=64", "first_image_size=64", "eval_resize=64", "learning_rate=0.0005", "schedule=constant", "epochs=2")
