@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.figures import FIGURES, Bench
-from benchmarks.pairs import table
+from benchmarks.pairs import Figure, table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,16 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too, every pair of them")
     given = parser.parse_args(arguments)
     bench = Bench(given.data, 2 if given.quick else given.pairs, given.quick)
-    found = []
+    machine = {
+        "platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+    }
+    found: list[Figure] = []
     for name in given.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found += FIGURES[name](bench)
-    print(table(found))
-    if given.json:
-        machine = {
-            "platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        }
-        given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")
+        new = FIGURES[name](bench)
+        print(table(new, heading=not found), flush=True)
+        found += new
+        if given.json:  # after each: whoever breaks it off keeps what there is
+            given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")
     return 0
 
 

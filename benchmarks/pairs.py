@@ -55,9 +55,12 @@ def compare(
     return Figure(what, against, unit, mine, theirs, statistics.median(ratios), min(ratios), max(ratios), goal, found)
 
 
-def table(figures: list[Figure]) -> str:
+HEADING = ["| what | against | ours | the other | ratio (lowest to highest) | goal | reached |", "|---|---|---|---|---|---|---|"]
+
+
+def table(figures: list[Figure], *, heading: bool = True) -> str:
     """Markdown."""
-    lines = ["| what | against | ours | the other | ratio (lowest to highest) | goal | reached |", "|---|---|---|---|---|---|---|"]
+    lines = HEADING.copy() if heading else []
     for figure in figures:
         goal = f"{figure.goal[0]} {figure.goal[1]:g}".replace("<=", "≤").replace(">=", "≥") if figure.goal else "reported"
         reached = {True: "yes", False: "**no**", None: ""}[figure.reached]

@@ -21,6 +21,8 @@ from fruitvision.errors import PictureError
 from fruitvision.ui.access import LOOPBACK, Access
 
 MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL, and what a form adds to it
+MAX_DEPTH, MAX_MARKS = 100, 500_000  # of JSON: brackets within brackets; brackets, quotes and escapes altogether
+_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 MAX_OWNER_BYTES = 256 * 2**20 * 4 // 3 + 2**17  # a file of taught pictures
 BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
 #: All that the page asks for. Gradio's other routes (deep links, recordings, monitoring, API pages, proxies) do not exist.
@@ -96,6 +98,7 @@ class Gate:
         loop = asyncio.get_running_loop()
         came, whole, started, end = 0, False, False, loop.time() + BODY_SECONDS
         refused: tuple[int, str] | None = None
+        nesting = None if Headers(scope=scope).get("content-type", "").startswith("multipart/") else Nesting()
 
         async def counted() -> dict:
             nonlocal came, whole, refused
@@ -111,6 +114,9 @@ class Gate:
             if came > limit:
                 refused = 413, "That is too large."
                 raise BodyRefused
+            if nesting is not None and nesting.too_deep(message.get("body", b"")):
+                refused = 400, "That is nested too deep."
+                raise BodyRefused
             return message
 
         async def watched(message: dict) -> None:
@@ -125,6 +131,29 @@ class Gate:
             pass
         if refused and not started:
             await answer(send, *refused)
+
+
+class Nesting:
+    """How deep a JSON text is nested, followed piece by piece: parsers that recurse end with the app where it has no end."""
+
+    def __init__(self) -> None:
+        self._depth = self._marks = 0
+        self._in_text, self._rest = False, b""
+
+    def too_deep(self, piece: bytes) -> bool:
+        """Whether the text, up to and with ``piece``, was nested deeper than ``MAX_DEPTH`` anywhere, or has too many marks."""
+        piece, end = self._rest + piece, 0
+        for mark in _MARKS.finditer(piece):
+            kind, end = mark.group(), mark.end()
+            self._marks += 1
+            if kind == b'"':
+                self._in_text = not self._in_text
+            elif len(kind) == 1 and not self._in_text:
+                self._depth += 1 if kind in b"[{" else -1
+            if self._depth > MAX_DEPTH or self._marks > MAX_MARKS:
+                return True
+        self._rest = piece[-1:] if piece.endswith(b"\\") and end < len(piece) else b""  # what it escapes comes next
+        return False
 
 
 async def answer(send: Send, status: int, sentence: str) -> None:

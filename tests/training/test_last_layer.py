@@ -63,7 +63,9 @@ def test_pictures_weigh_what_they_are_given(seen):
 
 def test_two_epochs_are_looked_at_and_the_pictures_as_evaluation_shows_them(sample_set):
     dataset, store = open_dataset(sample_set)
-    config = TrainConfig.from_preset("fast", start="scratch", width=8, image_size=32, first_image_size=32, batch_size=8, precision="float32")
+    config = TrainConfig.from_preset(
+        "fast", start="scratch", width=8, image_size=32, first_image_size=32, batch_size=8, precision="float32"
+    )
     network = build_network(num_classes=4, width=8, seed=0)
     split = dataset.splits["train"]
     train = TrainLoader(store, split, training_transform(config), 8)

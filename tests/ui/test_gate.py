@@ -130,3 +130,15 @@ def test_a_tunnel_that_comes_is_https_and_one_that_fails_is_none(monkeypatch):
     started = time.monotonic()
     assert tunnel.open_tunnel(demo, 7860) is None
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_nesting_is_followed_through_texts_escapes_and_pieces(size):
+    deep, most = "[" * (gate.MAX_DEPTH + 1), "[" * gate.MAX_DEPTH
+    harmless = (most, '{"a":"' + deep + '"}', '["\\\\\\"' + deep + '"]', "[]" * 1000)
+    harmful = (deep, '["]]]]", ' + deep, '["\\\\", ' + deep, '["\\"]", ' + deep, '{"a":' * (gate.MAX_DEPTH + 1), '""' * gate.MAX_MARKS)
+    for texts, expected in ((harmless, False), (harmful, True)):
+        for text in texts if size > 1 or not expected else texts[:-1]:
+            nesting, content = gate.Nesting(), text.encode()
+            pieces = (content[at : at + size] for at in range(0, len(content), size)) if len(content) < 10_000 else iter([content])
+            assert any(nesting.too_deep(piece) for piece in pieces) is expected, text[:40]

@@ -118,6 +118,18 @@ def test_an_upload_over_ten_megabytes_is_refused(client):
     assert client.post(UPLOAD, files={"files": ("a.png", b"x" * (10 * 2**20 + 1))}).status_code == 413
 
 
+@pytest.mark.parametrize("depth", [500, 10_000, 1_000_000])
+def test_json_that_is_nested_too_deep_is_refused_in_a_line(client, depth):
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        nested = opening * depth + "1" + closing * depth
+        for path in (SERVER, JOIN, "gradio_api/run/predict"):
+            for body in (nested, f'{{"data": {nested}, "fn_index": 0, "session_hash": "x", "fn_name": "x", "component_id": 0}}'):
+                for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x"):
+                    answer = client.post(path, content=body, headers={"content-type": kind})
+                    assert 400 <= answer.status_code < 500, (path, kind, answer.status_code)
+                    assert "Traceback" not in answer.text
+
+
 def test_forged_sessions_and_events_show_nothing_of_others(client):
     for session in ("", "x", "../../x", "0" * 5000, "%00", "'; drop table", uuid.uuid4().hex):
         answer = client.post("gradio_api/cancel", json={"session_hash": session, "event_id": "x", "fn_index": 0})
