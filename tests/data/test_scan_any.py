@@ -72,6 +72,8 @@ def laid_out(top: Path, tree: dict[str, bytes]) -> None:
 @example({"A\n/a": PICTURES[0], "B\r/b": PICTURES[1], "\x1b[31m/c": PICTURES[2]})
 @example({"Training/A/a": PICTURES[0], "train/B/b": PICTURES[1], "Training/B/b": PICTURES[1]})
 @example({"A\udcff/a": PICTURES[0], "B/\udcfe": PICTURES[1], "C/c": PICTURES[2], "D/d": PICTURES[3]})
+@example({"\udc80/Training/Training": b""})
+@example({"\udc80/Training/A/a": PICTURES[0], "\udc80/Training/B/b": PICTURES[1]})
 def test_any_folder_is_a_data_set_or_an_error(tree):
     top = Path(tempfile.mkdtemp())
     try:
