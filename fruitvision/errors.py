@@ -33,11 +33,12 @@ class FruitVisionError(Exception):
     exit_code = 1
 
     def __init__(self, code: str, message: str, next_step: str = "", **facts: Any) -> None:
+        message, next_step = printable(message), printable(next_step)
         super().__init__(code, message, next_step)
         self.code = code
         self.message = message
         self.next_step = next_step
-        self.facts = facts
+        self.facts = {name: printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
 
     def __str__(self) -> str:
         return " ".join(f"{self.message} {self.next_step}".split())
@@ -49,6 +50,11 @@ class FruitVisionError(Exception):
         """The error as JSON can hold it, for ``status.json`` and ``--json``."""
         facts = {k: v if isinstance(v, int | float | str | bool | None) else str(v) for k, v in self.facts.items()}
         return {"code": self.code, "message": str(self), "facts": facts}
+
+
+def printable(text: str) -> str:
+    """The text with what UTF-8 cannot hold written out: bytes of a file's name that are no text on this system."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _rebuild(kind: type[FruitVisionError], code: str, message: str, next_step: str, facts: dict) -> FruitVisionError:

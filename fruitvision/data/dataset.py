@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fruitvision.data.listing import Found, Listing, list_pictures
-from fruitvision.errors import DataError
+from fruitvision.errors import DataError, printable
 
 __all__ = ["Dataset", "Listing", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 MARKER_OF_SYNTHETIC = "synthetic.json"
@@ -187,7 +187,7 @@ def assemble(
     fingerprint = hashlib.sha256("".join(f"{path}\0{content}\n" for path, content in used).encode())
     return Dataset(
         root=listing.root,
-        name=listing.root.name,
+        name=printable(listing.root.name),
         layout=listing.layout,
         classes=classes,
         splits=splits,

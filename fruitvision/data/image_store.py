@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -44,6 +43,9 @@ class ImageStore:
                 self._parts: np.ndarray = index["parts"]
                 self._offsets: np.ndarray = index["offsets"]
                 self._stamps: np.ndarray = index["stamps"]
+            self.paths: list[str] = facts["paths"]
+            self.hashes: list[str] = facts["hashes"]
+            self._undecoded: dict[str, list] = facts["undecoded"]
             self._pixels = [
                 _map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])
             ]
@@ -54,16 +56,13 @@ class ImageStore:
                 "Open the folder of pictures again; it is made again.",
                 folder=str(self.path),
             ) from error
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
             raise DataError(
                 "store-damaged",
                 f"The picture cache in {self.path} is damaged.",
                 "Open the folder of pictures again; it is made again.",
                 folder=str(self.path),
             ) from error
-        self.paths: list[str] = facts["paths"]
-        self.hashes: list[str] = facts["hashes"]
-        self._undecoded: dict[str, list] = facts["undecoded"]
         same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
         self.uniform: tuple[int, int] | None = tuple(self.shapes[0].tolist()) if same else None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from fruitvision.errors import DataError
+from fruitvision.errors import DataError, printable
 
 #: Folder names that stand for a split, in any case; Fruits-360 adds the size in pixels to some.
 _SPLIT_NAMES = {
@@ -223,13 +223,13 @@ def _read(root: Path, splits: dict[str, str]) -> Listing:
         for entry in _files(top):
             if PurePosixPath(entry.name).suffix.lower() in _PICTURE_SUFFIXES:
                 sentence = "The picture lies beside the class folders, in none of them."
-                left_out.append((_printable(prefix + entry.name), "outside-class", sentence))
+                left_out.append((printable(prefix + entry.name), "outside-class", sentence))
         above = frozenset({os.path.realpath(root), os.path.realpath(top)})
         for entry in _folders(top):
             before = len(files)
             if not _is_text(entry.name):
                 sentence = "The folder's name is not valid Unicode."
-                left_out.append((_printable(prefix + entry.name), "bad-name", sentence))
+                left_out.append((printable(prefix + entry.name), "bad-name", sentence))
                 continue
             for path, info in _walk(top / entry.name, prefix + entry.name + "/", above):
                 _sort_in(path, info, split, entry.name, files, left_out)
@@ -249,9 +249,9 @@ def _sort_in(
     left_out: list[tuple[str, str, str]],
 ) -> None:
     if info is None:
-        left_out.append((_printable(path), "unreadable", "The link leads to no file."))
+        left_out.append((printable(path), "unreadable", "The link leads to no file."))
     elif not _is_text(path):
-        left_out.append((_printable(path), "bad-name", "The file's name is not valid Unicode."))
+        left_out.append((printable(path), "bad-name", "The file's name is not valid Unicode."))
     else:
         files.append(Found(path, split, folder, info.st_size, info.st_mtime_ns))
 
@@ -292,11 +292,7 @@ def _files(folder: Path) -> list[os.DirEntry]:
 
 
 def _is_text(name: str) -> bool:
-    return name.isascii() or name == _printable(name)
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return name.isascii() or name == printable(name)
 
 
 def _missing(folder: Path) -> DataError:

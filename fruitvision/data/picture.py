@@ -10,6 +10,7 @@ import io
 import os
 import stat
 import struct
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -25,6 +26,9 @@ from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
     import numpy as np
+
+# Damaged camera notes are no news for the console: a picture that cannot be read is an error, any other is an answer.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50 * 2**20
@@ -269,7 +273,7 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
         marker = data[at + 1]
         if marker in (0xC0, 0xC1, 0xC2):
             precision, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
-            if precision != 8 or channels != 3 or not 0 < max(width, height) <= max_side or height == 0:
+            if precision != 8 or channels != 3 or min(width, height) < 1 or max(width, height) > max_side:
                 return None
             try:
                 return Image.frombytes("RGB", (width, height), data, "jpeg", "RGB", "")

@@ -1,8 +1,8 @@
 """The checkpoint folder: ``model.safetensors``, ``config.json`` and ``README.md``, written and read as one.
 
 Nothing is ever unpickled. The configuration carries all that an answer needs (classes in order, the evaluation
-transform, temperature, thresholds) and the weights' SHA-256, so that a folder whose parts do not belong together is
-found out before it answers anything.
+transform, temperature, thresholds), the weights' SHA-256 and its own, so that a folder whose parts do not belong
+together, or were damaged, is found out before it answers anything.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class CheckpointConfig(BaseModel):
     notes: str = ""
     """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""
+    config_sha256: str = ""
+    """Of all the rest, as :func:`_digest` counts it; older checkpoints have none."""
 
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
@@ -107,7 +109,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
         beside.mkdir(parents=True, exist_ok=True)
         files = {
             WEIGHTS: content,
-            CONFIG: (json.dumps(config.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode(),
+            CONFIG: _described(config).encode(),
             CARD: model_card(config.model_dump(mode="json")).encode(),
         }
         for name, data in files.items():
@@ -130,9 +132,19 @@ def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
     folder = Path(folder)
     config = read_config(folder)
     config = config.model_copy(update={"metrics": {**config.metrics, name: figures}})
-    whole = config.model_dump(mode="json")
-    write_text(folder / CARD, model_card(whole))
-    write_text(folder / CONFIG, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / CARD, model_card(config.model_dump(mode="json")))
+    write_text(folder / CONFIG, _described(config))
+
+
+def _described(config: CheckpointConfig) -> str:
+    values = config.model_dump(mode="json")
+    return json.dumps({**values, "config_sha256": _digest(values)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _digest(values: dict[str, Any]) -> str:
+    """SHA-256 of what ``config.json`` says, however it is laid out, and of nothing that a later version would add to it."""
+    rest = {name: value for name, value in values.items() if name != "config_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -156,8 +168,9 @@ def read_config(folder: Path) -> CheckpointConfig:
                 "checkpoint-incomplete", f"The checkpoint {folder} has no {name}.",
                 "Copy the whole folder again, or train anew.", path=str(folder), file=name,
             )
+    content = path.read_bytes()
     try:
-        return CheckpointConfig.model_validate_json(path.read_bytes())
+        config = CheckpointConfig.model_validate_json(content)
     except ValidationError as error:
         faults = "; ".join(
             (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "")
@@ -168,6 +181,12 @@ def read_config(folder: Path) -> CheckpointConfig:
             "checkpoint-config", f"{path} does not describe a checkpoint: {faults[:400]}.",
             "Copy the whole folder again, or train anew.", path=str(path), faults=faults[:400],
         ) from error
+    if config.config_sha256 and config.config_sha256 != _digest(json.loads(content)):
+        raise CheckpointError(
+            "checkpoint-config-changed", f"{path} is not as it was written.",
+            "Copy the whole folder again; if you changed it yourself, take its line config_sha256 out.", path=str(path),
+        )
+    return config
 
 
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:

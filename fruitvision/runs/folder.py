@@ -230,7 +230,7 @@ class RunFolder:
             raise write_error(error, path) from error
 
     def metrics(self, kind: str | None = "epoch") -> list[dict[str, Any]]:
-        """The records of one kind, or all; a line that is still being written is left out."""
+        """The records of one kind, or all; a line that is still being written, or was damaged, is left out."""
         return [r for r in self._records() if kind is None or r.get("kind") == kind]
 
     def _records(self) -> Iterator[dict[str, Any]]:
@@ -241,9 +241,9 @@ class RunFolder:
         for line in text.splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(record, dict):
+            if isinstance(record, dict) and _placed(record):
                 yield record
 
     def forget_after(self, epoch: int, step: int) -> None:
@@ -277,6 +277,12 @@ class RunFolder:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _placed(record: dict[str, Any]) -> bool:
+    """Whether an epoch's or a step's record says where it belongs; one that was damaged since may not."""
+    wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
+    return all(isinstance(record.get(name), int) for name in wanted)
 
 
 def _trains(words: list[str]) -> bool:

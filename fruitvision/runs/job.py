@@ -9,6 +9,7 @@ import contextlib
 import copy
 import io
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -471,6 +472,9 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
     if not folder.resume_file.exists():
         return None
     try:
+        with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load compares no checksum
+            if damaged := parts.testzip():
+                raise ValueError(f"{damaged} is not as it was written")
         return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RunError(

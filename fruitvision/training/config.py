@@ -256,15 +256,14 @@ class TrainConfig(BaseModel):
         values = {**PRESETS[preset], **settings, "preset": preset}
         if values.get("architecture", RESNET18) != RESNET18:
             values.setdefault("norm", OWN)
-        if "image_size" in settings:  # sizes that the person did not name follow the one that they did
-            size = settings["image_size"]
-            if "eval_resize" not in settings and isinstance(size, int | float | str) and str(size).isdigit():
+        if (size := _whole(settings.get("image_size"))) is not None:  # sizes that the person did not name follow the one that they did
+            if "eval_resize" not in settings:
                 base = {**_defaults(), **PRESETS[preset]}
-                values["eval_resize"] = round(int(size) * base["eval_resize"] / base["image_size"])
+                values["eval_resize"] = round(size * base["eval_resize"] / base["image_size"])
                 if base["eval_size"] and "eval_size" not in settings:
-                    values["eval_size"] = values["eval_resize"] = round(int(size) * base["eval_size"] / base["image_size"] / 8) * 8
-            if "first_image_size" not in settings and str(size).isdigit():
-                values["first_image_size"] = min(values.get("first_image_size", 0), int(size))
+                    values["eval_size"] = values["eval_resize"] = round(size * base["eval_size"] / base["image_size"] / 8) * 8
+            if "first_image_size" not in settings:
+                values["first_image_size"] = min(values.get("first_image_size", 0), size)
         return cls.parse(values)
 
     def differences(self, other: TrainConfig) -> dict[str, tuple[Any, Any]]:
@@ -297,6 +296,20 @@ def _defaults() -> dict[str, Any]:
     return {name: field.default for name, field in TrainConfig.model_fields.items()}
 
 
+def _whole(value: Any) -> int | None:
+    """A number of pixels, also as text; None for what is none, which validation then refuses."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else None
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**5 else None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)[:60]
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a very large number"
+
+
 def _config_error(error: ValidationError) -> ConfigError:
     faults = []
     for fault in error.errors(include_url=False):
@@ -305,7 +318,7 @@ def _config_error(error: ValidationError) -> ConfigError:
         reason = reason[:1].lower() + reason[1:]
         if fault["type"] == "extra_forbidden":
             reason = "there is no such setting"
-        given = "" if not name or fault["type"] == "extra_forbidden" else f" (given: {str(fault['input'])[:60]})"
+        given = "" if not name or fault["type"] == "extra_forbidden" else f" (given: {_shown(fault['input'])})"
         faults.append(f"{name}: {reason}{given}" if name else reason)
     return _faults(faults)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import html
 import inspect
 import json
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +21,7 @@ from fruitvision.ui import gate
 from fruitvision.ui.access import Access
 from fruitvision.ui.app import build_app
 from fruitvision.ui.context import Context, ModelShelf
-from tests.ui.conftest import STOPPED
+from tests.ui.conftest import MARKUP, STOPPED
 from tests.ui.visitor import FILE, Visitor, data_url, picture_bytes
 
 #: What a visitor may call: to classify, to look, and to choose what is shown on his own page.
@@ -194,7 +197,7 @@ def test_whatever_is_the_owners_is_refused_to_a_visitor_and_nothing_changes(shar
 
 
 def test_what_a_visitor_may_call_changes_nothing_and_shows_finished_runs_alone(shared, chosen, demo):
-    before = everything(shared)
+    before, names = everything(shared), 0
     picture = {"path": chosen.upload(picture_bytes()), "meta": FILE}
     for number, name in registered(demo).items():
         if name not in VISITORS:
@@ -205,7 +208,19 @@ def test_what_a_visitor_may_call_changes_nothing_and_shows_finished_runs_alone(s
         said = chosen.call(number, data, {"action": "open", "run": "x"})
         assert '"success": true' in said, (name, said)
         assert STOPPED not in said and "stopped-and" not in said, name
-    assert everything(shared) == before
+        drawn = [text for line in said.splitlines() for text in texts(json.loads(line)) if 'class="fv-' in text]
+        assert not [text for text in drawn if MARKUP in text], f"{name}: a run's name is a name, not markup"
+        names += sum(html.escape(MARKUP) in text for text in drawn)
+    assert everything(shared) == before and names
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in what the app said."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from texts(one)
 
 
 def test_what_runs_in_the_browser_alone_is_nothing_to_call_here(shared, visitor, demo):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import uuid
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 from fruitvision.ui import gate
 from fruitvision.ui.access import COOKIE
-from tests.ui.conftest import SECRET
-from tests.ui.visitor import JOIN, SERVER, UPLOAD, Visitor, data_url, picture_bytes
+from tests.ui.conftest import MARKUP, SECRET
+from tests.ui.visitor import FILE, JOIN, SERVER, UPLOAD, Visitor, data_url, picture_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,44 @@ def test_forged_sessions_and_events_show_nothing_of_others(client):
         assert "fv-" not in answer.text
         answer = client.post("gradio_api/reset", json={"event_id": session})
         assert answer.status_code in (200, 400, 422) and "fv-" not in answer.text
+
+
+@pytest.mark.parametrize("part", ["image", "empty"])
+def test_a_data_url_over_ten_megabytes_is_refused_in_a_raw_call(visitor, part):
+    large = data_url(picture_bytes() + b"\0" * (10 * 2**20))
+    answer = visitor.serve("classify-live", "answer_frame", {"image": data_url(picture_bytes()), "language": "en", part: large})
+    assert answer.status_code == 200 and "fv-error" in answer.text and "too large" in answer.text
+
+
+def classified(visitor: Visitor, picture: dict) -> str:
+    """What the picture field's function says, through the queue, to what a program puts in the place of an upload."""
+    field = visitor.component("classify-picture")
+    number = next(n for n, one in enumerate(visitor.config["dependencies"]) if field in one["inputs"])
+    inputs = visitor.config["dependencies"][number]["inputs"]
+    return visitor.call(number, [picture if one == field else value for one, value in zip(inputs, visitor.values(number), strict=True)])
+
+
+def test_a_data_url_over_ten_megabytes_is_refused_by_the_picture_field(visitor):
+    for size, answered in ((0, True), (10 * 2**20, False)):
+        answer = classified(visitor, {"meta": FILE, "url": data_url(picture_bytes() + b"\0" * size)})
+        assert ("fv-name" in answer) == answered and ('"success": true' in answer) == answered
+
+
+@pytest.mark.parametrize("levels", [100, 900, 10_000, 1_000_000])
+@pytest.mark.parametrize("shape", ["[]", "{}"])
+def test_deep_json_is_refused_and_stops_no_queue(client, visitor, levels, shape):
+    deep = "[" * levels + "]" * levels if shape == "[]" else '{"a":' * levels + "1" + "}" * levels
+    live = visitor.component("classify-live")
+    in_data = {path: f'{{"data": [{deep}], "fn_index": 0, "session_hash": "x"}}' for path in (JOIN, "gradio_api/run/predict")}
+    in_data[SERVER] = f'{{"data": {deep}, "component_id": {live}, "fn_name": "answer_frame", "session_hash": "x"}}'
+    for path, body in [*in_data.items(), *((path, deep) for path in in_data)]:
+        answer = client.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code < 500 and "fv-name" not in answer.text, (path, answer.status_code)
+    assert "fv-name" in classified(visitor, {"meta": FILE, "url": data_url(picture_bytes())})
+
+
+def test_markup_in_the_name_of_a_class_is_shown_as_it_is_written(visitor, shared):
+    run = next(path.name for path in (shared.folder / "runs").iterdir() if path.name.endswith("finished"))
+    frame = {"image": data_url(picture_bytes()), "model": f"run:{run}", "language": "en"}
+    answer = visitor.serve("classify-live", "answer_frame", frame).json()["html"]
+    assert MARKUP not in answer and html.escape(MARKUP) in answer
