@@ -18,7 +18,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 INSTALL_AND_OPEN = "python -m pip install -r requirements.txt && python app.py"
-INSTALL_AND_TEST = "python -m pip install -r requirements-dev.txt && python -m pytest"
+INSTALL_AND_TEST = "python -m pip install -r requirements-dev.txt && python -m pytest -n 2 --dist worksteal"
 
 
 @pytest.fixture(scope="module")
