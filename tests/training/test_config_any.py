@@ -18,7 +18,8 @@ scalars = st.one_of(
     st.sampled_from(["²", "٣", "1e3", "-0", "nan", "0x10", "9" * 5000, "true", "batch", "group", "step", "scenes", "imagenet"]),
 )  # fmt: skip
 # Values near what is allowed are reached too: small sizes and shares.
-likely = st.one_of(st.integers(0, 600).map(str), st.integers(0, 80).map(lambda n: 8 * n), st.floats(0, 1, allow_subnormal=False), st.booleans())
+shares = st.floats(0, 1, allow_subnormal=False)
+likely = st.one_of(st.integers(0, 600).map(str), st.integers(0, 80).map(lambda n: 8 * n), shares, st.booleans())
 values = st.one_of(likely, scalars, st.lists(scalars, max_size=2), st.dictionaries(st.text(max_size=3), scalars, max_size=2))
 names = st.one_of(st.sampled_from(FIELDS), st.text(string.ascii_lowercase + "_", max_size=9))
 
