@@ -68,7 +68,8 @@ class PreparedNetwork(nn.Module):
 def prepared(network: nn.Module, side: int) -> nn.Module:
     """A copy of ``network`` that answers pictures of ``side`` pixels faster, or ``network`` itself.
 
-    Itself where it lies on another device, where it has no convolutions of torch's own, where torch has no oneDNN, or where the copy's outputs are not the same.
+    Itself where it lies on another device, where it has no convolutions of torch's own, where torch has no oneDNN, or where
+    the copy's outputs are not the same.
     """
     elsewhere = any(p.device.type != "cpu" or p.dtype != torch.float32 for p in network.parameters())
     if elsewhere or not torch.backends.mkldnn.is_available() or not any(map(_convolves, network.modules())):
