@@ -162,6 +162,7 @@ def launch(
             "docs_url": None, "redoc_url": None, "openapi_url": None,
         },
     )  # fmt: skip
+    context.models.load_ahead()
     visitors = open_tunnel(demo, port) if share else None
     if visitors:
         hosts.add(urlsplit(visitors).netloc)
