@@ -53,8 +53,9 @@ class EvalTransform(BaseModel):
         description="Middle squares that are looked at and averaged, as shares of the first one's side.",
     )
 
-    white_once: bool = Field(
-        False, description="Whether a picture filmed on white is looked at whole only, since it is cut to its fruit already."
+    white_mirrored: bool = Field(
+        False,
+        description="Whether a picture filmed on white, which is cut to its fruit already, is looked at mirrored in place of nearer.",
     )
 
     @field_validator("scales")
@@ -73,7 +74,7 @@ class EvalTransform(BaseModel):
         """The same, with other looks: the picture; it and its mirror image; it and its middle, nearer."""
         middle = views == "middle"
         return self.model_copy(
-            update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if middle else (1.0,), "white_once": middle}
+            update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if middle else (1.0,), "white_mirrored": middle}
         )
 
     def enlarged(self, zoom: int) -> EvalTransform:
@@ -95,17 +96,6 @@ class EvalTransform(BaseModel):
             images = torch.stack((images, images.flip(3)), dim=1).flatten(0, 1)
         return images
 
-    def firsts(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """(B × looks,): for each input that :meth:`batch` makes, the first one of the same picture that is equal by design.
-
-        A picture filmed on white is looked at whole only: its nearer looks are that look again, and need no second pass.
-        """
-        rows = torch.arange(len(pictures) * self.looks).view(len(pictures), len(self.scales), self.views)
-        if self.white_once:
-            white = torch.cat([filmed_on_white(_to_tensor([p])) for p in pictures])
-            rows = torch.where(white[:, None, None], rows[:, :1], rows)
-        return rows.flatten()
-
     def _looks(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 → (B, scales, 3, crop, crop) uint8."""
         looks = [self._cut(images)]
@@ -116,9 +106,10 @@ class EvalTransform(BaseModel):
             part = images[:, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
             looks.append(F.interpolate(part, size=(self.crop, self.crop), mode="bilinear", antialias=True))
         looks = torch.stack(looks, dim=1)
-        if self.white_once and looks.shape[1] > 1:
-            white = filmed_on_white(images)
-            looks[white] = looks[white][:, :1]
+        if self.white_mirrored and looks.shape[1] > 1 and (white := filmed_on_white(images)).any():
+            whole = looks[white][:, :1]
+            both = torch.cat((whole, whole.flip(4)), dim=1)
+            looks[white] = both[:, torch.arange(looks.shape[1]) % 2]
         return looks
 
     def crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:

@@ -155,12 +155,7 @@ class Classifier:
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
         """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
         views = self.config.transform.looks
-        images = self.config.transform.batch(pixels)
-        different, of = self.config.transform.firsts(pixels).unique(return_inverse=True)
-        if len(different) < len(images):
-            images = images[different]
-        logits, features, _ = self.answering(images.to(self._device))
-        logits, features = logits[of], features[of]
+        logits, features, _ = self.answering(self.config.transform.batch(pixels).to(self._device))
         probabilities = calibrated(logits, self.config.temperature, views).cpu()
         return Inference(probabilities, features.unflatten(0, (-1, views)).mean(dim=1).cpu())
 
