@@ -18,8 +18,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.figures import FIGURES, Bench
+from benchmarks import figures
+from benchmarks.accuracy import accuracy, unseen
+from benchmarks.figures import Bench
+from benchmarks.growth import growth
 from benchmarks.pairs import Figure, table
+from benchmarks.processes import processes
+from benchmarks.tutorials import tutorials
+from benchmarks.webcam import first_answer, webcam
+
+FIGURES = {
+    **figures.FIGURES, "tutorials": tutorials, "processes": processes, "webcam": webcam, "first-answer": first_answer,
+    "growth": growth, "accuracy": accuracy, "unseen": unseen,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

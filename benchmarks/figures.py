@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -338,6 +339,16 @@ def free_port() -> int:
 
 def opened(command: list[str], port: int, memory: list[float] | None = None) -> float:
     """Seconds until a server answers its page; it is ended then. Its resident memory, in MB, two seconds later, goes to ``memory``."""
+    with serving(command, port) as (seconds, pid):
+        if memory is not None:
+            time.sleep(2)
+            memory.append(psutil.Process(pid).memory_info().rss / 1e6)
+    return seconds
+
+
+@contextmanager
+def serving(command: list[str], port: int) -> Iterator[tuple[float, int]]:
+    """A server from the moment that it answers its page: the seconds until then, and its process."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=PROJECT) as server:
         try:
@@ -350,11 +361,7 @@ def opened(command: list[str], port: int, memory: list[float] | None = None) -> 
                     if server.poll() is not None or time.perf_counter() - started > OPENING_SECONDS:
                         raise SystemExit(f"No page came from: {' '.join(command)}") from None
                     time.sleep(0.01)
-            seconds = time.perf_counter() - started
-            if memory is not None:
-                time.sleep(2)
-                memory.append(psutil.Process(server.pid).memory_info().rss / 1e6)
+            yield time.perf_counter() - started, server.pid
         finally:
             server.terminate()
             server.wait()
-    return seconds
