@@ -34,7 +34,7 @@ def processes(bench: Bench) -> list[Figure]:
                 run = launcher.start(
                     Path(folder, str(next(numbers))), RunConfig(data=str(bench.data.absolute()), training=config, processes=processes)
                 )
-            return pictures_a_second(run, steps, config.batch_size)
+            return pictures_a_second(run, steps)
 
         return [
             compare(
@@ -45,7 +45,7 @@ def processes(bench: Bench) -> list[Figure]:
         ]  # fmt: skip
 
 
-def pictures_a_second(run: RunFolder, steps: int, batch_size: int) -> float:
+def pictures_a_second(run: RunFolder, steps: int) -> float:
     """Of whole batches after the first few, from the run's own record; the run is stopped, and this returns when it has."""
     end = time.monotonic() + WAIT_SECONDS
     while len(run.metrics("step")) < steps:
@@ -54,6 +54,6 @@ def pictures_a_second(run: RunFolder, steps: int, batch_size: int) -> float:
             raise SystemExit(f"The run is {run.status().state}: {output[-500:]}")
         time.sleep(0.1)
     launcher.stop(run, wait=WAIT_SECONDS)
-    found = run.metrics("step")[:steps]
-    # An epoch's last batch may be smaller, and the first after a validation waits for nothing.
-    return statistics.harmonic_mean([step["images_per_s"] for step in found[WARM_UP:] if step["step"] < step["steps"]])
+    found = run.metrics("step")[WARM_UP:steps]
+    # An epoch's last batch may be smaller, and so count less than the others.
+    return statistics.harmonic_mean([step["images_per_s"] for step in found if step["step"] < step["steps"]])

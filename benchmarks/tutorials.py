@@ -90,10 +90,10 @@ class Fastai:
 
         self.batch = min(BATCH, len(pictures))
         # An epoch longer than any measurement, so that the workers never run out of work before its end.
-        many = pictures * (1 + 64 * BATCH // len(pictures))
+        many = list(range(len(pictures))) * (1 + 64 * BATCH // len(pictures))
         block = fastai.DataBlock(
-            (fastai.ImageBlock, fastai.CategoryBlock(vocab=sorted({str(label) for _, label in pictures}))), get_x=lambda pair: pair[0],
-            get_y=lambda pair: str(pair[1]), splitter=lambda items: (list(range(len(items))), [0]),
+            (fastai.ImageBlock, fastai.CategoryBlock(vocab=sorted({str(label) for _, label in pictures}))), get_x=lambda n: pictures[n][0],
+            get_y=lambda n: str(pictures[n][1]), splitter=lambda items: (list(range(len(items))), [0]),
             item_tfms=fastai.RandomResizedCrop(side),
             batch_tfms=[fastai.Flip(), fastai.Normalize.from_stats(*fastai.imagenet_stats)],
         )  # fmt: skip
