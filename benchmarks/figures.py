@@ -314,7 +314,7 @@ def each(count: int, work: Callable[[], object]) -> float:
 
 
 class photo:
-    """A 640 × 480 JPEG made of one of the pictures, as long as it is needed."""
+    """A 640 × 480 JPEG made of one of the pictures on a grey ground, as a webcam sees it, as long as it is needed."""
 
     def __init__(self, bench: Bench) -> None:
         self._picture = bench.pictures()[0][0]
@@ -323,7 +323,7 @@ class photo:
         self._folder = tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-")
         path = Path(self._folder.name, "photo.jpg")
         with Image.open(self._picture) as image:
-            image.convert("RGB").resize((640, 480)).save(path, quality=90)
+            image.convert("RGB").resize((640, 480)).point(lambda value: value * 0.7).save(path, quality=90)
         return path
 
     def __exit__(self, *_: object) -> None:

@@ -41,6 +41,12 @@ def import_torchvision() -> ModuleType:
         return importlib.import_module("torchvision")
 
 
+def import_timm() -> ModuleType:
+    """Import timm, which imports torchvision by itself."""
+    import_torchvision()
+    return importlib.import_module("timm")
+
+
 def _forget_half_imported() -> None:
     # A failed import takes only the package itself out of sys.modules; its submodules stay there unbound.
     for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:

@@ -95,6 +95,17 @@ class EvalTransform(BaseModel):
             images = torch.stack((images, images.flip(3)), dim=1).flatten(0, 1)
         return images
 
+    def firsts(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """(B × looks,): for each input that :meth:`batch` makes, the first one of the same picture that is equal by design.
+
+        A picture filmed on white is looked at whole only: its nearer looks are that look again, and need no second pass.
+        """
+        rows = torch.arange(len(pictures) * self.looks).view(len(pictures), len(self.scales), self.views)
+        if self.white_once:
+            white = torch.cat([filmed_on_white(_to_tensor([p])) for p in pictures])
+            rows = torch.where(white[:, None, None], rows[:, :1], rows)
+        return rows.flatten()
+
     def _looks(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 → (B, scales, 3, crop, crop) uint8."""
         looks = [self._cut(images)]

@@ -83,13 +83,12 @@ class CheckpointConfig(BaseModel):
 def versions() -> dict[str, str]:
     """The versions of what made a checkpoint or a run."""
     import platform
-
-    import torchvision
+    from importlib.metadata import version
 
     from fruitvision import __version__
 
     return {
-        "fruitvision": __version__, "torch": torch.__version__, "torchvision": torchvision.__version__,
+        "fruitvision": __version__, "torch": torch.__version__, "torchvision": version("torchvision"),
         "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}",
     }
 

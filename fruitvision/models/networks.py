@@ -1,4 +1,4 @@
-"""The networks: torchvision's ResNet18 under any norm, and other trunks by their timm names."""
+"""The networks: ResNet18 under any norm, and other trunks by their timm names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fruitvision.compat import import_torchvision
+from fruitvision.compat import import_timm
 from fruitvision.errors import ConfigError
 from fruitvision.models.norms import get_norm, standardize_weights
-
-torchvision = import_torchvision()
 
 RESNET18 = "resnet18"
 ARCHITECTURES = (RESNET18, "tf_efficientnet_lite0", "tf_efficientnet_lite2")
@@ -32,31 +30,54 @@ class NetworkOutput(NamedTuple):
     """(N, F, h, w): the same before pooling, for heatmaps."""
 
 
-class ResNet18(torchvision.models.ResNet):
-    """torchvision's ResNet18 (He et al. 2016) with a choice of norm and of width.
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut, which is a 1×1 convolution where the shape changes (He et al. 2016)."""
 
-    With ``width=64`` and batch norm it is torchvision's network, parameter for parameter and name for name. A narrower
-    one has ``width`` channels behind the stem and 8 × ``width`` before the head.
+    def __init__(self, inside: int, outside: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
+        self.bn1 = norm_layer(outside)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
+        self.bn2 = norm_layer(outside)
+        self.downsample = None
+        if stride != 1 or inside != outside:
+            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm_layer(outside))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inside, H, W) → (N, outside, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)).add_(shortcut))
+
+
+class ResNet18(nn.Module):
+    """ResNet18 (He et al. 2016) with a choice of norm and of width.
+
+    With ``width=64`` and batch norm it is torchvision's network, parameter for parameter and name for name; torchvision
+    itself would make the app open a second later. A narrower one has ``width`` channels behind the stem and 8 × ``width``
+    before the head.
     """
 
     def __init__(self, num_classes: int, norm_layer: Callable[[int], nn.Module], width: int = 64) -> None:
-        nn.Module.__init__(self)  # ResNet's own __init__ knows one width only
-        block = torchvision.models.resnet.BasicBlock
-        self._norm_layer = norm_layer
-        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64
+        super().__init__()
         self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = norm_layer(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = self._make_layer(block, width, 2)
-        self.layer2 = self._make_layer(block, width * 2, 2, stride=2)
-        self.layer3 = self._make_layer(block, width * 4, 2, stride=2)
-        self.layer4 = self._make_layer(block, width * 8, 2, stride=2)
+        self.layer1 = self._layer(width, width, 1, norm_layer)
+        self.layer2 = self._layer(width, width * 2, 2, norm_layer)
+        self.layer3 = self._layer(width * 2, width * 4, 2, norm_layer)
+        self.layer4 = self._layer(width * 4, width * 8, 2, norm_layer)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(width * 8, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _layer(inside: int, outside: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> nn.Sequential:
+        return nn.Sequential(BasicBlock(inside, outside, stride, norm_layer), BasicBlock(outside, outside, 1, norm_layer))
 
     head_prefix = "fc."
 
@@ -85,7 +106,7 @@ class TimmNetwork(nn.Module):
 
     def __init__(self, name: str, num_classes: int) -> None:
         super().__init__()
-        import timm
+        timm = import_timm()
 
         if not timm.is_model(name):
             raise unknown_architecture(name)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fruitvision.compat import import_timm
 from fruitvision.data.download import fetch
 from fruitvision.errors import CheckpointError, DownloadError
 from fruitvision.models.networks import RESNET18, build_network
@@ -84,8 +85,7 @@ def _resnet18_weights(progress: Callable[[int, int | None], None] | None) -> dic
 
 
 def _timm_weights(architecture: str) -> dict[str, Tensor]:
-    import timm
-
+    timm = import_timm()
     try:
         trunk = timm.create_model(architecture, pretrained=True)
     except Exception as error:  # timm lets through whatever the hub's libraries raise

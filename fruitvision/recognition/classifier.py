@@ -25,6 +25,7 @@ from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import Views
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
 from fruitvision.models.export import SUFFIX, open_onnx
+from fruitvision.models.prepared import prepared
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 from fruitvision.recognition.studio import studio_view
@@ -104,8 +105,12 @@ class Classifier:
     PictureError for one that cannot be read.
     """
 
-    def __init__(self, network: nn.Module, config: CheckpointConfig, path: Path | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, config: CheckpointConfig, path: Path | None = None, *, answering: nn.Module | None = None
+    ) -> None:
         self.network = network.eval()
+        #: The network as it answers: the same outputs in less time. Later changes of ``network``'s weights it does not see.
+        self.answering = prepared(self.network, config.transform.crop) if answering is None else answering
         self.config, self.path = config, path
         self.classes = config.classes
         self._kinds = Kinds(config.classes, config.fruit_types)
@@ -125,7 +130,8 @@ class Classifier:
     def looking(self, views: Views) -> Classifier:
         """The same network with other looks at each picture: "one" (the fastest), "mirror" or "middle"."""
         transform = self.config.transform.looking(views)
-        return Classifier(self.network, self.config.model_copy(update={"transform": transform}), self.path)
+        config = self.config.model_copy(update={"transform": transform})
+        return Classifier(self.network, config, self.path, answering=self.answering)
 
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""
@@ -149,14 +155,19 @@ class Classifier:
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
         """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
         views = self.config.transform.looks
-        logits, features, _ = self.network(self.config.transform.batch(pixels).to(self._device))
+        images = self.config.transform.batch(pixels)
+        different, of = self.config.transform.firsts(pixels).unique(return_inverse=True)
+        if len(different) < len(images):
+            images = images[different]
+        logits, features, _ = self.answering(images.to(self._device))
+        logits, features = logits[of], features[of]
         probabilities = calibrated(logits, self.config.temperature, views).cpu()
         return Inference(probabilities, features.unflatten(0, (-1, views)).mean(dim=1).cpu())
 
     @torch.inference_mode()
     def gaze(self, pixels: np.ndarray, shares: Tensor, taught: Taught | None = None) -> Gaze:
         """What in one loaded picture, (H, W, 3) uint8, speaks for classes that count by ``shares``, (C,) or (C + T,)."""
-        maps = self.network(self.config.transform.enlarged(HEATMAP_ZOOM).batch([pixels]).to(self._device)).maps
+        maps = self.answering(self.config.transform.enlarged(HEATMAP_ZOOM).batch([pixels]).to(self._device)).maps
         weight = self.network.head.weight if taught is None else taught.beside(self.network.head.weight)
         activation = class_activation(maps, weight, shares[None].to(self._device))
         height, width = pixels.shape[:2]
@@ -210,7 +221,7 @@ class Classifier:
         views = {row: view for row, view in views.items() if view is not None}
         if not views:
             return probabilities
-        logits = self.network(self.config.transform.looking("one").batch(list(views.values())).to(self._device)).logits
+        logits = self.answering(self.config.transform.looking("one").batch(list(views.values())).to(self._device)).logits
         probabilities, rows = probabilities.clone(), list(views)
         probabilities[rows] = (probabilities[rows] + calibrated(logits, self.config.temperature).cpu()) / 2
         return probabilities

@@ -135,7 +135,7 @@ def impression(classifier: Classifier, pixels: np.ndarray) -> Impression:
     once = classifier.config.transform.looking("one")
     inputs = torch.cat([once.batch([view]) for view in _views(pixels)])
     device = next(classifier.network.parameters()).device
-    more: Tensor = classifier.network(inputs.to(device)).features.float().cpu()
+    more: Tensor = classifier.answering(inputs.to(device)).features.float().cpu()
     return Impression(torch.cat((found.features.float(), more)), found.probabilities[0].float())
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fruitvision.compat import import_timm
 from fruitvision.data.transforms import Views
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
@@ -188,9 +189,7 @@ class TrainConfig(BaseModel):
     @classmethod
     def _known_architecture(cls, value: str) -> str:
         if value not in ARCHITECTURES:
-            import timm
-
-            if not timm.is_model(value):
+            if not import_timm().is_model(value):
                 raise ValueError(f"choose one of {', '.join(ARCHITECTURES)}, or another name that timm knows")
         return value
 

@@ -18,6 +18,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from fruitvision.compat import import_timm
 from fruitvision.data.loader import Share
 from fruitvision.errors import TrainingError
 
@@ -76,9 +77,7 @@ class Team:
         if self.size == 1 or not any(p.is_cuda for p in network.parameters()):
             return network
         if any(isinstance(module, nn.BatchNorm2d) and type(module) is not nn.BatchNorm2d for module in network.modules()):
-            from timm.layers import convert_sync_batchnorm  # its batch norms hold an activation too
-
-            return convert_sync_batchnorm(network)
+            return import_timm().layers.convert_sync_batchnorm(network)  # its batch norms hold an activation too
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
     @staticmethod

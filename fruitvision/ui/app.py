@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import socket
@@ -162,6 +163,9 @@ def launch(
             "docs_url": None, "redoc_url": None, "openapi_url": None,
         },
     )  # fmt: skip
+    gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
+    gc.enable()
+    context.models.load_ahead()
     visitors = open_tunnel(demo, port) if share else None
     if visitors:
         hosts.add(urlsplit(visitors).netloc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -91,6 +92,20 @@ class ModelShelf:
                     self._loaded.popitem(last=False)[1].close()
             self._loaded.move_to_end(key)
             return self._loaded[key]
+
+    def load_ahead(self) -> threading.Thread:
+        """Load the default model meanwhile, so that the first picture need not wait for it.
+
+        What is wrong with it is said when it is to answer.
+        """
+
+        def load() -> None:
+            with contextlib.suppress(FruitVisionError):
+                self.batcher(None)
+
+        thread = threading.Thread(target=load, name="fruitvision-load-ahead", daemon=True)
+        thread.start()
+        return thread
 
 
 def _checkpoint_name(folder: Path) -> str:

@@ -38,17 +38,16 @@ DEFAULT_PRESET = "fast"
 def build_fields(page: Page) -> dict[str, Any]:
     """One component for each setting, by its name."""
     values = TrainConfig.from_preset(DEFAULT_PRESET).model_dump()
-    fields = {}
+    schemas, fields = TrainConfig.model_json_schema()["properties"], {}
     for group, names in GROUPS.items():
         page.bind(gr.HTML(), value=partial(_group_heading, group))
         with gr.Row(equal_height=False):
             for name in names:
-                fields[name] = _field(page, name, values[name])
+                fields[name] = _field(page, name, values[name], schemas[name])
     return fields
 
 
-def _field(page: Page, name: str, value: Any) -> Any:
-    schema = TrainConfig.model_json_schema()["properties"][name]
+def _field(page: Page, name: str, value: Any, schema: dict[str, Any]) -> Any:
     options = CHOICES.get(name) or schema.get("enum")
     elem_id = f"setting-{name.replace('_', '-')}"
     common: dict[str, Any] = {"value": value, "elem_id": elem_id, "interactive": True, "min_width": 200}

@@ -284,3 +284,15 @@ def test_an_empty_shot_gives_a_second_look_at_what_was_laid_down(colour_classifi
     found = classifier.answer([frame, frame], [frame] * 2, [Beforehand(), Beforehand(empty=empty)])
     assert found[0].fruit_type == "Kiwi"
     assert found[1].probabilities[3] > 2 * found[0].probabilities[3]
+
+
+def test_nearer_looks_at_a_picture_filmed_on_white_cost_no_pass(colour_classifier):
+    white, photo = np.full((64, 64, 3), 255, np.uint8), np.full((64, 80, 3), (40, 90, 200), np.uint8)
+    white[20:44, 20:44] = (200, 20, 20)
+    photo[20:44, 20:44] = (200, 20, 20)
+    classifier = colour_classifier().looking("middle")
+    found = classifier.infer([white, photo, white])
+    assert classifier.network.passes == [1 + 2 + 1]
+    by_hand = classifier.network(classifier.config.transform.batch([white, photo, white]))
+    assert torch.allclose(found.features, by_hand.features.unflatten(0, (3, 2)).mean(dim=1))
+    assert torch.allclose(found.probabilities[0], found.probabilities[2])

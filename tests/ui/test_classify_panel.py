@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import time
 
 import numpy as np
 import pytest
@@ -173,3 +174,16 @@ def test_the_live_view_carries_its_words_in_both_languages():
     for language in ("en", "zh"):
         assert f'data-language="{language}"' in html
     assert all(html.count(f"data-{word}=") == 2 for word in LIVE_WORDS)
+
+
+def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(context, tmp_path):
+    context.models.load_ahead().join(30)
+    started = time.perf_counter()
+    assert context.models.batcher(None).classifier.path == context.models.folder(None)
+    assert time.perf_counter() - started < 0.1
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "config.json").write_text("{")
+    shelf = ModelShelf(tmp_path / "runs", tmp_path / "damaged")
+    shelf.load_ahead().join(30)
+    with pytest.raises(CheckpointError):
+        shelf.batcher(None)
