@@ -1,6 +1,6 @@
 """Training at 224 px and batch 32 as fastai's Learner and timm's own parts do it, where they are installed.
 
-    python -m pip install .[benchmarks]
+    python -m pip install ".[benchmarks]"
 
 Each has two workers for its pictures, begins with random weights, and crops, flips and normalizes. The first steps of each
 measurement, for which batches lay ready, are not counted, and its workers rest before the next begins.
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import plain
-from benchmarks.figures import BATCH, RESTING_SECONDS, Bench, Ours, Plain
+from benchmarks.figures import BATCH, Bench, Ours, Plain, rest
 from benchmarks.pairs import Figure, compare
 from fruitvision.compat import import_torchvision
 
@@ -33,7 +33,7 @@ def installed(name: str) -> bool:
     """Whether it can be compared with; says so where not."""
     there = importlib.util.find_spec(name) is not None
     if not there:
-        print(f"{name} is left out: it is not installed. Install it with: python -m pip install .[benchmarks]", file=sys.stderr)
+        print(f'{name} is left out: it is not installed. Install it with: python -m pip install ".[benchmarks]"', file=sys.stderr)
     return there
 
 
@@ -116,7 +116,7 @@ class Fastai:
 
         with self._learner.no_bar(), self._learner.no_logging():
             self._learner.fit(1, cbs=Watch())
-        time.sleep(RESTING_SECONDS)
+        rest()
         return marks[-1] - marks[plain.AHEAD]
 
 

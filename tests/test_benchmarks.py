@@ -99,7 +99,6 @@ def test_a_disk_that_is_too_full_for_growth_is_said(quick: Bench, monkeypatch, c
 
 @FORKS
 def test_timm_is_compared_with_and_what_is_not_installed_is_left_out_with_a_sentence(quick: Bench, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("benchmarks.figures.RESTING_SECONDS", 0)
     monkeypatch.setattr("benchmarks.tutorials.OTHERS", {"fastai_that_nobody_has": Fastai, "timm": Timm})
     (line,) = tutorials(quick)
     assert line.against == "timm" and line.ours > 0 and line.other > 0
