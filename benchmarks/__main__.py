@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in given.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
         new = FIGURES[name](bench)
-        print(table(new, heading=not found), flush=True)
+        if new:
+            print(table(new, heading=not found), flush=True)
         found += new
         if given.json:  # after each: whoever breaks it off keeps what there is
             given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")

@@ -83,9 +83,10 @@ def epochs(
 ) -> Iterator[tuple[float, float]]:
     """Train without end, from random weights. Yields after each epoch what its training took in seconds, and the accuracy
     (0..1) on ``test``, whose time is in neither. The first epoch's seconds hold the making of the network too."""
+    torchvision = import_torchvision()
     started = time.perf_counter()
     torch.manual_seed(seed)
-    network = import_torchvision().models.resnet18(num_classes=classes)
+    network = torchvision.models.resnet18(num_classes=classes)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     loader = DataLoader(Folder(training, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True)
     exam = DataLoader(Judged(test, side), batch, num_workers=WORKERS)

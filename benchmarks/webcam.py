@@ -97,6 +97,7 @@ def answered_frames(url: str, film: Path, count: int) -> list[float]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=system, args=[*CHROMIUM, f"--use-file-for-fake-video-capture={film}"])
         page = browser.new_context(locale="en-US", permissions=["camera"]).new_page()
+        page.set_default_timeout(OPENING_SECONDS * 1000)
         page.add_init_script(WATCH)
         page.goto(url)
         page.get_by_role("tab", name="Live camera").click()
