@@ -18,8 +18,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.figures import FIGURES, Bench
+from benchmarks import figures
+from benchmarks.accuracy import accuracy, unseen
+from benchmarks.figures import Bench
+from benchmarks.growth import growth
 from benchmarks.pairs import Figure, table
+from benchmarks.processes import processes
+from benchmarks.tutorials import tutorials
+from benchmarks.webcam import first_answer, webcam
+
+FIGURES = {
+    **figures.FIGURES, "tutorials": tutorials, "processes": processes, "webcam": webcam, "first-answer": first_answer,
+    "growth": growth, "accuracy": accuracy, "unseen": unseen,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in given.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
         new = FIGURES[name](bench)
-        print(table(new, heading=not found), flush=True)
+        if new:
+            print(table(new, heading=not found), flush=True)
         found += new
         if given.json:  # after each: whoever breaks it off keeps what there is
             given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")

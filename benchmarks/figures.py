@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -40,7 +41,7 @@ NETWORKS = ("fruits-webcam", "fruits-360")
 CLASSES = 117
 BATCH = 32
 PEOPLE = 16
-RESTING_SECONDS = 1.5
+RESTING_SECONDS, MOST_RESTING_SECONDS = 0.3, 60.0
 OPENING_SECONDS = 120.0
 
 
@@ -119,7 +120,7 @@ class Plain:
         for _ in range(steps):
             next(self._steps)
         found = time.perf_counter() - started
-        time.sleep(RESTING_SECONDS)
+        rest()
         return found
 
 
@@ -312,6 +313,22 @@ def each(count: int, work: Callable[[], object]) -> float:
     return (time.perf_counter() - started) / count
 
 
+def rest() -> None:
+    """Until the processes that this one started have nothing to do: workers go on for a while after they were last asked."""
+    used, end = -1.0, time.monotonic() + MOST_RESTING_SECONDS
+    while time.monotonic() < end:
+        busy, before, used = False, used, 0.0
+        for child in psutil.Process().children(recursive=True):
+            try:
+                busy |= child.status() == psutil.STATUS_RUNNING
+                used += sum(child.cpu_times()[:2])
+            except psutil.NoSuchProcess:
+                busy = True
+        if used == before and not busy:
+            return
+        time.sleep(RESTING_SECONDS)
+
+
 class photo:
     """A 640 × 480 JPEG made of one of the pictures on a grey ground, as a webcam sees it, as long as it is needed."""
 
@@ -338,6 +355,16 @@ def free_port() -> int:
 
 def opened(command: list[str], port: int, memory: list[float] | None = None) -> float:
     """Seconds until a server answers its page; it is ended then. Its resident memory, in MB, two seconds later, goes to ``memory``."""
+    with serving(command, port) as (seconds, pid):
+        if memory is not None:
+            time.sleep(2)
+            memory.append(psutil.Process(pid).memory_info().rss / 1e6)
+    return seconds
+
+
+@contextmanager
+def serving(command: list[str], port: int) -> Iterator[tuple[float, int]]:
+    """A server from the moment that it answers its page: the seconds until then, and its process."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=PROJECT) as server:
         try:
@@ -350,11 +377,7 @@ def opened(command: list[str], port: int, memory: list[float] | None = None) -> 
                     if server.poll() is not None or time.perf_counter() - started > OPENING_SECONDS:
                         raise SystemExit(f"No page came from: {' '.join(command)}") from None
                     time.sleep(0.01)
-            seconds = time.perf_counter() - started
-            if memory is not None:
-                time.sleep(2)
-                memory.append(psutil.Process(server.pid).memory_info().rss / 1e6)
+            yield time.perf_counter() - started, server.pid
         finally:
             server.terminate()
             server.wait()
-    return seconds

@@ -24,12 +24,16 @@ class Figure:
     highest: float
     goal: tuple[Literal["<=", ">="], float] | None = None
     pairs: list[tuple[float, float]] = field(default_factory=list)
+    missed: bool = False
+    """Ours did not get as far as ``what`` says: its figure stands, but reaches no goal."""
 
     @property
     def reached(self) -> bool | None:
         """Whether the goal is; None where there is none."""
         if self.goal is None:
             return None
+        if self.missed:
+            return False
         sign, bound = self.goal
         return self.ratio <= bound if sign == "<=" else self.ratio >= bound
 

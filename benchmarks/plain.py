@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,29 +41,71 @@ class Folder(Dataset):
             return self.transform(image.convert("RGB")), label
 
 
+class Judged(Folder):
+    """The same, as tutorials show them to a network that is tested."""
+
+    def __init__(self, pictures: list[tuple[Path, int]], side: int) -> None:
+        super().__init__(pictures, side)
+        self.transform = evaluation_transform(side)
+
+
+def evaluation_transform(side: int) -> Callable[[Image.Image], Tensor]:
+    """Resize (256 for 224), CenterCrop, ToTensor, Normalize."""
+    transforms = import_torchvision().transforms
+    return transforms.Compose(
+        [transforms.Resize(round(side * 256 / 224)), transforms.CenterCrop(side), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    )
+
+
 def steps(pictures: list[tuple[Path, int]], classes: int, side: int, batch: int) -> Iterator[int]:
     """Train without end: float32, NCHW, eager, Adam. Yields the number of pictures after each step."""
     network = import_torchvision().models.resnet18(num_classes=classes).train()
-    optimizer, criterion = torch.optim.Adam(network.parameters(), lr=1e-3), nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     loader = DataLoader(Folder(pictures, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True, drop_last=True)
     while True:
-        for images, labels in loader:
-            optimizer.zero_grad()
-            loss = criterion(network(images), labels)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-            yield len(images)
+        yield from one_epoch(network, optimizer, loader)
+
+
+def one_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader) -> Iterator[int]:
+    """Every batch once. Yields the number of pictures after each step."""
+    criterion = nn.CrossEntropyLoss()
+    for images, labels in loader:
+        optimizer.zero_grad()
+        loss = criterion(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        yield len(images)
+
+
+def epochs(
+    training: list[tuple[Path, int]], test: list[tuple[Path, int]], classes: int, side: int, batch: int, seed: int = 0
+) -> Iterator[tuple[float, float]]:
+    """Train without end, from random weights. Yields after each epoch what its training took in seconds, and the accuracy
+    (0..1) on ``test``, whose time is in neither. The first epoch's seconds hold the making of the network too."""
+    torchvision = import_torchvision()
+    started = time.perf_counter()
+    torch.manual_seed(seed)
+    network = torchvision.models.resnet18(num_classes=classes)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    loader = DataLoader(Folder(training, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True)
+    exam = DataLoader(Judged(test, side), batch, num_workers=WORKERS)
+    while True:
+        network.train()
+        for _ in one_epoch(network, optimizer, loader):
+            pass
+        seconds = time.perf_counter() - started
+        network.eval()
+        with torch.inference_mode():
+            right = sum((network(images).argmax(1) == labels).sum().item() for images, labels in exam)
+        yield seconds, right / len(test)
+        started = time.perf_counter()
 
 
 def predictor(classes: int) -> Callable[[Path], int]:
     """The plain predict function: open, Resize 256, CenterCrop 224, ResNet18, argmax."""
-    torchvision = import_torchvision()
-    network = torchvision.models.resnet18(num_classes=classes).eval()
-    transforms = torchvision.transforms
-    transform = transforms.Compose(
-        [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
-    )
+    network = import_torchvision().models.resnet18(num_classes=classes).eval()
+    transform = evaluation_transform(224)
 
     @torch.no_grad()
     def predict(path: Path) -> int:

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.pairs import compare, table
+from benchmarks.accuracy import accuracy, chosen_classes, unseen
+from benchmarks.figures import Bench
+from benchmarks.growth import drawn_small, growth, write_pictures
+from benchmarks.pairs import Figure, compare, table
+from benchmarks.processes import TINY, WARM_UP, pictures_a_second
+from benchmarks.tutorials import Fastai, Timm, tutorials
+from fruitvision.data.store import open_dataset
+from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.job import execute
+from fruitvision.training.config import TrainConfig
+
+# Python 3.12 warns of the workers that torch's DataLoader forks.
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture
+def quick(sample_set: Path) -> Bench:
+    """One pair, and little of everything."""
+    return Bench(sample_set, 1, True)
 
 
 def test_both_sides_take_turns_and_the_median_ratio_is_judged() -> None:
@@ -34,3 +53,63 @@ def test_the_command_measures_prints_and_writes(sample_set: Path, tmp_path: Path
     assert len(figures) == 2 + 1 == printed.count("\n") - 2
     assert all(len(figure["pairs"]) == 2 for figure in figures if figure["against"] != "its bound")
     assert all(figure["ours"] > 0 and figure["other"] > 0 for figure in figures)
+
+
+def test_a_side_that_did_not_get_there_reaches_no_goal() -> None:
+    line = {"what": "time", "against": "other", "unit": "s", "ours": 1.0, "other": 100.0, "ratio": 0.01, "lowest": 0.01, "highest": 0.01}
+    assert Figure(**line, goal=("<=", 0.05)).reached
+    missed = Figure(**line, goal=("<=", 0.05), missed=True)
+    assert missed.reached is False and "| **no** |" in table([missed])
+
+
+@FORKS
+def test_time_to_an_accuracy_is_measured_on_the_same_classes_from_nothing_and_from_the_other_classes(quick: Bench) -> None:
+    assert len(chosen_classes(quick)) == 2
+    (scratch,), (begun,) = accuracy(quick), unseen(quick)
+    assert scratch.other == begun.other > 0, "the plain recipe learns once for both"
+    assert scratch.ours > 0 and begun.ours > 0 and scratch.ratio == scratch.ours / scratch.other
+    for line in (scratch, begun):
+        assert "2 classes" in line.what and line.what.count("after 1 epoch") == 2
+        assert line.missed == (line.what.split(";")[0].endswith("not reached"))
+
+
+def test_data_without_test_pictures_is_refused_where_an_accuracy_is_asked_for(sample_set: Path) -> None:
+    with pytest.raises(SystemExit, match="no test pictures"):
+        accuracy(Bench(sample_set / "Training", 1, True))
+
+
+def test_growth_is_measured_around_every_size_and_memory_throughout(quick: Bench) -> None:
+    *lines, memory = growth(quick)
+    assert [line.what.split(" of ")[1].split()[0] for line in lines] == ["200", "200", "400", "400"]
+    assert all(line.ours > 0 and line.other > 0 and len(line.pairs) == 1 for line in lines)
+    assert 50 < memory.ours < 1500 and memory.reached
+
+
+def test_a_folder_of_the_growth_figure_holds_that_many_different_pictures_that_can_be_read(quick: Bench, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "many", drawn_small(quick), 50)
+    dataset, store = open_dataset(tmp_path / "many")
+    assert (len(store), len(set(store.hashes)), dataset.problems) == (50, 50, ())
+    assert (len(dataset.splits["train"]), len(dataset.splits["test"])) == (40, 10)
+
+
+def test_a_disk_that_is_too_full_for_growth_is_said(quick: Bench, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("benchmarks.growth.shutil.disk_usage", lambda _: SimpleNamespace(free=10**5))
+    assert growth(quick) == [] and "growth is left out: it needs" in capsys.readouterr().err
+
+
+@FORKS
+def test_timm_is_compared_with_and_what_is_not_installed_is_left_out_with_a_sentence(quick: Bench, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("benchmarks.tutorials.OTHERS", {"fastai_that_nobody_has": Fastai, "timm": Timm})
+    (line,) = tutorials(quick)
+    assert line.against == "timm" and line.ours > 0 and line.other > 0
+    assert "fastai_that_nobody_has is left out" in capsys.readouterr().err
+
+
+def test_a_runs_speed_is_that_of_whole_batches_after_the_first_few(sample_set: Path, tmp_path: Path) -> None:
+    config = RunConfig(data=str(sample_set), training=TrainConfig.from_preset("fast", start="scratch", epochs=2, device="cpu", **TINY))
+    run = RunFolder(tmp_path / "runs" / "a").create(config)
+    execute(run.path)
+    whole = [step for step in run.metrics("step")[WARM_UP:7] if step["step"] < step["steps"]]
+    assert len(whole) >= 2
+    seconds = sum(8 / step["images_per_s"] for step in whole)
+    assert pictures_a_second(run, 7) == pytest.approx(len(whole) * 8 / seconds)

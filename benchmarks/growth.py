@@ -1,0 +1,146 @@
+"""What a picture costs among ten thousand, and among half a million: scan, store and one epoch's input.
+
+The pictures are a few hundred real ones, made small and written again and again under new names; a comment in each makes its
+bytes its own. All is done in a process of its own, ``python -m benchmarks.growth``, while this one watches its memory and
+that of the processes that it starts. Around every larger folder the smallest is measured, before and after.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import psutil
+from PIL import Image
+
+from benchmarks.figures import PROJECT, Bench
+from benchmarks.pairs import Figure
+
+SIZES, QUICK_SIZES = (10_000, 100_000, 500_000), (100, 200, 400)
+ONCE = 500_000
+"""Folders of so many pictures are measured once."""
+CLASSES, DIFFERENT, SIDE = 100, 300, 48
+BYTES_A_PICTURE = 2 * 4096 + 3 * SIDE * SIDE
+"""On the disk: the file, its name, its pixels."""
+MOST_MEMORY, WITHIN, WATCH_SECONDS = 1500.0, 1.15, 0.25
+PARTS = {"scan and store": 0, "one epoch's input": 1}
+
+
+def growth(bench: Bench) -> list[Figure]:
+    """Seconds a picture at each larger size, against the smallest; and the memory that is not mapped from files."""
+    sizes = QUICK_SIZES if bench.quick else SIZES
+    place, needed = tempfile.gettempdir(), 2 * max(sizes) * BYTES_A_PICTURE
+    if (free := shutil.disk_usage(place).free) < needed:
+        print(f"growth is left out: it needs {needed / 1e9:.0f} GB in {place}, and {free / 1e9:.0f} are free.", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
+        small = drawn_small(bench)
+        for size in sizes:
+            write_pictures(Path(temporary, str(size)), small, size)
+        turns = [sizes[0]]
+        for size in sizes[1:]:
+            turns += [size, sizes[0]] * (1 if size >= ONCE else bench.pairs)
+        (_, *found), memory = measured(Path(temporary), [sizes[0], *turns])  # the first warms the process up
+    lines = [_line(turns, found, size, part) for size in sizes[1:] for part in PARTS]
+    what = f"memory not mapped from files, up to {sizes[-1]} pictures"
+    return [*lines, Figure(what, "its bound", "MB", memory, MOST_MEMORY, memory, memory, memory, ("<=", MOST_MEMORY))]
+
+
+def _line(turns: list[int], found: list[list[float]], size: int, part: str) -> Figure:
+    """One part of the work at ``size``, against the mean of the smallest before and after it; in milliseconds a picture."""
+    cost = [1000 * seconds[PARTS[part]] / turn for turn, seconds in zip(turns, found, strict=True)]
+    pairs = [(cost[n], (cost[n - 1] + cost[n + 1]) / 2) for n in range(1, len(turns) - 1) if turns[n] == size]
+    ratios = [ours / other for ours, other in pairs]
+    ours, other = (median(side) for side in zip(*pairs, strict=True))
+    what, ends = f"{part} of {size} pictures, a picture", (min(ratios), max(ratios))
+    return Figure(what, f"of {turns[0]}", "ms", ours, other, median(ratios), *ends, ("<=", WITHIN), pairs)
+
+
+def measured(folder: Path, turns: list[int]) -> tuple[list[list[float]], float]:
+    """Seconds of each part in each turn, and the most memory in MB, by a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.growth", str(folder), *map(str, turns)]
+    most = 0.0
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            most = max(most, own_memory(process.pid))
+            time.sleep(WATCH_SECONDS)
+        if process.returncode:
+            raise SystemExit(f"It ended with {process.returncode}: {' '.join(command)}")
+        return json.loads(process.stdout.read()), most
+
+
+def own_memory(pid: int) -> float:
+    """Megabytes that a process and those that it started hold beside what is mapped from files: RssAnon, or USS where the
+    system does not tell it."""
+    total = 0.0
+    try:
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            try:
+                words = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").split()
+                total += int(words[words.index("RssAnon:") + 1]) * 1024 / 1e6 if "RssAnon:" in words else 0
+            except OSError:
+                total += process.memory_full_info().uss / 1e6 if not Path("/proc/self/status").exists() else 0
+    except psutil.Error:
+        pass  # it has just ended
+    return total
+
+
+def drawn_small(bench: Bench) -> list[bytes]:
+    """A few hundred of the pictures as JPEGs of 48 pixels."""
+    pictures, small = [path for path, _ in bench.pictures()], []
+    for path in pictures[:: max(1, len(pictures) // DIFFERENT)]:
+        with Image.open(path) as image:
+            buffer = io.BytesIO()
+            image.convert("RGB").resize((SIDE, SIDE)).save(buffer, "JPEG", quality=90)
+        small.append(buffer.getvalue())
+    return small
+
+
+def write_pictures(folder: Path, small: list[bytes], count: int) -> None:
+    """``count`` files in Training and Test, four to one, each with its number as a JPEG comment."""
+    classes = min(CLASSES, count // 10)
+    for split in ("Training", "Test"):
+        for label in range(classes):
+            (folder / split / f"Kind {label:03}").mkdir(parents=True)
+    for number in range(count):
+        place, label = divmod(number, classes)
+        split = "Test" if place % 5 == 4 else "Training"
+        data, comment = small[number % len(small)], f"{number:08}".encode()
+        data = data[:2] + b"\xff\xfe\x00\x0a" + comment + data[2:]
+        (folder / split / f"Kind {label:03}" / f"{place:06}.jpg").write_bytes(data)
+
+
+def main(folder: Path, turns: list[int]) -> None:
+    """Measure every turn, each with a cache of its own; print the seconds."""
+    from fruitvision.data.loader import TrainLoader
+    from fruitvision.data.store import open_dataset
+    from fruitvision.runs.preparation import training_transform
+    from fruitvision.training.config import TrainConfig
+
+    config, found = TrainConfig.from_preset("fast"), []
+    for size in turns:
+        with tempfile.TemporaryDirectory(prefix="cache-", dir=folder) as cache:
+            marks = [time.perf_counter()]
+            dataset, store = open_dataset(folder / str(size), cache=Path(cache))
+            marks.append(time.perf_counter())
+            loader = TrainLoader(store, dataset.splits["train"], training_transform(config), config.batch_size)
+            seen = sum(batch.own for batch in loader.epoch(0, config.first_image_size))
+            marks.append(time.perf_counter())
+            assert len(store) == size and abs(seen - len(dataset.splits["train"])) <= 1, (len(store), seen)
+            del loader, store, dataset
+        found.append([after - before for before, after in pairwise(marks)])
+        print(f"{size} pictures: {found[-1][0]:.1f} s and {found[-1][1]:.1f} s", file=sys.stderr, flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]])

@@ -1,0 +1,146 @@
+"""What a person waits for: a webcam's frame answered on the page, and the first answer of an app that has just opened.
+
+The browser is a real Chromium, without a screen, whose camera films some of the pictures. The app is as it is: a script of
+the benchmark's own notes when the live view draws a frame of the video, and when the page that holds the changed answer
+has been painted.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.figures import OPENING_SECONDS, PROJECT, Bench, free_port, serving
+from benchmarks.pairs import Figure
+
+MOST_MS, MOST_SECONDS = 150.0, 2.0
+WARM_UP = 3
+FRAME, FILMED, HELD = (640, 480), 10, 15
+"""The camera's pixels; how many pictures it films, and for how many frames each."""
+CHROMIUM = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
+    "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+)  # fmt: skip
+WATCH = """
+(() => {
+  const drawn = CanvasRenderingContext2D.prototype.drawImage;
+  let captured = null;
+  window.waited = [];
+  CanvasRenderingContext2D.prototype.drawImage = function (source, ...rest) {
+    if (source instanceof HTMLVideoElement) captured = performance.now();
+    return drawn.call(this, source, ...rest);
+  };
+  const painted = new MessageChannel(), since = [];
+  painted.port1.onmessage = () => window.waited.push(performance.now() - since.shift());
+  window.watchAnswers = () => new MutationObserver(() => {
+    if (captured === null) return;
+    const mine = captured;
+    captured = null;
+    requestAnimationFrame(() => { since.push(mine); painted.port2.postMessage(null); });
+  }).observe(document.querySelector(".fv-live-answer"), { childList: true, subtree: true, characterData: true });
+})();
+"""
+
+
+def webcam(bench: Bench) -> list[Figure]:
+    """From a frame's capture in the browser to its changed answer on the page, milliseconds."""
+    if importlib.util.find_spec("playwright") is None:
+        print("webcam is left out: it needs Playwright. Install it with: python -m pip install playwright", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
+        film = Path(temporary, "film.mjpeg")
+        film.write_bytes(b"".join(frames(bench)))
+        with opened_app(Path(temporary, "runs")) as url:
+            waited = answered_frames(url, film, bench.some(200, 5))
+    late = float(np.percentile(waited, 95))
+    what = f"webcam frame to the changed answer on the page, 95th percentile of {len(waited)}, median {statistics.median(waited):.0f}"
+    return [Figure(what, "its bound", "ms", late, MOST_MS, late, min(waited), max(waited), ("<=", MOST_MS))]
+
+
+def first_answer(bench: Bench) -> list[Figure]:
+    """From the first page answered to the first picture answered, which the model has to be loaded for; seconds."""
+    picture = next(frames(bench))
+    found = []
+    for _ in range(bench.pairs):
+        with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as runs, opened_app(Path(runs)) as url:
+            started = time.perf_counter()
+            answer = answered(url, picture)
+            found.append(time.perf_counter() - started)
+            if "fv-name" not in answer:
+                raise SystemExit(f"The app did not say what it sees: {answer[:500]}")
+    middle = statistics.median(found)
+    what = "first page answered to the first picture answered"
+    return [Figure(what, "its bound", "s", middle, MOST_SECONDS, middle, min(found), max(found), ("<=", MOST_SECONDS))]
+
+
+def answered_frames(url: str, film: Path, count: int) -> list[float]:
+    """Milliseconds of ``count`` answers of the live view at ``url``, the first few left out. ``film`` is Motion JPEG."""
+    from playwright.sync_api import sync_playwright
+
+    system = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=system, args=[*CHROMIUM, f"--use-file-for-fake-video-capture={film}"])
+        page = browser.new_context(locale="en-US", permissions=["camera"]).new_page()
+        page.set_default_timeout(OPENING_SECONDS * 1000)
+        page.add_init_script(WATCH)
+        page.goto(url)
+        page.get_by_role("tab", name="Live camera").click()
+        page.evaluate("watchAnswers()")
+        page.click(".fv-live-start")
+        page.wait_for_function(f"waited.length >= {WARM_UP + count}", timeout=(60 + 10 * count) * 1000)
+        waited = page.evaluate("waited")
+        browser.close()
+    return waited[WARM_UP : WARM_UP + count]
+
+
+def answered(url: str, picture: bytes) -> str:
+    """What the app's live view says of one JPEG, asked for as the page asks."""
+    with urllib.request.urlopen(f"{url}config", timeout=OPENING_SECONDS) as page:
+        components = json.load(page)["components"]
+    live = next(one for one in components if one["props"].get("elem_id") == "classify-live")
+    frame = {"image": "data:image/jpeg;base64," + base64.b64encode(picture).decode(), "model": None, "language": "en"}
+    asked = {"session_hash": uuid.uuid4().hex, "component_id": live["id"], "fn_name": "answer_frame", "data": frame}
+    return post(f"{url}gradio_api/component_server", asked)["html"]
+
+
+def post(url: str, asked: dict[str, Any]) -> Any:
+    """JSON for JSON."""
+    request = urllib.request.Request(url, json.dumps(asked).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=OPENING_SECONDS) as page:
+        return json.load(page)
+
+
+def frames(bench: Bench) -> Iterator[bytes]:
+    """A film of some of the pictures, each held for half a second: JPEGs of 640 × 480."""
+    pictures = [path for path, _ in bench.pictures()]
+    for path in pictures[:: max(1, len(pictures) // FILMED)][:FILMED]:
+        with Image.open(path) as image:
+            frame, buffer = Image.new("RGB", FRAME, "white"), BytesIO()
+            frame.paste(image.convert("RGB").resize((320, 320)), (160, 80))
+        frame.save(buffer, "JPEG", quality=90)
+        yield from [buffer.getvalue()] * HELD
+
+
+@contextmanager
+def opened_app(runs: Path) -> Iterator[str]:
+    """``python app.py`` in a process of its own, from the moment that its page is answered; its address."""
+    port = free_port()
+    command = [sys.executable, str(PROJECT / "app.py"), "--no-browser", "--port", str(port), "--runs", str(runs)]
+    with serving(command, port):
+        yield f"http://127.0.0.1:{port}/"
