@@ -30,6 +30,8 @@ PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_p
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
+# Gradio keeps what each page shows, about 0.7 MB, long after it was closed; those unused for longest go first.
+SESSIONS = 256
 # Tells the live view, which is no Gradio component, what the header shows.
 TELL_PAGE = """(language, model) => {
   window.fruitvision = { language, model };
@@ -155,6 +157,7 @@ def launch(
     demo.launch(
         server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
         prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
+        state_session_capacity=SESSIONS,
         allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
         run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
         app_kwargs={
