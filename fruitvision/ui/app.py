@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -148,7 +150,7 @@ def launch(
         runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
         data=Path(data or "data").absolute(), language=language or "en", follow_browser=language is None,
     )
-    if "GRADIO_TEMP_DIR" not in os.environ:  # a folder that other accounts of this computer cannot look into
+    if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
         os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
         atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
     hosts: set[str] = set()
@@ -170,8 +172,16 @@ def launch(
         hosts.add(urlsplit(visitors).netloc)
     _announce(context, host, port, visitors, share=share, open_browser=open_browser)
     if block:
+        _close_when_told()
         demo.block_thread()
     return demo
+
+
+def _close_when_told() -> None:
+    """Close as Ctrl-C does, uploads and all, when the system asks for it or the terminal goes."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
 def _free_port(host: str, wanted: int | None) -> int:

@@ -27,7 +27,8 @@ class Outcome:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes in Markdown."""
-    rows = [f"| {one.part} | {one.tried} | {one.times:,} | {one.came.replace('|', '/')} | {one.word} |" for one in outcomes]
+    cells = [(one.part, one.tried, f"{one.times:,}", one.came, one.word) for one in outcomes]
+    rows = ["| " + " | ".join(" ".join(cell.replace("|", "/").split()) for cell in row) + " |" for row in cells]
     return "\n".join(["| part | tried | how often | what came of it | promise |", "|---|---|---|---|---|", *rows])
 
 
