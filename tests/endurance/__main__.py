@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
     parser.add_argument("--quick", action="store_true", help="the same in less of everything")
-    parser.add_argument("--minutes", type=float, help="end the day's predictions after so long, however many there were")
+    parser.add_argument("--minutes", type=float, help="end the day after so long, however much of it there was")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="of chaos, what has one of these words in its name")
     given = parser.parse_args(arguments)
     if unknown := set(given.parts) - set(PARTS):
