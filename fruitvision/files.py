@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,6 +85,15 @@ def retried(action: Callable[[], T]) -> T:
             if os.name != "nt" or time.monotonic() > end:
                 raise
             time.sleep(0.05)
+
+
+@contextmanager
+def named_write_errors(path: Path) -> Iterator[None]:
+    """What cannot be written inside is the DataError of :func:`write_error`, about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(error, path) from error
 
 
 def write_error(error: OSError, path: Path) -> DataError:

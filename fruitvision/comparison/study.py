@@ -239,7 +239,7 @@ class Work:
             epochs=len(self.cells), steps=1000,
         )
         self.took: dict[int, float] = {}  # batch size → seconds
-        self.last_status = 0.0
+        self.began, self.last_status = time.monotonic(), 0.0
 
     def run(self) -> RunStatus:
         try:
@@ -288,7 +288,7 @@ class Work:
 
     def write_status(self) -> None:
         self.status.heartbeat = time.time()
-        self.status.seconds = self.status.heartbeat - self.status.started
+        self.status.seconds = time.monotonic() - self.began  # the clock may be set meanwhile
         self.study.write_status(self.status)
         self.last_status = time.monotonic()
 

@@ -177,7 +177,7 @@ class _Job:
             epoch=before.epoch, start=before.start,
         )
         self.seconds_before = before.seconds
-        self.last_saved = self.last_status = time.monotonic()
+        self.began = self.last_saved = self.last_status = time.monotonic()
 
     def run(self) -> RunStatus:
         if self.team.leads:
@@ -278,11 +278,10 @@ class _Job:
                 pass
             case EpochDone():
                 record = asdict(event)
-                improved = record.pop("improved")
-                self.status.best_val_accuracy = state.progress.best_accuracy
-                if improved:
+                if record.pop("improved"):
                     metrics = {"validation": {"images": len(data.validation.labels), "top1": event.val_accuracy, "loss": event.val_loss}}
                     self.save_checkpoint(self.folder.best, state, data, transform, metrics=metrics)
+                self.status.best_val_accuracy = state.progress.best_accuracy  # what is shown is saved
                 self.save_state(state)
                 self.folder.append({"kind": "epoch", **record})
                 self.folder.log(
@@ -415,7 +414,7 @@ class _Job:
 
     def write_status(self) -> None:
         self.status.heartbeat = time.time()
-        self.status.seconds = self.seconds_before + self.status.heartbeat - self.status.started
+        self.status.seconds = self.seconds_before + time.monotonic() - self.began  # the clock may be set meanwhile
         self.folder.write_status(self.status)
         self.last_status = time.monotonic()
 

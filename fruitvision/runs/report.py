@@ -11,7 +11,7 @@ import psutil
 
 from fruitvision.data.listing import list_pictures
 from fruitvision.errors import RunError
-from fruitvision.files import write_text
+from fruitvision.files import named_write_errors, write_text
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.launcher import spawn_command
 
@@ -35,7 +35,8 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
     data = run.config().data
     splits = list_pictures(data).split_folders
     split = next((name for name in ("test", "val") if name in splits), "test" if len(splits) == 1 else "train")
-    report_file(run).unlink(missing_ok=True)
+    with named_write_errors(run.path):
+        report_file(run).unlink(missing_ok=True)
     words = ["evaluate", "--data", data, "--checkpoint", str(run.best), "--split", split, "--report", str(report_file(run).parent)]
     pid = spawn_command([*words, "--lang", language], run.path / "report.txt")
     try:

@@ -6,8 +6,10 @@ import atexit
 import gc
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +33,8 @@ PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_p
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
+# Gradio keeps what each page shows, about 0.7 MB, long after it was closed; those unused for longest go first.
+SESSIONS = 256
 # Tells the live view, which is no Gradio component, what the header shows.
 TELL_PAGE = """(language, model) => {
   window.fruitvision = { language, model };
@@ -147,7 +151,7 @@ def launch(
         runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
         data=Path(data or "data").absolute(), language=language or "en", follow_browser=language is None,
     )
-    if "GRADIO_TEMP_DIR" not in os.environ:  # a folder that other accounts of this computer cannot look into
+    if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
         os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
         atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
     hosts: set[str] = set()
@@ -156,6 +160,7 @@ def launch(
     demo.launch(
         server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
         prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
+        state_session_capacity=SESSIONS,
         allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
         run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
         app_kwargs={
@@ -171,8 +176,16 @@ def launch(
         hosts.add(urlsplit(visitors).netloc)
     _announce(context, host, port, visitors, share=share, open_browser=open_browser)
     if block:
+        _close_when_told()
         demo.block_thread()
     return demo
+
+
+def _close_when_told() -> None:
+    """Close as Ctrl-C does, uploads and all, when the system asks for it or the terminal goes."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
 def _free_port(host: str, wanted: int | None) -> int:

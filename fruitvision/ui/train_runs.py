@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import FruitVisionError, RunError
-from fruitvision.files import write_text
+from fruitvision.files import named_write_errors, write_text
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
@@ -177,7 +177,8 @@ def give_report(run: RunFolder, language: str) -> str | None:
         begin_report(run, language)
         return None
     path = _to_download(run, "html")
-    shutil.copyfile(report_file(run), path)
+    with named_write_errors(path):
+        shutil.copyfile(report_file(run), path)
     return str(path)
 
 
@@ -192,17 +193,18 @@ def _to_download(run: RunFolder, kind: str) -> Path:
     """Where a file by the run's name may lie until a browser has fetched it. Older ones are cleared away."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-checkpoints"
     name = re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or run.id
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (path for kind in ("zip", "html", "csv") for path in folder.glob(f"*/*.{kind}")):
-        if time.time() - old.stat().st_mtime > OLD_SECONDS:
-            old.unlink(missing_ok=True)
-    return Path(tempfile.mkdtemp(dir=folder)) / f"{name}.{kind}"
+    with named_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (path for kind in ("zip", "html", "csv") for path in folder.glob(f"*/*.{kind}")):
+            if time.time() - old.stat().st_mtime > OLD_SECONDS:
+                old.unlink(missing_ok=True)
+        return Path(tempfile.mkdtemp(dir=folder)) / f"{name}.{kind}"
 
 
 def packed(run: RunFolder) -> Path:
     """The run's best checkpoint as one ZIP file by the run's name."""
     path = _to_download(run, "zip")
-    with zipfile.ZipFile(path, "w") as archive:  # weights do not compress
+    with named_write_errors(path), zipfile.ZipFile(path, "w") as archive:  # weights do not compress
         for file in sorted(run.best.iterdir()):
             archive.write(file, f"{path.stem}/{file.name}")
     return path

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,9 @@ class RunningApp:
 
 
 @contextmanager
-def run_app(folder: Path, *flags: str, cwd: Path, app: Path) -> Iterator[RunningApp]:
+def run_app(
+    folder: Path, *flags: str, cwd: Path, app: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningApp]:
     """``python app.py`` on a free port, ended on leaving; the trainings it started are not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -47,7 +49,7 @@ def run_app(folder: Path, *flags: str, cwd: Path, app: Path) -> Iterator[Running
     command = [sys.executable, str(app), "--no-browser", "--port", str(port), "--runs", str(runs), *flags]
     log = folder / "app.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env=os.environ.copy())
+        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
     try:
         end = time.monotonic() + START_SECONDS
         while "http://" not in log.read_text(encoding="utf-8", errors="replace"):

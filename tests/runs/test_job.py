@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import time
 
 import numpy as np
 import psutil
@@ -104,6 +105,28 @@ def test_a_full_disk_fails_by_name_and_what_was_saved_loads(tmp_path, tiny, monk
     load_checkpoint(run.best)
     monkeypatch.undo()
     assert execute(run.path).state == "finished"
+
+
+def test_the_best_accuracy_that_is_shown_is_that_of_a_checkpoint_that_was_saved(tmp_path, tiny, monkeypatch):
+    run = begun(tmp_path, tiny(epochs=1))
+
+    def full(path, *given):
+        raise DataError("disk-full", "The disk is full.", "Free some space.", path=str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "save_checkpoint", full)
+        with pytest.raises(DataError):
+            execute(run.path)
+    assert run.status().best_val_accuracy is None and not run.has_checkpoint
+    execute(run.path)
+    assert run.status().best_val_accuracy == run.metrics()[0]["val_accuracy"]
+
+
+def test_a_clock_that_is_set_back_does_not_shorten_what_a_run_took(tmp_path, tiny, monkeypatch):
+    run, real = begun(tmp_path, tiny()), time.time
+    with monkeypatch.context() as patch:
+        status = execute(run.path, on_event=lambda event: patch.setattr(time, "time", lambda: real() - 3600))
+    assert 0 < status.seconds < 600
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "log.txt"])

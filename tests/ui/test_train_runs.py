@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from fruitvision.errors import RunError
+from fruitvision.errors import DataError, RunError
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui import train_panel, train_runs
@@ -70,6 +70,27 @@ def test_a_visitor_cannot_have_a_folder_of_this_computer_looked_through(panel, s
     monkeypatch.setattr(panel.data, "look", lambda *given, **more: asked.append(given))
     found, grid, *_ = look(panel, str(sample_set), owner=False)
     assert "owner" in found and grid == "" and not asked
+
+
+def test_a_visitor_sets_no_looking_through_going_and_sees_what_the_owner_had_looked_through(panel, sample_set, monkeypatch):
+    panel.data.root = sample_set.parent
+    values = (f"folder:{sample_set.name}", "", "fast", 0, None, "en", None, *preset_values("fast"))
+    for choice in (values[0], "sample"):
+        found, grid, *_ = train_panel.data_view(panel, choice, *values[1:], owner=False)
+        assert (found, grid) == ("", "") and not panel.data._looks and not panel.estimates.done
+    end = time.monotonic() + 60
+    while "4 kinds" not in train_panel.data_view(panel, *values, owner=True)[0]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "4 kinds" in train_panel.data_view(panel, *values, owner=False)[0]
+
+
+def test_a_disk_that_is_full_while_a_download_is_made_is_said(context, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        packed(make_run(context, "one"))
+    assert caught.value.code == "cannot-write"
 
 
 def test_the_owner_sees_the_folder_that_he_named(panel, sample_set):

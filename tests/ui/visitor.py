@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -61,20 +62,23 @@ class Visitor:
         body = {"data": data, "fn_index": function, "session_hash": self.session, "event_data": event, "trigger_id": None}
         return self.client.post(JOIN, json=body, headers=headers)
 
-    def call(self, function: int, data: list[Any], event: Any = None, **headers: str) -> str:
-        """Call a function through the queue; all that the app sent until it was done, as text."""
-        joined = self.join(function, data, event, **headers)
-        if joined.status_code != 200:
-            return joined.text
-        number, said = joined.json()["event_id"], []
+    def messages(self, function: int, data: list[Any], event: Any = None, **headers: str) -> Iterator[dict[str, Any]]:
+        """Call a function through the queue: what the app says, until it is done. Raises httpx.HTTPStatusError."""
+        self.join(function, data, event, **headers).raise_for_status()
         with self.client.stream("GET", "gradio_api/queue/data", params={"session_hash": self.session}) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:"):
                     message = json.loads(line[5:])
-                    said.append(json.dumps(message, ensure_ascii=False))
-                    if message["msg"] == "close_stream" or message["msg"] == "process_completed" and message["event_id"] == number:
-                        break
-        return "\n".join(said)
+                    if message["msg"] == "close_stream":
+                        return
+                    yield message
+
+    def call(self, function: int, data: list[Any], event: Any = None, **headers: str) -> str:
+        """As :meth:`messages`, all of them as text; what the app refuses at once, as it said it."""
+        try:
+            return "\n".join(json.dumps(one, ensure_ascii=False) for one in self.messages(function, data, event, **headers))
+        except httpx.HTTPStatusError as error:
+            return error.response.text
 
     def run(self, function: int, data: list[Any], event: Any = None, **headers: str) -> httpx.Response:
         """Call a function beside the queue."""
