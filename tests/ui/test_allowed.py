@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import gradio
 import pytest
 from gradio.routes import App
 
@@ -73,6 +74,7 @@ def demo(shared):
     runs = shared.folder / "runs"
     shelf = ModelShelf(runs, "fruits-360")
     context = Context(runs=runs, taught=shared.folder / "taught", access=Access(shared.token), models=shelf, data=shared.folder / "data")
+    gradio.context.Context.id = 0  # as in the process of the app, whatever was built in this one before
     return quietly(build_app, context)
 
 
