@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import gradio
+import psutil
 import pytest
 from gradio.routes import App
 
