@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -54,9 +54,9 @@ class EvalTransform(BaseModel):
     )
 
     white_mirrored: bool = Field(
-        False,
+        False, validation_alias=AliasChoices("white_mirrored", "white_once"),  # its earlier name
         description="Whether a picture filmed on white, which is cut to its fruit already, is looked at mirrored in place of nearer.",
-    )
+    )  # fmt: skip
 
     @field_validator("scales")
     @classmethod

@@ -144,3 +144,4 @@ def test_what_was_filmed_on_white_is_looked_at_mirrored_and_a_photo_nearer():
     nearer = EvalTransform(resize=32, crop=32).batch([photo[6:54, 6:54]])[0]
     assert (looks[1, 1] - nearer).abs().max() < 1e-4
     assert transform.looking("one") == EvalTransform(resize=32, crop=32)
+    assert EvalTransform.model_validate({"white_once": True}).white_mirrored, "an older checkpoint's name for it"
