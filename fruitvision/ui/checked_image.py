@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 from fruitvision.errors import PictureError
+from fruitvision.ui.text import LANGUAGES, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
 
@@ -23,11 +24,14 @@ class CheckedImage(gr.Image):
     """
 
     def preprocess(self, payload: ImageData | None) -> Path | bytes | None:
-        """The uploaded file's path, or the bytes of a data URL; nothing is decoded."""
+        """The uploaded file's path, or the bytes of a data URL; nothing is decoded. Raises gr.Error, shown in a toast."""
         if payload is None:
             return None
         if payload.url and payload.url.startswith("data:"):
-            return data_url_bytes(payload.url, MAX_UPLOAD_BYTES)
+            try:
+                return data_url_bytes(payload.url, MAX_UPLOAD_BYTES)
+            except PictureError as error:  # before any handler knows the visitor's language
+                raise gr.Error(" ".join(say_error(error, language) for language in LANGUAGES)) from error
         return Path(payload.path) if payload.path else None
 
     def get_block_name(self) -> str:

@@ -14,6 +14,7 @@ from fruitvision.comparison.results import BOM, Results, results
 from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies
 from fruitvision.data.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
+from fruitvision.files import named_write_errors, write_text
 from fruitvision.models.norms import NORMS
 from fruitvision.runs import launcher
 from fruitvision.ui.context import Context, Page
@@ -200,9 +201,10 @@ def results_of(context: Context, study_id: str | None) -> Results:
 def csv_file(found: Results, name: str | None) -> Path:
     """A study's table as a file that is made for one download."""
     root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-tables"
-    root.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=root)) / f"{name or 'study'}.csv"
-    path.write_text(BOM + found.table.to_csv(index=False, lineterminator="\n", float_format="%.6g"), encoding="utf-8")
+    with named_write_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(dir=root)) / f"{name or 'study'}.csv"
+    write_text(path, BOM + found.table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
     return path
 
 

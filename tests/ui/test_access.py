@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fruitvision.errors import AccessError
+from fruitvision.ui import access as access_module
 from fruitvision.ui.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value
 
 
@@ -74,3 +75,12 @@ def test_a_wrong_token_leads_on_without_a_cookie_and_other_requests_pass():
     sent, _ = visit(access, b"owner=guess")
     assert b"set-cookie" not in dict(sent[0]["headers"])
     assert visit(access, b"theme=dark")[1] and visit(access, b"")[1]
+
+
+def test_a_token_is_compared_in_constant_time_whatever_its_length(monkeypatch):
+    compared, compare = [], access_module.hmac.compare_digest
+    monkeypatch.setattr(access_module.hmac, "compare_digest", lambda *given: compared.append(given) or compare(*given))
+    access = Access("a-token-of-the-tests")
+    given = ["a", "a-token-of-the-tests", "b-token-of-the-tests", "a-token-of-the-tests-and-more", "é"]
+    assert [access.is_owner(request(f"{COOKIE}={one}")) for one in given] == [False, True, False, False, False]
+    assert len(compared) == len(given)

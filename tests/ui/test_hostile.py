@@ -158,6 +158,7 @@ def test_a_data_url_over_ten_megabytes_is_refused_by_the_picture_field(visitor):
     for size, answered in ((0, True), (10 * 2**20, False)):
         answer = classified(visitor, {"meta": FILE, "url": data_url(picture_bytes() + b"\0" * size)})
         assert ("fv-name" in answer) == answered and ('"success": true' in answer) == answered
+        assert answered or "The picture is too large" in answer and "图片太大" in answer, "in both languages"
 
 
 @pytest.mark.parametrize("levels", [100, 900, 10_000, 1_000_000])
