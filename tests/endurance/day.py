@@ -92,14 +92,17 @@ class Tally:
 
 
 def day(asked: Asked) -> Iterator[Outcome]:
-    """Everything at once: clients, a browser, and the owner's runs; sampled at rest, warmed up and at the end."""
+    """Everything at once: clients, a browser, and the owner's runs; sampled at rest, warmed up and at the end.
+
+    A day that is bounded in time is warmed up for a quarter of it at most.
+    """
     warm, whole = (QUICK_WARM, QUICK) if asked.quick else (WARM, WHOLE)
     drawn = draw_sample(asked.folder / "data" / "drawn", train_per_class=8, test_per_class=4, size=64, classes=KINDS)
     pictures = sorted((drawn / "Test").rglob("*.*"))
     with open_app(asked.folder, data=drawn.parent) as app:
         with app.person() as person:
             alone = {path: person.classify(path) for path in pictures}
-        go_through(app, alone, warm, None)
+        go_through(app, alone, warm, time.monotonic() + asked.minutes * 15 if asked.minutes else None)
         before = at_rest(app.pid)
         began = time.monotonic()
         end = began + asked.minutes * 60 if asked.minutes else None
@@ -220,9 +223,13 @@ def start_and_stop(app: Served, count: int, end: float | None, tally: Tally) -> 
             if not new:
                 tally.note(f"no run started: {said[-300:]}")
                 continue
-            wait_until(new[0], "running")
-            owner.press("train-stop")
-            wait_until(new[0], "stopped", "failed")
+            try:
+                wait_until(new[0], "running")
+                owner.press("train-stop")
+                wait_until(new[0], "stopped", "failed")
+            except SystemExit as late:  # the rest of the day goes on
+                tally.note(str(late))
+                continue
             if ended(new[0]):
                 tally.runs += 1
             else:
