@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
+from gradio.route_utils import delete_files_created_by_app
 from starlette.middleware import Middleware
 
 from fruitvision.errors import UsageError
@@ -24,7 +26,7 @@ from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
 from fruitvision.ui.text import LANGUAGES, language_of, say
-from fruitvision.ui.tunnel import open_tunnel
+from fruitvision.ui.tunnel import close_tunnels, open_tunnel
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(path for path in FOLDER.glob("*.css") if path.name != "report.css")  # which is a page of its own
@@ -151,9 +153,10 @@ def launch(
         runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
         data=Path(data or "data").absolute(), language=language or "en", follow_browser=language is None,
     )
+    own_uploads = None
     if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
-        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+        own_uploads = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
+        atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
     hosts: set[str] = set()
     demo = build_app(context)
     demo.queue(max_size=512, default_concurrency_limit=16, api_open=False)
@@ -176,16 +179,25 @@ def launch(
         hosts.add(urlsplit(visitors).netloc)
     _announce(context, host, port, visitors, share=share, open_browser=open_browser)
     if block:
-        _close_when_told()
+        _close_when_told(demo, own_uploads)
         demo.block_thread()
     return demo
 
 
-def _close_when_told() -> None:
-    """Close as Ctrl-C does, uploads and all, when the system asks for it or the terminal goes."""
+def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
+    """End at once when the system asks for it or the terminal goes, and leave no upload behind; ``uploads`` goes whole."""
+
+    def close(*_: object) -> None:
+        with contextlib.suppress(OSError):
+            delete_files_created_by_app(demo, age=None)
+        if uploads:
+            shutil.rmtree(uploads, ignore_errors=True)
+        close_tunnels()
+        os._exit(0)  # threads that answer somebody would be waited for, as long as they take
+
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+            signal.signal(getattr(signal, name), close)
 
 
 def _free_port(host: str, wanted: int | None) -> int:

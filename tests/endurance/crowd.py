@@ -41,12 +41,12 @@ def crowd(asked: Asked) -> Iterator[Outcome]:
         for one in asking:
             one.join()
         trained, state = len(run.metrics("step")) - steps, run.status().state
+        yield from found(asking, seconds)
         launcher.stop(run, wait=60)
-    yield from found(asking, seconds)
-    yield Outcome(
-        "crowd", "steps of the training beside them", trained, f"{state} at the end, {run.status().state} when asked to stop",
-        trained > 0 and state == "running" and run.status().state == "stopped",
-    )  # fmt: skip
+        yield Outcome(
+            "crowd", "steps of the training beside them", trained, f"{state} at the end, {run.status().state} when asked to stop",
+            trained > 0 and state == "running" and run.status().state == "stopped",
+        )  # fmt: skip
 
 
 def found(asking: list[Asking], seconds: float) -> Iterator[Outcome]:

@@ -40,8 +40,9 @@ class Amount:
 # More sessions to warm up with than the app remembers (SESSIONS in ui/app.py): what it keeps of each is part of its level.
 WHOLE, WARM = Amount(20_000, 200, 20), Amount(1_400, 12, 2, 5)
 QUICK, QUICK_WARM = Amount(60, 3, 1), Amount(30, 2, 1)
-#: What may be more at the end than at the warmed-up beginning: memory by share and in bytes, handles, threads.
-SHARE, BYTES, HANDLES, THREADS = 0.10, 60 * 2**20, 12, 6
+#: What may be more at the end than at the warmed-up beginning: memory by share and in bytes, handles, threads. Of these, the
+#: app's pool keeps as many as worked at the last peak, 128 at most.
+SHARE, BYTES, HANDLES, THREADS = 0.10, 60 * 2**20, 12, 20
 
 
 @dataclass(frozen=True)
