@@ -31,6 +31,8 @@ SCHEMA_VERSION = 1
 DEFAULTS = ("fruits-webcam", "fruits-360")
 """The shipped models, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+ONNX_SUFFIX = ".onnx"
+"""Of a file that stands in a checkpoint folder's place."""
 
 
 class Thresholds(BaseModel):
@@ -276,7 +278,7 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
     folder = Path(name)
-    if not standing_folder(folder).is_dir() and not (folder.suffix == ".onnx" and folder.is_file()):
+    if not standing_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
         raise CheckpointError(
             "checkpoint-missing", f"There is no checkpoint folder at {folder}.",
             "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from fruitvision.files import write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
 
-Format = Literal["onnx", "onnx-int8"]
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is no rounding."""
 LEAST_AGREEMENT = 0.9
@@ -33,7 +32,6 @@ LEAST_AGREEMENT = 0.9
 METADATA, DIGEST = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
 SHA-256 of the file as it is with zeros in the place of that digest."""
-SUFFIX = ".onnx"
 BATCH = 16
 _BLANK = "0" * 64
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from fruitvision.data.picture import PictureSource, load_pixels, open_picture
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import Views
-from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint
-from fruitvision.models.export import SUFFIX, open_onnx
+from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
+from fruitvision.models.export import open_onnx
 from fruitvision.models.prepared import prepared
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
@@ -124,7 +124,7 @@ class Classifier:
         Raises CheckpointError where it is incomplete, damaged or does not fit.
         """
         path = Path(path)
-        network, config = open_onnx(path) if path.suffix == SUFFIX else load_checkpoint(path)
+        network, config = open_onnx(path) if path.suffix == ONNX_SUFFIX else load_checkpoint(path)
         return cls(network, config, path)
 
     def looking(self, views: Views) -> Classifier:
