@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import random
 import shutil
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from PIL import Image
 from fruitvision.data.image_store import INDEX, ImageStore
 from fruitvision.data.store import open_dataset
 from fruitvision.errors import DataError
-
-SEED = 7
+from tests.damage import damaged
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +44,6 @@ def store_of(top: Path) -> Path:
 def facts(store: ImageStore) -> tuple:
     pixels = [store[row].tobytes() for row in range(len(store))]
     return store.paths, store.hashes, store.shapes.tolist(), pixels, store.known(), store.problems(), store.uniform
-
-
-def damaged(content: bytes, count: int) -> list[bytes]:
-    """Copies with one bit flipped, and copies cut short."""
-    chance = random.Random(SEED)
-    copies = [content[: chance.randrange(len(content))] for _ in range(count // 4)]
-    for _ in range(count):
-        copy = bytearray(content)
-        copy[chance.randrange(len(copy))] ^= 1 << chance.randrange(8)
-        copies.append(bytes(copy))
-    return copies
 
 
 def test_a_damaged_index_is_refused_or_says_the_same(store):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import random
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ import torch
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs
 from fruitvision.runs.job import read_state
+from tests.damage import damaged
 
-SEED = 7
 TEXTS = ("config.json", "status.json", "metrics.jsonl", "log.txt")
 
 
@@ -30,17 +29,6 @@ def run(tmp_path) -> RunFolder:
     run.resume_file.parent.mkdir()
     torch.save({"network": {"weight": torch.arange(500.0)}, "progress": {"epoch": 2}}, run.resume_file)
     return run
-
-
-def damaged(content: bytes, count: int) -> list[bytes]:
-    """Copies with one bit flipped, and copies cut short."""
-    chance = random.Random(SEED)
-    copies = [content[: chance.randrange(len(content))] for _ in range(count // 4)]
-    for _ in range(count):
-        copy = bytearray(content)
-        copy[chance.randrange(len(copy))] ^= 1 << chance.randrange(8)
-        copies.append(bytes(copy))
-    return copies
 
 
 def read_whole(run: RunFolder) -> None:
