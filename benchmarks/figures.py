@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 import fruitvision
 from benchmarks import plain
@@ -33,12 +34,13 @@ from fruitvision.recognition.classifier import Batcher
 from fruitvision.runs.folder import RunConfig
 from fruitvision.runs.preparation import Prepared, loaders, prepare
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import Training, train_one_epoch
+from fruitvision.training.engine import Training, autocast, train_one_epoch
 from fruitvision.training.state import TrainState
 
 PROJECT = Path(__file__).resolve().parents[1]
 NETWORKS = ("fruits-webcam", "fruits-360")
 CLASSES = 117
+CPU = torch.device("cpu")
 BATCH = 32
 PEOPLE = 16
 RESTING_SECONDS, MOST_RESTING_SECONDS = 0.3, 60.0
@@ -73,10 +75,10 @@ class Bench:
 class Ours:
     """The package's own training, a few steps at a time."""
 
-    def __init__(self, data: Prepared, config: TrainConfig, *, resident: bool = False) -> None:
+    def __init__(self, data: Prepared, config: TrainConfig, *, resident: bool = False, device: torch.device = CPU) -> None:
         network = build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=0)
-        loader = loaders(data, config)[0]
-        self.state = TrainState(network, config, torch.device("cpu"))
+        loader = loaders(data, config, device)[0]
+        self.state = TrainState(network, config, device)
         self._events = self._train(Resident(loader, config) if resident else loader)
 
     def _train(self, loader: Training) -> Iterator[object]:
@@ -299,9 +301,54 @@ def machine(bench: Bench) -> list[Figure]:
         ]
 
 
+class Bare:
+    """The same network on one batch of random numbers that lies on the card: forward, backward, AdamW, and nothing else."""
+
+    def __init__(self, data: Prepared, config: TrainConfig, device: torch.device) -> None:
+        network = build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=0)
+        self._state = TrainState(network, config, device)
+        self._state.network.train()
+        images = torch.randn(config.batch_size, 3, config.image_size, config.image_size, device=device)
+        self._images = images.contiguous(memory_format=self._state.layout)
+        self._labels = torch.arange(config.batch_size, device=device) % len(data.targets.classes)
+
+    def seconds(self, steps: int) -> float:
+        """What ``steps`` steps take."""
+        state, config, device = self._state, self._state.config, self._state.device
+        torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        for _ in range(steps):
+            with autocast(config, device):
+                logits = state.network(self._images).logits
+            F.cross_entropy(logits.float(), self._labels, label_smoothing=config.label_smoothing).backward()
+            state.optimizer.step()
+            state.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.synchronize(device)
+        return time.perf_counter() - started
+
+
+def card(bench: Bench) -> list[Figure]:
+    """On a graphics card, where there is one: ``fast`` against its network alone, with the batch that it has and a larger one."""
+    if not torch.cuda.is_available():
+        return []
+    return [_card(bench, batch, torch.device("cuda")) for batch in (64, 512)]
+
+
+def _card(bench: Bench, batch: int, device: torch.device) -> Figure:
+    data, config = bench.prepared("fast", first_image_size=96, batch_size=batch)
+    ways = Ours(data, config, device=device), Bare(data, config, device)
+    steps = bench.some(51_200, 5_120) // batch
+    ours, alone = (lambda way=way: steps * batch / way.seconds(steps) for way in ways)
+    ours(), alone()
+    return compare(
+        f"`fast` at 96 px on {torch.cuda.get_device_name(device)}, batch {batch}, bfloat16, pictures on the card", ours,
+        "forward, backward and AdamW on a random batch that lies there", alone, pairs=bench.pairs, unit="pictures/s", goal=(">=", 0.9),
+    )  # fmt: skip
+
+
 FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "machine": machine, "throughput": throughput, "pipeline": pipeline, "predict": predict, "crowd": crowd, "opening": opening,
-    "endurance": endurance, "store": store, "onnx": onnx,
+    "endurance": endurance, "store": store, "onnx": onnx, "card": card,
 }  # fmt: skip
 
 

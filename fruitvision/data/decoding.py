@@ -97,9 +97,14 @@ def decode_files(
 
 def worker_count(files: int) -> int:
     """How many workers this many files are worth on the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     processes = min(cores, files // FILES_PER_PROCESS)
     return min(_MOST_WORKERS, processes if processes > 1 else max(1, min(cores, files // _CHUNK_HERE)))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side: int) -> list[tuple]:

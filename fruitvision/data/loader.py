@@ -7,7 +7,6 @@ augmentation, whatever the batch size. That is what makes a resume exact and a c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,25 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fruitvision.data.batch import Batch
 from fruitvision.data.dataset import Split
 from fruitvision.data.store import ImageStore
 from fruitvision.data.transforms import EvalTransform, TrainTransform
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B pictures ready for the network."""
-
-    images: Tensor
-    """(B, 3, S, S) float32"""
-    labels: Tensor
-    """(B,) int64: classes, or rows of the loader's ``membership``"""
-    rows: np.ndarray
-    """(B,) positions in the image store"""
-    own: int
-    """How many of them count: all, or none of a stand-in that a process without a picture of its own is given."""
-    total: int
-    """Pictures in the whole batch, those of other processes included."""
+from fruitvision.data.workers import Workers
 
 
 class Share(NamedTuple):
@@ -80,8 +65,7 @@ class TrainLoader:
 
     def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
         """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
+        order = self.order(epoch)
         for step in range(start, self.steps):
             chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
@@ -90,6 +74,10 @@ class TrainLoader:
             seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
             yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
 
+    def order(self, epoch: int) -> np.ndarray:
+        """(N,) positions in the split, as the epoch shows them."""
+        rng = np.random.default_rng([self.seed, epoch])
+        return rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
 
     def _balanced(self, rng: np.random.Generator) -> np.ndarray:
         """(N,) positions, as many as there are pictures: every class in turn, its own ones dealt out before any comes again."""
@@ -106,16 +94,6 @@ def _steps(pictures: int, batch_size: int) -> int:
     """A last batch of one picture is left out: batch norm cannot learn from it."""
     full, rest = divmod(pictures, batch_size)
     return full + (rest > 1 or full == 0 or (rest == 1 and batch_size == 1))
-
-
-def _ahead(make: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
-    """``make`` of each step in order, the next one being made in a thread while one is in use: scenes take their time."""
-    with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as maker:
-        coming = None
-        for step in steps:
-            batch = (coming or maker.submit(make, step)).result()
-            coming = maker.submit(make, step + 1) if step + 1 in steps else None
-            yield batch
 
 
 @dataclass(eq=False)
@@ -175,9 +153,12 @@ class Source:
 class MixedLoader:
     """Pictures from several sources, shuffled together: as :class:`TrainLoader`, for labels that may be types."""
 
-    def __init__(self, sources: Sequence[Source], membership: Tensor, batch_size: int, *, seed: int = 0) -> None:
+    def __init__(
+        self, sources: Sequence[Source], membership: Tensor, batch_size: int, *, seed: int = 0, workers: Workers | None = None
+    ) -> None:
         self.sources, self.membership = [source for source in sources if len(source.rows)], membership
         self.batch_size, self.seed = batch_size, seed
+        self._batches = (workers or Workers()).add(_Mixed(self.sources, batch_size, seed))
 
     @property
     def counts(self) -> np.ndarray:
@@ -194,37 +175,50 @@ class MixedLoader:
 
     def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
         """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
-        rng = np.random.default_rng([self.seed, epoch])
-        drawn = [source.drawn(rng) for source in self.sources]
-        owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
-        positions, order = np.concatenate(drawn), rng.permutation(len(owner))
+        yield from self._batches([(epoch, size, step, share) for step in range(start, self.steps)])
 
-        def batch(step: int) -> Batch:
-            chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
-            seeds = [(self.seed, epoch, int(n)) for n in chosen]
-            return Batch(*self._batch(owner[chosen], positions[chosen], seeds, size), own, total)
 
-        yield from _ahead(batch, range(start, self.steps))
+class _Mixed:
+    """Makes the batches of a :class:`MixedLoader`, in whatever process it is."""
 
-    def _batch(
-        self, owner: np.ndarray, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int
-    ) -> tuple[Tensor, Tensor, np.ndarray]:
+    def __init__(self, sources: Sequence[Source], batch_size: int, seed: int) -> None:
+        self.sources, self.batch_size, self.seed = sources, batch_size, seed
+        self._planned: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+    def __call__(self, key: tuple[int, int, int, Share]) -> Batch:
+        epoch, size, step, share = key
+        owner, positions, order = self._plan(epoch)
+        chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
+        seeds = [(self.seed, epoch, int(n)) for n in chosen]
         images, labels, rows = [], [], []
         for number, source in enumerate(self.sources):
-            mine = np.flatnonzero(owner == number)
+            mine = np.flatnonzero(owner[chosen] == number)
             if len(mine):
-                images.append(source.images(positions[mine], [seeds[i] for i in mine], size))
-                labels.append(source.labels[positions[mine]])
-                rows.append(source.rows[positions[mine]])
-        return torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows)
+                places = positions[chosen[mine]]
+                images.append(source.images(places, [seeds[i] for i in mine], size))
+                labels.append(source.labels[places])
+                rows.append(source.rows[places])
+        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows), own, total)
+
+    def _plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N,) each: the source of every picture that the epoch shows, its position there, and the order."""
+        if self._planned is None or self._planned[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            drawn = [source.drawn(rng) for source in self.sources]
+            owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
+            self._planned = epoch, (owner, np.concatenate(drawn), rng.permutation(len(owner)))
+        return self._planned[1]
 
 
 class MixedEvalLoader:
     """Every picture of several sources once, in order, always with the same draws."""
 
-    def __init__(self, sources: Sequence[Source], membership: Tensor, size: int, batch_size: int = 64) -> None:
+    def __init__(
+        self, sources: Sequence[Source], membership: Tensor, size: int, batch_size: int = 64, *, workers: Workers | None = None
+    ) -> None:
         self.sources, self.membership = [source for source in sources if len(source.rows)], membership
-        self.size, self.batch_size = size, batch_size
+        self.batch_size = batch_size
+        self._batches = (workers or Workers()).add(_Evaluated(self.sources, size))
 
     def __len__(self) -> int:
         return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
@@ -240,13 +234,23 @@ class MixedEvalLoader:
     def batches(self, share: Share) -> Iterator[Batch]:
         """Whole batches, each ``share.of``-th of them."""
         places = [(n, start) for n, source in enumerate(self.sources) for start in range(0, len(source.rows), self.batch_size)]
-        for number, start in places[share.rank :: share.of]:
-            source = self.sources[number]
-            positions = np.arange(start, min(start + self.batch_size, len(source.rows)))
-            seeds = [(number, int(position)) for position in positions]
-            labels = torch.from_numpy(source.labels[positions])
-            rows = source.rows[positions]
-            yield Batch(source.images(positions, seeds, self.size), labels, rows, len(rows), len(rows))
+        chosen = places[share.rank :: share.of]
+        yield from self._batches([(number, start, start + self.batch_size) for number, start in chosen])
+
+
+class _Evaluated:
+    """Makes the batches of a :class:`MixedEvalLoader`, in whatever process it is."""
+
+    def __init__(self, sources: Sequence[Source], size: int) -> None:
+        self.sources, self.size = sources, size
+
+    def __call__(self, key: tuple[int, int, int]) -> Batch:
+        number, start, end = key
+        source = self.sources[number]
+        positions = np.arange(start, min(end, len(source.rows)))
+        seeds = [(number, int(position)) for position in positions]
+        images, rows = source.images(positions, seeds, self.size), source.rows[positions]
+        return Batch(images, torch.from_numpy(source.labels[positions]), rows, len(rows), len(rows))
 
 
 class EvalLoader:

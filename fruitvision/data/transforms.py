@@ -7,8 +7,8 @@ picture, and as one resampling of a whole batch, in which crop, flip and rotatio
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CROP_RATIO = (3 / 4, 4 / 3)
 CROP_TRIES = 10
+NUMBERS = 4 * CROP_TRIES + 2
+"""Random numbers that the augmentation of one picture takes."""
 
 TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int], Tensor]
 """(pictures, one seed a picture, side S) → (B, 3, S, S)."""
@@ -146,8 +148,8 @@ def filmed_on_white(images: Tensor) -> Tensor:
 
 def standardize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
     """(B, 3, H, W) in 0..255 → zero mean and unit deviation by channel, over ImageNet's pictures."""
-    scale = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)])[:, None, None]
+    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device)[:, None, None]
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)[:, None, None]
     return torch.addcmul(shift, images.float(), scale)
 
 
@@ -180,17 +182,22 @@ def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> T
     return apply
 
 
-def batched_recipe(crop_scale_min: float, flip: float, rotation: float) -> TrainTransform:
+@dataclass(frozen=True)
+class BatchedRecipe:
     """The same recipe with crop, flip and rotation composed into one resampling of the whole batch."""
 
-    def apply(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
-        draws = [
-            draw_affine(np.random.default_rng(seed), *pixels.shape[:2], crop_scale_min, flip, rotation)
-            for pixels, seed in zip(pictures, seeds, strict=True)
-        ]
-        return standardize(resample(pictures, draws, size))
+    crop_scale_min: float
+    flip: float
+    rotation: float
 
-    return apply
+    def __call__(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        numbers = np.stack([np.random.default_rng(seed).random(NUMBERS) for seed in seeds])
+        heights, widths = np.array([pixels.shape[:2] for pixels in pictures]).T
+        return standardize(resample(pictures, self.draws(numbers, heights, widths), size))
+
+    def draws(self, numbers: np.ndarray, height: float | np.ndarray, width: float | np.ndarray) -> np.ndarray:
+        """As :func:`affine_draws`."""
+        return affine_draws(numbers, height, width, self.crop_scale_min, self.flip, self.rotation)
 
 
 def no_augmentation(eval_resize: int, image_size: int) -> TrainTransform:
@@ -217,62 +224,86 @@ def augmented_grid(
     return grid.reshape(rows, columns, size, size, 3).swapaxes(1, 2).reshape(rows * size, columns * size, 3)
 
 
-Draw = tuple[float, float, float, float, bool, float]
-"""One picture's augmentation: crop (left, top, width, height) in pixels, flipped or not, rotation in degrees."""
+Draw = tuple[float, float, float, float, float, float]
+"""One picture's augmentation: crop (left, top, width, height) in pixels, flipped (1) or not (0), rotation in degrees."""
 
 
 def draw_affine(
     rng: np.random.Generator, height: int, width: int, crop_scale_min: float, flip: float, rotation: float
 ) -> Draw:
     """Draw as torchvision's RandomResizedCrop, RandomHorizontalFlip and RandomRotation do."""
-    crop = (0.0, 0.0, float(width), float(height))
-    areas = height * width * rng.uniform(crop_scale_min, 1, CROP_TRIES)
-    ratios = np.exp(rng.uniform(*np.log(CROP_RATIO), CROP_TRIES))
-    places, flips, angle = rng.random((CROP_TRIES, 2)), rng.random(), rng.uniform(-rotation, rotation)
-    for area, ratio, (across, down) in zip(areas, ratios, places, strict=True):
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            crop = (math.floor(across * (width - w + 1)), math.floor(down * (height - h + 1)), w, h)
-            break
-    else:  # a very long picture: the middle, as near to the allowed ratios as it goes
-        ratio = min(max(width / height, CROP_RATIO[0]), CROP_RATIO[1])
-        w, h = min(width, round(height * ratio)), min(height, round(width / ratio))
-        crop = ((width - w) // 2, (height - h) // 2, w, h)
-    return (*crop, bool(flips < flip), float(angle))
+    return tuple(affine_draws(rng.random((1, NUMBERS)), height, width, crop_scale_min, flip, rotation)[0].tolist())
+
+
+def affine_draws(
+    numbers: np.ndarray, height: float | np.ndarray, width: float | np.ndarray, crop_scale_min: float, flip: float, rotation: float
+) -> np.ndarray:
+    """The draws (B, 6) that random ``numbers`` (B, NUMBERS) in 0..1 come to, for pictures of this height and width, (B,) or one."""
+    height, width = (np.broadcast_to(np.asarray(side, float), len(numbers)) for side in (height, width))
+    scales, ratios, places = np.split(numbers[:, : 4 * CROP_TRIES], (CROP_TRIES, 2 * CROP_TRIES), axis=1)
+    areas = (height * width)[:, None] * (crop_scale_min + (1 - crop_scale_min) * scales)
+    low, high = np.log(CROP_RATIO)
+    ratios = np.exp(low + (high - low) * ratios)
+    across, down = np.rint(np.sqrt(areas * ratios)), np.rint(np.sqrt(areas / ratios))
+    fits = (across > 0) & (across <= width[:, None]) & (down > 0) & (down <= height[:, None])
+    tried = np.arange(len(numbers)), fits.argmax(axis=1)  # the first that fits
+    w, h, place = across[tried], down[tried], places.reshape(-1, CROP_TRIES, 2)[tried]
+    left, top = np.floor(place[:, 0] * (width - w + 1)), np.floor(place[:, 1] * (height - h + 1))
+    if not (some := fits.any(axis=1)).all():  # a very long picture: the middle, as near to the allowed ratios as it goes
+        ratio = np.clip(width / height, *CROP_RATIO)
+        w, h = np.where(some, w, np.minimum(width, np.rint(height * ratio))), np.where(some, h, np.minimum(height, np.rint(width / ratio)))
+        left, top = np.where(some, left, (width - w) // 2), np.where(some, top, (height - h) // 2)
+    flips, angle = numbers[:, -2] < flip, rotation * (2 * numbers[:, -1] - 1)
+    return np.stack((left, top, w, h, flips, angle), axis=1)
 
 
 def resample(
-    pictures: Sequence[np.ndarray], draws: Sequence[Draw], size: int, fills: Sequence[float] | None = None
+    pictures: Sequence[np.ndarray], draws: Sequence[Draw] | np.ndarray, size: int, fills: Sequence[float] | None = None
 ) -> Tensor:
     """Apply one draw a picture in a single bilinear resampling → (B, 3, size, size) float in 0..255.
 
     What a rotation turns in from outside the crop is black, as torchvision fills it, or the grey of ``fills``.
     """
-    fills = [0.0] * len(pictures) if fills is None else fills
-    if len({p.shape for p in pictures}) == 1 and all(_reduction(d, size) == 1 for d in draws):
-        return _resample(_to_tensor(pictures).float(), draws, size, fills)
-    resampled = []
-    for pixels, draw, fill in zip(pictures, draws, fills, strict=True):
-        image, factor = _to_tensor([pixels]).float(), _reduction(draw, size)
-        if factor > 1:  # average first: a bilinear sample sees four pixels only and would alias
-            height, width = (n // factor * factor for n in image.shape[2:])
-            image = F.avg_pool2d(image[:, :, :height, :width], factor)
-            draw = (*(value / factor for value in draw[:4]), *draw[4:])
-        resampled.append(_resample(image, [draw], size, [fill]))
-    return torch.cat(resampled)
+    draws = np.asarray(draws, np.float32)
+    tints = torch.tensor(fills) if fills is not None and any(fills) else None
+    if len({p.shape for p in pictures}) == 1:
+        return resample_alike(_to_tensor(pictures), torch.from_numpy(draws), reductions(draws, size), size, tints)
+    return torch.cat([
+        resample_alike(_to_tensor([pixels]), torch.from_numpy(draws[i : i + 1]), reductions(draws[i : i + 1], size), size,
+                       None if tints is None else tints[i : i + 1])
+        for i, pixels in enumerate(pictures)
+    ])
 
 
-def _reduction(draw: Draw, size: int) -> int:
-    return max(int(min(draw[2], draw[3]) / size), 1)
+def reductions(draws: np.ndarray, size: int) -> np.ndarray:
+    """(B,) by how much each picture is averaged first: a bilinear sample sees four pixels only and would alias."""
+    return np.maximum(draws[:, 2:4].min(axis=1) // size, 1).astype(np.int64)
 
 
-def _resample(images: Tensor, draws: Sequence[Draw], size: int, fills: Sequence[float]) -> Tensor:
-    """(B, 3, H, W) float → (B, 3, size, size): output place → unrotated → unflipped → place in the crop → source."""
+def resample_alike(images: Tensor, draws: Tensor, factors: np.ndarray, size: int, fills: Tensor | None = None) -> Tensor:
+    """As :func:`resample`, for images (B, 3, H, W) and draws (B, 6) on one device; ``factors`` are their reductions."""
+    kinds = np.unique(factors).tolist()
+    if len(kinds) == 1:
+        return _resample(images, draws, kinds[0], size, fills)
+    resampled = torch.empty(len(images), 3, size, size, device=images.device)
+    for factor in kinds:
+        mine = torch.from_numpy(np.flatnonzero(factors == factor)).to(images.device)
+        resampled[mine] = _resample(images[mine], draws[mine], factor, size, None if fills is None else fills[mine])
+    return resampled
+
+
+def _resample(images: Tensor, draws: Tensor, factor: int, size: int, fills: Tensor | None) -> Tensor:
+    """(B, 3, H, W) → (B, 3, size, size): output place → unrotated → unflipped → place in the crop → source."""
+    images = images.float()
+    if factor > 1:
+        height, width = (n // factor * factor for n in images.shape[2:])
+        images = F.avg_pool2d(images[:, :, :height, :width], factor)
     height, width = images.shape[2:]
-    left, top, across, down, flip, angle = (torch.tensor(column)[:, None, None] for column in zip(*draws, strict=True))
-    centres = (torch.arange(size) + 0.5) * (2 / size) - 1
+    left, top, across, down = (draws[:, :4].T / factor)[:, :, None, None]
+    flip, angle = draws[:, 4, None, None] > 0, torch.deg2rad(draws[:, 5, None, None])
+    centres = (torch.arange(size, device=images.device) + 0.5) * (2 / size) - 1
     y, x = centres[None, :, None], centres[None, None, :]
-    cos, sin = torch.cos(torch.deg2rad(angle)), torch.sin(torch.deg2rad(angle))
+    cos, sin = torch.cos(angle), torch.sin(angle)
     crop_x, crop_y = cos * x - sin * y, sin * x + cos * y
     inside = (crop_x.abs() <= 1) & (crop_y.abs() <= 1)
     crop_x = torch.where(flip, -crop_x, crop_x)
@@ -282,7 +313,7 @@ def _resample(images: Tensor, draws: Sequence[Draw], size: int, fills: Sequence[
     ), dim=3)
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     sampled = sampled * inside[:, None]
-    return sampled + torch.tensor(fills)[:, None, None, None] * ~inside[:, None] if any(fills) else sampled
+    return sampled if fills is None else sampled + fills[:, None, None, None] * ~inside[:, None]
 
 
 def _to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:

@@ -198,7 +198,7 @@ class _Job:
                 self.folder.path, fingerprint=data.fingerprint, command=command(self.config), device=str(state.device),
                 processes=self.team.size,
             )
-        train, validation = loaders(data, self.training)
+        train, validation = loaders(data, self.training, state.device)
         teacher = open_teacher(self.training, data.targets.classes, state.device)
         self.others = open_average(self.training, data.targets.classes)
         keeper = open_keeper(self.training, self.status.start, state.device)
@@ -351,7 +351,7 @@ class _Job:
     ) -> torch.Tensor:  # fmt: skip
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
-        train, _ = loaders(data, self.training)
+        train, _ = loaders(data, self.training, state.device)
         plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
         seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))

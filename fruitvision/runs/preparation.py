@@ -14,19 +14,22 @@ from torch import Tensor
 
 from fruitvision.data.backgrounds import PhotoRecipe, SceneRecipe
 from fruitvision.data.dataset import Dataset, Split, held_out, hold_out
+from fruitvision.data.decoding import usable_cores
 from fruitvision.data.grounds import Grounds
 from fruitvision.data.listing import list_pictures
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
+from fruitvision.data.resident import ResidentLoader
 from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
 from fruitvision.data.targets import NOT_FRUIT, Targets
 from fruitvision.data.transforms import (
+    BatchedRecipe,
     EvalTransform,
     TrainTransform,
-    batched_recipe,
     filmed_on_white,
     no_augmentation,
     torchvision_recipe,
 )  # fmt: skip
+from fruitvision.data.workers import Workers
 from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
 from fruitvision.models.networks import Network, build_network
@@ -37,6 +40,8 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Keeper, Teacher, Training, Validation
 from fruitvision.training.loss import distillation
 
+CPU = torch.device("cpu")
+MOST_WORKERS = 8
 SCENE_SIDE, MOST_SCENES = 192, 600
 """Of the composed validation pictures: their side, as a small photo, and how many are made at most."""
 PHOTO_VALIDATION = 0.15
@@ -128,14 +133,17 @@ def _not_fruit(root: Path, seed: int) -> Beside:
     return Beside(store, *((part.rows, (NOT_FRUIT,) * len(part.rows)) for part in (train, validation)))
 
 
-def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
-    """What training and validation read."""
+def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU) -> tuple[Training, Validation]:
+    """What training and validation read: on a graphics card from there, where the pictures and the recipe allow it."""
     transform = evaluation_transform(config)
     if config.augmentation != "scenes":
-        train = TrainLoader(
-            data.store, data.train, training_transform(config), config.batch_size, seed=config.seed, balanced=config.balance == "sampler"
-        )
+        recipe, how = training_transform(config), {"seed": config.seed, "balanced": config.balance == "sampler"}
+        if isinstance(recipe, BatchedRecipe) and ResidentLoader.fits(data.store, data.train, device):
+            train = ResidentLoader(data.store, data.train, recipe, config.batch_size, device, **how)
+        else:
+            train = TrainLoader(data.store, data.train, recipe, config.batch_size, **how)
         return train, EvalLoader(data.store, data.validation, transform)
+    workers = Workers(worker_processes(config, device))
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
     recipe = scene_recipe(config, Rows(pictures), plain=0.0)
     photo = PhotoRecipe(recipe.grounds, flip=config.flip)
@@ -152,10 +160,19 @@ def loaders(data: Prepared, config: TrainConfig) -> tuple[Training, Validation]:
     for one in data.not_fruit:
         repeat = config.not_fruit_share * count / negatives
         train += _by_kind(one.store, *one.train, data.targets, photo, recipe, repeat)
-    return MixedLoader(train, membership, config.batch_size, seed=config.seed), unseen(data, config, transform.looking("one"))
+    mixed = MixedLoader(train, membership, config.batch_size, seed=config.seed, workers=workers)
+    return mixed, unseen(data, config, transform.looking("one"), workers)
 
 
-def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> MixedEvalLoader:
+def worker_processes(config: TrainConfig, device: torch.device) -> int:
+    """How many processes make scenes: as many as the person said; else none beside a processor that trains, which they would
+    only slow down, and beside a graphics card one a core that is left."""
+    if config.workers >= 0:
+        return config.workers
+    return 0 if device.type == "cpu" else min(usable_cores() - 1, MOST_WORKERS)
+
+
+def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform, workers: Workers | None = None) -> MixedEvalLoader:
     """What training does not see, and what is not reported either, as ``transform`` shows it: fruit of the validation
     split in scenes, a quarter of it on white; photos, and pictures without fruit, each as it is and by a poor camera;
     and what was filmed on white among the photos, as it is.
@@ -164,30 +181,42 @@ def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform) -> Mix
     itself more than it may before other people's photos.
     """
     recipe = scene_recipe(config, Rows([(one.store, one.validation[0]) for one in data.not_fruit]), plain=0.25)
-    poor, side = PhotoRecipe(recipe.grounds, flip=config.flip, strength=1.0), max(transform.resize, SCENE_SIDE)
-
-    def scenes(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Any, spans: Any) -> Tensor:
-        return seen(recipe.scenes(pictures, seeds, side, others, spans)[0])
-
-    def as_it_is(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
-        return transform.batch(pictures)
-
-    def poorly(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
-        return seen(poor.shots(pictures, seeds, side))
-
-    def seen(images: Tensor) -> Tensor:
-        return transform.batch(images.round().byte().permute(0, 2, 3, 1).numpy())
-
+    shown = _Unseen(recipe, PhotoRecipe(recipe.grounds, flip=config.flip, strength=1.0), transform)
     lab = evenly(data.validation, MOST_SCENES)
-    sources = [Source(data.store, lab.rows, lab.labels, scenes, spans=data.targets.spans)]
+    sources = [Source(data.store, lab.rows, lab.labels, shown.scenes, spans=data.targets.spans)]
     for one in (*data.photos, *data.not_fruit):
         rows, names = one.validation
         labels = np.array([data.targets.label(name) for name in names], np.int64)
         white = np.array([_on_white(one.store[row]) for row in rows], bool)
-        sources.append(Source(one.store, rows[~white], labels[~white], as_it_is, as_taken=True))
-        sources.append(Source(one.store, rows[~white], labels[~white], poorly))
-        sources.append(Source(one.store, rows[white], labels[white], as_it_is))
-    return MixedEvalLoader(sources, data.targets.membership, transform.crop)
+        sources.append(Source(one.store, rows[~white], labels[~white], shown.as_it_is, as_taken=True))
+        sources.append(Source(one.store, rows[~white], labels[~white], shown.poorly))
+        sources.append(Source(one.store, rows[white], labels[white], shown.as_it_is))
+    return MixedEvalLoader(sources, data.targets.membership, transform.crop, workers=workers)
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """How the pictures of :func:`unseen` come to the network: each a transform, (pictures, seeds, size) → images."""
+
+    recipe: SceneRecipe
+    poor: PhotoRecipe
+    transform: EvalTransform
+
+    def scenes(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Any, spans: Any) -> Tensor:
+        return self._seen(self.recipe.scenes(pictures, seeds, self._side, others, spans)[0])
+
+    def as_it_is(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        return self.transform.batch(pictures)
+
+    def poorly(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
+        return self._seen(self.poor.shots(pictures, seeds, self._side))
+
+    @property
+    def _side(self) -> int:
+        return max(self.transform.resize, SCENE_SIDE)
+
+    def _seen(self, images: Tensor) -> Tensor:
+        return self.transform.batch(images.round().byte().permute(0, 2, 3, 1).numpy())
 
 
 def _by_kind(
@@ -266,7 +295,7 @@ def training_transform(config: TrainConfig) -> TrainTransform:
         return no_augmentation(config.eval_resize, config.image_size)
     if config.augmentation == "scenes":
         return scene_recipe(config)
-    recipe = {"torchvision": torchvision_recipe, "batched": batched_recipe}[config.augmentation]
+    recipe = {"torchvision": torchvision_recipe, "batched": BatchedRecipe}[config.augmentation]
     return recipe(config.crop_scale_min, config.flip, config.rotation)
 
 

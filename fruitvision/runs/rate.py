@@ -33,8 +33,9 @@ def find_rate(
     )
     first_weights(network, training, prepared.targets, lambda line: None)
     torch.manual_seed(training.seed)
-    train, _ = loaders(prepared, training)
-    return range_test(TrainState(network, training, choose_device(training.device)), train, steps=steps, progress=progress)
+    device = choose_device(training.device)
+    train, _ = loaders(prepared, training, device)
+    return range_test(TrainState(network, training, device), train, steps=steps, progress=progress)
 
 
 def save_curve(folder: Path, found: RangeTest) -> list[Path]:

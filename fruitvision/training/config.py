@@ -179,6 +179,11 @@ class TrainConfig(BaseModel):
         0, ge=0, le=1000, description="Epochs at the beginning in which the last layer alone learns."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    workers: int = Field(
+        -1, ge=-1, le=64,
+        description="With 'scenes': processes that make them while the network learns; -1 is none on a CPU, and with a graphics card "
+        "one a core but one, eight at most.",
+    )
     tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
     compile: bool = Field(

@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
         "gamma", "warmup", "ema", "freeze_epochs", "balance", "norm_statistics", "refit", "average_with", "teacher", "teacher_weight",
     ),
-    "machine": ("device", "precision", "channels_last", "compile", "seed", "tensorboard"),
+    "machine": ("device", "workers", "precision", "channels_last", "compile", "seed", "tensorboard"),
 }  # fmt: skip
 CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)

@@ -10,7 +10,7 @@ import torch
 
 from fruitvision.data.loader import EvalLoader, Source, TrainLoader
 from fruitvision.data.store import open_dataset
-from fruitvision.data.transforms import EvalTransform, batched_recipe
+from fruitvision.data.transforms import BatchedRecipe, EvalTransform
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def opened(sample_set):
 
 def loader(opened, batch_size=5, seed=0) -> TrainLoader:
     dataset, store = opened
-    return TrainLoader(store, dataset.splits["train"], batched_recipe(0.3, 0.5, 20), batch_size, seed=seed)
+    return TrainLoader(store, dataset.splits["train"], BatchedRecipe(0.3, 0.5, 20), batch_size, seed=seed)
 
 
 def test_an_epoch_shows_every_picture_once_in_an_order_of_its_own(opened):
@@ -77,7 +77,7 @@ def test_evaluation_shows_every_picture_once_in_order(opened):
 
 
 def _first_batch(dataset, store, results) -> None:
-    batch = next(TrainLoader(store, dataset.splits["train"], batched_recipe(0.3, 0.5, 20), 5, seed=0).epoch(2, 32))
+    batch = next(TrainLoader(store, dataset.splits["train"], BatchedRecipe(0.3, 0.5, 20), 5, seed=0).epoch(2, 32))
     results.put((batch.rows.tolist(), batch.images.double().sum().item()))
 
 

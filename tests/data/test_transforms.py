@@ -12,9 +12,9 @@ from fruitvision.data.sample import draw_fruit
 from fruitvision.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    BatchedRecipe,
     EvalTransform,
     augmented_grid,
-    batched_recipe,
     draw_affine,
     no_augmentation,
     resample,
@@ -54,7 +54,7 @@ def test_the_two_recipes_agree_in_distribution(pictures):
     seeds = [(1, n) for n in range(count)]
     many = [pictures[0]] * count
     theirs = unstandardize(torchvision_recipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
-    ours = unstandardize(batched_recipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
+    ours = unstandardize(BatchedRecipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
     assert abs(ours.mean() - theirs.mean()) < 4
     assert np.abs(ours.mean(0) - theirs.mean(0)).mean() < 6  # the mean picture
     assert np.abs(ours.std(0) - theirs.std(0)).mean() < 8
@@ -75,7 +75,7 @@ def test_crops_have_torchvisions_areas_ratios_places_and_flips():
 
 
 def test_one_seed_gives_one_picture_whatever_stands_beside_it(pictures):
-    for recipe in (batched_recipe(0.3, 0.5, 20), torchvision_recipe(0.3, 0.5, 20)):
+    for recipe in (BatchedRecipe(0.3, 0.5, 20), torchvision_recipe(0.3, 0.5, 20)):
         alone = recipe(pictures[1:2], [(5, 1)], 48)
         among = recipe(pictures, [(5, 0), (5, 1), (5, 2), (5, 3)], 48)
         torch.testing.assert_close(alone[0], among[1], atol=1e-4, rtol=0)
@@ -84,7 +84,7 @@ def test_one_seed_gives_one_picture_whatever_stands_beside_it(pictures):
 
 def test_pictures_of_different_sizes_go_through_together(pictures):
     tall = np.asarray(Image.fromarray(pictures[0]).resize((60, 200)))
-    assert batched_recipe(0.3, 0.5, 20)([pictures[0], tall], [(0,), (1,)], 32).shape == (2, 3, 32, 32)
+    assert BatchedRecipe(0.3, 0.5, 20)([pictures[0], tall], [(0,), (1,)], 32).shape == (2, 3, 32, 32)
 
 
 @pytest.mark.parametrize("size", [(100, 100), (90, 140), (300, 120)])
@@ -125,7 +125,7 @@ def test_the_grid_holds_each_picture_once_and_is_the_same_for_one_seed(pictures)
     assert grid.shape == (96, 96, 3) and grid.dtype == np.uint8
     np.testing.assert_array_equal(grid[:48, 48:], unstandardize(plain(pictures[1:2], [(0,)], 48))[0])
     assert (grid[48:, 48:] == 255).all()
-    recipe = batched_recipe(0.3, 0.5, 20)
+    recipe = BatchedRecipe(0.3, 0.5, 20)
     first = augmented_grid(pictures, recipe, size=48, columns=2, seed=1)
     np.testing.assert_array_equal(first, augmented_grid(pictures, recipe, size=48, columns=2, seed=1))
     assert (first != augmented_grid(pictures, recipe, size=48, columns=2, seed=2)).any()

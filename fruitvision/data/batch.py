@@ -1,0 +1,24 @@
+"""What loaders give to training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pictures ready for the network."""
+
+    images: Tensor
+    """(B, 3, S, S) float32"""
+    labels: Tensor
+    """(B,) int64: classes, or rows of the loader's ``membership``"""
+    rows: np.ndarray
+    """(B,) positions in the image store"""
+    own: int
+    """How many of them count: all, or none of a stand-in that a process without a picture of its own is given."""
+    total: int
+    """Pictures in the whole batch, those of other processes included."""
