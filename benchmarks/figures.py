@@ -337,7 +337,7 @@ def card(bench: Bench) -> list[Figure]:
 def _card(bench: Bench, batch: int, device: torch.device) -> Figure:
     data, config = bench.prepared("fast", first_image_size=96, batch_size=batch)
     ways = Ours(data, config, device=device), Bare(data, config, device)
-    steps = bench.some(51_200, 5_120) // batch
+    steps = bench.some(25_600, 2_560) // batch
     ours, alone = (lambda way=way: steps * batch / way.seconds(steps) for way in ways)
     ours(), alone()
     return compare(
