@@ -22,6 +22,7 @@ from starlette.middleware import Middleware
 from fruitvision.errors import UsageError
 from fruitvision.ui import classify_panel, compare_panel, train_panel
 from fruitvision.ui.access import Access, OwnerLink
+from fruitvision.ui.arenas import share_arenas
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
@@ -148,6 +149,7 @@ def launch(
     """
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = _free_port(host, port)
+    share_arenas()  # before there are many threads
     access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
     context = Context(
