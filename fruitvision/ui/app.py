@@ -22,9 +22,11 @@ from starlette.middleware import Middleware
 from fruitvision.errors import UsageError
 from fruitvision.ui import classify_panel, compare_panel, train_panel
 from fruitvision.ui.access import Access, OwnerLink
+from fruitvision.ui.arenas import share_arenas
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
+from fruitvision.ui.sessions import Sessions
 from fruitvision.ui.text import LANGUAGES, language_of, say
 from fruitvision.ui.tunnel import close_tunnels, open_tunnel
 
@@ -35,7 +37,7 @@ PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_p
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
-# Gradio keeps what each page shows, about 0.7 MB, long after it was closed; those unused for longest go first.
+# Pages are known long after they were closed, in up to 0.4 MB each (ui/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
 # Tells the live view, which is no Gradio component, what the header shows.
 TELL_PAGE = """(language, model) => {
@@ -147,6 +149,7 @@ def launch(
     """
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = _free_port(host, port)
+    share_arenas()  # before there are many threads
     access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
     context = Context(
@@ -171,6 +174,7 @@ def launch(
             "docs_url": None, "redoc_url": None, "openapi_url": None,
         },
     )  # fmt: skip
+    Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
     context.models.load_ahead()

@@ -54,6 +54,7 @@ class Level:
     processes: int
     rss: int
     uss: int
+    """With torch's libraries only while no other process has them open: tens of megabytes come and go with trainings."""
 
     @classmethod
     def of(cls, pid: int) -> Level:

@@ -7,7 +7,6 @@ import signal
 import time
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import pytest
 from gradio.routes import App
@@ -15,7 +14,7 @@ from starlette.testclient import TestClient
 
 from fruitvision.ui import app as app_module
 from fruitvision.ui.access import Access
-from fruitvision.ui.app import build_app, launch
+from fruitvision.ui.app import build_app
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf
 from tests.browser.conftest import run_app
@@ -56,12 +55,3 @@ def test_the_folder_of_uploads_is_private_and_gone_when_the_system_closes_the_ap
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(60)
     assert not folder.exists()
-
-
-def test_what_closed_pages_showed_does_not_pile_up(tmp_path, monkeypatch):
-    """Gradio keeps each session's components until there are 10,000 of them: several gigabytes."""
-    given = {}
-    monkeypatch.setattr(gr.Blocks, "launch", lambda demo, **named: given.update(named))
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    quietly(launch, port=None, runs=tmp_path, taught=tmp_path, data=tmp_path, open_browser=False, block=False)
-    assert given["state_session_capacity"] <= 512
