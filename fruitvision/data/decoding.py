@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -36,6 +37,9 @@ class Decoded(NamedTuple):
     height: int
     width: int
     sha256: str
+    """of the file"""
+    crc32: int
+    """of the pixels"""
 
 
 class Undecoded(NamedTuple):
@@ -86,7 +90,7 @@ def decode_files(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     number, chunk = running.pop(future)
                     for i, answer in zip(chunk, future.result(), strict=True):
-                        outcomes[i] = Decoded(number, *answer) if len(answer) == 4 else Undecoded(*answer)
+                        outcomes[i] = Decoded(number, *answer) if len(answer) == 5 else Undecoded(*answer)
                     idle.append(number)
                     done += len(chunk)
                 progress(done)
@@ -108,7 +112,7 @@ def usable_cores() -> int:
 
 
 def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side: int) -> list[tuple]:
-    """(offset, height, width, sha256) of each file decoded, or (kind, sentence) of each that could not be."""
+    """(offset, height, width, sha256, crc32) of each file decoded, or (kind, sentence) of each that could not be."""
     answers: list[tuple] = []
     offset = pixels.tell()
     waiting: list[bytes] = []
@@ -121,8 +125,8 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
             answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), error.message))
             continue
         width, height = image.size
-        answers.append((offset, height, width, hashlib.sha256(data).hexdigest()))
         waiting.append(image.tobytes())
+        answers.append((offset, height, width, hashlib.sha256(data).hexdigest(), zlib.crc32(waiting[-1])))
         offset += len(waiting[-1])
         if len(waiting) == _WRITTEN_AT_ONCE:
             pixels.write(b"".join(waiting))

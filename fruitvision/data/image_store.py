@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,9 @@ class ImageStore:
         hashes: sha256 of each row's file, in hexadecimal.
         uniform: (height, width) where all rows agree, else None.
 
-    Pickles as its path, so that a spawned process maps the same files. The arrays it gives out are read-only.
+    Pickles as its path, so that a spawned process maps the same files. The arrays it gives out are read-only. Pixels are
+    compared with their checksum when they are first asked for; where they differ, DataError "store-damaged" is raised, and the
+    store loses its index, so that the next one who opens the folder of pictures makes it again.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,6 +46,7 @@ class ImageStore:
                 self._parts: np.ndarray = index["parts"]
                 self._offsets: np.ndarray = index["offsets"]
                 self._stamps: np.ndarray = index["stamps"]
+                self._sums: list[int] = index["sums"].tolist()
             self.paths: list[str] = facts["paths"]
             self.hashes: list[str] = facts["hashes"]
             self._undecoded: dict[str, list] = facts["undecoded"]
@@ -57,12 +61,8 @@ class ImageStore:
                 folder=str(self.path),
             ) from error
         except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
-            raise DataError(
-                "store-damaged",
-                f"The picture cache in {self.path} is damaged.",
-                "Open the folder of pictures again; it is made again.",
-                folder=str(self.path),
-            ) from error
+            raise self._damaged() from error
+        self._sound = bytearray(len(self.paths))
         same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
         self.uniform: tuple[int, int] | None = tuple(self.shapes[0].tolist()) if same else None
 
@@ -73,7 +73,19 @@ class ImageStore:
         """The pixels of one row: a read-only (H, W, 3) uint8 view of the file."""
         height, width = self.shapes[row].tolist()
         start = int(self._offsets[row])
-        return self._pixels[self._parts[row]][start : start + height * width * 3].reshape(height, width, 3)
+        pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
+        if not self._sound[row]:
+            if zlib.crc32(pixels) != self._sums[row]:
+                (self.path / INDEX).unlink(missing_ok=True)
+                raise self._damaged()
+            self._sound[row] = 1
+        return pixels.reshape(height, width, 3)
+
+    def _damaged(self) -> DataError:
+        return DataError(
+            "store-damaged", f"The picture cache in {self.path} is damaged.", "Open the folder of pictures again; it is made again.",
+            folder=str(self.path),
+        )
 
     def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """A copy of many rows of one size: (B, H, W, 3) uint8."""
@@ -138,6 +150,7 @@ def write_index(
             facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
             shapes=np.array([(o.height, o.width) for _, o in good], dtype=np.int32).reshape(-1, 2),
             parts=np.array([o.part for _, o in good], dtype=np.int16),
+            sums=np.array([o.crc32 for _, o in good], dtype=np.uint32),
             offsets=np.array([o.offset for _, o in good], dtype=np.int64),
             stamps=np.array([(f.size, f.mtime_ns) for f, _ in good], dtype=np.int64).reshape(-1, 2),
         )

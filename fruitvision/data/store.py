@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from fruitvision.errors import DataError
 
 Progress = Callable[[int, int], None]
 
-_FORMAT = "2"  # of the pixels and the index: raised when either changes
+_FORMAT = "3"  # of the pixels and the index: raised when either changes
 
 __all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
 
@@ -194,7 +195,7 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
 
 def _shift(outcome: Decoded) -> Decoded:
     """Part 0 of a store is what was copied from an older one."""
-    return Decoded(outcome.part + 1, outcome.offset, outcome.height, outcome.width, outcome.sha256)
+    return outcome._replace(part=outcome.part + 1)
 
 
 def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | None], part: Path) -> None:
@@ -213,9 +214,12 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                     if row.kind != "unreadable":
                         outcomes[i] = row
                     continue
-                height, width = old.shapes[row].tolist()
-                outcomes[i] = Decoded(0, pixels.tell(), height, width, old.hashes[row])
-                pixels.write(old[row].data)
+                try:
+                    picture = old[row]
+                except DataError:
+                    break  # damaged: it is not looked at again
+                outcomes[i] = Decoded(0, pixels.tell(), *picture.shape[:2], old.hashes[row], zlib.crc32(picture))
+                pixels.write(picture.data)
 
 
 def _prune(home: Path, keep: Path) -> None:

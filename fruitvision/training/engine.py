@@ -22,7 +22,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import ALONE, Team
 from fruitvision.training.loss import balancing_weights, distillation, likelihood_loss
 from fruitvision.training.metrics import answered_right
-from fruitvision.training.optim import clip_gradients, learning_rate, set_learning_rate
+from fruitvision.training.optim import clip_gradients, gradient_norm, learning_rate, set_learning_rate
 from fruitvision.training.state import TrainState, arithmetic
 
 
@@ -127,7 +127,7 @@ def train_one_epoch(
 
         group = list(islice(batches, config.accumulate))
         images_in_step = sum(batch.total for batch in group)
-        loss_sum, right = 0.0, 0
+        counted, own = [], [batch.own for batch in group]
         for batch in group:
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
             with autocast(config, state.device), team.averaging(forward, batch is group[-1]):
@@ -140,12 +140,14 @@ def train_one_epoch(
                 loss = loss + config.keep_imagenet * keeper(images, features.float())
             with team.averaging(forward, batch is group[-1]):  # the mean over processes, of sums over their pictures
                 state.scaler.scale(loss * (team.size * batch.own / images_in_step)).backward()
-            if batch.own:
-                loss_sum += loss.item() * batch.own
-                right += answered_right(logits, labels, membership).sum().item()
-        loss_sum, right = team.sum(loss_sum, right)
+            counted += [loss.detach(), answered_right(logits, labels, membership).sum()]
         state.scaler.unscale_(state.optimizer)
-        grad_norm = clip_gradients(network, config.clip_norm)
+        # Read together: each reading waits until a graphics card has done all that it was told.
+        *figures, grad_norm = torch.stack([value.float() for value in (*counted, gradient_norm(network))]).tolist()
+        loss_sum = sum(loss * count for loss, count in zip(figures[::2], own, strict=True) if count)
+        right = sum(correct for correct, count in zip(figures[1::2], own, strict=True) if count)
+        loss_sum, right = team.sum(loss_sum, right)
+        clip_gradients(network, config.clip_norm, grad_norm)
         sound = math.isfinite(loss_sum) and math.isfinite(grad_norm)
         if sound:
             state.scaler.step(state.optimizer)

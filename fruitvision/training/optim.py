@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fruitvision.training.config import TrainConfig
 
@@ -65,14 +65,19 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value * group["rate"]
 
 
-def clip_gradients(network: nn.Module, max_norm: float) -> float:
+def gradient_norm(network: nn.Module) -> Tensor:
+    """The joint L2 norm of all gradients, (), on their device."""
+    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+
+
+def clip_gradients(network: nn.Module, max_norm: float, norm: float | None = None) -> float:
     """Scale all gradients so that their joint L2 norm is at most ``max_norm`` (0: leave them); return the norm before.
 
-    A norm that is not finite is returned as it is and nothing is scaled, since scaling by it would make every
-    gradient NaN.
+    ``norm``: that norm, where it is known already. One that is not finite is returned as it is and nothing is scaled, since
+    scaling by it would make every gradient NaN.
     """
-    parameters = [p for p in network.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
-    if max_norm > 0 and torch.isfinite(norm):
-        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-    return norm.item()
+    norm = gradient_norm(network).item() if norm is None else norm
+    if math.isfinite(norm) and 0 < max_norm < norm + 1e-6:
+        gradients = [p for p in network.parameters() if p.grad is not None]
+        torch.nn.utils.clip_grads_with_norm_(gradients, max_norm, torch.tensor(norm))
+    return norm

@@ -112,6 +112,22 @@ def test_a_missing_or_shortened_file_of_pixels_is_found(store):
             part.write_bytes(whole)
 
 
+def test_a_flipped_bit_in_a_picture_is_found_when_it_is_asked_for_and_the_store_made_again(built, tmp_path):
+    dataset, store = open_dataset(built / "set", cache=tmp_path / "cache")
+    known, (part,) = facts(store), [part for part in store.path.glob("pixels-*.bin") if part.stat().st_size]
+    whole = part.read_bytes()
+    index = (store.path / INDEX).read_bytes()
+    for place in range(0, len(whole), 37):
+        part.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        (store.path / INDEX).write_bytes(index)
+        spoiled = ImageStore(store.path)
+        with pytest.raises(DataError) as caught:
+            facts(spoiled)
+        assert caught.value.code == "store-damaged" and caught.value.next_step
+    again, after = open_dataset(built / "set", cache=tmp_path / "cache")
+    assert facts(after) == known and after.path != store.path and again.fingerprint == dataset.fingerprint
+
+
 class Trap:
     def __reduce__(self):
         return os.mkdir, ("trap-has-sprung",)
