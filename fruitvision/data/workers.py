@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from fruitvision.data.batch import Batch
-from fruitvision.errors import TrainingError
+from fruitvision.errors import FruitVisionError, TrainingError
 
 AHEAD = 2
 """Batches that each process makes ahead."""
+
+ENDED = ("exited unexpectedly", "is killed by signal")
+"""What torch says of a process that was ended."""
 
 Make = Callable[[Any], Batch]
 """From a key, which can be pickled, to the batch that it alone decides."""
@@ -36,6 +40,7 @@ class Workers:
         """Another maker of batches, which has to pickle; returns what iterates over the batches of many keys, in order."""
         number = len(self._makers)
         self._makers.append(make)
+        self._loader = None  # processes know the makers that there were when they started
 
         def batches(keys: Sequence[Any]) -> Iterator[Batch]:
             return self._made([(number, key) for key in keys]) if self.count else ahead(make, keys)
@@ -50,14 +55,17 @@ class Workers:
         if self._loader is None:
             self._loader = DataLoader(
                 _Made(self._makers), batch_size=None, sampler=self._keys, num_workers=self.count, prefetch_factor=AHEAD,
-                persistent_workers=True, collate_fn=_as_they_are,
+                persistent_workers=True, collate_fn=_as_they_are, worker_init_fn=_begun,
             )  # fmt: skip
         self._keys[:] = keys
         try:
-            for images, labels, rows, own, total in self._loader:
+            for made in self._loader:
+                if isinstance(made, FruitVisionError):
+                    raise made
+                images, labels, rows, own, total = made
                 yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, own, total)
         except RuntimeError as error:
-            if "worker" not in str(error):
+            if not any(words in str(error) for words in ENDED):
                 raise
             raise TrainingError(
                 "workers-ended", "A process that makes training pictures was ended, perhaps for want of memory.",
@@ -72,13 +80,20 @@ class _Made(Dataset):
     def __init__(self, makers: list[Make]) -> None:
         self._makers = makers
 
-    def __getitem__(self, key: tuple[int, Any]) -> tuple:
-        batch = self._makers[key[0]](key[1])
+    def __getitem__(self, key: tuple[int, Any]) -> tuple | FruitVisionError:
+        try:
+            batch = self._makers[key[0]](key[1])
+        except FruitVisionError as error:  # of which torch would hand on the words alone
+            return error
         return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.own, batch.total
 
 
-def _as_they_are(arrays: tuple) -> tuple:
-    return arrays
+def _begun(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
+
+
+def _as_they_are(made: tuple | FruitVisionError) -> tuple | FruitVisionError:
+    return made
 
 
 def ahead(make: Make, keys: Sequence[Any]) -> Iterator[Batch]:
