@@ -60,13 +60,16 @@ def honest_note(config: CheckpointConfig, name: str, language: str) -> str:
     """What is known of how well a model answers, lab and photographs apart; empty where nothing was measured."""
     if config.dataset.get("synthetic"):
         return f'<p class="fv-note">{say("classify.synthetic", language)}</p>'
-    lab, photos = (config.metrics.get(kind, {}).get("top1") for kind in ("test", "photos"))
+    lab = config.metrics.get("test", {}).get("top1")
     if lab is None:
         return ""
     facts = {"model": name, "lab": f"{lab:.1%}"}
     key = "classify.honest"
-    if photos is not None:
-        key, facts["photos"] = "classify.honest_both", f"{photos:.0%}"
+    photos = sorted(figures["top1"] for kind, figures in config.metrics.items() if kind.startswith("photos"))
+    if photos:  # of several sources the range: its own shops flatter a network that learned there
+        low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"
+        facts["photos"] = low if low == high else say("classify.range", language, low=low, high=high)
+        key = "classify.honest_both"
     return f'<p class="fv-note">{escape(say(key, language, **facts))}</p>'
 
 

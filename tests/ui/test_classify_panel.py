@@ -159,10 +159,19 @@ def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
     assert "Variety" not in answer_card(prediction("sure", label="Apple"), "en")
 
 
-def test_the_note_shows_both_figures_of_the_shipped_model(context):
-    for name, lab, photos in (("fruits-webcam", "97.1%", "95%"), ("fruits-360", "98.9%", "93%")):
+def test_the_note_shows_the_lab_and_the_range_of_all_photographs(context):
+    for name, lab, photos in (("fruits-webcam", "97.1%", "95% to 96%"), ("fruits-360", "98.9%", "43% to 93%")):
         note = text_of(honest_note(context.models.batcher(f"shipped:{name}").classifier.config, name, "en"))
         assert name in note and lab in note and photos in note and "photographs" in note
+
+
+def test_the_note_gives_one_figure_of_photographs_where_there_is_but_one(context):
+    config = context.models.batcher("shipped:fruits-360").classifier.config
+    one = config.model_copy(update={"metrics": {"test": {"top1": 0.99}, "photos": {"top1": 0.8}}})
+    assert "and 80% of photographs" in text_of(honest_note(one, "mine", "en"))
+    assert "照片上答对了 80%" in text_of(honest_note(one, "mine", "zh"))
+    lab = config.model_copy(update={"metrics": {"test": {"top1": 0.99}}})
+    assert "99.0%" in text_of(honest_note(lab, "mine", "en")) and "photographs" not in text_of(honest_note(lab, "mine", "en"))
 
 
 def test_an_error_is_no_html():
