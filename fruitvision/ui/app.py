@@ -23,7 +23,7 @@ from fruitvision.errors import UsageError
 from fruitvision.ui import classify_panel, compare_panel, train_panel
 from fruitvision.ui.access import Access, OwnerLink
 from fruitvision.ui.arenas import share_arenas
-from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
+from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
 from fruitvision.ui.sessions import Sessions
@@ -115,6 +115,7 @@ def _speak(page: Page, saved: gr.BrowserState) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
     page.demo.load(first_language, saved, language, **quiet)
     page.demo.load(None, [language, model], None, js=TELL_PAGE)
+    page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
     language.change(switch, language, [saved, *page.bound], **quiet)
     gr.on([language.change, model.change], None, [language, model], None, js=TELL_PAGE)

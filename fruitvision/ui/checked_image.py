@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,20 @@ from fruitvision.errors import PictureError
 from fruitvision.ui.text import LANGUAGES, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
+PLACES = ("classify-picture", "touch-picture", "together-picture")
+"""The elements in which a picture is chosen."""
+
+
+def smaller_script() -> str:
+    """What makes a picture that is too large to be sent smaller in the browser, or says there that it is too large."""
+    script = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8")
+    error = PictureError("picture-too-large", "")
+    told = {
+        "LIMIT": MAX_UPLOAD_BYTES, "PLACES": ", ".join(f"#{place}" for place in PLACES),
+        "WORDS": {language: say_error(error, language) for language in LANGUAGES},
+    }  # fmt: skip
+    constants = "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in told.items())
+    return script.partition("\n() => {\n")[2].join(("() => {\n" + constants, ""))
 
 
 class CheckedImage(gr.Image):

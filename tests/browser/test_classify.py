@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.sample import draw_fruit
+from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 
 PHONE = {"width": 390, "height": 844}
 
@@ -26,6 +27,37 @@ def upload(page, file: dict) -> None:
 
 def fits_width(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+def huge(kind: str) -> bytes:
+    """A drawn fruit as a picture of over 10 MB: what a camera makes that keeps every bit."""
+    pixels = np.asarray(draw_fruit(kind, np.random.default_rng(3), 2600, ground="wood")).astype(int)
+    pixels += np.random.default_rng(0).integers(-20, 20, pixels.shape)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "PNG", compress_level=1)
+    assert buffer.tell() > MAX_UPLOAD_BYTES
+    return buffer.getvalue()
+
+
+def test_a_picture_too_large_to_send_is_made_smaller_in_the_browser(visit, tmp_path):
+    page, path = visit(), tmp_path / "huge.png"
+    path.write_bytes(huge("Banana"))
+    page.set_input_files("#classify-picture input[type=file]", path)
+    page.wait_for_selector("#classify-answer .fv-name")
+    assert not page.locator(".fv-too-large").count()
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", "too large"), ("zh-CN", "太大")])
+def test_what_is_too_large_and_no_picture_is_a_sentence_in_the_readers_language(visit, tmp_path, locale, words):
+    page, path = visit(locale=locale), tmp_path / "huge.jpg"
+    path.write_bytes(b"x" * (MAX_UPLOAD_BYTES + 1))
+    page.wait_for_function(f"window.fruitvision?.language === '{locale[:2]}'")
+    page.set_input_files("#classify-picture input[type=file]", path)
+    page.wait_for_selector(".fv-too-large")
+    assert words in page.inner_text(".fv-too-large") and page.locator("text=exceeds").count() == 0
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name")
+    assert not page.locator(".fv-too-large").count()
 
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])

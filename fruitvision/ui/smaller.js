@@ -1,0 +1,56 @@
+// A picture too large to be sent is made smaller before it leaves the browser; where that cannot be, it is said here, in
+// the reader's language. LIMIT (bytes), PLACES (a selector) and WORDS (by language) come from checked_image.py.
+() => {
+  if (window.fruitvisionSmaller) return;
+  window.fruitvisionSmaller = true;
+  const SIDE = 2048, QUALITY = 0.92, NOTE = "fv-too-large";
+
+  async function smaller(file) {
+    const picture = await createImageBitmap(file);
+    const scale = Math.min(1, SIDE / Math.max(picture.width, picture.height));
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, Math.round(picture.width * scale));
+    canvas.height = Math.max(1, Math.round(picture.height * scale));
+    const drawing = canvas.getContext("2d");
+    drawing.fillStyle = "white"; // a JPEG has no transparency
+    drawing.fillRect(0, 0, canvas.width, canvas.height);
+    drawing.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    if (!blob || blob.size > LIMIT) throw new Error("too large");
+    return new File([blob], `${file.name.replace(/\.[^.]*$/, "")}.jpg`, { type: blob.type });
+  }
+
+  async function give(file, input, place) {
+    try {
+      const files = new DataTransfer();
+      files.items.add(await smaller(file));
+      input.files = files.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    } catch {
+      input.value = "";
+      const note = document.createElement("p");
+      note.className = NOTE;
+      note.setAttribute("role", "alert");
+      note.textContent = WORDS[window.fruitvision?.language] || WORDS.en;
+      place.after(note);
+    }
+  }
+
+  function look(event, file, input) {
+    const place = event.target.closest?.(PLACES);
+    if (!place) return;
+    document.querySelectorAll(`.${NOTE}`).forEach((note) => note.remove());
+    if (!file || file.size <= LIMIT || !(input = input || place.querySelector("input[type=file]"))) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    give(file, input, place);
+  }
+
+  document.addEventListener("change", (event) => {
+    if (event.target.type === "file") look(event, event.target.files[0], event.target);
+  }, true);
+  document.addEventListener("drop", (event) => {
+    look(event, event.dataTransfer?.files[0], null);
+    if (event.defaultPrevented) event.target.dispatchEvent(new Event("dragleave", { bubbles: true }));
+  }, true);
+}
