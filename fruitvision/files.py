@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -18,6 +20,7 @@ from fruitvision.errors import DataError
 T = TypeVar("T")
 # On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
 RETRY_SECONDS = 3.0
+SEAL = "config_sha256"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -38,6 +41,21 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """As :func:`write_bytes`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def sealed(values: Mapping[str, Any]) -> str:
+    """JSON of ``values`` that carries a digest of itself; :func:`seal_holds` reads it."""
+    return json.dumps({**values, SEAL: _digest(values)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def seal_holds(values: Mapping[str, Any]) -> bool:
+    """Whether what was read is what :func:`sealed` wrote, however it is laid out; what bears no digest is believed."""
+    return not values.get(SEAL) or values[SEAL] == _digest(values)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in values.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(folder: Path) -> None:

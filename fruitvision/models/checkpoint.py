@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
-from fruitvision.files import replace_folder, standing_folder, write_error, write_text
+from fruitvision.files import replace_folder, seal_holds, sealed, standing_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.models.norms import NORMS
@@ -67,7 +67,7 @@ class CheckpointConfig(BaseModel):
     """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""
     config_sha256: str = ""
-    """Of all the rest, as :func:`_digest` counts it; older checkpoints have none."""
+    """Of all the rest, as :func:`fruitvision.files.sealed` counts it; older checkpoints have none."""
 
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
@@ -110,7 +110,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
         beside.mkdir(parents=True, exist_ok=True)
         files = {
             WEIGHTS: content,
-            CONFIG: _described(config).encode(),
+            CONFIG: sealed(config.model_dump(mode="json")).encode(),
             CARD: model_card(config.model_dump(mode="json")).encode(),
         }
         for name, data in files.items():
@@ -134,18 +134,7 @@ def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
     config = read_config(folder)
     config = config.model_copy(update={"metrics": {**config.metrics, name: figures}})
     write_text(folder / CARD, model_card(config.model_dump(mode="json")))
-    write_text(folder / CONFIG, _described(config))
-
-
-def _described(config: CheckpointConfig) -> str:
-    values = config.model_dump(mode="json")
-    return json.dumps({**values, "config_sha256": _digest(values)}, indent=1, ensure_ascii=False) + "\n"
-
-
-def _digest(values: dict[str, Any]) -> str:
-    """SHA-256 of what ``config.json`` says, however it is laid out, and of nothing that a later version would add to it."""
-    rest = {name: value for name, value in values.items() if name != "config_sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -182,7 +171,7 @@ def read_config(folder: Path) -> CheckpointConfig:
             "checkpoint-config", f"{path} does not describe a checkpoint: {faults[:400]}.",
             "Copy the whole folder again, or train anew.", path=str(path), faults=faults[:400],
         ) from error
-    if config.config_sha256 and config.config_sha256 != _digest(json.loads(content)):
+    if not seal_holds(json.loads(content)):
         raise CheckpointError(
             "checkpoint-config-changed", f"{path} is not as it was written.",
             "Copy the whole folder again; if you changed it yourself, take its line config_sha256 out.", path=str(path),

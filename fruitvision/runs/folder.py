@@ -27,7 +27,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fruitvision.errors import RunError
-from fruitvision.files import retried, standing_folder, write_error, write_text
+from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, write_error, write_text
 from fruitvision.training.config import TrainConfig
 
 State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
@@ -136,7 +136,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(error, self.path) from error
-        write_text(self.path / "config.json", config.model_dump_json(indent=1) + "\n")
+        self._write_config(config)
         self.write_status(RunStatus(epochs=config.training.epochs, heartbeat=time.time()))
         return self
 
@@ -144,16 +144,19 @@ class RunFolder:
         """Read ``config.json``. Raises RunError where there is no run, or none that can be read."""
         path = self.path / "config.json"
         try:
-            return RunConfig.model_validate_json(retried(path.read_bytes))
+            values = json.loads(retried(path.read_bytes))
+            if not seal_holds(values):
+                raise ValueError("not as it was written")
+            return RunConfig.model_validate({name: value for name, value in values.items() if name != SEAL})
         except FileNotFoundError:
             raise RunError(
                 "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
                 path=str(self.path),
             ) from None
-        except (ValidationError, OSError) as error:
+        except (ValueError, AttributeError, RecursionError, OSError) as error:
             raise RunError(
-                "run-damaged", f"{path} cannot be read as a run's configuration.",
-                "Delete the run, or restore the file.", path=str(path),
+                "run-damaged", f"{path} cannot be read as a run's configuration, or is not as it was written.",
+                f"Delete the run, or restore the file; if you changed it yourself, take its line {SEAL} out.", path=str(path),
             ) from error
 
     @property
@@ -166,8 +169,10 @@ class RunFolder:
         name = " ".join(name.split())[:100]
         if not name:
             raise RunError("run-name-empty", "A run needs a name.", "Type at least one letter.")
-        config = self.config().model_copy(update={"name": name})
-        write_text(self.path / "config.json", config.model_dump_json(indent=1) + "\n")
+        self._write_config(self.config().model_copy(update={"name": name}))
+
+    def _write_config(self, config: RunConfig) -> None:
+        write_text(self.path / "config.json", sealed(config.model_dump(mode="json")))
 
     def delete(self) -> None:
         """Remove the folder and all in it. Raises RunError "run-active" while a process is at work on it."""

@@ -56,6 +56,21 @@ def test_a_damaged_text_is_read_as_far_as_it_can_be_or_named(run, name):
     assert (refused > 0) == (name == "config.json")
 
 
+def test_a_changed_digit_of_the_configuration_is_found_and_what_bears_no_digest_is_believed(run):
+    path, before = run.path / "config.json", run.config()
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["training"]["batch_size"] += 1
+    path.write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        run.config()
+    assert caught.value.code == "run-damaged" and "config_sha256" in caught.value.next_step
+    del values["config_sha256"]
+    path.write_text(json.dumps(values), encoding="utf-8")
+    assert run.config().training.batch_size == before.training.batch_size + 1
+    run.rename("another")
+    assert run.name == "another" and "config_sha256" in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "line",
     ["[]", "7", "null", '{"kind": "epoch"}', '{"kind": "epoch", "epoch": "x"}', '{"kind": "step", "epoch": 1, "step": null}', "[" * 20_000],
