@@ -235,7 +235,8 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     assert preparation.open_keeper(asked, "shipped", torch.device("cpu")) is None
     assert preparation.open_keeper(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
     held, free = (
-        RunFolder(tmp_path / name).create(config(world, **LARGE, start="imagenet", keep_imagenet=keep)) for name, keep in (("held", 2.0), ("free", 0.0))
+        RunFolder(tmp_path / name).create(config(world, **LARGE, start="imagenet", keep_imagenet=keep))
+        for name, keep in (("held", 2.0), ("free", 0.0))
     )
     for run in (held, free):
         assert execute(run.path).state == "finished"
