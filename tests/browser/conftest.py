@@ -75,6 +75,16 @@ def app(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_checkpo
 
 
 @pytest.fixture(scope="session")
+def public(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_checkpoint: Path) -> Iterator[tuple[RunningApp, str, Path]]:
+    """An app that is open to visitors too, its owner's link, and its folder of what is taught."""
+    folder = tmp_path_factory.mktemp("public")
+    flags = ("--public", "--host", "127.0.0.1", "--taught", str(folder / "mine"))
+    with run_app(folder, *flags, cwd=folder, app=project / "app.py") as running:
+        link = re.search(r"http\S+owner=\S+", (folder / "app.log").read_text(encoding="utf-8"))[0]
+        yield running, link, folder / "mine"
+
+
+@pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short film of a drawn banana, as Motion JPEG: what the browser takes for its camera."""
     from fruitvision.data.sample import draw_fruit
