@@ -18,7 +18,9 @@ os.environ.update(
     GRADIO_ANALYTICS_ENABLED="False",
     HF_HUB_OFFLINE="1",
 )
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")  # one of two beside another
+# One thread a process: two would wait for each other wherever the test beside this one holds a core. Not by PYTEST_XDIST_WORKER:
+# the process that starts the workers loads this file first, and they would inherit what it chose for itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("FRUITVISION_DEBUG", None)
 
 PROJECT = Path(__file__).resolve().parents[1]

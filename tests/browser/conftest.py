@@ -24,6 +24,7 @@ ARGUMENTS = (
 )  # fmt: skip
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+FEW = "few kinds"  # a folder that the app offers beside its sample set: 240 pictures, where a test waits for a training
 # What the page says of requests of its own that were under way when it was left or closed.
 LEFT_PAGE = "AbortError|aborted without reason|Connection errored out"
 
@@ -65,9 +66,22 @@ def run_app(
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_checkpoint: Path) -> Iterator[RunningApp]:
     """One app for all tests of this folder, opened as a person would, in whatever language the browser asks for."""
+    from fruitvision.data.sample import draw_sample
+
     folder = tmp_path_factory.mktemp("app")
+    draw_sample(folder / "data" / FEW, test_per_class=5, size=64, classes=("Apple", "Banana", "Kiwi", "Lemon", "Orange", "Pear"))
     with run_app(folder, cwd=folder, app=project / "app.py") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def public(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_checkpoint: Path) -> Iterator[tuple[RunningApp, str, Path]]:
+    """An app that is open to visitors too, its owner's link, and its folder of what is taught."""
+    folder = tmp_path_factory.mktemp("public")
+    flags = ("--public", "--host", "127.0.0.1", "--taught", str(folder / "mine"))
+    with run_app(folder, *flags, cwd=folder, app=project / "app.py") as running:
+        link = re.search(r"http\S+owner=\S+", (folder / "app.log").read_text(encoding="utf-8"))[0]
+        yield running, link, folder / "mine"
 
 
 @pytest.fixture(scope="session")

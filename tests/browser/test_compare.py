@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from .conftest import FEW
+
 NORMS = ("Batch norm", "Layer norm", "Instance norm", "Group norm")
 PHONE = {"width": 390, "height": 844}
 
@@ -92,6 +94,8 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
     page = open_race(visit)
     for norm in ("Layer norm", "Instance norm"):
         page.locator("#compare-norms").get_by_label(norm, exact=True).uncheck()
+    page.click("#compare-data input")
+    page.get_by_role("option", name=FEW).click()
     page.click("#compare-start")
     page.wait_for_selector("#compare-status .fv-run-running", timeout=90_000)
     page.get_by_role("tab", name="Train").click()  # the machine is taken, and Train says by what

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-import pytest
-
-from .conftest import run_app
-
-
-@pytest.fixture(scope="module")
-def public(tmp_path_factory, project, shipped_checkpoint):
-    folder = tmp_path_factory.mktemp("public")
-    with run_app(folder, "--public", "--host", "127.0.0.1", cwd=folder, app=project / "app.py") as running:
-        log = (folder / "app.log").read_text(encoding="utf-8")
-        yield running, re.search(r"http\S+owner=\S+", log)[0]
-
 
 def test_a_visitor_may_look_but_not_train_and_the_owners_link_opens_everything(visit, public):
-    running, owners_link = public
+    running, owners_link, _ = public
     page = visit(url=running.url)
     page.get_by_role("tab", name="Train").click()
     page.wait_for_selector("#train-visitor:has-text('visitor')")
@@ -33,7 +19,7 @@ def test_a_visitor_may_look_but_not_train_and_the_owners_link_opens_everything(v
 
 
 def test_a_visitor_who_calls_the_handlers_by_hand_starts_nothing(visit, public):
-    running, _ = public
+    running, *_ = public
     page = visit(url=running.url)
     calls = """async () => {
         const found = [];

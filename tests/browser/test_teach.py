@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 
 import pytest
 
-from .conftest import run_app
 from .test_classify import PHONE, drawn, fits_width, upload
 
 NAME = "Quitte & 木瓜"
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory, project, shipped_checkpoint):
-    """An app of its own, open to visitors too: the owner's link, the visitors' one, and the folder of what is taught."""
-    folder = tmp_path_factory.mktemp("teacher")
-    flags = ("--public", "--host", "127.0.0.1", "--taught", str(folder / "mine"))
-    with run_app(folder, *flags, cwd=folder, app=project / "app.py") as running:
-        link = re.search(r"http\S+owner=\S+", (folder / "app.log").read_text(encoding="utf-8"))[0]
-        yield link, running.url, folder / "mine"
 
 
 def open_teaching(page) -> None:
@@ -34,8 +22,8 @@ def live_name(page) -> str:
 
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
-def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, teacher, size):
-    link, _, folder = teacher
+def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, public, size):
+    _, link, folder = public
     page = visit(url=link, size=size)
     assert not page.is_visible(".fv-teach-name"), "folded away until it is wanted"
     open_teaching(page)
@@ -71,8 +59,8 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, teach
     assert fits_width(page)
 
 
-def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over(visit, teacher, tmp_path):
-    link, _, _ = teacher
+def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over(visit, public, tmp_path):
+    _, link, _ = public
     page = visit(url=link, locale="zh-CN")
     page.wait_for_selector("text=不对？告诉我这是什么。")
     open_teaching(page)
@@ -105,9 +93,9 @@ def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over
     page.wait_for_selector(".fv-taught-list:has-text('还没有')")
 
 
-def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone(visit, teacher):
-    link, visitors, folder = teacher
-    owner, visitor = visit(url=link), visit(url=visitors)
+def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone(visit, public):
+    running, link, folder = public
+    owner, visitor = visit(url=link), visit(url=running.url)
     open_teaching(owner)
     for page in (owner, visitor):
         upload(page, drawn("Banana"))

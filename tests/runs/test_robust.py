@@ -31,6 +31,8 @@ TINY = {
     "start": "scratch", "width": 8, "image_size": 32, "first_image_size": 0, "eval_resize": 40, "eval_size": 40,
     "batch_size": 8, "epochs": 2,
 }  # fmt: skip
+#: A network as wide as ImageNet's costs a second for every few steps: two of them, and nothing after.
+LARGE = {"photos": False, "nothing": False, "width": 64, "epochs": 1, "max_train_images": 16, "refit": 0}
 
 
 def draw_into(folder: Path, kind: str, count: int, ground: str, size=48) -> None:
@@ -168,9 +170,7 @@ def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monke
     weights = {name: value.clone() for name, value in known.state_dict().items()}
     monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: weights)
     for start, statistics, kept in (("imagenet", "kept", True), ("imagenet", "batch", False), ("scratch", "kept", False)):
-        asked = config(
-            world, photos=False, start=start, width=64, epochs=1, keep_imagenet=0.0, max_train_images=16, norm_statistics=statistics
-        )
+        asked = config(world, **LARGE, start=start, keep_imagenet=0.0, norm_statistics=statistics)
         run = RunFolder(tmp_path / f"{start}-{statistics}").create(asked)
         execute(run.path)
         mean = torch.load(run.resume_file, weights_only=True)["network"]["bn1.running_mean"]
@@ -202,16 +202,17 @@ def test_photos_beside_another_preset_are_refused(world, tmp_path):
 
 
 def test_a_student_learns_its_teachers_answers_and_a_stranger_cannot_teach(world, tmp_path):
-    teacher = RunFolder(tmp_path / "teacher").create(config(world, epochs=1))
+    short = {"epochs": 1, "refit": 0}
+    teacher = RunFolder(tmp_path / "teacher").create(config(world, **short))
     execute(teacher.path)
-    student = RunFolder(tmp_path / "student").create(config(world, teacher=str(teacher.best), teacher_weight=0.9, epochs=1))
-    alone = RunFolder(tmp_path / "alone").create(config(world, epochs=1))
+    student = RunFolder(tmp_path / "student").create(config(world, teacher=str(teacher.best), teacher_weight=0.9, **short))
+    alone = RunFolder(tmp_path / "alone").create(config(world, **short))
     for run in (student, alone):
         assert execute(run.path).state == "finished"
     assert student.metrics()[0]["train_loss"] != alone.metrics()[0]["train_loss"]
-    lab_only = RunFolder(tmp_path / "stranger").create(config(world, photos=False, teacher=str(teacher.best)))
+    lab_only = RunFolder(tmp_path / "stranger").create(config(world, photos=False, teacher=str(teacher.best), **short))
     execute(lab_only.path)  # it knows more than is asked of it
-    stranger = RunFolder(tmp_path / "lab").create(config(world, photos=False, nothing=False, epochs=1))
+    stranger = RunFolder(tmp_path / "lab").create(config(world, photos=False, nothing=False, **short))
     execute(stranger.path)
     taught = RunFolder(tmp_path / "taught").create(config(world, teacher=str(stranger.best)))
     with pytest.raises(ConfigError, match="Kiwi"):
@@ -234,7 +235,7 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     assert preparation.open_keeper(asked, "shipped", torch.device("cpu")) is None
     assert preparation.open_keeper(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
     held, free = (
-        RunFolder(tmp_path / name).create(config(world, start="imagenet", width=64, epochs=1, keep_imagenet=keep, max_train_images=16))
+        RunFolder(tmp_path / name).create(config(world, **LARGE, start="imagenet", keep_imagenet=keep))
         for name, keep in (("held", 2.0), ("free", 0.0))
     )
     for run in (held, free):
