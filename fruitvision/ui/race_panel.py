@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from fruitvision.comparison.results import BOM, Results, results
 from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies
 from fruitvision.data.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
-from fruitvision.files import named_write_errors, write_text
+from fruitvision.files import write_text
 from fruitvision.models.norms import NORMS
 from fruitvision.runs import launcher
 from fruitvision.ui.context import Context, Page
+from fruitvision.ui.downloads import to_download
 from fruitvision.ui.norm_words import norm_choices
 from fruitvision.ui.race_results import race_charts, race_table, race_words
 from fruitvision.ui.race_time import RaceTimes
@@ -200,10 +199,7 @@ def results_of(context: Context, study_id: str | None) -> Results:
 
 def csv_file(found: Results, name: str | None) -> Path:
     """A study's table as a file that is made for one download."""
-    root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-tables"
-    with named_write_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(dir=root)) / f"{name or 'study'}.csv"
+    path = to_download(name or "", "csv", otherwise="study")
     write_text(path, BOM + found.table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
     return path
 

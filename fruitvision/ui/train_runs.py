@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import tempfile
-import time
 import zipfile
 from collections.abc import Callable
 from html import escape
@@ -21,12 +17,12 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.context import Context, Page
+from fruitvision.ui.downloads import to_download
 from fruitvision.ui.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.text import say, say_error
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-OLD_SECONDS = 3600.0
 VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "report", "csv", "table")
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
@@ -176,7 +172,7 @@ def give_report(run: RunFolder, language: str) -> str | None:
     if report_state(run) != "ready":
         begin_report(run, language)
         return None
-    path = _to_download(run, "html")
+    path = to_download(run.name, "html", otherwise=run.id)
     with named_write_errors(path):
         shutil.copyfile(report_file(run), path)
     return str(path)
@@ -184,26 +180,14 @@ def give_report(run: RunFolder, language: str) -> str | None:
 
 def figures_file(run: RunFolder) -> Path:
     """The run's epochs as CSV by its name, with the mark by which Excel knows UTF-8."""
-    path = _to_download(run, "csv")
+    path = to_download(run.name, "csv", otherwise=run.id)
     write_text(path, "\ufeff" + epochs_csv(run))
     return path
 
 
-def _to_download(run: RunFolder, kind: str) -> Path:
-    """Where a file by the run's name may lie until a browser has fetched it. Older ones are cleared away."""
-    folder = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-checkpoints"
-    name = re.sub(r"[^\w-]+", "-", run.name).strip("-")[:60] or run.id
-    with named_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in (path for kind in ("zip", "html", "csv") for path in folder.glob(f"*/*.{kind}")):
-            if time.time() - old.stat().st_mtime > OLD_SECONDS:
-                old.unlink(missing_ok=True)
-        return Path(tempfile.mkdtemp(dir=folder)) / f"{name}.{kind}"
-
-
 def packed(run: RunFolder) -> Path:
     """The run's best checkpoint as one ZIP file by the run's name."""
-    path = _to_download(run, "zip")
+    path = to_download(run.name, "zip", otherwise=run.id)
     with named_write_errors(path), zipfile.ZipFile(path, "w") as archive:  # weights do not compress
         for file in sorted(run.best.iterdir()):
             archive.write(file, f"{path.stem}/{file.name}")

@@ -15,7 +15,7 @@ import pytest
 from fruitvision.errors import DataError, RunError
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
 from fruitvision.training.config import TrainConfig
-from fruitvision.ui import train_panel, train_runs
+from fruitvision.ui import downloads, train_panel
 from fruitvision.ui.access import Access
 from fruitvision.ui.context import Context, ModelShelf
 from fruitvision.ui.plots import COLOURS, Series, line_chart
@@ -161,7 +161,7 @@ def test_old_downloads_are_cleared_away_when_another_is_made(context, monkeypatc
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     run = make_run(context, "one")
     first = packed(run)
-    monkeypatch.setattr(train_runs, "OLD_SECONDS", -1.0)
+    monkeypatch.setattr(downloads, "OLD_SECONDS", -1.0)
     second = packed(run)
     assert second.is_file() and not first.exists()
 

@@ -1,0 +1,30 @@
+"""Where a file lies that was made for one download, until a browser has fetched it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+
+from fruitvision.files import named_write_errors
+
+OLD_SECONDS = 3600.0
+
+
+def to_download(name: str, kind: str, *, otherwise: str) -> Path:
+    """A new file's path, by this name as far as a file may bear it, and of this kind ("csv"). Older ones are cleared away.
+
+    ``otherwise``: its name where nothing of the first is left.
+
+    Raises DataError where it cannot be written.
+    """
+    stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or otherwise
+    root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-downloads"
+    with named_write_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        for old in root.glob("*/*.*"):
+            if time.time() - old.stat().st_mtime > OLD_SECONDS:
+                old.unlink(missing_ok=True)
+        return Path(tempfile.mkdtemp(dir=root)) / f"{stem}.{kind}"
