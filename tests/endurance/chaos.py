@@ -40,7 +40,7 @@ WRITES = {
 }  # fmt: skip
 #: Of those, what a full disk can hit; and what is written before the first step.
 FILLED = {**{name: nth for name, nth in WRITES.items() if name not in ("best", "last", "metrics.jsonl", "log.txt")}, "metrics.jsonl": 1}
-STORE = {"pixels-1.bin": 1, "index.json": 1}
+STORE = {"pixels-1.bin": 1, "index.partial": 1}
 
 
 class Lost(Exception):
@@ -314,7 +314,7 @@ def full_commands(asked: Asked, data: Path) -> Iterator[Outcome]:
         "export": ("model.onnx", lambda disk: ["export", *of, "--format", "onnx", "--out", disk / "model.onnx"]),
         "evaluate --report": ("html", lambda disk: ["evaluate", *of, "--report", disk / "report"]),
         "compare": ("about.json", lambda disk: [
-            "compare", "--data", data, "--out", disk / "study", "--norms", "batch", "--batch-sizes", 8, "--seeds", 0, "--set", "epochs=1",
+            "compare", "--data", data, "--out", disk / "study", "--norms", "batch,group", "--batch-sizes", 8, "--seeds", 0, "--set", "epochs=1",
             *small,
         ]),
     }  # fmt: skip
