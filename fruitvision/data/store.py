@@ -1,6 +1,6 @@
 """Every picture of a folder decoded once: its store is found under the user's cache folder, or built there.
 
-Stores lie in ``stores/<root>/<listing>-<random>/``. ``<root>`` stands for the folder of pictures,
+Stores lie in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` stands for the folder of pictures,
 ``<listing>`` for the relative path, size and time of change of every file in it, so that a store is found
 exactly where all of them agree; of a store that agrees in part, what agrees is copied and the rest decoded.
 """
@@ -138,8 +138,8 @@ def cache_folder() -> Path:
 def _home(root: Path, short_side: int, cache: Path | None) -> Path:
     """The folder of all stores, newer and older, of one folder of pictures."""
     place = os.path.normcase(os.path.realpath(root))
-    key = hashlib.sha256(f"{_FORMAT}\0{short_side}\0{place}".encode("utf-8", "surrogatepass")).hexdigest()
-    return Path(cache or cache_folder()) / "stores" / key[:20]
+    key = hashlib.sha256(f"{short_side}\0{place}".encode("utf-8", "surrogatepass")).hexdigest()
+    return Path(cache or cache_folder()) / "stores" / f"{_FORMAT}-{key[:20]}"
 
 
 def _listing_key(files: Sequence[Found]) -> str:
@@ -223,7 +223,7 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
 
 
 def _prune(home: Path, keep: Path) -> None:
-    """Remove superseded and unfinished stores.
+    """Remove superseded and unfinished stores of this folder of pictures, and all that an earlier version left.
 
     Windows keeps a file that a process still maps: such a store is no longer found, because its index goes
     first, and the next build tries again.
@@ -234,6 +234,9 @@ def _prune(home: Path, keep: Path) -> None:
                 (folder / INDEX).unlink(missing_ok=True)
             except OSError:
                 continue
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in home.parent.iterdir():
+        if not folder.name.startswith(f"{_FORMAT}-"):
             shutil.rmtree(folder, ignore_errors=True)
 
 

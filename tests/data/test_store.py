@@ -66,6 +66,16 @@ def stores(cache: Path) -> list[Path]:
     return [path for path in cache.glob("stores/*/*") if path.is_dir()]
 
 
+def test_what_an_earlier_version_kept_is_cleared_away_and_other_folders_stores_are_not(root, cache, tmp_path):
+    shutil.copytree(root, tmp_path / "other")
+    open_dataset(tmp_path / "other")
+    old = cache / "stores" / "0123456789abcdef0123" / "listing-abcd"
+    old.mkdir(parents=True)
+    (old / "pixels-0.bin").write_bytes(b"x")
+    open_dataset(root)
+    assert not old.parent.exists() and len(stores(cache)) == 2
+
+
 def kinds(dataset) -> dict[str, str]:
     return {problem.path: problem.kind for problem in dataset.problems}
 
