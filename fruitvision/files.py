@@ -44,8 +44,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sealed(values: Mapping[str, Any]) -> str:
-    """JSON of ``values`` that carries a digest of itself; :func:`seal_holds` reads it."""
-    return json.dumps({**values, SEAL: _digest(values)}, indent=1, ensure_ascii=False) + "\n"
+    """JSON of ``values`` that carries a digest of itself, in its first line, where it can be taken out; :func:`seal_holds` reads it."""
+    rest = {name: value for name, value in values.items() if name != SEAL}
+    return json.dumps({SEAL: _digest(values), **rest}, indent=1, ensure_ascii=False) + "\n"
 
 
 def seal_holds(values: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ was never finished. How stores are found, built and thrown away is ``store.py``'
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
@@ -76,14 +77,16 @@ class ImageStore:
         pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
         if not self._sound[row]:
             if zlib.crc32(pixels) != self._sums[row]:
-                (self.path / INDEX).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a cache that may not be written, or Windows, where another process reads it
+                    (self.path / INDEX).unlink(missing_ok=True)
                 raise self._damaged()
             self._sound[row] = 1
         return pixels.reshape(height, width, 3)
 
     def _damaged(self) -> DataError:
         return DataError(
-            "store-damaged", f"The picture cache in {self.path} is damaged.", "Open the folder of pictures again; it is made again.",
+            "store-damaged", f"The picture cache in {self.path} is damaged.",
+            "Open the folder of pictures again, and it is made anew; if this comes again, delete that folder.",
             folder=str(self.path),
         )
 

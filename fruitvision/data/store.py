@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import zlib
@@ -28,6 +29,8 @@ from fruitvision.errors import DataError
 Progress = Callable[[int, int], None]
 
 _FORMAT = "3"  # of the pixels and the index: raised when either changes
+_EARLIER = re.compile(r"[0-9a-f]{20}")  # how the folders of format 2 are called, and what is in them
+_OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
 
 __all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
 
@@ -236,7 +239,7 @@ def _prune(home: Path, keep: Path) -> None:
                 continue
             shutil.rmtree(folder, ignore_errors=True)
     for folder in home.parent.iterdir():
-        if not folder.name.startswith(f"{_FORMAT}-"):
+        if _EARLIER.fullmatch(folder.name) and all(_OWN.fullmatch(inner.name) for inner in folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
 
 

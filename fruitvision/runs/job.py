@@ -21,7 +21,9 @@ import psutil
 import torch
 
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader
+from fruitvision.data.resident import ResidentLoader
 from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.workers import Workers, workers_ended
 from fruitvision.errors import FruitVisionError, RunError, TrainingError
 from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
@@ -41,6 +43,7 @@ from fruitvision.runs.preparation import (
     open_teacher,
     prepare,
     unseen,
+    worker_processes,
 )
 from fruitvision.runs.tensorboard import Board
 from fruitvision.training.averaging import average_weights
@@ -51,6 +54,7 @@ from fruitvision.training.engine import (
     EpochDone,
     Event,
     StepDone,
+    Training,
     Validation,
     ValidationStep,
     choose_device,
@@ -198,7 +202,13 @@ class _Job:
                 self.folder.path, fingerprint=data.fingerprint, command=command(self.config), device=str(state.device),
                 processes=self.team.size,
             )
-        train, validation = loaders(data, self.training, state.device)
+        self.workers = Workers(worker_processes(self.training, state.device))
+        self.stack.callback(self.workers.close)
+        train, validation = loaders(data, self.training, state.device, self.workers)
+        if isinstance(train, ResidentLoader):
+            self.folder.log(f"the training pictures lie in the memory of {state.device}")
+        elif self.workers.count:
+            self.folder.log(f"{self.workers.count} processes make training pictures")
         teacher = open_teacher(self.training, data.targets.classes, state.device)
         self.others = open_average(self.training, data.targets.classes)
         keeper = open_keeper(self.training, self.status.start, state.device)
@@ -216,10 +226,12 @@ class _Job:
                     listener(event)
                 if self.team.any(self.team.leads and self.folder.stop_file.exists()):
                     return self.stop(state)
-            return self.finish(state, data, transform, validation)
+            return self.finish(state, data, transform, train, validation)
         except _Stopped:
             return self.stop(state)
         except Exception as error:
+            if ended := workers_ended(error):
+                raise ended from error
             if not is_out_of_memory(error):
                 raise
         # Outside the handler: what the error's frames held is free again.
@@ -315,19 +327,21 @@ class _Job:
         self.write_status()
         return self.status
 
-    def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation) -> RunStatus:
+    def finish(
+        self, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation
+    ) -> RunStatus:
         """Average the best weights with others', fit their last layer to the end, calibrate them, measure them on the test
         split once, and write both checkpoints; the first two where they were asked for."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
-            validation = unseen(data, self.training, transform)
+            validation = unseen(data, self.training, transform, self.workers)
         if self.others:
             average_weights(network, [other.to(state.device) for other in self.others], self.training.average_with)
         looks, labels = self.measure(network, state, validation, looks=True)
         if self.training.refit:
-            looks = self.refit(network, state, data, transform, validation, (looks, labels))
+            looks = self.refit(network, state, data, transform, train, validation, (looks, labels))
         logits = looks.log_softmax(dim=2).logsumexp(dim=1)
         metrics = {"validation": summarize(logits, labels, validation.membership)}
         if isinstance(validation, MixedEvalLoader):
@@ -346,12 +360,11 @@ class _Job:
         return self.status
 
     def refit(
-        self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform, validation: Validation,
+        self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation,
         before: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:  # fmt: skip
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
-        train, _ = loaders(data, self.training, state.device)
         plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
         seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +134,13 @@ def _not_fruit(root: Path, seed: int) -> Beside:
     return Beside(store, *((part.rows, (NOT_FRUIT,) * len(part.rows)) for part in (train, validation)))
 
 
-def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU) -> tuple[Training, Validation]:
-    """What training and validation read: on a graphics card from there, where the pictures and the recipe allow it."""
+def loaders(
+    data: Prepared, config: TrainConfig, device: torch.device = CPU, workers: Workers | None = None
+) -> tuple[Training, Validation]:
+    """What training and validation read: on a graphics card from there, where the pictures and the recipe allow it.
+
+    ``workers`` make what is made of scenes; without them it is made in this process.
+    """
     transform = evaluation_transform(config)
     if config.augmentation != "scenes":
         recipe, how = training_transform(config), {"seed": config.seed, "balanced": config.balance == "sampler"}
@@ -143,7 +149,6 @@ def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU) -> 
         else:
             train = TrainLoader(data.store, data.train, recipe, config.batch_size, **how)
         return train, EvalLoader(data.store, data.validation, transform)
-    workers = Workers(worker_processes(config, device))
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
     recipe = scene_recipe(config, Rows(pictures), plain=0.0)
     photo = PhotoRecipe(recipe.grounds, flip=config.flip)
@@ -166,10 +171,11 @@ def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU) -> 
 
 def worker_processes(config: TrainConfig, device: torch.device) -> int:
     """How many processes make scenes: as many as the person said; else none beside a processor that trains, which they would
-    only slow down, and beside a graphics card one a core that is left."""
+    only slow down, and beside a graphics card one a core that is left, of this process's part of the machine."""
     if config.workers >= 0:
         return config.workers
-    return 0 if device.type == "cpu" else min(usable_cores() - 1, MOST_WORKERS)
+    cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's own name
+    return 0 if device.type == "cpu" else min(max(cores - 1, 0), MOST_WORKERS)
 
 
 def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform, workers: Workers | None = None) -> MixedEvalLoader:

@@ -182,7 +182,7 @@ class TrainConfig(BaseModel):
     workers: int = Field(
         -1, ge=-1, le=64,
         description="With 'scenes': processes that make them while the network learns; -1 is none on a CPU, and with a graphics card "
-        "one a core but one, eight at most.",
+        "one a core but one, eight at most; each process that trains has its own.",
     )
     tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")

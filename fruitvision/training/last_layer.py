@@ -56,7 +56,7 @@ def look(
     def features(batch: Batch) -> tuple[Tensor, Tensor]:
         with torch.no_grad(), autocast(config, device):
             found = network(batch.images.to(device, memory_format=torch.channels_last)).features
-        return found[: batch.own].float().cpu(), batch.labels[: batch.own]
+        return found[: batch.own].float().cpu(), batch.labels[: batch.own].cpu()
 
     augmented, as_evaluated = [], []
     for epoch in range(EPOCHS):

@@ -65,7 +65,8 @@ def honest_note(config: CheckpointConfig, name: str, language: str) -> str:
         return ""
     facts = {"model": name, "lab": f"{lab:.1%}"}
     key = "classify.honest"
-    photos = sorted(figures["top1"] for kind, figures in config.metrics.items() if kind.startswith("photos"))
+    known = (figures.get("top1") for kind, figures in config.metrics.items() if kind.startswith("photos"))
+    photos = sorted(share for share in known if share is not None)
     if photos:  # of several sources the range: its own shops flatter a network that learned there
         low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"
         facts["photos"] = low if low == high else say("classify.range", language, low=low, high=high)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +26,8 @@ def to_download(name: str, kind: str, *, otherwise: str) -> Path:
     root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-downloads"
     with named_write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        for old in root.glob("*/*.*"):
-            if time.time() - old.stat().st_mtime > OLD_SECONDS:
-                old.unlink(missing_ok=True)
+        for old in root.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process clears away too
+                if time.time() - old.stat().st_mtime > OLD_SECONDS:
+                    shutil.rmtree(old, ignore_errors=True)
         return Path(tempfile.mkdtemp(dir=root)) / f"{stem}.{kind}"

@@ -20,13 +20,17 @@
     return new File([blob], `${file.name.replace(/\.[^.]*$/, "")}.jpg`, { type: blob.type });
   }
 
+  let last = 0;
   async function give(file, input, place) {
+    const mine = ++last;
     try {
-      const files = new DataTransfer();
-      files.items.add(await smaller(file));
+      const files = new DataTransfer(), made = await smaller(file);
+      if (mine !== last) return; // another one was chosen meanwhile
+      files.items.add(made);
       input.files = files.files;
       input.dispatchEvent(new Event("change", { bubbles: true }));
     } catch {
+      if (mine !== last) return;
       input.value = "";
       const note = document.createElement("p");
       note.className = NOTE;

@@ -128,6 +128,19 @@ def test_a_flipped_bit_in_a_picture_is_found_when_it_is_asked_for_and_the_store_
     assert facts(after) == known and after.path != store.path and again.fingerprint == dataset.fingerprint
 
 
+def test_damage_in_a_cache_that_may_not_be_written_is_a_sentence_too(store, monkeypatch):
+    part = next(part for part in store.glob("pixels-*.bin") if part.stat().st_size)
+    part.write_bytes(bytes(part.stat().st_size))
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "denied")
+
+    monkeypatch.setattr(Path, "unlink", denied)
+    with pytest.raises(DataError) as caught:
+        facts(ImageStore(store))
+    assert caught.value.code == "store-damaged" and str(store) in caught.value.message
+
+
 class Trap:
     def __reduce__(self):
         return os.mkdir, ("trap-has-sprung",)

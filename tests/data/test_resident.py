@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from fruitvision.data.loader import Share, TrainLoader
-from fruitvision.data.resident import ResidentLoader
+from fruitvision.data.resident import MOST_OF_MEMORY, ResidentLoader
 from fruitvision.data.store import open_dataset
 from fruitvision.data.transforms import NUMBERS, BatchedRecipe, resample, standardize
 
@@ -66,9 +68,9 @@ def test_processes_share_a_batch(opened):
 def test_only_pictures_of_one_size_with_room_for_them_are_kept_on_a_card(opened, monkeypatch):
     store, split = opened
     card, room = torch.device("cuda"), [10**9]
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (room[0], 10**9))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=room[0]))
     assert ResidentLoader.fits(store, split, card) and not ResidentLoader.fits(store, split, torch.device("cpu"))
-    room[0] = 3 * int(store.shapes[split.rows].prod(axis=1).sum()) * 2 - 1
+    room[0] = int(3 * store.shapes[split.rows].prod(axis=1).sum() / MOST_OF_MEMORY) - 1
     assert not ResidentLoader.fits(store, split, card)
     room[0] = 10**9
     monkeypatch.setattr(store, "shapes", store.shapes + np.arange(len(store.shapes))[:, None])

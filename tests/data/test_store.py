@@ -69,11 +69,14 @@ def stores(cache: Path) -> list[Path]:
 def test_what_an_earlier_version_kept_is_cleared_away_and_other_folders_stores_are_not(root, cache, tmp_path):
     shutil.copytree(root, tmp_path / "other")
     open_dataset(tmp_path / "other")
-    old = cache / "stores" / "0123456789abcdef0123" / "listing-abcd"
-    old.mkdir(parents=True)
-    (old / "pixels-0.bin").write_bytes(b"x")
+    old = cache / "stores" / "0123456789abcdef0123" / f"{'01' * 16}-0123abcd"
+    foreign = cache / "stores" / "grocery" / "2024", cache / "stores" / "0123456789abcdef9999" / "ledger"
+    for folder in (old, *foreign):
+        folder.mkdir(parents=True)
+        (folder / "pixels-0.bin").write_bytes(b"x")
     open_dataset(root)
-    assert not old.parent.exists() and len(stores(cache)) == 2
+    assert not old.parent.exists() and all((folder / "pixels-0.bin").exists() for folder in foreign)
+    assert len(stores(cache)) == 4
 
 
 def kinds(dataset) -> dict[str, str]:

@@ -98,10 +98,10 @@ def test_an_error_in_a_process_is_that_error(two):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C otherwise")
 def test_ctrl_c_is_for_the_process_that_trains(two):
     batches = two.add(numbered)(range(100))
-    next(batches)
+    assert keys_of([next(batches), next(batches)]) == [0, 1]  # one of each process: both have begun
     for child in psutil.Process().children():
         child.send_signal(signal.SIGINT)
-    assert keys_of(batches) == list(range(1, 100))
+    assert keys_of(batches) == list(range(2, 100))
 
 
 ORPHANS = """

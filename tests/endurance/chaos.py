@@ -314,7 +314,8 @@ def full_commands(asked: Asked, data: Path) -> Iterator[Outcome]:
         "export": ("model.onnx", lambda disk: ["export", *of, "--format", "onnx", "--out", disk / "model.onnx"]),
         "evaluate --report": ("html", lambda disk: ["evaluate", *of, "--report", disk / "report"]),
         "compare": ("about.json", lambda disk: [
-            "compare", "--data", data, "--out", disk / "study", "--norms", "batch,group", "--batch-sizes", 8, "--seeds", 0, "--set", "epochs=1",
+            "compare", "--data", data, "--out", disk / "study", "--norms", "batch,group", "--batch-sizes", 8, "--seeds", 0,
+            "--set", "epochs=1",
             *small,
         ]),
     }  # fmt: skip

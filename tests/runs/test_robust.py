@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -12,10 +15,12 @@ from PIL import Image
 import fruitvision
 from fruitvision.data.dataset import held_out
 from fruitvision.data.grounds import generated_ground
+from fruitvision.data.loader import WHOLE
 from fruitvision.data.sample import draw_fruit
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import MIDDLE_SCALES
-from fruitvision.errors import ConfigError
+from fruitvision.data.workers import Workers, _Made
+from fruitvision.errors import ConfigError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluation import evaluate_folder
@@ -106,6 +111,45 @@ def test_the_last_layer_stays_where_its_fit_answers_unseen_pictures_worse(world,
     run = RunFolder(tmp_path / "run").create(config(world, epochs=1))
     assert execute(run.path).state == "finished" and "left as it was" in run.log_tail()
     assert load_checkpoint(run.best)[0].head.bias[0] < 25
+
+
+def test_scenes_made_by_processes_train_the_same_network_and_the_processes_end_with_the_run(world, tmp_path):
+    both = []
+    for workers in (0, 2):
+        run = RunFolder(tmp_path / str(workers)).create(config(world, epochs=1, workers=workers, max_train_images=12, refit=0.01))
+        torch.manual_seed(0)
+        assert execute(run.path).state == "finished"
+        assert ("2 processes make training pictures" in run.log_tail()) == (workers == 2)
+        both.append([record["loss"] for record in run.metrics("step")])
+        assert not [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
+    assert both[0] == pytest.approx(both[1], rel=1e-3)
+
+
+def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_the_run_goes_on_without_it(world, tmp_path):
+    asked = config(world, epochs=1, workers=2, max_train_images=12)
+    run = RunFolder(tmp_path / "run").create(asked)
+
+    def kill(event: object) -> None:
+        for child in psutil.Process().children():
+            child.kill()
+            psutil.wait_procs([child], timeout=5)
+            time.sleep(0.2)  # torch says so wherever this process is
+
+    with pytest.raises(TrainingError) as caught:
+        execute(run.path, on_event=kill)
+    assert caught.value.code == "workers-ended" and run.status().error["code"] == "workers-ended"
+    assert execute(run.path).state == "finished"
+
+
+def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world):
+    asked = config(world)
+    workers = Workers(1)
+    train, validation = loaders(prepare(asked), asked.training, workers=workers)
+    made = pickle.loads(pickle.dumps(_Made(workers._makers)))
+    for number, (key, batches) in enumerate((((0, 32, 0, WHOLE), train.epoch(0, 32)), ((0, 0, 64), validation))):
+        images, labels, *_ = made[number, key]
+        assert np.allclose(images, next(iter(batches)).images, atol=1e-4) and labels.dtype == np.int64
+    workers.close()
 
 
 def test_the_temperature_is_that_of_photographs_as_they_were_taken(world):

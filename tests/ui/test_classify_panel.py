@@ -168,8 +168,11 @@ def test_the_note_shows_the_lab_and_the_range_of_all_photographs(context):
 def test_the_note_gives_one_figure_of_photographs_where_there_is_but_one(context):
     config = context.models.batcher("shipped:fruits-360").classifier.config
     one = config.model_copy(update={"metrics": {"test": {"top1": 0.99}, "photos": {"top1": 0.8}}})
-    assert "and 80% of photographs" in text_of(honest_note(one, "mine", "en"))
+    assert "and 80% of photographs that it never saw: " in text_of(honest_note(one, "mine", "en"))
     assert "照片上答对了 80%" in text_of(honest_note(one, "mine", "zh"))
+    unmeasured = {"photos-old": {}, "photos-x": {"top1": None}}
+    odd = one.model_copy(update={"metrics": {**one.metrics, **unmeasured}})
+    assert honest_note(odd, "mine", "en") == honest_note(one, "mine", "en")
     lab = config.model_copy(update={"metrics": {"test": {"top1": 0.99}}})
     assert "99.0%" in text_of(honest_note(lab, "mine", "en")) and "photographs" not in text_of(honest_note(lab, "mine", "en"))
 

@@ -163,7 +163,7 @@ def test_old_downloads_are_cleared_away_when_another_is_made(context, monkeypatc
     first = packed(run)
     monkeypatch.setattr(downloads, "OLD_SECONDS", -1.0)
     second = packed(run)
-    assert second.is_file() and not first.exists()
+    assert second.is_file() and not first.parent.exists()
 
 
 def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
