@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -95,6 +98,13 @@ class _Made(Dataset):
 
 def _begun(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """torch looks after its workers' parent, but not before it has begun to, nor while a batch waits to be fetched."""
+    parent.join()
+    os._exit(0)
 
 
 def _as_they_are(made: tuple | FruitVisionError) -> tuple | FruitVisionError:

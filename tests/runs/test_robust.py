@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,13 +22,13 @@ from fruitvision.data.sample import draw_fruit
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import MIDDLE_SCALES
 from fruitvision.data.workers import Workers, _Made
-from fruitvision.errors import ConfigError, TrainingError
+from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluation import evaluate_folder
 from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job import execute, read_state
 from fruitvision.runs.preparation import loaders, prepare
 from fruitvision.training import last_layer
 from fruitvision.training.config import TrainConfig
@@ -125,20 +127,19 @@ def test_scenes_made_by_processes_train_the_same_network_and_the_processes_end_w
     assert both[0] == pytest.approx(both[1], rel=1e-3)
 
 
-def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_the_run_goes_on_without_it(world, tmp_path):
-    asked = config(world, epochs=1, workers=2, max_train_images=12)
+def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_nothing_is_lost(world, tmp_path):
+    asked = config(world, epochs=1000, workers=2, max_train_images=12)
     run = RunFolder(tmp_path / "run").create(asked)
-
-    def kill(event: object) -> None:
-        for child in psutil.Process().children():
-            child.kill()
-            psutil.wait_procs([child], timeout=5)
-            time.sleep(0.2)  # torch says so wherever this process is
-
-    with pytest.raises(TrainingError) as caught:
-        execute(run.path, on_event=kill)
-    assert caught.value.code == "workers-ended" and run.status().error["code"] == "workers-ended"
-    assert execute(run.path).state == "finished"
+    command = [sys.executable, "-m", "fruitvision", "train", "--run", str(run.path), "--resume"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as trainer:
+        end = time.monotonic() + 60
+        while len(run.metrics()) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        psutil.Process(trainer.pid).children()[0].kill()
+        _, said = trainer.communicate(timeout=60)
+    assert trainer.returncode == 1 and "makes training pictures was ended" in said and "Traceback" not in said
+    assert run.status().state == "failed" and run.status().error["code"] == "workers-ended"
+    assert read_state(run)["progress"]["epoch"] >= run.metrics()[-1]["epoch"] > 0
 
 
 def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world):
