@@ -72,13 +72,17 @@ class Bench:
         return prepare(RunConfig(data=str(self.data.absolute()), training=config)), config
 
 
+def begun(data: Prepared, config: TrainConfig, device: torch.device) -> TrainState:
+    """Training before its first step, from random weights."""
+    return TrainState(build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=0), config, device)
+
+
 class Ours:
     """The package's own training, a few steps at a time."""
 
     def __init__(self, data: Prepared, config: TrainConfig, *, resident: bool = False, device: torch.device = CPU) -> None:
-        network = build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=0)
         loader = loaders(data, config, device)[0]
-        self.state = TrainState(network, config, device)
+        self.state = begun(data, config, device)
         self._events = self._train(Resident(loader, config) if resident else loader)
 
     def _train(self, loader: Training) -> Iterator[object]:
@@ -305,8 +309,7 @@ class Bare:
     """The same network on one batch of random numbers that lies on the card: forward, backward, AdamW, and nothing else."""
 
     def __init__(self, data: Prepared, config: TrainConfig, device: torch.device) -> None:
-        network = build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=0)
-        self._state = TrainState(network, config, device)
+        self._state = begun(data, config, device)
         self._state.network.train()
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size, device=device)
         self._images = images.contiguous(memory_format=self._state.layout)

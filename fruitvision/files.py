@@ -45,18 +45,22 @@ def write_text(path: Path, text: str) -> None:
 
 def sealed(values: Mapping[str, Any]) -> str:
     """JSON of ``values`` that carries a digest of itself, in its first line, where it can be taken out; :func:`seal_holds` reads it."""
-    rest = {name: value for name, value in values.items() if name != SEAL}
-    return json.dumps({SEAL: _digest(values), **rest}, indent=1, ensure_ascii=False) + "\n"
+    rest = without_seal(values)
+    return json.dumps({SEAL: _digest(rest), **rest}, indent=1, ensure_ascii=False) + "\n"
 
 
 def seal_holds(values: Mapping[str, Any]) -> bool:
     """Whether what was read is what :func:`sealed` wrote, however it is laid out; what bears no digest is believed."""
-    return not values.get(SEAL) or values[SEAL] == _digest(values)
+    return not values.get(SEAL) or values[SEAL] == _digest(without_seal(values))
+
+
+def without_seal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was sealed."""
+    return {name: value for name, value in values.items() if name != SEAL}
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in values.items() if name != SEAL}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(folder: Path) -> None:

@@ -27,7 +27,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fruitvision.errors import RunError
-from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, write_error, write_text
+from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
 from fruitvision.training.config import TrainConfig
 
 State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
@@ -147,7 +147,7 @@ class RunFolder:
             values = json.loads(retried(path.read_bytes))
             if not seal_holds(values):
                 raise ValueError("not as it was written")
-            return RunConfig.model_validate({name: value for name, value in values.items() if name != SEAL})
+            return RunConfig.model_validate(without_seal(values))
         except FileNotFoundError:
             raise RunError(
                 "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",

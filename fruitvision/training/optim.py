@@ -80,6 +80,5 @@ def clip_gradients(network: nn.Module, max_norm: float, norm: float | None = Non
     """
     norm = gradient_norm(network).item() if norm is None else norm
     if math.isfinite(norm) and 0 < max_norm < norm + 1e-6:
-        gradients = [p for p in network.parameters() if p.grad is not None]
-        torch.nn.utils.clip_grads_with_norm_(gradients, max_norm, torch.tensor(norm))
+        torch.nn.utils.clip_grads_with_norm_(network.parameters(), max_norm, torch.tensor(norm))
     return norm

@@ -21,14 +21,15 @@ PLACES = ("classify-picture", "touch-picture", "together-picture")
 
 def smaller_script() -> str:
     """What makes a picture that is too large to be sent smaller in the browser, or says there that it is too large."""
-    script = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8")
+    opening = "() => {\n"
+    _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
     error = PictureError("picture-too-large", "")
     told = {
         "LIMIT": MAX_UPLOAD_BYTES, "PLACES": ", ".join(f"#{place}" for place in PLACES),
         "WORDS": {language: say_error(error, language) for language in LANGUAGES},
     }  # fmt: skip
     constants = "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in told.items())
-    return script.partition("\n() => {\n")[2].join(("() => {\n" + constants, ""))
+    return opening + constants + body
 
 
 class CheckedImage(gr.Image):
