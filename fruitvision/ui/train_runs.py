@@ -224,7 +224,8 @@ def wire_table(page: Page, p: dict[str, Any]) -> None:
         p["run"], p["overlaid"], p["acting"], p["rename_row"], p["new_name"], p["delete_row"], p["delete_ask"], page.model,
         page.tabs,
     ]  # fmt: skip
-    p["table"].click(act, [p["run"], p["overlaid"], page.language], shown, **SHOWN)
+    # Each button of the table is a click of the one component: by Gradio's "once" the second of two quick ones would be lost.
+    p["table"].click(act, [p["run"], p["overlaid"], page.language], shown, **SHOWN, trigger_mode="multiple")
 
     def rename(run: str | None, name: str, language: str, request: gr.Request) -> Any:
         try:

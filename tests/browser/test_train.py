@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -35,6 +36,12 @@ def fill_quick(page, **changes) -> None:
 def wait_until_free(page) -> None:
     """Until no earlier run goes on."""
     page.wait_for_function("!document.querySelector('#train-status .fv-run-running, #train-status .fv-run-waiting')")
+
+
+def answer_slowly(route) -> None:
+    """For ``page.route``: the app seems to take a second for each thing that it is asked."""
+    time.sleep(1)
+    route.continue_()
 
 
 def name_run(page, name: str) -> None:
@@ -158,10 +165,18 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     page.locator("#train-new-name textarea, #train-new-name input").first.fill("second try")
     page.click("#train-save-name")
     row = page.locator("#train-runs tr", has_text="second try").first
-    row.get_by_role("button", name="Open").click()
+    other = page.locator("#train-runs tr", has_text="three").first
+    page.route("**/queue/join*", answer_slowly)
+    page.evaluate(  # the second click comes before the first is answered
+        "([open, overlay]) => { open.click(); setTimeout(() => overlay.click(), 300) }",
+        [
+            row.get_by_role("button", name="Open").element_handle(),
+            other.get_by_role("button", name="Overlay").element_handle(),
+        ],
+    )
     page.wait_for_selector("#train-status:has-text('second try')")
-    page.locator("#train-runs tr", has_text="three").first.get_by_role("button", name="Overlay").click()
     page.wait_for_selector("#train-charts .fv-legend:has-text('three')")
+    page.unroute("**/queue/join*")
     before = len(list(app.runs.glob("*/config.json")))
     row.get_by_role("button", name="Delete").click()
     page.wait_for_selector("#train-delete-row:has-text('second try')")
