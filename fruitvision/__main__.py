@@ -18,6 +18,9 @@ from pathlib import Path
 from fruitvision.errors import FruitVisionError, UsageError
 
 CTRL_C = 130  # 128 + SIGINT, as shells count
+SPIN = {"GOMP_SPINCOUNT": "10000"}
+"""How long a thread of torch's that has finished its part spins before it sleeps, on Linux, where it is left to spin for
+milliseconds. On two cores of which another program takes one, training is more than twice as fast so, and as fast alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
     """Call ``action`` and return its exit code; an error becomes one line and 1 or 2, Ctrl-C becomes 130."""
+    for name, value in SPIN.items():  # read when torch is imported, here and in what is started from here
+        os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console that cannot write 苹果 writes ?? instead of failing
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""What other people's versions need: torchvision beside a CPU-only torch.
+"""What other people's packages need: torchvision beside a CPU-only torch, and OpenVINO to keep its own counsel.
 
 PyPI's torchvision for Linux is built against the CUDA build of torch. Beside a CPU-only torch its compiled
 operators cannot be loaded, which torchvision bears, except in one place: ``torchvision/_meta_registrations.py``
@@ -45,6 +45,25 @@ def import_timm() -> ModuleType:
     """Import timm, which imports torchvision by itself."""
     import_torchvision()
     return importlib.import_module("timm")
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO so that it reports nothing: by itself it tells its makers, over the network, that it was imported.
+
+    It uses a stand-in that sends nothing where its package for that cannot be imported. Raises ImportError where OpenVINO
+    is not installed.
+    """
+    reporter = "openvino_telemetry"
+    with _lock:
+        if "openvino" in sys.modules:
+            return sys.modules["openvino"]
+        before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == reporter}
+        sys.modules[reporter] = None  # type: ignore[assignment]  # as Python itself notes what cannot be imported
+        try:
+            return importlib.import_module("openvino")
+        finally:
+            del sys.modules[reporter]
+            sys.modules.update(before)
 
 
 def _forget_half_imported() -> None:

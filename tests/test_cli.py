@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fruitvision.__main__ import main
+from fruitvision.__main__ import SPIN, guarded, main
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = [
@@ -159,6 +159,17 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(run, tmp_p
     code, _, err = run("data", "sample", tmp_path / "set")
     assert code == 1
     assert "'torch' is not installed" in one_line(err) and "-m pip install -r requirements.txt" in err
+
+
+def test_torchs_threads_sleep_soon_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    guarded(lambda: None)
+    assert os.environ["GOMP_SPINCOUNT"] == SPIN["GOMP_SPINCOUNT"]
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    guarded(lambda: None)
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    code = "import sys; from fruitvision.__main__ import guarded; guarded(lambda: print('torch' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"  # it reads it then
 
 
 def test_ctrl_c_is_one_line(run, tmp_path, monkeypatch):

@@ -1,11 +1,14 @@
-"""torchvision can be imported beside any torch, and an install that works is left as it is."""
+"""torchvision can be imported beside any torch, an install that works is left as it is, and OpenVINO reports to nobody."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 
 def python(code: str, *, path: Path | None = None, project: Path) -> subprocess.CompletedProcess[str]:
@@ -79,3 +82,20 @@ def test_another_failure_is_not_hidden(project, tmp_path):
     result = python("import fruitvision.compat as compat; compat.import_torchvision()", path=folder, project=project)
     assert result.returncode == 1
     assert "RuntimeError: compiled for another CUDA" in result.stderr
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+def test_openvino_reports_to_nobody_that_it_is_used(project):
+    result = python(
+        """
+import sys
+seen = []
+sys.addaudithook(lambda event, arguments: seen.append(event) if event.startswith(("socket.", "subprocess.")) else None)
+import fruitvision
+print(fruitvision.load().compile(), seen)
+from openvino.tools.ovc import telemetry_utils
+print(telemetry_utils.tm.__name__, "openvino_telemetry" in sys.modules)
+""",
+        project=project,
+    )
+    assert (result.stdout.split("\n")[:2], result.stderr) == (["True []", "openvino.tools.ovc.telemetry_stub False"], "")

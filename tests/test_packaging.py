@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).resolve().parents[1]
 INSTALL_AND_OPEN = "python -m pip install -r requirements.txt && python app.py"
@@ -171,7 +172,8 @@ def pyproject() -> dict:
 
 
 def requirements(name: str) -> list[tuple[str, str]]:
-    """The (package, version) of every line that pins one; a line that pins nothing fails."""
+    """The (package, version) of every line that pins one for this machine; a line that pins nothing fails."""
     lines = [line.strip() for line in (PROJECT / name).read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("#", "-r"))]
-    return [re.fullmatch(r"([a-z0-9-]+)==([0-9.]+)", line).groups() for line in lines]
+    wanted = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r"))]
+    wanted = [each for each in wanted if each.marker is None or each.marker.evaluate()]
+    return [(each.name, re.fullmatch(r"==([0-9.]+)", str(each.specifier)).group(1)) for each in wanted]

@@ -24,6 +24,7 @@ from fruitvision.data.picture import PictureSource, load_pixels, open_picture
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import Views
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
+from fruitvision.models.compiled import compiled
 from fruitvision.models.export import open_onnx
 from fruitvision.models.prepared import prepared
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
@@ -126,6 +127,17 @@ class Classifier:
         path = Path(path)
         network, config = open_onnx(path) if path.suffix == ONNX_SUFFIX else load_checkpoint(path)
         return cls(network, config, path)
+
+    def compile(self) -> bool:
+        """Answer through OpenVINO from now on, and return True, where it is installed and can. It takes about a second.
+
+        It is for the many answers of an app; pictures may be asked for meanwhile. The answers may differ by some hundredths,
+        see :mod:`fruitvision.models.compiled`.
+        """
+        made = compiled(self.network, self.config.transform.crop, self.answering)
+        if made is not None:
+            self.answering = made
+        return made is not None
 
     def looking(self, views: Views) -> Classifier:
         """The same network with other looks at each picture: "one" (the fastest), "mirror" or "middle"."""

@@ -1,0 +1,134 @@
+"""The network as the app answers with it: OpenVINO's answers are torch's, and come in less time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fruitvision
+from fruitvision.models import compiled as module
+from fruitvision.models.compiled import TOLERANCE, CompiledNetwork, compiled
+from fruitvision.models.networks import build_network
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed: torch answers")
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "group", "group-ws", "none"])
+def test_a_resnet_under_any_norm_answers_the_same(norm):
+    _same(build_network(num_classes=7, norm=norm, width=16, seed=1).eval())
+
+
+def test_another_trunk_answers_the_same():
+    _same(build_network("tf_efficientnet_lite0", num_classes=7, norm="own", seed=1).eval())
+
+
+@torch.inference_mode()
+def _same(network: nn.Module) -> None:
+    ready = compiled(network, 64, network)
+    assert isinstance(ready, CompiledNetwork)
+    for count in (1, 5):
+        x = torch.randn(count, 3, 64, 64)
+        for expected, found in zip(network(x), ready(x), strict=True):
+            assert expected.shape == found.shape
+            assert (expected - found).norm() <= 10 * TOLERANCE * expected.norm()
+    x = torch.randn(2, 3, 97, 130)
+    torch.testing.assert_close(ready(x).logits, network(x).logits)  # another size is torch's affair
+
+
+@pytest.mark.parametrize("shipped", ["fruits-360", "fruits-webcam"])
+def test_the_shipped_networks_answer_compiled_and_quicker_in_every_way_of_looking(shipped):
+    classifier = fruitvision.load(shipped)
+    before = classifier.answering
+    picture = np.tile(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], (240, 1, 3))
+    expected = classifier.predict(picture)
+    assert classifier.compile()
+    assert isinstance(classifier.answering, CompiledNetwork)
+    assert classifier.looking("one").answering is classifier.answering
+    found = classifier.predict(picture)
+    assert found.fruit_type == expected.fruit_type and found.verdict == expected.verdict
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.01)
+    assert found.heatmap().size == (320, 240)
+
+    side, times = classifier.config.transform.crop, {before: [], classifier.answering: []}
+    x = torch.randn(2, 3, side, side)
+    with torch.inference_mode():
+        for network, taken in times.items():
+            for _ in range(12):
+                started = time.perf_counter()
+                network(x)
+                taken.append(time.perf_counter() - started)
+    assert min(times[classifier.answering]) < 0.9 * min(times[before])
+
+
+def test_many_threads_ask_at_once_and_each_is_told_its_own():
+    network = build_network(num_classes=7, width=16, seed=1).eval()
+    ready, pictures, wrong = compiled(network, 32, network), torch.randn(8, 3, 32, 32), []
+    with torch.inference_mode():
+        expected = network(pictures).logits
+
+    def ask(row: int) -> None:
+        for _ in range(30):
+            with torch.inference_mode():
+                found = ready(pictures[row : row + 1]).logits[0]
+            if not torch.allclose(found, expected[row], atol=0.05 * float(expected[row].abs().max())):
+                wrong.append(row)
+
+    threads = [threading.Thread(target=ask, args=(row,)) for row in range(len(pictures))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+class _Otherwise(nn.Module):
+    """What a trace does not keep: it depends on the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = build_network(num_classes=3, width=8, seed=1)
+
+    def forward(self, x):
+        found = self.network(x)
+        return found._replace(logits=found.logits * float(1 + x.abs().sum()))
+
+
+def test_a_network_that_would_answer_otherwise_stays_with_torch():
+    assert compiled(_Otherwise().eval(), 32, nn.Identity()) is None
+
+
+def test_without_openvino_or_with_a_file_for_onnx_runtime_nothing_changes(monkeypatch, tmp_path):
+    classifier = fruitvision.load()
+    before = classifier.answering
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert not classifier.compile()
+    assert classifier.answering is before
+    assert compiled(nn.Identity(), 32, nn.Identity()) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_a_signal_is_still_a_signal_when_networks_have_come_and_gone():
+    code = """
+import os, signal
+import fruitvision
+got = []
+signal.signal(signal.SIGUSR1, lambda *_: got.append("heard"))
+first = fruitvision.load("fruits-360")
+assert first.compile()
+second = fruitvision.load("fruits-360")
+assert second.compile()
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+print(got)
+"""
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "['heard']"), done.stderr
