@@ -269,11 +269,15 @@ class Batcher:
     """Lets many visitors share one forward pass: what waits at the same moment is answered together.
 
     A pass costs the same whether it is asked for by one thread or by sixteen, and two passes at once only fight over
-    the cores. The thread behind it starts with the first picture and ends with :meth:`close`.
+    the cores. The thread behind it starts with the first picture and ends with :meth:`close`. With ``compiles`` the
+    classifier is compiled (:meth:`Classifier.compile`) when it has answered first, while torch goes on answering.
     """
 
-    def __init__(self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003) -> None:
+    def __init__(
+        self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003, compiles: bool = False
+    ) -> None:
         self.classifier = classifier
+        self._compiles = compiles
         self._max_batch, self._max_wait_s = max_batch, max_wait_s
         self._waiting: deque[_Waiting] = deque()
         self._on_the_way = 0
@@ -342,3 +346,7 @@ class Batcher:
         else:
             for waiting, answer in zip(batch, answers, strict=True):
                 waiting.answer.set_result(answer)
+            if self._compiles:
+                self._compiles = False
+                # No daemon: a thread that Python leaves behind in OpenVINO's code could end in a crash.
+                threading.Thread(target=self.classifier.compile, name="fruitvision-compile").start()

@@ -87,10 +87,7 @@ class ModelShelf:
             key = (str(folder), 0)
         with self._lock:
             if key not in self._loaded:
-                classifier = Classifier.from_checkpoint(folder)
-                self._loaded[key] = Batcher(classifier)
-                # Meanwhile torch answers. No daemon: a thread that Python leaves behind in OpenVINO's code would end in a crash.
-                threading.Thread(target=classifier.compile, name="fruitvision-compile").start()
+                self._loaded[key] = Batcher(Classifier.from_checkpoint(folder), compiles=True)
                 while len(self._loaded) > KEPT_MODELS:
                     self._loaded.popitem(last=False)[1].close()
             self._loaded.move_to_end(key)
