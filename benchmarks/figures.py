@@ -232,6 +232,7 @@ def opening(bench: Bench) -> list[Figure]:
 def endurance(bench: Bench) -> list[Figure]:
     """Memory before and after many predictions in one process."""
     count, classifier, process = bench.some(10_000, 40), fruitvision.load(), psutil.Process()
+    classifier.compile()
     with photo(bench) as path:
         each(bench.some(500, 10), lambda: classifier.predict(path))
         before = process.memory_info().rss / 1e6

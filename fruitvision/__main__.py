@@ -18,9 +18,6 @@ from pathlib import Path
 from fruitvision.errors import FruitVisionError, UsageError
 
 CTRL_C = 130  # 128 + SIGINT, as shells count
-SPIN = {"GOMP_SPINCOUNT": "10000"}
-"""How long a thread of torch's that has finished its part spins before it sleeps, on Linux, where it is left to spin for
-milliseconds. On two cores of which another program takes one, training is more than twice as fast so, and as fast alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(lambda: _run(argv), as_json="--json" in words)
 
 
+def spin_shortly() -> None:
+    """Let threads of torch's that have finished their part sleep soon, here and in what is started from here.
+
+    On Linux they spin for milliseconds otherwise, also where another program could use the core: on two cores of which
+    one is taken, training is twice as fast so, and as fast alone. torch's OpenMP (libgomp) reads it when torch is imported.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
     """Call ``action`` and return its exit code; an error becomes one line and 1 or 2, Ctrl-C becomes 130."""
-    for name, value in SPIN.items():  # read when torch is imported, here and in what is started from here
-        os.environ.setdefault(name, value)
+    spin_shortly()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console that cannot write 苹果 writes ?? instead of failing
             stream.reconfigure(errors="replace")

@@ -116,7 +116,7 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.split(".")[0])
-    named = {name.replace("-", "_") for name, _ in requirements("requirements.txt")}
+    named = {name.replace("-", "_") for name, _ in requirements("requirements.txt", everywhere=True)}
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     named |= {name.replace("-", "_") for names in extras.values() for name in names}  # imported where they are asked for
     foreign = imported - set(sys.stdlib_module_names) - {"fruitvision"}
@@ -171,9 +171,9 @@ def pyproject() -> dict:
     return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def requirements(name: str) -> list[tuple[str, str]]:
-    """The (package, version) of every line that pins one for this machine; a line that pins nothing fails."""
+def requirements(name: str, *, everywhere: bool = False) -> list[tuple[str, str]]:
+    """The (package, version) of every line that pins one for this machine, or for any; a line that pins nothing fails."""
     lines = [line.strip() for line in (PROJECT / name).read_text(encoding="utf-8").splitlines()]
     wanted = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r"))]
-    wanted = [each for each in wanted if each.marker is None or each.marker.evaluate()]
+    wanted = [each for each in wanted if everywhere or each.marker is None or each.marker.evaluate()]
     return [(each.name, re.fullmatch(r"==([0-9.]+)", str(each.specifier)).group(1)) for each in wanted]

@@ -6,6 +6,7 @@ does, and the checkpoint's own evaluation transform makes the network's input of
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from fruitvision.data.picture import PictureSource, load_pixels, open_picture
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import Views
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
-from fruitvision.models.compiled import compiled
+from fruitvision.models.compiled import CompiledNetwork, compiled
 from fruitvision.models.export import open_onnx
 from fruitvision.models.prepared import prepared
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
@@ -129,15 +130,14 @@ class Classifier:
         return cls(network, config, path)
 
     def compile(self) -> bool:
-        """Answer through OpenVINO from now on, and return True, where it is installed and can. It takes about a second.
+        """Let OpenVINO answer from now on, where it is installed and faster; returns whether it does.
 
-        It is for the many answers of an app; pictures may be asked for meanwhile. The answers may differ by some hundredths,
-        see :mod:`fruitvision.models.compiled`.
+        It takes about a second, in which pictures may be asked for, and is worth it for many answers. Logits and features
+        may differ from torch's by a hundredth of their norm, see :mod:`fruitvision.models.compiled`.
         """
-        made = compiled(self.network, self.config.transform.crop, self.answering)
-        if made is not None:
-            self.answering = made
-        return made is not None
+        if not isinstance(self.answering, CompiledNetwork):
+            self.answering = compiled(self.network, self.config.transform.crop, self.answering) or self.answering
+        return isinstance(self.answering, CompiledNetwork)
 
     def looking(self, views: Views) -> Classifier:
         """The same network with other looks at each picture: "one" (the fastest), "mirror" or "middle"."""
@@ -348,5 +348,5 @@ class Batcher:
                 waiting.answer.set_result(answer)
             if self._compiles:
                 self._compiles = False
-                # No daemon: a thread that Python leaves behind in OpenVINO's code could end in a crash.
-                threading.Thread(target=self.classifier.compile, name="fruitvision-compile").start()
+                with contextlib.suppress(RuntimeError):  # no thread to be had: torch goes on
+                    threading.Thread(target=self.classifier.compile, name="fruitvision-compile").start()

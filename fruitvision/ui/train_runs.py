@@ -225,7 +225,10 @@ def wire_table(page: Page, p: dict[str, Any]) -> None:
         page.tabs,
     ]  # fmt: skip
     # Each button of the table is a click of the one component: by Gradio's "once" the second of two quick ones would be lost.
-    p["table"].click(act, [p["run"], p["overlaid"], page.language], shown, **SHOWN, trigger_mode="multiple")
+    # One after another, because each knows what the one before has laid over.
+    p["table"].click(
+        act, [p["run"], p["overlaid"], page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1
+    )
 
     def rename(run: str | None, name: str, language: str, request: gr.Request) -> Any:
         try:

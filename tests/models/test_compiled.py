@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -105,13 +106,33 @@ def test_a_network_that_would_answer_otherwise_stays_with_torch():
     assert compiled(_Otherwise().eval(), 32, nn.Identity()) is None
 
 
-def test_without_openvino_or_with_a_file_for_onnx_runtime_nothing_changes(monkeypatch, tmp_path):
+def test_without_openvino_torch_goes_on(monkeypatch):
     classifier = fruitvision.load()
     before = classifier.answering
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert not classifier.compile()
     assert classifier.answering is before
-    assert compiled(nn.Identity(), 32, nn.Identity()) is None
+
+
+def test_what_is_no_faster_is_not_kept(monkeypatch):
+    network = build_network(num_classes=3, width=8, seed=1).eval()
+    monkeypatch.setattr(module, "_seconds", lambda network, _: 2.0 if isinstance(network, CompiledNetwork) else 1.0)
+    assert compiled(network, 32, network) is None
+
+
+def test_networks_compiled_at_once_by_many_threads_are_all_compiled_and_nothing_is_compiled_twice():
+    classifiers = [fruitvision.load("fruits-360") for _ in range(3)]
+    threads = [threading.Thread(target=classifier.compile) for classifier in classifiers]
+    before = list(warnings.filters)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before
+    made = [classifier.answering for classifier in classifiers]
+    assert all(isinstance(each, CompiledNetwork) for each in made)
+    assert all(classifier.compile() for classifier in classifiers)
+    assert [classifier.answering for classifier in classifiers] == made
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")

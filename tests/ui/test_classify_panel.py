@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import threading
 import time
 from importlib.util import find_spec
 
@@ -17,6 +16,7 @@ from PIL import Image
 from fruitvision.data.sample import draw_fruit
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.compiled import CompiledNetwork
+from fruitvision.models.prepared import PreparedNetwork
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.access import Access
 from fruitvision.ui.answer import answer_card, error_card, honest_note
@@ -191,15 +191,14 @@ def test_the_live_view_carries_its_words_in_both_languages():
     assert all(html.count(f"data-{word}=") == 2 for word in LIVE_WORDS)
 
 
-def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(context):
-    batcher = context.models.batcher(None)
+def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path):
+    batcher = ModelShelf(tmp_path).batcher(None)
+    assert isinstance(batcher.classifier.answering, PreparedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
-    for thread in threading.enumerate():
-        if thread.name == "fruitvision-compile":
-            assert not thread.daemon  # Python waits for it at its end
-            thread.join(30)
-    if find_spec("openvino"):
-        assert isinstance(batcher.classifier.answering, CompiledNetwork)
+    end = time.monotonic() + 30
+    while find_spec("openvino") and not isinstance(batcher.classifier.answering, CompiledNetwork):
+        assert time.monotonic() < end
+        time.sleep(0.05)
     again = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
     np.testing.assert_allclose(again.probabilities, first.probabilities, atol=0.01)
 
