@@ -130,7 +130,7 @@ class Classifier:
         return cls(network, config, path)
 
     def compile(self) -> bool:
-        """Let OpenVINO answer from now on, where it is installed and faster; returns whether it does.
+        """Let OpenVINO answer from now on, where it is installed and not slower; returns whether it does.
 
         It takes about a second, in which pictures may be asked for, and is worth it for many answers. Logits and features
         may differ from torch's by a hundredth of their norm, see :mod:`fruitvision.models.compiled`.

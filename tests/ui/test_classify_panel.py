@@ -191,7 +191,8 @@ def test_the_live_view_carries_its_words_in_both_languages():
     assert all(html.count(f"data-{word}=") == 2 for word in LIVE_WORDS)
 
 
-def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path):
+def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr("fruitvision.models.compiled._seconds", lambda networks, _: [1.0 for _ in networks])
     batcher = ModelShelf(tmp_path).batcher(None)
     assert isinstance(batcher.classifier.answering, PreparedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
