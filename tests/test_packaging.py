@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+from packaging.markers import Marker
 
 PROJECT = Path(__file__).resolve().parents[1]
 INSTALL_AND_OPEN = "python -m pip install -r requirements.txt && python app.py"
@@ -174,6 +174,6 @@ def pyproject() -> dict:
 def requirements(name: str, *, everywhere: bool = False) -> list[tuple[str, str]]:
     """The (package, version) of every line that pins one for this machine, or for any; a line that pins nothing fails."""
     lines = [line.strip() for line in (PROJECT / name).read_text(encoding="utf-8").splitlines()]
-    wanted = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r"))]
-    wanted = [each for each in wanted if everywhere or each.marker is None or each.marker.evaluate()]
-    return [(each.name, re.fullmatch(r"==([0-9.]+)", str(each.specifier)).group(1)) for each in wanted]
+    lines = [line for line in lines if line and not line.startswith(("#", "-r"))]
+    pins = [re.fullmatch(r"([a-z0-9-]+)==([0-9.]+)(?:; (.+))?", line).groups() for line in lines]
+    return [(name, pinned) for name, pinned, marker in pins if everywhere or not marker or Marker(marker).evaluate()]

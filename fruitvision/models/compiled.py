@@ -20,10 +20,12 @@ from torch.nn import functional as F
 
 from fruitvision.compat import import_openvino
 from fruitvision.models.networks import NetworkOutput
+from fruitvision.models.prepared import float32_on_processor
 
 TOLERANCE = 0.01
 """The difference of any output, as a share of its norm, that is still taken for rounding. In float32 it is about 1e-6."""
 TRIES, SLOWER = 8, 1.25
+"""How often its speed is compared with torch's, and how many times torch's seconds are clearly slower."""
 _lock = threading.Lock()  # torch keeps what it traces in one place for all threads, and so does Python its warnings
 
 
@@ -61,9 +63,8 @@ def compiled(network: nn.Module, side: int, torchs: nn.Module) -> nn.Module | No
     ``torchs`` is the network as torch answers with it; it goes on answering pictures of other sizes. None where OpenVINO is
     not installed, the network is not float32 on a processor, or OpenVINO is clearly slower or does not answer the same.
     """
-    parameters = list(network.parameters())
-    elsewhere = any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters)
-    if elsewhere or not parameters or find_spec("openvino") is None:
+    has_weights = next(network.parameters(), None) is not None  # a file that ONNX Runtime answers from has none
+    if not has_weights or not float32_on_processor(network) or find_spec("openvino") is None:
         return None
     pictures = _pictures(side)
     try:

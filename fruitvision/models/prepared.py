@@ -71,8 +71,7 @@ def prepared(network: nn.Module, side: int) -> nn.Module:
     Itself where it lies on another device, where it has no convolutions of torch's own, where torch has no oneDNN, or where
     the copy's outputs are not the same.
     """
-    elsewhere = any(p.device.type != "cpu" or p.dtype != torch.float32 for p in network.parameters())
-    if elsewhere or not torch.backends.mkldnn.is_available() or not any(map(_convolves, network.modules())):
+    if not float32_on_processor(network) or not torch.backends.mkldnn.is_available() or not any(map(_convolves, network.modules())):
         return network
     picture = torch.linspace(-2, 2, 3 * side * side).view(1, 3, side, side).sin()
     try:
@@ -81,6 +80,11 @@ def prepared(network: nn.Module, side: int) -> nn.Module:
     except Exception:  # these operators are torch's own affair, and it names no errors for them: without them it is only slower
         return network
     return made if same else network
+
+
+def float32_on_processor(network: nn.Module) -> bool:
+    """Whether every parameter is float32 and lies on the CPU."""
+    return all(p.device.type == "cpu" and p.dtype == torch.float32 for p in network.parameters())
 
 
 def _convolves(module: nn.Module) -> bool:
