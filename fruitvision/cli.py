@@ -46,6 +46,17 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated. `--settings` lists them."),
 ]
 
+Photos = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Photos beside the data: a folder of fruit types, or of sources that each hold such folders."),
+]
+NotFruit = Annotated[
+    list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit: a folder of them, or of sources.")
+]
+LeaveOut = Annotated[
+    list[str] | None, typer.Option(metavar="SOURCE", help="A source of photos, by its folder's name, that is not learned.")
+]
+
 
 # data ----------------------------------------------------------------------------------------------------------
 
@@ -130,8 +141,10 @@ def _list_settings(wanted: bool) -> None:
 def train(
     run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; made when it is not there.")],
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
-    photos: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Photos in folders of fruit types, beside the data.")] = None,
-    not_fruit: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit.")] = None,
+    photos: Photos = None,
+    not_fruit: NotFruit = None,
+    leave_out: LeaveOut = None,
+    study: Annotated[Path | None, typer.Option(metavar="DIR", help="A study of `evaluate-sources`, by which it is calibrated.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain, fast or robust.", show_default=DEFAULT_PRESET)] = None,
     settings: Settings = None,
     name: Annotated[str | None, typer.Option(help="What the app calls the run.", show_default="the folder's name")] = None,
@@ -155,14 +168,15 @@ def train(
         run_to_its_end(folder, quiet=True)
         return
     if resume:
-        _refuse_other_settings(folder, data, photos, not_fruit, preset, given)
+        _refuse_other_settings(folder, data, photos, not_fruit, leave_out, study, preset, given)
     else:
         training = TrainConfig.from_preset(preset or DEFAULT_PRESET, **given)
         source = data.absolute() if data else sample_set()
         config = RunConfig(
             name=name or run.absolute().name, data=str(source), training=training,
             photos=tuple(str(place.absolute()) for place in photos or []),
-            not_fruit=tuple(str(place.absolute()) for place in not_fruit or []),
+            not_fruit=tuple(str(place.absolute()) for place in not_fruit or []), leave_out=tuple(leave_out or []),
+            study=str(study.absolute()) if study else "",
         )  # fmt: skip
         list_pictures(source)  # what is wrong with them is said before there is a run
         check_beside(config)
@@ -218,8 +232,8 @@ def lr_find(
 
 
 def _refuse_other_settings(
-    folder: RunFolder, data: Path | None, photos: list[Path] | None, not_fruit: list[Path] | None, preset: str | None,
-    given: dict[str, str],
+    folder: RunFolder, data: Path | None, photos: list[Path] | None, not_fruit: list[Path] | None,
+    leave_out: list[str] | None, study: Path | None, preset: str | None, given: dict[str, str],
 ) -> None:  # fmt: skip
     """On resume the folder's configuration stands: what was given beside it must agree with it."""
     from fruitvision.training.config import TrainConfig
@@ -232,6 +246,10 @@ def _refuse_other_settings(
     for option, places, stands in (("photos", photos, config.photos), ("not-fruit", not_fruit, config.not_fruit)):
         if places and tuple(str(place.absolute()) for place in places) != stands:
             changes[option] = (", ".join(stands) or "none", ", ".join(map(str, places)))
+    if study and str(study.absolute()) != config.study:
+        changes["study"] = (config.study or "none", study)
+    if leave_out and tuple(leave_out) != config.leave_out:
+        changes["leave-out"] = (", ".join(config.leave_out) or "none", ", ".join(leave_out))
     if changes:
         listed = ", ".join(f"{name} is {there}, not {asked}" for name, (there, asked) in changes.items())
         raise ConfigError(
@@ -321,6 +339,55 @@ def evaluate(
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
         record_metrics(classifier.path, record, figures)
         lines.append(f"Recorded as '{record}' in {classifier.path}")
+    give(result, lines, as_json)
+
+
+@app.command("evaluate-sources", cls=ManyValues)
+def evaluate_sources(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The study's folder; it goes on where it was broken off.")],
+    photos: Photos = None,
+    not_fruit: NotFruit = None,
+    leave_out: LeaveOut = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
+    groups: Annotated[int, typer.Option(min=0, max=1000, help="Into how many groups the sources are parted; 0: each alone.")] = 4,
+    together: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Sources that are left out together; may be repeated.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Fit a last layer alone, in minutes, to what the first weights see.")] = False,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="plain, fast or robust.")] = "robust",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Leave sources of photos out in turn, and score what a network without them says of them.
+
+    For each group of sources a network is trained on all the others, as `train` would; the table is by fruit type.
+    """
+    from fruitvision.comparison.left_out import study_sources, write_table
+    from fruitvision.data.sample import sample_set
+    from fruitvision.recognition.strangers import calibrate_by, summarize_sources
+    from fruitvision.runs.folder import RunConfig
+    from fruitvision.runs.preparation import check_beside
+    from fruitvision.training.config import TrainConfig, parse_settings
+
+    given = {"photo_validation": "pictures", **parse_settings(settings or [])}
+    config = RunConfig(
+        name="sources", data=str(data.absolute() if data else sample_set()), training=TrainConfig.from_preset(preset, **given),
+        photos=tuple(str(place.absolute()) for place in photos or []),
+        not_fruit=tuple(str(place.absolute()) for place in not_fruit or []), leave_out=tuple(leave_out or []),
+    )  # fmt: skip
+    check_beside(config)
+    say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
+    answers = study_sources(
+        config, out, groups=groups, together=[names.split(",") for names in together or []], frozen=frozen, say=say
+    )
+    result = summarize_sources(answers, *calibrate_by(answers))
+    lines = [f"{'source':<24}{'photos':>8}{'top-1':>8}{'top-3':>8}{'sure':>8}{'right':>8}{'no fruit':>10}{'sure':>8}"]
+    for name, own in result["per_source"].items():
+        shares = "".join(f"{'–' if own[key] is None else format(own[key], '.1%'):>8}" for key in ("top1", "top3", "sure", "sure_right"))
+        taken = "–" if own["not_fruit_sure"] is None else format(own["not_fruit_sure"], ".1%")
+        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{taken:>8}")
+    for key in ("top1", "top3", "ece", "sure", "sure_right", "unknown_kinds_sure", "not_fruit_sure"):
+        if result[key] is not None:
+            lines.append(f"  {key:<20}{result[key]:8.2%}")
+    lines.append(f"Written: {write_table(out, result)}")
     give(result, lines, as_json)
 
 

@@ -94,20 +94,45 @@ _SPANS = {
     "Raspberry": 2, "Redcurrant": 3, "Salak": 7, "Strawberry": 4, "Sweet Potato": 15, "Tamarillo": 7, "Tangelo": 8,
     "Tomato": 6, "Walnut": 4.5, "Watermelon": 25, "Almond": 2.5, "Beans": 13, "Blackberry": 2.5, "Cabbage": 18,
     "Carrot": 17, "Cashew": 2.5, "Cherimoya": 11, "Gooseberry": 2, "Peanut": 3.5, "Pistachio": 1.8, "Zucchini": 20,
+    "Artichoke": 10, "Asparagus": 20, "Broccoli": 14, "Celery": 25, "Chilli": 9, "Cranberry": 1.5, "Durian": 22,
+    "Fennel": 14, "Garlic": 5, "Jackfruit": 25, "Kale": 25, "Leek": 25, "Lettuce": 18, "Lingonberry": 1, "Mushroom": 5,
+    "Okra": 9, "Peas": 7, "Pumpkin": 22, "Radish": 4, "Spinach": 15, "Tamarind": 12, "Turnip": 8,
 }  # fmt: skip
 
-#: What later releases added.
+#: What later releases added, and kinds that are known from photographs alone.
 _LATER_TYPES = {
     "Almond": "杏仁",
+    "Artichoke": "洋蓟",
+    "Asparagus": "芦笋",
     "Beans": "豆角",
     "Blackberry": "黑莓",
+    "Broccoli": "西兰花",
     "Cabbage": "卷心菜",
     "Carrot": "胡萝卜",
     "Cashew": "腰果",
+    "Celery": "芹菜",
     "Cherimoya": "番荔枝",
+    "Chilli": "辣椒",
+    "Cranberry": "蔓越莓",
+    "Durian": "榴莲",
+    "Fennel": "球茎茴香",
+    "Garlic": "大蒜",
     "Gooseberry": "醋栗",
+    "Jackfruit": "菠萝蜜",
+    "Kale": "羽衣甘蓝",
+    "Leek": "韭葱",
+    "Lettuce": "生菜",
+    "Lingonberry": "红豆越橘",
+    "Mushroom": "蘑菇",
+    "Okra": "秋葵",
     "Peanut": "花生",
+    "Peas": "豌豆",
     "Pistachio": "开心果",
+    "Pumpkin": "南瓜",
+    "Radish": "樱桃萝卜",
+    "Spinach": "菠菜",
+    "Tamarind": "酸角",
+    "Turnip": "芜菁",
     "Zucchini": "西葫芦",
 }
 
@@ -119,6 +144,7 @@ _OTHER_NAMES = {
     "Cantaloupe": "Melon",
     "Carambola": "Carambula",
     "Clementine": "Mandarine",
+    "Custard Apple": "Cherimoya",
     "Limes": "Lime",
     "Maracuja": "Passion Fruit",
     "Potato Sweet": "Sweet Potato",
@@ -212,6 +238,11 @@ def fruit_type(class_name: str) -> str:
     """The kind of fruit that a class belongs to: "Apple Braeburn" is an "Apple", "Limes" are a "Lime"."""
     known, _, _ = _take_apart(class_name)
     return known or _NUMBER.sub("", class_name.strip()) or class_name
+
+
+def is_known_kind(name: str) -> bool:
+    """Whether a folder's name begins with a kind that is listed here, by its own name or another."""
+    return _take_apart(name)[0] is not None
 
 
 def span(name: str) -> float:

@@ -113,6 +113,16 @@ def list_tree(root: str | Path, name: str) -> Listing:
     return listing
 
 
+def looks_like_picture(name: str) -> bool:
+    """Whether a file's name ends as those of pictures do."""
+    return PurePosixPath(name).suffix.lower() in _PICTURE_SUFFIXES
+
+
+def has_splits(root: str | Path) -> bool:
+    """Whether the folders in ``root`` are the splits of one dataset."""
+    return bool(_splits_in(Path(root)))
+
+
 def long_path(path: str | Path) -> str:
     """A path that may be longer than the 260 characters Windows otherwise stops at."""
     text = os.path.abspath(path)
@@ -221,7 +231,7 @@ def _read(root: Path, splits: dict[str, str]) -> Listing:
         top = root / name if name else root
         prefix = f"{name}/" if name else ""
         for entry in _files(top):
-            if PurePosixPath(entry.name).suffix.lower() in _PICTURE_SUFFIXES:
+            if looks_like_picture(entry.name):
                 sentence = "The picture lies beside the class folders, in none of them."
                 left_out.append((printable(prefix + entry.name), "outside-class", sentence))
         above = frozenset({os.path.realpath(root), os.path.realpath(top)})

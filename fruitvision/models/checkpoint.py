@@ -63,6 +63,9 @@ class CheckpointConfig(BaseModel):
     dataset: dict[str, Any] = {}
     metrics: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
+    left_out: dict[str, Any] = {}
+    """What networks made as this one said of sources of photographs that they had not learned from: figures over all, by
+    source and by kind, as :func:`fruitvision.recognition.strangers.summarize_sources` gives them."""
     notes: str = ""
     """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""

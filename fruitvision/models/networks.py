@@ -86,6 +86,11 @@ class ResNet18(nn.Module):
         """The last layer: features to logits."""
         return self.fc
 
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The modules of each stage of the trunk, the stem first."""
+        return ((self.conv1, self.bn1), (self.layer1,), (self.layer2,), (self.layer3,), (self.layer4,))
+
     def forward_maps(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) → (N, 8 × width, H / 32, W / 32)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -123,6 +128,15 @@ class TimmNetwork(nn.Module):
     def head(self) -> nn.Linear:
         """The last layer: features to logits."""
         return self.trunk.get_classifier()
+
+    @property
+    def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The modules of each stage of the trunk, the stem first; empty where timm does not tell the network's stages."""
+        blocks = getattr(self.trunk, "blocks", None) or getattr(self.trunk, "stages", None)
+        if not isinstance(blocks, nn.Sequential):
+            return ()
+        stem = tuple(module for name, module in self.trunk.named_children() if name in ("conv_stem", "stem", "bn1"))
+        return (stem, *((block,) for block in blocks))
 
     def forward(self, x: Tensor) -> NetworkOutput:
         maps = self.trunk.forward_features(x)

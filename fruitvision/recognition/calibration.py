@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Verdict = Literal["sure", "unsure", "not-fruit"]
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
-SURE_RIGHT, FRUIT_ANSWERED, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.9, 0.9, 0.02, 0.02
+SURE_RIGHT, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.95, 0.02, 0.02
 """What :func:`fit_thresholds` aims at, as shares."""
 ENOUGH_PHOTOS = 100
 LEAST_SURE = 0.4
@@ -106,8 +106,8 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
     "Not a fruit" is said so rarely that at most ``FRUIT_REFUSED`` of the fruit is refused by it. An answer is "sure"
     from the confidence on at which ``SURE_RIGHT`` of such answers are right and at most ``NOTHING_ACCEPTED`` of the
-    pictures without fruit are taken for one; but ``FRUIT_ANSWERED`` of the fruit is answered in any case, since a
-    network that is never sure is of no use; and from ``LEAST_SURE`` on only.
+    pictures without fruit are taken for one; and from ``LEAST_SURE`` on only. Where no confidence is enough for that, no
+    answer is ever "sure".
     """
     from fruitvision.models.checkpoint import Thresholds
 
@@ -118,21 +118,19 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
     if no_fruit.max() > 0:
         # Above the largest of the fruit's own, where that is small: a picture of a shirt has most of its probability here.
         not_fruit = min(max(float(torch.quantile(no_fruit[is_fruit], 1 - FRUIT_REFUSED)), 0.3), 0.95)
-    open_to = confidence[~is_fruit & (no_fruit < not_fruit)]
-    bounds = [_right_from(fruit, right[is_fruit])]
+    answered = is_fruit & (no_fruit < not_fruit)
+    bounds = [LEAST_SURE, right_from(confidence[answered], right[answered])]
     if len(nothing):
+        open_to = confidence[~is_fruit & (no_fruit < not_fruit)]
         bounds.append(_accepted_from(open_to, allowed=math.floor(NOTHING_ACCEPTED * len(nothing))))
-    answered = fruit[no_fruit[is_fruit] < not_fruit]
-    wanted = min(FRUIT_ANSWERED * len(fruit) / max(len(answered), 1), 1.0)
-    most = float(torch.quantile(answered, 1 - wanted)) if len(answered) else 1.0
-    return Thresholds(unsure=round(max(min(max(bounds), most), LEAST_SURE), 4), not_fruit=round(not_fruit, 4))
+    return Thresholds(unsure=round(max(bounds), 4), not_fruit=round(not_fruit, 4))
 
 
-def _right_from(confidence: Tensor, right: Tensor) -> float:
-    """The lowest confidence from which on ``SURE_RIGHT`` of the answers are right; 1 where there is none."""
+def right_from(confidence: Tensor, right: Tensor, share_right: float = SURE_RIGHT) -> float:
+    """The lowest confidence from which on ``share_right`` of N answers, (N,) each, are right; 1 where there is none."""
     order = confidence.argsort(descending=True)
     share = right[order].double().cumsum(0) / torch.arange(1, len(order) + 1)
-    good = torch.nonzero(share >= SURE_RIGHT)
+    good = torch.nonzero(share >= share_right)
     return float(confidence[order][good[-1, 0]]) if len(good) else 1.0
 
 

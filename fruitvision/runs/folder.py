@@ -48,6 +48,10 @@ class RunConfig(BaseModel):
     data: str
     photos: tuple[str, ...] = ()
     not_fruit: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    """Sources among these that neither train nor validate, by name."""
+    study: str = ""
+    """The folder of a finished study of sources left out, by whose answers the network is calibrated; empty is none."""
     training: TrainConfig = TrainConfig()
     processes: int = Field(1, ge=1, le=MOST_PROCESSES, description="How many processes of this machine the app trains it with.")
     created: float = Field(default_factory=time.time, description="Seconds since 1970.")

@@ -20,8 +20,11 @@ import filelock
 import psutil
 import torch
 
+from fruitvision.data.fruits import fruit_type
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader
 from fruitvision.data.resident import ResidentLoader
+from fruitvision.data.sources import read_credits
+from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.data.workers import Workers, workers_ended
 from fruitvision.errors import FruitVisionError, RunError, TrainingError
@@ -29,6 +32,7 @@ from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
+from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
 from fruitvision.runs.environment import write_environment
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
@@ -193,6 +197,8 @@ class _Job:
             torch.set_flush_denormal(True)
         data = prepare(self.config)
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
+        for line in of_sources(data, self.config.leave_out):
+            self.folder.log(line)
         for problem in data.dataset.problems[:MOST_PROBLEMS]:
             self.folder.log(f"{problem.kind}: {problem.path}")
         state = self.begin(data)
@@ -334,7 +340,7 @@ class _Job:
         split once, and write both checkpoints; the first two where they were asked for."""
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
-        network, checkpoint = self.team.align(network.to(state.device)), self.team.tell(checkpoint)
+        network, checkpoint = self.team.align(network.to(state.device, memory_format=state.layout)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform, self.workers)
         if self.others:
@@ -344,7 +350,11 @@ class _Job:
             looks = self.refit(network, state, data, transform, train, validation, (looks, labels))
         logits = looks.log_softmax(dim=2).logsumexp(dim=1)
         metrics = {"validation": summarize(logits, labels, validation.membership)}
-        if isinstance(validation, MixedEvalLoader):
+        strangers = read_study(Path(self.config.study)) if self.config.study else None
+        if strangers is not None:
+            temperature, thresholds = calibrate_by(strangers)
+            checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(strangers, temperature, thresholds)})
+        elif isinstance(validation, MixedEvalLoader):
             temperature, thresholds = calibrate(looks, labels, data.targets, validation.as_taken)
         else:
             temperature, thresholds = fit_temperature(looks, labels), checkpoint.thresholds
@@ -422,6 +432,8 @@ class _Job:
                 "name": dataset.name, "fingerprint": data.fingerprint, "synthetic": dataset.synthetic,
                 "images": len(data.train.labels), "photos": sum(len(one.train[0]) for one in data.photos),
                 "beside": [Path(folder).name for folder in (*self.config.photos, *self.config.not_fruit)],
+                "sources": sorted({one.source for one in (*data.photos, *data.not_fruit)}),
+                "photographed": photographed(data), "credits": credited(data, self.config),
             },
         ))
 
@@ -452,6 +464,39 @@ class _Job:
         if not self.team.leads and self.folder.exists and self.status.error:
             (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
         self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
+
+
+def photographed(data: Prepared) -> dict[str, int]:
+    """How many photos each fruit type has among those that trained; what is not here is known from the data alone."""
+    counts: dict[str, int] = {}
+    for one in data.photos:
+        for name in one.train[1]:
+            if (kind := fruit_type(name)) != NOT_FRUIT:
+                counts[kind] = counts.get(kind, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def credited(data: Prepared, config: RunConfig) -> list[dict[str, str]]:
+    """Whom to credit for the sources that were learned, where their folders tell."""
+    learned = {one.source for one in (*data.photos, *data.not_fruit)}
+    rows = [row for folder in (*config.photos, *config.not_fruit) for row in read_credits(Path(folder))]
+    unique = {(row["source"], row["repository"]): row for row in rows if row["source"] in learned}
+    return [unique[key] for key in sorted(unique)]
+
+
+def of_sources(data: Prepared, leave_out: tuple[str, ...]) -> list[str]:
+    """What is learned of which source, for the log."""
+    if not data.photos and not data.not_fruit:
+        return []
+    counts: dict[str, list[int]] = {}
+    for one in (*data.photos, *data.not_fruit):
+        own = counts.setdefault(one.source, [0, 0])
+        own[0] += len(one.train[0])
+        own[1] += len(one.validation[0])
+    lines = [f"{len(counts)} sources beside the data: " + ", ".join(f"{name} {train} + {val}" for name, (train, val) in counts.items())]
+    lines += [f"left out as asked: {', '.join(leave_out)}"] if leave_out else []
+    lines += [f"left out, too few photos to learn them: {', '.join(data.too_few)}"] if data.too_few else []
+    return lines
 
 
 def data_changed(path: str, data: Prepared) -> RunError:
@@ -502,6 +547,8 @@ def command(config: RunConfig) -> str:
     words = ["python -m fruitvision train --run RUN", f"--data {Path(config.data).name}"]
     for option, folders in (("--photos", config.photos), ("--not-fruit", config.not_fruit)):
         words += [f"{option} {Path(folder).name}" for folder in folders]
+    words += [f"--leave-out {name}" for name in config.leave_out]
+    words += [f"--study {Path(config.study).name}"] if config.study else []
     words.append(f"--preset {config.training.preset}")
     changed = preset.differences(config.training)
     return " ".join(words + [f"--set {name}={value}" for name, (_, value) in changed.items()])

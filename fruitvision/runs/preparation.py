@@ -16,10 +16,11 @@ from torch import Tensor
 from fruitvision.data.backgrounds import PhotoRecipe, SceneRecipe
 from fruitvision.data.dataset import Dataset, Split, held_out, hold_out
 from fruitvision.data.decoding import usable_cores
+from fruitvision.data.fruits import fruit_type
 from fruitvision.data.grounds import Grounds
-from fruitvision.data.listing import list_pictures
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
 from fruitvision.data.resident import ResidentLoader
+from fruitvision.data.sources import PhotoSource, balance, enough, left_out, negative_sources, photo_sources
 from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
 from fruitvision.data.targets import NOT_FRUIT, Targets
 from fruitvision.data.transforms import (
@@ -35,6 +36,7 @@ from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
+from fruitvision.recognition.strangers import read_study
 from fruitvision.runs.folder import RunConfig
 from fruitvision.training.averaging import average_weights, different
 from fruitvision.training.config import TrainConfig
@@ -45,17 +47,21 @@ CPU = torch.device("cpu")
 MOST_WORKERS = 8
 SCENE_SIDE, MOST_SCENES = 192, 600
 """Of the composed validation pictures: their side, as a small photo, and how many are made at most."""
-PHOTO_VALIDATION = 0.15
-"""Of the photos and pictures without fruit that may train: kept for choosing the epoch and for calibration."""
+SOURCES_VALIDATION, PHOTO_VALIDATION = 0.12, 0.05
+"""Of the photos and pictures without fruit that may train: kept for choosing the epoch and for calibration, as whole sources
+or picture by picture."""
+FEWEST_SOURCES = 4
+"""From so many on whole sources are kept for that."""
 
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """A folder given beside the data: photos labelled with a type, or pictures that hold no fruit.
+    """A source given beside the data: photos labelled with a type, or pictures that hold no fruit.
 
-    ``train`` and ``validation`` are (rows, names) of a store; the folder's ``heldout`` fifth is in neither.
+    ``train`` and ``validation`` are (rows, names) of a store; the source's ``heldout`` fifth is in neither.
     """
 
+    source: str
     store: ImageStore
     train: tuple[np.ndarray, tuple[str, ...]]
     validation: tuple[np.ndarray, tuple[str, ...]]
@@ -73,6 +79,8 @@ class Prepared:
     targets: Targets
     photos: tuple[Beside, ...] = ()
     not_fruit: tuple[Beside, ...] = ()
+    too_few: tuple[str, ...] = ()
+    """Kinds of the photos that are left out, as "Okra (6 photos of 2 sources)"."""
 
     @property
     def fingerprint(self) -> str:
@@ -86,16 +94,21 @@ class Prepared:
 
 def check_beside(config: RunConfig) -> None:
     """Refuse folders beside the data that this run could not learn from. Raises DataError, ConfigError."""
-    for folder in config.photos:
-        list_pictures(Path(folder), need_training=False)
-    for folder in config.not_fruit:
-        if not Path(folder).is_dir():
-            list_pictures(Path(folder))  # which says why
+    photos, negatives = _sources(config)
+    left_out((*photos, *negatives), config.leave_out)
+    if config.study:
+        read_study(Path(config.study))
     if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
         raise ConfigError(
             "photos-need-scenes", f"The preset {config.training.preset} cannot learn from photos beside the data.",
             "Choose --preset robust, or leave --photos and --not-fruit out.", preset=config.training.preset,
         )
+
+
+def _sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[PhotoSource, ...]]:
+    """The sources of photos and of pictures without fruit, those to be left out among them."""
+    photos = tuple(source for folder in config.photos for source in photo_sources(Path(folder)))
+    return photos, tuple(source for folder in config.not_fruit for source in negative_sources(Path(folder)))
 
 
 def prepare(config: RunConfig) -> Prepared:
@@ -112,26 +125,89 @@ def prepare(config: RunConfig) -> Prepared:
         train, validation = hold_out(train, 0.1, config.training.seed)
     if config.training.max_train_images:
         train = evenly(train, config.training.max_train_images)
-    photos = [_photos(Path(folder), config.training.seed) for folder in config.photos]
-    names = {name for one in photos for name in one.train[1]}
-    negatives = [_not_fruit(Path(folder), config.training.seed) for folder in config.not_fruit]
-    targets = Targets.of(dataset.classes, names, not_fruit=bool(negatives) or NOT_FRUIT in names)
-    return Prepared(dataset, store, train, validation, test, targets, tuple(photos), tuple(negatives))
+    photos, negatives = _sources(config)
+    without = left_out((*photos, *negatives), config.leave_out)
+    opened = {source: _open_photos(source) for source in photos}
+    kinds, too_few = _known_kinds(dataset.classes, opened, config.training)
+    opened = {source: _to_be_learned(part) for source, part in opened.items()}
+    photo_parts = [(source, _of_kinds(*opened[source], kinds)) for source in photos if source.name not in without]
+    negative_parts = [(source, _open_negatives(source)) for source in negatives if source.name not in without]
+    kept = _validation_sources([*photo_parts, *negative_parts], config.training)
+    beside = [_divided(source, part, kept, config.training.seed) for source, part in photo_parts]
+    empty = [_divided(source, part, kept, config.training.seed) for source, part in negative_parts]
+    targets = Targets.of(dataset.classes, sorted(kinds), not_fruit=bool(negatives) or NOT_FRUIT in kinds)
+    return Prepared(dataset, store, train, validation, test, targets, tuple(beside), tuple(empty), too_few)
 
 
-def _photos(root: Path, seed: int) -> Beside:
-    names, split, store, _ = open_folder(root)
-    split = split.select(np.array([not held_out(path) for path in split.paths], bool))
-    train, validation = hold_out(split, PHOTO_VALIDATION, seed)
-    return Beside(store, *((part.rows, tuple(names[label] for label in part.labels)) for part in (train, validation)))
+Part = tuple[ImageStore, np.ndarray, tuple[str, ...], tuple[str, ...]]
+"""A store, and of pictures in it: rows, paths and the names of their kinds."""
 
 
-def _not_fruit(root: Path, seed: int) -> Beside:
-    store = open_loose(root)
+def _open_photos(source: PhotoSource) -> Part:
+    names, split, store, _ = open_folder(source.root)
+    return store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels)
+
+
+def _to_be_learned(part: Part) -> Part:
+    """Without the fifth that is held out."""
+    store, rows, paths, names = part
+    chosen = [i for i, path in enumerate(paths) if not held_out(path)]
+    return store, rows[chosen], tuple(paths[i] for i in chosen), tuple(names[i] for i in chosen)
+
+
+def _open_negatives(source: PhotoSource) -> Part:
+    store = open_loose(source.root)
     rows = np.array([row for row, path in enumerate(store.paths) if not held_out(path)], np.int64)
-    paths = tuple(store.paths[row] for row in rows)
-    train, validation = hold_out(Split("all", paths, np.zeros(len(rows), np.int64), rows), PHOTO_VALIDATION, seed)
-    return Beside(store, *((part.rows, (NOT_FRUIT,) * len(part.rows)) for part in (train, validation)))
+    return store, rows, tuple(store.paths[row] for row in rows), (NOT_FRUIT,) * len(rows)
+
+
+def _known_kinds(
+    classes: Sequence[str], opened: dict[PhotoSource, Part], config: TrainConfig
+) -> tuple[set[str], tuple[str, ...]]:
+    """The folder names of photos that the network learns: what the data has anyway, and of what it lacks those with photos
+    enough, sources to be left out counted too, so that a network without a source still knows the same kinds."""
+    labelled = [(name, source.name) for source, (_, _, _, names) in opened.items() for name in names]
+    types, sources = [fruit_type(name) for name, _ in labelled], [source for _, source in labelled]
+    known = {*classes, *map(fruit_type, classes), NOT_FRUIT} | enough(types, sources, config.kind_pictures, config.kind_sources)
+    kinds = {name for name, _ in labelled if name in known or fruit_type(name) in known}
+    lacking = sorted({kind for kind in types if kind not in known})
+    return kinds, tuple(
+        f"{kind} ({types.count(kind)} photos of {len({s for t, s in zip(types, sources, strict=True) if t == kind})} sources)"
+        for kind in lacking
+    )
+
+
+def _of_kinds(store: ImageStore, rows: np.ndarray, paths: tuple[str, ...], names: tuple[str, ...], kinds: set[str]) -> Part:
+    chosen = [i for i, name in enumerate(names) if name in kinds]
+    return store, rows[chosen], tuple(paths[i] for i in chosen), tuple(names[i] for i in chosen)
+
+
+def _validation_sources(parts: Sequence[tuple[PhotoSource, Part]], config: TrainConfig) -> set[str] | None:
+    """The sources that validate, about ``SOURCES_VALIDATION`` of all pictures; None where single pictures of each do."""
+    sizes: dict[str, int] = {}
+    for source, (_, rows, _, _) in parts:
+        sizes[source.name] = sizes.get(source.name, 0) + len(rows)
+    if config.photo_validation == "pictures" or len(sizes) < FEWEST_SOURCES:
+        return None
+    wanted, kept = SOURCES_VALIDATION * sum(sizes.values()), set()
+    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{config.seed}:{name}".encode()).digest()):
+        if sizes[name] <= wanted:  # what a whole source of the rest would be too much for is made up by smaller ones
+            kept.add(name)
+            wanted -= sizes[name]
+    return kept
+
+
+def _divided(source: PhotoSource, part: Part, kept: set[str] | None, seed: int) -> Beside:
+    store, rows, paths, names = part
+    if kept is None:
+        turn = sorted(range(len(rows)), key=lambda i: hashlib.sha256(f"{seed}:{paths[i]}".encode()).digest())
+        # Of all pictures, not of each kind: most kinds have too few for one to be spared.
+        taken = np.zeros(len(rows), bool)
+        taken[turn[: round(PHOTO_VALIDATION * len(turn))]] = True
+    else:
+        taken = np.full(len(rows), source.name in kept)
+    train, validation = np.flatnonzero(~taken), np.flatnonzero(taken)
+    return Beside(source.name, store, *((rows[own], tuple(names[i] for i in own)) for own in (train, validation)))
 
 
 def loaders(
@@ -151,20 +227,21 @@ def loaders(
         return train, EvalLoader(data.store, data.validation, transform)
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
     recipe = scene_recipe(config, Rows(pictures), plain=0.0)
-    photo = PhotoRecipe(recipe.grounds, flip=config.flip)
+    photo = PhotoRecipe(recipe.grounds, flip=config.flip, strength=config.photo_strength)
     membership, rows, labels = data.targets.membership, data.train.rows, data.train.labels
-    count = len(labels)
-    in_scenes = (1 - config.plain_share) * _balanced(data.targets, labels, config.type_balance)
+    plain = config.plain_share * config.data_repeat
+    in_scenes = (1 - config.plain_share) * config.data_repeat * _balanced(data.targets, labels, config.type_balance)
     train = [
-        Source(data.store, rows, labels, scene_recipe(config, plain=1.0), config.plain_share, spans=data.targets.spans),
+        Source(data.store, rows, labels, scene_recipe(config, plain=1.0), plain, spans=data.targets.spans),
         Source(data.store, rows, labels, recipe, in_scenes, spans=data.targets.spans),
     ]
-    for one in data.photos:
-        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, config.photo_repeat, config.type_balance)
-    negatives = sum(len(rows) for _, rows in pictures)
-    for one in data.not_fruit:
-        repeat = config.not_fruit_share * count / negatives
-        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, repeat)
+    often = _evened(data.photos, config.type_balance, config.source_balance)
+    for one, repeat in zip(data.photos, often, strict=True):
+        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, config.photo_repeat * repeat)
+    wanted = config.not_fruit_share * sum(source.shown for source in train)
+    often = _evened(data.not_fruit, 0.0, config.source_balance)
+    for one, repeat in zip(data.not_fruit, often, strict=True):
+        train += _by_kind(one.store, *one.train, data.targets, photo, recipe, wanted / max(sum(map(len, often)), 1) * repeat)
     mixed = MixedLoader(train, membership, config.batch_size, seed=config.seed, workers=workers)
     return mixed, unseen(data, config, transform.looking("one"), workers)
 
@@ -225,22 +302,49 @@ class _Unseen:
         return self.transform.batch(images.round().byte().permute(0, 2, 3, 1).numpy())
 
 
+def photo_weights(config: TrainConfig, named: Sequence[tuple[str, tuple[str, ...]]]) -> np.ndarray:
+    """What each picture of several sources weighs where their features are fitted at once; the sum is 1.
+
+    named: of each source its name and the names of its pictures' kinds. Pictures without fruit weigh ``not_fruit_share`` as
+    much together as those with fruit.
+    """
+    kinds = [fruit_type(name) for _, names in named for name in names]
+    sources = [source for source, names in named for _ in names]
+    nothing = np.array([kind == NOT_FRUIT for kind in kinds], bool)
+    weights = np.zeros(len(kinds))
+    for part, by_type, whole in ((~nothing, config.type_balance, 1.0), (nothing, 0.0, config.not_fruit_share)):
+        own = np.flatnonzero(part)
+        if len(own):
+            often = balance([kinds[i] for i in own], [sources[i] for i in own], by_type, config.source_balance)
+            weights[own] = whole * often / often.sum()
+    return weights / weights.sum() if weights.any() else weights
+
+
+def _evened(beside: Sequence[Beside], by_type: float, by_source: float) -> list[np.ndarray]:
+    """For each source, how often each of its N pictures should be shown, 1 on average over all sources."""
+    kinds = [fruit_type(name) for one in beside for name in one.train[1]]
+    sources = [one.source for one in beside for _ in one.train[1]]
+    often = balance(kinds, sources, by_type, by_source)
+    return np.split(often, np.cumsum([len(one.train[1]) for one in beside])[:-1]) if beside else []
+
+
 def _by_kind(
     store: ImageStore, rows: np.ndarray, names: tuple[str, ...], targets: Targets, photo: PhotoRecipe, scenes: SceneRecipe,
-    repeat: float, balance: float = 0.0,
+    often: np.ndarray,
 ) -> list[Source]:  # fmt: skip
     """Photos, pictures filmed on white and pictures without fruit among them, each with its own transform.
 
-    What was filmed on white is more of the lab: it is set into scenes, once an epoch.
+    What was filmed on white, as the lab's frames are, is set into scenes half of the time.
     """
     labels = np.array([targets.label(name) for name in names], np.int64)
     nothing = np.array([name == NOT_FRUIT for name in names], bool)
     white = np.array([_on_white(store[row]) for row in rows], bool) & ~nothing
-    photos, often = ~nothing & ~white, repeat * _balanced(targets, labels, balance)
+    photos = ~nothing & ~white
     sources = [
         Source(store, rows[photos], labels[photos], photo, often[photos]),
         Source(store, rows[nothing], labels[nothing], scenes.without_fruit, often[nothing]),
-        Source(store, rows[white], labels[white], scenes, _balanced(targets, labels[white], balance), targets.spans),
+        Source(store, rows[white], labels[white], photo, often[white] / 2),
+        Source(store, rows[white], labels[white], scenes, often[white] / 2, targets.spans),
     ]
     return [source for source in sources if len(source.rows)]
 

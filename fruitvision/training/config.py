@@ -113,9 +113,30 @@ class TrainConfig(BaseModel):
         0.25, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground."
     )
     photo_repeat: float = Field(3.0, ge=0, le=100, description="How often an epoch shows each photo given beside the data.")
+    data_repeat: float = Field(
+        1.0, ge=0.01, le=100, description="With 'scenes': how often an epoch shows each picture of the data; 0.2 shows a fifth."
+    )
     type_balance: float = Field(
         0.0, ge=0, le=1,
         description="With 'scenes': how far rare fruit types are shown more often; 0 every picture alike, 1 every type alike.",
+    )
+    source_balance: float = Field(
+        0.5, ge=0, le=1,
+        description="Of photos: how far those of small sources are shown more often; 0 every picture alike, 1 every source alike.",
+    )
+    photo_validation: Literal["sources", "pictures"] = Field(
+        "sources",
+        description="What is kept of the photos to choose the epoch and to calibrate: whole sources, where there are four or more, "
+        "or a few pictures of each.",
+    )
+    kind_pictures: int = Field(
+        12, ge=1, le=10_000, description="So many photos must there be of a fruit type that the data does not have, or it is left out."
+    )
+    kind_sources: int = Field(
+        3, ge=1, le=1000, description="So many sources must they come from, where so many are given."
+    )
+    photo_strength: float = Field(
+        0.8, ge=0, le=1, description="How far the light, colours and sharpness of photos are varied: 0 not at all."
     )
     not_fruit_share: float = Field(
         0.15, ge=0, le=1, description="Pictures without fruit in an epoch, as a share of those with; 0 where none are given."
@@ -174,6 +195,9 @@ class TrainConfig(BaseModel):
     )
     balance: Literal["none", "loss", "sampler"] = Field(
         "none", description="What makes up for classes with fewer pictures: nothing, a weight in the loss, or showing them more often."
+    )
+    freeze_stages: int = Field(
+        0, ge=0, le=100, description="Stages of the trunk, from the picture on, that keep their first weights throughout."
     )
     freeze_epochs: int = Field(
         0, ge=0, le=1000, description="Epochs at the beginning in which the last layer alone learns."

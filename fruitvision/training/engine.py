@@ -186,7 +186,7 @@ def predict_logits(
     """
     network.eval()
     logits, labels = [], []
-    batches = loader.batches(team.part)
+    batches, layout = loader.batches(team.part), torch.channels_last if config.channels_last else torch.contiguous_format
     for turn in range(math.ceil(len(loader) / team.size)):
         number = min((turn + 1) * team.size, len(loader))
         batch = next(batches, None)
@@ -194,7 +194,7 @@ def predict_logits(
             yield number
             continue
         with torch.inference_mode(), autocast(config, device):
-            answer = network(batch.images.to(device)).logits.float().cpu()
+            answer = network(batch.images.to(device, memory_format=layout)).logits.float().cpu()
         answer = answer.unflatten(0, (len(batch.labels), -1))
         if not looks:
             answer = answer[:, 0] if answer.shape[1] == 1 else answer.softmax(dim=2).mean(dim=1).log()
@@ -253,14 +253,29 @@ def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractCo
 
 def _set_training(state: TrainState) -> None:
     """Training mode, but that batch norm goes on with the means and variances it has where these are to be kept, and that
-    the trunk is left as it is in the epochs in which the last layer alone learns."""
+    the trunk, or its first stages, are left as they are where the configuration asks for that."""
     frozen, head = state.progress.epoch < state.config.freeze_epochs, state.network.head
     state.network.train(not frozen).requires_grad_(not frozen)
     head.train().requires_grad_(True)
+    for module in first_stages(state.network, state.config.freeze_stages):
+        module.eval().requires_grad_(False)
     if state.keeps_statistics:
         for module in state.network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+
+
+def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
+    """The modules of the trunk's first ``count`` stages. Raises TrainingError where it has no more than these."""
+    if not count:
+        return []
+    stages = getattr(getattr(network, "module", network), "stages", ())
+    if count >= len(stages):
+        raise TrainingError(
+            "too-few-stages", f"This network has {len(stages)} stages that can be told apart; {count} cannot be kept as they are.",
+            f"Set freeze_stages to 0{f' .. {len(stages) - 1}' if stages else ''}.", stages=len(stages), count=count,
+        )
+    return [module for stage in stages[:count] for module in stage]
 
 
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:

@@ -13,37 +13,78 @@ from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.text import say, say_error
 
 VERY_SURE = 0.9
+"""Where a network's card does not say from which confidence on it is nearly always right."""
+BOTH, NEAR = 0.5, 0.25
+"""Under doubt two fruits are named where they have ``BOTH`` of the probability together and the second at least ``NEAR`` of
+the first's; where even the first has less than ``FAINT``, none is."""
+FAINT = 0.25
+LEAST_GUESS = 0.01
+"""Less likely ones are not shown."""
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
 
 
-def answer_card(prediction: Prediction, language: str) -> str:
-    """The fruit's name large, its variety, how sure in words and as a bar, the next guesses, and what would help."""
+def answer_card(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
+    """The fruit's name large, its variety, how sure in words and as a bar, the next guesses, and what would help.
+
+    With the network's ``config`` also whether it has seen photographs of such a fruit at all.
+    """
     nothing = prediction.verdict == "not-fruit"
-    best = prediction.top[0]
-    kicker = {"sure": "it_is", "unsure": "perhaps", "not-fruit": "no_fruit_kicker"}[prediction.verdict]
-    name = say("classify.no_fruit", language) if nothing else display_name(best.fruit_type, language)
+    named = named_guesses(prediction)
+    if nothing:
+        kicker, name = "no_fruit_kicker", say("classify.no_fruit", language)
+    elif not named:
+        kicker, name = "unclear_kicker", say("classify.unclear", language)
+    else:
+        kicker = "it_is" if prediction.verdict == "sure" else "perhaps"
+        names = [display_name(guess.fruit_type, language) for guess in named]
+        name = names[0] if len(names) == 1 else say("classify.either", language, first=names[0], second=names[1])
     parts = [f'<p class="fv-kicker">{say(f"classify.{kicker}", language)}</p>', f'<h2 class="fv-name">{escape(name)}</h2>']
-    if not nothing:
+    if len(named) == 1:
+        best = named[0]
         if best.label != best.fruit_type:
             variety = say("classify.variety", language, name=display_name(best.label, language))
             parts.append(f'<p class="fv-variety">{escape(variety)}</p>')
-        parts.append(_sureness(prediction, language))
-    guesses = prediction.top if nothing else prediction.top[1:]
-    rows = "".join(_guess(guess, language) for guess in guesses[:4])
-    parts.append(f'<h3>{say("classify.others", language)}</h3><ol class="fv-guesses">{rows}</ol>')
+        if config is not None and studio_alone(config, best):
+            parts.append(f'<p class="fv-variety">{say("classify.studio_alone", language)}</p>')
+    if not nothing:
+        parts.append(_sureness(prediction, language, config, alone=len(named) == 1))
+    guesses = [guess for guess in (prediction.top if len(named) != 1 else prediction.top[1:]) if guess.probability >= LEAST_GUESS]
+    if guesses and not nothing:
+        rows = "".join(_guess(guess, language) for guess in guesses[:4])
+        title = "others" if len(named) == 1 else "candidates"
+        parts.append(f'<h3>{say(f"classify.{title}", language)}</h3><ol class="fv-guesses">{rows}</ol>')
     if prediction.verdict != "sure":
         hints = "".join(f"<li>{say(f'classify.{hint}', language)}</li>" for hint in HINTS)
         parts.append(f'<h3>{say("classify.help", language)}</h3><ul class="fv-hints">{hints}</ul>')
     return _card(prediction.verdict, "".join(parts))
 
 
-def sureness(prediction: Prediction) -> str:
+def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:
+    """The fruits that are named large: one; two where it may well be either; none of what is too faint, or holds no fruit."""
+    best, *others = prediction.top
+    if prediction.verdict == "not-fruit":
+        return ()
+    if prediction.verdict == "sure":
+        return (best,)
+    if others and others[0].probability >= NEAR * best.probability and best.probability + others[0].probability >= BOTH:
+        return (best, others[0])
+    return (best,) if best.probability >= FAINT else ()
+
+
+def studio_alone(config: CheckpointConfig, guess: Guess) -> bool:
+    """Whether a network that learned photographs of other fruits knows this one from pictures on white alone."""
+    photographed = config.dataset.get("photographed")
+    return bool(photographed) and guess.label in config.classes and guess.fruit_type not in photographed
+
+
+def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:
     """How sure in one word: "very_sure", "sure", "unsure" or "nothing", keys of the sentences."""
     if prediction.verdict == "not-fruit":
         return "nothing"
     if prediction.verdict == "unsure":
         return "unsure"
-    return "very_sure" if prediction.confidence >= VERY_SURE else "sure"
+    least = config.left_out.get("very_sure_from", VERY_SURE) if config is not None else VERY_SURE
+    return "very_sure" if prediction.confidence >= least else "sure"
 
 
 def empty_card(language: str) -> str:
@@ -60,6 +101,12 @@ def honest_note(config: CheckpointConfig, name: str, language: str) -> str:
     """What is known of how well a model answers, lab and photographs apart; empty where nothing was measured."""
     if config.dataset.get("synthetic"):
         return f'<p class="fv-note">{say("classify.synthetic", language)}</p>'
+    if found := config.left_out:
+        facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
+        if found.get("sure_right") is None:
+            return f'<p class="fv-note">{escape(say("classify.honest_strangers", language, **facts))}</p>'
+        facts |= {"said": f"{found['sure']:.0%}", "right": f"{found['sure_right']:.0%}"}
+        return f'<p class="fv-note">{escape(say("classify.honest_sure", language, **facts))}</p>'
     lab = config.metrics.get("test", {}).get("top1")
     if lab is None:
         return ""
@@ -78,9 +125,12 @@ def _card(kind: str, content: str) -> str:
     return f'<section class="fv-answer fv-{kind}" aria-live="polite">{content}</section>'
 
 
-def _sureness(prediction: Prediction, language: str) -> str:
+def _sureness(prediction: Prediction, language: str, config: CheckpointConfig | None, *, alone: bool) -> str:
+    """In words, with the probability and its bar where one fruit alone is named."""
+    words = say(f"classify.{sureness(prediction, config)}", language)
+    if not alone:
+        return f'<p class="fv-sureness"><strong>{words}</strong></p>'
     percent = _percent(prediction.confidence)
-    words = say(f"classify.{sureness(prediction)}", language)
     return f'<p class="fv-sureness"><strong>{words}</strong> <span>{percent}</span></p>{_bar(prediction.confidence, words)}'
 
 

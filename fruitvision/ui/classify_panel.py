@@ -101,8 +101,9 @@ def answer_picture(
         return empty_card(language), hidden
     try:
         taught = context.lessons.taught(model, owner=owner)
-        prediction = context.models.batcher(model).submit(picture, Beforehand(taught=taught))
-        card = answer_card(prediction, language)
+        batcher = context.models.batcher(model)
+        prediction = batcher.submit(picture, Beforehand(taught=taught))
+        card = answer_card(prediction, language, batcher.classifier.config)
         return card, gr.update(value=_fitting(prediction.heatmap()), visible=True) if heat else hidden
     except FruitVisionError as error:
         return error_card(error, language), hidden
@@ -128,7 +129,7 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
             taught,
         )
         prediction = batcher.submit(picture, before)
-        return {"html": answer_card(prediction, language), "memory": _memory(prediction)}
+        return {"html": answer_card(prediction, language, batcher.classifier.config), "memory": _memory(prediction)}
     except FruitVisionError as error:
         return {"html": error_card(error, language)}
 

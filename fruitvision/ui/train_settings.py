@@ -22,11 +22,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "length": ("epochs", "batch_size", "accumulate", "patience", "max_train_images", "val_fraction"),
     "pictures": (
         "image_size", "first_image_size", "eval_resize", "eval_size", "views", "augmentation", "crop_scale_min", "flip", "rotation",
-        "plain_share", "photo_repeat", "type_balance", "not_fruit_share",
+        "plain_share", "data_repeat", "photo_repeat", "type_balance", "source_balance", "photo_strength", "not_fruit_share",
+        "kind_pictures", "kind_sources", "photo_validation",
     ),
     "optimizer": (
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
-        "gamma", "warmup", "ema", "freeze_epochs", "balance", "norm_statistics", "refit", "average_with", "teacher", "teacher_weight",
+        "gamma", "warmup", "ema", "freeze_epochs", "freeze_stages", "balance", "norm_statistics", "refit",
+        "average_with", "teacher", "teacher_weight",
     ),
     "machine": ("device", "workers", "precision", "channels_last", "compile", "seed", "tensorboard"),
 }  # fmt: skip

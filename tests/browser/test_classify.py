@@ -61,13 +61,13 @@ def test_what_is_too_large_and_no_picture_is_a_sentence_in_the_readers_language(
 
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
-def test_an_upload_is_answered_with_a_name_how_sure_and_four_more_guesses(visit, size):
+def test_an_upload_is_answered_with_a_name_how_sure_and_up_to_four_more_guesses(visit, size):
     page = visit(size=size)
     assert "Show me a fruit" in page.inner_text("#classify-answer")
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
-    assert page.inner_text("#classify-answer .fv-sureness").strip().endswith("%")
-    assert page.locator("#classify-answer .fv-guesses li").count() == 4
+    assert page.inner_text("#classify-answer .fv-sureness").strip()
+    assert page.locator("#classify-answer .fv-guesses li").count() <= 4
     assert fits_width(page)
 
 

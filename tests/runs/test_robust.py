@@ -178,7 +178,8 @@ def test_an_epoch_mixes_its_sources_as_asked(world):
     photos = len(data.photos[0].train[0])
     lab = len(data.train.labels)
     counts = {name: int((labels == data.targets.label(name)).sum()) for name in data.targets.names}
-    assert counts["Apple Red 1"] + counts["Apple Red 2"] <= lab and counts[NOT_FRUIT] == pytest.approx(0.5 * lab, abs=8)
+    assert counts["Apple Red 1"] + counts["Apple Red 2"] <= lab
+    assert counts[NOT_FRUIT] == pytest.approx(0.5 * (lab + 2 * photos), abs=8)
     assert counts["Apple"] + counts["Kiwi"] <= 2 * photos and counts["Kiwi"] > 0
     again = [batch.images for batch in train.epoch(0, 32)]
     assert all(torch.equal(a, b.images) for a, b in zip(again[2:], train.epoch(0, 32, 2), strict=True))
@@ -197,16 +198,85 @@ def test_a_type_with_many_varieties_is_not_believed_in_more_readily(world):
     assert shares[1.0] == pytest.approx(0.25 * 2 / 3 + 0.75 / 2, abs=0.04)
 
 
-def test_photos_filmed_on_white_are_more_of_the_lab(world, tmp_path):
+def test_photos_filmed_on_white_are_shown_as_often_as_others_half_of_the_time_in_scenes(world, tmp_path):
     for name in ("Apple", "Kiwi"):
         draw_into(tmp_path / "more" / name, name, 12, "white" if name == "Apple" else "wood")
-    asked = config(world, nothing=False, photo_repeat=3.0, type_balance=0.0).model_copy(update={"photos": (str(tmp_path / "more"),)})
+    settings = {"photo_repeat": 3.0, "type_balance": 0.0, "source_balance": 0.0, "flip": 0.0}
+    asked = config(world, nothing=False, **settings).model_copy(update={"photos": (str(tmp_path / "more"),)})
     data = prepare(asked)
     train, _ = loaders(data, asked.training)
     labels = np.concatenate([batch.labels.numpy() for batch in train.epoch(0, 32)])
     names = data.photos[0].train[1]
-    assert (labels == data.targets.label("Apple")).sum() == names.count("Apple")  # set into scenes, each once
-    assert (labels == data.targets.label("Kiwi")).sum() == 3 * names.count("Kiwi")
+    for name in ("Apple", "Kiwi"):
+        assert (labels == data.targets.label(name)).sum() == pytest.approx(3 * names.count(name), abs=1)
+    on_white = [source for source in train.sources if source.store is data.photos[0].store and len(source.rows) == names.count("Apple")]
+    assert sorted(type(source.transform).__name__ for source in on_white)[0] == "PhotoRecipe" and len(on_white) >= 2
+
+
+def test_small_sources_and_rare_kinds_are_shown_oftener(world, tmp_path):
+    for source, count in (("shop", 16), ("phone", 4), ("web", 4), ("kitchen", 4)):
+        draw_into(tmp_path / "photos" / source / "Apple", "Apple", count, "wood")
+    shown = {}
+    for balance in (0.0, 1.0):
+        asked = config(world, nothing=False, source_balance=balance, type_balance=0.0, photo_validation="pictures", photo_repeat=2.0)
+        data = prepare(asked.model_copy(update={"photos": (str(tmp_path / "photos"),)}))
+        train, _ = loaders(data, asked.training)
+        shown[balance] = {one.source: sum(s.shown for s in train.sources if s.store is one.store) for one in data.photos}
+    assert shown[0.0]["shop"] > 3 * shown[0.0]["phone"]
+    assert shown[1.0]["shop"] == pytest.approx(shown[1.0]["phone"], abs=2)
+    assert sum(shown[1.0].values()) == pytest.approx(sum(shown[0.0].values()), abs=3)
+
+
+def test_whole_sources_validate_where_there_are_enough_and_none_is_on_both_sides(world, tmp_path):
+    for number in range(8):
+        draw_into(tmp_path / "photos" / f"source {number}" / "Apple", "Apple", 6, "wood")
+    several = config(world).model_copy(update={"photos": (str(tmp_path / "photos"),)})
+    data = prepare(several)
+    sides = {one.source: (len(one.train[0]), len(one.validation[0])) for one in (*data.photos, *data.not_fruit)}
+    assert sum(bool(validation) for _, validation in sides.values()) >= 1 and all(not (train and val) for train, val in sides.values())
+    pictures = prepare(several.model_copy(update={"training": several.training.model_copy(update={"photo_validation": "pictures"})}))
+    assert all(len(one.train[0]) for one in pictures.photos)
+
+
+def test_a_source_that_is_left_out_takes_no_part_and_its_kinds_are_still_known(world, tmp_path):
+    for source, kinds in (("a", ("Apple", "Kiwi")), ("b", ("Apple", "Kiwi")), ("c", ("Kiwi",))):
+        for kind in kinds:
+            draw_into(tmp_path / "photos" / source / kind, kind, 5, "wood")
+    asked = config(world).model_copy(update={"photos": (str(tmp_path / "photos"),)})
+    without = prepare(asked.model_copy(update={"leave_out": ("b",)}))
+    assert [one.source for one in without.photos] == ["a", "c"] and without.targets.classes == prepare(asked).targets.classes
+    with pytest.raises(ConfigError, match="No source is called 'bb'"):
+        preparation.check_beside(asked.model_copy(update={"leave_out": ("bb",)}))
+
+
+def test_a_kind_of_too_few_photos_is_left_out_and_named(world, tmp_path):
+    for source in "abc":
+        draw_into(tmp_path / "photos" / source / "Kiwi", "Kiwi", 4, "wood")
+        draw_into(tmp_path / "photos" / source / "Okra", "Apple", 2, "wood")
+    data = prepare(config(world).model_copy(update={"photos": (str(tmp_path / "photos"),)}))
+    assert "Kiwi" in data.targets.classes and "Okra" not in data.targets.names
+    assert data.too_few == ("Okra (6 photos of 3 sources)",)
+    assert not any("Okra" in one.train[1] + one.validation[1] for one in data.photos)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_first_stages_keep_their_weights_where_asked(world, tmp_path, count):
+    run = RunFolder(tmp_path / "run").create(config(world, epochs=1, refit=0, ema=0, freeze_stages=count, seed=5, max_train_images=16))
+    execute(run.path)
+    before = build_network(num_classes=5, norm="batch", width=8, seed=5)
+    after = load_checkpoint(run.best)[0]
+    for number, (old, new) in enumerate(zip(before.stages, after.stages, strict=True)):
+        pairs = [(a.state_dict(), b.state_dict()) for a, b in zip(old, new, strict=True)]
+        same = all(torch.equal(first[name], second[name]) for first, second in pairs for name in first)
+        assert same == (number < count), number
+
+
+def test_more_stages_than_there_are_cannot_be_kept(world, tmp_path):
+    from fruitvision.errors import TrainingError
+
+    run = RunFolder(tmp_path / "run").create(config(world, freeze_stages=5))
+    with pytest.raises(TrainingError, match="has 5 stages"):
+        execute(run.path)
 
 
 def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monkeypatch):

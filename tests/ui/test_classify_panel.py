@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_a_picture_is_answered_and_its_heatmap_shown_only_when_asked_for(context
     path = tmp_path / "b.jpg"
     path.write_bytes(jpeg)
     card, heat = answer_picture(context, path, False, None, "en")
-    assert "fv-name" in card and card.count("<li>") >= 4 and heat["visible"] is False
+    assert "fv-name" in card and "Banana" in card and heat["visible"] is False
     _, heat = answer_picture(context, path, True, "shipped:fruits-360", "zh")
     assert heat["visible"] is True and heat["value"].size == (200, 200)
     assert "fv-empty" in answer_picture(context, None, True, None, "en")[0]
@@ -143,7 +144,7 @@ def test_a_data_url_is_bounded_before_it_is_decoded():
 
 @pytest.mark.parametrize(
     ("verdict", "confidence", "words"),
-    [("sure", 0.95, "Very sure"), ("sure", 0.7, "Fairly sure"), ("unsure", 0.4, "Not sure. Perhaps"), ("not-fruit", 0.1, "I see no fruit")],
+    [("sure", 0.95, "Very sure"), ("sure", 0.7, "Sure   70%"), ("unsure", 0.4, "Not sure. Perhaps"), ("not-fruit", 0.1, "I see no fruit")],
 )
 def test_how_sure_stands_in_words_and_what_would_help_under_an_unsure_answer(verdict, confidence, words):
     card = answer_card(prediction(verdict, confidence), "en")
@@ -155,6 +156,66 @@ def test_how_sure_stands_in_words_and_what_would_help_under_an_unsure_answer(ver
 @pytest.mark.parametrize(("confidence", "words"), [(0.9961, "&gt;99%"), (1.0, "100%"), (0.994, "99%"), (0.004, "&lt;1%"), (0.006, "1%")])
 def test_a_little_doubt_is_not_rounded_away(confidence, words):
     assert f"<span>{words}</span>" in answer_card(prediction("sure", confidence), "en")
+
+
+def guesses(verdict: str, *shares: float) -> Prediction:
+    names = ("Orange", "Lemon", "Apple", "Kiwi")
+    top = tuple(Guess(name, name, share) for name, share in zip(names, shares, strict=False))
+    return replace(prediction(verdict, shares[0]), label="Orange", fruit_type="Orange", top=top)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "shares", "name", "percent"),
+    [
+        ("unsure", (0.46, 0.40, 0.05), "Orange or Lemon", False),  # a coin toss is not called by one side's name
+        ("unsure", (0.60, 0.05, 0.05), "Orange", True),
+        ("unsure", (0.20, 0.18, 0.10), "I cannot tell", False),
+        ("sure", (0.52, 0.40, 0.05), "Orange", True),
+        ("not-fruit", (0.05, 0.04, 0.01), "I see no fruit", False),
+    ],
+)
+def test_words_never_say_more_than_the_network_knows(verdict, shares, name, percent):
+    card = answer_card(guesses(verdict, *shares), "en")
+    assert f'<h2 class="fv-name">{name}</h2>' in card
+    assert (f'<span>{shares[0]:.0%}</span></p>' in card) == percent, "a bar stands beside one fruit alone"
+
+
+def test_both_fruits_of_a_coin_toss_are_named_in_chinese_too():
+    assert '<h2 class="fv-name">橙子或柠檬</h2>' in answer_card(guesses("unsure", 0.46, 0.40), "zh")
+
+
+def test_guesses_of_less_than_one_in_a_hundred_are_not_shown_nor_any_where_no_fruit_is_seen():
+    card = text_of(answer_card(guesses("sure", 0.97, 0.011, 0.009), "en"))
+    assert "Lemon" in card and "Apple" not in card
+    assert "Orange" not in answer_card(guesses("not-fruit", 0.05, 0.04), "en")
+
+
+def test_a_fruit_known_from_the_studio_alone_says_so(context):
+    config = context.models.batcher("shipped:fruits-360").classifier.config
+    known = {**config.dataset, "photographed": {"Orange": 12}}
+    config = config.model_copy(update={"classes": ("Orange", "Lemon"), "fruit_types": ("Orange", "Lemon"), "dataset": known})
+    only = "Seen only on white so far"
+    assert only not in answer_card(guesses("sure", 0.9), "en", config)
+    lemon = replace(guesses("sure", 0.9), top=(Guess("Lemon", "Lemon", 0.9),))
+    assert only in answer_card(lemon, "en", config) and "没有学过它的照片" in answer_card(lemon, "zh", config)
+    assert only not in answer_card(lemon, "en", config.model_copy(update={"dataset": {}})), "nothing is known of photographs"
+    taught = replace(lemon, top=(Guess("My lemon", "My lemon", 0.9),))
+    assert only not in answer_card(taught, "en", config)
+
+
+def test_the_note_leads_with_what_strangers_photographs_gave(context):
+    config = context.models.batcher("shipped:fruits-360").classifier.config
+    found = {"top1": 0.712, "sources": 19, "sure": 0.55, "sure_right": 0.958}
+    note = text_of(honest_note(config.model_copy(update={"left_out": found}), "mine", "en"))
+    assert all(figure in note for figure in ("71%", "19 sources", "55%", "96%")) and "99.1%" not in note
+    never = text_of(honest_note(config.model_copy(update={"left_out": {**found, "sure": 0.0, "sure_right": None}}), "mine", "en"))
+    assert "never sure" in never
+
+
+def test_very_sure_is_said_from_where_the_card_measured_it(context):
+    config = context.models.batcher("shipped:fruits-360").classifier.config
+    measured = config.model_copy(update={"left_out": {"very_sure_from": 0.97}})
+    assert "Very sure" in answer_card(guesses("sure", 0.95), "en") and "Very sure" not in answer_card(guesses("sure", 0.95), "en", measured)
 
 
 def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():

@@ -1,0 +1,272 @@
+"""Sources left out in turn: what a network says of the photographs of people that it never learned from.
+
+A network that learned from somebody's kitchen flatters itself in that kitchen. So the sources of photographs are parted
+into groups; for each group a network is trained on all the others and asked about the pictures of that group. The answers
+together are what a stranger's photographs would get, and every choice of a recipe, the temperature and the thresholds are
+made on them (:func:`calibrate_by`). Each training is an ordinary run in the study's folder, so that a study that was broken off goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fruitvision.data.dataset import held_out
+from fruitvision.data.fruits import fruit_type
+from fruitvision.data.sources import PhotoSource, negative_sources, photo_sources
+from fruitvision.data.store import ImageStore, open_folder, open_loose
+from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.data.transforms import EvalTransform
+from fruitvision.errors import ConfigError
+from fruitvision.files import write_bytes, write_text
+from fruitvision.models.checkpoint import load_checkpoint
+from fruitvision.models.networks import Network, build_network
+from fruitvision.recognition.strangers import STUDY_NAME, Answers, joined, packed, read_answers
+from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.job import execute
+from fruitvision.runs.preparation import (
+    Beside,
+    evaluation_transform,
+    evenly,
+    first_weights,
+    photo_weights,
+    prepare,
+)
+from fruitvision.training.last_layer import Seen, refit
+
+BATCH = 64
+LAB_PICTURES, LAB_WEIGHT, HOLD = 3_000, 0.1, 3e-5
+"""Of the data, beside the photographs, where only a last layer is fitted: how many, what they weigh together, and how
+strongly the layer's weights are held to zero."""
+TABLE_NAME = "sources.csv"
+
+Say = Callable[[str], None]
+
+
+def study_sources(
+    config: RunConfig, out: Path, *, groups: int = 4, together: Sequence[Sequence[str]] = (), frozen: bool = False, say: Say = print
+) -> Answers:
+    """Leave every source out once and return all answers; what is finished in ``out`` is not done again.
+
+    Args:
+        config: what would be trained with all sources; its ``leave_out`` takes no part at all.
+        groups: into how many groups the sources are parted; 0 leaves each out alone.
+        together: sources that must be left out together, beside those of one name.
+        frozen: fit only a last layer to features of the first weights, in minutes, in place of training the network.
+
+    Raises:
+        ConfigError: ``out`` holds another study, or there are fewer than two sources.
+        Whatever a run raises.
+    """
+    photos, negatives = _all_sources(config)
+    parts = part_sources(_sizes(photos, negatives), groups, together)
+    about = {
+        "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}), "groups": parts, "frozen": frozen,
+    }
+    _claim(out, about)
+    ask: Ask | None = None
+    found = []
+    for number, group in enumerate(parts):
+        place = out / f"answers-{number}.npz"
+        if not place.is_file():
+            say(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
+            pictures = [_pictures(source, photo=True) for source in photos if source.name in group]
+            pictures += [_pictures(source, photo=False) for source in negatives if source.name in group]
+            ask = ask or (_frozen(config) if frozen else _trained(config))
+            write_bytes(place, packed(ask(group, [one for one in pictures if len(one.rows)], out / f"run-{number}")))
+        found.append(read_answers(place))
+    return joined(found)
+
+
+def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequence[str]] = ()) -> list[list[str]]:
+    """The sources' names in groups of about as many pictures each; 0 groups: each alone, but for those ``together``.
+
+    Raises ConfigError where that leaves fewer than two groups, or names a source that is not there.
+    """
+    bundles: dict[str, list[str]] = {name: [name] for name in sorted(sizes)}
+    for names in together:
+        for name in names:
+            if name not in sizes:
+                raise ConfigError(
+                    "unknown-photo-source", f"No source is called '{name}'.", f"Choose of: {', '.join(sorted(sizes))}.",
+                    name=name, known=", ".join(sorted(sizes)),
+                )
+        first, *others = (bundles[name] for name in names)
+        for other in others:
+            if other is not first:
+                first += other
+                bundles |= dict.fromkeys(other, first)
+    distinct = list({id(bundle): sorted(set(bundle)) for bundle in bundles.values()}.values())
+    if groups:
+        parts: list[list[str]] = [[] for _ in range(min(groups, len(distinct)))]
+        for bundle in sorted(distinct, key=lambda names: (-sum(sizes[name] for name in names), names)):
+            min(parts, key=lambda part: sum(sizes[name] for name in part)).extend(bundle)
+        distinct = [sorted(part) for part in parts]
+    if len(distinct) < 2:
+        raise ConfigError(
+            "too-few-sources", f"There must be two groups of sources or more (sources: {len(sizes)}, groups: {len(distinct)}).",
+            "Give two or more sources of photos, and two or more groups.", sources=len(sizes), groups=len(distinct),
+        )
+    return distinct
+
+
+# The pictures ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    source: str
+    store: ImageStore
+    rows: np.ndarray
+    kinds: tuple[str, ...]
+
+
+def _all_sources(config: RunConfig) -> tuple[list[PhotoSource], list[PhotoSource]]:
+    photos = [source for folder in config.photos for source in photo_sources(Path(folder))]
+    negatives = [source for folder in config.not_fruit for source in negative_sources(Path(folder))]
+    known = [[source for source in sources if source.name not in config.leave_out] for sources in (photos, negatives)]
+    return known[0], known[1]
+
+
+def _sizes(photos: Sequence[PhotoSource], negatives: Sequence[PhotoSource]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for photo, sources in ((True, photos), (False, negatives)):
+        for source in sources:
+            sizes[source.name] = sizes.get(source.name, 0) + len(_pictures(source, photo).rows)
+    return sizes
+
+
+def _pictures(source: PhotoSource, photo: bool) -> _Pictures:
+    """Those of a source that may be learned from elsewhere: its ``heldout`` fifth is asked about in the end alone."""
+    if photo:
+        names, split, store, _ = open_folder(source.root)
+        kept = [i for i, path in enumerate(split.paths) if not held_out(path)]
+        return _Pictures(source.name, store, split.rows[kept], tuple(fruit_type(names[split.labels[i]]) for i in kept))
+    store = open_loose(source.root)
+    rows = np.array([row for row, path in enumerate(store.paths) if not held_out(path)], np.int64)
+    return _Pictures(source.name, store, rows, (NOT_FRUIT,) * len(rows))
+
+
+# The networks ---------------------------------------------------------------------------------------------------------
+
+Ask = Callable[[Sequence[str], Sequence[_Pictures], Path], Answers]
+"""(a group, its pictures, the folder for a run) → what a network that has not learned the group says of them."""
+
+
+def _trained(config: RunConfig) -> Ask:
+    """A run a group."""
+
+    def ask(group: Sequence[str], pictures: Sequence[_Pictures], place: Path) -> Answers:
+        folder = RunFolder(place)
+        if not folder.exists:
+            folder.create(config.model_copy(update={"name": folder.path.name, "leave_out": (*config.leave_out, *group)}))
+        if folder.status().state != "finished":
+            execute(folder.path)
+        if (state := folder.status().state) != "finished":
+            raise ConfigError(
+                "study-stopped", f"The run {folder.path} is {state}.", "Give the same command again to go on.",
+                run=str(folder.path), state=state,
+            )
+        network, found = load_checkpoint(folder.best)
+        return _asked(network, found.transform, found.classes, found.fruit_types, pictures)
+
+    return ask
+
+
+def _frozen(config: RunConfig) -> Ask:
+    """A last layer a group, over features that the first weights make of all pictures once."""
+    training = config.training
+    data = prepare(config.model_copy(update={"training": training.model_copy(update={"photo_validation": "pictures"})}))
+    count = len(data.targets.classes)
+    network = build_network(training.architecture, num_classes=count, norm=training.norm, width=training.width, seed=training.seed)
+    first_weights(network, training, data.targets, lambda line: None)
+    transform = evaluation_transform(training)
+    lab = evenly(data.train, LAB_PICTURES)
+    everything = [(one.source, one, *_both(one)) for one in (*data.photos, *data.not_fruit)]
+    features = {"": _features(network, transform, data.store, lab.rows)}
+    features |= {f"{i}": _features(network, transform, one.store, rows) for i, (_, one, rows, _) in enumerate(everything)}
+
+    def ask(group: Sequence[str], pictures: Sequence[_Pictures], place: Path) -> Answers:
+        kept = [(i, source, names) for i, (source, _, _, names) in enumerate(everything) if source not in group and names]
+        seen = Seen(
+            torch.cat([*(features[f"{i}"][:, 0] for i, _, _ in kept), features[""][:, 0]]),
+            torch.tensor([data.targets.label(name) for _, _, names in kept for name in names] + lab.labels.tolist()),
+            torch.cat([
+                torch.from_numpy(photo_weights(training, [(source, names) for _, source, names in kept])).float(),
+                torch.full((len(lab.labels),), LAB_WEIGHT / len(lab.labels)),
+            ]),
+        )
+        head = nn.Linear(network.head.in_features, count)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        for _ in refit(head, seen, data.targets.membership, HOLD):
+            pass
+        network.head.load_state_dict(head.state_dict())
+        return _asked(network, transform, data.targets.classes, data.targets.fruit_types, pictures)
+
+    return ask
+
+
+def _both(one: Beside) -> tuple[np.ndarray, tuple[str, ...]]:
+    return np.concatenate([one.train[0], one.validation[0]]), one.train[1] + one.validation[1]
+
+
+@torch.inference_mode()
+def _features(network: Network, transform: EvalTransform, store: ImageStore, rows: np.ndarray) -> Tensor:
+    """(N, V, F) of V looks."""
+    return torch.cat([_seen(network, transform, store, rows, start).features for start in range(0, len(rows), BATCH)])
+
+
+@torch.inference_mode()
+def _asked(
+    network: Network, transform: EvalTransform, classes: tuple[str, ...], fruit_types: tuple[str, ...], pictures: Sequence[_Pictures]
+) -> Answers:
+    logits = [
+        _seen(network, transform, one.store, one.rows, start).logits for one in pictures for start in range(0, len(one.rows), BATCH)
+    ]
+    return Answers(
+        classes, fruit_types, torch.cat(logits) if logits else torch.zeros(0, transform.looks, len(classes)),
+        tuple(one.source for one in pictures for _ in one.rows), tuple(kind for one in pictures for kind in one.kinds),
+    )
+
+
+def _seen(network: Network, transform: EvalTransform, store: ImageStore, rows: np.ndarray, start: int) -> Any:
+    """The network's output for a batch of pictures, each entry (B, V, ...) of V looks."""
+    batch = transform.batch([store[row] for row in rows[start : start + BATCH]]).contiguous(memory_format=torch.channels_last)
+    output = network.eval()(batch)
+    return type(output)(*(value.float().unflatten(0, (-1, transform.looks)) for value in output))
+
+
+def _claim(out: Path, about: dict[str, Any]) -> None:
+    """Write down what the study is, or find that it is the one that began here."""
+    place = out / STUDY_NAME
+    if not place.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(place, json.dumps(about, indent=2))
+        return
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if found != json.loads(json.dumps(about)):
+        raise ConfigError(
+            "sources-study-differs", f"The study in {out} is another one: its pictures, settings or groups differ.",
+            "Choose another folder, or give the command that began it.", folder=str(out),
+        )
+
+
+def write_table(out: Path, summary: dict[str, Any]) -> Path:
+    """The figures of every source as a table."""
+    columns = ("images", "top1", "top3", "sure", "sure_right", "not_fruit_images", "not_fruit_sure")
+    lines = [",".join(("source", *columns))]
+    for name, own in summary["per_source"].items():
+        lines.append(",".join([name.replace(",", " "), *("" if own[key] is None else f"{own[key]:.4g}" for key in columns)]))
+    write_text(out / TABLE_NAME, "\n".join(lines) + "\n")
+    return out / TABLE_NAME

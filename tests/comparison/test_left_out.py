@@ -1,0 +1,151 @@
+"""Sources left out in turn: who is asked about what, and that a study goes on where it was broken off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fruitvision.comparison import left_out
+from fruitvision.comparison.left_out import part_sources, study_sources, write_table
+from fruitvision.data.dataset import held_out
+from fruitvision.data.grounds import generated_ground
+from fruitvision.data.sample import draw_fruit
+from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.errors import ConfigError, RunError
+from fruitvision.models.checkpoint import read_config
+from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
+from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.job import execute
+from fruitvision.training.config import TrainConfig
+
+TINY = {
+    "start": "scratch", "width": 8, "image_size": 32, "first_image_size": 0, "eval_resize": 40, "eval_size": 40, "views": "one",
+    "batch_size": 8, "epochs": 1, "refit": 0, "photo_validation": "pictures", "kind_pictures": 4, "kind_sources": 2,
+}  # fmt: skip
+
+
+def draw(folder: Path, kind: str, count: int, ground: str = "wood") -> None:
+    folder.mkdir(parents=True)
+    for n in range(count):
+        picture = draw_fruit(kind, np.random.default_rng([len(str(folder)), n]), 48, ground=ground)
+        picture.save(folder / f"{folder.parent.name} {kind} {n}.jpg")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """lab/, and photos/ of three sources; nothing/ of two, one of which is also a source of photos."""
+    root = tmp_path_factory.mktemp("world")
+    for split, count in (("Training", 8), ("Test", 3)):
+        for kind in ("Apple", "Banana"):
+            draw(root / "lab" / split / kind, kind, count, "white")
+    for source, kinds in (("phone", ("Apple", "Kiwi")), ("shop", ("Apple", "Banana", "Kiwi")), ("web", ("Banana", "Orange"))):
+        for kind in kinds:
+            draw(root / "photos" / source / kind, kind, 12 if source == "shop" else 7)
+    for source in ("rooms", "web"):
+        (root / "nothing" / source).mkdir(parents=True)
+        for n in range(8):
+            Image.fromarray(generated_ground(np.random.default_rng(n), 48)).save(root / "nothing" / source / f"{source} {n}.jpg")
+    return root
+
+
+def config(world: Path, **settings) -> RunConfig:
+    return RunConfig(
+        name="study", data=str(world / "lab"), photos=(str(world / "photos"),), not_fruit=(str(world / "nothing"),),
+        training=TrainConfig.from_preset("robust", **{**TINY, **settings}),
+    )
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def test_groups_hold_about_as_many_pictures_each_and_keep_together_what_belongs_together():
+    sizes = {"a": 50, "b": 30, "c": 20, "d": 10, "e": 5}
+    parts = part_sources(sizes, 2)
+    assert sorted(name for part in parts for name in part) == list("abcde")
+    assert sorted(sum(sizes[name] for name in part) for part in parts) == [55, 60]
+    alone = part_sources(sizes, 0, [("a", "e"), ("e", "d")])
+    assert sorted(alone) == [["a", "d", "e"], ["b"], ["c"]]
+    with pytest.raises(ConfigError, match="No source is called 'x'"):
+        part_sources(sizes, 2, [("a", "x")])
+    for few in ({"a": 3}, {}):
+        with pytest.raises(ConfigError, match="two groups"):
+            part_sources(few, 4)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_every_picture_is_asked_about_once_by_a_network_that_did_not_learn_its_source(world, tmp_path, frozen, monkeypatch):
+    learned = []
+    if frozen:
+        real = left_out.refit
+        monkeypatch.setattr(left_out, "refit", lambda head, seen, *rest: learned.append(len(seen.labels)) or real(head, seen, *rest))
+    answers = study_sources(config(world), tmp_path / "study", groups=0, frozen=frozen, say=quiet)
+    counts = {name: answers.sources.count(name) for name in set(answers.sources)}
+    for name in ("phone", "shop", "rooms"):
+        folder = world / ("nothing" if name == "rooms" else "photos") / name
+        assert counts[name] == sum(not held_out(path.name) for path in folder.rglob("*.jpg"))
+    both = [*(world / "photos" / "web").rglob("*.jpg"), *(world / "nothing" / "web").glob("*.jpg")]
+    assert counts["web"] == sum(not held_out(path.name) for path in both), "one name is one source"
+    assert "Orange" in answers.kinds and "Orange" not in answers.types, "of one source alone: a kind without a name"
+    assert {"Apple", "Banana", "Kiwi"} == set(answers.types) and NOT_FRUIT in answers.kinds
+    if frozen:
+        assert len(learned) == 4 and len(set(learned)) > 1
+    else:
+        for number, group in enumerate(json.loads((tmp_path / "study" / "study.json").read_text())["groups"]):
+            run = RunFolder(tmp_path / "study" / f"run-{number}")
+            assert set(group) <= set(run.config().leave_out) and not set(group) & set(read_config(run.best).dataset["sources"])
+    assert torch.equal(read_study(tmp_path / "study").logits, answers.logits)
+    found = summarize_sources(answers, *calibrate_by(answers))
+    assert write_table(tmp_path, found).read_text().count("\n") == 1 + len(counts)
+
+
+def test_a_study_goes_on_where_it_was_broken_off_and_another_one_is_refused(world, tmp_path, monkeypatch):
+    asked, out, done = config(world), tmp_path / "study", []
+
+    def fail_at_second(path, **options):
+        done.append(path)
+        if len(done) == 2:
+            raise RunError("busy", "broken off", "")
+        return execute(path, **options)
+
+    monkeypatch.setattr(left_out, "execute", fail_at_second)
+    with pytest.raises(RunError):
+        study_sources(asked, out, groups=2, say=quiet)
+    study_sources(asked, out, groups=2, say=quiet)
+    assert len(done) == 3, "the first group is not trained again"
+    with pytest.raises(ConfigError, match="another one"):
+        study_sources(asked, out, groups=3, say=quiet)
+    with pytest.raises(ConfigError, match="another one"):
+        study_sources(config(world, seed=1), out, groups=2, say=quiet)
+
+
+def test_a_run_is_calibrated_by_a_study_and_its_card_leads_with_it(world, tmp_path):
+    (world / "photos" / "sources.csv").write_text("source,repository,licence\nshop,somebody/shop,MIT\nelse,x/y,MIT\n")
+    asked = config(world)
+    study_sources(asked, tmp_path / "study", groups=2, say=quiet)
+    run = RunFolder(tmp_path / "run").create(asked.model_copy(update={"study": str(tmp_path / "study"), "leave_out": ("rooms",)}))
+    execute(run.path)
+    found = read_config(run.best)
+    temperature, thresholds = calibrate_by(read_study(tmp_path / "study"))
+    assert (found.temperature, found.thresholds) == (temperature, thresholds)
+    assert found.left_out["images"] > 20 and found.dataset["sources"] == ["phone", "shop", "web"]
+    assert found.dataset["photographed"].keys() == {"Apple", "Banana", "Kiwi"}
+    assert found.dataset["credits"] == [{"source": "shop", "repository": "somebody/shop", "licence": "MIT"}]
+    assert "--leave-out rooms --study study" in found.training["command"]
+    card = (run.best / "README.md").read_text(encoding="utf-8")
+    assert "never learned from" in card and "| phone |" in card and "| shop | somebody/shop | MIT |" in card
+    log = run.log_tail()
+    assert "left out as asked: rooms" in log and "Orange (7 photos of 1 sources)" in log
+
+
+def test_a_study_that_is_not_there_is_said_before_there_is_a_run(world, tmp_path):
+    from fruitvision.errors import DataError
+    from fruitvision.runs.preparation import check_beside
+
+    with pytest.raises(DataError, match="no study"):
+        check_beside(config(world).model_copy(update={"study": str(tmp_path)}))
