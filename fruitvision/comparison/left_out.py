@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from fruitvision.data.dataset import held_out
 from fruitvision.data.fruits import fruit_type
@@ -29,22 +28,20 @@ from fruitvision.files import write_bytes, write_text
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.strangers import STUDY_NAME, Answers, joined, packed, read_answers
+from fruitvision.runs.closing import labels_and_weights, see_as_evaluated
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.runs.preparation import (
-    Beside,
     evaluation_transform,
     evenly,
     first_weights,
-    photo_weights,
     prepare,
 )
-from fruitvision.training.last_layer import Seen, refit
+from fruitvision.training.last_layer import Seen, fit_anew
 
 BATCH = 64
-LAB_PICTURES, LAB_WEIGHT, HOLD = 3_000, 0.1, 3e-5
-"""Of the data, beside the photographs, where only a last layer is fitted: how many, what they weigh together, and how
-strongly the layer's weights are held to zero."""
+LAB_PICTURES, HOLD = 3_000, 1e-4
+"""Where only a last layer is fitted: how many pictures of the data take part, and how strongly its weights are held to zero."""
 TABLE_NAME = "sources.csv"
 
 Say = Callable[[str], None]
@@ -182,46 +179,33 @@ def _trained(config: RunConfig) -> Ask:
 
 def _frozen(config: RunConfig) -> Ask:
     """A last layer a group, over features that the first weights make of all pictures once."""
-    training = config.training
-    data = prepare(config.model_copy(update={"training": training.model_copy(update={"photo_validation": "pictures"})}))
-    count = len(data.targets.classes)
-    network = build_network(training.architecture, num_classes=count, norm=training.norm, width=training.width, seed=training.seed)
-    first_weights(network, training, data.targets, lambda line: None)
-    transform = evaluation_transform(training)
-    lab = evenly(data.train, LAB_PICTURES)
-    everything = [(one.source, one, *_both(one)) for one in (*data.photos, *data.not_fruit)]
-    features = {"": _features(network, transform, data.store, lab.rows)}
-    features |= {f"{i}": _features(network, transform, one.store, rows) for i, (_, one, rows, _) in enumerate(everything)}
+    training = config.training.model_copy(update={"photo_validation": "pictures"})
+    data = prepare(config.model_copy(update={"training": training}))
+    data.train = evenly(data.train, LAB_PICTURES)
+    targets, transform, device = data.targets, evaluation_transform(training), torch.device("cpu")
+    network = build_network(
+        training.architecture, num_classes=len(targets.classes), norm=training.norm, width=training.width, seed=training.seed
+    )
+    first_weights(network, training, targets, lambda line: None)
+    steps = see_as_evaluated(network, data, training, transform, device)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            seen: Seen = end.value
+            break
+    beside = [one for one in (*data.photos, *data.not_fruit) if len(one.train[0])]
+    sources = [one.source for one in beside for _ in one.train[0]] + [""] * len(data.train.labels)
 
     def ask(group: Sequence[str], pictures: Sequence[_Pictures], place: Path) -> Answers:
-        kept = [(i, source, names) for i, (source, _, _, names) in enumerate(everything) if source not in group and names]
-        seen = Seen(
-            torch.cat([*(features[f"{i}"][:, 0] for i, _, _ in kept), features[""][:, 0]]),
-            torch.tensor([data.targets.label(name) for _, _, names in kept for name in names] + lab.labels.tolist()),
-            torch.cat([
-                torch.from_numpy(photo_weights(training, [(source, names) for _, source, names in kept])).float(),
-                torch.full((len(lab.labels),), LAB_WEIGHT / len(lab.labels)),
-            ]),
-        )
-        head = nn.Linear(network.head.in_features, count)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        for _ in refit(head, seen, data.targets.membership, HOLD):
+        kept = torch.tensor([source not in group for source in sources])
+        _, weights = labels_and_weights(data, training, [one for one in beside if one.source not in group])
+        known = Seen(seen.features[kept], seen.labels[kept], weights)
+        for _ in fit_anew(network.head, known, targets.membership, training.fit_last or HOLD):
             pass
-        network.head.load_state_dict(head.state_dict())
-        return _asked(network, transform, data.targets.classes, data.targets.fruit_types, pictures)
+        return _asked(network, transform, targets.classes, targets.fruit_types, pictures)
 
     return ask
-
-
-def _both(one: Beside) -> tuple[np.ndarray, tuple[str, ...]]:
-    return np.concatenate([one.train[0], one.validation[0]]), one.train[1] + one.validation[1]
-
-
-@torch.inference_mode()
-def _features(network: Network, transform: EvalTransform, store: ImageStore, rows: np.ndarray) -> Tensor:
-    """(N, V, F) of V looks."""
-    return torch.cat([_seen(network, transform, store, rows, start).features for start in range(0, len(rows), BATCH)])
 
 
 @torch.inference_mode()

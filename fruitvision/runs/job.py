@@ -33,6 +33,7 @@ from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, sav
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
 from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
+from fruitvision.runs.closing import see_as_evaluated
 from fruitvision.runs.environment import write_environment
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
@@ -50,7 +51,7 @@ from fruitvision.runs.preparation import (
     worker_processes,
 )
 from fruitvision.runs.tensorboard import Board
-from fruitvision.training.averaging import average_weights
+from fruitvision.training.averaging import average_weights, blend_trunk
 from fruitvision.training.compilation import compiler_fault
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, join
@@ -67,7 +68,7 @@ from fruitvision.training.engine import (
     steps_per_epoch,
     summarize,
 )
-from fruitvision.training.last_layer import MOST_PICTURES, look, refit
+from fruitvision.training.last_layer import MOST_PICTURES, fit_anew, look, refit
 from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
@@ -345,6 +346,10 @@ class _Job:
             validation = unseen(data, self.training, transform, self.workers)
         if self.others:
             average_weights(network, [other.to(state.device) for other in self.others], self.training.average_with)
+        if self.training.start_share:
+            self.blend(network, data)
+        if self.training.fit_last:
+            self.fit_last(network, state, data, transform)
         looks, labels = self.measure(network, state, validation, looks=True)
         if self.training.refit:
             looks = self.refit(network, state, data, transform, train, validation, (looks, labels))
@@ -368,6 +373,21 @@ class _Job:
         self.status.state, self.status.eta_s = "finished", None
         self.write_status()
         return self.status
+
+    def blend(self, network: Network, data: Prepared) -> None:
+        """Lead the trunk back towards where it began."""
+        training, classes = self.training, data.targets.classes
+        start = build_network(training.architecture, num_classes=len(classes), norm=training.norm, width=training.width, seed=training.seed)
+        first_weights(start, training, data.targets, lambda line: None)
+        blend_trunk(network, start.state_dict(), training.start_share)
+        self.folder.log(f"{training.start_share:.0%} of the trunk's weights are what they were at the start")
+
+    def fit_last(self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
+        """Fit the last layer anew to all training pictures, as evaluation shows them."""
+        seen = self.wait(see_as_evaluated(network, data, self.training, transform, state.device, self.team))
+        self.wait(fit_anew(network.head, seen, data.targets.membership, self.training.fit_last))
+        self.team.align(network)
+        self.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures as evaluation shows them")
 
     def refit(
         self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation,

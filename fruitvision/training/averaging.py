@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fruitvision.errors import ConfigError
 
@@ -23,6 +23,18 @@ def average_weights(network: nn.Module, others: Sequence[nn.Module], name: str) 
         for key, value in own.items():
             if value.is_floating_point():
                 value.copy_(torch.stack([value, *(one[key].to(value) for one in theirs)]).mean(dim=0))
+
+
+def blend_trunk(network: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
+    """Give the trunk of ``network`` the mean of its weights and those of ``start``, which count by ``share`` (0..1).
+
+    What was fine-tuned on few photographs and what it began from are better together on strangers' photographs than either
+    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). The last layer stays as it is, and has to be fitted to the new trunk.
+    """
+    with torch.no_grad():
+        for key, value in network.state_dict().items():
+            if value.is_floating_point() and not key.startswith(network.head_prefix):
+                value.lerp_(start[key].to(value), share)
 
 
 def different(name: str) -> ConfigError:

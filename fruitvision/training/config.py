@@ -172,6 +172,15 @@ class TrainConfig(BaseModel):
         0.0, ge=0, le=10,
         description="After the last epoch and any averaging, fit the last layer to the end, held to what it was by so much; 0 does not.",
     )
+    start_share: float = Field(
+        0.0, ge=0, le=0.95,
+        description="After the last epoch, so much of the trunk's weights is what they were at the start; fit_last must follow.",
+    )
+    fit_last: float = Field(
+        0.0, ge=0, le=10,
+        description="In the end, fit the last layer anew to all pictures as evaluation shows them, its weights held to zero by so much; "
+        "0 does not.",
+    )
     average_with: str = Field(
         "",
         description="Checkpoints, separated by commas, whose weights are averaged with this run's at its end, where all began alike.",
@@ -249,6 +258,14 @@ class TrainConfig(BaseModel):
             raise ValueError(f"first_image_size ({self.first_image_size}) must not exceed image_size ({self.image_size})")
         if 0 < self.first_image_size < 32:
             raise ValueError("first_image_size must be 0 or at least 32")
+        return self
+
+    @model_validator(mode="after")
+    def _last_layer_follows(self) -> TrainConfig:
+        if self.start_share and not self.fit_last:
+            raise ValueError("start_share: the last layer no longer fits such a trunk; set fit_last too, such as 0.0001")
+        if self.fit_last and self.refit:
+            raise ValueError("fit_last: the last layer is fitted anew or from where it was; set refit to 0")
         return self
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "optimizer": (
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",
         "gamma", "warmup", "ema", "freeze_epochs", "freeze_stages", "balance", "norm_statistics", "refit",
-        "average_with", "teacher", "teacher_weight",
+        "start_share", "fit_last", "average_with", "teacher", "teacher_weight",
     ),
     "machine": ("device", "workers", "precision", "channels_last", "compile", "seed", "tensorboard"),
 }  # fmt: skip

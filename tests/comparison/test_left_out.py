@@ -82,8 +82,8 @@ def test_groups_hold_about_as_many_pictures_each_and_keep_together_what_belongs_
 def test_every_picture_is_asked_about_once_by_a_network_that_did_not_learn_its_source(world, tmp_path, frozen, monkeypatch):
     learned = []
     if frozen:
-        real = left_out.refit
-        monkeypatch.setattr(left_out, "refit", lambda head, seen, *rest: learned.append(len(seen.labels)) or real(head, seen, *rest))
+        real = left_out.fit_anew
+        monkeypatch.setattr(left_out, "fit_anew", lambda head, seen, *rest: learned.append(len(seen.labels)) or real(head, seen, *rest))
     answers = study_sources(config(world), tmp_path / "study", groups=0, frozen=frozen, say=quiet)
     counts = {name: answers.sources.count(name) for name in set(answers.sources)}
     for name in ("phone", "shop", "rooms"):

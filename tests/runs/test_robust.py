@@ -382,3 +382,23 @@ def test_what_cannot_be_averaged_is_said_before_the_first_step(world, tmp_path):
     with pytest.raises(ConfigError, match="cannot be averaged"):
         execute(run.path)
     assert run.status().step == 0
+
+
+def test_in_the_end_the_trunk_goes_back_towards_its_start_and_the_last_layer_is_fitted_anew(world, tmp_path):
+    ends = {}
+    for share in (0.0, 0.5):
+        settings = {"epochs": 1, "refit": 0, "ema": 0, "seed": 3, "start_share": share, "fit_last": 1e-3}
+        run = RunFolder(tmp_path / str(share) / "run").create(config(world, **settings))
+        assert execute(run.path).state == "finished" and "last layer fitted anew" in run.log_tail()
+        ends[share] = load_checkpoint(run.best)[0]
+    start = build_network(num_classes=5, width=8, seed=3)
+    learned, blended = ends[0.0].conv1.weight, ends[0.5].conv1.weight
+    torch.testing.assert_close(blended, (learned + start.conv1.weight) / 2, atol=1e-6, rtol=1e-4)
+    assert not torch.equal(ends[0.0].head.weight, ends[0.5].head.weight)
+
+
+def test_a_trunk_that_goes_back_without_a_new_last_layer_is_refused():
+    with pytest.raises(ConfigError, match="fit_last"):
+        TrainConfig.from_preset("robust", start_share=0.4)
+    with pytest.raises(ConfigError, match="set refit to 0"):
+        TrainConfig.from_preset("robust", fit_last=1e-4)
