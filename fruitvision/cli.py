@@ -352,6 +352,8 @@ def evaluate_sources(
     groups: Annotated[int, typer.Option(min=0, max=1000, help="Into how many groups the sources are parted; 0: each alone.")] = 4,
     together: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Sources that are left out together; may be repeated.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Fit a last layer alone, in minutes, to what the first weights see.")] = False,
+    checkpoint: Annotated[str | None, typer.Option(help="Train nothing: ask this network about sources it never learned.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep temperature, thresholds and figures in that checkpoint.")] = False,
     preset: Annotated[str, typer.Option(metavar="NAME", help="plain, fast or robust.")] = "robust",
     settings: Settings = None,
     as_json: Json = False,
@@ -360,13 +362,16 @@ def evaluate_sources(
 
     For each group of sources a network is trained on all the others, as `train` would; the table is by fruit type.
     """
-    from fruitvision.comparison.left_out import study_sources, write_table
+    from fruitvision.comparison.left_out import ask_checkpoint, study_sources, table_lines, write_table
     from fruitvision.data.sample import sample_set
+    from fruitvision.models.checkpoint import find_checkpoint, record_calibration
     from fruitvision.recognition.strangers import calibrate_by, summarize_sources
     from fruitvision.runs.folder import RunConfig
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
 
+    if record and not checkpoint:
+        raise UsageError("record-nothing", "There is no checkpoint to keep the figures in.", "Name one with --checkpoint.")
     given = {"photo_validation": "pictures", **parse_settings(settings or [])}
     config = RunConfig(
         name="sources", data=str(data.absolute() if data else sample_set()), training=TrainConfig.from_preset(preset, **given),
@@ -375,19 +380,18 @@ def evaluate_sources(
     )  # fmt: skip
     check_beside(config)
     say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
-    answers = study_sources(
-        config, out, groups=groups, together=[names.split(",") for names in together or []], frozen=frozen, say=say
-    )
-    result = summarize_sources(answers, *calibrate_by(answers))
-    lines = [f"{'source':<24}{'photos':>8}{'top-1':>8}{'top-3':>8}{'sure':>8}{'right':>8}{'no fruit':>10}{'sure':>8}"]
-    for name, own in result["per_source"].items():
-        shares = "".join(f"{'–' if own[key] is None else format(own[key], '.1%'):>8}" for key in ("top1", "top3", "sure", "sure_right"))
-        taken = "–" if own["not_fruit_sure"] is None else format(own["not_fruit_sure"], ".1%")
-        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{taken:>8}")
-    for key in ("top1", "top3", "ece", "sure", "sure_right", "unknown_kinds_sure", "not_fruit_sure"):
-        if result[key] is not None:
-            lines.append(f"  {key:<20}{result[key]:8.2%}")
-    lines.append(f"Written: {write_table(out, result)}")
+    if checkpoint:
+        place = find_checkpoint(checkpoint)
+        answers = ask_checkpoint(place, config, say)
+    else:
+        bundles = [names.split(",") for names in together or []]
+        answers = study_sources(config, out, groups=groups, together=bundles, frozen=frozen, say=say)
+    temperature, thresholds = calibrate_by(answers)
+    result = summarize_sources(answers, temperature, thresholds)
+    lines = [*table_lines(result), f"Written: {write_table(out, result)}"]
+    if record and checkpoint:
+        record_calibration(place, temperature, thresholds, result)
+        lines.append(f"Recorded in {place}")
     give(result, lines, as_json)
 
 

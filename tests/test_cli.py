@@ -18,7 +18,8 @@ from fruitvision.__main__ import guarded, main
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = [
-    "data scan", "data download", "data sample", "train", "stop", "evaluate", "predict", "teach-benchmark", "compare", "lr-find",
+    "data scan", "data download", "data sample", "train", "stop", "evaluate", "evaluate-sources", "predict", "teach-benchmark",
+    "compare", "lr-find",
 ]  # fmt: skip
 TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
 
@@ -334,6 +335,54 @@ def wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> Non
         assert process.poll() is None, process.stderr.read().decode(errors="replace")
         assert time.monotonic() < end, "the run did not come so far in time"
         time.sleep(0.05)
+
+
+# evaluate-sources ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sources(sample_set, tmp_path_factory) -> Path:
+    """Two sources of photographs, each with two of the sample's kinds."""
+    root = tmp_path_factory.mktemp("sources") / "photos"
+    for source, kinds in (("phone", ("Apple", "Banana")), ("shop", ("Apple", "Kiwi"))):
+        for kind in kinds:
+            shutil.copytree(sample_set / "Training" / kind, root / source / kind)
+    return root
+
+
+def test_sources_are_left_out_in_turn_and_the_figures_come_as_a_table_and_as_json(run, sample_set, sources, tmp_path):
+    settings = ["start=scratch", "width=8", "image_size=32", "first_image_size=0", "eval_resize=40", "eval_size=40", "views=one"]
+    words = ("evaluate-sources", "--out", tmp_path / "study", "--data", sample_set, "--photos", sources, "--groups", "2", "--frozen")
+    code, out, err = run(*words, "--set", *settings, "refit=0")
+    assert code == 0, err
+    assert "phone" in out and "shop" in out and "top1" in out and (tmp_path / "study" / "sources.csv").is_file()
+    code, out, _ = run(*words, "--json", "--set", *settings, "refit=0")
+    result = json.loads(out)
+    assert code == 0 and set(result["per_source"]) == {"phone", "shop"} and 0 <= result["top1"] <= 1
+
+
+def test_a_finished_network_is_asked_about_sources_that_it_never_learned_and_keeps_the_answer(run, trained, sources, tmp_path):
+    checkpoint = tmp_path / "best"
+    shutil.copytree(trained / "best", checkpoint)
+    words = ("evaluate-sources", "--out", tmp_path / "study", "--photos", sources, "--checkpoint", checkpoint)
+    code, out, err = run(*words, "--record")
+    assert code == 0 and f"Recorded in {checkpoint}" in out, err
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    assert config["left_out"]["images"] > 10 and "never learned from" in (checkpoint / "README.md").read_text(encoding="utf-8")
+    code, _, err = run("predict", next((sources / "phone").rglob("*.jpg")), "--checkpoint", checkpoint)
+    assert code == 0, err
+
+
+def test_wrong_words_about_sources_are_one_line(run, sample_set, sources, trained, tmp_path):
+    out = ("--out", tmp_path / "study")
+    for words, said in (
+        (("--photos", sources, "--data", sample_set, "--leave-out", "shops"), "No source is called 'shops'"),
+        (("--photos", sources / "phone", "--data", sample_set), "two groups"),
+        (("--photos", sources, "--record"), "no checkpoint"),
+        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "learned from all"),
+    ):
+        code, _, err = run("evaluate-sources", *out, *words)
+        assert code in (1, 2) and said in one_line(err), words
 
 
 # predict, evaluate -------------------------------------------------------------------------------------------------

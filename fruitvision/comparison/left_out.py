@@ -82,6 +82,27 @@ def study_sources(
     return joined(found)
 
 
+def ask_checkpoint(checkpoint: Path, config: RunConfig, say: Say = print) -> Answers:
+    """What a finished network says of the sources in ``config`` that it has not learned from, as its card names them.
+
+    Raises CheckpointError, and ConfigError where it has learned from all of them.
+    """
+    network, known = load_checkpoint(checkpoint)
+    learned = {*known.dataset.get("sources", ()), *known.dataset.get("beside", ()), *config.leave_out}
+    photos, negatives = _all_sources(config)
+    found = [(source, photo) for photo, sources in ((True, photos), (False, negatives)) for source in sources]
+    strangers = [(source, photo) for source, photo in found if source.name not in learned]
+    if not any(photo for _, photo in strangers):
+        raise ConfigError(
+            "no-strangers", f"{checkpoint} has learned from all of these sources.", "Give photos that it does not know.",
+            path=str(checkpoint),
+        )
+    if passed_over := sorted({source.name for source, _ in found if source.name in learned}):
+        say(f"not asked about: {', '.join(passed_over)}")
+    pictures = [_pictures(source, photo) for source, photo in strangers]
+    return _asked(network, known.transform, known.classes, known.fruit_types, [one for one in pictures if len(one.rows)])
+
+
 def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequence[str]] = ()) -> list[list[str]]:
     """The sources' names in groups of about as many pictures each; 0 groups: each alone, but for those ``together``.
 
@@ -247,10 +268,27 @@ def _claim(out: Path, about: dict[str, Any]) -> None:
 
 
 def write_table(out: Path, summary: dict[str, Any]) -> Path:
-    """The figures of every source as a table."""
+    """The figures of every source as a table in ``out``, which is made where it is not there."""
+    out.mkdir(parents=True, exist_ok=True)
     columns = ("images", "top1", "top3", "sure", "sure_right", "not_fruit_images", "not_fruit_sure")
     lines = [",".join(("source", *columns))]
     for name, own in summary["per_source"].items():
         lines.append(",".join([name.replace(",", " "), *("" if own[key] is None else f"{own[key]:.4g}" for key in columns)]))
     write_text(out / TABLE_NAME, "\n".join(lines) + "\n")
     return out / TABLE_NAME
+
+
+def table_lines(summary: dict[str, Any]) -> list[str]:
+    """The same for a terminal, with the means beneath."""
+    lines = [f"{'source':<24}{'photos':>8}{'top-1':>8}{'top-3':>8}{'sure':>8}{'right':>8}{'no fruit':>10}{'sure':>8}"]
+    for name, own in summary["per_source"].items():
+        shares = "".join(f"{_shown(own[key]):>8}" for key in ("top1", "top3", "sure", "sure_right"))
+        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{_shown(own['not_fruit_sure']):>8}")
+    for key in ("top1", "top3", "ece", "sure", "sure_right", "unknown_kinds_sure", "not_fruit_sure"):
+        if summary[key] is not None:
+            lines.append(f"  {key:<20}{summary[key]:8.2%}")
+    return lines
+
+
+def _shown(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"

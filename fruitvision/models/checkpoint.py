@@ -140,6 +140,18 @@ def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
     write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))
 
 
+def record_calibration(folder: Path, temperature: float, thresholds: Thresholds, left_out: dict[str, Any]) -> None:
+    """Give a checkpoint the temperature and thresholds that answers about sources left out ask for, and their figures.
+
+    The weights stay as they are, to the byte. Raises CheckpointError, DataError.
+    """
+    folder = Path(folder)
+    changed = {"temperature": temperature, "thresholds": thresholds, "left_out": left_out}
+    config = read_config(folder).model_copy(update=changed)
+    write_text(folder / CARD, model_card(config.model_dump(mode="json")))
+    write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))
+
+
 def _stored(value: Tensor, half: bool) -> Tensor:
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.is_floating_point() else value

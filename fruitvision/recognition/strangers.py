@@ -168,7 +168,8 @@ def calibrate_by(answers: Answers) -> tuple[float, Thresholds]:
 
 
 def summarize_sources(answers: Answers, temperature: float, thresholds: Thresholds) -> dict[str, Any]:
-    """What JSON can hold: figures of every source, their means over those of ``FEWEST_PICTURES`` known pictures or more, and
+    """What JSON can hold: figures of every source, their means over those of ``FEWEST_PICTURES`` known pictures or more (over
+    all where none has so many), and
     of every kind how often it is named and what it is taken for. Shares are 0..1, None where there is nothing to count."""
     by_type, nothing = answers.probabilities(temperature)
     confidence, answer = by_type.max(dim=1)
@@ -187,7 +188,8 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
             "sure": _share(sure[of_known]), "sure_right": _share(right[of_known & sure]),
             "not_fruit_images": int(without.sum()), "not_fruit_sure": _share(sure[without]),
         }
-    counted = [own for own in per_source.values() if own["images"] >= FEWEST_PICTURES]
+    shown = [own for own in per_source.values() if own["images"]]
+    counted = [own for own in shown if own["images"] >= FEWEST_PICTURES] or shown
     empty = [own for own in per_source.values() if own["not_fruit_images"]]
     said = known & sure
     even = answers.evenly()
