@@ -168,9 +168,11 @@ def calibrate_by(answers: Answers) -> tuple[float, Thresholds]:
 
 
 def summarize_sources(answers: Answers, temperature: float, thresholds: Thresholds) -> dict[str, Any]:
-    """What JSON can hold: figures of every source, their means over those of ``FEWEST_PICTURES`` known pictures or more (over
-    all where none has so many), and
-    of every kind how often it is named and what it is taken for. Shares are 0..1, None where there is nothing to count."""
+    """What JSON can hold: figures of every source, and of every kind how often it is named and what it is taken for.
+
+    The means over sources are of those with ``FEWEST_PICTURES`` known pictures or more; over all where none has so many.
+    Shares are 0..1, None where there is nothing to count.
+    """
     by_type, nothing = answers.probabilities(temperature)
     confidence, answer = by_type.max(dim=1)
     wanted, fruit, types = answers.wanted, answers.fruit, answers.types
