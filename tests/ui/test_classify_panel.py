@@ -223,14 +223,22 @@ def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
     assert "Variety" not in answer_card(prediction("sure", label="Apple"), "en")
 
 
-def test_the_note_shows_the_lab_and_the_range_of_all_photographs(context):
-    for name, lab, photos in (("fruits-webcam", "97.1%", "95% to 96%"), ("fruits-360", "99.1%", "43% to 96%")):
-        note = text_of(honest_note(context.models.batcher(f"shipped:{name}").classifier.config, name, "en"))
-        assert name in note and lab in note and photos in note and "photographs" in note
+def test_the_note_of_a_shipped_network_is_what_strangers_photographs_gave(context):
+    for name in ("fruits-webcam", "fruits-360"):
+        config = context.models.batcher(f"shipped:{name}").classifier.config
+        note = text_of(honest_note(config, name, "en"))
+        assert name in note and f"{config.left_out['top1']:.0%}" in note and f"{config.left_out['sources']} sources" in note
+
+
+def test_the_note_shows_the_lab_and_the_range_of_all_photographs_where_no_source_was_left_out(context):
+    config = context.models.batcher("shipped:fruits-360").classifier.config.model_copy(update={"left_out": {}})
+    figures = {"test": {"top1": 0.991}, "photos": {"top1": 0.96}, "photos-x": {"top1": 0.43}}
+    note = text_of(honest_note(config.model_copy(update={"metrics": figures}), "mine", "en"))
+    assert "99.1%" in note and "43% to 96%" in note
 
 
 def test_the_note_gives_one_figure_of_photographs_where_there_is_but_one(context):
-    config = context.models.batcher("shipped:fruits-360").classifier.config
+    config = context.models.batcher("shipped:fruits-360").classifier.config.model_copy(update={"left_out": {}})
     one = config.model_copy(update={"metrics": {"test": {"top1": 0.99}, "photos": {"top1": 0.8}}})
     assert "and 80% of photographs that it never saw: " in text_of(honest_note(one, "mine", "en"))
     assert "照片上答对了 80%" in text_of(honest_note(one, "mine", "zh"))
