@@ -390,6 +390,7 @@ def evaluate_sources(
     result = summarize_sources(answers, temperature, thresholds)
     lines = [*table_lines(result), f"Written: {write_table(out, result)}"]
     if record and checkpoint:
+        result["itself"] = True
         record_calibration(place, temperature, thresholds, result)
         lines.append(f"Recorded in {place}")
     give(result, lines, as_json)

@@ -57,16 +57,25 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
     """The figures that speak for strangers' photographs, which lead."""
     if not found:
         return []
+    asked = (
+        "It learned from none of these sources."
+        if found.get("itself")
+        else "Each was left out in turn with others, and a network made from the rest by the same recipe was asked; no network was "
+        "asked about a source that it had learned from."
+    )
+    said = (
+        "It never says \"sure\" of an answer: at no confidence were enough of its answers right."
+        if found["sure_right"] is None
+        else f"It says \"sure\" in {_percent(found['sure'])} of its answers to them and is then right in "
+        f"{_percent(found['sure_right'])}. Of fruit that it has no name for {_percent(found['unknown_kinds_sure'])}, of pictures "
+        f"without fruit {_percent(found['not_fruit_sure'])} are called a fruit with \"sure\"."
+    )
     lines = [
         f"**On photographs of people whom it never learned from**: {_percent(found['top1'])} named rightly "
         f"({_percent(found['top3'])} among the first three), the mean of {found['sources']} sources, {found['images']} "
-        "photographs in all. Each was left out in turn with others, and a network made from the rest by the same recipe was "
-        "asked; no network was asked about a source that it had learned from.",
+        f"photographs in all. {asked}",
         "",
-        f"It says \"sure\" in {_percent(found['sure'])} of its answers to them and is then right in "
-        f"{_percent(found['sure_right'])}; calibration error {_percent(found['ece'])}. Of fruit that it has no name for "
-        f"{_percent(found['unknown_kinds_sure'])}, of pictures without fruit {_percent(found['not_fruit_sure'])} are called a "
-        "fruit with \"sure\".",
+        f"{said} Calibration error {_percent(found['ece'])}.",
         "",
         "| source left out | photographs | top-1 | top-3 | sure | right when sure |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -20,6 +20,7 @@ Verdict = Literal["sure", "unsure", "not-fruit"]
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
 SURE_RIGHT, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.95, 0.02, 0.02
 """What :func:`fit_thresholds` aims at, as shares."""
+ENOUGH_SURE = 0.02
 ENOUGH_PHOTOS = 100
 LEAST_SURE = 0.4
 """No answer less likely than this is "sure", however well the pictures at hand are known."""
@@ -127,10 +128,13 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
 
 def right_from(confidence: Tensor, right: Tensor, share_right: float = SURE_RIGHT) -> float:
-    """The lowest confidence from which on ``share_right`` of N answers, (N,) each, are right; 1 where there is none."""
+    """The lowest confidence from which on ``share_right`` of N answers, (N,) each, are right; 1 where there is none.
+
+    A few lucky ones at the top are no ground: at least ``ENOUGH_SURE`` of the answers must reach it.
+    """
     order = confidence.argsort(descending=True)
-    share = right[order].double().cumsum(0) / torch.arange(1, len(order) + 1)
-    good = torch.nonzero(share >= share_right)
+    count = torch.arange(1, len(order) + 1)
+    good = torch.nonzero((right[order].double().cumsum(0) / count >= share_right) & (count >= ENOUGH_SURE * len(order)))
     return float(confidence[order][good[-1, 0]]) if len(good) else 1.0
 
 

@@ -72,6 +72,16 @@ def test_a_network_that_is_wrong_wherever_it_is_bold_is_never_sure():
     assert found["sure"] < 0.02
 
 
+def test_a_few_lucky_answers_are_no_ground_to_be_sure():
+    answers = made(count=500, right=0.0)
+    logits = answers.logits.clone()
+    fruit = [i for i, kind in enumerate(answers.kinds) if kind == "Banana"][:5]
+    logits[fruit, 0, 2] = 20  # five of five hundred are right, and boldest of all
+    answers = Answers(CLASSES, TYPES, logits, answers.sources, answers.kinds)
+    found = summarize_sources(answers, *calibrate_by(answers))
+    assert found["sure"] == 0 and found["sure_right"] is None
+
+
 def test_a_large_source_does_not_speak_for_all():
     small, large = made(200, right=0.9, seed=1), made(3000, right=0.1, seed=2)
     large = Answers(CLASSES, TYPES, large.logits, tuple("huge" if kind != NOT_FRUIT else "rooms" for kind in large.kinds), large.kinds)
