@@ -125,5 +125,15 @@ def _write_log(error: Exception) -> Path | None:
     return log
 
 
+def _leave(code: int) -> None:
+    """End the process. Among several that torchrun started, at once: torch's threads for their connections may otherwise meet
+    Python's end half closed, and abort a process whose work is done and saved."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -358,9 +358,10 @@ def evaluate_sources(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Leave sources of photos out in turn, and score what a network without them says of them.
+    """Leave sources of photos out, and score them.
 
-    For each group of sources a network is trained on all the others, as `train` would; the table is by fruit type.
+    They are left out in turn: for each group of sources a network is trained on all
+    the others, as `train` would. The table is by fruit type.
     """
     from fruitvision.comparison.left_out import ask_checkpoint, study_sources, table_lines, write_table
     from fruitvision.data.sample import sample_set

@@ -218,7 +218,7 @@ class Classifier:
             for p, t, c in zip(best.tolist(), types.tolist(), likeliest.tolist(), strict=True)
         )
         gaze = partial(self.gaze, shares=torch.where(inside[0], own, 0.0) / best[0], taught=taught)
-        thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds)
+        thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds, top[0].label)
         word = verdict(top[0].probability, no_fruit.item(), thresholds)
         return Prediction(top[0].label, top[0].fruit_type, top[0].probability, word, top, own.numpy().copy(), source, gaze)
 

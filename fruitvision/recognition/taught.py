@@ -39,6 +39,8 @@ right before is to stay right: a higher one gives new names more and takes more 
 FEW, ENOUGH = 2, 5
 """As so few pictures a single one counts for the gate, lest it opens too wide; as so many, any larger number."""
 RIDGE = 0.3
+SURE = 0.5
+"""The probability from which on a taught name is answered as sure."""
 SHARPNESS = 14.0
 """From ridge scores, which lie about 0 and 1, to logits."""
 MOST_ROWS = 10_000
@@ -94,11 +96,18 @@ class Taught:
         means = F.normalize(means, dim=1) * weight.norm(dim=1).mean().cpu()
         return torch.cat((weight, means.to(weight)))
 
-    def thresholds(self, own: Thresholds) -> Thresholds:
-        """A network that never says "not-fruit" by itself says it of what was taught to be none."""
-        if NOT_FRUIT not in self.fruit_types:
-            return own
-        return own.model_copy(update={"not_fruit": min(own.not_fruit, 0.5)})
+    def thresholds(self, own: Thresholds, label: str = "") -> Thresholds:
+        """The network's thresholds for an answer ``label``, beside what was taught.
+
+        One that never says "not-fruit" by itself says it of what was taught to be none. A taught name is sure from
+        ``SURE`` on: the network's own threshold is that of strangers' photographs, and this is no stranger.
+        """
+        changed = {}
+        if NOT_FRUIT in self.fruit_types:
+            changed["not_fruit"] = min(own.not_fruit, 0.5)
+        if label in self.names:
+            changed["unsure"] = min(own.unsure, SURE)
+        return own.model_copy(update=changed) if changed else own
 
     def _gate(self, probabilities: Tensor, features: Tensor) -> Tensor:
         """(N,): the probability that a picture shows one of the taught kinds."""

@@ -129,4 +129,4 @@ def test_the_hottest_place_lies_on_the_fruit_in_scenes_whose_fruit_is_known(real
             heat = np.asarray(Image.fromarray(gaze.activation).resize((right - left, bottom - top), Image.Resampling.BICUBIC))
             y, x = np.unravel_index(heat.argmax(), heat.shape)
             hits.append(bool(mask[top + y, left + x] > 0.5))
-    assert len(hits) > 60 and np.mean(hits) >= 0.9, f"{np.mean(hits):.3f} of {len(hits)}"
+    assert len(hits) > 45 and np.mean(hits) >= 0.9, f"{np.mean(hits):.3f} of {len(hits)}"
