@@ -17,7 +17,7 @@ VERY_SURE = 0.9
 BOTH, NEAR = 0.5, 0.25
 """Under doubt two fruits are named where they have ``BOTH`` of the probability together and the second at least ``NEAR`` of
 the first's; where even the first has less than ``FAINT``, none is."""
-FAINT = 0.25
+FAINT = 0.4
 LEAST_GUESS = 0.01
 """Less likely ones are not shown."""
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
@@ -41,7 +41,7 @@ def answer_card(prediction: Prediction, language: str, config: CheckpointConfig 
     parts = [f'<p class="fv-kicker">{say(f"classify.{kicker}", language)}</p>', f'<h2 class="fv-name">{escape(name)}</h2>']
     if len(named) == 1:
         best = named[0]
-        if best.label != best.fruit_type:
+        if names_a_variety(best):
             variety = say("classify.variety", language, name=display_name(best.label, language))
             parts.append(f'<p class="fv-variety">{escape(variety)}</p>')
         if config is not None and studio_alone(config, best):
@@ -69,6 +69,12 @@ def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:
     if others and others[0].probability >= NEAR * best.probability and best.probability + others[0].probability >= BOTH:
         return (best, others[0])
     return (best,) if best.probability >= FAINT else ()
+
+
+def names_a_variety(guess: Guess) -> bool:
+    """Whether the class says more than its fruit: "Potato Sweet" and "Limes" do not."""
+    label, kind = (sorted(name.casefold().removesuffix("s").split()) for name in (guess.label, guess.fruit_type))
+    return label != kind
 
 
 def studio_alone(config: CheckpointConfig, guess: Guess) -> bool:

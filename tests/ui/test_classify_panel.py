@@ -221,6 +221,9 @@ def test_very_sure_is_said_from_where_the_card_measured_it(context):
 def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
     assert "Variety: Apple Braeburn" in answer_card(prediction("sure", label="Apple Braeburn"), "en")
     assert "Variety" not in answer_card(prediction("sure", label="Apple"), "en")
+    for label, kind in (("Potato Sweet", "Sweet Potato"), ("Limes", "Lime")):
+        named = replace(prediction("sure"), top=(Guess(label, kind, 0.97),))
+        assert "Variety" not in answer_card(named, "en")
 
 
 def test_the_note_of_a_shipped_network_is_what_strangers_photographs_gave(context):
