@@ -133,11 +133,7 @@ def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
 
     The weights stay as they are, to the byte. Raises CheckpointError, DataError.
     """
-    folder = Path(folder)
-    config = read_config(folder)
-    config = config.model_copy(update={"metrics": {**config.metrics, name: figures}})
-    write_text(folder / CARD, model_card(config.model_dump(mode="json")))
-    write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))
+    _rewrite(folder, metrics={**read_config(folder).metrics, name: figures})
 
 
 def record_calibration(folder: Path, temperature: float, thresholds: Thresholds, left_out: dict[str, Any]) -> None:
@@ -145,8 +141,12 @@ def record_calibration(folder: Path, temperature: float, thresholds: Thresholds,
 
     The weights stay as they are, to the byte. Raises CheckpointError, DataError.
     """
+    _rewrite(folder, temperature=temperature, thresholds=thresholds, left_out=left_out)
+
+
+def _rewrite(folder: Path, **changed: Any) -> None:
+    """Write a checkpoint's configuration and card anew with these fields changed."""
     folder = Path(folder)
-    changed = {"temperature": temperature, "thresholds": thresholds, "left_out": left_out}
     config = read_config(folder).model_copy(update=changed)
     write_text(folder / CARD, model_card(config.model_dump(mode="json")))
     write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fruitvision.models.prepared import pad_as_tensorflow, pads_as_tensorflow
+
 _gradients = torch.ops.aten.convolution_backward
 
 
@@ -63,24 +65,16 @@ class DepthwiseConv2d(nn.Conv2d):
                 conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, groups=conv.groups, bias=False
             )
         self.weight = conv.weight
-        self._pads_as_tensorflow = type(conv).__name__ == "Conv2dSame"  # timm's, which pads by the size of the picture
+        self._same = pads_as_tensorflow(conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._pads_as_tensorflow:
-            x = _padded(x, self.kernel_size[0], self.stride[0])
+        if self._same:
+            x = pad_as_tensorflow(x, self.kernel_size, self.stride, self.dilation)
         if torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             if dtype == torch.bfloat16:
                 return _Depthwise.apply(x.to(dtype), self.weight.to(dtype), self.stride[0], self.padding[0])
         return F.conv2d(x, self.weight, stride=self.stride, padding=self.padding, groups=self.groups)
-
-
-def _padded(x: Tensor, kernel: int, stride: int) -> Tensor:
-    sides = []
-    for length in x.shape[:1:-1]:
-        missing = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-        sides += [missing // 2, missing - missing // 2]
-    return F.pad(x, sides) if any(sides) else x
 
 
 def quicken_depthwise(network: nn.Module) -> int:
@@ -98,7 +92,7 @@ def quicken_depthwise(network: nn.Module) -> int:
 
 
 def _slow(module: nn.Module) -> bool:
-    known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or type(module).__name__ == "Conv2dSame"
+    known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or pads_as_tensorflow(module)
     return (
         known and module.groups == module.in_channels == module.out_channels > 1 and module.bias is None
         and module.padding_mode == "zeros" and set(module.dilation) == {1}

@@ -8,6 +8,7 @@ lays them out anew for each picture, which takes longer than the convolutions th
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,7 @@ class PreparedConv2d(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module, input_size: torch.Size) -> None:
         super().__init__()
-        self._same = _pads_as_tensorflow(conv)
+        self._same = pads_as_tensorflow(conv)
         self._kernel, self._arguments = conv.kernel_size, (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         weight = conv.weight.detach().to_mkldnn()
         size = list(self._pad(torch.empty(input_size, device="meta")).shape)
@@ -42,14 +43,8 @@ class PreparedConv2d(nn.Module):
         )
 
     def _pad(self, x: Tensor) -> Tensor:
-        if not self._same:
-            return x
         _, stride, dilation, _ = self._arguments
-        sides = []
-        for length, kernel, step, spread in zip(x.shape[:1:-1], self._kernel[::-1], stride[::-1], dilation[::-1], strict=True):
-            missing = max((-(-length // step) - 1) * step + (kernel - 1) * spread + 1 - length, 0)
-            sides += [missing // 2, missing - missing // 2]
-        return F.pad(x, sides) if any(sides) else x
+        return pad_as_tensorflow(x, self._kernel, stride, dilation) if self._same else x
 
 
 class PreparedNetwork(nn.Module):
@@ -89,11 +84,21 @@ def float32_on_processor(network: nn.Module) -> bool:
 
 def _convolves(module: nn.Module) -> bool:
     """Others, such as those that standardize their weights, compute something else."""
-    return type(module) is nn.Conv2d and module.padding_mode == "zeros" or _pads_as_tensorflow(module)
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros" or pads_as_tensorflow(module)
 
 
-def _pads_as_tensorflow(module: nn.Module) -> bool:
-    return type(module).__name__ == "Conv2dSame"  # timm's, which is not imported for this
+def pads_as_tensorflow(module: nn.Module) -> bool:
+    """Whether a convolution is timm's, which pads by the size of its input."""
+    return type(module).__name__ == "Conv2dSame"  # which is not imported for this
+
+
+def pad_as_tensorflow(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
+    """(N, C, H, W) with what such a convolution puts around it, zeros, the larger half below and to the right."""
+    sides = []
+    for length, size, step, spread in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], dilation[::-1], strict=True):
+        missing = max((-(-length // step) - 1) * step + (size - 1) * spread + 1 - length, 0)
+        sides += [missing // 2, missing - missing // 2]
+    return F.pad(x, sides) if any(sides) else x
 
 
 def _alike(expected: Tensor, found: Tensor) -> bool:

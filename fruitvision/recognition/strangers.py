@@ -23,6 +23,7 @@ from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import calibrated, fit_temperature, fit_thresholds, right_from, verdict
+from fruitvision.recognition.classifier import Kinds
 from fruitvision.training.metrics import expected_calibration_error
 
 FEWEST_PICTURES = 40
@@ -55,7 +56,7 @@ class Answers:
     @property
     def types(self) -> tuple[str, ...]:
         """The T fruit types that may be answered."""
-        return tuple(dict.fromkeys(name for name in self.fruit_types if name != NOT_FRUIT))
+        return Kinds(self.classes, self.fruit_types).types
 
     @property
     def fruit(self) -> Tensor:
@@ -65,9 +66,7 @@ class Answers:
     def probabilities(self, temperature: float) -> tuple[Tensor, Tensor]:
         """(N, T) by fruit type, and (N,) of no fruit."""
         by_class = calibrated(self.logits.flatten(0, 1), temperature, self.logits.shape[1])
-        belongs = torch.tensor([[own == name for name in (*self.types, NOT_FRUIT)] for own in self.fruit_types]).float()
-        by_type = (by_class @ belongs).clamp(max=1.0)
-        return by_type[:, :-1], by_type[:, -1]
+        return Kinds(self.classes, self.fruit_types).sums(by_class)
 
     def select(self, chosen: Tensor) -> Answers:
         """Those at the positions ``chosen``, (M,)."""

@@ -129,8 +129,10 @@ def prepare(config: RunConfig) -> Prepared:
     without = left_out((*photos, *negatives), config.leave_out)
     opened = {source: _open_photos(source) for source in photos}
     kinds, too_few = _known_kinds(dataset.classes, opened, config.training)
-    opened = {source: _to_be_learned(part) for source, part in opened.items()}
-    photo_parts = [(source, _of_kinds(*opened[source], kinds)) for source in photos if source.name not in without]
+    photo_parts = [
+        (source, _select(opened[source], lambda path, name: name in kinds and not held_out(path)))
+        for source in photos if source.name not in without
+    ]  # fmt: skip
     negative_parts = [(source, _open_negatives(source)) for source in negatives if source.name not in without]
     kept = _validation_sources([*photo_parts, *negative_parts], config.training)
     beside = [_divided(source, part, kept, config.training.seed) for source, part in photo_parts]
@@ -148,10 +150,10 @@ def _open_photos(source: PhotoSource) -> Part:
     return store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels)
 
 
-def _to_be_learned(part: Part) -> Part:
-    """Without the fifth that is held out."""
+def _select(part: Part, wanted: Callable[[str, str], bool]) -> Part:
+    """The pictures whose path and kind are ``wanted``."""
     store, rows, paths, names = part
-    chosen = [i for i, path in enumerate(paths) if not held_out(path)]
+    chosen = [i for i, (path, name) in enumerate(zip(paths, names, strict=True)) if wanted(path, name)]
     return store, rows[chosen], tuple(paths[i] for i in chosen), tuple(names[i] for i in chosen)
 
 
@@ -175,11 +177,6 @@ def _known_kinds(
         f"{kind} ({types.count(kind)} photos of {len({s for t, s in zip(types, sources, strict=True) if t == kind})} sources)"
         for kind in lacking
     )
-
-
-def _of_kinds(store: ImageStore, rows: np.ndarray, paths: tuple[str, ...], names: tuple[str, ...], kinds: set[str]) -> Part:
-    chosen = [i for i, name in enumerate(names) if name in kinds]
-    return store, rows[chosen], tuple(paths[i] for i in chosen), tuple(names[i] for i in chosen)
 
 
 def _validation_sources(parts: Sequence[tuple[PhotoSource, Part]], config: TrainConfig) -> set[str] | None:
