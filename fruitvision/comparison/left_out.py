@@ -19,7 +19,7 @@ import torch
 
 from fruitvision.data.dataset import held_out
 from fruitvision.data.fruits import fruit_type
-from fruitvision.data.sources import PhotoSource, negative_sources, photo_sources
+from fruitvision.data.sources import PhotoSource
 from fruitvision.data.store import ImageStore, open_folder, open_loose
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import EvalTransform
@@ -31,12 +31,7 @@ from fruitvision.recognition.strangers import STUDY_NAME, Answers, joined, packe
 from fruitvision.runs.closing import labels_and_weights, see_as_evaluated
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
-from fruitvision.runs.preparation import (
-    evaluation_transform,
-    evenly,
-    first_weights,
-    prepare,
-)
+from fruitvision.runs.preparation import all_sources, evaluation_transform, evenly, first_weights, prepare
 from fruitvision.training.last_layer import Seen, fit_anew
 
 BATCH = 64
@@ -62,7 +57,7 @@ def study_sources(
         ConfigError: ``out`` holds another study, or there are fewer than two sources.
         Whatever a run raises.
     """
-    photos, negatives = _all_sources(config)
+    photos, negatives = _taking_part(config)
     parts = part_sources(_sizes(photos, negatives), groups, together)
     about = {
         "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}), "groups": parts, "frozen": frozen,
@@ -89,7 +84,7 @@ def ask_checkpoint(checkpoint: Path, config: RunConfig, say: Say = print) -> Ans
     """
     network, known = load_checkpoint(checkpoint)
     learned = {*known.dataset.get("sources", ()), *known.dataset.get("beside", ()), *config.leave_out}
-    photos, negatives = _all_sources(config)
+    photos, negatives = _taking_part(config)
     found = [(source, photo) for photo, sources in ((True, photos), (False, negatives)) for source in sources]
     strangers = [(source, photo) for source, photo in found if source.name not in learned]
     if not any(photo for _, photo in strangers):
@@ -146,11 +141,9 @@ class _Pictures:
     kinds: tuple[str, ...]
 
 
-def _all_sources(config: RunConfig) -> tuple[list[PhotoSource], list[PhotoSource]]:
-    photos = [source for folder in config.photos for source in photo_sources(Path(folder))]
-    negatives = [source for folder in config.not_fruit for source in negative_sources(Path(folder))]
-    known = [[source for source in sources if source.name not in config.leave_out] for sources in (photos, negatives)]
-    return known[0], known[1]
+def _taking_part(config: RunConfig) -> tuple[list[PhotoSource], list[PhotoSource]]:
+    photos, negatives = ([source for source in sources if source.name not in config.leave_out] for sources in all_sources(config))
+    return photos, negatives
 
 
 def _sizes(photos: Sequence[PhotoSource], negatives: Sequence[PhotoSource]) -> dict[str, int]:

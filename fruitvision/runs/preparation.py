@@ -94,7 +94,7 @@ class Prepared:
 
 def check_beside(config: RunConfig) -> None:
     """Refuse folders beside the data that this run could not learn from. Raises DataError, ConfigError."""
-    photos, negatives = _sources(config)
+    photos, negatives = all_sources(config)
     left_out((*photos, *negatives), config.leave_out)
     if config.study:
         read_study(Path(config.study))
@@ -105,7 +105,7 @@ def check_beside(config: RunConfig) -> None:
         )
 
 
-def _sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[PhotoSource, ...]]:
+def all_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[PhotoSource, ...]]:
     """The sources of photos and of pictures without fruit, those to be left out among them."""
     photos = tuple(source for folder in config.photos for source in photo_sources(Path(folder)))
     return photos, tuple(source for folder in config.not_fruit for source in negative_sources(Path(folder)))
@@ -125,7 +125,7 @@ def prepare(config: RunConfig) -> Prepared:
         train, validation = hold_out(train, 0.1, config.training.seed)
     if config.training.max_train_images:
         train = evenly(train, config.training.max_train_images)
-    photos, negatives = _sources(config)
+    photos, negatives = all_sources(config)
     without = left_out((*photos, *negatives), config.leave_out)
     opened = {source: _open_photos(source) for source in photos}
     kinds, too_few = _known_kinds(dataset.classes, opened, config.training)
