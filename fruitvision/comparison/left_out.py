@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fruitvision.data.dataset import held_out
 from fruitvision.data.fruits import fruit_type
-from fruitvision.data.sources import PhotoSource
-from fruitvision.data.store import ImageStore, open_folder, open_loose
+from fruitvision.data.store import ImageStore
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import ConfigError
@@ -31,8 +29,17 @@ from fruitvision.recognition.strangers import STUDY_NAME, Answers, joined, packe
 from fruitvision.runs.closing import labels_and_weights, see_as_evaluated
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
-from fruitvision.runs.preparation import all_sources, evaluation_transform, evenly, first_weights, prepare
-from fruitvision.training.last_layer import Seen, fit_anew
+from fruitvision.runs.preparation import (
+    all_sources,
+    clear_head,
+    evaluation_transform,
+    evenly,
+    first_weights,
+    learnable,
+    open_source,
+    prepare,
+)
+from fruitvision.training.last_layer import Seen, refit
 
 BATCH = 64
 LAB_PICTURES, HOLD = 3_000, 1e-4
@@ -57,8 +64,9 @@ def study_sources(
         ConfigError: ``out`` holds another study, or there are fewer than two sources.
         Whatever a run raises.
     """
-    photos, negatives = _taking_part(config)
-    parts = part_sources(_sizes(photos, negatives), groups, together)
+    pictures = _pictures(config)
+    sizes = {own.source: sum(len(one.rows) for one in pictures if one.source == own.source) for own in pictures}
+    parts = part_sources(sizes, groups, together)
     about = {
         "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}), "groups": parts, "frozen": frozen,
     }
@@ -69,10 +77,9 @@ def study_sources(
         place = out / f"answers-{number}.npz"
         if not place.is_file():
             say(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
-            pictures = [_pictures(source, photo=True) for source in photos if source.name in group]
-            pictures += [_pictures(source, photo=False) for source in negatives if source.name in group]
             ask = ask or (_frozen(config) if frozen else _trained(config))
-            write_bytes(place, packed(ask(group, [one for one in pictures if len(one.rows)], out / f"run-{number}")))
+            asked = [one for one in pictures if one.source in group and len(one.rows)]
+            write_bytes(place, packed(ask(group, asked, out / f"run-{number}")))
         found.append(read_answers(place))
     return joined(found)
 
@@ -84,18 +91,16 @@ def ask_checkpoint(checkpoint: Path, config: RunConfig, say: Say = print) -> Ans
     """
     network, known = load_checkpoint(checkpoint)
     learned = {*known.dataset.get("sources", ()), *known.dataset.get("beside", ()), *config.leave_out}
-    photos, negatives = _taking_part(config)
-    found = [(source, photo) for photo, sources in ((True, photos), (False, negatives)) for source in sources]
-    strangers = [(source, photo) for source, photo in found if source.name not in learned]
-    if not any(photo for _, photo in strangers):
+    found = [one for one in _pictures(config) if len(one.rows)]
+    strangers = [one for one in found if one.source not in learned]
+    if not any(kind != NOT_FRUIT for one in strangers for kind in one.kinds):
         raise ConfigError(
             "no-strangers", f"{checkpoint} has learned from all of these sources.", "Give photos that it does not know.",
             path=str(checkpoint),
         )
-    if passed_over := sorted({source.name for source, _ in found if source.name in learned}):
+    if passed_over := sorted({one.source for one in found if one.source in learned}):
         say(f"not asked about: {', '.join(passed_over)}")
-    pictures = [_pictures(source, photo) for source, photo in strangers]
-    return _asked(network, known.transform, known.classes, known.fruit_types, [one for one in pictures if len(one.rows)])
+    return _asked(network, known.transform, known.classes, known.fruit_types, strangers)
 
 
 def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequence[str]] = ()) -> list[list[str]]:
@@ -139,30 +144,20 @@ class _Pictures:
     store: ImageStore
     rows: np.ndarray
     kinds: tuple[str, ...]
+    """(N,) the fruit type, or "not-fruit" """
 
 
-def _taking_part(config: RunConfig) -> tuple[list[PhotoSource], list[PhotoSource]]:
-    photos, negatives = ([source for source in sources if source.name not in config.leave_out] for sources in all_sources(config))
-    return photos, negatives
-
-
-def _sizes(photos: Sequence[PhotoSource], negatives: Sequence[PhotoSource]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for photo, sources in ((True, photos), (False, negatives)):
-        for source in sources:
-            sizes[source.name] = sizes.get(source.name, 0) + len(_pictures(source, photo).rows)
-    return sizes
-
-
-def _pictures(source: PhotoSource, photo: bool) -> _Pictures:
-    """Those of a source that may be learned from elsewhere: its ``heldout`` fifth is asked about in the end alone."""
-    if photo:
-        names, split, store, _ = open_folder(source.root)
-        kept = [i for i, path in enumerate(split.paths) if not held_out(path)]
-        return _Pictures(source.name, store, split.rows[kept], tuple(fruit_type(names[split.labels[i]]) for i in kept))
-    store = open_loose(source.root)
-    rows = np.array([row for row, path in enumerate(store.paths) if not held_out(path)], np.int64)
-    return _Pictures(source.name, store, rows, (NOT_FRUIT,) * len(rows))
+def _pictures(config: RunConfig) -> list[_Pictures]:
+    """What may be asked about of each source that takes part, photos first; what is kept as ``heldout`` is not."""
+    sources = all_sources(config)
+    asked = learnable(config, [source for own in sources for source in own])
+    found = []
+    for photo, own in zip((True, False), sources, strict=True):
+        for source in own:
+            if source.name not in config.leave_out:
+                store, rows, _, names = asked(source, open_source(source, photo))
+                found.append(_Pictures(source.name, store, rows, tuple(map(fruit_type, names)) if photo else names))
+    return found
 
 
 # The networks ---------------------------------------------------------------------------------------------------------
@@ -200,7 +195,7 @@ def _frozen(config: RunConfig) -> Ask:
     network = build_network(
         training.architecture, num_classes=len(targets.classes), norm=training.norm, width=training.width, seed=training.seed
     )
-    first_weights(network, training, targets, lambda line: None)
+    start = first_weights(network, training, targets, lambda line: None)
     steps = see_as_evaluated(network, data, training, transform, device)
     while True:
         try:
@@ -215,7 +210,8 @@ def _frozen(config: RunConfig) -> Ask:
         kept = torch.tensor([source not in group for source in sources])
         _, weights = labels_and_weights(data, training, [one for one in beside if one.source not in group])
         known = Seen(seen.features[kept], seen.labels[kept], weights)
-        for _ in fit_anew(network.head, known, targets.membership, training.fit_last or HOLD):
+        clear_head(network, training, targets, start)
+        for _ in refit(network.head, known, targets.membership, training.fit_last or HOLD):
             pass
         return _asked(network, transform, targets.classes, targets.fruit_types, pictures)
 

@@ -27,9 +27,10 @@ PACKAGES = {
 }
 
 FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
-    "Apple": (948,), "Banana": (954,), "Cauliflower": (938,), "Cherimoya": (956,), "Corn": (987, 998), "Cucumber": (943,),
-    "Fig": (952,), "Lemon": (951,), "Orange": (950,), "Pepper": (945,), "Pineapple": (953,), "Pomegranate": (957,),
-    "Strawberry": (949,), "Zucchini": (939,),
+    "Apple": (948,), "Artichoke": (944,), "Banana": (954,), "Broccoli": (937,), "Cabbage": (936,), "Cauliflower": (938,),
+    "Cherimoya": (956,), "Corn": (987, 998), "Cucumber": (943,), "Fig": (952,), "Jackfruit": (955,), "Lemon": (951,),
+    "Mushroom": (947,), "Orange": (950,), "Pepper": (945,), "Pineapple": (953,), "Pomegranate": (957,), "Strawberry": (949,),
+    "Zucchini": (939,),
 }  # fmt: skip
 """Fruit type → the ImageNet classes that mean it (of apples, ImageNet knows Granny Smith alone)."""
 OTHERS_SCALE = 0.1

@@ -39,6 +39,7 @@ from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import (
     Prepared,
+    clear_head,
     evaluation_transform,
     evenly,
     first_weights,
@@ -68,7 +69,7 @@ from fruitvision.training.engine import (
     steps_per_epoch,
     summarize,
 )
-from fruitvision.training.last_layer import MOST_PICTURES, fit_anew, look, refit
+from fruitvision.training.last_layer import MOST_PICTURES, look, refit
 from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
@@ -349,7 +350,7 @@ class _Job:
         if self.training.start_share:
             self.blend(network, data)
         if self.training.fit_last:
-            self.fit_last(network, state, data, transform)
+            self.fit_last(network, checkpoint.start, state, data, transform)
         looks, labels = self.measure(network, state, validation, looks=True)
         if self.training.refit:
             looks = self.refit(network, state, data, transform, train, validation, (looks, labels))
@@ -382,10 +383,12 @@ class _Job:
         blend_trunk(network, start.state_dict(), training.start_share)
         self.folder.log(f"{training.start_share:.0%} of the trunk's weights are what they were at the start")
 
-    def fit_last(self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
-        """Fit the last layer anew to all training pictures, as evaluation shows them."""
+    def fit_last(self, network: Network, start: str, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
+        """Fit the last layer anew to all training pictures, as evaluation shows them; where the trunk began with ImageNet's
+        weights, the layer is held to what ImageNet's own last layer knows."""
+        clear_head(network, self.training, data.targets, start)
         seen = self.wait(see_as_evaluated(network, data, self.training, transform, state.device, self.team))
-        self.wait(fit_anew(network.head, seen, data.targets.membership, self.training.fit_last))
+        self.wait(refit(network.head, seen, data.targets.membership, self.training.fit_last))
         self.team.align(network)
         self.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures as evaluation shows them")
 

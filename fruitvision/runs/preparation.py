@@ -96,6 +96,7 @@ def check_beside(config: RunConfig) -> None:
     """Refuse folders beside the data that this run could not learn from. Raises DataError, ConfigError."""
     photos, negatives = all_sources(config)
     left_out((*photos, *negatives), config.leave_out)
+    learnable(config, (*photos, *negatives))
     if config.study:
         read_study(Path(config.study))
     if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
@@ -127,13 +128,14 @@ def prepare(config: RunConfig) -> Prepared:
         train = evenly(train, config.training.max_train_images)
     photos, negatives = all_sources(config)
     without = left_out((*photos, *negatives), config.leave_out)
-    opened = {source: _open_photos(source) for source in photos}
+    opened = {source: open_source(source, photo=True) for source in photos}
     kinds, too_few = _known_kinds(dataset.classes, opened, config.training)
-    photo_parts = [
-        (source, _select(opened[source], lambda path, name: name in kinds and not held_out(path)))
-        for source in photos if source.name not in without
-    ]  # fmt: skip
-    negative_parts = [(source, _open_negatives(source)) for source in negatives if source.name not in without]
+    learned = learnable(config, (*photos, *negatives))
+    parts = [(source, opened[source]) for source in photos], [(source, open_source(source, photo=False)) for source in negatives]
+    photo_parts, negative_parts = (
+        [(source, learned(source, part)) for source, part in own if source.name not in without] for own in parts
+    )
+    photo_parts = [(source, _select(part, lambda path, name: name in kinds)) for source, part in photo_parts]
     kept = _validation_sources([*photo_parts, *negative_parts], config.training)
     beside = [_divided(source, part, kept, config.training.seed) for source, part in photo_parts]
     empty = [_divided(source, part, kept, config.training.seed) for source, part in negative_parts]
@@ -145,9 +147,23 @@ Part = tuple[ImageStore, np.ndarray, tuple[str, ...], tuple[str, ...]]
 """A store, and of pictures in it: rows, paths and the names of their kinds."""
 
 
-def _open_photos(source: PhotoSource) -> Part:
-    names, split, store, _ = open_folder(source.root)
-    return store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels)
+def open_source(source: PhotoSource, photo: bool) -> Part:
+    """All pictures of a source of photos, or of one of pictures without fruit."""
+    if photo:
+        names, split, store, _ = open_folder(source.root)
+        return store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels)
+    store = open_loose(source.root)
+    rows = np.arange(len(store.paths))
+    return store, rows, tuple(store.paths), (NOT_FRUIT,) * len(rows)
+
+
+def learnable(config: RunConfig, sources: Sequence[PhotoSource]) -> Callable[[PhotoSource, Part], Part]:
+    """Those pictures of a source that may be learned: not its ``heldout`` fifth, where that is to be kept.
+
+    Raises ConfigError where the fifth of a source is to be kept that is not among ``sources``.
+    """
+    of = left_out(sources, _names(config.training.heldout_of)) or {source.name for source in sources}
+    return lambda source, part: _select(part, lambda path, name: not held_out(path)) if source.name in of else part
 
 
 def _select(part: Part, wanted: Callable[[str, str], bool]) -> Part:
@@ -155,12 +171,6 @@ def _select(part: Part, wanted: Callable[[str, str], bool]) -> Part:
     store, rows, paths, names = part
     chosen = [i for i, (path, name) in enumerate(zip(paths, names, strict=True)) if wanted(path, name)]
     return store, rows[chosen], tuple(paths[i] for i in chosen), tuple(names[i] for i in chosen)
-
-
-def _open_negatives(source: PhotoSource) -> Part:
-    store = open_loose(source.root)
-    rows = np.array([row for row, path in enumerate(store.paths) if not held_out(path)], np.int64)
-    return store, rows, tuple(store.paths[row] for row in rows), (NOT_FRUIT,) * len(rows)
 
 
 def _known_kinds(
@@ -445,6 +455,21 @@ def first_weights(network: Network, config: TrainConfig, targets: Targets, say: 
     load_trunk(network, load_checkpoint(alike)[0].state_dict())
     say("training starts from the shipped model")
     return "shipped"
+
+
+@torch.no_grad()
+def clear_head(network: Network, config: TrainConfig, targets: Targets, start: str) -> None:
+    """Let the last layer know nothing, or only what ImageNet knows of these fruits where the trunk began there.
+
+    start: what :func:`first_weights` returned.
+    """
+    network.head.weight.zero_()
+    network.head.bias.zero_()
+    if start == "imagenet" and config.imagenet_head:
+        try:
+            start_head(network, imagenet_weights(config.architecture), targets.fruit_types)
+        except FruitVisionError:
+            pass  # the weights cannot be had now: the layer is fitted without them
 
 
 def _shipped_alike(config: TrainConfig) -> Path | None:

@@ -129,6 +129,10 @@ class TrainConfig(BaseModel):
         description="What is kept of the photos to choose the epoch and to calibrate: whole sources, where there are four or more, "
         "or a few pictures of each.",
     )
+    heldout_of: str = Field(
+        "",
+        description="The sources, separated by commas, of which the heldout fifth is not learned; empty: of every source.",
+    )
     kind_pictures: int = Field(
         12, ge=1, le=10_000, description="So many photos must there be of a fruit type that the data does not have, or it is left out."
     )
@@ -178,8 +182,8 @@ class TrainConfig(BaseModel):
     )
     fit_last: float = Field(
         0.0, ge=0, le=10,
-        description="In the end, fit the last layer anew to all pictures as evaluation shows them, its weights held to zero by so much; "
-        "0 does not.",
+        description="In the end, fit the last layer anew to all pictures as evaluation shows them, its weights held by so much to zero, "
+        "or to what ImageNet's own last layer knows; 0 does not.",
     )
     average_with: str = Field(
         "",

@@ -105,11 +105,3 @@ def refit(head: nn.Linear, seen: Seen, membership: Tensor | None, hold: float) -
         weight = before + change / spread
         head.weight.copy_(weight)
         head.bias.copy_(level - weight @ mean)
-
-
-def fit_anew(head: nn.Linear, seen: Seen, membership: Tensor | None, hold: float) -> Iterator[float]:
-    """As :func:`refit`, of a layer that knows nothing yet: its weights are held to zero."""
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.zero_()
-    yield from refit(head, seen, membership, hold)

@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "pictures": (
         "image_size", "first_image_size", "eval_resize", "eval_size", "views", "augmentation", "crop_scale_min", "flip", "rotation",
         "plain_share", "data_repeat", "photo_repeat", "type_balance", "source_balance", "photo_strength", "not_fruit_share",
-        "kind_pictures", "kind_sources", "photo_validation",
+        "kind_pictures", "kind_sources", "photo_validation", "heldout_of",
     ),
     "optimizer": (
         "optimizer", "learning_rate", "trunk_rate", "weight_decay", "decay", "clip_norm", "label_smoothing", "schedule", "step_size",

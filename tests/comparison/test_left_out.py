@@ -64,6 +64,14 @@ def quiet(line: str) -> None:
     pass
 
 
+def test_all_pictures_are_asked_about_but_the_fifth_that_is_kept(world, tmp_path):
+    counts = {}
+    for of in ("", "shop"):
+        answers = study_sources(config(world, heldout_of=of), tmp_path / f"of {of}", groups=0, frozen=True, say=quiet)
+        counts[of] = {name: answers.sources.count(name) for name in ("phone", "shop")}
+    assert counts["shop"]["shop"] == counts[""]["shop"] < 36 and counts["shop"]["phone"] == 14 > counts[""]["phone"]
+
+
 def test_groups_hold_about_as_many_pictures_each_and_keep_together_what_belongs_together():
     sizes = {"a": 50, "b": 30, "c": 20, "d": 10, "e": 5}
     parts = part_sources(sizes, 2)
@@ -82,8 +90,8 @@ def test_groups_hold_about_as_many_pictures_each_and_keep_together_what_belongs_
 def test_every_picture_is_asked_about_once_by_a_network_that_did_not_learn_its_source(world, tmp_path, frozen, monkeypatch):
     learned = []
     if frozen:
-        real = left_out.fit_anew
-        monkeypatch.setattr(left_out, "fit_anew", lambda head, seen, *rest: learned.append(len(seen.labels)) or real(head, seen, *rest))
+        real = left_out.refit
+        monkeypatch.setattr(left_out, "refit", lambda head, seen, *rest: learned.append(len(seen.labels)) or real(head, seen, *rest))
     answers = study_sources(config(world), tmp_path / "study", groups=0, frozen=frozen, say=quiet)
     counts = {name: answers.sources.count(name) for name in set(answers.sources)}
     for name in ("phone", "shop", "rooms"):

@@ -29,7 +29,7 @@ from fruitvision.recognition.evaluation import evaluate_folder
 from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute, read_state
-from fruitvision.runs.preparation import loaders, prepare
+from fruitvision.runs.preparation import clear_head, loaders, prepare
 from fruitvision.training import last_layer
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import StepDone
@@ -249,6 +249,21 @@ def test_a_source_that_is_left_out_takes_no_part_and_its_kinds_are_still_known(w
         preparation.check_beside(asked.model_copy(update={"leave_out": ("bb",)}))
 
 
+def test_the_fifth_is_kept_of_those_sources_that_are_named_or_of_all(world, tmp_path):
+    for source in ("a", "b"):
+        draw_into(tmp_path / "photos" / source / "Apple", "Apple", 30, "wood")
+    asked = config(world).model_copy(update={"photos": (str(tmp_path / "photos"),)})
+
+    def counts(of: str) -> dict[str, int]:
+        data = prepare(asked.model_copy(update={"training": asked.training.model_copy(update={"heldout_of": of})}))
+        return {one.source: len(one.train[0]) + len(one.validation[0]) for one in data.photos}
+
+    kept = {source: sum(not held_out(path.name) for path in (tmp_path / "photos" / source).rglob("*.jpg")) for source in "ab"}
+    assert max(kept.values()) < 30 and counts("") == kept and counts("a") == {"a": kept["a"], "b": 30}
+    with pytest.raises(ConfigError, match="No source is called 'c'"):
+        counts("a, c")
+
+
 def test_a_kind_of_too_few_photos_is_left_out_and_named(world, tmp_path):
     for source in "abc":
         draw_into(tmp_path / "photos" / source / "Kiwi", "Kiwi", 4, "wood")
@@ -395,6 +410,19 @@ def test_in_the_end_the_trunk_goes_back_towards_its_start_and_the_last_layer_is_
     learned, blended = ends[0.0].conv1.weight, ends[0.5].conv1.weight
     torch.testing.assert_close(blended, (learned + start.conv1.weight) / 2, atol=1e-6, rtol=1e-4)
     assert not torch.equal(ends[0.0].head.weight, ends[0.5].head.weight)
+
+
+def test_the_last_layer_fitted_anew_is_held_to_what_imagenet_knows_where_the_trunk_began_there(world, monkeypatch):
+    targets, asked = prepare(config(world)).targets, config(world).training
+    network = build_network(num_classes=len(targets.classes), width=8)
+    rows = torch.arange(1000.0)[:, None].expand(1000, network.head.in_features)
+    known = {f"{network.head_prefix}weight": rows, f"{network.head_prefix}bias": torch.zeros(1000)}
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: known)
+    clear_head(network, asked, targets, "imagenet")
+    apple = targets.classes.index("Apple") if "Apple" in targets.classes else targets.fruit_types.index("Apple")
+    assert network.head.weight[apple].eq(948).all() and network.head.weight[targets.fruit_types.index(NOT_FRUIT)].eq(0).all()
+    clear_head(network, asked, targets, "shipped")
+    assert not network.head.weight.any() and not network.head.bias.any()
 
 
 def test_a_trunk_that_goes_back_without_a_new_last_layer_is_refused():
