@@ -7,7 +7,7 @@ import sys
 HELP = {
     "--host": "address to listen on (default 127.0.0.1: this computer only)",
     "--port": "port to listen on (default: 7860, or the next free one)",
-    "--root-path": "the path under which a reverse proxy serves the app",
+    "--root-path": "the path under which a reverse proxy serves the app, or its whole public address",
     "--data": "folder whose subfolders the Train panel offers as data",
     "--runs": "folder of training runs (default: runs)",
     "--taught": "folder of taught kinds (default: taught)",
@@ -29,6 +29,8 @@ def parse(argv=None):
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--share", action="store_true", help="give out a public link through Gradio's servers, for 72 hours")
     who.add_argument("--public", action="store_true", help="visitors may classify and look; only the owner may train")
+    parser.add_argument("--embed-in", metavar="ORIGIN", action="append", default=[], help="whose pages may show the app in a frame")
+    parser.add_argument("--upload-quota", metavar="MB", type=int, default=1024, help="room for uploads in all (default 1024 MB)")
     parser.add_argument("--lang", choices=("en", "zh"), help="language at the start")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     return parser.parse_args(argv)
@@ -57,6 +59,8 @@ def open_app(flags):
         share=flags.share,
         public=flags.public,
         root_path=flags.root_path,
+        embed_in=flags.embed_in,
+        upload_quota=max(flags.upload_quota, 16) * 2**20,
         data=flags.data,
         runs=flags.runs,
         taught=flags.taught,

@@ -2,26 +2,41 @@
 
 Ownership follows from how the app was started and from a token, never from the client's address: behind a tunnel or a
 proxy everybody comes from 127.0.0.1. The owner's link, ``/?owner=TOKEN``, sets a cookie that no script can read and
-leads on to the page without the token in its address.
+leads on to the page without the token in its address. A visitor gets a number, signed by the app, so that what one
+visitor asks for can be told from what others do.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.datastructures import Headers
+
 from fruitvision.errors import AccessError, UsageError
 
-COOKIE = "fruitvision-owner"
+COOKIE, NUMBER_COOKIE = "fruitvision-owner", "fruitvision-number"
 TOKEN_VARIABLE = "FRUITVISION_OWNER_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request."""
+
+    owner: bool
+    address: str = ""
+    """Of the connection, or as the proxy on this computer gives it."""
+    number: str = ""
+    """A visitor's own, where the browser keeps cookies."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,7 @@ class Access:
     """The rule of one app: without a token everybody on this machine is the owner."""
 
     token: str | None = None
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False, compare=False)
 
     @classmethod
     def of_launch(cls, *, host: str, share: bool, public: bool) -> Access:
@@ -57,17 +73,44 @@ class Access:
                 "owner-only", "Only the owner of this app may do that.", "Open the owner's link that the console shows."
             )
 
+    def caller(self, scope: dict) -> Caller:
+        """Who sends the request of an ASGI ``scope``."""
+        address = (scope.get("client") or ("",))[0]
+        if self.token is None:
+            return Caller(True, address)
+        cookies = Headers(scope=scope).get("cookie", "")
+        if self._matches(cookie_value(cookies)):
+            return Caller(True, address)
+        number, _, signature = cookie_value(cookies, NUMBER_COOKIE).partition(".")
+        signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(number).encode())
+        return Caller(False, address, number if number and signed else "")
+
+    def new_number(self) -> str:
+        """A cookie that gives a visitor a number of their own."""
+        number = secrets.token_hex(8)
+        return f"{NUMBER_COOKIE}={number}.{self._signature(number)}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400"
+
+    def _signature(self, number: str) -> str:
+        """By a key that all processes with one token share."""
+        key = hashlib.sha256(b"visitors" + (self.token or "").encode()).digest() if self.token else self._secret
+        return hmac.new(key, number.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+
     def _matches(self, given: str) -> bool:
         return self.token is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
 
-def cookie_value(header: str) -> str:
-    """The owner's cookie in a Cookie header; empty where it is missing or the header is damaged."""
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
+def cookie_value(header: str, name: str = COOKIE) -> str:
+    """A cookie in a Cookie header; empty where it is missing. Its time grows with the header's length alone."""
+    for one in header.split(";"):
+        found, _, value = one.partition("=")
+        if found.strip() == name:
+            return value.strip().strip('"')
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a Host header names this computer, and nothing else."""
+    return _LOOPBACK_HOST.fullmatch(host) is not None
 
 
 class OwnerLink:

@@ -6,17 +6,20 @@ import atexit
 import contextlib
 import gc
 import os
+import re
 import shutil
 import signal
 import socket
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from fruitvision.errors import UsageError
@@ -24,11 +27,14 @@ from fruitvision.ui import classify_panel, compare_panel, train_panel
 from fruitvision.ui.access import Access, OwnerLink
 from fruitvision.ui.arenas import share_arenas
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, smaller_script
+from fruitvision.ui.connections import bounded_connections
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
+from fruitvision.ui.places import FairQueue
 from fruitvision.ui.sessions import Sessions
 from fruitvision.ui.text import LANGUAGES, language_of, say
 from fruitvision.ui.tunnel import close_tunnels, open_tunnel
+from fruitvision.ui.uploads import QUOTA, Uploads
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(path for path in FOLDER.glob("*.css") if path.name != "report.css")  # which is a page of its own
@@ -36,6 +42,7 @@ PORTS = range(7860, 7960)
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
+OPENED_SECONDS = 60.0
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
@@ -128,6 +135,8 @@ def launch(
     share: bool = False,
     public: bool = False,
     root_path: str | None = None,
+    embed_in: Sequence[str] = (),
+    upload_quota: int = QUOTA,
     data: str | Path | None = None,
     runs: str | Path | None = None,
     taught: str | Path | None = None,
@@ -143,7 +152,10 @@ def launch(
         port: raises UsageError "port-in-use" where it is taken; by default the first free one from 7860 on.
         share: ask Gradio's servers for a public link as well.
         public: visitors come by themselves: they may classify and look.
-        root_path: the path under which a reverse proxy serves the app.
+        root_path: the path under which a reverse proxy serves the app, or the whole public address with it, such as
+            https://fruit.example/app; no header of a request takes its place.
+        embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
+        upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
         data, runs, taught: folders; ``data``'s subfolders are offered for training.
         checkpoint: a checkpoint folder, or a shipped model's name, that answers first.
         language: "en" or "zh" at the start; by default the browser's own.
@@ -161,20 +173,20 @@ def launch(
     if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
         own_uploads = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
         atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
-    hosts: set[str] = set()
+    hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
+    if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
+        raise UsageError(
+            "bad-origin", f"'{unknown[0]}' is no origin.", "Give --embed-in as https://name, without a path.", origin=unknown[0]
+        )
     demo = build_app(context)
-    demo.queue(max_size=512, default_concurrency_limit=16, api_open=False)
-    demo.launch(
-        server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
-        prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
-        state_session_capacity=SESSIONS,
-        allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
-        run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
-        app_kwargs={
-            "middleware": [Middleware(Gate, access=access, hosts=hosts), Middleware(OwnerLink, access=access)],
-            "docs_url": None, "redoc_url": None, "openapi_url": None,
-        },
-    )  # fmt: skip
+    demo.queue(default_concurrency_limit=16, api_open=False)
+    FairQueue.of(demo._queue, access)
+    guards = {
+        "access": access, "hosts": hosts, "uploads": Uploads(get_upload_folder, upload_quota),
+        "embed_in": [origin.rstrip("/") for origin in embed_in],
+    }
+    with bounded_connections():
+        _serve(demo, host, port, root_path, guards)
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
@@ -189,6 +201,29 @@ def launch(
     return demo
 
 
+def is_address(text: str) -> bool:
+    """Whether it is a whole http or https address with a host."""
+    try:
+        found = urlsplit(text)
+        return found.scheme in ("http", "https") and re.fullmatch(r"[\w.:\[\]-]+", found.netloc, re.ASCII) is not None
+    except ValueError:
+        return False
+
+
+def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, guards: dict[str, Any]) -> None:
+    demo.launch(
+        server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
+        prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
+        state_session_capacity=SESSIONS,
+        allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
+        run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
+        app_kwargs={
+            "middleware": [Middleware(Gate, **guards), Middleware(OwnerLink, access=guards["access"])],
+            "docs_url": None, "redoc_url": None, "openapi_url": None,
+        },
+    )  # fmt: skip
+
+
 def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
     """End at once when the system asks for it or the terminal goes, and leave no upload behind; ``uploads`` goes whole."""
 
@@ -197,6 +232,7 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
             delete_files_created_by_app(demo, age=None)
         if uploads:
             shutil.rmtree(uploads, ignore_errors=True)
+        _forget_leading()
         close_tunnels()
         os._exit(0)  # threads that answer somebody would be waited for, as long as they take
 
@@ -247,4 +283,37 @@ def _announce(context: Context, host: str, port: int, visitors: str | None, *, s
         print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
     print(say("launch.close", language), flush=True)
     if open_browser:
-        webbrowser.open_new_tab(local if context.access.token is None else f"{local}?owner={context.access.token}")
+        token = context.access.token
+        webbrowser.open_new_tab(local if token is None else leading_to(f"{local}?owner={token}", context.runs))
+
+
+_leading: list[Path] = []
+
+
+@atexit.register
+def _forget_leading() -> None:
+    while _leading:
+        with contextlib.suppress(OSError):
+            _leading.pop().unlink(missing_ok=True)
+
+
+def leading_to(url: str, folder: Path) -> str:
+    """The address of a file that leads on to ``url``, for this account alone: what a browser is started with, others may read.
+
+    It lies in ``folder``, which browsers in a sandbox may read where it is below the person's own, and is deleted after a
+    minute and in the end.
+    """
+    leading = f'<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={url}">'
+    for place in (folder, Path(tempfile.gettempdir())):
+        try:
+            handle, name = tempfile.mkstemp(prefix="open-", suffix=".html", dir=place)  # mode 0600
+        except OSError:
+            continue
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(f'<!doctype html><meta charset="utf-8">{leading}')
+        _leading.append(Path(name))
+        timer = threading.Timer(OPENED_SECONDS, _forget_leading)
+        timer.daemon = True
+        timer.start()
+        return Path(name).absolute().as_uri()
+    return url.partition("?")[0]

@@ -1,14 +1,15 @@
-"""What a request must be before Gradio sees it: known route, own page, bounded body. And no file but an upload.
+"""What a request must be before Gradio sees it: from the page itself, for a known route, bounded in size and time.
 
-Gradio checks uploads on one route alone, runs a foreign page's POST before it withholds the answer, and serves routes that
-this app has no use for. The gate stands before all of them.
+Gradio checks uploads on one route alone, runs a foreign page's POST before it withholds the answer, fetches addresses that
+stand where a file belongs, and copies request headers into some responses. The gate stands before all of it, and lets no
+response header out that the app has no use for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,20 +19,43 @@ from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 
 from fruitvision.errors import PictureError
-from fruitvision.ui.access import LOOPBACK, Access
+from fruitvision.ui.access import Access, Caller, is_loopback
+from fruitvision.ui.places import Busy, Places
+from fruitvision.ui.uploads import MOST_FILES, Uploads
 
+MAX_HEADER_BYTES, MAX_COOKIE_BYTES = 16 * 2**10, 4 * 2**10
 MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL, and what a form adds to it
 MAX_DEPTH, MAX_MARKS = 100, 500_000  # of JSON: brackets within brackets; brackets, quotes and escapes altogether
 _MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 MAX_OWNER_BYTES = 256 * 2**20 * 4 // 3 + 2**17  # a file of taught pictures
 BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
+METHODS = ("GET", "HEAD", "POST")
 #: All that the page asks for. Gradio's other routes (deep links, recordings, monitoring, API pages, proxies) do not exist.
 ROUTES = re.compile(
     r"/(?:|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
     r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server|reset|cancel"
     r"|queue/(?:join|data|status)|heartbeat/[\w-]+|run/[\w-]+|file=.+))/?"
 )
-OWNERS_ROUTE = "/gradio_api/component_server"
+OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
+
+#: What a proxy adds. Any script may send these too, so they prove nothing; two are handed on where they can do no harm.
+FORWARDING = re.compile(rb"forwarded|x-forwarded-.+|x-real-ip|x-original-.+|x-gradio-server|cf-connecting-ip|true-client-ip")
+WITHHELD = (b"range", b"if-range")  # Gradio's answer to a range copies the request's headers, cookies among them
+#: The headers of a response that go out; nothing else does, whoever put it there.
+ANSWERED = frozenset(
+    (
+        b"cache-control", b"connection", b"content-disposition", b"content-encoding", b"content-length", b"content-type", b"date",
+        b"etag", b"last-modified", b"location", b"referrer-policy", b"retry-after", b"set-cookie", b"vary", b"x-accel-buffering",
+    )
+)  # fmt: skip
+COOKIES = b"fruitvision-"
+#: Gradio's page holds inline scripts and styles, and makes functions of the app's own scripts: neither can be forbidden.
+PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {}"
+)
+FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors {}"
 
 Send = Callable[[dict], Awaitable[None]]
 
@@ -41,16 +65,23 @@ class BodyRefused(Exception):
 
 
 class Gate:
-    """ASGI middleware before everything else; refuses with 403, 404, 408, 413 or 421.
+    """ASGI middleware before everything else; refuses with 400, 403, 404, 405, 408, 413, 421, 431, 503 or 507.
 
     Args:
         access: without a token, only requests that name this computer as their host are let in: a foreign page whose name
             is made to point here (DNS rebinding) would otherwise act as the owner.
-        hosts: further hosts whose own pages may call, such as a tunnel's; may grow while the app runs.
+        hosts: further hosts whose own pages may call: a tunnel's, and the public address behind a proxy; may grow while
+            the app runs. No header of a request adds to them.
+        uploads: the room for uploads; without, they are not counted.
+        embed_in: origins whose pages may show the app in a frame.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], access: Access, hosts: set[str]) -> None:
-        self.app, self.access, self.hosts = app, access, hosts
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], access: Access, hosts: set[str], uploads: Uploads | None = None,
+        embed_in: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
+        self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
 
     async def __call__(self, scope: dict, receive: Callable, send: Send) -> None:
         """Hand on what may pass."""
@@ -60,45 +91,119 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        limit = self._limit(scope, headers)
-        if refused := self._refusal(scope, headers, limit):
+        path = route(scope)
+        send = self._guarded(send, (FILE_POLICY if path.startswith(FILE_ROUTE) else PAGE_POLICY).format(self._ancestors))
+        if refused := _refused_headers(scope["headers"]):
             await answer(send, *refused)
             return
-        await self._bounded(scope, receive, send, limit)
+        headers = Headers(scope=scope)
+        caller = self.access.caller(scope)
+        limit = MAX_OWNER_BYTES if caller.owner and path.rstrip("/") == OWNERS_ROUTE else MAX_BODY_BYTES
+        if refused := self._refusal(scope, path, headers, limit):
+            await answer(send, *refused)
+            return
+        scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
+        if scope["method"] != "POST":
+            await self.app(scope, receive, self._welcoming(send, caller))
+            return
+        try:
+            async with self._room(path, caller, headers) as place:
+                await self._bounded(scope, receive, self._welcoming(send, caller), limit, place)
+        except Busy as busy:
+            await answer(send, busy.status, str(busy))
 
-    def _refusal(self, scope: dict, headers: Headers, limit: int) -> tuple[int, str] | None:
+    def _refusal(self, scope: dict, path: str, headers: Headers, limit: int) -> tuple[int, str] | None:
+        if scope["method"] not in METHODS:  # nor is any preflight answered: the page itself sends none
+            return 405, "That method is not used here."
         host = headers.get("host", "")
-        if self.access.token is None and _name(host) not in LOOPBACK:
-            return 421, "This app answers on this computer alone. To let others in, start it with --public or --share."
-        if not self._own_page(headers, host):
+        if self.access.token is None:
+            if not is_loopback(host):
+                return 421, "This app answers on this computer alone. To let others in, start it with --public or --share."
+            if any(FORWARDING.fullmatch(name) for name, _ in scope["headers"]):
+                return 403, "This app stands behind a proxy, where everybody would be its owner. Start it with --public."
+        if not self._own_page(scope, path, headers, host):
             return 403, "Another site's page may not call this app."
-        if not ROUTES.fullmatch(route(scope)):
+        if not ROUTES.fullmatch(path):
             return 404, "There is nothing here."
+        if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
+            return 403, "There is no such file."
         length = headers.get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > limit:
+        if not length.isascii() or not length.isdigit() or len(length) > 12 or int(length) > limit:
             return 413, "That is too large."
         return None
 
-    def _own_page(self, headers: Headers, host: str) -> bool:
+    def _own_page(self, scope: dict, path: str, headers: Headers, host: str) -> bool:
+        """Whether the request comes from the app's own page, or is somebody's way to it."""
+        site = headers.get("sec-fetch-site", "none")
+        if site not in ("same-origin", "none") and not _leads_here(scope, path, headers):
+            return False
         origin = headers.get("origin")
         if origin is None:
             return True
-        own = {host, *self.hosts, *([headers["x-forwarded-host"]] if "x-forwarded-host" in headers else [])}
         try:
-            return urlsplit(origin).netloc.lower() in {one.lower() for one in own if one}
+            return urlsplit(origin).netloc.lower() in {one.lower() for one in (host, *self.hosts) if one}
         except ValueError:
             return False
 
-    def _limit(self, scope: dict, headers: Headers) -> int:
-        owners = route(scope).rstrip("/") == OWNERS_ROUTE and self.access.is_owner(_Asking(headers))
-        return MAX_OWNER_BYTES if owners else MAX_BODY_BYTES
+    def _handed_on(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        for name, value in headers:
+            if name in WITHHELD:
+                continue
+            if name == b"cookie":
+                own = [one.strip() for one in value.split(b";") if one.strip().startswith(COOKIES)]
+                yield name, b"; ".join(own)
+            elif not FORWARDING.fullmatch(name) or self._harmless(name, value):
+                yield name, value
 
-    async def _bounded(self, scope: dict, receive: Callable, send: Send, limit: int) -> None:
+    def _harmless(self, name: bytes, value: bytes) -> bool:
+        if name == b"x-forwarded-proto":
+            return value in (b"http", b"https")
+        return name == b"x-forwarded-host" and value.decode("latin-1").lower() in {one.lower() for one in self.hosts}
+
+    def _room(self, path: str, caller: Caller, headers: Headers) -> Any:
+        if path.rstrip("/") == UPLOAD_ROUTE and self.uploads is not None:
+            return self.uploads.receiving(caller, int(headers.get("content-length", MAX_BODY_BYTES)))
+        return self.places.answering(caller)
+
+    def _guarded(self, send: Send, policy: str) -> Send:
+        """``send`` that lets known response headers through alone, and says what browsers may do with the answer."""
+        added = [
+            (b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+        ]
+
+        async def guarded(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                kept = [(name.lower(), value) for name, value in message.get("headers", ()) if name.lower() in ANSWERED]
+                kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
+                if not any(name == b"referrer-policy" for name, _ in kept):
+                    added_here = [*added, (b"referrer-policy", b"same-origin")]
+                else:
+                    added_here = added
+                message = {**message, "headers": [*kept, *added_here]}
+            await send(message)
+
+        return guarded
+
+    def _welcoming(self, send: Send, caller: Caller) -> Send:
+        """``send`` that gives a visitor without a number one."""
+        if caller.owner or caller.number:
+            return send
+        cookie = self.access.new_number().encode()
+
+        async def welcoming(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"set-cookie", cookie)]}
+            await send(message)
+
+        return welcoming
+
+    async def _bounded(self, scope: dict, receive: Callable, send: Send, limit: int, place: Any) -> None:
         loop = asyncio.get_running_loop()
         came, whole, started, end = 0, False, False, loop.time() + BODY_SECONDS
         refused: tuple[int, str] | None = None
-        nesting = None if Headers(scope=scope).get("content-type", "").startswith("multipart/") else Nesting()
+        form = Headers(scope=scope).get("content-type", "").startswith("multipart/")
+        watch: Nesting | Files = Files(scope) if form else Nesting()
 
         async def counted() -> dict:
             nonlocal came, whole, refused
@@ -109,13 +214,19 @@ class Gate:
             except TimeoutError as error:
                 refused = 408, "That came too slowly."
                 raise BodyRefused from error
-            came += len(message.get("body", b""))
+            piece = message.get("body", b"")
+            came += len(piece)
             whole = not message.get("more_body", False)
             if came > limit:
                 refused = 413, "That is too large."
-                raise BodyRefused
-            if nesting is not None and nesting.too_deep(message.get("body", b"")):
-                refused = 400, "That is nested too deep."
+            else:
+                try:
+                    place.hold(len(piece))
+                except Busy as busy:
+                    refused = busy.status, str(busy)
+                if problem := watch.problem(piece):
+                    refused = 400, problem
+            if refused:
                 raise BodyRefused
             return message
 
@@ -126,11 +237,26 @@ class Gate:
                 await send(message)
 
         try:
-            await self.app(scope, counted, watched)
+            await self.app({**scope, "fruitvision.body": lambda: came}, counted, watched)
         except BodyRefused:
             pass
         if refused and not started:
             await answer(send, *refused)
+
+
+def _refused_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+    """Python's parser of cookies takes quadratic time over backslashes before 3.11.10 and 3.12.6."""
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        return 431, "The request's headers are too large."
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if sum(map(len, cookies)) > MAX_COOKIE_BYTES or any(b"\\" in value for value in cookies):
+        return 431, "The request's cookies are too large, or hold a backslash. Clear this site's cookies, and try again."
+    return None
+
+
+def _leads_here(scope: dict, path: str, headers: Headers) -> bool:
+    """Whether somebody follows a link to the page, from wherever; nothing is changed by it."""
+    return path == "/" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
 
 
 class Nesting:
@@ -139,6 +265,10 @@ class Nesting:
     def __init__(self) -> None:
         self._depth = self._marks = 0
         self._in_text, self._rest = False, b""
+
+    def problem(self, piece: bytes) -> str:
+        """A sentence where the text, up to and with ``piece``, is not to be parsed."""
+        return "That is nested too deep." if self.too_deep(piece) else ""
 
     def too_deep(self, piece: bytes) -> bool:
         """Whether the text, up to and with ``piece``, was nested deeper than ``MAX_DEPTH`` anywhere, or has too many marks."""
@@ -156,6 +286,26 @@ class Nesting:
         return False
 
 
+class Files:
+    """How many parts a form has, followed piece by piece."""
+
+    def __init__(self, scope: dict) -> None:
+        found = re.search(r'boundary="?([^";]+)', Headers(scope=scope).get("content-type", ""))
+        self._boundary = b"--" + found[1].strip().encode("latin-1") if found else b""
+        self._parts, self._rest = 0, b""
+
+    def problem(self, piece: bytes) -> str:
+        """A sentence where the form, up to and with ``piece``, has more parts than ``MOST_FILES``, or none can be told."""
+        if len(self._boundary) < 3:
+            return "That is no form."
+        piece = self._rest + piece
+        self._parts += piece.count(self._boundary)
+        at = piece.rfind(self._boundary)
+        left = piece if at < 0 else piece[at + len(self._boundary) :]
+        self._rest = left[-(len(self._boundary) - 1) :]
+        return f"That is more than {MOST_FILES} files at once." if self._parts > MOST_FILES + 1 else ""
+
+
 async def answer(send: Send, status: int, sentence: str) -> None:
     """Send a refusal, and close the connection: whatever is still coming is not read."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
@@ -167,16 +317,6 @@ def route(scope: dict) -> str:
     """The path below the root path, as the app's routes know it."""
     path, root = scope["path"], urlsplit(scope.get("root_path") or "").path.rstrip("/")
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    return (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
-
-
-class _Asking:
-    def __init__(self, headers: Headers) -> None:
-        self.headers = headers
 
 
 class GuardedBlocks(gr.Blocks):
@@ -198,7 +338,7 @@ def refuse_foreign_files(value: Any, uploads: Path) -> None:
         one = waiting.pop()
         if isinstance(one, dict):
             path = one.get("path")
-            if isinstance(path, str) and not _is_below(path, uploads):
+            if isinstance(path, str) and not is_below(path, uploads):
                 raise PictureError(
                     "picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture=""
                 )
@@ -207,7 +347,8 @@ def refuse_foreign_files(value: Any, uploads: Path) -> None:
             waiting += one
 
 
-def _is_below(path: str, folder: Path) -> bool:
+def is_below(path: str, folder: Path) -> bool:
+    """Whether ``path``, which a stranger may have written, is no address and lies below ``folder``, links followed."""
     if re.match(r"\s*([a-zA-Z][\w+.-]+:|[/\\]{2})", path):  # http:, file:, …; or a share, which Windows would ask for
         return False
     try:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
-from fruitvision.errors import AccessError
+from fruitvision.errors import AccessError, UsageError
 from fruitvision.ui import access as access_module
+from fruitvision.ui import app as app_module
 from fruitvision.ui.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value
 
 
@@ -84,3 +90,28 @@ def test_a_token_is_compared_in_constant_time_whatever_its_length(monkeypatch):
     given = ["a", "a-token-of-the-tests", "b-token-of-the-tests", "a-token-of-the-tests-and-more", "é"]
     assert [access.is_owner(request(f"{COOKIE}={one}")) for one in given] == [False, True, False, False, False]
     assert len(compared) == len(given)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have other permissions there")
+def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path, monkeypatch):
+    """What a program is started with, every account of the computer may read."""
+    opened = []
+    monkeypatch.setattr("webbrowser.open_new_tab", opened.append)
+    monkeypatch.setattr(app_module, "OPENED_SECONDS", 0.2)
+    context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
+    app_module._announce(context, "127.0.0.1", 7860, None, share=False, open_browser=True)
+    (address,) = opened
+    assert "token" not in address and address.startswith("file://")
+    file = Path(url2pathname(urlsplit(address).path))
+    assert file.stat().st_mode & 0o077 == 0 and "http://127.0.0.1:7860/?owner=a-token-of-the-tests" in file.read_text()
+    end = time.monotonic() + 10
+    while file.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("origin", ["huggingface.co", "https://huggingface.co/spaces", "javascript:x", "https://a; script-src *", "*"])
+def test_only_an_origin_may_frame_the_app(origin, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        app_module.launch(embed_in=[origin], open_browser=False, block=False, runs=tmp_path)
+    assert caught.value.code == "bad-origin"

@@ -26,8 +26,11 @@ async def reached(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": b"reached"})
 
 
-def ask(access: Access, headers=OWN, *, body=(b"",), pause: float = 0.0, path: str = "/config", hosts=(), root: str = "") -> int:
-    """The status with which a request with such a body, in pieces, is answered."""
+def talk(
+    access: Access, headers=OWN, *, body=(b"",), pause: float = 0.0, path: str = "/config", hosts=(), root: str = "",
+    method: str = "POST", app=reached, **guards,
+) -> list[dict]:  # fmt: skip
+    """What such a request, its body in pieces, is answered."""
     pieces, sent = list(body), []
 
     async def receive() -> dict:
@@ -37,12 +40,21 @@ def ask(access: Access, headers=OWN, *, body=(b"",), pause: float = 0.0, path: s
     async def send(message: dict) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": path, "root_path": root, "headers": list(headers), "query_string": b""}
-    asyncio.run(Gate(reached, access, set(hosts))(scope, receive, send))
-    return sent[0]["status"]
+    scope = {"type": "http", "method": method, "path": path, "root_path": root, "headers": list(headers), "query_string": b""}
+    asyncio.run(Gate(app, access, set(hosts), **guards)(scope, receive, send))
+    return sent
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "192.168.1.5:7860", ""])
+def ask(access: Access, headers=OWN, **more) -> int:
+    """The status of the same."""
+    return talk(access, headers, **more)[0]["status"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "192.168.1.5:7860", "", "[localhost]evil.example",
+     "[::1]evil.example", "localhost:7860@evil.example", "127.0.0.1:", "::1", "localhost:x"],
+)  # fmt: skip
 def test_an_app_for_this_computer_alone_answers_under_its_own_name_only(host):
     """A foreign page whose name points here would otherwise act as the owner (DNS rebinding)."""
     assert ask(Access(), [(b"host", host.encode())]) == 421
@@ -59,8 +71,105 @@ def test_a_page_that_came_through_the_tunnel_or_a_proxy_is_its_own():
     through = [(b"host", b"127.0.0.1:7860"), (b"origin", b"https://abc.gradio.live")]
     assert ask(token, through) == 403
     assert ask(token, through, hosts=["abc.gradio.live"]) == 200
-    assert ask(token, [*through, (b"x-forwarded-host", b"abc.gradio.live")]) == 200
+    for claim in (b"x-forwarded-host", b"x-forwarded-server", b"forwarded", b"x-original-host"):
+        assert ask(token, [*through, (claim, b"abc.gradio.live")]) == 403, "any script may say so"
     assert ask(token, [(b"host", b"fruit.example"), (b"origin", b"https://fruit.example")], path="/fruit/config", root="/fruit") == 200
+
+
+@pytest.mark.parametrize("header", [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded", b"x-real-ip"])
+def test_an_app_for_this_computer_alone_does_not_answer_behind_a_proxy(header):
+    """There everybody comes from 127.0.0.1, and would be its owner."""
+    assert ask(Access(), [*OWN, (header, b"203.0.113.5")]) == 403
+    assert ask(Access("a-token-of-the-tests"), [*OWN, (header, b"203.0.113.5")]) == 200
+
+
+@pytest.mark.parametrize("site", [b"same-site", b"cross-site"])
+@pytest.mark.parametrize(
+    "path", ["/config", "/gradio_api/queue/data", "/gradio_api/file=x", "/gradio_api/component_server", "/assets/x.js"]
+)
+def test_other_pages_of_the_same_site_call_nothing(site, path):
+    """Another port of this computer, or a sister's name below one domain, is the same site: it sends a Strict cookie along."""
+    for access in (Access(), Access("a-token-of-the-tests")):
+        for method in ("GET", "POST"):
+            assert ask(access, [*OWN, (b"sec-fetch-site", site), (b"sec-fetch-mode", b"no-cors")], path=path, method=method) == 403
+
+
+def test_a_link_on_another_page_leads_here():
+    link = [*OWN, (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"navigate")]
+    assert ask(Access(), link, path="/", method="GET") == 200
+    assert ask(Access(), link, path="/", method="POST") == 403 == ask(Access(), link, path="/config", method="GET")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "TRACE", "PATCH"])
+def test_no_preflight_is_answered_nor_any_method_that_the_page_does_not_use(method):
+    asked = [*OWN, (b"origin", b"http://127.0.0.1:8899"), (b"access-control-request-method", b"POST")]
+    sent = talk(Access(), asked, method=method)
+    assert sent[0]["status"] == 405 and not any(name.startswith(b"access-control") for name, _ in sent[0]["headers"])
+
+
+@pytest.mark.parametrize(
+    "file", ["http://100.100.100.200/latest/meta-data", "HTTPS://evil.example/x", "ftp://x", "data:text/html,x", "//evil.example/x",
+             "\\\\evil.example\\x", " http://x", "/etc/passwd", "file:///etc/passwd", "gradio_api/file=http://x", "x\0"],
+)  # fmt: skip
+def test_no_address_and_no_file_but_an_upload_is_fetched(file):
+    for access in (Access(), Access("a-token-of-the-tests")):
+        assert ask(access, path=f"/gradio_api/file={file}", method="GET") in (403, 404)
+
+
+def test_headers_are_bounded_and_cookies_hold_no_backslash():
+    token = Access("a-token-of-the-tests")
+    assert ask(token, [*OWN, (b"x-a", b"a" * gate.MAX_HEADER_BYTES)]) == 431
+    assert ask(token, [*OWN, *((b"x-%d" % n, b"a" * 100) for n in range(200))]) == 431
+    assert ask(token, [*OWN, (b"cookie", b"a=" + b"b" * gate.MAX_COOKIE_BYTES)]) == 431
+    assert ask(token, [*OWN, (b"cookie", b'a="\\"')]) == 431
+    assert ask(token, [*OWN, (b"cookie", b"a=b; c=d")]) == 200
+
+
+def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
+    """Gradio copied a request's headers into its answer to a Range."""
+    seen: dict[bytes, bytes] = {}
+
+    async def copying(scope, receive, send) -> None:
+        seen.update(scope["headers"])
+        own = [(b"Content-Type", b"text/html"), (b"set-cookie", b"fruitvision-number=1"), (b"set-cookie", b"other=1")]
+        await send({"type": "http.response.start", "status": 200, "headers": [*scope["headers"], *own]})
+        await send({"type": "http.response.body", "body": b""})
+
+    given = [(b"range", b"bytes=0-0-0"), (b"if-range", b"x"), (b"cookie", b"session=secret; fruitvision-owner=a-token-of-the-tests"),
+             (b"x-accel-redirect", b"/etc/passwd"), (b"x-forwarded-host", b"evil.example"), (b"x-gradio-server", b"http://evil.example"),
+             (b"x-forwarded-proto", b"https")]  # fmt: skip
+    sent = talk(Access("a-token-of-the-tests"), [*OWN, *given], app=copying, method="GET")
+    assert not {b"range", b"if-range", b"x-forwarded-host", b"x-gradio-server"} & set(seen)
+    assert seen[b"cookie"] == b"fruitvision-owner=a-token-of-the-tests" and seen[b"x-forwarded-proto"] == b"https"
+    answered = sent[0]["headers"]
+    assert not {b"cookie", b"x-accel-redirect", b"host", b"x-forwarded-proto"} & {name for name, _ in answered}
+    assert [value for name, value in answered if name == b"set-cookie"] == [b"fruitvision-number=1"]
+    assert dict(answered)[b"content-type"] == b"text/html"
+
+
+def test_every_answer_says_what_browsers_may_do_with_it():
+    for sent in (talk(Access()), talk(Access(), [(b"host", b"evil.example")]), talk(Access(), path="/gradio_api/file=x", method="GET")):
+        headers = dict(sent[0]["headers"])
+        assert headers[b"x-content-type-options"] == b"nosniff"
+        assert b"frame-ancestors 'self'" in headers[b"content-security-policy"]
+    assert b"sandbox" in headers[b"content-security-policy"], "an upload is no page of ours"
+    framed = dict(talk(Access(), embed_in=["https://huggingface.co"])[0]["headers"])[b"content-security-policy"]
+    assert framed.endswith(b"frame-ancestors 'self' https://huggingface.co")
+
+
+def form(files: int) -> bytes:
+    part = b'--limit\r\nContent-Disposition: form-data; name="files"; filename="x"\r\n\r\nx\r\n'
+    return part * files + b"--limit--"
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_files_in_one_request_are_counted(size):
+    kind = (b"content-type", b"multipart/form-data; boundary=limit")
+    for files, status in ((gate.MOST_FILES, 200), (gate.MOST_FILES + 1, 400)):
+        content = form(files)
+        pieces = [content[at : at + size] for at in range(0, len(content), size)]
+        assert ask(Access(), [*OWN, kind], body=pieces, path="/gradio_api/upload") == status
+    assert ask(Access(), [*OWN, (b"content-type", b"multipart/form-data")], body=[content], path="/gradio_api/upload") == 400
 
 
 def test_a_body_that_comes_too_slowly_is_not_waited_for(monkeypatch):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+import threading
+import time
 import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -99,6 +102,54 @@ def test_a_foreign_page_calls_nothing(client, visitor, shared, origin):
 
 def test_its_own_page_calls(visitor, shared):
     assert visitor.serve("classify-live", "answer_frame", {}, origin=shared.url.rstrip("/")).status_code == 200
+
+
+def test_the_app_fetches_no_address_for_anybody(client, shared):
+    """Gradio streamed back what any http address gave, a cloud's metadata on 100.64.0.0/10 among it."""
+    asked = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", "100.100.100.200", "example.com"):
+            for scheme in ("http://", "https://", "HTTP://", "http:%2F%2F", "%68ttp://"):
+                for headers in ({}, {"cookie": shared.cookie}, {"origin": shared.url.rstrip("/")}):
+                    answer = client.get(f"gradio_api/file={scheme}{host}/x", headers=headers, timeout=5)
+                    assert answer.status_code in (403, 404), (scheme, host, answer.status_code)
+        server.shutdown()
+    assert not asked
+
+
+@pytest.mark.parametrize("given", ["bytes=0-0", "bytes=0-0-0", "bytes=0-5,6-10", "bytes=9999999999999-", "bytes=-", "x" * 3000])
+def test_no_range_shows_what_the_request_brought(client, visitor, shared, given):
+    """In spite of HttpOnly a script could read the owner's token in the answer."""
+    path = visitor.upload(picture_bytes())
+    brought = {"range": given, "cookie": shared.cookie, "x-accel-redirect": "/etc/passwd", "set-cookie": "a=b"}
+    answer = client.get(f"gradio_api/file={path}", headers=brought)
+    assert answer.status_code == 200 and answer.content == Path(path).read_bytes()
+    assert shared.token not in str(answer.headers) and "x-accel-redirect" not in answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff" and "sandbox" in answer.headers["content-security-policy"]
+
+
+def test_a_cookie_of_backslashes_freezes_nobody(client):
+    started = time.monotonic()
+    for size in (3000, 12_000):
+        assert client.get("config", headers={"cookie": 'a="' + "\\" * size + '"'}).status_code == 431
+    assert time.monotonic() - started < 5
+
+
+def test_a_visitor_who_fills_the_queue_does_not_shut_the_owner_out(client, visitor, shared):
+    values = visitor.values(0)
+    with httpx.Client(base_url=shared.url, timeout=30) as flood:
+        statuses = [Visitor(flood).join(0, values).status_code for _ in range(60)]
+        assert set(statuses) <= {200, 400, 503}
+        assert Visitor(flood).join(0, values, cookie=shared.cookie).status_code in (200, 400)
 
 
 # Bodies ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -13,10 +14,13 @@ from gradio.routes import App
 from starlette.testclient import TestClient
 
 from fruitvision.ui import app as app_module
-from fruitvision.ui.access import Access
+from fruitvision.ui import uploads as uploads_module
+from fruitvision.ui.access import COOKIE, TOKEN_VARIABLE, Access, Caller
 from fruitvision.ui.app import build_app
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
 from fruitvision.ui.context import Context, ModelShelf
+from fruitvision.ui.places import Busy
+from fruitvision.ui.uploads import Uploads, make_room
 from tests.browser.conftest import run_app
 from tests.ui.test_allowed import quietly
 from tests.ui.visitor import UPLOAD, picture_bytes
@@ -55,3 +59,61 @@ def test_the_folder_of_uploads_is_private_and_gone_when_the_system_closes_the_ap
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(60)
     assert not folder.exists()
+
+
+OWNER, ANN, BOB = Caller(True), Caller(False, "203.0.113.5", "ann"), Caller(False, "203.0.113.6", "bob")
+
+
+def lay(folder: Path, name: str, size: int, age: float) -> Path:
+    path = folder / name / "picture.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * size)
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_the_oldest_uploads_make_room_and_the_newest_stay(tmp_path):
+    old, older, new = (lay(tmp_path, name, 100, age) for name, age in (("a", 100), ("b", 200), ("c", 1)))
+    assert make_room(tmp_path, 300) and older.is_file()
+    assert make_room(tmp_path, 250) and not older.exists() and old.is_file()
+    assert not make_room(tmp_path, 50) and not old.exists() and new.is_file(), "somebody is just being answered about it"
+    assert make_room(tmp_path / "nothing", 0)
+
+
+def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence(tmp_path, monkeypatch):
+    async def send(uploads: Uploads, caller: Caller, size: int) -> None:
+        async with uploads.receiving(caller, size) as incoming:
+            incoming.hold(size)
+
+    async def try_all() -> None:
+        uploads = Uploads(lambda: tmp_path, quota=8000)
+        for _ in range(4):
+            await send(uploads, ANN, 250)
+        with pytest.raises(Busy, match="a great deal") as caught:
+            await send(uploads, ANN, 250)
+        assert caught.value.status == 507
+        await send(uploads, BOB, 250)
+        await send(uploads, OWNER, 5000)
+        later = time.monotonic() + uploads_module.SECONDS + 1
+        monkeypatch.setattr(uploads_module.time, "monotonic", lambda: later)
+        await send(uploads, ANN, 250)
+        async with uploads.receiving(OWNER, 7900):
+            with pytest.raises(Busy, match="no room"):
+                await send(uploads, BOB, 250)
+        await send(uploads, BOB, 250)
+
+    asyncio.run(try_all())
+
+
+def test_a_full_room_for_uploads_is_said_by_the_app(tmp_path, project, shipped_checkpoint):
+    flags = ("--public", "--host", "127.0.0.1", "--checkpoint", "fruits-360", "--upload-quota", "16")
+    own = {"GRADIO_TEMP_DIR": str(tmp_path / "uploads"), TOKEN_VARIABLE: "a-token-of-the-tests"}
+    with run_app(tmp_path, *flags, cwd=tmp_path, app=project / "app.py", environment=own) as running:
+        with httpx.Client(base_url=running.url, timeout=60) as visitor:
+            visitor.get("config")  # gives a number, by which the visitor is counted from then on
+            answers = [visitor.post(UPLOAD, files={"files": ("x.jpg", os.urandom(900_000))}) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 507, 507] and "a great deal" in answers[2].text
+        owner = {"cookie": f"{COOKIE}=a-token-of-the-tests"}
+        assert httpx.post(running.url + UPLOAD, files={"files": ("x.jpg", picture_bytes())}, headers=owner).status_code == 200
+    kept = sum(path.stat().st_size for path in (tmp_path / "uploads").rglob("*") if path.is_file())
+    assert kept < 16 * 2**20

@@ -1,0 +1,167 @@
+"""How much of the app one visitor may hold at a time, so that none shuts out the others, or the owner."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import fastapi
+from gradio.data_classes import PredictBodyInternal
+from gradio.queueing import Event, Queue
+
+from fruitvision.ui.access import LOOPBACK, Access, Caller
+
+REQUESTS, ALL_REQUESTS = 8, 96
+"""Calls of one visitor, and of all visitors, that are answered at the same time (there are 128 threads)."""
+HELD_BYTES, ALL_HELD_BYTES = 32 * 2**20, 192 * 2**20
+"""Of their bodies."""
+WAITING, ALL_WAITING = 8, 512
+"""Calls of one visitor, and of all, that wait in the queue or are answered from it."""
+WAITING_BYTES, ALL_WAITING_BYTES = 16 * 2**20, 64 * 2**20
+"""Of the bodies of those that wait."""
+OWNERS_WORKERS = 16
+"""Workers of the queue that take no visitor's call."""
+WITHOUT_NUMBER = 8
+"""Who sends no cookie shares with others of the same address, and these may hold so many times as much…"""
+BEHIND_A_PROXY = 32
+"""…or so many times, where the address is a proxy's or a tunnel's on this computer."""
+
+
+class Busy(Exception):
+    """There is no room for a request at the moment."""
+
+    def __init__(self, sentence: str, status: int = 503) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def who(caller: Caller) -> str:
+    """By whom a visitor's requests are counted: the visitor's number, or the address."""
+    return caller.number or f"at {caller.address}"
+
+
+def share(caller: Caller) -> int:
+    """How many visitors may stand behind :func:`who`."""
+    if caller.number:
+        return 1
+    return BEHIND_A_PROXY if caller.address in ("", *LOOPBACK) else WITHOUT_NUMBER
+
+
+class Places:
+    """The calls that are being answered, with what they hold in memory."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def answering(self, caller: Caller) -> AsyncIterator[_Place]:
+        """A place for one call. Raises Busy where a visitor, or all of them, hold too many."""
+        place = _Place(self._bytes, caller)
+        if caller.owner:
+            yield place
+            return
+        name = who(caller)
+        if self._calls[name] >= REQUESTS * share(caller) or self._calls.total() >= ALL_REQUESTS:
+            raise Busy("Too many calls at once. Try again in a moment.")
+        self._calls[name] += 1
+        try:
+            yield place
+        finally:
+            _less(self._calls, name, 1)
+            _less(self._bytes, name, place.held)
+
+
+class _Place:
+    def __init__(self, held_by: Counter[str], caller: Caller) -> None:
+        self._held_by, self._caller, self.held = held_by, caller, 0
+
+    def hold(self, size: int) -> None:
+        """``size`` bytes more are in memory. Raises Busy where that is too much."""
+        if self._caller.owner:
+            return
+        name = who(self._caller)
+        self.held += size
+        self._held_by[name] += size
+        if self._held_by[name] > HELD_BYTES * share(self._caller) or self._held_by.total() > ALL_HELD_BYTES:
+            raise Busy("Too much is being sent at once. Try again in a moment.")
+
+
+class FairQueue(Queue):
+    """Gradio's queue, in which visitors take turns and the owner comes first.
+
+    What a visitor asks for waits behind the first call of every other visitor, and so on with the second. The owner's
+    calls never find it full.
+    """
+
+    @classmethod
+    def of(cls, queue: Queue, access: Access) -> FairQueue:
+        """Take the place of a queue that nothing waits in."""
+        queue.__class__ = cls
+        queue.access, queue.max_size = access, None
+        return queue
+
+    async def push(
+        self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
+    ) -> tuple[bool, str | list[dict[str, Any]], Literal["success", "error", "queue_full", "validator_error"]]:
+        """As Gradio's, in turn."""
+        caller = self.access.caller(request.scope)
+        size = request.scope.get("fruitvision.body", lambda: 0)()
+        if not caller.owner and (full := self._full(caller, size)):
+            return False, full, "queue_full"
+        result = await super().push(body, request, username)
+        if result[0] and (event := self.event_ids_to_events.get(str(result[1]))):
+            self._in_turn(event, caller, size)
+        return result
+
+    def get_events(self) -> tuple[list[Event], bool, str] | None:
+        """As Gradio's; some workers are the owner's alone."""
+        running = sum(not caller_of(event).owner for job in self.active_jobs for event in job or ())
+        if running < self.max_thread_count - OWNERS_WORKERS:
+            return super().get_events()
+        queues = self.event_queue_per_concurrency_id
+        self.event_queue_per_concurrency_id = {
+            name: queue for name, queue in queues.items() if queue.queue and caller_of(queue.queue[0]).owner
+        }
+        try:
+            return super().get_events()
+        finally:
+            self.event_queue_per_concurrency_id = queues
+
+    def _full(self, caller: Caller, size: int) -> str:
+        held = [event for event in self.event_ids_to_events.values() if not caller_of(event).owner]
+        own = [event for event in held if who(caller_of(event)) == who(caller)]
+        times = share(caller)
+        if len(own) >= WAITING * times or len(held) >= ALL_WAITING:
+            return "Too many calls are waiting. Try again in a moment."
+        if size + sum(map(_size, own)) > WAITING_BYTES * times or size + sum(map(_size, held)) > ALL_WAITING_BYTES:
+            return "Too much is waiting. Try again in a moment."
+        return ""
+
+    def _in_turn(self, event: Event, caller: Caller, size: int) -> None:
+        ahead = [one for one in self.event_ids_to_events.values() if one is not event and not caller_of(one).owner]
+        numbered = sum(who(caller_of(one)) == who(caller) for one in ahead)
+        together = sum(caller_of(one).address == caller.address for one in ahead)
+        event.caller, event.size, event.turn = caller, size, (not caller.owner, numbered, together)
+        waiting = self.event_queue_per_concurrency_id[event.concurrency_id].queue
+        if event in waiting:
+            waiting.remove(event)
+            later = (n for n, one in enumerate(waiting) if getattr(one, "turn", (False, 0, 0)) > event.turn)
+            waiting.insert(next(later, len(waiting)), event)
+
+
+def caller_of(event: Event) -> Caller:
+    """Who asked; the owner where nobody knows."""
+    return getattr(event, "caller", Caller(True))
+
+
+def _size(event: Event) -> int:
+    return getattr(event, "size", 0)
+
+
+def _less(counts: Counter[str], name: str, by: int) -> None:
+    counts[name] -= by
+    if counts[name] <= 0:
+        del counts[name]
