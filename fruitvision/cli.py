@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fruitvision.console import ManyValues, give, progress, run_to_its_end, say_time, write_report
-from fruitvision.errors import ConfigError, PictureError, UsageError
+from fruitvision.errors import ConfigError, PictureError, UsageError, quoted
 
 if TYPE_CHECKING:
     from fruitvision.runs.folder import RunFolder
@@ -104,7 +104,7 @@ def data_download(
     from fruitvision.data.download import download_fruits360
 
     path = download_fruits360(folder, source=source, url=url, progress=progress("Downloading"))
-    give({"root": str(path)}, [f"Fruits-360 lies in {path}", f"Next: python -m fruitvision data scan {path}"], as_json)
+    give({"root": str(path)}, [f"Fruits-360 lies in {path}", f"Next: python -m fruitvision data scan {quoted([str(path)])}"], as_json)
 
 
 @data_app.command("sample")
@@ -198,9 +198,9 @@ def train(
         "checkpoint": str(folder.best) if folder.has_checkpoint else None,
     }
     if status.state == "finished":
-        line = f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {folder.best}"
+        line = f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"
     else:
-        line = f"Stopped; everything is kept. Go on with: python -m fruitvision train --run {run} --resume"
+        line = f"Stopped; everything is kept. Go on with: python -m fruitvision train --run {quoted([str(run)])} --resume"
     give(result, [line], as_json)
     if stopped_by_hand and status.state == "stopped":
         sys.exit(130)
@@ -276,7 +276,7 @@ def stop(run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder
     elif status.active:
         line = f"{name} will stop after its current step."
     else:
-        line = f"{name} has stopped. Go on with: python -m fruitvision train --run {run} --resume"
+        line = f"{name} has stopped. Go on with: python -m fruitvision train --run {quoted([str(run)])} --resume"
     give({"run": str(run), "state": status.state, "was_active": active}, [line], as_json)
 
 

@@ -17,6 +17,8 @@ a sentence in the reader's language, and an English sentence for the command lin
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -55,6 +57,13 @@ class FruitVisionError(Exception):
 def printable(text: str) -> str:
     """The text with what UTF-8 cannot hold written out: bytes of a file's name that are no text on this system."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def quoted(words: Iterable[str]) -> str:
+    """A command's words as typed at a terminal: in double quotes, which Windows knows too, where a shell would part or change them."""
+    return " ".join(
+        word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else '"' + re.sub(r'(["\\$`])', r"\\\1", word) + '"' for word in words
+    )
 
 
 def _rebuild(kind: type[FruitVisionError], code: str, message: str, next_step: str, facts: dict) -> FruitVisionError:

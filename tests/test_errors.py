@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fruitvision import errors
-from fruitvision.errors import ConfigError, DataError, FruitVisionError, PictureError, UsageError
+from fruitvision.errors import ConfigError, DataError, FruitVisionError, PictureError, UsageError, quoted
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FruitVisionError)]
 
@@ -50,3 +52,11 @@ def test_a_wrong_setting_is_misuse_and_a_broken_picture_belongs_to_the_data():
 
 def test_the_tree_in_the_docstring_names_every_kind():
     assert all(kind.__name__ in errors.__doc__ for kind in KINDS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another shell")
+def test_words_of_a_command_come_back_from_a_shell_as_they_were():
+    words = ["train", "--data", "my pictures", "--set", "start=a b/best", "$HOME", 'say "it"', "back\\slash", "`x`", "it's", "", "ä"]
+    told = subprocess.run(f"printf '%s\\n' {quoted(words)}", shell=True, capture_output=True, text=True, check=True).stdout
+    assert told.split("\n")[:-1] == words
+    assert quoted(["--run", "runs/first", "--set", "lr=1e-3"]) == "--run runs/first --set lr=1e-3"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fruitvision.data.listing import list_pictures
-from fruitvision.errors import DataError
+from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
 from fruitvision.training.engine import choose_device
 
@@ -36,10 +36,10 @@ def circumstances(plan: StudyPlan) -> dict[str, Any]:
 def command(plan: StudyPlan) -> str:
     """The command line that makes the same study again."""
     listed = {"norms": plan.norms, "batch-sizes": plan.batch_sizes, "seeds": plan.seeds}
-    words = ["python -m fruitvision compare", f"--data {Path(plan.data).name}", "--out DIR"]
-    words += [f"--{name} {','.join(map(str, values))}" for name, values in listed.items()]
-    words += [f"--set {name}={value}" for name, value in plan.training.items()]
-    return " ".join(words)
+    words = ["--data", Path(plan.data).name, "--out", "DIR"]
+    words += [word for name, values in listed.items() for word in (f"--{name}", ",".join(map(str, values)))]
+    words += [word for name, value in plan.training.items() for word in ("--set", f"{name}={value}")]
+    return f"python -m fruitvision compare {quoted(words)}"
 
 
 def machine(device: torch.device) -> str:

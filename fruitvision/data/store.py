@@ -23,7 +23,7 @@ from filelock import FileLock
 from fruitvision.data.dataset import Dataset, Problem, Split, as_one_split, assemble
 from fruitvision.data.decoding import Decoded, Outcome, Undecoded, decode_files, worker_count
 from fruitvision.data.image_store import INDEX, ImageStore, write_index
-from fruitvision.data.listing import Found, Listing, list_pictures, long_path
+from fruitvision.data.listing import Found, Listing, list_pictures, list_tree, long_path
 from fruitvision.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -98,16 +98,7 @@ def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Pat
 
     Raises DataError where there is no such folder or no picture in it.
     """
-    root = Path(root)
-    if not root.is_dir():
-        list_pictures(root)  # which says why
-    found = {path.relative_to(root).as_posix(): path.stat() for path in root.rglob("*") if path.is_file()}
-    files = [
-        Found(name, "train", "", info.st_size, info.st_mtime_ns)
-        for name, info in sorted(found.items())
-        if not any(part.startswith(".") for part in name.split("/"))
-    ]
-    return open_store(Listing(root, "class-folders", {"train": ""}, tuple(files), (), ()), progress=progress, cache=cache)
+    return open_store(list_tree(root, ""), progress=progress, cache=cache)
 
 
 def open_store(

@@ -280,7 +280,7 @@ class Batcher:
         self._compiles = compiles
         self._max_batch, self._max_wait_s = max_batch, max_wait_s
         self._waiting: deque[_Waiting] = deque()
-        self._on_the_way = 0
+        self._on_the_way, self._closed = 0, False
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
 
@@ -295,15 +295,19 @@ class Batcher:
         finally:
             with self._changed:
                 self._on_the_way -= 1
-                if waiting:
+                if waiting and not self._closed:
                     self._waiting.append(waiting)
                     self._start()
                 self._changed.notify_all()
+                alone = self._closed
+        if alone:  # whoever asked had hold of a batcher that others gave up: no thread is started that nobody would end
+            return self.classifier.answer([waiting.pixels], [waiting.source], [waiting.before])[0]
         return waiting.answer.result()
 
     def close(self) -> None:
-        """Answer what waits and end the thread. A later picture starts another."""
+        """Answer what waits and end the thread. A later picture is answered by itself."""
         with self._changed:
+            self._closed = True
             thread, self._thread = self._thread, None
             self._changed.notify_all()
         if thread:

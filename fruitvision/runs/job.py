@@ -27,7 +27,7 @@ from fruitvision.data.sources import read_credits
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.data.workers import Workers, workers_ended
-from fruitvision.errors import FruitVisionError, RunError, TrainingError
+from fruitvision.errors import FruitVisionError, RunError, TrainingError, quoted
 from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
@@ -567,11 +567,12 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
 def command(config: RunConfig) -> str:
     """The command line that does the same again."""
     preset = TrainConfig.from_preset(config.training.preset)
-    words = ["python -m fruitvision train --run RUN", f"--data {Path(config.data).name}"]
+    words = ["--data", Path(config.data).name]
     for option, folders in (("--photos", config.photos), ("--not-fruit", config.not_fruit)):
-        words += [f"{option} {Path(folder).name}" for folder in folders]
-    words += [f"--leave-out {name}" for name in config.leave_out]
-    words += [f"--study {Path(config.study).name}"] if config.study else []
-    words.append(f"--preset {config.training.preset}")
+        words += [word for folder in folders for word in (option, Path(folder).name)]
+    words += [word for name in config.leave_out for word in ("--leave-out", name)]
+    words += ["--study", Path(config.study).name] if config.study else []
+    words += ["--preset", config.training.preset]
     changed = preset.differences(config.training)
-    return " ".join(words + [f"--set {name}={value}" for name, (_, value) in changed.items()])
+    words += [word for name, (_, value) in changed.items() for word in ("--set", f"{name}={value}")]
+    return f"python -m fruitvision train --run RUN {quoted(words)}"

@@ -308,9 +308,10 @@ class TrainConfig(BaseModel):
         if (size := _whole(settings.get("image_size"))) is not None:  # sizes that the person did not name follow the one that they did
             if "eval_resize" not in settings:
                 base = {**_defaults(), **PRESETS[preset]}
-                values["eval_resize"] = round(size * base["eval_resize"] / base["image_size"])
+                values["eval_resize"] = min(round(size * base["eval_resize"] / base["image_size"]), _most("eval_resize"))
                 if base["eval_size"] and "eval_size" not in settings:
-                    values["eval_size"] = values["eval_resize"] = round(size * base["eval_size"] / base["image_size"] / 8) * 8
+                    seen = round(size * base["eval_size"] / base["image_size"] / 8) * 8
+                    values["eval_size"] = values["eval_resize"] = min(seen, _most("eval_size"))
             if "first_image_size" not in settings:
                 values["first_image_size"] = min(values.get("first_image_size", 0), size)
         return cls.parse(values)
@@ -343,6 +344,11 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
 
 def _defaults() -> dict[str, Any]:
     return {name: field.default for name, field in TrainConfig.model_fields.items()}
+
+
+def _most(name: str) -> int:
+    """The largest value that a setting may have."""
+    return next(bound.le for bound in TrainConfig.model_fields[name].metadata if hasattr(bound, "le"))
 
 
 def _whole(value: Any) -> int | None:

@@ -111,7 +111,7 @@ def _speak(page: Page, saved: gr.BrowserState) -> None:
     language, model = page.language, page.model
 
     def first_language(remembered: str, request: gr.Request) -> str:
-        if remembered in LANGUAGES:
+        if isinstance(remembered, str) and remembered in LANGUAGES:
             return remembered
         context = page.context
         return language_of(request.headers.get("accept-language")) if context.follow_browser else context.language

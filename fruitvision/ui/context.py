@@ -23,6 +23,7 @@ from fruitvision.recognition.taught_store import TaughtStore
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.access import Access
 from fruitvision.ui.text import say
+from fruitvision.ui.train_data import DataShelf
 
 KEPT_MODELS = 4
 
@@ -155,6 +156,11 @@ class Context:
     """The language that the page is built in."""
     follow_browser: bool = True
     """Whether a visitor's browser may ask for another one."""
+
+    @cached_property
+    def pictures(self) -> DataShelf:
+        """The datasets that a person may choose; Train and Compare look through each once."""
+        return DataShelf(self.data)
 
     @cached_property
     def lessons(self) -> LessonShelf:

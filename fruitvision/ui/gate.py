@@ -8,7 +8,9 @@ response header out that the app has no use for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 
-from fruitvision.errors import PictureError
+from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.ui.access import Access, Caller, is_loopback
 from fruitvision.ui.places import Busy, Places
+from fruitvision.ui.text import LANGUAGES, say, say_error
 from fruitvision.ui.uploads import MOST_FILES, Uploads
 
 MAX_HEADER_BYTES, MAX_COOKIE_BYTES = 16 * 2**10, 4 * 2**10
@@ -320,12 +323,50 @@ def route(scope: dict) -> str:
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks that neither fetch an address nor open a file of this computer that somebody put where an upload belongs."""
+    """Blocks that neither fetch an address nor open a file of this computer that somebody put where an upload belongs.
+
+    A value that a component cannot take is a sentence for whoever sent it, and for the console no more than one trace a place.
+    """
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
         """As Gradio's, once :func:`refuse_foreign_files` has seen the inputs."""
         refuse_foreign_files(inputs, Path(get_upload_folder()))
-        return await super().preprocess_data(block_fn, inputs, *given, **named)
+        return await super().preprocess_data(block_fn, _in_a_language(block_fn, inputs), *given, **named)
+
+    async def process_api(self, *given: Any, **named: Any) -> dict[str, Any]:
+        """As Gradio's; whatever goes wrong is a gr.Error that Gradio does not print."""
+        try:
+            return await super().process_api(*given, **named)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except FruitVisionError as error:
+            words = " ".join(say_error(error, language) for language in LANGUAGES)
+        except Exception as error:  # a mistake of ours, or a value that no page sends: components and handlers fail as they like
+            _log_once(error)
+            words = " ".join(say("classify.not_understood", language) for language in LANGUAGES)
+        raise gr.Error(words, print_exception=False)
+
+
+def _log_once(error: Exception) -> None:
+    """Log where an unexpected error came from, the first time: whoever sends the same again does not fill the disk."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = (type(error).__name__, last.filename, last.lineno)
+    if place not in _logged:
+        _logged.add(place)
+        logging.getLogger(__name__).error("an unexpected error, logged once", exc_info=error)
+
+
+_logged: set[tuple[str, str, int | None]] = set()
+
+
+def _in_a_language(block_fn: Any, inputs: Any) -> Any:
+    """The inputs with a language that there is, whatever was sent in its place."""
+    if not isinstance(inputs, list):
+        return inputs
+    asked = [getattr(component, "elem_id", None) == "language" for component in block_fn.inputs]
+    unknown = [not isinstance(value, str) or value not in LANGUAGES for value in inputs]
+    return ["en" if n < len(asked) and asked[n] and unknown[n] else value for n, value in enumerate(inputs)]
 
 
 def refuse_foreign_files(value: Any, uploads: Path) -> None:

@@ -32,7 +32,7 @@ SAVE_CHARTS = Path(__file__).with_name("chart_png.js").read_text(encoding="utf-8
 def build(page: Page) -> None:
     """The tab's contents."""
     context, language = page.context, page.context.language
-    shelf = DataShelf(context.data)
+    shelf = context.pictures
     page.bind(gr.HTML(), value=_race_heading)
     with gr.Row():
         with gr.Column(scale=4, min_width=320):

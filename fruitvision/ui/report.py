@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from fruitvision.data.fruits import fruit_type
+from fruitvision.errors import quoted
 from fruitvision.files import write_text
 from fruitvision.models.checkpoint import versions
 from fruitvision.recognition.confusions import by_kind, by_variety, most_confused, within_kind
@@ -244,8 +245,8 @@ def _origin(examination: Examination) -> str:
     """What was measured, with what: enough to measure it again."""
     summary, config = examination.summary, examination.classifier.config
     data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
-    command = f"python -m fruitvision evaluate --data {data} --checkpoint {_checkpoint_name(examination)}"
-    command += f" --split {summary['split']} --by {summary['by']}"
+    words = ["--data", data, "--checkpoint", _checkpoint_name(examination), "--split", summary["split"], "--by", summary["by"]]
+    command = f"python -m fruitvision evaluate {quoted(words)}"
     facts = {
         "command": command, "network": f"{config.architecture}, {config.norm}, {len(config.classes)} classes",
         "weights": config.weights_sha256[:16], "learned": str(config.dataset.get("name", "")),

@@ -12,6 +12,7 @@ field of ``TrainConfig``. A name in braces is filled in from the facts.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -21,6 +22,7 @@ from typing import Any
 from fruitvision.errors import FruitVisionError
 
 LANGUAGES = {"en": "English", "zh": "中文"}
+MOST_LANGUAGES = 32  # of a header that are looked at
 FOLDER = Path(__file__).with_name("sentences")
 
 
@@ -69,12 +71,16 @@ def setting(name: str, language: str) -> tuple[str, str]:
 
 
 def language_of(accepted: str | None) -> str:
-    """The first language of an Accept-Language header that there is; English where there is none."""
-    for part in (accepted or "").split(","):
-        code = part.split(";")[0].strip().lower()[:2]
-        if code in LANGUAGES:
-            return code
-    return "en"
+    """The language that an Accept-Language header prefers (RFC 9110) of those that there are; English where it names none."""
+    best, weight = "en", 0.0
+    for part in (accepted or "").split(",")[:MOST_LANGUAGES]:
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        code = name.partition("-")[0]
+        quality = next((word.partition("=")[2].strip() for word in parameters if word.startswith("q")), "1")
+        own = float(quality) if re.fullmatch(r"[01](?:\.\d{0,3})?", quality) else 0.0
+        if code in LANGUAGES and own > weight:
+            best, weight = code, own
+    return best
 
 
 def duration(seconds: float, language: str) -> str:

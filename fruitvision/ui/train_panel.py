@@ -58,7 +58,7 @@ class TrainPanel:
 
 def build(page: Page) -> None:
     """The panel, inside its tab."""
-    panel = TrainPanel(page, DataShelf(page.context.data))
+    panel = TrainPanel(page, page.context.pictures)
     with gr.Row(elem_classes="fv-train"):
         with gr.Column(scale=5, min_width=320):
             _build_choices(panel)

@@ -218,7 +218,8 @@ def wire_table(page: Page, p: dict[str, Any]) -> None:
     context = page.context
 
     def act(run: str | None, overlaid: list[str], language: str, event: gr.EventData) -> list[Any]:
-        return table_action(context, str(event.action), str(event.run), overlaid, language)
+        asked = event._data if isinstance(event._data, dict) else {}
+        return table_action(context, str(asked.get("action", "")), str(asked.get("run", "")), overlaid, language)
 
     shown = [
         p["run"], p["overlaid"], p["acting"], p["rename_row"], p["new_name"], p["delete_row"], p["delete_ask"], page.model,

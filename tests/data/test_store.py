@@ -20,7 +20,7 @@ import fruitvision.data.decoding as decoding
 import fruitvision.data.store as store_module
 from fruitvision.data.listing import list_tree
 from fruitvision.data.picture import load_pixels
-from fruitvision.data.store import ImageStore, cache_folder, open_dataset, open_folder, open_store
+from fruitvision.data.store import ImageStore, cache_folder, open_dataset, open_folder, open_loose, open_store
 from fruitvision.errors import DataError
 
 
@@ -81,6 +81,17 @@ def test_what_an_earlier_version_kept_is_cleared_away_and_other_folders_stores_a
 
 def kinds(dataset) -> dict[str, str]:
     return {problem.path: problem.kind for problem in dataset.problems}
+
+
+def test_what_systems_put_beside_pictures_is_no_picture(tmp_path, cache):
+    picture = Image.new("RGB", (20, 20), "red")
+    for place in ("rooms", "__MACOSX/rooms", ".hidden"):
+        (tmp_path / place).mkdir(parents=True)
+        picture.save(tmp_path / place / "one.jpg")
+    for name in ("Thumbs.db", "rooms/Thumbs.db", "rooms/desktop.ini", ".DS_Store", "__MACOSX/rooms/._one.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    store = open_loose(tmp_path)
+    assert list(store.paths) == ["rooms/one.jpg"] and not store.problems()
 
 
 def test_rows_hold_the_pixels_of_their_files(root, cache):

@@ -251,12 +251,19 @@ def test_its_thread_comes_with_the_first_picture_and_goes_with_close(colour_clas
     before = len(batcher_threads())
     batcher = Batcher(colour_classifier())
     assert len(batcher_threads()) == before
+    batcher.submit(plain(RED))
+    assert len(batcher_threads()) == before + 1
     batcher.close()
-    for _ in range(2):  # used again after it was closed, it wakes up again
-        batcher.submit(plain(RED))
-        assert len(batcher_threads()) == before + 1
-        batcher.close()
-        assert len(batcher_threads()) == before
+    assert len(batcher_threads()) == before
+
+
+def test_one_that_was_closed_answers_and_leaves_no_thread_behind(colour_classifier):
+    """Four models are kept: whoever still had hold of a fifth one started a thread that nobody ended."""
+    before = len(batcher_threads())
+    batcher = Batcher(colour_classifier())
+    batcher.submit(plain(RED))
+    batcher.close()
+    assert batcher.submit(plain(RED)).fruit_type == "Apple" and len(batcher_threads()) == before
 
 
 def test_a_live_view_remembers_its_earlier_answers(colour_classifier):

@@ -50,6 +50,14 @@ def test_a_picture_size_alone_takes_the_other_sizes_with_it():
     assert (small.image_size, small.first_image_size, small.eval_resize) == (48, 48, 48)
 
 
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_picture_size_that_may_be_set_takes_the_others_with_it(preset):
+    """From 416 on, ``robust`` was refused for an eval_size that nobody had set."""
+    for size in range(64, 513, 8):
+        config = TrainConfig.from_preset(preset, image_size=size)
+        assert config.image_size == size <= config.eval_resize
+
+
 def test_words_of_the_command_line_become_settings():
     assert parse_settings(["learning-rate=0.1", "norm = group"]) == {"learning_rate": "0.1", "norm": "group"}
     with pytest.raises(ConfigError) as caught:

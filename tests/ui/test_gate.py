@@ -205,6 +205,12 @@ def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path
     refuse_foreign_files([{"path": str(uploads / "x" / "x.png"), "orig_name": "http://name.png"}, "http://words", None], uploads)
 
 
+@pytest.mark.parametrize("value", [None, 5, "fr", ["en"], {"a": 1}, "zh"])
+def test_whatever_stands_for_a_language_is_one(value):
+    function = SimpleNamespace(inputs=[SimpleNamespace(elem_id="language"), SimpleNamespace(elem_id="model"), SimpleNamespace()])
+    assert gate._in_a_language(function, [value, None, value]) == ["zh" if value == "zh" else "en", None, value]
+
+
 @pytest.mark.parametrize("token", ["short", "x" * 257, "sixteen letters; and", "sechzehn-zeichen-ä"])
 def test_a_token_that_could_be_guessed_or_fits_no_cookie_is_refused(monkeypatch, token):
     monkeypatch.setenv(TOKEN_VARIABLE, token)

@@ -230,3 +230,15 @@ def test_markup_in_the_name_of_a_class_is_shown_as_it_is_written(visitor, shared
     frame = {"image": data_url(picture_bytes()), "model": f"run:{run}", "language": "en"}
     answer = visitor.serve("classify-live", "answer_frame", frame).json()["html"]
     assert MARKUP not in answer and html.escape(MARKUP) in answer
+
+
+def test_values_that_no_component_can_take_are_a_sentence_and_do_not_fill_the_console(visitor, shared):
+    log = shared.folder / "app.log"
+    lengths = []
+    for _ in range(2):
+        for number, one in enumerate(visitor.config["dependencies"]):
+            if one["inputs"] and one["backend_fn"]:
+                for value in (None, "a text", 5, [], {"a": 1}, {"path": 5}, [[[]]]):
+                    assert "Traceback" not in visitor.call(number, [value] * len(one["inputs"]))
+        lengths.append(log.stat().st_size)
+    assert lengths[1] == lengths[0], "the second time nothing is new"
