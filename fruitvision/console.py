@@ -130,12 +130,10 @@ def say_time(plan: StudyPlan, study: StudyFolder) -> None:
 
 def write_report(folder: Path, result: dict[str, Any]) -> list[Path]:
     """The result as JSON, and its table of classes as CSV that a spreadsheet opens."""
-    import pandas as pd
+    from fruitvision.files import csv_text, write_text
 
-    from fruitvision.files import write_text
-
-    per_class = pd.DataFrame.from_dict(result["per_class"], orient="index")
-    table = per_class.rename_axis("class").to_csv(lineterminator="\n")
+    names = list(dict.fromkeys(name for own in result["per_class"].values() for name in own))
+    rows = ([name, *(own.get(one) for one in names)] for name, own in result["per_class"].items())
     write_text(folder / "evaluation.json", json.dumps(result, indent=2, ensure_ascii=False))
-    write_text(folder / "per_class.csv", "\ufeff" + table)  # the mark by which Excel knows UTF-8
+    write_text(folder / "per_class.csv", csv_text(["class", *names], rows))
     return [folder / "evaluation.json", folder / "per_class.csv"]

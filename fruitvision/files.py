@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import json
+import math
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +25,7 @@ T = TypeVar("T")
 # On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
 RETRY_SECONDS = 3.0
 SEAL = "config_sha256"
+_FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -41,6 +46,27 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """As :func:`write_bytes`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Iterable[Any]], *, digits: int | None = None) -> str:
+    """A table that spreadsheets open: with the mark by which Excel knows UTF-8, and no text that they would run as a formula.
+
+    Missing values and NaN are empty; ``digits`` rounds numbers to so many significant ones.
+    """
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow([_cell(name, None) for name in names])
+    table.writerows([_cell(value, digits) for value in row] for row in rows)
+    return "\ufeff" + buffer.getvalue()
+
+
+def _cell(value: Any, digits: int | None) -> Any:
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return ""
+    if isinstance(value, str):
+        line = re.sub(r"[\t\r\n]", " ", value)
+        return f"'{line}" if _FORMULA.match(line) else line
+    return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else value
 
 
 def sealed(values: Mapping[str, Any]) -> str:

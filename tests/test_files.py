@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 from types import SimpleNamespace
 
 import pytest
 
 from fruitvision import files
-from fruitvision.files import previous, replace_folder, retried, standing_folder, sweep, write_text
+from fruitvision.files import csv_text, previous, replace_folder, retried, standing_folder, sweep, write_text
 
 
 def in_use(times: int):
@@ -56,3 +59,17 @@ def test_only_what_dead_processes_left_is_swept_away(tmp_path):
     sweep(tmp_path)
     assert not dead.exists() and not own.exists() and living.exists() and strange.exists()
     assert (tmp_path / "空 folder" / "kept.txt").exists()
+
+
+def test_no_text_of_a_table_is_a_formula_and_numbers_stay_numbers():
+    texts = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", "\n=1"]
+    rows = [*([text, 1] for text in texts), ["Apple, red", -1.23456789], ['say "it"', float("nan")], [None, True]]
+    told = list(csv.reader(io.StringIO(csv_text(["=name", "n"], rows, digits=3).removeprefix("\ufeff"))))
+    assert [row[0] for row in told[: len(texts) + 1]] == ["'=name", *("'" + re.sub(r"[\t\r\n]", " ", text) for text in texts)]
+    assert told[len(texts) + 1 :] == [["Apple, red", "-1.23"], ['say "it"', ""], ["", "True"]]
+
+
+def test_every_table_is_written_in_one_place(project):
+    """Where formulas are made harmless."""
+    writing = re.compile(r"to_csv\(|csv\.(Dict)?[wW]riter")
+    assert [path.name for path in (project / "fruitvision").rglob("*.py") if writing.search(path.read_text("utf-8"))] == ["files.py"]

@@ -22,7 +22,7 @@ from fruitvision.data.store import ImageStore
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import ConfigError
-from fruitvision.files import write_bytes, write_text
+from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.strangers import STUDY_NAME, Answers, joined, packed, read_answers
@@ -260,10 +260,8 @@ def write_table(out: Path, summary: dict[str, Any]) -> Path:
     """The figures of every source as a table in ``out``, which is made where it is not there."""
     out.mkdir(parents=True, exist_ok=True)
     columns = ("images", "top1", "top3", "sure", "sure_right", "not_fruit_images", "not_fruit_sure")
-    lines = [",".join(("source", *columns))]
-    for name, own in summary["per_source"].items():
-        lines.append(",".join([name.replace(",", " "), *("" if own[key] is None else f"{own[key]:.4g}" for key in columns)]))
-    write_text(out / TABLE_NAME, "\n".join(lines) + "\n")
+    rows = ([name, *(own[key] for key in columns)] for name, own in summary["per_source"].items())
+    write_text(out / TABLE_NAME, csv_text(["source", *columns], rows, digits=4))
     return out / TABLE_NAME
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 
 from fruitvision.comparison.study import Cell, StudyFolder, diverged
 from fruitvision.errors import RunError
-from fruitvision.files import write_text
+from fruitvision.files import csv_text, write_text
 from fruitvision.models.checkpoint import read_config
 from fruitvision.models.networks import build_network, count_parameters
 from fruitvision.runs.folder import RunFolder
@@ -35,7 +35,6 @@ FIGURES = (
     "peak_memory_mb", "parameters", "grad_norm",
 )  # fmt: skip
 CURVES = ("val_accuracy", "val_loss", "train_loss", "grad_norm")
-BOM = "\ufeff"  # by which Excel knows UTF-8
 
 
 @dataclass(frozen=True)
@@ -113,12 +112,17 @@ def _parameters(norm: str, width: int, num_classes: int) -> int:
     return count_parameters(build_network("resnet18", num_classes=num_classes, norm=norm, width=width))
 
 
+def frame_csv(rows: pd.DataFrame) -> str:
+    """A table as the text of a CSV file, with six significant digits."""
+    return csv_text(rows.columns, rows.itertuples(index=False, name=None), digits=6)
+
+
 def save_results(out: str | Path) -> list[Path]:
     """Write the tables beside a study's ``about.json``; a folder of these three can be read by :func:`read_results`."""
     out = Path(out)
     found = results(StudyFolder(out))
     for name, rows in ((TABLE, found.table), (EPOCHS, found.epochs)):
-        write_text(out / name, BOM + rows.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+        write_text(out / name, frame_csv(rows))
     return [out / TABLE, out / EPOCHS]
 
 

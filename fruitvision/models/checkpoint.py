@@ -24,13 +24,15 @@ from fruitvision.data.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
 from fruitvision.files import replace_folder, seal_holds, sealed, standing_folder, write_error, write_text
 from fruitvision.models.card import model_card
-from fruitvision.models.networks import OWN, Network, build_network
+from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS
 
 SCHEMA_VERSION = 1
 DEFAULTS = ("fruits-webcam", "fruits-360")
 """The shipped models, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MOST_SMALL = 12_000_000
+"""Parameters that a network may have whatever its file holds: 48 MB, so that the message names what does not fit."""
 ONNX_SUFFIX = ".onnx"
 """Of a file that stands in a checkpoint folder's place."""
 
@@ -51,7 +53,7 @@ class CheckpointConfig(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     architecture: str = "resnet18"
-    width: int = 64
+    width: int = Field(64, ge=1, le=4096)
     norm: str = "batch"
     classes: tuple[str, ...]
     fruit_types: tuple[str, ...]
@@ -210,6 +212,7 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
             "checkpoint-not-safetensors", f"{path} is no safetensors file ({str(error)[:120]}).",
             "Nothing in it was run. Copy the checkpoint again from where it was trained.", path=str(path),
         ) from error
+    _check_sizes(config, weights, path)
     try:
         network = build_network(config.architecture, num_classes=len(config.classes), norm=config.norm, width=config.width)
     except ConfigError as error:
@@ -222,6 +225,21 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
         )
     network.load_state_dict({name: _loaded(value) for name, value in weights.items()}, strict=True)
     return network.eval(), config
+
+
+def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:
+    """Refuse what names a much larger network than its file holds, before that network takes memory."""
+    held = sum(value.numel() for value in weights.values())
+    try:
+        named = parameter_count(config.architecture, num_classes=len(config.classes), width=config.width)
+    except ConfigError as error:
+        raise CheckpointError("checkpoint-network", error.message, error.next_step, path=str(path)) from error
+    if named > 2 * held + MOST_SMALL:
+        raise CheckpointError(
+            "checkpoint-other-network", f"{path} holds {held} numbers, but its config.json names a network of {named}.",
+            "Norm, width and architecture in config.json must be those it was trained with.",
+            path=str(path), missing=named - held, unknown=0, shapes=0, first=config.architecture,
+        )
 
 
 def _loaded(value: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from fruitvision.models.norms import get_norm, standardize_weights
 RESNET18 = "resnet18"
 ARCHITECTURES = (RESNET18, "tf_efficientnet_lite0", "tf_efficientnet_lite2")
 """What the panel offers. Any other of timm's networks that pools its last maps into a linear head works by its name."""
+TRUNK_PARAMETERS = {RESNET18: 11_176_512, "tf_efficientnet_lite0": 3_371_008, "tf_efficientnet_lite2": 4_811_072}
 OWN = "own"
 """The norm of a network that comes with its own."""
 
@@ -196,6 +197,19 @@ def build_network(
     if chosen.standardizes_weights:
         standardize_weights(network)
     return network
+
+
+def parameter_count(architecture: str, *, num_classes: int, width: int = 64) -> int:
+    """About how many parameters such a network has, without making it. Raises ConfigError for an unknown architecture."""
+    if architecture == RESNET18:
+        return TRUNK_PARAMETERS[RESNET18] * width**2 // 64**2 + 8 * width * num_classes
+    if architecture in TRUNK_PARAMETERS:
+        return TRUNK_PARAMETERS[architecture] + 1281 * num_classes
+    timm = import_timm()
+    if not timm.is_model(architecture):
+        raise unknown_architecture(architecture)
+    with torch.device("meta"):  # shapes alone
+        return count_parameters(timm.create_model(architecture, num_classes=num_classes))
 
 
 def count_parameters(network: nn.Module) -> int:

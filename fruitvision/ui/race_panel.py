@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from fruitvision.comparison.results import BOM, Results, results
+from fruitvision.comparison.results import Results, frame_csv, results
 from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies
 from fruitvision.data.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
@@ -200,7 +200,7 @@ def results_of(context: Context, study_id: str | None) -> Results:
 def csv_file(found: Results, name: str | None) -> Path:
     """A study's table as a file that is made for one download."""
     path = to_download(name or "", "csv", otherwise="study")
-    write_text(path, BOM + found.table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_text(path, frame_csv(found.table))
     return path
 
 

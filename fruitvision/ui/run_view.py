@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Sequence
 from html import escape
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.sample import MARKER
+from fruitvision.files import csv_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.plots import COLOURS, Series, line_chart
@@ -197,11 +196,7 @@ def epochs_csv(run: RunFolder) -> str:
     """A run's figures as a table, one epoch a row; numbers as they were measured, empty where there is none."""
     epochs = [{name: value for name, value in record.items() if name != "kind"} for record in run.metrics()]
     names = list(dict.fromkeys(name for record in epochs for name in record)) or ["epoch"]
-    buffer = io.StringIO()
-    table = csv.DictWriter(buffer, names, lineterminator="\n")
-    table.writeheader()
-    table.writerows(epochs)
-    return buffer.getvalue()
+    return csv_text(names, ([record.get(name) for name in names] for record in epochs))
 
 
 def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> str:

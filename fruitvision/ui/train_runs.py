@@ -181,7 +181,7 @@ def give_report(run: RunFolder, language: str) -> str | None:
 def figures_file(run: RunFolder) -> Path:
     """The run's epochs as CSV by its name, with the mark by which Excel knows UTF-8."""
     path = to_download(run.name, "csv", otherwise=run.id)
-    write_text(path, "\ufeff" + epochs_csv(run))
+    write_text(path, epochs_csv(run))
     return path
 
 

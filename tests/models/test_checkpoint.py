@@ -171,3 +171,26 @@ def test_each_shipped_model_is_small_and_measured(shipped_checkpoint, name, lab,
 def test_classify_answers_with_the_network_that_knows_photographs(shipped_checkpoint):
     assert find_checkpoint() == shipped()[0] == find_checkpoint("fruits-webcam")
     assert find_checkpoint("fruits-360") == shipped_checkpoint == shipped()[1]
+
+
+@pytest.mark.parametrize(
+    "named", [{"width": 4096}, {"width": 1024}, {"architecture": "vit_giant_patch14_clip_224", "norm": "own", "width": 64},
+              {"architecture": "no such network", "norm": "own", "width": 64}],
+)  # fmt: skip
+def test_a_network_much_larger_than_its_file_is_refused_before_it_takes_memory(saved, named, monkeypatch):
+    """A width of 8192 took 180 GB before it was compared with what there is."""
+    config_file = saved / "config.json"
+    values = json.loads(config_file.read_text(encoding="utf-8"))
+    del values["config_sha256"]
+    config_file.write_text(json.dumps({**values, **named}), encoding="utf-8")
+    monkeypatch.setattr(checkpoint, "build_network", lambda *given, **more: pytest.fail("it was made"))
+    assert code_of(saved) in ("checkpoint-other-network", "checkpoint-network")
+
+
+@pytest.mark.parametrize("width", [0, -1, 8192, 10**12, 1.5, "64x"])
+def test_a_width_that_is_none_is_refused(saved, width):
+    config_file = saved / "config.json"
+    values = json.loads(config_file.read_text(encoding="utf-8"))
+    del values["config_sha256"]
+    config_file.write_text(json.dumps({**values, "width": width}), encoding="utf-8")
+    assert code_of(saved).startswith("checkpoint-")

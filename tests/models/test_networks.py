@@ -7,7 +7,7 @@ import torch
 
 from fruitvision.compat import import_torchvision
 from fruitvision.errors import ConfigError
-from fruitvision.models.networks import build_network
+from fruitvision.models.networks import build_network, count_parameters, parameter_count
 
 torchvision = import_torchvision()
 
@@ -58,3 +58,12 @@ def test_what_cannot_be_built_is_refused_by_name(architecture, norm, code):
     with pytest.raises(ConfigError) as caught:
         build_network(architecture, num_classes=3, norm=norm)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("architecture", "width"), [("resnet18", 8), ("resnet18", 64), ("tf_efficientnet_lite0", 64), ("resnet26", 64)]
+)  # fmt: skip
+def test_how_large_a_network_is_can_be_told_without_making_it(architecture, width):
+    norm = "batch" if architecture == "resnet18" else "own"
+    made = count_parameters(build_network(architecture, num_classes=7, norm=norm, width=width))
+    assert parameter_count(architecture, num_classes=7, width=width) == pytest.approx(made, rel=0.02)
