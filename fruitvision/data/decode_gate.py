@@ -39,8 +39,8 @@ class DecodeGate:
     """A semaphore weighted by pixels, first come, first served.
 
     A visitor who waits for his own earlier pictures does not hold up those behind him; nobody else is overtaken, so a large
-    picture is not starved by small ones. A place larger than a limit is counted as that limit, and so is always granted in
-    the end. A thread must not ask for a second place while it holds one.
+    picture is not starved by small ones. Whatever its size, a picture comes in the end: when its visitor has no other, and as
+    the only one. A thread must not ask for a second place while it holds one.
     """
 
     def __init__(self, total: int = MAX_PIXELS_AT_ONCE, for_one: int = MAX_PIXELS_OF_ONE_VISITOR) -> None:
@@ -52,7 +52,8 @@ class DecodeGate:
 
     def has_room(self, pixels: int) -> bool:
         """Whether :meth:`place` would probably not wait."""
-        return not self._waiting and self._used + min(pixels, self.total) <= self.total
+        ticket = _Ticket(min(pixels, self.total), _visitor.get())
+        return not self._waiting and not self._waits_for_himself(ticket) and self._used + ticket.pixels <= self.total
 
     @contextmanager
     def place(self, pixels: int, visitor: str | None = None) -> Iterator[None]:
@@ -62,7 +63,7 @@ class DecodeGate:
             visitor: whose they are; by default the one of :func:`decoding_for`.
         """
         visitor = _visitor.get() if visitor is None else visitor
-        ticket = _Ticket(min(pixels, self.total if visitor is None else self.for_one), visitor)
+        ticket = _Ticket(min(pixels, self.total), visitor)
         with self._changed:
             self._waiting.append(ticket)
             self._admit()
@@ -79,12 +80,11 @@ class DecodeGate:
 
     def _admit(self) -> None:
         """Let in, in their order, all who fit."""
-        held_up: set[str] = set()  # visitors whose next picture waits for their own earlier ones
+        held_up: set[str | None] = set()  # visitors whose next picture waits for their own earlier ones
         for ticket in list(self._waiting):
-            if ticket.visitor is not None:
-                if ticket.visitor in held_up or self._used_by[ticket.visitor] + ticket.pixels > self.for_one:
-                    held_up.add(ticket.visitor)
-                    continue
+            if ticket.visitor in held_up or self._waits_for_himself(ticket):
+                held_up.add(ticket.visitor)
+                continue
             if self._used + ticket.pixels > self.total:
                 break
             ticket.admitted = True
@@ -93,6 +93,10 @@ class DecodeGate:
             if ticket.visitor is not None:
                 self._used_by[ticket.visitor] += ticket.pixels
         self._changed.notify_all()
+
+    def _waits_for_himself(self, ticket: _Ticket) -> bool:
+        own = 0 if ticket.visitor is None else self._used_by[ticket.visitor]
+        return own > 0 and own + ticket.pixels > self.for_one
 
     def _leave(self, ticket: _Ticket) -> None:
         if not ticket.admitted:

@@ -33,7 +33,9 @@ MAX_PARTS = 100_000
 MAX_NOTES = 2**20
 """Bytes of compressed camera notes that are unpacked to look for the orientation."""
 _WEIGHT_OF_A_STRIP = 100
-"""Pillow keeps some 500 bytes for each strip of a TIFF; a pixel is reckoned at up to 20 bytes."""
+"""Pillow keeps some 500 bytes for each strip of a TIFF; a pixel of a picture that is decoded takes 5 to 12."""
+_HOLDING_MORE = (WebPImageFile, TiffImageFile)
+"""The readers that hold a picture more than once at a time: 16 bytes a pixel."""
 _TILE_FREE_PIXELS = 2**22
 _TIFF_COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 _TIFF_SMALL_TAGS = {
@@ -72,6 +74,8 @@ class PictureFile(NamedTuple):
             reduced = min(self.width // short_side, self.height // short_side)
             scale = next((s for s in (8, 4, 2) if reduced >= s), 1)
             pixels = -(-self.width // scale) * -(-self.height // scale)
+        if self.reader in _HOLDING_MORE:
+            pixels = pixels * 8 // 5
         return max(pixels, len(self.data) // 8, self.parts * _WEIGHT_OF_A_STRIP)
 
 
