@@ -277,6 +277,18 @@ def test_the_scans_of_a_jpeg_are_counted_before_it_is_decoded(read, side, option
     assert time.process_time() - start < 0.5
 
 
+@pytest.mark.parametrize("read", [load_pixels, open_picture])
+def test_the_scans_of_a_jpeg_that_is_not_progressive_are_counted(read):
+    """Baseline too may have a scan for each channel, and libjpeg takes any number of them."""
+    grey, size = encoded(spotted("L", 200), "JPEG"), struct.pack(">BHHB", 8, 200, 200, 3)
+    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    three = b"\xff\xc0\0\x11" + size + bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
+    each = [grey[scan : scan + 5] + bytes([channel]) + grey[scan + 6 : -2] for channel in (1, 2, 3)]
+    head = grey[:frame] + three + grey[frame + 13 : scan]
+    assert code_of(head + b"".join(each) + grey[-2:], read) == "answer"
+    assert code_of(head + b"".join(each * 700) + grey[-2:], read) == "picture-too-many-parts"
+
+
 def test_the_scans_of_a_jpeg_in_a_tiff_are_counted():
     data = scans(64, MAX_SCANS + 1)
     assert code_of(one_strip(64, data, 8, 3, 6, 7)) == "picture-too-many-parts"
