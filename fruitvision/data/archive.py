@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
 from fruitvision.errors import DownloadError
 from fruitvision.files import replace_folder, write_error
@@ -30,6 +30,7 @@ MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, is about a tenth of it
 MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
 RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
+MAX_HEADER_BYTES = 2**20  # of a tar's long name or extended header, which tarfile reads whole
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
@@ -48,12 +49,19 @@ class Member:
     entry: zipfile.ZipInfo | tarfile.TarInfo
 
 
+class _Bounds(NamedTuple):
+    files: int
+    bytes: int
+
+
 def unpack(
     archive: Path,
     folder: Path,
     *,
     also: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    max_files: int | None = None,
+    max_bytes: int | None = None,
 ) -> Path:
     """Unpack the pictures of a zip or tar archive as ``folder``, which must be missing or empty.
 
@@ -64,20 +72,27 @@ def unpack(
     Args:
         also: texts to put into the folder, by name.
         progress: called with the bytes unpacked and their total.
+        max_files: of the whole archive; ``MAX_FILES`` by default.
+        max_bytes: unpacked; ``MAX_BYTES`` by default.
 
     Raises:
         DownloadError: "archive-damaged", "archive-unsafe", "archive-too-large", "archive-no-pictures".
         DataError: "disk-full", "cannot-write".
     """
     beside = folder.with_name(f".{folder.name}.unpacking")
+    bounds = _Bounds(max_files or MAX_FILES, max_bytes or MAX_BYTES)
     try:
         shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
         beside.mkdir(parents=True)
         with _reading(archive):
-            opened = zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive)
+            if zipfile.is_zipfile(archive):
+                _check_directory(archive, bounds)
+                opened = zipfile.ZipFile(archive)
+            else:
+                opened = tarfile.open(archive, tarinfo=_BoundedTarInfo)
         with opened:
             with _reading(archive):
-                members = _members(opened, archive)
+                members = _members(opened, archive, bounds)
             _write_all(opened, _chosen(members, archive), beside, archive, progress)
         for name, text in (also or {}).items():
             (beside / name).write_text(text, encoding="utf-8")
@@ -104,7 +119,27 @@ def _reading(archive: Path) -> Iterator[None]:
         ) from error
 
 
-def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path) -> list[Member]:
+def _check_directory(archive: Path, bounds: _Bounds) -> None:
+    """Count what could be an entry of a zip's directory, before zipfile makes some 500 bytes of each of its 47."""
+    signature, entries, rest = b"PK\1\2", 0, b""
+    with archive.open("rb") as stream:
+        while block := stream.read(2**20):
+            entries += (rest + block).count(signature)
+            rest = block[-3:]
+    if entries > 2 * bounds.files:  # some of them may stand in a file by chance
+        raise _too_large(archive, entries, 0)
+
+
+class _BoundedTarInfo(tarfile.TarInfo):
+    """An entry of a tar whose long names and extended headers are bounded."""
+
+    def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:  # which tarfile means to be overridden
+        if not (self.isfile() or self.isdir()) and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError("a header is too long")
+        return super()._proc_member(opened)
+
+
+def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:
     """All files of an archive; refuses the whole archive for one entry that does not belong into it."""
     members: list[Member] = []
     seen: dict[str, bool] = {}  # path as a file system that ignores case sees it → whether it is a folder
@@ -119,13 +154,8 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path) -> list[M
         if size < 0:
             raise tarfile.ReadError("a negative size")
         total += size
-        if count > MAX_FILES or total > MAX_BYTES or total > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
-            raise DownloadError(
-                "archive-too-large",
-                f"{archive.name} would unpack to {total:,} bytes in {count:,} files, or more.",
-                "It is not an archive of pictures: fetch it from another address.",
-                file=archive.name, files=count, bytes=total,
-            )
+        if count > bounds.files or total > bounds.bytes or total > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
+            raise _too_large(archive, count, total)
         path = PurePosixPath(name)
         is_folder = entry.is_dir() if is_zip else entry.isdir()
         if not path.parts:
@@ -256,6 +286,15 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
     if written < size:
         raise EOFError("a file ends before its time")
     return written
+
+
+def _too_large(archive: Path, files: int, size: int) -> DownloadError:
+    return DownloadError(
+        "archive-too-large",
+        f"{archive.name} would unpack to {size:,} bytes in {files:,} files, or more.",
+        "It is not an archive of pictures: fetch it from another address.",
+        file=archive.name, files=files, bytes=size,
+    )
 
 
 def _unsafe(archive: Path, name: str, reason: str) -> DownloadError:

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fruitvision.data.picture import PictureSource, load_pixels, open_picture
+from fruitvision.data.picture import PictureSource, load_capped, load_pixels, open_picture
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.data.transforms import Views
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
@@ -68,13 +68,15 @@ class Prediction:
     _source: PictureSource = field(repr=False, compare=False)
     _gaze: Callable[[np.ndarray], Gaze] = field(repr=False, compare=False)
 
-    def heatmap(self) -> Image.Image:
+    def heatmap(self, short_side: int | None = None) -> Image.Image:
         """Where the network looked for this fruit type, laid over the picture: RGB, the size of the upright input.
 
+        With ``short_side``, over the picture as :func:`fruitvision.data.picture.load_capped` reduces it, which takes a
+        fraction of a large picture's memory.
         The picture is opened again for this, and looked at a second time, twice as large: raises PictureError where a path
         no longer leads to it.
         """
-        picture = open_picture(self._source)
+        picture = open_picture(self._source) if short_side is None else load_capped(self._source, short_side)
         return self._gaze(load_pixels(picture, SHORT_SIDE)).over(picture)
 
 

@@ -17,7 +17,7 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -59,10 +59,22 @@ class TaughtIndex(BaseModel):
         kept = {name: tuple(one for one in own if one not in ids) for name, own in self.names.items()}
         return TaughtIndex(names={name: own for name, own in kept.items() if own})
 
-    def adding(self, name: str, ids: list[str]) -> TaughtIndex:
-        """The same with pictures added to a name, and taken from any other that had them."""
-        others = self.without(set(ids) - set(self.names.get(name, ()))).names
-        return TaughtIndex(names={**others, name: tuple(dict.fromkeys((*others.get(name, ()), *ids)))})
+    def adding(self, taught: Mapping[str, Iterable[str]]) -> TaughtIndex:
+        """The same with pictures added to names, and taken from any other that had them.
+
+        A name that is there already is the same where it differs in capitals alone.
+        """
+        names = {name: dict.fromkeys(own) for name, own in self.names.items()}
+        known = {name.casefold(): name for name in reversed(names)}
+        name_of = {one: name for name, own in names.items() for one in own}
+        for name, ids in taught.items():
+            name = known.setdefault(name.casefold(), name)
+            for one in ids:
+                if name_of.get(one, name) != name:
+                    del names[name_of[one]][one]
+                names.setdefault(name, {})[one] = None
+                name_of[one] = name
+        return TaughtIndex(names={name: tuple(own) for name, own in names.items() if own})
 
 
 class TaughtStore:
@@ -113,14 +125,9 @@ class TaughtStore:
     def add_all(self, taught: Mapping[str, Mapping[str, bytes]]) -> None:
         """Add files as :func:`as_kept` makes them, by id, to names as :func:`clean_name` makes them: in one step."""
         with self._writing():
-            index = self.index()
-            for name, files in taught.items():
-                index = index.adding(same_name(name, index), list(files))
+            index = self.index().adding(taught)
             if index.pictures > MOST_PICTURES:
-                raise DataError(
-                    "taught-full", f"More than {MOST_PICTURES} pictures cannot be taught.",
-                    "Train a network with them instead, or take some back.", limit=MOST_PICTURES,
-                )
+                raise taught_full()
             for picture, content in (pair for files in taught.values() for pair in files.items()):
                 if not self.picture_file(picture).is_file():
                     write_bytes(self.picture_file(picture), content)
@@ -201,9 +208,12 @@ def clean_name(name: str) -> str:
     return name
 
 
-def same_name(name: str, index: TaughtIndex) -> str:
-    """The name that is there already, where it differs in capitals alone."""
-    return next((known for known in index.names if known.casefold() == name.casefold()), name)
+def taught_full() -> DataError:
+    """More pictures than can be taught."""
+    return DataError(
+        "taught-full", f"More than {MOST_PICTURES} pictures cannot be taught.",
+        "Train a network with them instead, or take some back.", limit=MOST_PICTURES,
+    )
 
 
 def as_kept(image: PictureSource) -> tuple[str, bytes]:

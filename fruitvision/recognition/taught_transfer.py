@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import shutil
 import tempfile
@@ -12,12 +13,27 @@ from pathlib import Path
 
 from fruitvision.data.archive import unpack
 from fruitvision.data.dataset import held_out
+from fruitvision.data.picture import picture_size
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.files import replace_folder, write_bytes
 from fruitvision.recognition.taught import NOTHING
-from fruitvision.recognition.taught_store import INDEX, PICTURES, TaughtStore, as_kept, clean_name
+from fruitvision.recognition.taught_store import (
+    INDEX,
+    MOST_PICTURES,
+    PICTURES,
+    SHORT_SIDE,
+    TaughtIndex,
+    TaughtStore,
+    as_kept,
+    clean_name,
+    taught_full,
+)  # fmt: skip
 
+MOST_INDEX_BYTES = 16 * 2**20
+MOST_UNPACKED_BYTES = 2**30
+MOST_PIXELS = 4 * SHORT_SIDE**2
+"""Of a picture as it is kept: see :func:`fruitvision.data.picture.cap_short_side`."""
 LONGEST_FOLDER = 120
 """Bytes of a folder's name; file systems take 255."""
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
@@ -40,23 +56,44 @@ def export_taught(store: TaughtStore, file: Path) -> None:
 def import_taught(store: TaughtStore, file: Path) -> int:
     """Add what another machine exported; how many pictures it held. All of it, or nothing.
 
-    Every entry is checked before it is unpacked, every picture decoded and written anew. Raises DownloadError for an
-    archive that is damaged or unsafe, DataError "taught-no-export" for one that is something else, PictureError.
+    Every entry is checked before it is unpacked, the number of pictures and the size of each before the first is decoded;
+    each is decoded once, however often it is named, and written anew. Raises DownloadError for an archive that is damaged
+    or unsafe, DataError "taught-no-export" for one that is something else and "taught-full", PictureError.
     """
     with tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as temporary:
-        there = TaughtStore(unpack(Path(file), Path(temporary) / "taught"))
-        try:
-            index = there.index()
-        except DataError as error:
-            raise _no_export(file) from error
-        if not index.pictures:
-            raise _no_export(file)
+        folder = unpack(Path(file), Path(temporary) / "taught", max_files=MOST_PICTURES + 10, max_bytes=MOST_UNPACKED_BYTES)
+        there = TaughtStore(folder)
+        index = _exported_index(there, file)
+        kept = {one: as_kept(there.picture_file(one))[1] for one in dict.fromkeys(_named(index))}
         taught: dict[str, dict[str, bytes]] = {}
         for name, own in index.names.items():
             # Under the ids that they had: what is here already is not added again.
-            taught.setdefault(clean_name(name), {}).update((one, as_kept(there.picture_file(one))[1]) for one in own)
+            taught.setdefault(clean_name(name), {}).update((one, kept[one]) for one in own)
         store.add_all(taught)
-    return index.pictures
+    return len(kept)
+
+
+def _exported_index(there: TaughtStore, file: Path) -> TaughtIndex:
+    """The index of an unpacked export, when all that it names is known to be bounded; nothing is decoded."""
+    try:
+        if os.stat(there.folder / INDEX).st_size > MOST_INDEX_BYTES:
+            raise _no_export(file)
+        index = there.index()
+    except (OSError, DataError) as error:
+        raise _no_export(file) from error
+    if index.pictures > MOST_PICTURES:
+        raise taught_full()
+    if not index.pictures or not all(index.names.values()):
+        raise _no_export(file)
+    for picture in set(_named(index)):
+        width, height = picture_size(there.picture_file(picture))
+        if width * height > MOST_PIXELS:
+            raise _no_export(file)
+    return index
+
+
+def _named(index: TaughtIndex) -> list[str]:
+    return [one for own in index.names.values() for one in own]
 
 
 def class_folders(store: TaughtStore, root: Path) -> Path:

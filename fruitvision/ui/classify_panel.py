@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from fruitvision.data.decode_gate import decoding_for
 from fruitvision.data.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.classifier import Beforehand, Prediction
@@ -19,9 +20,12 @@ from fruitvision.ui.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.teach_panel import build_teaching
 from fruitvision.ui.text import LANGUAGES, sentences
+from fruitvision.ui.visitor import visitor_of
 
 MAX_FRAME_BYTES = 2**20
 MAX_EMPTY_SIDE = 256
+HEATMAP_SIDE = 720
+"""Pixels of a heatmap's short side, at most: what a screen shows, and not what 64 visitors might send."""
 # Each answer is a short call of its own, so a visitor holds no place between two of them. As many as this are let in
 # at once, and are answered together in small batches (see Batcher).
 VISITORS_AT_ONCE = 64
@@ -79,7 +83,9 @@ def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
     def answer_it(
         given: Path | bytes | None, warm: bool, model: str | None, language: str, request: gr.Request
     ) -> tuple[str, dict[str, Any]]:
-        return answer_picture(context, given, warm, model, language, owner=context.access.is_owner(request))
+        owner = context.access.is_owner(request)
+        with decoding_for(visitor_of(request, owner=owner)):
+            return answer_picture(context, given, warm, model, language, owner=owner)
 
     gr.on(
         [picture.change, heat.change, page.model.change, page.language.change, teaching.click],
@@ -104,7 +110,7 @@ def answer_picture(
         batcher = context.models.batcher(model)
         prediction = batcher.submit(picture, Beforehand(taught=taught))
         card = answer_card(prediction, language, batcher.classifier.config)
-        return card, gr.update(value=_fitting(prediction.heatmap()), visible=True) if heat else hidden
+        return card, gr.update(value=_fitting(prediction.heatmap(HEATMAP_SIDE)), visible=True) if heat else hidden
     except FruitVisionError as error:
         return error_card(error, language), hidden
 
@@ -155,7 +161,9 @@ def _remembered(memory: Any, classes: int) -> np.ndarray | None:
 
 def _frame_answerer(context: Context) -> Any:
     def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
-        return answer_frame(context, frame, owner=context.access.is_owner(request))
+        owner = context.access.is_owner(request)
+        with decoding_for(visitor_of(request, owner=owner)):
+            return answer_frame(context, frame, owner=owner)
 
     answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
     return answer_frame_here

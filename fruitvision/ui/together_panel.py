@@ -13,6 +13,7 @@ from PIL import Image
 
 from fruitvision.comparison.study import StudyFolder
 from fruitvision.comparison.together import Answer, answers, pairs
+from fruitvision.data.decode_gate import decoding_for
 from fruitvision.data.fruits import display_name
 from fruitvision.data.picture import load_capped
 from fruitvision.errors import FruitVisionError
@@ -23,6 +24,7 @@ from fruitvision.ui.norm_words import norm_colour, norm_html
 from fruitvision.ui.race_view import BROUGHT, shown_studies, study_choices
 from fruitvision.ui.text import say
 from fruitvision.ui.train_runs import QUIET, notice
+from fruitvision.ui.visitor import visitor_of
 
 VISITORS_AT_ONCE = 4
 SIDE = 320
@@ -62,7 +64,9 @@ def build(page: Page, tab: gr.Tab) -> None:
         return pair_choices(context, study_id, pair, language, owner=context.access.is_owner(request))
 
     def view(picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, request: gr.Request) -> str:
-        return together_view(context, picture, study_id, pair, language, owner=context.access.is_owner(request))
+        owner = context.access.is_owner(request)
+        with decoding_for(visitor_of(request, owner=owner)):
+            return together_view(context, picture, study_id, pair, language, owner=owner)
 
     gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET)
     gr.on(

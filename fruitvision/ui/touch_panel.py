@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.comparison.touch import CHANNELS, LAYERS, alone_as_instance, batch_of, makeup_effect, makeup_effects, touch
+from fruitvision.data.decode_gate import decoding_for
 from fruitvision.data.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.norms import NORMS
@@ -16,6 +17,7 @@ from fruitvision.ui.context import Page
 from fruitvision.ui.text import say
 from fruitvision.ui.touch_view import makeup_view, touch_view
 from fruitvision.ui.train_runs import QUIET, notice
+from fruitvision.ui.visitor import visitor_of
 
 SIZES = (1, 2, 4, 8)
 VISITORS_AT_ONCE = 8
@@ -49,9 +51,14 @@ def build(page: Page, norm: gr.Radio) -> None:
             shown = gr.HTML(elem_id="touch-view")
     turn = gr.State(1)  # which pictures lie beside mine; the turn before is what they are compared with
     others.click(lambda number: number + 1, turn, turn, **QUIET)
+
+    def answer_it(request: gr.Request, *given: Any) -> tuple[Any, Any]:
+        with decoding_for(visitor_of(request, owner=page.context.access.is_owner(request))):
+            return answer(*given)
+
     gr.on(
         [page.demo.load, *(one.change for one in (page.language, norm, picture, size, layer, mode, channel, turn))],
-        answer, [norm, picture, size, turn, layer, mode, channel, page.language], [makeup, shown],
+        answer_it, [norm, picture, size, turn, layer, mode, channel, page.language], [makeup, shown],
         show_progress="hidden", api_visibility="private", concurrency_limit=VISITORS_AT_ONCE, trigger_mode="always_last",
     )  # fmt: skip
 

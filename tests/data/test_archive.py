@@ -7,6 +7,7 @@ import shutil
 import stat
 import struct
 import tarfile
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -271,3 +272,32 @@ def test_what_the_progress_raises_is_not_taken_for_damage(tmp_path, folder):
     with pytest.raises(RuntimeError, match="stopped by the person"):
         unpack(make_zip(tmp_path / "x", GOOD), folder, progress=stop)
     assert not list(folder.parent.iterdir()), "half a set never looks whole"
+
+
+def test_a_zip_of_countless_entries_is_refused_before_its_directory_is_read(tmp_path, folder, monkeypatch):
+    archive = make_zip(tmp_path / "a.zip", {**GOOD, **{f"{n}": b"" for n in range(25)}})
+    monkeypatch.setattr(archives, "MAX_FILES", 10)
+    monkeypatch.setattr(archives.zipfile, "ZipFile", lambda *given: pytest.fail("the directory was read"))
+    assert refused(archive, folder).code == "archive-too-large"
+
+
+def test_a_tar_whose_name_is_a_bomb_is_refused_before_it_is_read(tmp_path, folder):
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+        with tarfile.open(tmp_path / "a.tgz", "w:gz") as made:
+            name = tarfile.TarInfo("././@LongLink")
+            name.type, name.size = kind, archives.MAX_HEADER_BYTES * 40
+            made.fileobj.write(name.tobuf() + b"a" * name.size)
+            made.addfile(tarfile.TarInfo("top/a.jpg"))
+        tracemalloc.start()
+        assert refused(tmp_path / "a.tgz", folder).code == "archive-damaged"
+        assert tracemalloc.get_traced_memory()[1] < archives.MAX_HEADER_BYTES * 8
+        tracemalloc.stop()
+
+
+def test_bounds_of_ones_own_hold(tmp_path, folder):
+    archive = make_zip(tmp_path / "a.zip", GOOD)
+    for bounds in ({"max_files": 1}, {"max_bytes": len(PICTURE)}):
+        with pytest.raises(DataError) as caught:
+            unpack(archive, folder, **bounds)
+        assert caught.value.code == "archive-too-large"
+    assert unpack(archive, folder, max_files=2, max_bytes=2 * len(PICTURE)) == folder

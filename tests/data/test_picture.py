@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fruitvision.data import picture
 from fruitvision.data.picture import (
     MAX_BYTES,
     cap_short_side,
@@ -95,6 +96,21 @@ def test_16_bit_greys_are_scaled_not_cut_off(kind):
     assert image.getpixel((6, 1)) == WHITE
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "RGBA", "LA", "P"])
+def test_a_picture_worked_on_some_rows_at_a_time_is_the_same(mode, monkeypatch):
+    ramp = np.linspace(0, 40_000, 300 * 200).reshape(300, 200)
+    deep = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+    image = Image.fromarray(ramp.astype(deep[mode])) if mode in deep else smooth(200, 300).convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    whole = to_array(open_picture(image))
+    monkeypatch.setattr(picture, "_PIXELS_A_PIECE", 999)
+    assert (to_array(open_picture(image)) == whole).all()
+    if mode in deep:
+        assert (to_array(open_picture(np.asarray(image))) == whole).all()
+        assert (whole[..., 0] == np.uint8(np.asarray(image) * (255.0 / 65535.0) + 0.5)).all()
+
+
 def test_16_bit_colour_is_read():
     rows = b"".join(b"\0" + struct.pack(">HHH", 51400, 7710, 10280) * 4 for _ in range(4))
     image = open_picture(png_of(4, 4, depth=16, data=zlib.compress(rows)))
@@ -167,6 +183,12 @@ def test_a_truncated_picture_is_damaged(kind, size):
 @pytest.mark.parametrize("rest", [b"", b"\0" * 40, bytes(range(256)) * 4])
 def test_rubbish_behind_a_right_signature_is_damaged(start, rest):
     assert refused(start + rest).code in ("picture-damaged", "picture-too-large", "picture-too-small")
+
+
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536)])
+def test_a_side_longer_than_any_is_too_large(size):
+    error = refused(encoded(Image.new("L", size), "PNG"))
+    assert error.code == "picture-too-large" and error.facts["limit"] == "65535 px"
 
 
 def test_one_pixel_is_enough():

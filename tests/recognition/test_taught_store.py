@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 from fruitvision.data.dataset import held_out
 from fruitvision.data.listing import list_pictures
 from fruitvision.errors import DataError, DownloadError, PictureError
-from fruitvision.recognition import taught_store
+from fruitvision.recognition import taught_store, taught_transfer
 from fruitvision.recognition.lessons import AT_ONCE, Lessons, fingerprint
 from fruitvision.recognition.taught_store import TaughtStore, clean_name
 from fruitvision.recognition.taught_transfer import class_folders, export_taught, import_taught
@@ -112,6 +113,7 @@ def test_one_picture_one_name_or_all_are_taken_back_with_their_files(store):
 def test_two_processes_that_teach_at_once_lose_nothing(store, project):
     code = """
 import sys
+import time
 import numpy as np
 from fruitvision.recognition.taught_store import TaughtStore
 store, who = TaughtStore(sys.argv[1]), int(sys.argv[2])
@@ -261,3 +263,64 @@ def test_many_pictures_are_looked_at_while_the_answers_go_on(store, colour_class
     lessons.current()
     lessons._thread.join(60)
     assert lessons.waiting() == 0 and lessons.current().names == ("Quince",)
+
+
+# What an import holds is counted before it is decoded --------------------------------------------------------------
+
+
+def exported(path: Path, names: dict[str, list[str]], pictures: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("taught.json", json.dumps({"version": 1, "names": names}))
+        for one, content in pictures.items():
+            opened.writestr(f"pictures/{one}.jpg", content)
+    return path
+
+
+def large_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (7071, 7071)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("names", "content", "code"),
+    [
+        ({"x": [ID] * 300_000}, large_png, "taught-full"),
+        ({f"name {n}": [ID] for n in range(20_001)}, large_png, "taught-full"),
+        ({"x": [ID]}, large_png, "taught-no-export"),
+        ({**{f"name {n}": [] for n in range(300_000)}, "x": [ID]}, jpeg, "taught-no-export"),
+    ],
+)
+def test_an_import_is_counted_before_anything_is_decoded(store, tmp_path, monkeypatch, names, content, code):
+    file = exported(tmp_path / "in.zip", names, {ID: content()})
+    monkeypatch.setattr(taught_transfer, "as_kept", lambda image: pytest.fail("decoded before it was counted"))
+    start = time.process_time()
+    with pytest.raises(DataError) as caught:
+        import_taught(store, file)
+    assert caught.value.code == code and time.process_time() - start < 5
+    assert store.index().names == {}
+
+
+def test_a_picture_that_is_named_again_and_again_is_decoded_once_and_soon_kept(store, tmp_path, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(taught_transfer, "as_kept", lambda image: decoded.append(image) or (ID, jpeg()))
+    names = {f"name {n}": [ID] for n in range(9_999)} | {"last": [ID] * 9_999}
+    start = time.process_time()
+    assert import_taught(store, exported(tmp_path / "in.zip", names, {ID: jpeg()})) == 1
+    assert len(decoded) == 1 and store.index().names == {"last": (ID,)} and time.process_time() - start < 5
+
+
+def test_an_index_that_is_larger_than_any_is_not_read(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(taught_transfer, "MOST_INDEX_BYTES", 5000)
+    monkeypatch.setattr(TaughtStore, "index", lambda store: pytest.fail("it was read"))
+    with pytest.raises(DataError) as caught:
+        import_taught(store, exported(tmp_path / "in.zip", {"x" * 5000: [ID]}, {ID: jpeg()}))
+    assert caught.value.code == "taught-no-export"
+
+
+def test_an_export_of_more_files_than_can_be_taught_is_not_unpacked(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(taught_transfer, "MOST_PICTURES", 5)
+    file = exported(tmp_path / "in.zip", {"x": [ID]}, {f"{n:032x}": b"x" for n in range(20)})
+    with pytest.raises(DownloadError) as caught:
+        import_taught(store, file)
+    assert caught.value.code == "archive-too-large"

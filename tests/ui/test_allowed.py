@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio
@@ -18,10 +19,12 @@ import psutil
 import pytest
 from gradio.routes import App
 
-from fruitvision.ui import gate
+from fruitvision.data import decode_gate
+from fruitvision.ui import classify_panel, gate, together_panel, touch_panel
 from fruitvision.ui.access import Access
 from fruitvision.ui.app import build_app
 from fruitvision.ui.context import Context, ModelShelf
+from fruitvision.ui.visitor import visitor_of
 from tests.ui.conftest import MARKUP, STOPPED
 from tests.ui.visitor import FILE, Visitor, data_url, picture_bytes
 
@@ -35,7 +38,7 @@ VISITORS = Counter(
         "train_rate.wire_rate.watch": 1, "train_rate.wire_rate.<lambda>": 1,  # nothing to a visitor; takes the rate that was found
         "train_runs.wire_view.watch": 1, "train_runs.wire_view.<lambda>": 1,  # classify with this run
         "train_runs.wire_table.act": 1, "train_runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
-        "norm_page.norm_page": 1, "touch_panel.answer": 1, "touch_panel.build.<lambda>": 1,
+        "norm_page.norm_page": 1, "touch_panel.build.answer_it": 1, "touch_panel.build.<lambda>": 1,
         "race_panel._wire_race.count_time": 1, "race_panel._wire_race.newest": 1, "race_panel._wire_race.rename": 1,
         "race_panel._wire_race.watch": 1,
         "together_panel.build.look": 1, "together_panel.build.choose": 1, "together_panel.build.view": 1,
@@ -267,3 +270,24 @@ def test_each_visitors_choices_are_his_own(client, shared, demo, chosen):
     assert "renamed" not in other.call(watch, other.values(watch))
     teach = other.serve("classify-teach", "teach_picture", {"image": data_url(picture_bytes()), "name": "Apple"})
     assert teach.json()["code"] == "owner-only"
+
+
+def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
+    """So that one who sends large pictures waits for himself: see ``data/decode_gate.py``."""
+    seen = []
+
+    def note(*given, **named):
+        seen.append(decode_gate._visitor.get())
+
+    for panel, name in ((classify_panel, "answer_picture"), (classify_panel, "answer_frame"), (touch_panel, "answer")):
+        monkeypatch.setattr(panel, name, note)
+    monkeypatch.setattr(together_panel, "together_view", note)
+    request = SimpleNamespace(client=SimpleNamespace(host="192.0.2.7"), headers={})
+    context = SimpleNamespace(access=Access("a-token-of-the-owner"))
+    handlers = {name: demo.fns[number].fn for number, name in registered(demo).items()}
+    handlers["classify_panel._wire_picture.answer_it"](None, False, None, "en", request)
+    handlers["touch_panel.build.answer_it"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
+    handlers["together_panel.build.view"](None, None, None, "en", request)
+    classify_panel._frame_answerer(context)({}, request)
+    assert seen == ["192.0.2.7"] * 4
+    assert visitor_of(request, owner=True) is None and visitor_of(None, owner=False) is None

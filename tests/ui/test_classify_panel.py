@@ -18,6 +18,7 @@ from fruitvision.data.sample import draw_fruit
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.compiled import CompiledNetwork
 from fruitvision.models.prepared import PreparedNetwork
+from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.access import Access
 from fruitvision.ui.answer import answer_card, error_card, honest_note
@@ -287,3 +288,12 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
     shelf.load_ahead().join(30)
     with pytest.raises(CheckpointError):
         shelf.batcher(None)
+
+
+def test_a_heatmap_is_no_larger_than_a_screen_shows(context, monkeypatch):
+    """A picture of the largest size would take gigabytes once more, for each visitor who asks for one."""
+    buffer = io.BytesIO()
+    draw_fruit("Banana", np.random.default_rng(0), 200, ground="white").resize((3000, 3000)).save(buffer, "PNG")
+    monkeypatch.setattr(classifier, "open_picture", lambda source: pytest.fail("the whole picture was opened"))
+    _, heat = answer_picture(context, buffer.getvalue(), True, None, "en")
+    assert heat["value"].size == (720, 720)

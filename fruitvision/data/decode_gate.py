@@ -1,0 +1,114 @@
+"""How many pixels are being decoded at once: in this process, and for one visitor of the app.
+
+A picture of 97 KB may hold 50 megapixels, so the number of threads says nothing about the memory that they will need.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+MAX_PIXELS_AT_ONCE = 100_000_000
+MAX_PIXELS_OF_ONE_VISITOR = 50_000_000
+
+_visitor: ContextVar[str | None] = ContextVar("decoding_for", default=None)
+
+
+@contextmanager
+def decoding_for(visitor: str | None) -> Iterator[None]:
+    """Count what is decoded inside, in this thread, as this visitor's. None, as everywhere else, is nobody's in particular."""
+    token = _visitor.set(visitor)
+    try:
+        yield
+    finally:
+        _visitor.reset(token)
+
+
+@dataclass(eq=False)
+class _Ticket:
+    pixels: int
+    visitor: str | None
+    admitted: bool = False
+
+
+class DecodeGate:
+    """A semaphore weighted by pixels, first come, first served.
+
+    A visitor who waits for his own earlier pictures does not hold up those behind him; nobody else is overtaken, so a large
+    picture is not starved by small ones. Whatever its size, a picture comes in the end: when its visitor has no other, and as
+    the only one. A thread must not ask for a second place while it holds one.
+    """
+
+    def __init__(self, total: int = MAX_PIXELS_AT_ONCE, for_one: int = MAX_PIXELS_OF_ONE_VISITOR) -> None:
+        self.total, self.for_one = total, min(for_one, total)
+        self._changed = threading.Condition()
+        self._waiting: list[_Ticket] = []
+        self._used = 0
+        self._used_by: Counter[str] = Counter()
+
+    def has_room(self, pixels: int) -> bool:
+        """Whether :meth:`place` would probably not wait."""
+        ticket = _Ticket(min(pixels, self.total), _visitor.get())
+        return not self._waiting and not self._waits_for_himself(ticket) and self._used + ticket.pixels <= self.total
+
+    @contextmanager
+    def place(self, pixels: int, visitor: str | None = None) -> Iterator[None]:
+        """Wait until so many pixels more may be decoded, and hold them until the end.
+
+        Args:
+            visitor: whose they are; by default the one of :func:`decoding_for`.
+        """
+        visitor = _visitor.get() if visitor is None else visitor
+        ticket = _Ticket(min(pixels, self.total), visitor)
+        with self._changed:
+            self._waiting.append(ticket)
+            self._admit()
+            try:
+                self._changed.wait_for(lambda: ticket.admitted)
+            except BaseException:  # Ctrl-C while it waits
+                self._leave(ticket)
+                raise
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._leave(ticket)
+
+    def _admit(self) -> None:
+        """Let in, in their order, all who fit."""
+        held_up: set[str | None] = set()  # visitors whose next picture waits for their own earlier ones
+        for ticket in list(self._waiting):
+            if ticket.visitor in held_up or self._waits_for_himself(ticket):
+                held_up.add(ticket.visitor)
+                continue
+            if self._used + ticket.pixels > self.total:
+                break
+            ticket.admitted = True
+            self._waiting.remove(ticket)
+            self._used += ticket.pixels
+            if ticket.visitor is not None:
+                self._used_by[ticket.visitor] += ticket.pixels
+        self._changed.notify_all()
+
+    def _waits_for_himself(self, ticket: _Ticket) -> bool:
+        own = 0 if ticket.visitor is None else self._used_by[ticket.visitor]
+        return own > 0 and own + ticket.pixels > self.for_one
+
+    def _leave(self, ticket: _Ticket) -> None:
+        if not ticket.admitted:
+            self._waiting.remove(ticket)
+        else:
+            self._used -= ticket.pixels
+            if ticket.visitor is not None:
+                self._used_by[ticket.visitor] -= ticket.pixels
+                if not self._used_by[ticket.visitor]:
+                    del self._used_by[ticket.visitor]
+        self._admit()
+
+
+GATE = DecodeGate()
+"""That of this process."""
