@@ -38,6 +38,11 @@ class Caller:
     number: str = ""
     """A visitor's own, where the browser keeps cookies."""
 
+    @property
+    def counted_as(self) -> str:
+        """By whom a visitor's requests are counted: the visitor's number, or the address."""
+        return self.number or f"at {self.address}"
+
 
 @dataclass(frozen=True)
 class Access:
@@ -75,10 +80,17 @@ class Access:
 
     def caller(self, scope: dict) -> Caller:
         """Who sends the request of an ASGI ``scope``."""
-        address = (scope.get("client") or ("",))[0]
+        return self._caller((scope.get("client") or ("",))[0], Headers(scope=scope).get("cookie", ""))
+
+    def visitor(self, request: Any) -> str | None:
+        """By whom a visitor's request (Gradio's, or Starlette's) is counted; None for the owner."""
+        headers = getattr(request, "headers", None) or {}
+        caller = self._caller(getattr(getattr(request, "client", None), "host", ""), headers.get("cookie", ""))
+        return None if caller.owner else caller.counted_as
+
+    def _caller(self, address: str, cookies: str) -> Caller:
         if self.token is None:
             return Caller(True, address)
-        cookies = Headers(scope=scope).get("cookie", "")
         if self._matches(cookie_value(cookies)):
             return Caller(True, address)
         number, _, signature = cookie_value(cookies, NUMBER_COOKIE).partition(".")

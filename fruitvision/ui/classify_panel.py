@@ -20,7 +20,6 @@ from fruitvision.ui.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.teach_panel import build_teaching
 from fruitvision.ui.text import LANGUAGES, sentences
-from fruitvision.ui.visitor import visitor_of
 
 MAX_FRAME_BYTES = 2**20
 MAX_EMPTY_SIDE = 256
@@ -84,7 +83,7 @@ def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
         given: Path | bytes | None, warm: bool, model: str | None, language: str, request: gr.Request
     ) -> tuple[str, dict[str, Any]]:
         owner = context.access.is_owner(request)
-        with decoding_for(visitor_of(request, owner=owner)):
+        with decoding_for(context.access.visitor(request)):
             return answer_picture(context, given, warm, model, language, owner=owner)
 
     gr.on(
@@ -162,7 +161,7 @@ def _remembered(memory: Any, classes: int) -> np.ndarray | None:
 def _frame_answerer(context: Context) -> Any:
     def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
         owner = context.access.is_owner(request)
-        with decoding_for(visitor_of(request, owner=owner)):
+        with decoding_for(context.access.visitor(request)):
             return answer_frame(context, frame, owner=owner)
 
     answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls

@@ -37,13 +37,8 @@ class Busy(Exception):
         self.status = status
 
 
-def who(caller: Caller) -> str:
-    """By whom a visitor's requests are counted: the visitor's number, or the address."""
-    return caller.number or f"at {caller.address}"
-
-
 def share(caller: Caller) -> int:
-    """How many visitors may stand behind :func:`who`."""
+    """How many visitors may stand behind what a caller is counted as."""
     if caller.number:
         return 1
     return BEHIND_A_PROXY if caller.address in ("", *LOOPBACK) else WITHOUT_NUMBER
@@ -63,7 +58,7 @@ class Places:
         if caller.owner:
             yield place
             return
-        name = who(caller)
+        name = caller.counted_as
         if self._calls[name] >= REQUESTS * share(caller) or self._calls.total() >= ALL_REQUESTS:
             raise Busy("Too many calls at once. Try again in a moment.")
         self._calls[name] += 1
@@ -82,7 +77,7 @@ class _Place:
         """``size`` bytes more are in memory. Raises Busy where that is too much."""
         if self._caller.owner:
             return
-        name = who(self._caller)
+        name = self._caller.counted_as
         self.held += size
         self._held_by[name] += size
         if self._held_by[name] > HELD_BYTES * share(self._caller) or self._held_by.total() > ALL_HELD_BYTES:
@@ -132,7 +127,7 @@ class FairQueue(Queue):
 
     def _full(self, caller: Caller, size: int) -> str:
         held = [event for event in self.event_ids_to_events.values() if not caller_of(event).owner]
-        own = [event for event in held if who(caller_of(event)) == who(caller)]
+        own = [event for event in held if caller_of(event).counted_as == caller.counted_as]
         times = share(caller)
         if len(own) >= WAITING * times or len(held) >= ALL_WAITING:
             return "Too many calls are waiting. Try again in a moment."
@@ -142,7 +137,7 @@ class FairQueue(Queue):
 
     def _in_turn(self, event: Event, caller: Caller, size: int) -> None:
         ahead = [one for one in self.event_ids_to_events.values() if one is not event and not caller_of(one).owner]
-        numbered = sum(who(caller_of(one)) == who(caller) for one in ahead)
+        numbered = sum(caller_of(one).counted_as == caller.counted_as for one in ahead)
         together = sum(caller_of(one).address == caller.address for one in ahead)
         event.caller, event.size, event.turn = caller, size, (not caller.owner, numbered, together)
         waiting = self.event_queue_per_concurrency_id[event.concurrency_id].queue

@@ -24,7 +24,6 @@ from fruitvision.ui.norm_words import norm_colour, norm_html
 from fruitvision.ui.race_view import BROUGHT, shown_studies, study_choices
 from fruitvision.ui.text import say
 from fruitvision.ui.train_runs import QUIET, notice
-from fruitvision.ui.visitor import visitor_of
 
 VISITORS_AT_ONCE = 4
 SIDE = 320
@@ -65,7 +64,7 @@ def build(page: Page, tab: gr.Tab) -> None:
 
     def view(picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, request: gr.Request) -> str:
         owner = context.access.is_owner(request)
-        with decoding_for(visitor_of(request, owner=owner)):
+        with decoding_for(context.access.visitor(request)):
             return together_view(context, picture, study_id, pair, language, owner=owner)
 
     gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET)

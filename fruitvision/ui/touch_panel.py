@@ -17,7 +17,6 @@ from fruitvision.ui.context import Page
 from fruitvision.ui.text import say
 from fruitvision.ui.touch_view import makeup_view, touch_view
 from fruitvision.ui.train_runs import QUIET, notice
-from fruitvision.ui.visitor import visitor_of
 
 SIZES = (1, 2, 4, 8)
 VISITORS_AT_ONCE = 8
@@ -53,7 +52,7 @@ def build(page: Page, norm: gr.Radio) -> None:
     others.click(lambda number: number + 1, turn, turn, **QUIET)
 
     def answer_it(request: gr.Request, *given: Any) -> tuple[Any, Any]:
-        with decoding_for(visitor_of(request, owner=page.context.access.is_owner(request))):
+        with decoding_for(page.context.access.visitor(request)):
             return answer(*given)
 
     gr.on(

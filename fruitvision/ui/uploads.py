@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fruitvision.ui.access import Caller
-from fruitvision.ui.places import Busy, share, who
+from fruitvision.ui.places import Busy, share
 
 QUOTA = 2**30
 SHARE = 8
@@ -56,12 +56,12 @@ class Uploads:
         now, allowed = time.monotonic(), self.quota // SHARE * min(share(caller), SHARE)
         for name in [name for name, times in self._own.items() if times[-1][0] < now - SECONDS]:
             del self._own[name]
-        times = self._own.setdefault(who(caller), deque())
+        times = self._own.setdefault(caller.counted_as, deque())
         while times and times[0][0] < now - SECONDS:
             times.popleft()
         if size + sum(one for _, one in times) > allowed:
             if not times:
-                del self._own[who(caller)]
+                del self._own[caller.counted_as]
             raise Busy("You have uploaded a great deal in the last minutes. Try again in a few minutes.", 507)
         times.append((now, size))
 

@@ -24,7 +24,6 @@ from fruitvision.ui import classify_panel, gate, together_panel, touch_panel
 from fruitvision.ui.access import Access
 from fruitvision.ui.app import build_app
 from fruitvision.ui.context import Context, ModelShelf
-from fruitvision.ui.visitor import visitor_of
 from tests.ui.conftest import MARKUP, STOPPED
 from tests.ui.visitor import FILE, Visitor, data_url, picture_bytes
 
@@ -289,5 +288,5 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
     handlers["touch_panel.build.answer_it"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
     handlers["together_panel.build.view"](None, None, None, "en", request)
     classify_panel._frame_answerer(context)({}, request)
-    assert seen == ["192.0.2.7"] * 4
-    assert visitor_of(request, owner=True) is None and visitor_of(None, owner=False) is None
+    assert seen == ["at 192.0.2.7"] * 4
+    assert Access().visitor(request) is None and Access("a-token-of-the-owner").visitor(None) == "at "
