@@ -34,6 +34,8 @@ from fruitvision.training.engine import EpochDone, Event, StepDone, choose_devic
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")
 STATUS_SECONDS = 0.5
+DIVERGED = "non-finite"
+"""How the codes of a training begin whose numbers were not finite any more."""
 PLAN = "study.json"
 # Settings of a study where it names none: the fast recipe from random weights; small pictures and a quarter of the width, so
 # that four norms, three batch sizes and three seeds end within two hours on a laptop. One learning rate for all batch sizes.
@@ -317,7 +319,7 @@ def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event
     try:
         return execute(run.path, on_event=follow, lock=False)
     except TrainingError as error:
-        if error.code not in ("non-finite-loss", "non-finite-gradient"):
+        if not error.code.startswith(DIVERGED):
             raise
         return run.status()
 
@@ -343,8 +345,8 @@ def is_settled(run: RunFolder) -> bool:
 
 
 def diverged(status: RunStatus) -> bool:
-    """Whether a run ended because its loss or gradient was no number any more."""
-    return status.state == "failed" and str((status.error or {}).get("code", "")).startswith("non-finite")
+    """Whether a run ended because its numbers were not finite any more."""
+    return status.state == "failed" and str((status.error or {}).get("code", "")).startswith(DIVERGED)
 
 
 def list_studies(root: str | Path) -> list[StudyFolder]:

@@ -308,7 +308,7 @@ class _Job:
                     f"epoch {event.epoch}/{self.training.epochs}: train loss {event.train_loss:.4f}, "
                     f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
                     f"accuracy {event.val_accuracy:.4f}; {event.images_per_s:.0f} images/s"
-                    + (f"; {event.skipped} steps skipped, whose gradient was not finite" if event.skipped else "")
+                    + (f"; {event.skipped} steps skipped, whose numbers were not finite" if event.skipped else "")
                 )
         if now - self.last_status > STATUS_SECONDS or isinstance(event, EpochDone):
             self.write_status()
