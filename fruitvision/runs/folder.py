@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fruitvision.errors import RunError
 from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
@@ -77,6 +77,12 @@ class RunStatus(BaseModel):
     best_val_accuracy: float | None = None
     message: str = ""
     error: dict[str, Any] | None = None
+
+    @field_validator("best_val_accuracy")
+    @classmethod
+    def _measured(cls, value: float | None) -> float | None:
+        """Until November 2026 a run without any finite validation wrote -1."""
+        return value if value is not None and value >= 0 else None
 
     @property
     def active(self) -> bool:

@@ -301,7 +301,8 @@ class _Job:
                 if record.pop("improved"):
                     metrics = {"validation": {"images": len(data.validation.labels), "top1": event.val_accuracy, "loss": event.val_loss}}
                     self.save_checkpoint(self.folder.best, state, data, transform, metrics=metrics)
-                self.status.best_val_accuracy = state.progress.best_accuracy  # what is shown is saved
+                if state.progress.best_epoch >= 0:
+                    self.status.best_val_accuracy = state.progress.best_accuracy  # what is shown is saved
                 self.save_state(state)
                 self.folder.append({"kind": "epoch", **record})
                 self.folder.log(
@@ -339,8 +340,16 @@ class _Job:
         self, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation
     ) -> RunStatus:
         """Average the best weights with others', fit their last layer to the end, calibrate them, measure them on the test
-        split once, and write both checkpoints; the first two where they were asked for."""
+        split once, and write both checkpoints; the first two where they were asked for.
+
+        Raises TrainingError "non-finite-validation" where there is no best: then the last checkpoint and the saved state stand.
+        """
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
+        if state.progress.best_epoch < 0:
+            raise TrainingError(
+                "non-finite-validation", f"The validation loss was not a finite number after any of {state.progress.epoch} epochs.",
+                "The last network is kept in last/. Try a lower learning_rate, or a norm like 'group'.", epochs=state.progress.epoch,
+            )
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device, memory_format=state.layout)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):

@@ -344,7 +344,8 @@ def _diverged(in_a_row: int, loss: float, gradient: float, epoch: int, step: int
         )
     if math.isfinite(gradient):
         return TrainingError(
-            "non-finite-statistics", f"The norms' running statistics have not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
+            "non-finite-statistics",
+            f"The norms' running statistics have not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
             "The last good checkpoint is kept. Try a lower learning_rate, or a norm like 'group'.", epoch=epoch, step=step,
         )
     return TrainingError(

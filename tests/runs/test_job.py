@@ -12,15 +12,16 @@ import psutil
 import pytest
 import torch
 
+from fruitvision.comparison.study import diverged
 from fruitvision.data.store import open_dataset
 from fruitvision.errors import DataError, RunError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute, hold_lock
+from fruitvision.runs.job import execute, hold_lock, read_state
 from fruitvision.runs.preparation import evenly, prepare
 from fruitvision.training.engine import StepDone
-from fruitvision.ui.run_view import status_line
+from fruitvision.ui.run_view import run_table, status_line
 
 
 def begun(tmp_path, config) -> RunFolder:
@@ -200,6 +201,32 @@ def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log
     assert [record["skipped"] for record in run.metrics()] == [2] and "2 steps skipped" in run.log_tail()
     assert all(torch.isfinite(value).all() for value in load_checkpoint(run.best)[0].state_dict().values())
     assert "left out" in status_line(run, "en") and "2" in status_line(run, "zh")
+
+
+def test_a_run_that_never_validated_finitely_ends_by_name_and_keeps_what_it_learned(tmp_path, tiny, monkeypatch):
+    run, build = begun(tmp_path, tiny(epochs=2)), job.build_network
+
+    def overflows_when_asked(*given, **named):
+        network = build(*given, **named)
+        network.fc.register_forward_hook(lambda module, given, logits: logits if module.training else logits * float("nan"))
+        return network
+
+    monkeypatch.setattr(job, "build_network", overflows_when_asked)
+    with pytest.raises(TrainingError) as caught:
+        execute(run.path)
+    status = run.status()
+    assert caught.value.code == "non-finite-validation" == status.error["code"] and status.state == "failed"
+    assert status.best_val_accuracy is None and len(run.metrics()) == 2 and not run.has_checkpoint
+    assert json.loads((run.path / "status.json").read_text(encoding="utf-8"))["best_val_accuracy"] is None
+    assert "-100" not in run_table([run], [], "en", owner=True) and "Group norm" in status_line(run, "en")
+    assert all(torch.isfinite(value).all() for value in weights(run.last)) and read_state(run)["progress"]["epoch"] == 2
+    assert diverged(status), "in a study it is a result"
+
+
+def test_what_an_earlier_version_wrote_of_such_a_run_is_no_accuracy(tmp_path, tiny):
+    run = begun(tmp_path, tiny())
+    run.write_status(run.status().model_copy(update={"best_val_accuracy": -1.0}))
+    assert run.status().best_val_accuracy is None and "-100" not in run_table([run], [], "en", owner=True)
 
 
 def test_what_a_killed_process_left_half_written_is_swept_away_and_what_another_is_writing_stays(tmp_path, tiny):
