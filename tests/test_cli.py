@@ -326,7 +326,7 @@ def test_stopping_a_run_that_does_not_go_on_says_so(run, trained):
     code, out, _ = run("stop", "--run", trained)
     assert code == 0 and "finished" in out
     code, out, _ = run("stop", "--run", trained, "--json")
-    assert json.loads(out) == {"run": str(trained), "state": "finished", "was_active": False}
+    assert json.loads(out) == {"run": str(trained), "state": "finished", "was_active": False, "responding": True}
 
 
 def wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> None:

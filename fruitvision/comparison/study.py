@@ -28,7 +28,8 @@ from fruitvision.comparison.circumstances import circumstances
 from fruitvision.errors import ConfigError, FruitVisionError, RunError, TrainingError
 from fruitvision.files import write_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
-from fruitvision.runs.job import execute, hold_lock
+from fruitvision.runs.job import execute, hold_lock, turned_away
+from fruitvision.runs.process import Pulse
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone, Event, StepDone, choose_device
 
@@ -202,6 +203,10 @@ class StudyFolder:
         """Ask the study to stop after the step it is in."""
         self._folder.request_stop()
 
+    def end(self) -> None:
+        """End its process at once, as :meth:`RunFolder.end`."""
+        self._folder.end()
+
     @property
     def about_file(self) -> Path:
         """With what it is measured."""
@@ -223,9 +228,17 @@ def run_study(
     """
     study = StudyFolder(out)
     plan = study.plan() if plan is None else plan
-    with hold_lock(study.path, plan.name or study.id):
+    launched = study.exists and study.status().state == "waiting"
+    try:
+        lock = hold_lock(study.path, plan.name or study.id)
+    except FruitVisionError as error:
+        if study.exists:
+            turned_away(RunFolder(study.path), error)
+        raise
+    with lock:
         study.create(plan)
-        study.stop_file.unlink(missing_ok=True)
+        if not launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
+            study.stop_file.unlink(missing_ok=True)
         return (work or Work)(study, plan, on_event).run()
 
 
@@ -242,8 +255,14 @@ class Work:
         )
         self.took: dict[int, float] = {}  # batch size → seconds
         self.began, self.last_status = time.monotonic(), 0.0
+        self.pulse = Pulse(self.write_status)
 
     def run(self) -> RunStatus:
+        with self.pulse:
+            return self.work()
+
+    def work(self) -> RunStatus:
+        """Train, and write down how it ended."""
         try:
             write_text(self.study.about_file, json.dumps(circumstances(self.plan), indent=1, ensure_ascii=False) + "\n")
             return self.end("finished" if self.train_all() else "stopped")
@@ -260,7 +279,10 @@ class Work:
         for number, cell in enumerate(self.cells):
             self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
             self.write_status()
-            if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
+            self.pulse.sign()
+            if is_settled(self.study.run(cell)):
+                continue
+            if self.study.stop_file.exists() or self.train(cell).state == "stopped":
                 return False
         self.status.epoch = len(self.cells)
         return True
@@ -279,7 +301,7 @@ class Work:
             if self.on_event:
                 self.on_event(event)
 
-        status = train_cell(self.study, self.plan.data, cell, watch)
+        status = train_cell(self.study, self.plan.data, cell, watch, self.pulse.sign)
         self.took[cell.batch_size] = time.monotonic() - began
         return status
 
@@ -301,8 +323,13 @@ class Work:
         return self.status
 
 
-def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event], None]) -> RunStatus:
-    """One cell from where it stands to its end, or to the study's being stopped; a loss that diverged is an end too."""
+def train_cell(
+    study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event], None], sign: Callable[[], None] = lambda: None
+) -> RunStatus:
+    """One cell from where it stands to its end, or to the study's being stopped; a loss that diverged is an end too.
+
+    sign: called whenever something was done.
+    """
     run = study.run(cell)
     if not run.exists:
         run.create(RunConfig(name=cell.id, data=data, training=cell.training))
@@ -313,11 +340,14 @@ def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event
         if isinstance(event, EpochDone):
             run.append({"kind": MEMORY, "epoch": event.epoch, "peak_mb": round(memory.peak_mb, 1)})
         watch(event)
+
+    def pass_on() -> None:
+        sign()
         if study.stop_file.exists():
             run.request_stop()
 
     try:
-        return execute(run.path, on_event=follow, lock=False)
+        return execute(run.path, on_event=follow, on_sign=pass_on, lock=False)
     except TrainingError as error:
         if not error.code.startswith(DIVERGED):
             raise

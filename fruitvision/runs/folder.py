@@ -18,25 +18,27 @@ import math
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fruitvision.errors import RunError
 from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.runs.process import beats, end_process, find_process, not_ended
 from fruitvision.training.config import TrainConfig
 
 State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
 # A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
 START_SECONDS = 90.0
-# A run says so many times oftener than this that it is at work.
-BEAT_SECONDS = 10.0
+# Without a heartbeat for so long, a run that should be at work is not responding.
+RESPONSE_SECONDS = 60.0
 MOST_PROCESSES = 64
+_WRITING = threading.Lock()  # a run's thread that shows its life writes the status too
 
 
 class RunConfig(BaseModel):
@@ -89,6 +91,11 @@ class RunStatus(BaseModel):
         """Whether a process is at work on it, or about to be."""
         return self.state in ACTIVE
 
+    @property
+    def responding(self) -> bool:
+        """False where it is active, and its process was not heard of for a minute: stopped by the system, or hanging."""
+        return not self.active or not self.pid or abs(time.time() - self.heartbeat) < RESPONSE_SECONDS
+
 
 class RunFolder:
     """One run, by its folder."""
@@ -136,8 +143,11 @@ class RunFolder:
         return (standing_folder(self.best) / "config.json").is_file()
 
     def create(self, config: RunConfig) -> RunFolder:
-        """Write the configuration of a new run. Raises RunError "run-exists", DataError where it cannot be written."""
-        if self.exists:
+        """Write the configuration of a new run, or of one that was turned away before it began, since another one went on.
+
+        Raises RunError "run-exists", DataError where it cannot be written.
+        """
+        if self.exists and not self._turned_away():
             raise RunError(
                 "run-exists", f"There is a run in {self.path} already.",
                 "Go on with it by --resume, or choose another folder.", path=str(self.path),
@@ -149,6 +159,11 @@ class RunFolder:
         self._write_config(config)
         self.write_status(RunStatus(epochs=config.training.epochs, heartbeat=time.time()))
         return self
+
+    def _turned_away(self) -> bool:
+        status = self.status()
+        busy = status.state == "failed" and (status.error or {}).get("code") == "busy"
+        return busy and not status.epoch and not self.resume_file.exists()
 
     def config(self) -> RunConfig:
         """Read ``config.json``. Raises RunError where there is no run, or none that can be read."""
@@ -184,10 +199,18 @@ class RunFolder:
     def _write_config(self, config: RunConfig) -> None:
         write_text(self.path / "config.json", sealed(config.model_dump(mode="json")))
 
+    def refuse_if_active(self) -> None:
+        """Raise RunError "run-active" while a process is at work on it, "run-not-responding" where that one must be ended."""
+        status = self.status()
+        if not status.active:
+            return
+        if not status.responding:
+            raise not_responding(self.name)
+        raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
+
     def delete(self) -> None:
-        """Remove the folder and all in it. Raises RunError "run-active" while a process is at work on it."""
-        if self.status().active:
-            raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
+        """Remove the folder and all in it. Raises RunError while a process is at work on it."""
+        self.refuse_if_active()
         if not self.exists:  # never remove a folder that is no run
             raise RunError(
                 "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
@@ -200,7 +223,8 @@ class RunFolder:
 
     def write_status(self, status: RunStatus) -> None:
         """Replace ``status.json``."""
-        write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
+        with _WRITING:
+            write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
 
     def status(self) -> RunStatus:
         """Where the run stands now: "interrupted" where its process is gone without having said so."""
@@ -212,18 +236,30 @@ class RunFolder:
             status = status.model_copy(update={"state": "interrupted", "eta_s": None})
         return status
 
-    @staticmethod
-    def _process_alive(status: RunStatus) -> bool:
+    def _process_alive(self, status: RunStatus) -> bool:
         if not status.pid:
-            return time.time() - status.heartbeat < START_SECONDS
-        try:  # a pid may have been given to another process since; its time of birth tells
-            process = psutil.Process(status.pid)
-            same = abs(process.create_time() - status.process_started) < 2
-            # Where the clock was set, Linux moves all births with it; a run that beats and is one of ours is at work all the same.
-            beats = abs(time.time() - status.heartbeat) < BEAT_SECONDS and _trains(process.cmdline())
-            return (same or beats) and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
+            return abs(time.time() - status.heartbeat) < START_SECONDS
+        process = find_process(status.pid, status.process_started, self.path)
+        return process is not None or beats(status.pid, status.heartbeat)
+
+    def end(self) -> None:
+        """End the run's process at once, and what belongs to it; what it saved stands, and it can go on from there.
+
+        For one that is not responding, which hears no :meth:`request_stop`. Does nothing where there is none. Raises RunError
+        "run-not-ended", also for one that is not surely its own.
+        """
+        status = self.status()
+        if not status.active or not status.pid:
+            return
+        process, name = find_process(status.pid, status.process_started, self.path), self.name if self.exists else self.id
+        if process is None:
+            raise not_ended(name, status.pid)
+        end_process(process, self.path, name)
+        status = self.status()
+        if status.state == "interrupted":  # it may have come to its end meanwhile
+            self.stop_file.unlink(missing_ok=True)
+            self.write_status(status)
+            self.log("ended at once, on request")
 
     @property
     def stop_file(self) -> Path:
@@ -294,14 +330,18 @@ class RunFolder:
         return "\n".join(text.splitlines()[-lines:])
 
 
+def not_responding(name: str) -> RunError:
+    """Its process is there, and does nothing."""
+    return RunError(
+        "run-not-responding", f"The run {name} is not responding: its process was stopped, or hangs.",
+        "End it: with --force where you stop it, or by the button in the app; it can go on from its last save.", run=name,
+    )
+
+
 def _placed(record: dict[str, Any]) -> bool:
     """Whether an epoch's or a step's record says where it belongs; one that was damaged since may not."""
     wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
     return all(isinstance(record.get(name), int) for name in wanted)
-
-
-def _trains(words: list[str]) -> bool:
-    return "train" in words and any(Path(word).stem == "fruitvision" for word in words)
 
 
 def new_run(root: str | Path, config: RunConfig) -> RunFolder:

@@ -51,6 +51,7 @@ from fruitvision.runs.preparation import (
     unseen,
     worker_processes,
 )
+from fruitvision.runs.process import Pulse
 from fruitvision.runs.tensorboard import Board
 from fruitvision.training.averaging import average_weights, blend_trunk
 from fruitvision.training.compilation import compiler_fault
@@ -82,19 +83,26 @@ LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 Listener = Callable[[Event], None]
 
 
-def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = True) -> RunStatus:
+def execute(
+    path: str | Path, *, on_event: Listener | None = None, on_sign: Callable[[], None] | None = None, lock: bool = True
+) -> RunStatus:
     """Run, or go on with, the run in ``path`` until it ends or is asked to stop; return how it ended.
 
     One run at a time goes on under one runs folder: a second one raises RunError "busy" (``lock=False`` leaves that to
-    the caller). Every error is written into the run's status before it is raised.
+    the caller). Every error is written into the run's status before it is raised. ``on_sign`` is called whenever something
+    was done, also before the first step and after the last one.
     """
     with ExitStack() as stack:
         team = stack.enter_context(join())
         folder = RunFolder(path) if team.leads else Onlooker(path)
         config = team.tell(folder.config() if team.leads else None)
         if lock and team.leads:
-            stack.enter_context(hold_lock(folder.path, folder.name))
-        job = _Job(folder, config, on_event, team, stack)
+            try:
+                stack.enter_context(hold_lock(folder.path, folder.name))
+            except FruitVisionError as error:
+                turned_away(folder, error)
+                raise
+        job = _Job(folder, config, on_event, on_sign, team, stack)
         try:
             return job.run()
         except BaseException as caught:
@@ -103,6 +111,15 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
             if error is caught:
                 raise
             raise error from caught
+
+
+def turned_away(folder: RunFolder, error: FruitVisionError) -> None:
+    """Write into the status why a run was not begun; not where a process is at work on it, whose status it is."""
+    status = folder.status()
+    if status.state != "finished" and not (status.active and status.pid):
+        with contextlib.suppress(FruitVisionError):  # the error itself is on its way to the person
+            folder.write_status(status.model_copy(update={"state": "failed", "eta_s": None, "error": error.as_dict()}))
+            folder.log(f"not begun: {error}")
 
 
 def another_ended(folder: RunFolder, error: BaseException) -> BaseException:
@@ -170,13 +187,16 @@ def lock_holder(root: Path) -> str:
 
 
 class _Stopped(Exception):
-    """Asked to stop after the last epoch; going on measures again."""
+    """Asked to stop before the first step, or after the last epoch; going on reads or measures again."""
 
 
 class _Job:
     """One execution: the run folder's only writer, or one of those that work with it."""
 
-    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None, team: Team, stack: ExitStack) -> None:
+    def __init__(
+        self, folder: RunFolder, config: RunConfig, on_event: Listener | None, on_sign: Callable[[], None] | None, team: Team,
+        stack: ExitStack,
+    ) -> None:  # fmt: skip
         self.folder, self.config, self.training, self.team = folder, config, config.training, team
         self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
@@ -186,18 +206,28 @@ class _Job:
             started=time.time(), seconds=before.seconds, best_val_accuracy=before.best_val_accuracy,
             epoch=before.epoch, start=before.start,
         )
+        self.launched = before.state == "waiting"
         self.seconds_before = before.seconds
+        self.pulse, self.on_sign = Pulse(self.beat), on_sign
         self.began = self.last_saved = self.last_status = time.monotonic()
 
     def run(self) -> RunStatus:
         if self.team.leads:
-            self.folder.stop_file.unlink(missing_ok=True)
+            if not self.launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
+                self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
             sweep(self.folder.path)
         self.write_status()
+        self.stack.enter_context(self.pulse)
+        try:
+            return self.train()
+        except _Stopped:
+            return self.stop(None)
+
+    def train(self) -> RunStatus:
         if self.training.device == "cpu" or not torch.cuda.is_available():
             torch.set_flush_denormal(True)
-        data = prepare(self.config)
+        data = prepare(self.config, self.reading)
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
         for line in of_sources(data, self.config.leave_out):
             self.folder.log(line)
@@ -228,12 +258,13 @@ class _Job:
             self.listeners.append(board)
 
         try:
+            self.stop_if_asked()
             for event in fit(state, train, validation, teacher, keeper):
                 self.record(event, state, data, transform)
                 for listener in self.listeners:
                     listener(event)
-                if self.team.any(self.team.leads and self.folder.stop_file.exists()):
-                    return self.stop(state)
+                self.sign()
+                self.stop_if_asked()
             return self.finish(state, data, transform, train, validation)
         except _Stopped:
             return self.stop(state)
@@ -245,6 +276,23 @@ class _Job:
         # Outside the handler: what the error's frames held is free again.
         raise out_of_memory(state)
 
+    def stop_if_asked(self) -> None:
+        """Raise _Stopped where a stop was asked for; all processes ask at once."""
+        if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+            raise _Stopped
+
+    def sign(self) -> None:
+        """Something was done."""
+        self.pulse.sign()
+        if self.on_sign:
+            self.on_sign()
+
+    def reading(self, done: int, total: int | None) -> None:
+        """So much is read. Each process reads on its own: where there are several, a stop waits until all have."""
+        self.sign()
+        if self.team.size == 1:
+            self.stop_if_asked()
+
     def begin(self, data: Prepared) -> TrainState:
         """A new state, or the saved one."""
         training = self.training
@@ -254,7 +302,8 @@ class _Job:
         )
         saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
         if saved is None:
-            started = first_weights(network, training, data.targets, self.folder.log) if self.team.leads else ""
+            leads, log = self.team.leads, self.folder.log
+            started = first_weights(network, training, data.targets, log, self.reading) if leads else ""
             self.status.start = self.team.tell(started)
         elif saved["fingerprint"] != data.fingerprint:
             raise data_changed(self.config.data, data)
@@ -326,9 +375,10 @@ class _Job:
         later = sum((image_size(training, e) / side) ** 2 for e in range(progress.epoch + 1, training.epochs))
         return per_step * (event.steps - event.step + later * event.steps) * 1.05
 
-    def stop(self, state: TrainState) -> RunStatus:
-        """Keep everything and end."""
-        self.save_state(state)
+    def stop(self, state: TrainState | None) -> RunStatus:
+        """Keep everything and end. ``state`` is None before there is any."""
+        if state is not None:
+            self.save_state(state)
         if self.team.leads:
             self.folder.stop_file.unlink(missing_ok=True)
         self.status.state, self.status.eta_s = "stopped", None
@@ -436,10 +486,10 @@ class _Job:
                 next(steps)
             except StopIteration as end:
                 return end.value
+            self.sign()
             if time.monotonic() - self.last_status > STATUS_SECONDS:
                 self.write_status()
-            if self.team.any(self.team.leads and self.folder.stop_file.exists()):
-                raise _Stopped
+            self.stop_if_asked()
 
     def save_state(self, state: TrainState) -> None:
         self.last_saved = time.monotonic()
@@ -474,6 +524,11 @@ class _Job:
         self.status.seconds = self.seconds_before + time.monotonic() - self.began  # the clock may be set meanwhile
         self.folder.write_status(self.status)
         self.last_status = time.monotonic()
+
+    def beat(self) -> None:
+        """Show that the process lives, where nothing else was written for a while."""
+        if time.monotonic() - self.last_status > Pulse.PULSE_SECONDS / 2:
+            self.write_status()
 
     def fail(self, error: BaseException) -> None:
         """Write down why the run ended; what was saved before stands."""

@@ -33,6 +33,8 @@ def status_line(run: RunFolder | None, language: str, going: RunFolder | None = 
     status, name = run.status(), escape(run.name)
     epochs = status.epochs or run.config().training.epochs
     facts = {"name": name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
+    if not status.responding:
+        return _line("unresponsive", say("train.status_unresponsive", language, **facts) + other)
     words = say(f"train.status_{status.state}", language, **facts)
     if status.state == "failed" and status.error:
         words += " " + escape(say_error(status.error, language))
@@ -219,7 +221,7 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
         for action in actions
     )
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
-    state = say(f"train.state_{status.state}", language)
+    state = say(f"train.state_{status.state if status.responding else 'unresponsive'}", language)
     return (
         f'<tr class="{"fv-shown" if shown else ""}"><td>{escape(run.name)}<small>{escape(start_line(run, language))}</small>'
         f"{_differing(changes, language)}</td>"

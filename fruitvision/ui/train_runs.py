@@ -23,7 +23,7 @@ from fruitvision.ui.text import say, say_error
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "report", "csv", "table")
+VIEW = ("status", "charts", "more", "log", "stop", "end", "resume", "use", "checkpoint", "report", "csv", "table")
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
@@ -86,7 +86,7 @@ def wire_view(page: Page, p: dict[str, Any]) -> None:
 
         return change
 
-    for name, action in (("stop", launcher.stop), ("resume", launcher.resume)):
+    for name, action in (("stop", launcher.stop), ("end", RunFolder.end), ("resume", launcher.resume)):
         p[name].click(changing(action), here, p["notice"], **SHOWN)
     p["use"].click(lambda run, language: use_run(context, run, language), here, [page.model, page.tabs], **SHOWN)
 
@@ -145,7 +145,7 @@ def run_view(
     going = next((one for one in runs if states[one.id].active), None)
     run = next((one for one in runs if one.id == run_id), None) or going or next(iter(runs), None)
     status = states[run.id] if run else None
-    facts = [(one.id, one.name, states[one.id].state, states[one.id].best_val_accuracy) for one in runs]
+    facts = [(one.id, one.name, states[one.id].state, states[one.id].responding, states[one.id].best_val_accuracy) for one in runs]
     report = report_state(run) if run else "none"
     position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report) if status else ()
     now = repr((run_id, run and run.id, overlaid, language, owner, facts, position))
@@ -156,7 +156,8 @@ def run_view(
     done = bool(run and status.state == "finished" and run.has_checkpoint)
     values = [
         status_line(run, language, going), main_charts(drawn, language), more_charts(drawn, language),
-        run.log_tail() if run and owner else "", gr.update(visible=bool(status and status.active)),
+        run.log_tail() if run and owner else "", gr.update(visible=bool(status and status.active and status.responding)),
+        gr.update(visible=bool(status and not status.responding)),
         gr.update(visible=bool(status and status.state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=done), gr.update(visible=done and owner),
         gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
