@@ -249,11 +249,62 @@ def test_a_damaged_saved_state_is_said_to_be_one(tmp_path, tiny):
     assert caught.value.code == "resume-damaged"
 
 
-def test_one_training_at_a_time_and_the_second_is_told_which(tmp_path, tiny):
+def test_one_training_at_a_time_and_the_second_is_told_which_and_may_be_asked_for_again(tmp_path, tiny):
     run = begun(tmp_path, tiny("second"))
     with hold_lock(tmp_path / "runs" / "first", "the first"), pytest.raises(RunError) as caught:
         execute(run.path)
     assert caught.value.code == "busy" and caught.value.facts["run"] == "the first"
+    status = run.status()
+    assert (status.state, status.error["code"]) == ("failed", "busy") and "the first" in status_line(run, "en")
+    run.create(tiny("second", epochs=1))  # it never began
+    assert execute(run.path).state == "finished"
+    with pytest.raises(RunError) as caught:
+        run.create(tiny("second"))
+    assert caught.value.code == "run-exists"
+
+
+def test_being_busy_is_not_written_over_a_run_that_is_at_work_or_has_something_to_lose(tmp_path, tiny):
+    run, me = begun(tmp_path, tiny()), psutil.Process()
+    execute(run.path, on_event=lambda event: run.request_stop())
+    with hold_lock(run.path, "it"):
+        run.write_status(run.status().model_copy(update={"state": "running", "pid": me.pid, "heartbeat": time.time()}))
+        with pytest.raises(RunError):  # the same command typed twice
+            execute(run.path)
+        assert run.status().state == "running" and run.status().error is None
+        run.write_status(run.status().model_copy(update={"state": "stopped"}))
+        with pytest.raises(RunError):
+            execute(run.path)
+    assert run.status().error["code"] == "busy"
+    with pytest.raises(RunError) as caught:
+        run.create(tiny())
+    assert caught.value.code == "run-exists", "it was trained before"
+    assert execute(run.path).state == "finished"
+
+
+def test_a_stop_counts_for_the_process_that_it_was_asked_of(tmp_path, tiny, monkeypatch):
+    run = begun(tmp_path, tiny(epochs=1))
+    run.request_stop()
+    assert execute(run.path).state == "stopped" and not run.metrics(None), "it was asked while its process was awaited"
+    run.request_stop()
+    assert execute(run.path).state == "finished", "it was asked of a process that is gone"
+
+
+def test_a_stop_is_heard_while_pictures_are_read(tmp_path, tiny, sample_set, monkeypatch):
+    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
+    run, prepare, read = begun(tmp_path, tiny(epochs=1)), job.prepare, []
+
+    def asked_meanwhile(config, progress):
+        def reading(done, total):
+            read.append(done)
+            run.request_stop()
+            progress(done, total)
+
+        return prepare(config, reading)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "prepare", asked_meanwhile)
+        assert execute(run.path).state == "stopped" and len(read) == 1
+    assert not run.resume_file.exists() and execute(run.path).state == "finished"
 
 
 def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monkeypatch):
