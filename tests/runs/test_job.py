@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import shutil
 import time
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from fruitvision.comparison.study import diverged
-from fruitvision.data.store import open_dataset
+from fruitvision.data.store import ImageStore, open_dataset
 from fruitvision.errors import DataError, RunError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.runs import job, preparation
@@ -165,6 +166,25 @@ def test_pictures_that_changed_since_are_not_learned_from_and_one_that_was_damag
     assert caught.value.code == "data-changed"
     picture.write_bytes(whole)
     assert execute(run.path).state == "finished", "it was put back"
+
+
+def test_a_run_keeps_its_pictures_while_others_are_added_to_the_folder_and_it_is_looked_through_again(tmp_path, tiny, sample_set):
+    copy = tmp_path / "my pictures"
+    shutil.copytree(sample_set, copy)
+    run, kept = begun(tmp_path, tiny(epochs=1).model_copy(update={"data": str(copy)})), []
+
+    def add(event):
+        if isinstance(event, StepDone):
+            before = open_dataset(copy)[1].path
+            shutil.copy(next((copy / "Training" / "Apple").iterdir()), copy / "Training" / "Kiwi" / f"{event.step}.jpg")
+            assert open_dataset(copy)[1].path != before
+            kept.append(before)
+
+    assert execute(run.path, on_event=add).state == "finished"
+    assert len(ImageStore(kept[0])) == 48 and not kept[1].exists(), "the run's own is kept, and no other"
+    gc.collect()
+    open_dataset(copy)
+    assert not kept[0].exists(), "until the run is over"
 
 
 def test_a_run_under_way_needs_its_folder_no_more_and_a_resume_says_that_it_is_gone(tmp_path, tiny, sample_set):
