@@ -27,7 +27,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fruitvision.errors import RunError
-from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.files import SEAL, Remembered, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.runs.figures import MOST_RUNS, Summary, coarse_records, parse_record, summary
 from fruitvision.runs.process import beats, end_process, find_process, not_ended
 from fruitvision.training.config import TrainConfig
 
@@ -77,6 +78,10 @@ class RunStatus(BaseModel):
     eta_s: float | None = None
     start: str = ""
     best_val_accuracy: float | None = None
+    skipped: int | None = None
+    """Steps that were left out, in epochs that are done; None where an earlier version wrote it, without the two below."""
+    test_top1: float | None = None
+    test_images: int | None = None
     message: str = ""
     error: dict[str, Any] | None = None
 
@@ -95,6 +100,20 @@ class RunStatus(BaseModel):
     def responding(self) -> bool:
         """False where it is active, and its process was not heard of for a minute: stopped by the system, or hanging."""
         return not self.active or not self.pid or abs(time.time() - self.heartbeat) < RESPONSE_SECONDS
+
+
+def _read_config(path: str) -> RunConfig:
+    values = json.loads(retried(Path(path).read_bytes))
+    if not seal_holds(values):
+        raise ValueError("not as it was written")
+    return RunConfig.model_validate(without_seal(values))
+
+
+def _read_status(path: str) -> RunStatus:
+    return RunStatus.model_validate_json(retried(Path(path).read_bytes))
+
+
+_configs, _statuses = Remembered(_read_config, MOST_RUNS), Remembered(_read_status, MOST_RUNS)
 
 
 class RunFolder:
@@ -167,12 +186,9 @@ class RunFolder:
 
     def config(self) -> RunConfig:
         """Read ``config.json``. Raises RunError where there is no run, or none that can be read."""
-        path = self.path / "config.json"
+        path = os.path.join(self.path, "config.json")
         try:
-            values = json.loads(retried(path.read_bytes))
-            if not seal_holds(values):
-                raise ValueError("not as it was written")
-            return RunConfig.model_validate(without_seal(values))
+            return _configs(path)
         except FileNotFoundError:
             raise RunError(
                 "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
@@ -229,7 +245,7 @@ class RunFolder:
     def status(self) -> RunStatus:
         """Where the run stands now: "interrupted" where its process is gone without having said so."""
         try:
-            status = RunStatus.model_validate_json(retried((self.path / "status.json").read_bytes))
+            status = _statuses(os.path.join(self.path, "status.json")).model_copy()
         except (OSError, ValidationError):
             status = RunStatus(state="interrupted")
         if status.active and not self._process_alive(status):
@@ -262,6 +278,18 @@ class RunFolder:
             self.log("ended at once, on request")
 
     @property
+    def metrics_file(self) -> Path:
+        """One record a line."""
+        return self.path / "metrics.jsonl"
+
+    def summary(self, status: RunStatus | None = None) -> Summary:
+        """What the table shows of its figures, where ``status`` (by default the run's) has them; read of all figures otherwise."""
+        status = status or self.status()
+        if status.skipped is None:  # written by an earlier version
+            return summary(self.metrics_file)
+        return Summary(status.skipped, status.test_top1, status.test_images)
+
+    @property
     def stop_file(self) -> Path:
         """Its presence asks the run to stop."""
         return self.path / "stop"
@@ -273,7 +301,7 @@ class RunFolder:
     def append(self, record: dict[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``; a number that is not finite becomes null."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        path = self.path / "metrics.jsonl"
+        path = self.metrics_file
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(clean) + "\n")
@@ -282,19 +310,16 @@ class RunFolder:
 
     def metrics(self, kind: str | None = "epoch") -> list[dict[str, Any]]:
         """The records of one kind, or all; a line that is still being written, or was damaged, is left out."""
-        return [r for r in self._records() if kind is None or r.get("kind") == kind]
+        records = self._records() if kind in (None, "step") else coarse_records(self.metrics_file)
+        return [r for r in records if kind is None or r.get("kind") == kind]
 
     def _records(self) -> Iterator[dict[str, Any]]:
         try:
-            text = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+            lines = self.metrics_file.read_bytes().split(b"\n")
         except OSError:
             return
-        for line in text.splitlines():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict) and _placed(record):
+        for line in lines:
+            if (record := parse_record(line)) is not None:
                 yield record
 
     def forget_after(self, epoch: int, step: int) -> None:
@@ -308,7 +333,7 @@ class RunFolder:
             or r.get("kind") == "epoch" and r["epoch"] <= epoch
             or r.get("kind") == "step" and (r["epoch"], r["step"]) <= (epoch + 1, step)
         ]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
+        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in kept))
 
     def log(self, line: str) -> None:
         """Append a line to ``log.txt``, with the time. Raises DataError "disk-full" or "cannot-write"."""
@@ -338,12 +363,6 @@ def not_responding(name: str) -> RunError:
     )
 
 
-def _placed(record: dict[str, Any]) -> bool:
-    """Whether an epoch's or a step's record says where it belongs; one that was damaged since may not."""
-    wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
-    return all(isinstance(record.get(name), int) for name in wanted)
-
-
 def new_run(root: str | Path, config: RunConfig) -> RunFolder:
     """Create a run under ``root``, named by the time and its name, never over another."""
     slug = re.sub(r"[^\w-]+", "-", config.name).strip("-")[:40]
@@ -360,9 +379,8 @@ def list_runs(root: str | Path) -> list[RunFolder]:
     root = Path(root)
     if not root.is_dir():
         return []
-    runs = [RunFolder(path) for path in root.iterdir() if (path / "config.json").is_file()]
     dated = []
-    for run in runs:
+    for run in map(RunFolder, root.iterdir()):
         try:
             dated.append((run.config().created, run))
         except RunError:

@@ -35,6 +35,7 @@ from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_
 from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
 from fruitvision.runs.closing import see_as_evaluated
 from fruitvision.runs.environment import write_environment
+from fruitvision.runs.figures import summary
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import (
@@ -204,7 +205,7 @@ class _Job:
         self.status = RunStatus(
             state="preparing", epochs=self.training.epochs, pid=process.pid, process_started=process.create_time(),
             started=time.time(), seconds=before.seconds, best_val_accuracy=before.best_val_accuracy,
-            epoch=before.epoch, start=before.start,
+            epoch=before.epoch, start=before.start, skipped=before.skipped,
         )
         self.launched = before.state == "waiting"
         self.seconds_before = before.seconds
@@ -318,6 +319,7 @@ class _Job:
             self.folder.forget_after(state.progress.epoch, state.progress.step)
         else:
             self.folder.forget_after(0, 0)
+        self.status.skipped = summary(self.folder.metrics_file).skipped
         if self.team.size > 1:
             self.folder.log(together(self.team, training, state.device))
         self.fingerprint = data.fingerprint
@@ -354,6 +356,7 @@ class _Job:
                     self.status.best_val_accuracy = state.progress.best_accuracy  # what is shown is saved
                 self.save_state(state)
                 self.folder.append({"kind": "epoch", **record})
+                self.status.skipped += event.skipped
                 self.folder.log(
                     f"epoch {event.epoch}/{self.training.epochs}: train loss {event.train_loss:.4f}, "
                     f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
@@ -426,6 +429,7 @@ class _Job:
         if data.test is not None:
             metrics["test"] = summarize(*self.measure(network, state, EvalLoader(data.store, data.test, transform)))
             self.folder.append({"kind": "test", **metrics["test"]})
+            self.status.test_top1, self.status.test_images = metrics["test"]["top1"], metrics["test"]["images"]
             self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
         checkpoint = checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "metrics": metrics})
         if self.team.leads:
