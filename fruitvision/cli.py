@@ -262,22 +262,38 @@ def _refuse_other_settings(
 
 
 @app.command()
-def stop(run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder.")], as_json: Json = False) -> None:
-    """Stop a run after its current step. It keeps everything and can go on later."""
+def stop(
+    run: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    force: Annotated[bool, typer.Option("--force", help="End its process at once: for one that is not responding.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop a run after its current step.
+
+    It keeps everything and can go on later; what --force ends goes on from its last save.
+    """
+    from fruitvision.comparison.study import StudyFolder
     from fruitvision.runs import launcher
     from fruitvision.runs.folder import RunFolder
 
-    folder = RunFolder(run)
-    name, active = folder.name, folder.status().active
-    launcher.stop(folder, wait=STOP_SECONDS)
+    folder, study = RunFolder(run), StudyFolder(run)
+    name = study.plan().name or study.id if study.exists else folder.name
+    active = folder.status().active
+    if force:
+        folder.end()
+    else:
+        launcher.stop(folder, wait=STOP_SECONDS)
     status = folder.status()
     if not active:
         line = f"{name} is not going on: it is {status.state}."
+    elif not status.responding:
+        line = f"{name} is not responding. End it with: python -m fruitvision stop --run {run} --force"
     elif status.active:
         line = f"{name} will stop after its current step."
     else:
-        line = f"{name} has stopped. Go on with: python -m fruitvision train --run {quoted([str(run)])} --resume"
-    give({"run": str(run), "state": status.state, "was_active": active}, [line], as_json)
+        again = quoted(["compare", "--out", str(run)] if study.exists else ["train", "--run", str(run), "--resume"])
+        line = f"{name} has {'been ended' if force else 'stopped'}. Go on with: python -m fruitvision {again}"
+    result = {"run": str(run), "state": status.state, "was_active": active, "responding": status.responding}
+    give(result, [line], as_json)
 
 
 # evaluate, predict -------------------------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ import math
 import os
 import re
 import shutil
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psutil
 
@@ -24,6 +26,8 @@ from fruitvision.errors import DataError
 T = TypeVar("T")
 # On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
 RETRY_SECONDS = 3.0
+# Some file systems count the time of a change in steps of two seconds.
+FRESH_SECONDS = 2.5
 SEAL = "config_sha256"
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
@@ -67,6 +71,35 @@ def _cell(value: Any, digits: int | None) -> Any:
         line = re.sub(r"[\t\r\n]", " ", value)
         return f"'{line}" if _FORMULA.match(line) else line
     return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else value
+
+
+class Remembered(Generic[T]):
+    """What ``read`` makes of a file, kept until the file changes; of the ``most`` files that were asked for last.
+
+    Files that are replaced whole are told apart by their inode, others by size and time of change, which a clock may give twice:
+    what was changed just now is read again.
+    """
+
+    def __init__(self, read: Callable[[str], T], most: int) -> None:
+        self._read, self._most, self._lock = read, most, threading.Lock()
+        self._known: OrderedDict[str, tuple[tuple[int, int, int], T]] = OrderedDict()
+
+    def __call__(self, path: str) -> T:
+        """Raises whatever ``read`` does, and OSError."""
+        info = os.stat(path)
+        mark = (info.st_ino, info.st_size, info.st_mtime_ns)
+        with self._lock:
+            known = self._known.pop(path, None)
+            if known is not None and known[0] == mark:
+                self._known[path] = known  # at the end, as the last that was asked for
+                return known[1]
+        value = self._read(path)
+        if abs(time.time() - info.st_mtime) > FRESH_SECONDS:
+            with self._lock:
+                self._known[path] = mark, value
+                while len(self._known) > self._most:
+                    self._known.popitem(last=False)
+        return value
 
 
 def sealed(values: Mapping[str, Any]) -> str:

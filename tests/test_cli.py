@@ -322,11 +322,22 @@ def test_ctrl_c_keeps_everything_and_the_run_goes_on(sample_set, tmp_path):
     assert json.loads(out)["state"] == "stopped" and json.loads(out)["epoch"] > before.epoch
 
 
+def test_a_run_that_was_turned_away_is_begun_by_the_same_command(run, sample_set, tmp_path):
+    from fruitvision.runs.job import hold_lock
+
+    words = ("train", "--run", tmp_path / "b", "--data", sample_set, "--set", "epochs=1", *TINY)
+    with hold_lock(tmp_path / "a", "another"):
+        code, _, err = run(*words)
+        assert code == 1 and "another" in one_line(err)
+    code, out, err = run(*words)
+    assert (code, err) == (0, "") and "Finished" in out
+
+
 def test_stopping_a_run_that_does_not_go_on_says_so(run, trained):
     code, out, _ = run("stop", "--run", trained)
     assert code == 0 and "finished" in out
     code, out, _ = run("stop", "--run", trained, "--json")
-    assert json.loads(out) == {"run": str(trained), "state": "finished", "was_active": False}
+    assert json.loads(out) == {"run": str(trained), "state": "finished", "was_active": False, "responding": True}
 
 
 def wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> None:

@@ -28,12 +28,15 @@ from fruitvision.comparison.circumstances import circumstances
 from fruitvision.errors import ConfigError, FruitVisionError, RunError, TrainingError
 from fruitvision.files import write_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
-from fruitvision.runs.job import execute, hold_lock
+from fruitvision.runs.job import execute, hold_lock, turned_away
+from fruitvision.runs.process import Pulse
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone, Event, StepDone, choose_device
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")
 STATUS_SECONDS = 0.5
+DIVERGED = "non-finite"
+"""How the codes of a training begin whose numbers were not finite any more."""
 PLAN = "study.json"
 # Settings of a study where it names none: the fast recipe from random weights; small pictures and a quarter of the width, so
 # that four norms, three batch sizes and three seeds end within two hours on a laptop. One learning rate for all batch sizes.
@@ -200,6 +203,10 @@ class StudyFolder:
         """Ask the study to stop after the step it is in."""
         self._folder.request_stop()
 
+    def end(self) -> None:
+        """End its process at once, as :meth:`RunFolder.end`."""
+        self._folder.end()
+
     @property
     def about_file(self) -> Path:
         """With what it is measured."""
@@ -221,9 +228,17 @@ def run_study(
     """
     study = StudyFolder(out)
     plan = study.plan() if plan is None else plan
-    with hold_lock(study.path, plan.name or study.id):
+    launched = study.exists and study.status().state == "waiting"
+    try:
+        lock = hold_lock(study.path, plan.name or study.id)
+    except FruitVisionError as error:
+        if study.exists:
+            turned_away(RunFolder(study.path), error)
+        raise
+    with lock:
         study.create(plan)
-        study.stop_file.unlink(missing_ok=True)
+        if not launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
+            study.stop_file.unlink(missing_ok=True)
         return (work or Work)(study, plan, on_event).run()
 
 
@@ -240,8 +255,14 @@ class Work:
         )
         self.took: dict[int, float] = {}  # batch size → seconds
         self.began, self.last_status = time.monotonic(), 0.0
+        self.pulse = Pulse(self.write_status)
 
     def run(self) -> RunStatus:
+        with self.pulse:
+            return self.work()
+
+    def work(self) -> RunStatus:
+        """Train, and write down how it ended."""
         try:
             write_text(self.study.about_file, json.dumps(circumstances(self.plan), indent=1, ensure_ascii=False) + "\n")
             return self.end("finished" if self.train_all() else "stopped")
@@ -258,7 +279,10 @@ class Work:
         for number, cell in enumerate(self.cells):
             self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
             self.write_status()
-            if not is_settled(self.study.run(cell)) and self.train(cell).state == "stopped":
+            self.pulse.sign()
+            if is_settled(self.study.run(cell)):
+                continue
+            if self.study.stop_file.exists() or self.train(cell).state == "stopped":
                 return False
         self.status.epoch = len(self.cells)
         return True
@@ -277,7 +301,7 @@ class Work:
             if self.on_event:
                 self.on_event(event)
 
-        status = train_cell(self.study, self.plan.data, cell, watch)
+        status = train_cell(self.study, self.plan.data, cell, watch, self.pulse.sign)
         self.took[cell.batch_size] = time.monotonic() - began
         return status
 
@@ -299,8 +323,13 @@ class Work:
         return self.status
 
 
-def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event], None]) -> RunStatus:
-    """One cell from where it stands to its end, or to the study's being stopped; a loss that diverged is an end too."""
+def train_cell(
+    study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event], None], sign: Callable[[], None] = lambda: None
+) -> RunStatus:
+    """One cell from where it stands to its end, or to the study's being stopped; a loss that diverged is an end too.
+
+    sign: called whenever something was done.
+    """
     run = study.run(cell)
     if not run.exists:
         run.create(RunConfig(name=cell.id, data=data, training=cell.training))
@@ -311,13 +340,16 @@ def train_cell(study: StudyFolder, data: str, cell: Cell, watch: Callable[[Event
         if isinstance(event, EpochDone):
             run.append({"kind": MEMORY, "epoch": event.epoch, "peak_mb": round(memory.peak_mb, 1)})
         watch(event)
+
+    def pass_on() -> None:
+        sign()
         if study.stop_file.exists():
             run.request_stop()
 
     try:
-        return execute(run.path, on_event=follow, lock=False)
+        return execute(run.path, on_event=follow, on_sign=pass_on, lock=False)
     except TrainingError as error:
-        if error.code not in ("non-finite-loss", "non-finite-gradient"):
+        if not error.code.startswith(DIVERGED):
             raise
         return run.status()
 
@@ -343,8 +375,8 @@ def is_settled(run: RunFolder) -> bool:
 
 
 def diverged(status: RunStatus) -> bool:
-    """Whether a run ended because its loss or gradient was no number any more."""
-    return status.state == "failed" and str((status.error or {}).get("code", "")).startswith("non-finite")
+    """Whether a run ended because its numbers were not finite any more."""
+    return status.state == "failed" and str((status.error or {}).get("code", "")).startswith(DIVERGED)
 
 
 def list_studies(root: str | Path) -> list[StudyFolder]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import weakref
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,11 @@ from fruitvision.data.dataset import Problem
 from fruitvision.data.decoding import Decoded, Outcome, Undecoded
 from fruitvision.data.listing import Found, long_path
 from fruitvision.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 INDEX = "index.npz"
 
@@ -35,12 +41,15 @@ class ImageStore:
 
     Pickles as its path, so that a spawned process maps the same files. The arrays it gives out are read-only. Pixels are
     compared with their checksum when they are first asked for; where they differ, DataError "store-damaged" is raised, and the
-    store loses its index, so that the next one who opens the folder of pictures makes it again.
+    store loses its index, so that the next one who opens the folder of pictures makes it again. As long as one of these objects
+    lives, in whatever process, the store is in use: see :func:`unused`.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._let_go: Callable[[], object] = lambda: None
         try:
+            self._let_go = _hold(self, self.path / INDEX)
             with (self.path / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
                 facts = json.loads(bytes(index["facts"]))
                 self.shapes: np.ndarray = index["shapes"]
@@ -55,6 +64,7 @@ class ImageStore:
                 _map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])
             ]
         except FileNotFoundError as error:
+            self._let_go()
             raise DataError(
                 "store-missing",
                 f"There is no picture cache in {self.path} any more.",
@@ -62,6 +72,7 @@ class ImageStore:
                 folder=str(self.path),
             ) from error
         except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
+            self._let_go()
             raise self._damaged() from error
         self._sound = bytearray(len(self.paths))
         same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
@@ -77,6 +88,7 @@ class ImageStore:
         pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
         if not self._sound[row]:
             if zlib.crc32(pixels) != self._sums[row]:
+                self._let_go()  # Windows deletes no file that is open
                 with contextlib.suppress(OSError):  # a cache that may not be written, or Windows, where another process reads it
                     (self.path / INDEX).unlink(missing_ok=True)
                 raise self._damaged()
@@ -158,6 +170,54 @@ def write_index(
             stamps=np.array([(f.size, f.mtime_ns) for f, _ in good], dtype=np.int64).reshape(-1, 2),
         )
     os.replace(beside, folder / INDEX)
+
+
+def _hold(store: ImageStore, index: Path) -> Callable[[], object]:
+    """Show that a store is in use, until the object dies or the function that is returned is called.
+
+    By a shared lock on its index, which the system frees when a process dies, and which forked processes hold on; on Windows it
+    suffices that the file is open. Raises FileNotFoundError where the store is being removed.
+    """
+    handle = os.open(index, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    let_go = weakref.finalize(store, os.close, handle)
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            let_go()
+            raise FileNotFoundError(f"{index} is being removed") from None
+        except OSError:
+            return let_go  # a file system without locks: nothing is known of who uses what there
+        if not os.fstat(handle).st_nlink:
+            let_go()
+            raise FileNotFoundError(f"{index} was removed")
+    return let_go
+
+
+@contextlib.contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Whether no :class:`ImageStore` of this folder lives in any process; none can be opened meanwhile.
+
+    On Windows that shows when its index is deleted, which fails while the file is open.
+    """
+    try:
+        handle = os.open(folder / INDEX, os.O_RDWR) if fcntl is not None else None
+    except FileNotFoundError:
+        handle = None  # it was never finished, or is damaged
+    if handle is None:
+        yield True
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    except OSError:
+        free = True  # a file system without locks
+    try:
+        yield free
+    finally:
+        os.close(handle)
 
 
 def _map(path: Path, size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ exactly where all of them agree; of a store that agrees in part, what agrees is 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -14,20 +15,22 @@ import re
 import secrets
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fruitvision.data.dataset import Dataset, Problem, Split, as_one_split, assemble
 from fruitvision.data.decoding import Decoded, Outcome, Undecoded, decode_files, worker_count
-from fruitvision.data.image_store import INDEX, ImageStore, write_index
+from fruitvision.data.image_store import INDEX, ImageStore, unused, write_index
 from fruitvision.data.listing import Found, Listing, list_pictures, list_tree, long_path
 from fruitvision.errors import DataError
 
 Progress = Callable[[int, int], None]
 
+_WAIT_SECONDS = 5.0
 _FORMAT = "3"  # of the pixels and the index: raised when either changes
 _EARLIER = re.compile(r"[0-9a-f]{20}")  # how the folders of format 2 are called, and what is in them
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
@@ -111,13 +114,15 @@ def open_store(
     if store is None:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / "lock"):
+            with _alone(home, lambda: progress and progress(0, len(listing.files))):
                 store = _find(home, key, listing.root)
                 if store is None:
                     store = _build(listing, home, key, short_side, progress)
                     _prune(home, keep=store.path)
         except OSError as error:
             raise _cannot_write(home, error) from error
+    else:
+        _tidy(home, keep=store.path)
     if progress is not None:
         progress(len(listing.files), len(listing.files))
     return store
@@ -216,16 +221,43 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 pixels.write(picture.data)
 
 
+@contextmanager
+def _alone(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """No other process builds or removes stores of this folder of pictures; ``waiting`` is called while one still does."""
+    lock = FileLock(home / "lock")
+    while True:
+        try:
+            lock.acquire(timeout=_WAIT_SECONDS)
+            break
+        except Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tidy(home: Path, keep: Path) -> None:
+    """Remove what was still in use when it was superseded, where that has come to an end, and nobody builds a store now."""
+    with contextlib.suppress(OSError):
+        if any(folder.is_dir() and folder != keep for folder in home.iterdir()):
+            with FileLock(home / "lock", timeout=0):
+                _prune(home, keep)
+
+
 def _prune(home: Path, keep: Path) -> None:
     """Remove superseded and unfinished stores of this folder of pictures, and all that an earlier version left.
 
-    Windows keeps a file that a process still maps: such a store is no longer found, because its index goes
-    first, and the next build tries again.
+    One that is in use stays whole, since processes that are started later open it by its path (a run's workers do), until the
+    folder of pictures is opened again after that. On Windows it is its index that cannot be removed, which goes first.
     """
     for folder in home.iterdir():
         if folder.is_dir() and folder != keep:
             try:
-                (folder / INDEX).unlink(missing_ok=True)
+                with unused(folder) as free:
+                    if not free:
+                        continue
+                    (folder / INDEX).unlink(missing_ok=True)
             except OSError:
                 continue
             shutil.rmtree(folder, ignore_errors=True)

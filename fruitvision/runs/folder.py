@@ -18,25 +18,28 @@ import math
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fruitvision.errors import RunError
-from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.files import SEAL, Remembered, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.runs.figures import MOST_RUNS, Summary, coarse_records, parse_record, summary
+from fruitvision.runs.process import beats, end_process, find_process, not_ended
 from fruitvision.training.config import TrainConfig
 
 State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
 # A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
 START_SECONDS = 90.0
-# A run says so many times oftener than this that it is at work.
-BEAT_SECONDS = 10.0
+# Without a heartbeat for so long, a run that should be at work is not responding.
+RESPONSE_SECONDS = 60.0
 MOST_PROCESSES = 64
+_WRITING = threading.Lock()  # a run's thread that shows its life writes the status too
 
 
 class RunConfig(BaseModel):
@@ -75,13 +78,42 @@ class RunStatus(BaseModel):
     eta_s: float | None = None
     start: str = ""
     best_val_accuracy: float | None = None
+    skipped: int | None = None
+    """Steps that were left out, in epochs that are done; None where an earlier version wrote it, without the two below."""
+    test_top1: float | None = None
+    test_images: int | None = None
     message: str = ""
     error: dict[str, Any] | None = None
+
+    @field_validator("best_val_accuracy")
+    @classmethod
+    def _measured(cls, value: float | None) -> float | None:
+        """Until November 2026 a run without any finite validation wrote -1."""
+        return value if value is not None and value >= 0 else None
 
     @property
     def active(self) -> bool:
         """Whether a process is at work on it, or about to be."""
         return self.state in ACTIVE
+
+    @property
+    def responding(self) -> bool:
+        """False where it is active, and its process was not heard of for a minute: stopped by the system, or hanging."""
+        return not self.active or not self.pid or abs(time.time() - self.heartbeat) < RESPONSE_SECONDS
+
+
+def _read_config(path: str) -> RunConfig:
+    values = json.loads(retried(Path(path).read_bytes))
+    if not seal_holds(values):
+        raise ValueError("not as it was written")
+    return RunConfig.model_validate(without_seal(values))
+
+
+def _read_status(path: str) -> RunStatus:
+    return RunStatus.model_validate_json(retried(Path(path).read_bytes))
+
+
+_configs, _statuses = Remembered(_read_config, MOST_RUNS), Remembered(_read_status, MOST_RUNS)
 
 
 class RunFolder:
@@ -130,8 +162,11 @@ class RunFolder:
         return (standing_folder(self.best) / "config.json").is_file()
 
     def create(self, config: RunConfig) -> RunFolder:
-        """Write the configuration of a new run. Raises RunError "run-exists", DataError where it cannot be written."""
-        if self.exists:
+        """Write the configuration of a new run, or of one that was turned away before it began, since another one went on.
+
+        Raises RunError "run-exists", DataError where it cannot be written.
+        """
+        if self.exists and not self._turned_away():
             raise RunError(
                 "run-exists", f"There is a run in {self.path} already.",
                 "Go on with it by --resume, or choose another folder.", path=str(self.path),
@@ -144,14 +179,16 @@ class RunFolder:
         self.write_status(RunStatus(epochs=config.training.epochs, heartbeat=time.time()))
         return self
 
+    def _turned_away(self) -> bool:
+        status = self.status()
+        busy = status.state == "failed" and (status.error or {}).get("code") == "busy"
+        return busy and not status.epoch and not self.resume_file.exists()
+
     def config(self) -> RunConfig:
         """Read ``config.json``. Raises RunError where there is no run, or none that can be read."""
-        path = self.path / "config.json"
+        path = os.path.join(self.path, "config.json")
         try:
-            values = json.loads(retried(path.read_bytes))
-            if not seal_holds(values):
-                raise ValueError("not as it was written")
-            return RunConfig.model_validate(without_seal(values))
+            return _configs(path)
         except FileNotFoundError:
             raise RunError(
                 "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
@@ -178,10 +215,18 @@ class RunFolder:
     def _write_config(self, config: RunConfig) -> None:
         write_text(self.path / "config.json", sealed(config.model_dump(mode="json")))
 
+    def refuse_if_active(self) -> None:
+        """Raise RunError "run-active" while a process is at work on it, "run-not-responding" where that one must be ended."""
+        status = self.status()
+        if not status.active:
+            return
+        if not status.responding:
+            raise not_responding(self.name)
+        raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
+
     def delete(self) -> None:
-        """Remove the folder and all in it. Raises RunError "run-active" while a process is at work on it."""
-        if self.status().active:
-            raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
+        """Remove the folder and all in it. Raises RunError while a process is at work on it."""
+        self.refuse_if_active()
         if not self.exists:  # never remove a folder that is no run
             raise RunError(
                 "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
@@ -194,30 +239,55 @@ class RunFolder:
 
     def write_status(self, status: RunStatus) -> None:
         """Replace ``status.json``."""
-        write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
+        with _WRITING:
+            write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
 
     def status(self) -> RunStatus:
         """Where the run stands now: "interrupted" where its process is gone without having said so."""
         try:
-            status = RunStatus.model_validate_json(retried((self.path / "status.json").read_bytes))
+            status = _statuses(os.path.join(self.path, "status.json")).model_copy()
         except (OSError, ValidationError):
             status = RunStatus(state="interrupted")
         if status.active and not self._process_alive(status):
             status = status.model_copy(update={"state": "interrupted", "eta_s": None})
         return status
 
-    @staticmethod
-    def _process_alive(status: RunStatus) -> bool:
+    def _process_alive(self, status: RunStatus) -> bool:
         if not status.pid:
-            return time.time() - status.heartbeat < START_SECONDS
-        try:  # a pid may have been given to another process since; its time of birth tells
-            process = psutil.Process(status.pid)
-            same = abs(process.create_time() - status.process_started) < 2
-            # Where the clock was set, Linux moves all births with it; a run that beats and is one of ours is at work all the same.
-            beats = abs(time.time() - status.heartbeat) < BEAT_SECONDS and _trains(process.cmdline())
-            return (same or beats) and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
+            return abs(time.time() - status.heartbeat) < START_SECONDS
+        process = find_process(status.pid, status.process_started, self.path)
+        return process is not None or beats(status.pid, status.heartbeat)
+
+    def end(self) -> None:
+        """End the run's process at once, and what belongs to it; what it saved stands, and it can go on from there.
+
+        For one that is not responding, which hears no :meth:`request_stop`. Does nothing where there is none. Raises RunError
+        "run-not-ended", also for one that is not surely its own.
+        """
+        status = self.status()
+        if not status.active or not status.pid:
+            return
+        process, name = find_process(status.pid, status.process_started, self.path), self.name if self.exists else self.id
+        if process is None:
+            raise not_ended(name, status.pid)
+        end_process(process, self.path, name)
+        status = self.status()
+        if status.state == "interrupted":  # it may have come to its end meanwhile
+            self.stop_file.unlink(missing_ok=True)
+            self.write_status(status)
+            self.log("ended at once, on request")
+
+    @property
+    def metrics_file(self) -> Path:
+        """One record a line."""
+        return self.path / "metrics.jsonl"
+
+    def summary(self, status: RunStatus | None = None) -> Summary:
+        """What the table shows of its figures, where ``status`` (by default the run's) has them; read of all figures otherwise."""
+        status = status or self.status()
+        if status.skipped is None:  # written by an earlier version
+            return summary(self.metrics_file)
+        return Summary(status.skipped, status.test_top1, status.test_images)
 
     @property
     def stop_file(self) -> Path:
@@ -231,7 +301,7 @@ class RunFolder:
     def append(self, record: dict[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``; a number that is not finite becomes null."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-        path = self.path / "metrics.jsonl"
+        path = self.metrics_file
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(clean) + "\n")
@@ -240,19 +310,16 @@ class RunFolder:
 
     def metrics(self, kind: str | None = "epoch") -> list[dict[str, Any]]:
         """The records of one kind, or all; a line that is still being written, or was damaged, is left out."""
-        return [r for r in self._records() if kind is None or r.get("kind") == kind]
+        records = self._records() if kind in (None, "step") else coarse_records(self.metrics_file)
+        return [r for r in records if kind is None or r.get("kind") == kind]
 
     def _records(self) -> Iterator[dict[str, Any]]:
         try:
-            text = (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
+            lines = self.metrics_file.read_bytes().split(b"\n")
         except OSError:
             return
-        for line in text.splitlines():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict) and _placed(record):
+        for line in lines:
+            if (record := parse_record(line)) is not None:
                 yield record
 
     def forget_after(self, epoch: int, step: int) -> None:
@@ -266,7 +333,7 @@ class RunFolder:
             or r.get("kind") == "epoch" and r["epoch"] <= epoch
             or r.get("kind") == "step" and (r["epoch"], r["step"]) <= (epoch + 1, step)
         ]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
+        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in kept))
 
     def log(self, line: str) -> None:
         """Append a line to ``log.txt``, with the time. Raises DataError "disk-full" or "cannot-write"."""
@@ -288,14 +355,12 @@ class RunFolder:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _placed(record: dict[str, Any]) -> bool:
-    """Whether an epoch's or a step's record says where it belongs; one that was damaged since may not."""
-    wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
-    return all(isinstance(record.get(name), int) for name in wanted)
-
-
-def _trains(words: list[str]) -> bool:
-    return "train" in words and any(Path(word).stem == "fruitvision" for word in words)
+def not_responding(name: str) -> RunError:
+    """Its process is there, and does nothing."""
+    return RunError(
+        "run-not-responding", f"The run {name} is not responding: its process was stopped, or hangs.",
+        "End it: with --force where you stop it, or by the button in the app; it can go on from its last save.", run=name,
+    )
 
 
 def new_run(root: str | Path, config: RunConfig) -> RunFolder:
@@ -314,9 +379,8 @@ def list_runs(root: str | Path) -> list[RunFolder]:
     root = Path(root)
     if not root.is_dir():
         return []
-    runs = [RunFolder(path) for path in root.iterdir() if (path / "config.json").is_file()]
     dated = []
-    for run in runs:
+    for run in map(RunFolder, root.iterdir()):
         try:
             dated.append((run.config().created, run))
         except RunError:

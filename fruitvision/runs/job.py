@@ -35,6 +35,7 @@ from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_
 from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
 from fruitvision.runs.closing import see_as_evaluated
 from fruitvision.runs.environment import write_environment
+from fruitvision.runs.figures import summary
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.preparation import (
@@ -51,6 +52,7 @@ from fruitvision.runs.preparation import (
     unseen,
     worker_processes,
 )
+from fruitvision.runs.process import Pulse
 from fruitvision.runs.tensorboard import Board
 from fruitvision.training.averaging import average_weights, blend_trunk
 from fruitvision.training.compilation import compiler_fault
@@ -82,19 +84,26 @@ LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 Listener = Callable[[Event], None]
 
 
-def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = True) -> RunStatus:
+def execute(
+    path: str | Path, *, on_event: Listener | None = None, on_sign: Callable[[], None] | None = None, lock: bool = True
+) -> RunStatus:
     """Run, or go on with, the run in ``path`` until it ends or is asked to stop; return how it ended.
 
     One run at a time goes on under one runs folder: a second one raises RunError "busy" (``lock=False`` leaves that to
-    the caller). Every error is written into the run's status before it is raised.
+    the caller). Every error is written into the run's status before it is raised. ``on_sign`` is called whenever something
+    was done, also before the first step and after the last one.
     """
     with ExitStack() as stack:
         team = stack.enter_context(join())
         folder = RunFolder(path) if team.leads else Onlooker(path)
         config = team.tell(folder.config() if team.leads else None)
         if lock and team.leads:
-            stack.enter_context(hold_lock(folder.path, folder.name))
-        job = _Job(folder, config, on_event, team, stack)
+            try:
+                stack.enter_context(hold_lock(folder.path, folder.name))
+            except FruitVisionError as error:
+                turned_away(folder, error)
+                raise
+        job = _Job(folder, config, on_event, on_sign, team, stack)
         try:
             return job.run()
         except BaseException as caught:
@@ -103,6 +112,15 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
             if error is caught:
                 raise
             raise error from caught
+
+
+def turned_away(folder: RunFolder, error: FruitVisionError) -> None:
+    """Write into the status why a run was not begun; not where a process is at work on it, whose status it is."""
+    status = folder.status()
+    if status.state != "finished" and not (status.active and status.pid):
+        with contextlib.suppress(FruitVisionError):  # the error itself is on its way to the person
+            folder.write_status(status.model_copy(update={"state": "failed", "eta_s": None, "error": error.as_dict()}))
+            folder.log(f"not begun: {error}")
 
 
 def another_ended(folder: RunFolder, error: BaseException) -> BaseException:
@@ -170,13 +188,16 @@ def lock_holder(root: Path) -> str:
 
 
 class _Stopped(Exception):
-    """Asked to stop after the last epoch; going on measures again."""
+    """Asked to stop before the first step, or after the last epoch; going on reads or measures again."""
 
 
 class _Job:
     """One execution: the run folder's only writer, or one of those that work with it."""
 
-    def __init__(self, folder: RunFolder, config: RunConfig, on_event: Listener | None, team: Team, stack: ExitStack) -> None:
+    def __init__(
+        self, folder: RunFolder, config: RunConfig, on_event: Listener | None, on_sign: Callable[[], None] | None, team: Team,
+        stack: ExitStack,
+    ) -> None:  # fmt: skip
         self.folder, self.config, self.training, self.team = folder, config, config.training, team
         self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
@@ -184,20 +205,30 @@ class _Job:
         self.status = RunStatus(
             state="preparing", epochs=self.training.epochs, pid=process.pid, process_started=process.create_time(),
             started=time.time(), seconds=before.seconds, best_val_accuracy=before.best_val_accuracy,
-            epoch=before.epoch, start=before.start,
+            epoch=before.epoch, start=before.start, skipped=before.skipped,
         )
+        self.launched = before.state == "waiting"
         self.seconds_before = before.seconds
+        self.pulse, self.on_sign = Pulse(self.beat), on_sign
         self.began = self.last_saved = self.last_status = time.monotonic()
 
     def run(self) -> RunStatus:
         if self.team.leads:
-            self.folder.stop_file.unlink(missing_ok=True)
+            if not self.launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
+                self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
             sweep(self.folder.path)
         self.write_status()
+        self.stack.enter_context(self.pulse)
+        try:
+            return self.train()
+        except _Stopped:
+            return self.stop(None)
+
+    def train(self) -> RunStatus:
         if self.training.device == "cpu" or not torch.cuda.is_available():
             torch.set_flush_denormal(True)
-        data = prepare(self.config)
+        data = prepare(self.config, self.reading)
         self.folder.log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
         for line in of_sources(data, self.config.leave_out):
             self.folder.log(line)
@@ -228,12 +259,13 @@ class _Job:
             self.listeners.append(board)
 
         try:
+            self.stop_if_asked()
             for event in fit(state, train, validation, teacher, keeper):
                 self.record(event, state, data, transform)
                 for listener in self.listeners:
                     listener(event)
-                if self.team.any(self.team.leads and self.folder.stop_file.exists()):
-                    return self.stop(state)
+                self.sign()
+                self.stop_if_asked()
             return self.finish(state, data, transform, train, validation)
         except _Stopped:
             return self.stop(state)
@@ -245,6 +277,23 @@ class _Job:
         # Outside the handler: what the error's frames held is free again.
         raise out_of_memory(state)
 
+    def stop_if_asked(self) -> None:
+        """Raise _Stopped where a stop was asked for; all processes ask at once."""
+        if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+            raise _Stopped
+
+    def sign(self) -> None:
+        """Something was done."""
+        self.pulse.sign()
+        if self.on_sign:
+            self.on_sign()
+
+    def reading(self, done: int, total: int | None) -> None:
+        """So much is read. Each process reads on its own: where there are several, a stop waits until all have."""
+        self.sign()
+        if self.team.size == 1:
+            self.stop_if_asked()
+
     def begin(self, data: Prepared) -> TrainState:
         """A new state, or the saved one."""
         training = self.training
@@ -254,7 +303,8 @@ class _Job:
         )
         saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
         if saved is None:
-            started = first_weights(network, training, data.targets, self.folder.log) if self.team.leads else ""
+            leads, log = self.team.leads, self.folder.log
+            started = first_weights(network, training, data.targets, log, self.reading) if leads else ""
             self.status.start = self.team.tell(started)
         elif saved["fingerprint"] != data.fingerprint:
             raise data_changed(self.config.data, data)
@@ -269,6 +319,7 @@ class _Job:
             self.folder.forget_after(state.progress.epoch, state.progress.step)
         else:
             self.folder.forget_after(0, 0)
+        self.status.skipped = summary(self.folder.metrics_file).skipped
         if self.team.size > 1:
             self.folder.log(together(self.team, training, state.device))
         self.fingerprint = data.fingerprint
@@ -301,14 +352,16 @@ class _Job:
                 if record.pop("improved"):
                     metrics = {"validation": {"images": len(data.validation.labels), "top1": event.val_accuracy, "loss": event.val_loss}}
                     self.save_checkpoint(self.folder.best, state, data, transform, metrics=metrics)
-                self.status.best_val_accuracy = state.progress.best_accuracy  # what is shown is saved
+                if state.progress.best_epoch >= 0:
+                    self.status.best_val_accuracy = state.progress.best_accuracy  # what is shown is saved
                 self.save_state(state)
                 self.folder.append({"kind": "epoch", **record})
+                self.status.skipped += event.skipped
                 self.folder.log(
                     f"epoch {event.epoch}/{self.training.epochs}: train loss {event.train_loss:.4f}, "
                     f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
                     f"accuracy {event.val_accuracy:.4f}; {event.images_per_s:.0f} images/s"
-                    + (f"; {event.skipped} steps skipped, whose gradient was not finite" if event.skipped else "")
+                    + (f"; {event.skipped} steps skipped, whose numbers were not finite" if event.skipped else "")
                 )
         if now - self.last_status > STATUS_SECONDS or isinstance(event, EpochDone):
             self.write_status()
@@ -325,9 +378,10 @@ class _Job:
         later = sum((image_size(training, e) / side) ** 2 for e in range(progress.epoch + 1, training.epochs))
         return per_step * (event.steps - event.step + later * event.steps) * 1.05
 
-    def stop(self, state: TrainState) -> RunStatus:
-        """Keep everything and end."""
-        self.save_state(state)
+    def stop(self, state: TrainState | None) -> RunStatus:
+        """Keep everything and end. ``state`` is None before there is any."""
+        if state is not None:
+            self.save_state(state)
         if self.team.leads:
             self.folder.stop_file.unlink(missing_ok=True)
         self.status.state, self.status.eta_s = "stopped", None
@@ -339,8 +393,16 @@ class _Job:
         self, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation
     ) -> RunStatus:
         """Average the best weights with others', fit their last layer to the end, calibrate them, measure them on the test
-        split once, and write both checkpoints; the first two where they were asked for."""
+        split once, and write both checkpoints; the first two where they were asked for.
+
+        Raises TrainingError "non-finite-validation" where there is no best: then the last checkpoint and the saved state stand.
+        """
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
+        if state.progress.best_epoch < 0:
+            raise TrainingError(
+                "non-finite-validation", f"The validation loss was not a finite number after any of {state.progress.epoch} epochs.",
+                "The last network is kept in last/. Try a lower learning_rate, or a norm like 'group'.", epochs=state.progress.epoch,
+            )
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device, memory_format=state.layout)), self.team.tell(checkpoint)
         if isinstance(validation, MixedEvalLoader):
@@ -367,6 +429,7 @@ class _Job:
         if data.test is not None:
             metrics["test"] = summarize(*self.measure(network, state, EvalLoader(data.store, data.test, transform)))
             self.folder.append({"kind": "test", **metrics["test"]})
+            self.status.test_top1, self.status.test_images = metrics["test"]["top1"], metrics["test"]["images"]
             self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
         checkpoint = checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "metrics": metrics})
         if self.team.leads:
@@ -427,10 +490,10 @@ class _Job:
                 next(steps)
             except StopIteration as end:
                 return end.value
+            self.sign()
             if time.monotonic() - self.last_status > STATUS_SECONDS:
                 self.write_status()
-            if self.team.any(self.team.leads and self.folder.stop_file.exists()):
-                raise _Stopped
+            self.stop_if_asked()
 
     def save_state(self, state: TrainState) -> None:
         self.last_saved = time.monotonic()
@@ -465,6 +528,11 @@ class _Job:
         self.status.seconds = self.seconds_before + time.monotonic() - self.began  # the clock may be set meanwhile
         self.folder.write_status(self.status)
         self.last_status = time.monotonic()
+
+    def beat(self) -> None:
+        """Show that the process lives, where nothing else was written for a while."""
+        if time.monotonic() - self.last_status > Pulse.PULSE_SECONDS / 2:
+            self.write_status()
 
     def fail(self, error: BaseException) -> None:
         """Write down why the run ended; what was saved before stands."""

@@ -13,7 +13,7 @@ import filelock
 
 from fruitvision.errors import RunError
 from fruitvision.files import write_error
-from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run
+from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run, not_responding
 from fruitvision.runs.job import LOCK_NAME, busy, lock_holder
 from fruitvision.training.distributed import check_joining
 
@@ -35,22 +35,23 @@ def start(root: str | Path, config: RunConfig) -> RunFolder:
 
 def resume(run: RunFolder) -> None:
     """Go on with a run that was stopped, interrupted or failed. Raises RunError."""
-    status = run.status()
-    if status.active:
-        raise RunError("run-active", f"The run {run.name} is going on.", "Stop it first.", run=run.name)
-    if status.state == "finished":
+    run.refuse_if_active()
+    if run.status().state == "finished":
         raise RunError("run-finished", f"The run {run.name} is finished.", "Start a new one.", run=run.name)
     refuse_if_busy(run.path.parent)
     _spawn(run)
 
 
 def stop(run: RunFolder, *, wait: float = 0.0) -> None:
-    """Ask a run to stop after its current step; with ``wait``, return when it has, or after so many seconds."""
+    """Ask a run to stop after its current step; with ``wait``, return when it has, or after so many seconds.
+
+    One that is not responding is not waited for: see :meth:`RunFolder.end`.
+    """
     if not run.status().active:
         return
     run.request_stop()
     end = time.monotonic() + wait
-    while time.monotonic() < end and run.status().active:
+    while time.monotonic() < end and (status := run.status()).active and status.responding:
         time.sleep(0.1)
 
 
@@ -60,11 +61,11 @@ def running(root: str | Path) -> RunFolder | None:
 
 
 def refuse_if_busy(root: str | Path) -> None:
-    """Raise RunError "busy", naming it, where a run or a study goes on under ``root``."""
+    """Raise RunError "busy", naming it, where a run or a study goes on under ``root``; "run-not-responding" for such a run."""
     root = Path(root)
     going = running(root)
     if going is not None:
-        raise busy(going.name)
+        raise busy(going.name) if going.status().responding else not_responding(going.name)
     if not root.is_dir():
         return
     try:
@@ -78,6 +79,7 @@ def refuse_if_busy(root: str | Path) -> None:
 
 
 def _spawn(run: RunFolder) -> None:
+    run.stop_file.unlink(missing_ok=True)  # what was asked of the process before; from here on it is meant for the new one
     status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
     run.write_status(status)
     spawn_command(["train", "--run", str(run.path), "--resume"], run.path / "output.txt", processes=run.config().processes)

@@ -21,7 +21,7 @@ from fruitvision.data.grounds import Grounds
 from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
 from fruitvision.data.resident import ResidentLoader
 from fruitvision.data.sources import PhotoSource, balance, enough, left_out, negative_sources, photo_sources
-from fruitvision.data.store import ImageStore, open_dataset, open_folder, open_loose
+from fruitvision.data.store import ImageStore, Progress, open_dataset, open_folder, open_loose
 from fruitvision.data.targets import NOT_FRUIT, Targets
 from fruitvision.data.transforms import (
     BatchedRecipe,
@@ -112,10 +112,13 @@ def all_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[Photo
     return photos, tuple(source for folder in config.not_fruit for source in negative_sources(Path(folder)))
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Open the data and decide which pictures train, validate and test. Raises DataError, ConfigError."""
+def prepare(config: RunConfig, progress: Progress | None = None) -> Prepared:
+    """Open the data and decide which pictures train, validate and test. Raises DataError, ConfigError.
+
+    progress: called with (files done, files) of each folder while it is read.
+    """
     check_beside(config)
-    dataset, store = open_dataset(Path(config.data), seed=config.training.seed)
+    dataset, store = open_dataset(Path(config.data), seed=config.training.seed, progress=progress)
     train, test = dataset.splits["train"], dataset.splits.get("test")
     validation = dataset.splits.get("val")
     if validation is None and config.training.val_fraction > 0:
@@ -128,10 +131,11 @@ def prepare(config: RunConfig) -> Prepared:
         train = evenly(train, config.training.max_train_images)
     photos, negatives = all_sources(config)
     without = left_out((*photos, *negatives), config.leave_out)
-    opened = {source: open_source(source, photo=True) for source in photos}
+    opened = {source: open_source(source, photo=True, progress=progress) for source in photos}
     kinds, too_few = _known_kinds(dataset.classes, opened, config.training)
     learned = learnable(config, (*photos, *negatives))
-    parts = [(source, opened[source]) for source in photos], [(source, open_source(source, photo=False)) for source in negatives]
+    nothing = {source: open_source(source, photo=False, progress=progress) for source in negatives}
+    parts = [(source, opened[source]) for source in photos], [(source, nothing[source]) for source in negatives]
     photo_parts, negative_parts = (
         [(source, learned(source, part)) for source, part in own if source.name not in without] for own in parts
     )
@@ -147,12 +151,12 @@ Part = tuple[ImageStore, np.ndarray, tuple[str, ...], tuple[str, ...]]
 """A store, and of pictures in it: rows, paths and the names of their kinds."""
 
 
-def open_source(source: PhotoSource, photo: bool) -> Part:
+def open_source(source: PhotoSource, photo: bool, progress: Progress | None = None) -> Part:
     """All pictures of a source of photos, or of one of pictures without fruit."""
     if photo:
-        names, split, store, _ = open_folder(source.root)
+        names, split, store, _ = open_folder(source.root, progress=progress)
         return store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels)
-    store = open_loose(source.root)
+    store = open_loose(source.root, progress=progress)
     rows = np.arange(len(store.paths))
     return store, rows, tuple(store.paths), (NOT_FRUIT,) * len(rows)
 
@@ -421,7 +425,10 @@ def evaluation_transform(config: TrainConfig) -> EvalTransform:
     return EvalTransform(resize=config.eval_resize, crop=config.eval_size or config.image_size).looking(config.views)
 
 
-def first_weights(network: Network, config: TrainConfig, targets: Targets, say: Callable[[str], None]) -> str:
+def first_weights(
+    network: Network, config: TrainConfig, targets: Targets, say: Callable[[str], None],
+    progress: Callable[[int, int | None], None] | None = None,
+) -> str:
     """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
 
     ImageNet weights fall back on the shipped model, and that on fresh weights: a machine without a network still
@@ -441,7 +448,7 @@ def first_weights(network: Network, config: TrainConfig, targets: Targets, say: 
         return "imagenet" if before.start == "imagenet" else str(config.start)
     if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
         try:
-            known = imagenet_weights(config.architecture)
+            known = imagenet_weights(config.architecture, progress)
             load_trunk(network, known)
             if config.imagenet_head and (found := start_head(network, known, targets.fruit_types)):
                 say(f"the last layer begins with what ImageNet knows of {', '.join(found)}")

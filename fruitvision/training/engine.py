@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -62,7 +62,7 @@ class EpochDone:
     images_per_s: float
     seconds: float
     skipped: int
-    """Steps that were not taken, since their gradient was not finite."""
+    """Steps that were not taken, since their loss, gradient or running statistics were not finite."""
     improved: bool
 
 
@@ -97,9 +97,9 @@ def fit(
 
     ``teacher`` takes the configuration's ``teacher_weight`` of the loss; ``keeper`` adds ``keep_imagenet`` of its own.
 
-    Between two yields ``state`` is complete. A step whose loss or gradient is not finite is skipped and counted; after
-    a whole epoch of them, or ``MOST_SKIPPED`` in a row, raises TrainingError "non-finite-loss" or "non-finite-gradient". The
-    weights stay as they were.
+    Between two yields ``state`` is complete. A step whose loss, gradient or running statistics are not finite is skipped
+    and counted; after a whole epoch of them, or ``MOST_SKIPPED`` in a row, raises TrainingError "non-finite-loss",
+    "non-finite-gradient" or "non-finite-statistics". Weights and running statistics stay as they were.
     """
     while not state.finished:
         yield from train_one_epoch(state, train, teacher, keeper)
@@ -119,6 +119,7 @@ def train_one_epoch(
     batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
     _set_training(state)
     forward = team.wrap(state.forward)
+    buffers = list(network.buffers())
     while progress.step < steps:
         started = time.perf_counter()
         step = progress.epoch * steps + progress.step
@@ -128,6 +129,7 @@ def train_one_epoch(
         group = list(islice(batches, config.accumulate))
         images_in_step = sum(batch.total for batch in group)
         counted, own = [], [batch.own for batch in group]
+        before = [value.clone() for value in buffers]  # the forward passes move them, before it is known whether the step is sound
         for batch in group:
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
             with autocast(config, state.device), team.averaging(forward, batch is group[-1]):
@@ -143,14 +145,17 @@ def train_one_epoch(
             counted += [loss.detach(), answered_right(logits, labels, membership).sum()]
         state.scaler.unscale_(state.optimizer)
         # Read together: each reading waits until a graphics card has done all that it was told.
-        *figures, grad_norm = torch.stack([value.float() for value in (*counted, gradient_norm(network))]).tolist()
+        read = (*counted, gradient_norm(network), largest_value(buffers, state.device))
+        *figures, grad_norm, largest = torch.stack([value.float() for value in read]).tolist()
         loss_sum = sum(loss * count for loss, count in zip(figures[::2], own, strict=True) if count)
         right = sum(correct for correct, count in zip(figures[1::2], own, strict=True) if count)
-        loss_sum, right = team.sum(loss_sum, right)
+        loss_sum, right, largest = team.sum(loss_sum, right, largest)
         clip_gradients(network, config.clip_norm, grad_norm)
-        sound = math.isfinite(loss_sum) and math.isfinite(grad_norm)
+        sound = math.isfinite(loss_sum) and math.isfinite(grad_norm) and math.isfinite(largest)
         if sound:
             state.scaler.step(state.optimizer)
+        else:
+            put_back(buffers, before)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
 
@@ -170,10 +175,26 @@ def train_one_epoch(
             # float16's scaler may have to be halved a dozen times before its first step; else a whole epoch is too much.
             most = MOST_SKIPPED if state.scaler.is_enabled() else min(MOST_SKIPPED, steps)
             if progress.skipped_in_a_row >= most:
-                raise _diverged(progress.skipped_in_a_row, loss_sum, progress.epoch + 1, progress.step)
+                raise _diverged(progress.skipped_in_a_row, loss_sum, grad_norm, progress.epoch + 1, progress.step)
         yield StepDone(
             progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds
         )
+
+
+def largest_value(buffers: Sequence[Tensor], device: torch.device) -> Tensor:
+    """The largest absolute value in any of a network's buffers, (); not finite where one of them is not.
+
+    A batch variance can overflow where the loss and all gradients stay finite.
+    """
+    values = [value for value in buffers if value.is_floating_point()]
+    return torch.nn.utils.get_total_norm(values, norm_type=math.inf) if values else torch.zeros((), device=device)
+
+
+@torch.no_grad()
+def put_back(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    """Give a network's buffers the values that they had."""
+    for value, old in zip(buffers, before, strict=True):
+        value.copy_(old)
 
 
 def predict_logits(
@@ -315,11 +336,17 @@ def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
     return event
 
 
-def _diverged(in_a_row: int, loss: float, epoch: int, step: int) -> TrainingError:
+def _diverged(in_a_row: int, loss: float, gradient: float, epoch: int, step: int) -> TrainingError:
     if not math.isfinite(loss):
         return TrainingError(
             "non-finite-loss", f"The loss has not been a number for {in_a_row} steps (epoch {epoch}, step {step}).",
             "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
+        )
+    if math.isfinite(gradient):
+        return TrainingError(
+            "non-finite-statistics",
+            f"The norms' running statistics have not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
+            "The last good checkpoint is kept. Try a lower learning_rate, or a norm like 'group'.", epoch=epoch, step=step,
         )
     return TrainingError(
         "non-finite-gradient", f"The gradient has not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",

@@ -44,6 +44,7 @@ def build(page: Page) -> None:
             status = gr.HTML(race_status(None, language), elem_id="compare-status")
             with gr.Row():
                 stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
+                end = page.bind(gr.Button(visible=False, variant="stop", elem_id="compare-end"), value="train.end")
                 resume = page.bind(gr.Button(visible=False, elem_id="compare-resume"), value="train.resume")
                 csv = page.bind(gr.Button(visible=False, elem_id="compare-csv"), value="compare.csv")
                 png = page.bind(gr.Button(elem_id="compare-png"), value="compare.png")
@@ -52,8 +53,10 @@ def build(page: Page) -> None:
             charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
             figures = gr.HTML(elem_id="compare-table")
     seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
-    _wire_race(page, shelf, {**parts, "study": study, "status": status, "stop": stop, "resume": resume, "csv": csv, "png": png,
-                             "made": made, "words": words, "charts": charts, "figures": figures, "seen": seen, "timer": timer})  # fmt: skip
+    _wire_race(page, shelf, {
+        **parts, "study": study, "status": status, "stop": stop, "end": end, "resume": resume, "csv": csv, "png": png, "made": made,
+        "words": words, "charts": charts, "figures": figures, "seen": seen, "timer": timer,
+    })  # fmt: skip
 
 
 def _race_heading(language: str) -> str:
@@ -113,7 +116,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
 
         return change
 
-    for name, action in (("stop", StudyFolder.request_stop), ("resume", resume_study)):
+    for name, action in (("stop", StudyFolder.request_stop), ("end", StudyFolder.end), ("resume", resume_study)):
         p[name].click(changing(action), [p["study"], page.language], [p["notice"], p["seen"]], **SHOWN)
 
     def save(study: str | None, language: str, request: gr.Request) -> tuple[str | None, str]:
@@ -148,7 +151,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
     def watch(study: str | None, seen: str, language: str, request: gr.Request) -> list[Any]:
         return race_view(context, study, seen, language, owner=context.access.is_owner(request))
 
-    shown = [p["status"], p["words"], p["charts"], p["figures"], p["stop"], p["resume"], p["csv"], p["seen"]]
+    shown = [p[name] for name in ("status", "words", "charts", "figures", "stop", "end", "resume", "csv", "seen")]
     gr.on(
         [page.demo.load, p["timer"].tick, p["study"].change, page.language.change], watch,
         [p["study"], p["seen"], page.language], shown, **QUIET,
@@ -207,6 +210,7 @@ def csv_file(found: Results, name: str | None) -> Path:
 def resume_study(study: StudyFolder) -> None:
     """Start the process that trains what is not finished yet. Raises RunError."""
     launcher.refuse_if_busy(study.path.parent)
+    study.stop_file.unlink(missing_ok=True)  # what was asked of the process before; from here on it is meant for the new one
     study.write_status(study.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
     launcher.spawn_command(["compare", "--out", str(study.path)], study.path / "output.txt")
 
@@ -224,15 +228,16 @@ def race_view(context: Context, study_id: str | None, seen: str, language: str, 
     study = next((one for one in shown_studies(context.runs, owner=owner) if one.id == study_id), None)
     brought = study is None and study_id == BROUGHT
     status = study.status() if study else None
-    now = repr((study_id, language, owner, (status.state, status.epoch, status.step, status.eta_s) if status else ()))
+    now = repr((study_id, language, owner, (status.state, status.responding, status.epoch, status.step, status.eta_s) if status else ()))
     if now == seen:
-        return [gr.skip()] * 8
+        return [gr.skip()] * 9
     state = status.state if status else ""
     found = results(study) if study else brought_results() if brought else None
     return [
         race_status(study, language, brought=brought), race_words(found, language),
         race_charts(found, language), race_table(found, language),
-        gr.update(visible=bool(owner and status and status.active)),
+        gr.update(visible=bool(owner and status and status.active and status.responding)),
+        gr.update(visible=bool(owner and status and not status.responding)),
         gr.update(visible=bool(owner and state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=owner and (state == "finished" or brought)), now,
     ]  # fmt: skip

@@ -23,13 +23,13 @@ def race_status(study: StudyFolder | None, language: str, *, brought: bool = Fal
     status = study.status()
     cell = next((one for one in study.plan().cells() if one.id == status.message), None)
     facts = {"done": status.epoch, "total": status.epochs, "now": _cell_name(cell, language) if cell else "…"}
-    words = say(f"compare.race_{status.state}", language, **facts)
+    words = say(f"compare.race_{status.state if status.responding else 'unresponsive'}", language, **facts)
     if status.state == "failed" and status.error:
         words += " " + escape(say_error(status.error, language))
-    if status.active and status.eta_s is not None:
+    if status.active and status.responding and status.eta_s is not None:
         words += " " + say("train.time_left", language, time=duration(status.eta_s, language))
     bar = ""
-    if status.active:
+    if status.active and status.responding:
         share = (status.epoch + status.step / max(status.steps, 1)) / max(status.epochs, 1)
         bar = f'<span class="fv-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></span>'
     return f'<div class="fv-status fv-run-{status.state}" role="status"><p>{words}</p>{bar}</div>'

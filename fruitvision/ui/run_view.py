@@ -10,6 +10,7 @@ from typing import Any
 
 from fruitvision.data.sample import MARKER
 from fruitvision.files import csv_text
+from fruitvision.runs.figures import followed
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.plots import COLOURS, Series, line_chart
@@ -32,11 +33,12 @@ def status_line(run: RunFolder | None, language: str, going: RunFolder | None = 
     status, name = run.status(), escape(run.name)
     epochs = status.epochs or run.config().training.epochs
     facts = {"name": name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
+    if not status.responding:
+        return _line("unresponsive", say("train.status_unresponsive", language, **facts) + other)
     words = say(f"train.status_{status.state}", language, **facts)
     if status.state == "failed" and status.error:
         words += " " + escape(say_error(status.error, language))
-    skipped = sum(record.get("skipped") or 0 for record in run.metrics())
-    if skipped:
+    if skipped := run.summary(status).skipped:
         words += " " + say("train.skipped", language, count=skipped)
     if status.state == "finished":
         words += " " + results(run, status, language)
@@ -57,9 +59,9 @@ def progress(status: RunStatus, epochs: int) -> float:
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
     """What a finished run measured, in words."""
     parts = []
-    tests = run.metrics("test")
-    if tests:
-        parts.append(say("train.result_test", language, top1=f"{tests[-1]['top1']:.1%}", images=tests[-1]["images"]))
+    found = run.summary(status)
+    if found.test_top1 is not None:
+        parts.append(say("train.result_test", language, top1=f"{found.test_top1:.1%}", images=found.test_images))
     if is_synthetic(run):
         parts.append(say("train.result_synthetic", language))
     if status.best_val_accuracy is not None:
@@ -103,7 +105,8 @@ def more_charts(runs: Sequence[RunFolder], language: str) -> str:
 
 
 def _charts(runs: Sequence[RunFolder], language: str, wanted: Sequence[tuple[str, Any, tuple[str, ...]]]) -> str:
-    records = [(run, run.metrics("epoch"), _thinned(run.metrics("step"))) for run in runs]
+    read = [(run, *followed(run.metrics_file).read()) for run in runs]
+    records = [(run, epochs, _thinned(steps)) for run, epochs, steps in read]
     x_max = max((run.config().training.epochs for run in runs), default=1)
     charts = []
     for name, y_format, keys in wanted:
@@ -201,8 +204,8 @@ def epochs_csv(run: RunFolder) -> str:
 
 def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> str:
     status, config = run.status(), run.config()
-    tests = run.metrics("test")
-    accuracy = tests[-1]["top1"] if tests else status.best_val_accuracy
+    tested = run.summary(status).test_top1
+    accuracy = status.best_val_accuracy if tested is None else tested
     actions = ["hide" if shown else "overlay", "open"]
     if run.has_checkpoint and status.state == "finished":
         actions.append("classify")
@@ -214,7 +217,7 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
         for action in actions
     )
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
-    state = say(f"train.state_{status.state}", language)
+    state = say(f"train.state_{status.state if status.responding else 'unresponsive'}", language)
     return (
         f'<tr class="{"fv-shown" if shown else ""}"><td>{escape(run.name)}<small>{escape(start_line(run, language))}</small>'
         f"{_differing(changes, language)}</td>"

@@ -127,6 +127,7 @@ def _build_view(panel: TrainPanel) -> None:
     parts["status"] = gr.HTML(status_line(None, language), elem_id="train-status")
     with gr.Row():
         parts["stop"] = page.bind(gr.Button(visible=False, elem_id="train-stop", min_width=110), value="train.stop")
+        parts["end"] = page.bind(gr.Button(visible=False, variant="stop", elem_id="train-end", min_width=110), value="train.end")
         parts["resume"] = page.bind(gr.Button(visible=False, elem_id="train-resume", min_width=110), value="train.resume")
         parts["use"] = page.bind(
             gr.Button(visible=False, variant="primary", elem_id="train-use", min_width=150), value="train.use"
@@ -286,7 +287,7 @@ def _wire_start(panel: TrainPanel) -> None:
     def greet(request: gr.Request) -> list[Any]:
         return visitor_view(context, request)
 
-    changing = [p[name] for name in ("start", "stop", "resume", "download", "look", "start_taught")]
+    changing = [p[name] for name in ("start", "stop", "end", "resume", "download", "look", "start_taught")]
     page.demo.load(greet, None, [p["visitor"], *changing], **QUIET)
 
 
@@ -348,4 +349,4 @@ def _typed(folder: str) -> tuple[str, ...]:
 def visitor_view(context: Context, request: gr.Request) -> list[Any]:
     """A visitor reads that he is one, and finds the changing buttons at rest."""
     owner = context.access.is_owner(request)
-    return [gr.update(visible=not owner), *[gr.update(interactive=owner)] * 6]
+    return [gr.update(visible=not owner), *[gr.update(interactive=owner)] * 7]

@@ -14,7 +14,7 @@ import gradio as gr
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import named_write_errors, write_text
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunFolder, list_runs
+from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.context import Context, Page
 from fruitvision.ui.downloads import to_download
@@ -23,7 +23,7 @@ from fruitvision.ui.text import say, say_error
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-VIEW = ("status", "charts", "more", "log", "stop", "resume", "use", "checkpoint", "report", "csv", "table")
+VIEW = ("status", "charts", "more", "log", "stop", "end", "resume", "use", "checkpoint", "report", "csv", "table")
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
@@ -39,13 +39,13 @@ SAVE_FILE = """(file) => {
 }"""
 
 
-def changed(values: list[Any], seen: tuple[str, list[int]] | None, now: str) -> list[Any]:
+def changed(values: list[Any], seen: tuple[Any, list[int]] | None, now: Any) -> list[Any]:
     """``values`` for the page, those that it shows already skipped; and, last, what is to be remembered as ``seen``.
 
     So a button keeps the focus, and a list stays open, while a curve beside it grows.
     """
     known = seen[1] if seen else [None] * len(values)
-    marks = [hash(repr(value)) for value in values]
+    marks = [old if value == gr.skip() else hash(repr(value)) for value, old in zip(values, known, strict=True)]
     fresh = [gr.skip() if mark == old else value for value, mark, old in zip(values, marks, known, strict=True)]
     return [*fresh, (now, marks)]
 
@@ -86,7 +86,7 @@ def wire_view(page: Page, p: dict[str, Any]) -> None:
 
         return change
 
-    for name, action in (("stop", launcher.stop), ("resume", launcher.resume)):
+    for name, action in (("stop", launcher.stop), ("end", RunFolder.end), ("resume", launcher.resume)):
         p[name].click(changing(action), here, p["notice"], **SHOWN)
     p["use"].click(lambda run, language: use_run(context, run, language), here, [page.model, page.tabs], **SHOWN)
 
@@ -145,26 +145,34 @@ def run_view(
     going = next((one for one in runs if states[one.id].active), None)
     run = next((one for one in runs if one.id == run_id), None) or going or next(iter(runs), None)
     status = states[run.id] if run else None
-    facts = [(one.id, one.name, states[one.id].state, states[one.id].best_val_accuracy) for one in runs]
+    facts = [_facts(one, states[one.id]) for one in runs]
     report = report_state(run) if run else "none"
     position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report) if status else ()
-    now = repr((run_id, run and run.id, overlaid, language, owner, facts, position))
-    if seen and now == seen[0]:
-        return [gr.skip()] * (len(VIEW) + 3)
     others = [one for one in runs if one.id in overlaid and one != run]
+    listed = repr((facts, [one.id for one in others], language, owner))
+    now = (listed, repr((run_id, run and run.id, overlaid, position)))
+    if seen and now == tuple(seen[0]):
+        return [gr.skip()] * (len(VIEW) + 3)
+    same = bool(seen) and listed == seen[0][0]  # a step of one run changes nothing of the others
     drawn = [*([run] if run else []), *others]
     done = bool(run and status.state == "finished" and run.has_checkpoint)
     values = [
         status_line(run, language, going), main_charts(drawn, language), more_charts(drawn, language),
-        run.log_tail() if run and owner else "", gr.update(visible=bool(status and status.active)),
+        run.log_tail() if run and owner else "", gr.update(visible=bool(status and status.active and status.responding)),
+        gr.update(visible=bool(status and not status.responding)),
         gr.update(visible=bool(status and status.state in ("stopped", "interrupted", "failed"))),
         gr.update(visible=done), gr.update(visible=done and owner),
         gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
         gr.update(visible=bool(status and owner and status.epoch)),
-        run_table(runs, [one.id for one in others], language, owner=owner),
-        gr.update(choices=context.models.choices(language)), run.id if run else None,
+        gr.skip() if same else run_table(runs, [one.id for one in others], language, owner=owner),
+        gr.skip() if same else gr.update(choices=context.models.choices(language)), run.id if run else None,
     ]  # fmt: skip
     return changed(values, seen, now)
+
+
+def _facts(run: RunFolder, status: RunStatus) -> tuple[Any, ...]:
+    """What the table shows of a run that can change."""
+    return run.id, run.name, status.state, status.responding, status.start, status.best_val_accuracy, status.test_top1
 
 
 def give_report(run: RunFolder, language: str) -> str | None:

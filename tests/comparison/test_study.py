@@ -16,6 +16,7 @@ from fruitvision.comparison.study import (
     run_study,
 )  # fmt: skip
 from fruitvision.errors import ConfigError, RunError
+from fruitvision.runs import job
 from fruitvision.runs.job import hold_lock
 from fruitvision.training.engine import StepDone
 
@@ -75,6 +76,30 @@ def test_a_study_that_was_stopped_goes_on_without_training_anything_twice(tmp_pa
     assert run_study(None, out, on_event=again.append).state == "finished"
     assert sum(isinstance(one, StepDone) for one in again) == 16 - 10
     assert run_study(None, out, on_event=again.append).state == "finished"
+
+
+def test_a_study_hears_a_stop_while_it_is_starting_and_says_that_another_training_goes_on(tmp_path, sample_set):
+    study, seen = StudyFolder(tmp_path / "study").create(plan(sample_set)), []
+    study.request_stop()
+    assert run_study(None, study.path, on_event=seen.append).state == "stopped" and not seen
+    with hold_lock(study.path, "the first"), pytest.raises(RunError):
+        run_study(None, study.path)
+    assert study.status().error["code"] == "busy"
+    study.request_stop()  # of a process that is gone
+    assert run_study(None, study.path).state == "finished"
+
+
+def test_a_study_hears_a_stop_while_a_cell_is_measured(tmp_path, sample_set, monkeypatch):
+    study, predict = StudyFolder(tmp_path / "study"), job.predict_logits
+
+    def asked_meanwhile(*given, **named):
+        study.request_stop()
+        return predict(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "predict_logits", asked_meanwhile)
+        assert run_study(plan(sample_set), study.path).state == "stopped"
+    assert not any(study.run(cell).status().state == "finished" for cell in study.plan().cells())
 
 
 def test_a_finished_study_is_given_another_seed_and_only_that_is_trained(tmp_path, sample_set):

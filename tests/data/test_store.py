@@ -9,11 +9,13 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 import fruitvision.data.decoding as decoding
@@ -295,7 +297,7 @@ def empty_index(folder: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [spoil_size, spoil_index, forget_index, empty_index])
 def test_a_store_that_a_crash_cut_short_is_built_again(root, cache, spoil):
-    first, _ = open_dataset(root)
+    first = open_dataset(root)[0]
     spoil(stores(cache)[0])
     second, store = open_dataset(root)
     assert second.fingerprint == first.fingerprint
@@ -331,6 +333,77 @@ def test_a_spawned_process_maps_the_same_pixels(root, cache):
     _, store = open_dataset(root)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(sum_of, (store, [1, 4])) == sum_of(store, [1, 4])
+
+
+def test_a_store_that_is_in_use_outlives_its_folders_next_scan_and_goes_when_it_is_not(root, cache):
+    _, used = open_dataset(root)
+    known = sum_of(used, [1, 4])
+    for number in (7, 8):
+        draw(root / "Training" / "Apple" / f"{number}.jpg", number)
+        _, newer = open_dataset(root)
+        assert newer.path != used.path and len(newer) == 4 + number
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # as a run's workers that start late
+        assert pool.apply_async(sum_of, (used, [1, 4])).get(60) == known  # a pool waits for ever for what cannot be sent
+    assert {used.path, newer.path} <= set(stores(cache)), "and not the one between them, once nobody had it open"
+    del used
+    open_dataset(root)
+    assert stores(cache) == [newer.path]
+
+
+HOLD = """
+import pickle, sys
+store = pickle.loads(bytes.fromhex(sys.argv[1]))
+print("holds", flush=True)
+sys.stdin.readline()
+print(len(pickle.loads(pickle.dumps(store))), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_store_that_another_process_uses_is_kept_until_that_ends_however_it_ends(root, cache, project):
+    _, used = open_dataset(root)
+    packed, path = pickle.dumps(used).hex(), used.path
+    words = [sys.executable, "-c", HOLD, packed]
+    with subprocess.Popen(words, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "holds\n"
+            del used
+            draw(root / "Training" / "Apple" / "7.jpg", 7)
+            _, newer = open_dataset(root)
+            assert len(newer) == 11 and path in stores(cache)
+            other.stdin.write("\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "10\n", "it opens the store by its path"
+        finally:
+            other.kill()
+    open_dataset(root)
+    assert stores(cache) == [newer.path]
+
+
+def test_whoever_waits_for_a_store_that_another_one_builds_shows_that_he_waits(root, cache, monkeypatch):
+    monkeypatch.setattr(store_module, "_WAIT_SECONDS", 0.05)
+    home = store_module._home(root, 256, None)
+    home.mkdir(parents=True)
+    held, waited = threading.Event(), threading.Event()
+
+    def hold():
+        with FileLock(home / "lock"):
+            held.set()
+            waited.wait(30)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(30)
+    seen = []
+
+    def progress(done, total):
+        seen.append((done, total))
+        if len(seen) == 3:
+            waited.set()
+
+    _, store = open_dataset(root, progress=progress)
+    other.join()
+    assert seen[:3] == [(0, 10)] * 3 and len(store) == 10
 
 
 BUILD = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import shutil
 import time
@@ -12,15 +13,16 @@ import psutil
 import pytest
 import torch
 
-from fruitvision.data.store import open_dataset
+from fruitvision.comparison.study import diverged
+from fruitvision.data.store import ImageStore, open_dataset
 from fruitvision.errors import DataError, RunError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute, hold_lock
+from fruitvision.runs.job import execute, hold_lock, read_state
 from fruitvision.runs.preparation import evenly, prepare
 from fruitvision.training.engine import StepDone
-from fruitvision.ui.run_view import status_line
+from fruitvision.ui.run_view import run_table, status_line
 
 
 def begun(tmp_path, config) -> RunFolder:
@@ -166,6 +168,25 @@ def test_pictures_that_changed_since_are_not_learned_from_and_one_that_was_damag
     assert execute(run.path).state == "finished", "it was put back"
 
 
+def test_a_run_keeps_its_pictures_while_others_are_added_to_the_folder_and_it_is_looked_through_again(tmp_path, tiny, sample_set):
+    copy = tmp_path / "my pictures"
+    shutil.copytree(sample_set, copy)
+    run, kept = begun(tmp_path, tiny(epochs=1).model_copy(update={"data": str(copy)})), []
+
+    def add(event):
+        if isinstance(event, StepDone):
+            before = open_dataset(copy)[1].path
+            shutil.copy(next((copy / "Training" / "Apple").iterdir()), copy / "Training" / "Kiwi" / f"{event.step}.jpg")
+            assert open_dataset(copy)[1].path != before
+            kept.append(before)
+
+    assert execute(run.path, on_event=add).state == "finished"
+    assert len(ImageStore(kept[0])) == 48 and not kept[1].exists(), "the run's own is kept, and no other"
+    gc.collect()
+    open_dataset(copy)
+    assert not kept[0].exists(), "until the run is over"
+
+
 def test_a_run_under_way_needs_its_folder_no_more_and_a_resume_says_that_it_is_gone(tmp_path, tiny, sample_set):
     """Pictures are decoded once, before the first step: what happens to their files meanwhile does not matter."""
     copy, away = tmp_path / "my pictures", tmp_path / "away"
@@ -202,6 +223,32 @@ def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log
     assert "left out" in status_line(run, "en") and "2" in status_line(run, "zh")
 
 
+def test_a_run_that_never_validated_finitely_ends_by_name_and_keeps_what_it_learned(tmp_path, tiny, monkeypatch):
+    run, build = begun(tmp_path, tiny(epochs=2)), job.build_network
+
+    def overflows_when_asked(*given, **named):
+        network = build(*given, **named)
+        network.fc.register_forward_hook(lambda module, given, logits: logits if module.training else logits * float("nan"))
+        return network
+
+    monkeypatch.setattr(job, "build_network", overflows_when_asked)
+    with pytest.raises(TrainingError) as caught:
+        execute(run.path)
+    status = run.status()
+    assert caught.value.code == "non-finite-validation" == status.error["code"] and status.state == "failed"
+    assert status.best_val_accuracy is None and len(run.metrics()) == 2 and not run.has_checkpoint
+    assert json.loads((run.path / "status.json").read_text(encoding="utf-8"))["best_val_accuracy"] is None
+    assert "-100" not in run_table([run], [], "en", owner=True) and "Group norm" in status_line(run, "en")
+    assert all(torch.isfinite(value).all() for value in weights(run.last)) and read_state(run)["progress"]["epoch"] == 2
+    assert diverged(status), "in a study it is a result"
+
+
+def test_what_an_earlier_version_wrote_of_such_a_run_is_no_accuracy(tmp_path, tiny):
+    run = begun(tmp_path, tiny())
+    run.write_status(run.status().model_copy(update={"best_val_accuracy": -1.0}))
+    assert run.status().best_val_accuracy is None and "-100" not in run_table([run], [], "en", owner=True)
+
+
 def test_what_a_killed_process_left_half_written_is_swept_away_and_what_another_is_writing_stays(tmp_path, tiny):
     run = begun(tmp_path, tiny(epochs=1))
     left, folder, others = run.path / "resume" / f".state.pt.{2**22 + 1}.new", run.path / f".best.{2**22 + 1}.new", run.path / ".stop.1.new"
@@ -222,11 +269,62 @@ def test_a_damaged_saved_state_is_said_to_be_one(tmp_path, tiny):
     assert caught.value.code == "resume-damaged"
 
 
-def test_one_training_at_a_time_and_the_second_is_told_which(tmp_path, tiny):
+def test_one_training_at_a_time_and_the_second_is_told_which_and_may_be_asked_for_again(tmp_path, tiny):
     run = begun(tmp_path, tiny("second"))
     with hold_lock(tmp_path / "runs" / "first", "the first"), pytest.raises(RunError) as caught:
         execute(run.path)
     assert caught.value.code == "busy" and caught.value.facts["run"] == "the first"
+    status = run.status()
+    assert (status.state, status.error["code"]) == ("failed", "busy") and "the first" in status_line(run, "en")
+    run.create(tiny("second", epochs=1))  # it never began
+    assert execute(run.path).state == "finished"
+    with pytest.raises(RunError) as caught:
+        run.create(tiny("second"))
+    assert caught.value.code == "run-exists"
+
+
+def test_being_busy_is_not_written_over_a_run_that_is_at_work_or_has_something_to_lose(tmp_path, tiny):
+    run, me = begun(tmp_path, tiny()), psutil.Process()
+    execute(run.path, on_event=lambda event: run.request_stop())
+    with hold_lock(run.path, "it"):
+        run.write_status(run.status().model_copy(update={"state": "running", "pid": me.pid, "heartbeat": time.time()}))
+        with pytest.raises(RunError):  # the same command typed twice
+            execute(run.path)
+        assert run.status().state == "running" and run.status().error is None
+        run.write_status(run.status().model_copy(update={"state": "stopped"}))
+        with pytest.raises(RunError):
+            execute(run.path)
+    assert run.status().error["code"] == "busy"
+    with pytest.raises(RunError) as caught:
+        run.create(tiny())
+    assert caught.value.code == "run-exists", "it was trained before"
+    assert execute(run.path).state == "finished"
+
+
+def test_a_stop_counts_for_the_process_that_it_was_asked_of(tmp_path, tiny, monkeypatch):
+    run = begun(tmp_path, tiny(epochs=1))
+    run.request_stop()
+    assert execute(run.path).state == "stopped" and not run.metrics(None), "it was asked while its process was awaited"
+    run.request_stop()
+    assert execute(run.path).state == "finished", "it was asked of a process that is gone"
+
+
+def test_a_stop_is_heard_while_pictures_are_read(tmp_path, tiny, sample_set, monkeypatch):
+    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
+    run, prepare, read = begun(tmp_path, tiny(epochs=1)), job.prepare, []
+
+    def asked_meanwhile(config, progress):
+        def reading(done, total):
+            read.append(done)
+            run.request_stop()
+            progress(done, total)
+
+        return prepare(config, reading)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "prepare", asked_meanwhile)
+        assert execute(run.path).state == "stopped" and len(read) == 1
+    assert not run.resume_file.exists() and execute(run.path).state == "finished"
 
 
 def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monkeypatch):

@@ -69,6 +69,19 @@ def test_a_start_that_fails_leaves_its_reason_in_the_run(tmp_path, tiny):
     assert "Traceback" not in (run.path / "output.txt").read_text(encoding="utf-8")
 
 
+def test_a_stop_that_is_asked_while_a_run_is_still_starting_is_heard(tmp_path, tiny):
+    run = launcher.start(tmp_path / "runs", tiny(epochs=400))
+    assert run.status().state == "waiting"
+    launcher.stop(run)
+    status = wait_for(run, "stopped")
+    assert status.step == 0 and not run.metrics(None) and not run.stop_file.exists()
+    run.request_stop()  # of a process that is gone
+    launcher.resume(run)
+    wait_for(run, "running")
+    launcher.stop(run, wait=60)
+    assert run.status().state == "stopped" and run.status().step > 0
+
+
 def test_stopping_a_run_that_rests_does_nothing(tmp_path, tiny):
     run = RunFolder(tmp_path / "run").create(tiny())
     run.write_status(run.status().model_copy(update={"state": "stopped"}))

@@ -298,7 +298,7 @@ def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monke
     known = build_network(num_classes=1000, width=64, seed=4)
     known.bn1.running_mean.fill_(0.25)
     weights = {name: value.clone() for name, value in known.state_dict().items()}
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: weights)
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: weights)
     for start, statistics, kept in (("imagenet", "kept", True), ("imagenet", "batch", False), ("scratch", "kept", False)):
         asked = config(world, **LARGE, start=start, keep_imagenet=0.0, norm_statistics=statistics)
         run = RunFolder(tmp_path / f"{start}-{statistics}").create(asked)
@@ -353,7 +353,7 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     """The network itself stands for ImageNet's: at its own features nothing has strayed, elsewhere something has."""
     known = build_network(num_classes=1000, width=64, seed=4)
     weights = {name: value.clone() for name, value in known.state_dict().items()}
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: weights)
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: weights)
     asked = TrainConfig.from_preset("robust", keep_imagenet=0.5)
     images = torch.randn(4, 3, 32, 32)
     strayed = preparation.open_keeper(asked, "imagenet", torch.device("cpu"))
@@ -417,7 +417,7 @@ def test_the_last_layer_fitted_anew_is_held_to_what_imagenet_knows_where_the_tru
     network = build_network(num_classes=len(targets.classes), width=8)
     rows = torch.arange(1000.0)[:, None].expand(1000, network.head.in_features)
     known = {f"{network.head_prefix}weight": rows, f"{network.head_prefix}bias": torch.zeros(1000)}
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda architecture: known)
+    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: known)
     clear_head(network, asked, targets, "imagenet")
     apple = targets.classes.index("Apple") if "Apple" in targets.classes else targets.fruit_types.index("Apple")
     assert network.head.weight[apple].eq(948).all() and network.head.weight[targets.fruit_types.index(NOT_FRUIT)].eq(0).all()

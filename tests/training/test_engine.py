@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import Team
 from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size, train_one_epoch
 from fruitvision.training.loss import balancing_weights, likelihood_loss
 from fruitvision.training.state import TrainState, arithmetic
@@ -163,6 +165,67 @@ def test_a_single_gradient_that_is_not_finite_is_skipped_and_counted(opened):
     (epoch,) = [event for event in events if isinstance(event, EpochDone)]
     assert epoch.skipped == 1 and epoch.train_loss == epoch.train_loss
     assert state.progress.skipped_in_a_row == 0 and all(torch.isfinite(value).all() for value in weights(state))
+
+
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [({}, 1e30), ({}, 1e20), ({"ema": 0.9}, 1e30), ({"accumulate": 2}, 1e30), ({"precision": "float16"}, 1e30)],
+    ids=["overflow", "a variance alone", "ema", "accumulated", "float16"],
+)
+def test_one_step_whose_activations_overflow_leaves_batch_norms_statistics_as_they_were(opened, settings, times):
+    """By 1e30 the loss is no number any more. By 1e20 it is, and so are the gradients, but the variance is not."""
+    state, train, validation = setting_out(config(norm="batch", epochs=2, **settings), opened)
+    buffers, passes = dict(state.network.named_buffers()), []
+
+    def overflow(module, given):
+        passes.append(state.network.training)
+        # in the second step; where two batches are added up, in the last of them
+        if state.network.training and (state.progress.epoch, state.progress.step) == (0, 1) and passes.count(True) % 2 == 0:
+            return (given[0].float() * times,)
+
+    state.network.bn1.register_forward_pre_hook(overflow)
+    last, epochs = {}, []
+    for event in fit(state, train, validation):
+        if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 2):
+            assert state.progress.skipped >= 1, "it was to be skipped"
+            assert all(torch.equal(value, last[name]) for name, value in buffers.items())
+        last = {name: value.clone() for name, value in buffers.items()}
+        epochs += [event] if isinstance(event, EpochDone) else []
+    assert epochs[0].skipped >= 1 and all(np.isfinite(event.val_loss) for event in epochs)
+    assert all(torch.isfinite(value).all() for value in (*weights(state), *state.network.state_dict().values()))
+
+
+def test_statistics_that_are_never_finite_end_the_run_by_their_name(opened):
+    state, train, validation = setting_out(config(norm="batch"), opened)
+    state.network.bn1.register_forward_pre_hook(lambda module, given: (given[0] * 1e20,))
+    before = copy.deepcopy(state.network.state_dict())
+    with pytest.raises(TrainingError) as caught:
+        list(fit(state, train, validation))
+    assert caught.value.code == "non-finite-statistics"
+    assert all(torch.equal(before[name], value) for name, value in state.network.state_dict().items())
+
+
+@dataclass(frozen=True)
+class OtherOverflows(Team):
+    """Another process, whose statistics overflow in the first step."""
+
+    seen: list = field(default_factory=list)
+
+    def sum(self, *values: float) -> list[float]:
+        self.seen.append(values)
+        return [*values[:2], np.inf, *values[3:]] if len(self.seen) == 1 else list(values)
+
+
+def test_a_step_that_overflows_on_another_process_is_skipped_on_this_one_too(opened):
+    state, train, _ = setting_out(config(norm="batch"), opened)
+    state.team = OtherOverflows()
+    before = copy.deepcopy(state.network.state_dict())
+    steps = train_one_epoch(state, train)
+    next(steps)
+    assert state.progress.skipped == 1
+    assert all(torch.equal(before[name], value) for name, value in state.network.state_dict().items())
+    next(steps)
+    assert state.progress.skipped == 1 and not torch.equal(before["bn1.running_mean"], state.network.bn1.running_mean)
 
 
 def test_float16_scales_its_gradients_and_a_resume_knows_the_scale(opened, monkeypatch):

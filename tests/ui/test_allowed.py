@@ -48,11 +48,11 @@ OWNERS = Counter(
     {
         "train_panel._wire_choices.look": 1, "train_panel._wire_choices.download": 1,
         "train_panel._wire_start.start": 1, "train_panel._wire_start.start_taught": 1,
-        "train_runs.wire_view.changing.change": 2,  # stop, resume
+        "train_runs.wire_view.changing.change": 3,  # stop, end, resume
         "train_rate.wire_rate.toggle": 1, "train_runs.wire_view.figures": 1,
         "train_runs.wire_view.pack": 1, "train_runs.wire_view.report": 1,
         "train_runs.wire_table.rename": 1, "train_runs.wire_table.delete": 1,
-        "race_panel._wire_race.start": 1, "race_panel._wire_race.changing.change": 2, "race_panel._wire_race.save": 1,
+        "race_panel._wire_race.start": 1, "race_panel._wire_race.changing.change": 3, "race_panel._wire_race.save": 1,
     }
 )  # fmt: skip
 SERVED = {

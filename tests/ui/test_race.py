@@ -90,7 +90,7 @@ def test_where_the_program_brings_a_study_the_panel_opens_with_it(monkeypatch, c
     monkeypatch.setattr(race_view, "brought_results", lambda: made_up(shipped=True))
     assert [choice for _, choice in race_view.study_choices([], "en")] == [BROUGHT]
     shown = race_panel.race_view(context, BROUGHT, "", "en", owner=True)
-    assert "fv-curve" in shown[2] and "Measured before" in shown[1] and shown[6]["visible"]
+    assert "fv-curve" in shown[2] and "Measured before" in shown[1] and shown[7]["visible"]
     assert pd.read_csv(race_panel.csv_file(race_panel.results_of(context, BROUGHT), BROUGHT), encoding="utf-8-sig").shape[0] == 18
     with pytest.raises(RunError):
         race_panel.results_of(context, "gone")

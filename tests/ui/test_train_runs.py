@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
+import psutil
 import pytest
 
 from fruitvision.errors import DataError, RunError
@@ -120,6 +121,17 @@ def test_a_step_sends_the_status_and_leaves_the_table_and_the_models_alone(conte
     second = watch(context, run.id, first["seen"])
     assert "status" in second
     assert not {"table", "model", "stop", "run"} & second.keys()
+
+
+def test_a_run_that_falls_silent_is_shown_so_though_nothing_of_it_is_written_any_more(context, monkeypatch):
+    me = psutil.Process()
+    run = make_run(context, "one", "running", pid=me.pid, process_started=me.create_time())
+    first = watch(context, run.id)
+    assert first["stop"]["visible"] and not first["end"]["visible"]
+    monkeypatch.setattr("fruitvision.runs.folder.RESPONSE_SECONDS", 0.0)
+    second = watch(context, run.id, first["seen"])
+    assert second["end"]["visible"] and not second["stop"]["visible"]
+    assert "not responding" in second["status"] and "not responding" in second["table"] and "delete" not in second["table"]
 
 
 def test_a_page_without_a_run_finds_the_one_that_another_page_started(context):
