@@ -6,6 +6,7 @@ does, and the checkpoint's own evaluation transform makes the network's input of
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 from collections import deque
@@ -41,6 +42,8 @@ HEATMAP_ZOOM = 2
 MEMORY = 0.6
 """Of a live view's answer: the share that the frames before have."""
 CHUNK = 64
+EXIT_SECONDS = 10.0
+"""So long the end of the process waits for a network that is being compiled: what ends in the midst of it may crash."""
 
 
 @dataclass(frozen=True)
@@ -353,4 +356,6 @@ class Batcher:
             if self._compiles:
                 self._compiles = False
                 with contextlib.suppress(RuntimeError):  # no thread to be had: torch goes on
-                    threading.Thread(target=self.classifier.compile, name="fruitvision-compile").start()
+                    thread = threading.Thread(target=self.classifier.compile, name="fruitvision-compile", daemon=True)
+                    thread.start()
+                    atexit.register(thread.join, EXIT_SECONDS)
