@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.picture import load_pixels
 from fruitvision.errors import CheckpointError
-from fruitvision.files import write_bytes
+from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
 from fruitvision.models.onnx_check import OnnxFile, Refused, Unreadable
@@ -245,9 +244,9 @@ def _quantized(model: Any, inputs: Iterator[np.ndarray]) -> Any:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(({"image": batch} for batch in inputs), None)
 
-    with tempfile.TemporaryDirectory(prefix="fruitvision-export-") as folder, warnings.catch_warnings():
+    with temporary_folder("fruitvision-export-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        prepared, quantized = folder / "prepared.onnx", folder / "int8.onnx"
         quant_pre_process(model, str(prepared))
         quantize_static(
             str(prepared), str(quantized), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fruitvision.errors import RunError
-from fruitvision.files import SEAL, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.files import SEAL, remove_folder, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
 from fruitvision.training.config import TrainConfig
 
 State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
@@ -179,7 +178,10 @@ class RunFolder:
         write_text(self.path / "config.json", sealed(config.model_dump(mode="json")))
 
     def delete(self) -> None:
-        """Remove the folder and all in it. Raises RunError "run-active" while a process is at work on it."""
+        """Remove the folder and all in it; of one that is a link, the link alone.
+
+        Raises RunError "run-active" while a process is at work on it.
+        """
         if self.status().active:
             raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
         if not self.exists:  # never remove a folder that is no run
@@ -188,9 +190,21 @@ class RunFolder:
                 path=str(self.path),
             )
         try:
-            retried(lambda: shutil.rmtree(self.path))
+            retried(lambda: remove_folder(self.path))
         except OSError as error:
             raise write_error(error, self.path) from error
+
+    def refuse_links(self) -> None:
+        """Raise RunError "run-has-link" where something in the folder leads out of it: writing there would write elsewhere.
+
+        The folder itself may be a link.
+        """
+        link = next((path for path in self.path.rglob("*") if path.is_symlink()), None)
+        if link is not None:
+            raise RunError(
+                "run-has-link", f"{link} is a link, and a run writes nowhere but into its own folder.",
+                "Put a copy of what it leads to in its place, or start a new run.", path=str(link),
+            )
 
     def write_status(self, status: RunStatus) -> None:
         """Replace ``status.json``."""

@@ -86,12 +86,14 @@ def execute(path: str | Path, *, on_event: Listener | None = None, lock: bool = 
     """Run, or go on with, the run in ``path`` until it ends or is asked to stop; return how it ended.
 
     One run at a time goes on under one runs folder: a second one raises RunError "busy" (``lock=False`` leaves that to
-    the caller). Every error is written into the run's status before it is raised.
+    the caller), and one with links in it "run-has-link". Every other error is written into the run's status before it is raised.
     """
     with ExitStack() as stack:
         team = stack.enter_context(join())
         folder = RunFolder(path) if team.leads else Onlooker(path)
         config = team.tell(folder.config() if team.leads else None)
+        if team.leads:
+            folder.refuse_links()
         if lock and team.leads:
             stack.enter_context(hold_lock(folder.path, folder.name))
         job = _Job(folder, config, on_event, team, stack)

@@ -78,6 +78,7 @@ def refuse_if_busy(root: str | Path) -> None:
 
 
 def _spawn(run: RunFolder) -> None:
+    run.refuse_links()
     status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
     run.write_status(status)
     spawn_command(["train", "--run", str(run.path), "--resume"], run.path / "output.txt", processes=run.config().processes)
