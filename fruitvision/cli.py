@@ -95,16 +95,22 @@ def data_download(
     folder: Annotated[Path, typer.Argument(metavar="DIR")],
     source: Annotated[str, typer.Option(help="github, or kaggle (needs a Kaggle key).")] = "github",
     url: Annotated[str | None, typer.Option(help="Another address of the archive.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(metavar="HEX", help="Unpack no other archive than this. A download.json says which one it was.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fetch Fruits-360 into DIR.
 
     From its public mirror; a download that was broken off goes on where it stopped.
     """
-    from fruitvision.data.download import download_fruits360
+    from fruitvision.data.download import archive_sha256, download_fruits360
 
-    path = download_fruits360(folder, source=source, url=url, progress=progress("Downloading"))
-    give({"root": str(path)}, [f"Fruits-360 lies in {path}", f"Next: python -m fruitvision data scan {quoted([str(path)])}"], as_json)
+    path = download_fruits360(folder, source=source, url=url, sha256=sha256, progress=progress("Downloading"))
+    found = archive_sha256(path)
+    lines = [f"Fruits-360 lies in {path}", f"The archive's SHA-256: {found or 'not known'}"]
+    lines += [f"Next: python -m fruitvision data scan {quoted([str(path)])}"]
+    give({"root": str(path), "sha256": found or None}, lines, as_json)
 
 
 @data_app.command("sample")
@@ -286,7 +292,7 @@ def stop(
     if not active:
         line = f"{name} is not going on: it is {status.state}."
     elif not status.responding:
-        line = f"{name} is not responding. End it with: python -m fruitvision stop --run {run} --force"
+        line = f"{name} is not responding. End it with: python -m fruitvision {quoted(["stop", "--run", str(run), "--force"])}"
     elif status.active:
         line = f"{name} will stop after its current step."
     else:

@@ -11,11 +11,12 @@ import math
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -129,7 +130,7 @@ def sweep(folder: Path) -> None:
         if not pid.isdigit() or int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
             continue
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            _discard(path)
         else:
             path.unlink(missing_ok=True)
 
@@ -140,11 +141,24 @@ def replace_folder(new: Path, folder: Path) -> None:
     A reader that finds no folder in that moment uses :func:`standing_folder`.
     """
     old = previous(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
+    if os.path.lexists(folder):
+        _discard(old)
         retried(lambda: os.replace(folder, old))
     retried(lambda: os.replace(new, folder))
-    shutil.rmtree(old, ignore_errors=True)
+    _discard(old)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all in it; of one that is a link, the link alone. Raises OSError."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
+
+
+def _discard(folder: Path) -> None:
+    with suppress(OSError):
+        remove_folder(folder)
 
 
 def previous(folder: Path) -> Path:
@@ -176,6 +190,17 @@ def named_write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise write_error(error, path) from error
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder for the moment, beside everybody's; raises DataError where it cannot be made or written to."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+            yield Path(folder)
+    except OSError as error:  # with nowhere to make it Python names no folder, and only then looks for one
+        where = tempfile.tempdir or os.environ.get("TMPDIR") or "the folder for temporary files"
+        raise write_error(error, Path(where)) from error
 
 
 def write_error(error: OSError, path: Path) -> DataError:

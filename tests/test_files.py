@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fruitvision import files
-from fruitvision.files import csv_text, previous, replace_folder, retried, standing_folder, sweep, write_text
+from fruitvision.files import csv_text, previous, remove_folder, replace_folder, retried, standing_folder, sweep, write_text
 
 
 def in_use(times: int):
@@ -59,6 +59,26 @@ def test_only_what_dead_processes_left_is_swept_away(tmp_path):
     sweep(tmp_path)
     assert not dead.exists() and not own.exists() and living.exists() and strange.exists()
     assert (tmp_path / "空 folder" / "kept.txt").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+def test_a_folder_that_is_a_link_is_replaced_or_removed_and_what_it_leads_to_stays(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
+    elsewhere.mkdir()
+    (elsewhere / "precious").touch()
+    folder.symlink_to(elsewhere)
+    for _ in range(3):  # the link was once left beside as the old folder, and the next replacement failed on it
+        (tmp_path / "new").mkdir()
+        replace_folder(tmp_path / "new", folder)
+    assert not folder.is_symlink() and sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "folder"]
+    folder.rmdir()
+    folder.symlink_to(folder)  # leads to itself
+    (tmp_path / "new").mkdir()
+    replace_folder(tmp_path / "new", folder)
+    (tmp_path / "link").symlink_to(elsewhere)
+    remove_folder(tmp_path / "link")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "folder"]
+    assert (elsewhere / "precious").exists()
 
 
 def test_no_text_of_a_table_is_a_formula_and_numbers_stay_numbers():

@@ -44,6 +44,7 @@ def draw_sample(
         DataError: "not-a-sample-set", "unknown-kind", "sample-too-small", "disk-full", "cannot-write".
     """
     folder = Path(folder).expanduser().absolute()
+    folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
     kinds = tuple(KINDS if classes is None else dict.fromkeys(classes))
     for kind in kinds:
         _painter(kind)

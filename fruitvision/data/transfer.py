@@ -63,7 +63,7 @@ def fetch(
     path = Path(path).expanduser().absolute()
     if not _fetchable(url):
         raise _bad_address(url)
-    if sha256 and path.is_file() and _hash(path).startswith(sha256.lower()):
+    if sha256 and path.is_file() and sha256_of(path).startswith(sha256.lower()):
         return path
     with alone(path):
         transfer = _Transfer(url, path, sha256 is not None, size or MAX_BYTES, progress)
@@ -314,7 +314,7 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> Downl
             "download-wrong-size", f"{shown_url(url)} has {got:,} bytes instead of {size:,}.",
             "Try again, or name another mirror.", url=shown_url(url), got=got, expected=size,
         )
-    if sha256 is not None and not (found := _hash(part)).startswith(sha256.lower()):
+    if sha256 is not None and not (found := sha256_of(part)).startswith(sha256.lower()):
         return DownloadError(
             "download-wrong-checksum",
             f"{shown_url(url)} is not the file that was expected: its SHA-256 is {found}.",
@@ -323,7 +323,8 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> Downl
     return None
 
 
-def _hash(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -2,11 +2,14 @@
 
 OpenVINO computes in bfloat16 where the processor has instructions for it (AMX). That is kept where the network bears it:
 a ResNet18 under batch norm does, an EfficientNet does not and is computed in float32. What is clearly slower is not kept.
+Where it fails later, answers no numbers or does not answer at all, torch answers from then on.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import logging
 import threading
 import time
 import warnings
@@ -14,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,25 +30,55 @@ TOLERANCE = 0.01
 """The difference of any output, as a share of its norm, that is still taken for rounding. In float32 it is about 1e-6."""
 TRIES, SLOWER = 8, 1.25
 """How often its speed is compared with torch's, and how many times torch's seconds are clearly slower."""
+PATIENCE_S = 30.0
+"""Seconds until a pass that has not ended is taken for one that never will."""
 _lock = threading.Lock()  # torch keeps what it traces in one place for all threads, and so does Python its warnings
 
 
 class CompiledNetwork(nn.Module):
-    """What :func:`compiled` makes. It cannot be trained or saved; many threads may ask it at once."""
+    """What :func:`compiled` makes. It cannot be trained or saved; many threads may ask it at once.
+
+    It always answers: what OpenVINO does not answer, torch does, and all that comes after it.
+    """
 
     def __init__(self, compiled: Any, side: int, torchs: nn.Module) -> None:
         super().__init__()
         self._compiled, self._side, self._torchs = compiled, side, torchs
         self._own = threading.local()
+        self._failed = False
 
     def forward(self, x: Tensor) -> NetworkOutput:
         """(N, 3, S, S) float32 → the network's output. It was compiled for one S; torch answers for any other."""
-        if x.shape[2:] != (self._side, self._side):
+        if self._failed or x.shape[2:] != (self._side, self._side):
             return self._torchs(x)
+        try:
+            found = self.ask(x)
+        except Exception as error:  # OpenVINO names none
+            self._give_up(f"{type(error).__name__}: {error}")
+            return self._torchs(x)
+        if _finite(found):
+            return found
+        instead = self._torchs(x)
+        if _finite(instead):  # otherwise it is the network that knows no better
+            self._give_up("it answered no numbers")
+        return instead
+
+    def ask(self, x: Tensor) -> NetworkOutput:
+        """OpenVINO's answer to (N, 3, side, side). Raises TimeoutError, and whatever OpenVINO raises."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        found = self._own.request.infer([x.contiguous().numpy()], share_inputs=True)
-        return NetworkOutput(*(torch.from_numpy(found[index]) for index in range(3)))
+        request, pixels = self._own.request, x.contiguous().numpy()
+        request.start_async([pixels], share_inputs=True)
+        if not request.wait_for(round(PATIENCE_S * 1000)):
+            # To free what it is still at work on would wait for it as long as it takes, at the end of the process too.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object((request, pixels)))
+            raise TimeoutError(f"no answer within {PATIENCE_S:g} seconds")
+        return NetworkOutput(*(torch.from_numpy(np.array(request.get_output_tensor(index).data)) for index in range(3)))
+
+    def _give_up(self, reason: str) -> None:
+        if not self._failed:
+            self._failed = True
+            logging.getLogger(__name__).warning("OpenVINO failed (%s): torch answers from now on, more slowly.", reason[:300])
 
 
 class _AsTuple(nn.Module):
@@ -72,7 +106,7 @@ def compiled(network: nn.Module, side: int, torchs: nn.Module) -> nn.Module | No
             expected = network(pictures)
             for made in _compiled(network, side):
                 answering = CompiledNetwork(made, side, torchs)
-                if all(_alike(*pair) for pair in zip(expected, answering(pictures), strict=True)):
+                if all(_alike(*pair) for pair in zip(expected, answering.ask(pictures), strict=True)):
                     ours, others = _seconds([answering, torchs], pictures)
                     return answering if ours < SLOWER * others else None
     except Exception:  # OpenVINO names no errors for what it cannot convert: without it answers are only slower
@@ -97,6 +131,10 @@ def _seconds(networks: Sequence[nn.Module], pictures: Tensor) -> list[float]:
             network(pictures)
             found.append(time.perf_counter() - started)
     return [min(found) for found in taken]
+
+
+def _finite(output: NetworkOutput) -> bool:
+    return bool(output.logits.isfinite().all() and output.features.isfinite().all())
 
 
 def _alike(expected: Tensor, found: Tensor) -> bool:

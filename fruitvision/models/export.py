@@ -1,13 +1,14 @@
 """A network as one ONNX file, which answers without torch: an extra, ``pip install onnx onnxscript onnxruntime``.
 
 The file carries the checkpoint's configuration in its metadata, and a digest of itself, so that a damaged one is found
-out before it answers anything.
+out before it answers anything. What another made, with a digest of his own, is looked through by
+:mod:`fruitvision.models.onnx_check` before ONNX Runtime sees it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 
 from fruitvision.data.picture import load_pixels
 from fruitvision.errors import CheckpointError
-from fruitvision.files import write_bytes
+from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
+from fruitvision.models.onnx_check import OnnxFile, Refused, Unreadable
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is no rounding."""
@@ -33,6 +35,8 @@ METADATA, DIGEST = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
 SHA-256 of the file as it is with zeros in the place of that digest."""
 BATCH = 16
+MOST_BYTES = 256 * 2**20
+"""Of a file that is opened: five times a ResNet18."""
 _BLANK = "0" * 64
 
 
@@ -56,9 +60,11 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> NetworkOutput:
         """(N, 3, crop, crop) → logits (N, C), features (N, F), no maps (N, 0, 0, 0). Raises CheckpointError for another size."""
-        if x.shape[-1] != self._crop:
+        if x.shape[1:] != (3, self._crop, self._crop):
             self._answers_only()
-        logits, features = (torch.from_numpy(found) for found in self._session.run(None, {"image": x.contiguous().numpy()}))
+        # So many at once as the file was checked for.
+        parts = [self._session.run(["logits", "features"], {"image": part.contiguous().numpy()}) for part in x.split(BATCH)]
+        logits, features = (torch.from_numpy(np.concatenate(found)) for found in zip(*parts, strict=True))
         return NetworkOutput(logits, features, x.new_zeros((len(x), 0, 0, 0)))
 
     @property
@@ -134,22 +140,15 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     """An exported file and the configuration in it; ``threads`` 0 leaves their number to ONNX Runtime.
 
     Raises CheckpointError: "onnx-missing" where ONNX Runtime is not installed, "onnx-foreign" for a file that FruitVision
-    did not write, "onnx-damaged" for one that is no longer as it was written.
+    did not write, "onnx-damaged" for one that is no longer as it was written, "onnx-refused" for one that asks for something
+    that no file of ours asks for.
     """
     onnxruntime = _onnxruntime(exporting=False)
+    content = _content(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            "checkpoint-missing", f"{path} cannot be read ({error.strerror}).", "Name an ONNX file, or a checkpoint folder.", path=str(path)
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what is wrong is said below
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        metadata = session.get_modelmeta().custom_metadata_map
-    except Exception as error:  # ONNX Runtime's own classes have no common one
+        file = OnnxFile(content)
+        metadata = file.properties
+    except Unreadable as error:
         raise _damaged(path) from error
     digest = metadata.get(DIGEST, "")
     if METADATA not in metadata or not digest:
@@ -163,7 +162,43 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         config = CheckpointConfig.model_validate_json(metadata[METADATA])
     except ValidationError as error:
         raise _damaged(path) from error
-    return OnnxNetwork(session, config.transform.crop), config
+    crop = config.transform.crop
+    try:
+        file.check((BATCH, 3, crop, crop), len(config.classes))
+    except Refused as error:
+        raise _refused(path, str(error)) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what is wrong is said here
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes have no common one
+        raise _damaged(path) from error
+    return OnnxNetwork(session, crop), config
+
+
+def _content(path: Path) -> bytes:
+    """All of a file. Raises CheckpointError where it cannot be read, is no file (a device, a pipe), or is too large."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(
+            "checkpoint-missing", f"{path} cannot be read ({error.strerror}).", "Name an ONNX file, or a checkpoint folder.", path=str(path)
+        ) from error
+    if len(content) > MOST_BYTES:
+        raise _refused(path, f"it is larger than {MOST_BYTES >> 20} MB")
+    return content
+
+
+def _refused(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        "onnx-refused", f"{path} was not opened: {reason}.",
+        "Use a file that FruitVision exported of a ResNet18 or an EfficientNet-Lite, or the checkpoint folder itself.",
+        path=str(path), reason=reason,
+    )  # fmt: skip
 
 
 def _damaged(path: Path) -> CheckpointError:
@@ -209,9 +244,9 @@ def _quantized(model: Any, inputs: Iterator[np.ndarray]) -> Any:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(({"image": batch} for batch in inputs), None)
 
-    with tempfile.TemporaryDirectory(prefix="fruitvision-export-") as folder, warnings.catch_warnings():
+    with temporary_folder("fruitvision-export-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared, quantized = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        prepared, quantized = folder / "prepared.onnx", folder / "int8.onnx"
         quant_pre_process(model, str(prepared))
         quantize_static(
             str(prepared), str(quantized), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,

@@ -6,8 +6,10 @@ does, and the checkpoint's own evaluation transform makes the network's input of
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -41,6 +43,8 @@ HEATMAP_ZOOM = 2
 MEMORY = 0.6
 """Of a live view's answer: the share that the frames before have."""
 CHUNK = 64
+EXIT_SECONDS = 10.0
+"""So long the end of the process waits for networks that are being compiled: one that ends in the midst of it is aborted."""
 
 
 @dataclass(frozen=True)
@@ -354,5 +358,27 @@ class Batcher:
                 waiting.answer.set_result(answer)
             if self._compiles:
                 self._compiles = False
-                with contextlib.suppress(RuntimeError):  # no thread to be had: torch goes on
-                    threading.Thread(target=self.classifier.compile, name="fruitvision-compile").start()
+                _compile_beside(self.classifier)
+
+
+_compiling: list[threading.Thread] | None = []  # None: the process is ending
+_starting = threading.Lock()
+
+
+def _compile_beside(classifier: Classifier) -> None:
+    """Compile it in a thread of its own, unless the process is ending."""
+    with _starting, contextlib.suppress(RuntimeError):  # no thread to be had: torch goes on
+        if _compiling is not None:
+            thread = threading.Thread(target=classifier.compile, name="fruitvision-compile", daemon=True)
+            thread.start()
+            _compiling[:] = [*filter(threading.Thread.is_alive, _compiling), thread]
+
+
+@atexit.register
+def _end_compiling() -> None:
+    global _compiling
+    with _starting:
+        threads, _compiling = _compiling or [], None
+    end = time.monotonic() + EXIT_SECONDS
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from fruitvision.data.picture import PictureSource, load_pixels
 from fruitvision.errors import DataError
-from fruitvision.files import retried, write_bytes, write_error, write_text
+from fruitvision.files import retried, sweep, write_bytes, write_error, write_text
 
 SHORT_SIDE = 256
 QUALITY = 92
@@ -176,6 +176,7 @@ class TaughtStore:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with self._lock.acquire(timeout=WAIT_SECONDS):
+                    self._seen = None  # what another process wrote a moment ago may bear the same time and size
                     yield
             except filelock.Timeout:
                 raise DataError(
@@ -189,11 +190,18 @@ class TaughtStore:
         write_text(self.folder / INDEX, index.model_dump_json(indent=1) + "\n")
 
     def _forget(self) -> None:
-        """Remove the files of pictures that no name has."""
+        """Remove the files of pictures that no name has, and what killed processes left half written; nothing through a link."""
         kept = {one for own in self.index().names.values() for one in own}
         for path in [*self.folder.glob(f"{PICTURES}/*.jpg"), *self.folder.glob(f"{FEATURES}/*/*.npy")]:
-            if path.stem not in kept and re.fullmatch("[0-9a-f]{32}", path.stem):
+            if path.stem not in kept and re.fullmatch("[0-9a-f]{32}", path.stem) and not _through_link(path, self.folder):
                 path.unlink(missing_ok=True)
+        if not (self.folder / PICTURES).is_symlink():
+            sweep(self.folder / PICTURES)
+
+
+def _through_link(path: Path, folder: Path) -> bool:
+    """Whether a folder on the way from ``folder``, which may be one, is a link."""
+    return any(one.is_symlink() for one in path.parents if one != folder and folder in one.parents)
 
 
 def clean_name(name: str) -> str:

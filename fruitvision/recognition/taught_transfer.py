@@ -16,7 +16,7 @@ from fruitvision.data.dataset import held_out
 from fruitvision.data.picture import picture_size
 from fruitvision.data.targets import NOT_FRUIT
 from fruitvision.errors import DataError
-from fruitvision.files import replace_folder, write_bytes
+from fruitvision.files import named_write_errors, retried, temporary_folder, write_bytes, write_error
 from fruitvision.recognition.taught import NOTHING
 from fruitvision.recognition.taught_store import (
     INDEX,
@@ -43,13 +43,13 @@ _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])
 def export_taught(store: TaughtStore, file: Path) -> None:
     """Write all that is taught as one zip, laid out as the folder is. Pictures that are gone are left out."""
     index = store.index()
-    wanted = [one for own in index.names.values() for one in own]
-    there = [one for one in wanted if store.picture_file(one).is_file()]
+    found = {one: _content(store, one) for own in index.names.values() for one in own}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # JPEG does not compress
-        archive.writestr(INDEX, index.without(set(wanted) - set(there)).model_dump_json(indent=1))
-        for picture in there:
-            archive.writestr(f"{PICTURES}/{picture}.jpg", store.picture_file(picture).read_bytes())
+        archive.writestr(INDEX, index.without({one for one in found if found[one] is None}).model_dump_json(indent=1))
+        for picture, content in found.items():
+            if content is not None:
+                archive.writestr(f"{PICTURES}/{picture}.jpg", content)
     write_bytes(file, buffer.getvalue())
 
 
@@ -60,8 +60,8 @@ def import_taught(store: TaughtStore, file: Path) -> int:
     each is decoded once, however often it is named, and written anew. Raises DownloadError for an archive that is damaged
     or unsafe, DataError "taught-no-export" for one that is something else and "taught-full", PictureError.
     """
-    with tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as temporary:
-        folder = unpack(Path(file), Path(temporary) / "taught", max_files=MOST_PICTURES + 10, max_bytes=MOST_UNPACKED_BYTES)
+    with temporary_folder("fruitvision-taught-") as temporary:
+        folder = unpack(Path(file), temporary / "taught", max_files=MOST_PICTURES + 10, max_bytes=MOST_UNPACKED_BYTES)
         there = TaughtStore(folder)
         index = _exported_index(there, file)
         kept = {one: as_kept(there.picture_file(one))[1] for one in dict.fromkeys(_named(index))}
@@ -106,19 +106,39 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
     copy = root / f".taught-{hashlib.sha256(index.model_dump_json().encode()).hexdigest()[:12]}"
     if copy.is_dir():
         return copy
-    beside = copy.with_name(f"{copy.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
+    with named_write_errors(copy):
+        root.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=root))  # two apps may make it at once, each its own
+    try:
+        _copy_pictures(store, index, beside)
+        retried(lambda: os.replace(beside, copy))
+    except OSError as error:
+        if not copy.is_dir():  # otherwise another one was first
+            raise write_error(error, copy) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return copy
+
+
+def _copy_pictures(store: TaughtStore, index: TaughtIndex, folder: Path) -> None:
     called: dict[str, str] = {}
     for name, pictures in index.names.items():
         name = NOT_FRUIT if name in NOTHING else name
         if name not in called:
             called[name] = folder_name(name, set(called.values()))
         for picture in pictures:
-            if store.picture_file(picture).is_file():
+            content = _content(store, picture)
+            if content is not None:
                 file = next(one for n in range(1000) if not held_out(one := f"{picture}-{n}.jpg"))
-                write_bytes(beside / called[name] / file, store.picture_file(picture).read_bytes())
-    replace_folder(beside, copy)
-    return copy
+                write_bytes(folder / called[name] / file, content)
+
+
+def _content(store: TaughtStore, picture: str) -> bytes | None:
+    """A picture's file; None where it is gone, perhaps taken back by another process this moment."""
+    try:
+        return store.picture_file(picture).read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def folder_name(name: str, taken: set[str]) -> str:

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +26,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fruitvision.errors import RunError
-from fruitvision.files import SEAL, Remembered, retried, seal_holds, sealed, standing_folder, without_seal, write_error, write_text
+from fruitvision.files import (
+    SEAL,
+    Remembered,
+    remove_folder,
+    retried,
+    seal_holds,
+    sealed,
+    standing_folder,
+    without_seal,
+    write_error,
+    write_text,
+)  # fmt: skip
 from fruitvision.runs.figures import MOST_RUNS, Summary, coarse_records, parse_record, summary
 from fruitvision.runs.process import beats, end_process, find_process, not_ended
 from fruitvision.training.config import TrainConfig
@@ -225,7 +235,10 @@ class RunFolder:
         raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
 
     def delete(self) -> None:
-        """Remove the folder and all in it. Raises RunError while a process is at work on it."""
+        """Remove the folder and all in it; of one that is a link, the link alone.
+
+        Raises RunError while a process is at work on it.
+        """
         self.refuse_if_active()
         if not self.exists:  # never remove a folder that is no run
             raise RunError(
@@ -233,9 +246,21 @@ class RunFolder:
                 path=str(self.path),
             )
         try:
-            retried(lambda: shutil.rmtree(self.path))
+            retried(lambda: remove_folder(self.path))
         except OSError as error:
             raise write_error(error, self.path) from error
+
+    def refuse_links(self) -> None:
+        """Raise RunError "run-has-link" where something in the folder leads out of it: writing there would write elsewhere.
+
+        The folder itself may be a link.
+        """
+        link = next((path for path in self.path.rglob("*") if path.is_symlink()), None)
+        if link is not None:
+            raise RunError(
+                "run-has-link", f"{link} is a link, and a run writes nowhere but into its own folder.",
+                "Put a copy of what it leads to in its place, or start a new run.", path=str(link),
+            )
 
     def write_status(self, status: RunStatus) -> None:
         """Replace ``status.json``."""

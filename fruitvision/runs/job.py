@@ -90,13 +90,15 @@ def execute(
     """Run, or go on with, the run in ``path`` until it ends or is asked to stop; return how it ended.
 
     One run at a time goes on under one runs folder: a second one raises RunError "busy" (``lock=False`` leaves that to
-    the caller). Every error is written into the run's status before it is raised. ``on_sign`` is called whenever something
-    was done, also before the first step and after the last one.
+    the caller), and one with links in it "run-has-link". Every other error is written into the run's status before it is
+    raised. ``on_sign`` is called whenever something was done, also before the first step and after the last one.
     """
     with ExitStack() as stack:
         team = stack.enter_context(join())
         folder = RunFolder(path) if team.leads else Onlooker(path)
         config = team.tell(folder.config() if team.leads else None)
+        if team.leads:
+            folder.refuse_links()
         if lock and team.leads:
             try:
                 stack.enter_context(hold_lock(folder.path, folder.name))

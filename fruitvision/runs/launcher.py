@@ -79,6 +79,7 @@ def refuse_if_busy(root: str | Path) -> None:
 
 
 def _spawn(run: RunFolder) -> None:
+    run.refuse_links()
     run.stop_file.unlink(missing_ok=True)  # what was asked of the process before; from here on it is meant for the new one
     status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
     run.write_status(status)

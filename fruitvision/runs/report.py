@@ -26,7 +26,8 @@ def report_file(run: RunFolder) -> Path:
 def begin_report(run: RunFolder, language: str = "en") -> None:
     """Start making it, on the pictures that the run did not learn from. One that is being made is left alone.
 
-    Raises RunError "report-not-finished" for a run that is not, DataError where its pictures are gone.
+    Raises RunError "report-not-finished" for a run that is not, "run-has-link"; DataError where its
+    pictures are gone.
     """
     if run.status().state != "finished" or not run.has_checkpoint:
         raise RunError("report-not-finished", f"The run {run.name} is not finished.", "Wait until it is, or resume it.", run=run.name)
@@ -35,6 +36,7 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
     data = run.config().data
     splits = list_pictures(data).split_folders
     split = next((name for name in ("test", "val") if name in splits), "test" if len(splits) == 1 else "train")
+    run.refuse_links()
     with named_write_errors(run.path):
         report_file(run).unlink(missing_ok=True)
     words = ["evaluate", "--data", data, "--checkpoint", str(run.best), "--split", split, "--report", str(report_file(run).parent)]

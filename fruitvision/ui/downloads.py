@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -23,9 +24,12 @@ def to_download(name: str, kind: str, *, otherwise: str) -> Path:
     Raises DataError where it cannot be written.
     """
     stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or otherwise
-    root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-downloads"
+    with named_write_errors(Path("fruitvision-downloads")):
+        root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "fruitvision-downloads"
     with named_write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
+        if root.is_symlink():  # in a folder that all accounts share, another one may have put it there: old folders are deleted
+            raise OSError(errno.ELOOP, "it is a link")
         for old in root.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process clears away too
                 if time.time() - old.stat().st_mtime > OLD_SECONDS:

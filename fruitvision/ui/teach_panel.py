@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import tempfile
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import DataError, FruitVisionError
-from fruitvision.files import named_write_errors
+from fruitvision.files import temporary_folder
 from fruitvision.recognition import taught_transfer as transfer
 from fruitvision.ui.checked_image import data_url_bytes
 from fruitvision.ui.context import Context, Page
@@ -124,9 +123,8 @@ def start_over(context: Context, given: Given, language: str) -> dict[str, Any]:
 
 def export_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
     """All that was taught as one zip, in base64. It is not left on the server."""
-    where = Path(tempfile.gettempdir())
-    with named_write_errors(where), tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as folder:
-        path = Path(folder) / EXPORT_NAME
+    with temporary_folder("fruitvision-taught-") as folder:
+        path = folder / EXPORT_NAME
         transfer.export_taught(context.lessons.store, path)
         return {"file": base64.b64encode(path.read_bytes()).decode(), "name": EXPORT_NAME}
 
@@ -143,9 +141,8 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
             "taught-no-export", "The file holds nothing that was taught with FruitVision.",
             "Choose a file that was exported there.", file=_text(given, "called")[:100],
         )  # fmt: skip
-    where = Path(tempfile.gettempdir())
-    with named_write_errors(where), tempfile.TemporaryDirectory(prefix="fruitvision-taught-") as folder:
-        path = Path(folder) / EXPORT_NAME
+    with temporary_folder("fruitvision-taught-") as folder:
+        path = folder / EXPORT_NAME
         path.write_bytes(content)
         count = transfer.import_taught(context.lessons.store, path)
     return {"said": say("teach.imported", language, count=count)}

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 import tarfile
 import zipfile
 
 import pytest
+from typer.testing import CliRunner
 
+from fruitvision.cli import app
 from fruitvision.data import download
 from fruitvision.data.download import download_fruits360
 from fruitvision.data.store import open_dataset
@@ -29,6 +33,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 ARCHIVE = zipped(FILES)
+SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def test_fruits_360_arrives_ready_for_training(github, tmp_path):
     assert told[0][1] is None, "GitHub tells no length"
     assert told[-1] == (6 * len(PICTURE), 6 * len(PICTURE))
     note = json.loads((folder / "download.json").read_text(encoding="utf-8"))
-    assert note == {"from": github.url("/new.zip"), "bytes": len(ARCHIVE)}
+    assert note == {"from": github.url("/new.zip"), "bytes": len(ARCHIVE), "sha256": SHA256}
 
 
 def test_the_downloaded_set_can_be_scanned_at_once(github, tmp_path, sample_set):
@@ -118,6 +123,54 @@ def test_an_archive_fetched_by_hand_is_used_and_kept(github, tmp_path):
     assert (folder / "Test" / "Apple 0" / "0_100.jpg").is_file()
     assert served.requests == []
     assert around(tmp_path) == {"set", "set.zip"}
+
+
+def test_no_other_archive_is_unpacked_than_the_one_that_was_asked_for(github, tmp_path):
+    served = github.serve("/new.zip", ARCHIVE)
+    error = failing(tmp_path / "set", sha256="0" * 64)
+    assert (error.code, error.facts["got"]) == ("archive-other", SHA256)
+    assert around(tmp_path) == set(), "what was fetched is removed"
+    assert download_fruits360(tmp_path / "set", sha256=SHA256.upper()) == tmp_path / "set"
+    assert len(served.requests) == 2
+    assert failing(tmp_path / "set", sha256="0" * 64).code == "archive-other"
+    assert (tmp_path / "set" / "Training").is_dir() and len(served.requests) == 2
+    assert download_fruits360(tmp_path / "set", sha256=SHA256) == tmp_path / "set"
+    (tmp_path / "set" / "download.json").write_text('{"from": "an older FruitVision"}', encoding="utf-8")
+    assert failing(tmp_path / "set", sha256=SHA256).facts["got"] == "?"
+
+
+def test_the_command_says_which_archive_it_was(github, tmp_path):
+    github.serve("/new.zip", ARCHIVE)
+    said = CliRunner().invoke(app, ["data", "download", str(tmp_path / "set"), "--sha256", SHA256])
+    assert said.exit_code == 0 and SHA256 in said.stdout
+    said = CliRunner().invoke(app, ["data", "download", str(tmp_path / "set"), "--json"])
+    assert json.loads(said.stdout) == {"root": str(tmp_path / "set"), "sha256": SHA256}
+
+
+def test_another_archive_fetched_by_hand_is_not_unpacked_but_kept(github, tmp_path):
+    (tmp_path / "set.zip").write_bytes(ARCHIVE)
+    assert failing(tmp_path / "set", sha256="0" * 64).code == "archive-other"
+    assert around(tmp_path) == {"set.zip"}
+
+
+@pytest.mark.parametrize("given", ["", "abc", "0" * 63, "g" * 64, SHA256 + "\n", f" {SHA256}"])
+def test_a_checksum_that_is_none_is_misuse_before_anything_is_fetched(github, tmp_path, given):
+    served = github.serve("/new.zip", ARCHIVE)
+    with pytest.raises(UsageError, match="SHA-256"):
+        download_fruits360(tmp_path / "set", sha256=given)
+    assert served.requests == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+def test_a_folder_that_is_a_link_is_filled_where_it_leads(github, tmp_path):
+    github.serve("/new.zip", ARCHIVE)
+    (tmp_path / "large disk" / "pictures").mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "set").symlink_to(tmp_path / "large disk" / "pictures")
+    download_fruits360(tmp_path / "home" / "set")
+    assert (tmp_path / "home" / "set").is_symlink()
+    assert (tmp_path / "large disk" / "pictures" / "Training").is_dir()
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["set"]
 
 
 def test_a_path_traversing_archive_writes_nothing(github, tmp_path):

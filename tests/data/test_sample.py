@@ -191,3 +191,13 @@ def test_drawing_is_quick():
         drawn(kind, 0, size=100)
     # 700 pictures in 8 seconds on an idle core; three times that where the core is shared.
     assert (time.process_time() - began) / len(KINDS) < 3 * 8 / 700
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+def test_a_folder_that_is_a_link_is_filled_where_it_leads(tmp_path):
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "set").symlink_to(tmp_path / "large disk")
+    for seed in (0, 1):
+        draw_sample(tmp_path / "set", train_per_class=1, test_per_class=1, size=16, seed=seed, classes=("Apple",))
+    assert (tmp_path / "set").is_symlink() and (tmp_path / "large disk" / "Training").is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["large disk", "set"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +99,85 @@ class _Otherwise(nn.Module):
 
 def test_a_network_that_would_answer_otherwise_stays_with_torch():
     assert compiled(_Otherwise().eval(), 32, nn.Identity()) is None
+
+
+class _Broken:
+    """In the place of OpenVINO's compiled network: what it does once it has been found to answer well."""
+
+    def __init__(self, does: str) -> None:
+        self.does, self.asked = does, 0
+
+    def create_infer_request(self):
+        return self
+
+    def start_async(self, inputs, share_inputs):
+        self.asked += 1
+        self.rows = len(inputs[0])
+        if self.does == "raises":
+            raise RuntimeError("Exception from src/inference")
+
+    def wait_for(self, milliseconds):
+        return self.does != "hangs"
+
+    def get_output_tensor(self, index):
+        return SimpleNamespace(data=np.full([(self.rows, 3), (self.rows, 64), (self.rows, 64, 1, 1)][index], np.nan, np.float32))
+
+
+@pytest.mark.parametrize("does", ["raises", "answers no numbers", "hangs"])
+@torch.inference_mode()
+def test_torch_answers_when_openvino_fails_later_and_from_then_on(does, caplog):
+    network = build_network(num_classes=3, width=8, seed=1).eval()
+    broken, x = _Broken(does), torch.randn(2, 3, 32, 32)
+    answering = CompiledNetwork(broken, 32, network)
+    for _ in range(3):
+        torch.testing.assert_close(answering(x).logits, network(x).logits)
+    assert broken.asked == 1
+    assert len(caplog.records) == 1 and "torch answers" in caplog.text
+
+
+@torch.inference_mode()
+def test_a_network_that_answers_no_numbers_by_itself_is_not_openvinos_fault():
+    network = build_network(num_classes=3, width=8, seed=1).eval()
+    network.fc.bias.fill_(float("nan"))
+    broken = _Broken("answers no numbers")
+    answering = CompiledNetwork(broken, 32, network)
+    for _ in range(2):
+        assert answering(torch.randn(1, 3, 32, 32)).logits.isnan().all()
+    assert broken.asked == 2
+
+
+def test_a_pass_that_does_not_end_is_given_up_in_its_time(monkeypatch, caplog):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+    network = build_network(num_classes=3, width=8, seed=1).eval()
+    with torch.inference_mode():
+        answering = CompiledNetwork(next(module._compiled(network, 96)), 96, network)
+        x = torch.randn(32, 3, 96, 96)
+        torch.testing.assert_close(answering(x).logits, network(x).logits)
+    assert "no answer within" in caplog.text
+
+
+@pytest.mark.parametrize("does", ["raises", "answers no numbers", "hangs"])
+def test_what_fails_at_once_is_not_kept(does, monkeypatch):
+    network = build_network(num_classes=3, width=8, seed=1).eval()
+    monkeypatch.setattr(module, "_compiled", lambda *_: iter([_Broken(does)]))
+    assert compiled(network, 32, network) is None
+
+
+@pytest.mark.parametrize(("compiling", "said"), [("threading.Event().wait()", ""), ("(time.sleep(1), print('compiled'))", "compiled\n")])
+def test_the_end_waits_a_while_for_a_compilation_that_no_answer_waits_for(compiling, said):
+    code = f"""
+import threading, time
+import numpy as np
+import fruitvision
+from fruitvision.recognition import classifier
+classifier.EXIT_SECONDS = 2.5
+classifier.compiled = lambda *_: {compiling}
+batcher = classifier.Batcher(fruitvision.load("fruits-360"), compiles=True)
+picture = np.zeros((64, 64, 3), np.uint8)
+print(batcher.submit(picture).label == batcher.submit(picture).label)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "True\n" + said), done.stderr
 
 
 def test_without_openvino_torch_goes_on(monkeypatch):
