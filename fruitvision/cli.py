@@ -292,7 +292,8 @@ def stop(
     if not active:
         line = f"{name} is not going on: it is {status.state}."
     elif not status.responding:
-        line = f"{name} is not responding. End it with: python -m fruitvision {quoted(["stop", "--run", str(run), "--force"])}"
+        again = quoted(["stop", "--run", str(run), "--force"])
+        line = f"{name} is not responding. End it with: python -m fruitvision {again}"
     elif status.active:
         line = f"{name} will stop after its current step."
     else:
