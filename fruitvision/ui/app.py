@@ -13,6 +13,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from fruitvision.ui import classify_panel, compare_panel, train_panel
 from fruitvision.ui.access import Access, OwnerLink
 from fruitvision.ui.arenas import share_arenas
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, smaller_script
-from fruitvision.ui.connections import bounded_connections
+from fruitvision.ui.connections import served_through
 from fruitvision.ui.context import Context, ModelShelf, Page
 from fruitvision.ui.gate import Gate, GuardedBlocks
 from fruitvision.ui.places import FairQueue
@@ -181,12 +182,12 @@ def launch(
     demo = build_app(context)
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(demo._queue, access)
-    guards = {
-        "access": access, "hosts": hosts, "uploads": Uploads(get_upload_folder, upload_quota),
-        "embed_in": [origin.rstrip("/") for origin in embed_in],
-    }
-    with bounded_connections():
-        _serve(demo, host, port, root_path, guards)
+    gate = partial(
+        Gate, access=access, hosts=hosts, uploads=Uploads(get_upload_folder, upload_quota),
+        embed_in=[origin.rstrip("/") for origin in embed_in], root_path=root_path or "",
+    )  # fmt: skip
+    with served_through(gate):
+        _serve(demo, host, port, root_path, access)
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
@@ -210,7 +211,7 @@ def is_address(text: str) -> bool:
         return False
 
 
-def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, guards: dict[str, Any]) -> None:
+def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access: Access) -> None:
     demo.launch(
         server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
         prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
@@ -218,7 +219,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, guards:
         allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
         run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
         app_kwargs={
-            "middleware": [Middleware(Gate, **guards), Middleware(OwnerLink, access=guards["access"])],
+            "middleware": [Middleware(OwnerLink, access=access)],
             "docs_url": None, "redoc_url": None, "openapi_url": None,
         },
     )  # fmt: skip

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -147,11 +147,19 @@ def server_settings(most: int | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def bounded_connections() -> Iterator[None]:
-    """What Gradio opens meanwhile has bounded connections: its ``launch`` passes uvicorn no settings."""
+def served_through(gate: Callable[[Any], Any]) -> Iterator[None]:
+    """What Gradio opens meanwhile has bounded connections, and ``gate(app)`` in the place of its ASGI app.
+
+    Gradio's ``launch`` passes uvicorn no settings, and puts its own middleware, which answers any page's preflight, before
+    whatever middleware it is given.
+    """
+
+    def settings(app: Any, **given: Any) -> uvicorn.Config:
+        return uvicorn.Config(app=gate(app), **given, **server_settings())
+
     logging.getLogger("asyncio").addFilter(_SELDOM)
     before = http_server.uvicorn
-    http_server.uvicorn = SimpleNamespace(Config=partial(uvicorn.Config, **server_settings()))
+    http_server.uvicorn = SimpleNamespace(Config=settings)
     try:
         yield
     finally:

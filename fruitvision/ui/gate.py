@@ -68,7 +68,7 @@ class BodyRefused(Exception):
 
 
 class Gate:
-    """ASGI middleware before everything else; refuses with 400, 403, 404, 405, 408, 413, 421, 431, 503 or 507.
+    """ASGI middleware before everything else, Gradio's own middleware too; refuses with 400, 403, 404, 405, 408, 413, 421, 431, 503 or 507.
 
     Args:
         access: without a token, only requests that name this computer as their host are let in: a foreign page whose name
@@ -77,13 +77,15 @@ class Gate:
             the app runs. No header of a request adds to them.
         uploads: the room for uploads; without, they are not counted.
         embed_in: origins whose pages may show the app in a frame.
+        root_path: the path, or the whole address, under which a proxy serves the app.
     """
 
     def __init__(
         self, app: Callable[..., Awaitable[None]], access: Access, hosts: set[str], uploads: Uploads | None = None,
-        embed_in: Sequence[str] = (),
+        embed_in: Sequence[str] = (), root_path: str = "",
     ) -> None:  # fmt: skip
         self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
+        self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
 
     async def __call__(self, scope: dict, receive: Callable, send: Send) -> None:
@@ -94,7 +96,7 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = route(scope)
+        path = route(scope, self._root)
         send = self._guarded(send, (FILE_POLICY if path.startswith(FILE_ROUTE) else PAGE_POLICY).format(self._ancestors))
         if refused := _refused_headers(scope["headers"]):
             await answer(send, *refused)
@@ -316,9 +318,9 @@ async def answer(send: Send, status: int, sentence: str) -> None:
     await send({"type": "http.response.body", "body": sentence.encode()})
 
 
-def route(scope: dict) -> str:
-    """The path below the root path, as the app's routes know it."""
-    path, root = scope["path"], urlsplit(scope.get("root_path") or "").path.rstrip("/")
+def route(scope: dict, root: str) -> str:
+    """The path below the root path, as the app's routes know it, also where a proxy has not taken the root path away."""
+    path = scope["path"]
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
 

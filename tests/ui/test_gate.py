@@ -40,8 +40,8 @@ def talk(
     async def send(message: dict) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "root_path": root, "headers": list(headers), "query_string": b""}
-    asyncio.run(Gate(app, access, set(hosts), **guards)(scope, receive, send))
+    scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": list(headers), "query_string": b""}
+    asyncio.run(Gate(app, access, set(hosts), root_path=root, **guards)(scope, receive, send))
     return sent
 
 

@@ -100,6 +100,16 @@ def test_a_foreign_page_calls_nothing(client, visitor, shared, origin):
     assert client.post(UPLOAD, files={"files": picture_bytes()}, headers={"origin": origin}).status_code == 403
 
 
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8899", "http://localhost", "https://evil.example"])
+def test_no_page_s_preflight_is_answered(client, origin):
+    """Gradio's own middleware does, for whatever headers are asked for."""
+    asked = {"origin": origin, "access-control-request-method": "POST", "access-control-request-headers": "x-forwarded-host"}
+    for path in ("config", SERVER, JOIN, ""):
+        answer = client.options(path, headers=asked)
+        assert answer.status_code == 405 and not any(name.startswith("access-control") for name in answer.headers)
+        assert not any(name.startswith("access-control") for name in client.get(path, headers={"origin": origin}).headers)
+
+
 def test_its_own_page_calls(visitor, shared):
     assert visitor.serve("classify-live", "answer_frame", {}, origin=shared.url.rstrip("/")).status_code == 200
 

@@ -309,7 +309,7 @@ def test_a_runs_figures_are_a_table_that_a_spreadsheet_opens(tmp_path, monkeypat
     assert path.name == "苹果-1.csv" and table["epoch"].tolist() == [1, 2, 3]
     assert table["val_loss"].tolist() == pytest.approx([0.9, 0.45, 0.3]) and "kind" not in table
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert epochs_csv(new_run(tmp_path, run.config())) == "epoch\n"
+    assert epochs_csv(new_run(tmp_path, run.config())) == "\ufeffepoch\n"
 
 
 def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
