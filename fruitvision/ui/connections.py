@@ -18,13 +18,13 @@ from gradio import http_server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fruitvision.ui.access import LOOPBACK
-from fruitvision.ui.gate import MAX_HEADER_BYTES
 
 HEADER_SECONDS = 15.0
 """For the headers of a request, and between two requests on one connection."""
 STALLED_SECONDS = 60.0
 """For a client that takes nothing of an answer."""
 LOOKED_AFTER = 5.0
+UNFINISHED_BYTES = 32 * 2**10  # of headers that have not come whole; the gate allows half
 MOST, KEPT_FILES = 2000, 96
 """Connections in all, and handles that are kept for files where the system allows a process few."""
 ADDRESS_SHARE = 2
@@ -142,7 +142,7 @@ def server_settings(most: int | None = None) -> dict[str, Any]:
     connections = Connections(most or most_connections())
     return {
         "http": partial(Connection, connections=connections), "timeout_keep_alive": 5,
-        "h11_max_incomplete_event_size": 2 * MAX_HEADER_BYTES,
+        "h11_max_incomplete_event_size": UNFINISHED_BYTES,
     }  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from starlette.datastructures import Headers
 
 from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.ui.access import Access, Caller, is_loopback
-from fruitvision.ui.places import Busy, Places
+from fruitvision.ui.connections import most_connections
+from fruitvision.ui.places import STREAM_PART, STREAMS, Busy, Places
 from fruitvision.ui.text import LANGUAGES, say, say_error
 from fruitvision.ui.uploads import MOST_FILES, Uploads
 
@@ -39,6 +40,7 @@ ROUTES = re.compile(
     r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server|reset|cancel"
     r"|queue/(?:join|data|status)|heartbeat/[\w-]+|run/[\w-]+|file=.+))/?"
 )
+STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+)/?")
 OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
 
 #: What a proxy adds. Any script may send these too, so they prove nothing; two are handed on where they can do no harm.
@@ -87,6 +89,7 @@ class Gate:
         self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
         self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
+        self.streams = Places(STREAMS, max(int(STREAM_PART * most_connections()), 8))
 
     async def __call__(self, scope: dict, receive: Callable, send: Send) -> None:
         """Hand on what may pass."""
@@ -108,10 +111,14 @@ class Gate:
             await answer(send, *refused)
             return
         scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
-        if scope["method"] != "POST":
-            await self.app(scope, receive, self._welcoming(send, caller))
-            return
         try:
+            if STAYING.fullmatch(path):
+                async with self.streams.answering(caller):
+                    await self.app(scope, receive, self._welcoming(send, caller))
+                return
+            if scope["method"] != "POST":
+                await self.app(scope, receive, self._welcoming(send, caller))
+                return
             async with self._room(path, caller, headers) as place:
                 await self._bounded(scope, receive, self._welcoming(send, caller), limit, place)
         except Busy as busy:

@@ -21,6 +21,8 @@ WAITING, ALL_WAITING = 8, 512
 """Calls of one visitor, and of all, that wait in the queue or are answered from it."""
 WAITING_BYTES, ALL_WAITING_BYTES = 16 * 2**20, 64 * 2**20
 """Of the bodies of those that wait."""
+STREAMS, STREAM_PART = 24, 0.75
+"""Answers to one visitor that stay open (a page has two), and the part of all connections that visitors' may take."""
 OWNERS_WORKERS = 16
 """Workers of the queue that take no visitor's call."""
 WITHOUT_NUMBER = 8
@@ -44,11 +46,22 @@ def share(caller: Caller) -> int:
     return BEHIND_A_PROXY if caller.address in ("", *LOOPBACK) else WITHOUT_NUMBER
 
 
-class Places:
-    """The calls that are being answered, with what they hold in memory."""
+ADDRESS_PART = 0.5
+"""One address, whatever numbers its visitors have, may hold this part of what all may; not a proxy's on this computer."""
 
-    def __init__(self) -> None:
+
+def part_of(every: int, caller: Caller) -> float:
+    """How many of ``every`` place the address of a caller may hold."""
+    return every if caller.address in ("", *LOOPBACK) else every * ADDRESS_PART
+
+
+class Places:
+    """The calls that are being answered, with what they hold in memory: of one visitor, and of all visitors."""
+
+    def __init__(self, one: int = REQUESTS, every: int = ALL_REQUESTS) -> None:
+        self._one, self._every = one, every
         self._calls: Counter[str] = Counter()
+        self._addresses: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -59,13 +72,19 @@ class Places:
             yield place
             return
         name = caller.counted_as
-        if self._calls[name] >= REQUESTS * share(caller) or self._calls.total() >= ALL_REQUESTS:
+        if (
+            self._calls[name] >= self._one * share(caller)
+            or self._calls.total() >= self._every
+            or self._addresses[caller.address] >= part_of(self._every, caller)
+        ):
             raise Busy("Too many calls at once. Try again in a moment.")
         self._calls[name] += 1
+        self._addresses[caller.address] += 1
         try:
             yield place
         finally:
             _less(self._calls, name, 1)
+            _less(self._addresses, caller.address, 1)
             _less(self._bytes, name, place.held)
 
 
@@ -129,7 +148,8 @@ class FairQueue(Queue):
         held = [event for event in self.event_ids_to_events.values() if not caller_of(event).owner]
         own = [event for event in held if caller_of(event).counted_as == caller.counted_as]
         times = share(caller)
-        if len(own) >= WAITING * times or len(held) >= ALL_WAITING:
+        near = sum(caller_of(event).address == caller.address for event in held)
+        if len(own) >= WAITING * times or len(held) >= ALL_WAITING or near >= part_of(ALL_WAITING, caller):
             return "Too many calls are waiting. Try again in a moment."
         if size + sum(map(_size, own)) > WAITING_BYTES * times or size + sum(map(_size, held)) > ALL_WAITING_BYTES:
             return "Too much is waiting. Try again in a moment."

@@ -147,6 +147,30 @@ def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
     assert dict(answered)[b"content-type"] == b"text/html"
 
 
+@pytest.mark.parametrize("path", ["/gradio_api/queue/data", "/gradio_api/heartbeat/a-session", "/gradio_api/upload_progress"])
+def test_answers_that_stay_open_are_counted(path):
+    async def staying(scope, receive, send) -> None:
+        await asyncio.sleep(60)
+
+    async def ask_often(cookie: bytes, times: int) -> list[int]:
+        async def send(message: dict) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        statuses: list[int] = []
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [*OWN, (b"cookie", cookie)], "client": ("203.0.113.5", 5)}
+        asked = [asyncio.create_task(guard(dict(scope), None, send)) for _ in range(times)]
+        await asyncio.sleep(0.1)
+        for one in asked:
+            one.cancel()
+        return statuses
+
+    access = Access("a-token-of-the-tests")
+    guard = Gate(staying, access, set())
+    number = access.new_number().partition(";")[0].encode()
+    assert asyncio.run(ask_often(number, gate.STREAMS)) == [] and asyncio.run(ask_often(number, gate.STREAMS + 5)) == [503] * 5
+    assert asyncio.run(ask_often(b"fruitvision-owner=a-token-of-the-tests", 100)) == []
+
+
 def test_every_answer_says_what_browsers_may_do_with_it():
     for sent in (talk(Access()), talk(Access(), [(b"host", b"evil.example")]), talk(Access(), path="/gradio_api/file=x", method="GET")):
         headers = dict(sent[0]["headers"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 
 import gradio as gr
@@ -14,7 +15,7 @@ from fruitvision.ui.access import COOKIE, Access, Caller
 from fruitvision.ui.places import Busy, FairQueue, Places
 
 TOKEN = "a-token-of-the-tests"
-OWNER, ANN, BOB = Caller(True), Caller(False, "203.0.113.5", "ann"), Caller(False, "203.0.113.5", "bob")
+OWNER, ANN, BOB = Caller(True), Caller(False, "127.0.0.1", "ann"), Caller(False, "127.0.0.1", "bob")
 
 
 def test_a_number_is_the_apps_own_and_none_is_invented():
@@ -28,11 +29,9 @@ def test_a_number_is_the_apps_own_and_none_is_invented():
     assert access.caller({"headers": [(b"cookie", f"{COOKIE}={TOKEN}".encode())]}).owner
 
 
-def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always(monkeypatch):
-    monkeypatch.setattr(places, "ALL_REQUESTS", 12)
-
+def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always():
     async def many() -> None:
-        room, held = Places(), []
+        room, held = Places(every=14), []
 
         async def enter(caller: Caller) -> None:
             held.append(place := room.answering(caller))
@@ -42,7 +41,7 @@ def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always(monkeypat
             await enter(ANN)
         with pytest.raises(Busy):
             await enter(ANN)
-        for _ in range(4):
+        for _ in range(6):
             await enter(BOB)
         with pytest.raises(Busy):
             await enter(BOB)
@@ -51,6 +50,19 @@ def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always(monkeypat
         held.clear()
 
     asyncio.run(many())
+
+
+def test_one_address_holds_a_part_whatever_numbers_its_visitors_have():
+    async def many(address: str) -> int:
+        room, held = Places(one=4, every=100), []
+        with contextlib.suppress(Busy):
+            for number in range(200):
+                held.append(place := room.answering(Caller(False, address, f"number {number}")))
+                await place.__aenter__()
+        async with room.answering(OWNER):
+            return len(held) - 1
+
+    assert asyncio.run(many("203.0.113.5")) == 50 and asyncio.run(many("127.0.0.1")) == 100
 
 
 def test_what_one_visitor_sends_is_bounded_while_it_is_in_memory():
@@ -105,7 +117,7 @@ def test_visitors_take_turns_and_the_owner_is_first(queue):
 
 
 def test_a_visitor_who_fills_the_queue_shuts_out_nobody(queue, monkeypatch):
-    monkeypatch.setattr(places, "ALL_WAITING", 80)
+    monkeypatch.setattr(places, "ALL_WAITING", 200)
     assert all(join(queue, "ann")[0] for _ in range(places.WAITING)) and not join(queue, "ann")[0]
     while join(queue, "")[0]:  # without cookies, by the address
         pass
@@ -113,7 +125,7 @@ def test_a_visitor_who_fills_the_queue_shuts_out_nobody(queue, monkeypatch):
     assert join(queue, "bob")[0] and order(queue).index("bob") <= 2
     for number in range(80):
         join(queue, f"number {number}")
-    assert not join(queue, "cleo")[0], "full"
+    assert not join(queue, "cleo")[0], "this address has its part"
     assert join(queue, "owner")[0] and order(queue)[0] == "owner"
 
 
