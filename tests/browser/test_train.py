@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
-from fruitvision.runs.folder import list_runs
+from fruitvision.runs.folder import RunConfig, RunStatus, list_runs, new_run
+from fruitvision.training.config import TrainConfig
 
 PHONE = {"width": 390, "height": 844}
 QUICK = {"epochs": 3, "image-size": 32, "first-image-size": 0, "eval-resize": 32, "width": 8, "max-train-images": 140}
@@ -60,7 +62,6 @@ def test_the_sample_set_is_shown_counted_called_synthetic_and_augmented_before_t
 
 
 def test_every_setting_stands_in_the_form_with_its_meaning_in_both_languages(visit):
-    from fruitvision.training.config import TrainConfig
     from fruitvision.ui.text import setting
 
     page = open_train(visit)
@@ -157,15 +158,26 @@ def test_a_folder_without_pictures_is_said_to_be_one(visit, tmp_path):
     page.wait_for_selector("#train-found .fv-wrong")
 
 
+def lay_run(runs: Path, name: str) -> None:
+    """A run that ended after three epochs."""
+    training = TrainConfig.from_preset("fast", width=8, epochs=3, start="scratch")
+    run = new_run(runs, RunConfig(name=name, data=str(runs), training=training))
+    for epoch in (1, 2, 3):
+        run.append({"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1 / epoch, "val_accuracy": epoch / 4})
+    run.write_status(RunStatus(state="stopped", epochs=3, epoch=3, steps=1))
+
+
 def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
+    for name in ("first try", "laid under it"):
+        lay_run(app.runs, name)
     page = open_train(visit)
     wait_until_free(page)
-    row = page.locator("#train-runs tr", has_text="long").first
+    row = page.locator("#train-runs tr", has_text="first try").first
     row.get_by_role("button", name="Rename").click()
     page.locator("#train-new-name textarea, #train-new-name input").first.fill("second try")
     page.click("#train-save-name")
     row = page.locator("#train-runs tr", has_text="second try").first
-    other = page.locator("#train-runs tr", has_text="three").first
+    other = page.locator("#train-runs tr", has_text="laid under it").first
     page.route("**/queue/join*", answer_slowly)
     page.evaluate(  # the second click comes before the first is answered
         "([open, overlay]) => { open.click(); setTimeout(() => overlay.click(), 300) }",
@@ -175,7 +187,7 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
         ],
     )
     page.wait_for_selector("#train-status:has-text('second try')")
-    page.wait_for_selector("#train-charts .fv-legend:has-text('three')")
+    page.wait_for_selector("#train-charts .fv-legend:has-text('laid under it')")
     page.unroute("**/queue/join*")
     before = len(list(app.runs.glob("*/config.json")))
     row.get_by_role("button", name="Delete").click()
