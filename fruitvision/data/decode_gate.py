@@ -33,10 +33,11 @@ class _Ticket:
     pixels: int
     visitor: str | None
     admitted: bool = False
+    turn: tuple[bool, int] = (False, 0)
 
 
 class DecodeGate:
-    """A semaphore weighted by pixels, first come, first served.
+    """A semaphore weighted by pixels: nobody's and the owner's pictures first, then visitors in turns, each in their order.
 
     A visitor who waits for his own earlier pictures does not hold up those behind him; nobody else is overtaken, so a large
     picture is not starved by small ones. Whatever its size, a picture comes in the end: when its visitor has no other, and as
@@ -65,7 +66,9 @@ class DecodeGate:
         visitor = _visitor.get() if visitor is None else visitor
         ticket = _Ticket(min(pixels, self.total), visitor)
         with self._changed:
-            self._waiting.append(ticket)
+            ticket.turn = (visitor is not None, sum(other.visitor == visitor for other in self._waiting))
+            later = (n for n, other in enumerate(self._waiting) if other.turn > ticket.turn)
+            self._waiting.insert(next(later, len(self._waiting)), ticket)
             self._admit()
             try:
                 self._changed.wait_for(lambda: ticket.admitted)

@@ -13,7 +13,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -69,7 +69,7 @@ class Access:
         if self.token is None:
             return True
         headers = getattr(request, "headers", None) or {}
-        return self._matches(cookie_value(headers.get("cookie", "")))
+        return self._matches(cookie_values(headers.get("cookie", "")))
 
     def require_owner(self, request: Any) -> None:
         """Raise AccessError "owner-only" for a visitor."""
@@ -91,7 +91,7 @@ class Access:
     def _caller(self, address: str, cookies: str) -> Caller:
         if self.token is None:
             return Caller(True, address)
-        if self._matches(cookie_value(cookies)):
+        if self._matches(cookie_values(cookies)):
             return Caller(True, address)
         number, _, signature = cookie_value(cookies, NUMBER_COOKIE).partition(".")
         signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(number).encode())
@@ -107,17 +107,22 @@ class Access:
         key = hashlib.sha256(b"visitors" + (self.token or "").encode()).digest() if self.token else self._secret
         return hmac.new(key, number.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
 
-    def _matches(self, given: str) -> bool:
-        return self.token is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+    def _matches(self, given: Sequence[str]) -> bool:
+        """One of several of that name is enough: a sister domain may have set another one before it."""
+        if self.token is None:
+            return False
+        return any([hmac.compare_digest(one.encode("utf-8", "replace"), self.token.encode()) for one in given])
 
 
 def cookie_value(header: str, name: str = COOKIE) -> str:
-    """A cookie in a Cookie header; empty where it is missing. Its time grows with the header's length alone."""
-    for one in header.split(";"):
-        found, _, value = one.partition("=")
-        if found.strip() == name:
-            return value.strip().strip('"')
-    return ""
+    """A cookie in a Cookie header, the first of that name; empty where it is missing."""
+    return next(iter(cookie_values(header, name)), "")
+
+
+def cookie_values(header: str, name: str = COOKIE) -> list[str]:
+    """All cookies of that name in a Cookie header. Its time grows with the header's length alone."""
+    pairs = (one.partition("=") for one in header.split(";"))
+    return [value.strip().strip('"') for found, _, value in pairs if found.strip() == name]
 
 
 def is_loopback(host: str) -> bool:
@@ -138,7 +143,7 @@ class OwnerLink:
             await self.app(scope, receive, send)
             return
         headers = [(b"location", (scope.get("root_path", "").rstrip("/") + "/").encode()), (b"referrer-policy", b"no-referrer")]
-        if self.access._matches(given[0]):
+        if self.access._matches(given[:1]):
             secure = "; Secure" if scope.get("scheme") == "https" else ""
             cookie = f"{COOKIE}={given[0]}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800{secure}"
             headers.append((b"set-cookie", cookie.encode()))

@@ -11,40 +11,47 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
+from gradio.routes import file_upload_statuses
 from gradio.utils import get_upload_folder
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.ui.access import Access, Caller, is_loopback
 from fruitvision.ui.connections import most_connections
-from fruitvision.ui.places import STREAM_PART, STREAMS, Busy, Places
+from fruitvision.ui.places import STREAM_PART, STREAMS, Busy, Places, is_id
 from fruitvision.ui.text import LANGUAGES, say, say_error
 from fruitvision.ui.uploads import MOST_FILES, Uploads
 
-MAX_HEADER_BYTES, MAX_COOKIE_BYTES = 16 * 2**10, 4 * 2**10
+MAX_HEADER_BYTES, MAX_COOKIE_BYTES, MAX_ADDRESS_BYTES = 16 * 2**10, 4 * 2**10, 4 * 2**10
 MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL, and what a form adds to it
 MAX_DEPTH, MAX_MARKS = 100, 500_000  # of JSON: brackets within brackets; brackets, quotes and escapes altogether
 _MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 MAX_OWNER_BYTES = 256 * 2**20 * 4 // 3 + 2**17  # a file of taught pictures
+PROGRESS_SECONDS = 60.0
 BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
 METHODS = ("GET", "HEAD", "POST")
 #: All that the page asks for. Gradio's other routes (deep links, recordings, monitoring, API pages, proxies) do not exist.
 ROUTES = re.compile(
     r"/(?:|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
     r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server|reset|cancel"
-    r"|queue/(?:join|data|status)|heartbeat/[\w-]+|run/[\w-]+|file=.+))/?"
+    r"|queue/(?:join|data|status)|heartbeat/[\w-]{1,64}|run/[\w-]{1,64}|file=.+))/?"
 )
-STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+)/?")
+STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
 OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
 
 #: What a proxy adds. Any script may send these too, so they prove nothing; two are handed on where they can do no harm.
-FORWARDING = re.compile(rb"forwarded|x-forwarded-.+|x-real-ip|x-original-.+|x-gradio-server|cf-connecting-ip|true-client-ip")
+FORWARDING = re.compile(
+    rb"(?:x[-_])?forwarded(?:[-_].+)?|via|x-real-ip|x-original-.+|x-(?:azure-|cluster-)?client-?ip|x-scheme|x-gradio-server|cf-.+"
+    rb"|true-client-ip|fly-.+|x-amzn-trace-id|x-envoy-.+|tailscale-.+"
+)
 WITHHELD = (b"range", b"if-range")  # Gradio's answer to a range copies the request's headers, cookies among them
 #: The headers of a response that go out; nothing else does, whoever put it there.
 ANSWERED = frozenset(
@@ -53,7 +60,7 @@ ANSWERED = frozenset(
         b"etag", b"last-modified", b"location", b"referrer-policy", b"retry-after", b"set-cookie", b"vary", b"x-accel-buffering",
     )
 )  # fmt: skip
-COOKIES = b"fruitvision-"
+COOKIES, ASSETS = b"fruitvision-", ("/assets/", "/static/", "/svelte/", "/theme.css", "/favicon.ico", "/robots.txt")
 #: Gradio's page holds inline scripts and styles, and makes functions of the app's own scripts: neither can be forbidden.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -100,8 +107,9 @@ class Gate:
             await self.app(scope, receive, send)
             return
         path = route(scope, self._root)
-        send = self._guarded(send, (FILE_POLICY if path.startswith(FILE_ROUTE) else PAGE_POLICY).format(self._ancestors))
-        if refused := _refused_headers(scope["headers"]):
+        policy = (FILE_POLICY if path.startswith(FILE_ROUTE) else PAGE_POLICY).format(self._ancestors)
+        send = self._guarded(send, policy, asset=path.startswith(ASSETS))
+        if refused := _refused_headers(scope["headers"]) or _refused_query(scope):
             await answer(send, *refused)
             return
         headers = Headers(scope=scope)
@@ -112,17 +120,21 @@ class Gate:
             return
         scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
         try:
-            if STAYING.fullmatch(path):
-                async with self.streams.answering(caller):
+            if scope["method"] != "POST" and STAYING.fullmatch(path):
+                async with self.streams.answering(caller), _forgotten(scope):
                     await self.app(scope, receive, self._welcoming(send, caller))
                 return
             if scope["method"] != "POST":
-                await self.app(scope, receive, self._welcoming(send, caller))
+                await self.app(scope, receive, self._welcoming(send, caller, asset=path.startswith(ASSETS)))
                 return
-            async with self._room(path, caller, headers) as place:
+            async with self._room(path, caller, headers) as place, _forgotten(scope):
                 await self._bounded(scope, receive, self._welcoming(send, caller), limit, place)
         except Busy as busy:
             await answer(send, busy.status, str(busy))
+        except Exception as error:  # Gradio's routes fail on much that no page sends, and uvicorn would log each trace
+            _log_once(error)
+            if not getattr(send, "started", lambda: False)():
+                await answer(send, 500, "That was not understood.")
 
     def _refusal(self, scope: dict, path: str, headers: Headers, limit: int) -> tuple[int, str] | None:
         if scope["method"] not in METHODS:  # nor is any preflight answered: the page itself sends none
@@ -131,7 +143,7 @@ class Gate:
         if self.access.token is None:
             if not is_loopback(host):
                 return 421, "This app answers on this computer alone. To let others in, start it with --public or --share."
-            if any(FORWARDING.fullmatch(name) for name, _ in scope["headers"]):
+            if scope.get("http_version") == "1.0" or any(FORWARDING.fullmatch(name) for name, _ in scope["headers"]):
                 return 403, "This app stands behind a proxy, where everybody would be its owner. Start it with --public."
         if not self._own_page(scope, path, headers, host):
             return 403, "Another site's page may not call this app."
@@ -139,6 +151,10 @@ class Gate:
             return 404, "There is nothing here."
         if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
             return 403, "There is no such file."
+        if path.rstrip("/") != UPLOAD_ROUTE and headers.get("content-type", "").lower().startswith("multipart/"):
+            return 415, "Files are uploaded elsewhere."
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return 400, "The request gives two lengths."
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or len(length) > 12 or int(length) > limit:
             return 413, "That is too large."
@@ -153,9 +169,10 @@ class Gate:
         if origin is None:
             return True
         try:
-            return urlsplit(origin).netloc.lower() in {one.lower() for one in (host, *self.hosts) if one}
+            parts = urlsplit(origin)
         except ValueError:
             return False
+        return parts.scheme in ("http", "https") and parts.netloc.lower() in {one.lower() for one in (host, *self.hosts) if one}
 
     def _handed_on(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
         for name, value in headers:
@@ -177,29 +194,32 @@ class Gate:
             return self.uploads.receiving(caller, int(headers.get("content-length", MAX_BODY_BYTES)))
         return self.places.answering(caller)
 
-    def _guarded(self, send: Send, policy: str) -> Send:
+    def _guarded(self, send: Send, policy: str, asset: bool) -> Send:
         """``send`` that lets known response headers through alone, and says what browsers may do with the answer."""
         added = [
             (b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-resource-policy", b"same-origin"),
         ]
 
+        started = False
+
         async def guarded(message: dict) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 kept = [(name.lower(), value) for name, value in message.get("headers", ()) if name.lower() in ANSWERED]
                 kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
-                if not any(name == b"referrer-policy" for name, _ in kept):
-                    added_here = [*added, (b"referrer-policy", b"same-origin")]
-                else:
-                    added_here = added
-                message = {**message, "headers": [*kept, *added_here]}
+                there = {name for name, _ in kept}
+                missing = [(b"referrer-policy", b"same-origin"), *([] if asset else [(b"cache-control", b"private, no-cache")])]
+                message = {**message, "headers": [*kept, *added, *(one for one in missing if one[0] not in there)]}
             await send(message)
 
+        guarded.started = lambda: started
         return guarded
 
-    def _welcoming(self, send: Send, caller: Caller) -> Send:
+    def _welcoming(self, send: Send, caller: Caller, asset: bool = False) -> Send:
         """``send`` that gives a visitor without a number one."""
-        if caller.owner or caller.number:
+        if caller.owner or caller.number or asset:
             return send
         cookie = self.access.new_number().encode()
 
@@ -260,10 +280,39 @@ def _refused_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] 
     """Python's parser of cookies takes quadratic time over backslashes before 3.11.10 and 3.12.6."""
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
         return 431, "The request's headers are too large."
+    names = [name for name, _ in headers]
+    if any(names.count(name) > 1 for name in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"content-type")):
+        return 400, "A header came twice."
     cookies = [value for name, value in headers if name == b"cookie"]
     if sum(map(len, cookies)) > MAX_COOKIE_BYTES or any(b"\\" in value for value in cookies):
         return 431, "The request's cookies are too large, or hold a backslash. Clear this site's cookies, and try again."
     return None
+
+
+def _refused_query(scope: dict) -> tuple[int, str] | None:
+    """Gradio keeps what it is told under the names of sessions and uploads, which the sender chooses."""
+    query = scope.get("query_string", b"")
+    if len(scope["path"]) + len(query) > MAX_ADDRESS_BYTES:
+        return 414, "The address is too long."
+    for name, values in parse_qs(query.decode("latin-1")).items():
+        if name in ("session_hash", "upload_id", "event_id") and not all(map(is_id, values)):
+            return 400, "There is no such name."
+    return None
+
+
+@asynccontextmanager
+async def _forgotten(scope: dict) -> AsyncIterator[None]:
+    """Forget an upload's progress a while after the request that told of it, or asked for it: Gradio keeps it for ever."""
+    try:
+        yield
+    finally:
+        for name in parse_qs(scope.get("query_string", b"").decode("latin-1")).get("upload_id", ()):
+            asyncio.get_running_loop().call_later(PROGRESS_SECONDS, _forget_progress, name)
+
+
+def _forget_progress(upload_id: str) -> None:
+    file_upload_statuses.stop_tracking(upload_id)
+    file_upload_statuses._signals.pop(upload_id, None)
 
 
 def _leads_here(scope: dict, path: str, headers: Headers) -> bool:
@@ -302,8 +351,8 @@ class Files:
     """How many parts a form has, followed piece by piece."""
 
     def __init__(self, scope: dict) -> None:
-        found = re.search(r'boundary="?([^";]+)', Headers(scope=scope).get("content-type", ""))
-        self._boundary = b"--" + found[1].strip().encode("latin-1") if found else b""
+        _, options = parse_options_header(Headers(scope=scope).get("content-type", ""))  # as Gradio's parser reads it
+        self._boundary = b"--" + options.get(b"boundary", b"")
         self._parts, self._rest = 0, b""
 
     def problem(self, piece: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,8 @@ from gradio.queueing import Event, Queue
 
 from fruitvision.ui.access import LOOPBACK, Access, Caller
 
-REQUESTS, ALL_REQUESTS = 8, 96
-"""Calls of one visitor, and of all visitors, that are answered at the same time (there are 128 threads)."""
+REQUESTS, ALL_REQUESTS = 8, 56
+"""Calls of one visitor, and of all visitors, that are answered at the same time beside the queue."""
 HELD_BYTES, ALL_HELD_BYTES = 32 * 2**20, 192 * 2**20
 """Of their bodies."""
 WAITING, ALL_WAITING = 8, 512
@@ -23,12 +24,20 @@ WAITING_BYTES, ALL_WAITING_BYTES = 16 * 2**20, 64 * 2**20
 """Of the bodies of those that wait."""
 STREAMS, STREAM_PART = 24, 0.75
 """Answers to one visitor that stay open (a page has two), and the part of all connections that visitors' may take."""
-OWNERS_WORKERS = 16
-"""Workers of the queue that take no visitor's call."""
+QUEUE_WORKERS = 48
+"""Visitors' calls from the queue that are answered at the same time: with those beside it fewer than the 128 threads there are."""
 WITHOUT_NUMBER = 8
 """Who sends no cookie shares with others of the same address, and these may hold so many times as much…"""
 BEHIND_A_PROXY = 32
 """…or so many times, where the address is a proxy's or a tunnel's on this computer."""
+
+
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+
+
+def is_id(name: Any) -> bool:
+    """Whether it may be the name of a session or an upload: what is kept under names that strangers choose is bounded so."""
+    return isinstance(name, str) and _ID.fullmatch(name) is not None
 
 
 class Busy(Exception):
@@ -121,6 +130,8 @@ class FairQueue(Queue):
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> tuple[bool, str | list[dict[str, Any]], Literal["success", "error", "queue_full", "validator_error"]]:
         """As Gradio's, in turn."""
+        if not is_id(body.session_hash):
+            return False, "The session has no such name.", "error"
         caller = self.access.caller(request.scope)
         size = request.scope.get("fruitvision.body", lambda: 0)()
         if not caller.owner and (full := self._full(caller, size)):
@@ -133,7 +144,7 @@ class FairQueue(Queue):
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """As Gradio's; some workers are the owner's alone."""
         running = sum(not caller_of(event).owner for job in self.active_jobs for event in job or ())
-        if running < self.max_thread_count - OWNERS_WORKERS:
+        if running < QUEUE_WORKERS:
             return super().get_events()
         queues = self.event_queue_per_concurrency_id
         self.event_queue_per_concurrency_id = {

@@ -10,7 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from fastapi import HTTPException
 from gradio.state_holder import SessionState, StateHolder
+
+from fruitvision.ui.places import is_id
 
 
 class Session(SessionState):
@@ -43,7 +46,9 @@ class Sessions(StateHolder):
         return sessions
 
     def __getitem__(self, session_id: str) -> SessionState:
-        """The page, known from now on."""
+        """The page, known from now on. Raises HTTPException for a name that no page has."""
+        if not is_id(session_id):
+            raise HTTPException(400, "The session has no such name.")
         if session_id not in self:
             self.session_data[session_id] = Session(self.blocks)
         return super().__getitem__(session_id)

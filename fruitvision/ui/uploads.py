@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fruitvision.ui.access import Caller
-from fruitvision.ui.places import Busy, share
+from fruitvision.ui.places import Busy, Places, part_of, share
 
 QUOTA = 2**30
 SHARE = 8
@@ -19,6 +19,8 @@ SHARE = 8
 SECONDS = 600.0
 MOST_FILES = 16
 """In one request."""
+AT_ONCE, ALL_AT_ONCE = 4, 64
+"""Uploads of one visitor, and of all, that may be on their way."""
 KEPT_SECONDS = 10.0
 """What came less than so long ago is not deleted to make room."""
 
@@ -35,40 +37,49 @@ class Uploads:
         self._folder, self.quota = folder, quota
         self._coming = 0
         self._own: dict[str, deque[tuple[float, int]]] = {}
-        self._turn = asyncio.Lock()
+        self._turn, self._places = asyncio.Lock(), Places(AT_ONCE, ALL_AT_ONCE)
 
     @asynccontextmanager
     async def receiving(self, caller: Caller, size: int) -> AsyncIterator[_Incoming]:
         """Room for an upload of at most ``size`` bytes. Raises Busy where there is none."""
-        incoming = _Incoming()
-        if not caller.owner:
-            self._count(caller, size)
-        async with self._turn:
-            if not await asyncio.to_thread(make_room, Path(self._folder()), self.quota - self._coming - size):
-                raise Busy("There is no room for uploads at the moment. Try again in a few minutes.", 507)
-            self._coming += size
-        try:
-            yield incoming
-        finally:
-            self._coming -= size
+        async with self._places.answering(caller):
+            if not caller.owner:
+                self._count(caller, size)
+            async with self._turn:
+                if not await asyncio.to_thread(make_room, Path(self._folder()), self.quota - self._coming - size):
+                    raise Busy("There is no room for uploads at the moment. Try again in a few minutes.", 507)
+            incoming = _Incoming(self)
+            try:
+                yield incoming
+            finally:
+                self._coming -= incoming.came
 
     def _count(self, caller: Caller, size: int) -> None:
-        now, allowed = time.monotonic(), self.quota // SHARE * min(share(caller), SHARE)
+        now = time.monotonic()
         for name in [name for name, times in self._own.items() if times[-1][0] < now - SECONDS]:
             del self._own[name]
-        times = self._own.setdefault(caller.counted_as, deque())
-        while times and times[0][0] < now - SECONDS:
-            times.popleft()
-        if size + sum(one for _, one in times) > allowed:
-            if not times:
-                del self._own[caller.counted_as]
-            raise Busy("You have uploaded a great deal in the last minutes. Try again in a few minutes.", 507)
-        times.append((now, size))
+        counted = {caller.counted_as: self.quota // SHARE * min(share(caller), SHARE)}
+        counted.setdefault(f"at {caller.address}", int(part_of(self.quota, caller)))  # whatever numbers its visitors have
+        for name, allowed in counted.items():
+            times = self._own.get(name, deque())
+            while times and times[0][0] < now - SECONDS:
+                times.popleft()
+            if size + sum(one for _, one in times) > allowed:
+                raise Busy("You have uploaded a great deal in the last minutes. Try again in a few minutes.", 507)
+        for name in counted:
+            self._own.setdefault(name, deque()).append((now, size))
 
 
 class _Incoming:
+    """What has come of one upload: what was only announced takes no room from others."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads, self.came = uploads, 0
+
     def hold(self, size: int) -> None:
-        """It goes to the disk."""
+        """``size`` bytes more have come, and go to the disk."""
+        self.came += size
+        self._uploads._coming += size
 
 
 def make_room(folder: Path, room: int) -> bool:

@@ -193,3 +193,19 @@ def test_a_file_that_waits_is_read_again_and_refused_where_it_has_grown(monkeypa
         path.write_bytes(encoded((3000, 3000), "PNG"))
     thread.join(10)
     assert errors == ["picture-damaged"] and gate.has_room(MAX_PIXELS_AT_ONCE)
+
+
+def test_what_is_no_visitors_comes_first_and_visitors_take_turns():
+    line = Line(DecodeGate(100, 100))
+    try:
+        line.come("first", 100, "ann")
+        for name, visitor in (("ann 2", "ann"), ("ann 3", "ann"), ("bob", "bob"), ("owner", None), ("cleo", "cleo")):
+            line.come(name, 100, visitor)
+        order = []
+        for _ in range(6):
+            (inside,) = line.inside
+            order.append(inside)
+            line.go(inside)
+        assert order == ["first", "owner", "ann 2", "bob", "cleo", "ann 3"]
+    finally:
+        line.close()

@@ -115,3 +115,9 @@ def test_only_an_origin_may_frame_the_app(origin, tmp_path):
     with pytest.raises(UsageError) as caught:
         app_module.launch(embed_in=[origin], open_browser=False, block=False, runs=tmp_path)
     assert caught.value.code == "bad-origin"
+
+
+def test_a_cookie_that_a_sister_domain_set_before_the_owners_locks_nobody_out():
+    access = Access("a-token-of-the-tests")
+    assert access.is_owner(request(f"{COOKIE}=evil; {COOKIE}=a-token-of-the-tests"))
+    assert not access.is_owner(request(f"{COOKIE}=evil; {COOKIE}=worse"))

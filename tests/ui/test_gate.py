@@ -76,7 +76,10 @@ def test_a_page_that_came_through_the_tunnel_or_a_proxy_is_its_own():
     assert ask(token, [(b"host", b"fruit.example"), (b"origin", b"https://fruit.example")], path="/fruit/config", root="/fruit") == 200
 
 
-@pytest.mark.parametrize("header", [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded", b"x-real-ip"])
+@pytest.mark.parametrize(
+    "header", [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded", b"x-real-ip", b"via", b"x_forwarded_for",
+               b"x-client-ip", b"x-cluster-client-ip", b"fly-client-ip", b"cf-ray", b"x-amzn-trace-id", b"tailscale-user-login"],
+)  # fmt: skip
 def test_an_app_for_this_computer_alone_does_not_answer_behind_a_proxy(header):
     """There everybody comes from 127.0.0.1, and would be its owner."""
     assert ask(Access(), [*OWN, (header, b"203.0.113.5")]) == 403
@@ -169,6 +172,55 @@ def test_answers_that_stay_open_are_counted(path):
     number = access.new_number().partition(";")[0].encode()
     assert asyncio.run(ask_often(number, gate.STREAMS)) == [] and asyncio.run(ask_often(number, gate.STREAMS + 5)) == [503] * 5
     assert asyncio.run(ask_often(b"fruitvision-owner=a-token-of-the-tests", 100)) == []
+
+
+def test_two_lengths_and_headers_that_come_twice_are_refused():
+    token = Access("a-token-of-the-tests")
+    assert ask(token, [*OWN, (b"content-length", b"0"), (b"transfer-encoding", b"chunked")]) == 400
+    for name in (b"host", b"origin", b"sec-fetch-site", b"content-type"):
+        assert ask(token, [*OWN, (name, b"127.0.0.1"), (name, b"evil.example")]) == 400
+    for origin in (b"ftp://127.0.0.1:7860", b"chrome-extension://127.0.0.1:7860", b"127.0.0.1:7860"):
+        assert ask(token, [*OWN, (b"origin", origin)]) == 403
+
+
+@pytest.mark.parametrize("query", [b"session_hash=" + b"x" * 65, b"upload_id=a%20b", b"event_id=%ff", b"x=" + b"y" * 5000])
+def test_names_in_an_address_are_bounded(query):
+    sent: list[dict] = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data", "headers": OWN, "query_string": query}
+    asyncio.run(Gate(reached, Access(), set())(scope, None, send))
+    assert sent[0]["status"] in (400, 414)
+
+
+def test_files_come_to_their_own_route_alone_and_are_counted_as_gradio_does():
+    kind = (b"content-type", b"multipart/form-data; boundary=limit")
+    assert ask(Access(), [*OWN, kind], body=[form(1)], path="/gradio_api/component_server") == 415
+    misleading = (b"content-type", b"multipart/form-data; xboundary=other; boundary=limit")
+    assert ask(Access(), [*OWN, misleading], body=[form(gate.MOST_FILES + 1)], path="/gradio_api/upload") == 400
+
+
+def test_what_fails_is_a_sentence_and_is_logged_once(caplog):
+    async def failing(scope, receive, send) -> None:
+        raise LookupError("no such component")
+
+    for _ in range(5):
+        assert ask(Access(), app=failing) == 500
+    assert len([one for one in caplog.records if "unexpected" in one.message]) <= 1
+
+
+def test_an_upload_s_progress_is_forgotten(monkeypatch):
+    monkeypatch.setattr(gate, "PROGRESS_SECONDS", 0.0)
+
+    async def go() -> None:
+        async with gate._forgotten({"query_string": b"upload_id=abc"}):
+            gate.file_upload_statuses.track("abc")
+        await asyncio.sleep(0.05)
+
+    asyncio.run(go())
+    assert "abc" not in gate.file_upload_statuses._statuses and "abc" not in gate.file_upload_statuses._signals
 
 
 def test_every_answer_says_what_browsers_may_do_with_it():

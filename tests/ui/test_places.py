@@ -98,7 +98,7 @@ def join(queue: FairQueue, caller: str, size: int = 10) -> tuple[bool, str]:
         caller, Access(TOKEN).new_number().partition(";")[0]
     )
     scope = {"type": "http", "headers": [(b"cookie", cookie.encode())], "client": ("203.0.113.5", 5), "fruitvision.body": lambda: size}
-    body = PredictBodyInternal(data=[], fn_index=0, session_hash=f"session of {caller}")
+    body = PredictBodyInternal(data=[], fn_index=0, session_hash=f"session-of-{caller}".replace(" ", "-"))
     succeeded, said, _ = asyncio.run(queue.push(body, SimpleNamespace(scope=scope), None))
     return succeeded, said
 
@@ -108,7 +108,7 @@ NUMBERS: dict[str, str] = {}
 
 def order(queue: FairQueue) -> list[str]:
     (waiting,) = queue.event_queue_per_concurrency_id.values()
-    return [event.session_hash.removeprefix("session of ") for event in waiting.queue]
+    return [event.session_hash.removeprefix("session-of-") for event in waiting.queue]
 
 
 def test_visitors_take_turns_and_the_owner_is_first(queue):
@@ -137,13 +137,25 @@ def test_large_bodies_do_not_wait_in_memory(queue):
 
 
 def test_some_workers_are_the_owners_alone(queue):
-    queue.active_jobs = [None] * queue.max_thread_count
+    queue.active_jobs = [None] * (2 * places.QUEUE_WORKERS)
     assert join(queue, "ann")[0]
     (waiting,) = queue.event_queue_per_concurrency_id.values()
-    queue.active_jobs[: queue.max_thread_count - places.OWNERS_WORKERS] = [
-        [SimpleNamespace(caller=BOB)] for _ in range(queue.max_thread_count - places.OWNERS_WORKERS)
-    ]
+    queue.active_jobs[: places.QUEUE_WORKERS] = [[SimpleNamespace(caller=BOB)] for _ in range(places.QUEUE_WORKERS)]
     assert queue.get_events() is None and waiting.queue
     assert join(queue, "owner")[0]
     events, _, _ = queue.get_events()
-    assert [event.session_hash for event in events] == ["session of owner"]
+    assert [event.session_hash for event in events] == ["session-of-owner"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "ä", "x" * 12_000_000, None, 5])
+def test_nothing_is_kept_under_names_that_no_page_has(queue, name):
+    body = PredictBodyInternal.model_construct(data=[], fn_index=0, session_hash=name)
+    scope = {"type": "http", "headers": [], "client": ("203.0.113.5", 5)}
+    succeeded, _, state = asyncio.run(queue.push(body, SimpleNamespace(scope=scope), None))
+    assert not succeeded and state == "error" and not queue.pending_messages_per_session
+
+
+def test_direct_calls_and_calls_from_the_queue_leave_threads_to_the_owner():
+    from fruitvision.ui.app import THREADS
+
+    assert places.ALL_REQUESTS + places.QUEUE_WORKERS < THREADS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -97,7 +98,9 @@ def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence
         later = time.monotonic() + uploads_module.SECONDS + 1
         monkeypatch.setattr(uploads_module.time, "monotonic", lambda: later)
         await send(uploads, ANN, 250)
-        async with uploads.receiving(OWNER, 7900):
+        async with uploads.receiving(OWNER, 7900) as incoming:
+            await send(uploads, BOB, 250)  # what was only announced takes no room
+            incoming.hold(7900)
             with pytest.raises(Busy, match="no room"):
                 await send(uploads, BOB, 250)
         await send(uploads, BOB, 250)
@@ -117,3 +120,21 @@ def test_a_full_room_for_uploads_is_said_by_the_app(tmp_path, project, shipped_c
         assert httpx.post(running.url + UPLOAD, files={"files": ("x.jpg", picture_bytes())}, headers=owner).status_code == 200
     kept = sum(path.stat().st_size for path in (tmp_path / "uploads").rglob("*") if path.is_file())
     assert kept < 16 * 2**20
+
+
+def test_new_numbers_give_one_address_no_more_room_and_few_uploads_are_on_their_way_at_once(tmp_path):
+    async def try_all() -> None:
+        uploads, sent = Uploads(lambda: tmp_path, quota=8000), 0
+        with pytest.raises(Busy):
+            for number in range(100):
+                async with uploads.receiving(Caller(False, "203.0.113.5", f"number {number}"), 250):
+                    sent += 250
+        assert sent == 4000
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(uploads_module.AT_ONCE):
+                await stack.enter_async_context(uploads.receiving(BOB, 10))
+            with pytest.raises(Busy):
+                await stack.enter_async_context(uploads.receiving(BOB, 10))
+            await stack.enter_async_context(uploads.receiving(OWNER, 10))
+
+    asyncio.run(try_all())
