@@ -18,9 +18,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
+from gradio.route_utils import parse_options_header
 from gradio.routes import file_upload_statuses
 from gradio.utils import get_upload_folder
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from fruitvision.errors import FruitVisionError, PictureError
