@@ -39,9 +39,9 @@ class _Ticket:
 class DecodeGate:
     """A semaphore weighted by pixels: nobody's and the owner's pictures first, then visitors in turns, each in their order.
 
-    A visitor who waits for his own earlier pictures does not hold up those behind him; nobody else is overtaken, so a large
-    picture is not starved by small ones. Whatever its size, a picture comes in the end: when its visitor has no other, and as
-    the only one. A thread must not ask for a second place while it holds one.
+    A visitor's second picture waits behind everybody's first, and does not hold up those behind it while it waits for the
+    first; otherwise nobody is overtaken, so a large picture is not starved by small ones. Whatever its size, a picture comes
+    in the end: when its visitor has no other, and as the only one. A thread must not ask for a second place while it holds one.
     """
 
     def __init__(self, total: int = MAX_PIXELS_AT_ONCE, for_one: int = MAX_PIXELS_OF_ONE_VISITOR) -> None:

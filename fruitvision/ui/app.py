@@ -30,7 +30,8 @@ from fruitvision.ui.arenas import share_arenas
 from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.connections import served_through
 from fruitvision.ui.context import Context, ModelShelf, Page
-from fruitvision.ui.gate import Gate, GuardedBlocks
+from fruitvision.ui.gate import Gate
+from fruitvision.ui.guarded_blocks import GuardedBlocks
 from fruitvision.ui.places import FairQueue
 from fruitvision.ui.sessions import Sessions
 from fruitvision.ui.text import LANGUAGES, language_of, say

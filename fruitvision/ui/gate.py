@@ -8,35 +8,28 @@ response header out that the app has no use for.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import gradio as gr
-from gradio.route_utils import parse_options_header
 from gradio.routes import file_upload_statuses
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 
-from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.ui.access import Access, Caller, is_loopback
+from fruitvision.ui.bodies import Files, Nesting, Send, answer, bounded
 from fruitvision.ui.connections import most_connections
+from fruitvision.ui.guarded_blocks import is_below, log_once
 from fruitvision.ui.places import STREAM_PART, STREAMS, Busy, Places, is_id
-from fruitvision.ui.text import LANGUAGES, say, say_error
-from fruitvision.ui.uploads import MOST_FILES, Uploads
+from fruitvision.ui.uploads import Uploads
 
 MAX_HEADER_BYTES, MAX_COOKIE_BYTES, MAX_ADDRESS_BYTES = 16 * 2**10, 4 * 2**10, 4 * 2**10
 MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL, and what a form adds to it
-MAX_DEPTH, MAX_MARKS = 100, 500_000  # of JSON: brackets within brackets; brackets, quotes and escapes altogether
-_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 MAX_OWNER_BYTES = 256 * 2**20 * 4 // 3 + 2**17  # a file of taught pictures
 PROGRESS_SECONDS = 60.0
-BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
 METHODS = ("GET", "HEAD", "POST")
 #: All that the page asks for. Gradio's other routes (deep links, recordings, monitoring, API pages, proxies) do not exist.
 ROUTES = re.compile(
@@ -68,13 +61,6 @@ PAGE_POLICY = (
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {}"
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors {}"
-
-Send = Callable[[dict], Awaitable[None]]
-
-
-class BodyRefused(Exception):
-    """A body that is too large, or comes too slowly."""
-
 
 class Gate:
     """ASGI middleware before everything else, Gradio's own middleware too; refuses with 400, 403, 404, 405, 408, 413, 421, 431, 503 or 507.
@@ -108,33 +94,35 @@ class Gate:
             return
         path = route(scope, self._root)
         policy = (FILE_POLICY if path.startswith(FILE_ROUTE) else PAGE_POLICY).format(self._ancestors)
-        send = self._guarded(send, policy, asset=path.startswith(ASSETS))
+        response = Response(send, policy, asset=path.startswith(ASSETS))
         if refused := _refused_headers(scope["headers"]) or _refused_query(scope):
-            await answer(send, *refused)
+            await answer(response, *refused)
             return
         headers = Headers(scope=scope)
         caller = self.access.caller(scope)
-        limit = MAX_OWNER_BYTES if caller.owner and path.rstrip("/") == OWNERS_ROUTE else MAX_BODY_BYTES
+        limit = MAX_OWNER_BYTES if caller.owner and path == OWNERS_ROUTE else MAX_BODY_BYTES
         if refused := self._refusal(scope, path, headers, limit):
-            await answer(send, *refused)
+            await answer(response, *refused)
             return
+        if not (caller.owner or caller.number):
+            response.cookie = self.access.new_number().encode()
         scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
         try:
-            if scope["method"] != "POST" and STAYING.fullmatch(path):
+            if scope["method"] == "POST":
+                async with self._room(path, caller, headers) as place, _forgotten(scope):
+                    watch = Files(scope) if path == UPLOAD_ROUTE else Nesting()
+                    await bounded(self.app, scope, receive, response, limit, place, watch)
+            elif STAYING.fullmatch(path):
                 async with self.streams.answering(caller), _forgotten(scope):
-                    await self.app(scope, receive, self._welcoming(send, caller))
-                return
-            if scope["method"] != "POST":
-                await self.app(scope, receive, self._welcoming(send, caller, asset=path.startswith(ASSETS)))
-                return
-            async with self._room(path, caller, headers) as place, _forgotten(scope):
-                await self._bounded(scope, receive, self._welcoming(send, caller), limit, place)
+                    await self.app(scope, receive, response)
+            else:
+                await self.app(scope, receive, response)
         except Busy as busy:
-            await answer(send, busy.status, str(busy))
+            await answer(response, busy.status, str(busy))
         except Exception as error:  # Gradio's routes fail on much that no page sends, and uvicorn would log each trace
-            _log_once(error)
-            if not getattr(send, "started", lambda: False)():
-                await answer(send, 500, "That was not understood.")
+            log_once(error)
+            if not response.started:
+                await answer(response, 500, "That was not understood.")
 
     def _refusal(self, scope: dict, path: str, headers: Headers, limit: int) -> tuple[int, str] | None:
         if scope["method"] not in METHODS:  # nor is any preflight answered: the page itself sends none
@@ -151,7 +139,7 @@ class Gate:
             return 404, "There is nothing here."
         if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
             return 403, "There is no such file."
-        if path.rstrip("/") != UPLOAD_ROUTE and headers.get("content-type", "").lower().startswith("multipart/"):
+        if path != UPLOAD_ROUTE and headers.get("content-type", "").lower().startswith("multipart/"):
             return 415, "Files are uploaded elsewhere."
         if "content-length" in headers and "transfer-encoding" in headers:
             return 400, "The request gives two lengths."
@@ -190,90 +178,45 @@ class Gate:
         return name == b"x-forwarded-host" and value.decode("latin-1").lower() in {one.lower() for one in self.hosts}
 
     def _room(self, path: str, caller: Caller, headers: Headers) -> Any:
-        if path.rstrip("/") == UPLOAD_ROUTE and self.uploads is not None:
+        if path == UPLOAD_ROUTE and self.uploads is not None:
             return self.uploads.receiving(caller, int(headers.get("content-length", MAX_BODY_BYTES)))
         return self.places.answering(caller)
 
-    def _guarded(self, send: Send, policy: str, asset: bool) -> Send:
-        """``send`` that lets known response headers through alone, and says what browsers may do with the answer."""
+
+class Response:
+    """``send`` of one request: lets known response headers through alone, and says what browsers may do with the answer.
+
+    Args:
+        policy: the content security policy.
+        asset: a part of the page that is the same for everybody, which caches may keep and which gives nobody a number.
+    """
+
+    def __init__(self, send: Send, policy: str, asset: bool) -> None:
+        self._send, self._policy, self._asset = send, policy, asset
+        self.started = False
+        self.cookie = b""
+        """Sent along where it is not empty."""
+
+    async def __call__(self, message: dict) -> None:
+        """Send a message of the app's."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": self._headers(message.get("headers", ()))}
+        await self._send(message)
+
+    def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        kept = [(name.lower(), value) for name, value in given if name.lower() in ANSWERED]
+        kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
         added = [
-            (b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", self._policy.encode()), (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-resource-policy", b"same-origin"),
-        ]
-
-        started = False
-
-        async def guarded(message: dict) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                kept = [(name.lower(), value) for name, value in message.get("headers", ()) if name.lower() in ANSWERED]
-                kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
-                there = {name for name, _ in kept}
-                missing = [(b"referrer-policy", b"same-origin"), *([] if asset else [(b"cache-control", b"private, no-cache")])]
-                message = {**message, "headers": [*kept, *added, *(one for one in missing if one[0] not in there)]}
-            await send(message)
-
-        guarded.started = lambda: started
-        return guarded
-
-    def _welcoming(self, send: Send, caller: Caller, asset: bool = False) -> Send:
-        """``send`` that gives a visitor without a number one."""
-        if caller.owner or caller.number or asset:
-            return send
-        cookie = self.access.new_number().encode()
-
-        async def welcoming(message: dict) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"set-cookie", cookie)]}
-            await send(message)
-
-        return welcoming
-
-    async def _bounded(self, scope: dict, receive: Callable, send: Send, limit: int, place: Any) -> None:
-        loop = asyncio.get_running_loop()
-        came, whole, started, end = 0, False, False, loop.time() + BODY_SECONDS
-        refused: tuple[int, str] | None = None
-        form = Headers(scope=scope).get("content-type", "").startswith("multipart/")
-        watch: Nesting | Files = Files(scope) if form else Nesting()
-
-        async def counted() -> dict:
-            nonlocal came, whole, refused
-            if whole:  # now it waits for the end of the connection, as long as the answer takes
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), min(PAUSE_SECONDS, max(end - loop.time(), 0.001)))
-            except TimeoutError as error:
-                refused = 408, "That came too slowly."
-                raise BodyRefused from error
-            piece = message.get("body", b"")
-            came += len(piece)
-            whole = not message.get("more_body", False)
-            if came > limit:
-                refused = 413, "That is too large."
-            else:
-                try:
-                    place.hold(len(piece))
-                except Busy as busy:
-                    refused = busy.status, str(busy)
-                if problem := watch.problem(piece):
-                    refused = 400, problem
-            if refused:
-                raise BodyRefused
-            return message
-
-        async def watched(message: dict) -> None:
-            nonlocal started
-            if refused is None:
-                started = True
-                await send(message)
-
-        try:
-            await self.app({**scope, "fruitvision.body": lambda: came}, counted, watched)
-        except BodyRefused:
-            pass
-        if refused and not started:
-            await answer(send, *refused)
+        ]  # fmt: skip
+        missing = [(b"referrer-policy", b"same-origin")]
+        if not self._asset:
+            missing.append((b"cache-control", b"private, no-cache"))
+            added += [(b"set-cookie", self.cookie)] if self.cookie else []
+        there = {name for name, _ in kept}
+        return [*kept, *added, *(one for one in missing if one[0] not in there)]
 
 
 def _refused_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
@@ -320,137 +263,8 @@ def _leads_here(scope: dict, path: str, headers: Headers) -> bool:
     return path == "/" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
 
 
-class Nesting:
-    """How deep a JSON text is nested, followed piece by piece: parsers that recurse end with the app where it has no end."""
-
-    def __init__(self) -> None:
-        self._depth = self._marks = 0
-        self._in_text, self._rest = False, b""
-
-    def problem(self, piece: bytes) -> str:
-        """A sentence where the text, up to and with ``piece``, is not to be parsed."""
-        return "That is nested too deep." if self.too_deep(piece) else ""
-
-    def too_deep(self, piece: bytes) -> bool:
-        """Whether the text, up to and with ``piece``, was nested deeper than ``MAX_DEPTH`` anywhere, or has too many marks."""
-        piece, end = self._rest + piece, 0
-        for mark in _MARKS.finditer(piece):
-            kind, end = mark.group(), mark.end()
-            self._marks += 1
-            if kind == b'"':
-                self._in_text = not self._in_text
-            elif len(kind) == 1 and not self._in_text:
-                self._depth += 1 if kind in b"[{" else -1
-            if self._depth > MAX_DEPTH or self._marks > MAX_MARKS:
-                return True
-        self._rest = piece[-1:] if piece.endswith(b"\\") and end < len(piece) else b""  # what it escapes comes next
-        return False
-
-
-class Files:
-    """How many parts a form has, followed piece by piece."""
-
-    def __init__(self, scope: dict) -> None:
-        _, options = parse_options_header(Headers(scope=scope).get("content-type", ""))  # as Gradio's parser reads it
-        self._boundary = b"--" + options.get(b"boundary", b"")
-        self._parts, self._rest = 0, b""
-
-    def problem(self, piece: bytes) -> str:
-        """A sentence where the form, up to and with ``piece``, has more parts than ``MOST_FILES``, or none can be told."""
-        if len(self._boundary) < 3:
-            return "That is no form."
-        piece = self._rest + piece
-        self._parts += piece.count(self._boundary)
-        at = piece.rfind(self._boundary)
-        left = piece if at < 0 else piece[at + len(self._boundary) :]
-        self._rest = left[-(len(self._boundary) - 1) :]
-        return f"That is more than {MOST_FILES} files at once." if self._parts > MOST_FILES + 1 else ""
-
-
-async def answer(send: Send, status: int, sentence: str) -> None:
-    """Send a refusal, and close the connection: whatever is still coming is not read."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": sentence.encode()})
-
-
 def route(scope: dict, root: str) -> str:
-    """The path below the root path, as the app's routes know it, also where a proxy has not taken the root path away."""
+    """The path below the root path, whether a proxy has taken that away or not, and without a slash at its end."""
     path = scope["path"]
-    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
-
-
-class GuardedBlocks(gr.Blocks):
-    """Blocks that neither fetch an address nor open a file of this computer that somebody put where an upload belongs.
-
-    A value that a component cannot take is a sentence for whoever sent it, and for the console no more than one trace a place.
-    """
-
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
-        """As Gradio's, once :func:`refuse_foreign_files` has seen the inputs."""
-        refuse_foreign_files(inputs, Path(get_upload_folder()))
-        return await super().preprocess_data(block_fn, _in_a_language(block_fn, inputs), *given, **named)
-
-    async def process_api(self, *given: Any, **named: Any) -> dict[str, Any]:
-        """As Gradio's; whatever goes wrong is a gr.Error that Gradio does not print."""
-        try:
-            return await super().process_api(*given, **named)
-        except gr.Error as error:
-            error.print_exception = False
-            raise
-        except FruitVisionError as error:
-            words = " ".join(say_error(error, language) for language in LANGUAGES)
-        except Exception as error:  # a mistake of ours, or a value that no page sends: components and handlers fail as they like
-            _log_once(error)
-            words = " ".join(say("classify.not_understood", language) for language in LANGUAGES)
-        raise gr.Error(words, print_exception=False)
-
-
-def _log_once(error: Exception) -> None:
-    """Log where an unexpected error came from, the first time: whoever sends the same again does not fill the disk."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = (type(error).__name__, last.filename, last.lineno)
-    if place not in _logged:
-        _logged.add(place)
-        logging.getLogger(__name__).error("an unexpected error, logged once", exc_info=error)
-
-
-_logged: set[tuple[str, str, int | None]] = set()
-
-
-def _in_a_language(block_fn: Any, inputs: Any) -> Any:
-    """The inputs with a language that there is, whatever was sent in its place."""
-    if not isinstance(inputs, list):
-        return inputs
-    asked = [getattr(component, "elem_id", None) == "language" for component in block_fn.inputs]
-    unknown = [not isinstance(value, str) or value not in LANGUAGES for value in inputs]
-    return ["en" if n < len(asked) and asked[n] and unknown[n] else value for n, value in enumerate(inputs)]
-
-
-def refuse_foreign_files(value: Any, uploads: Path) -> None:
-    """Raise PictureError where a "path" in ``value``, however deep, is no file below ``uploads``, such as an address.
-
-    Gradio itself looks only at what calls itself a file ("meta"), and opens the path of any other.
-    """
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            path = one.get("path")
-            if isinstance(path, str) and not is_below(path, uploads):
-                raise PictureError(
-                    "picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture=""
-                )
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
-
-
-def is_below(path: str, folder: Path) -> bool:
-    """Whether ``path``, which a stranger may have written, is no address and lies below ``folder``, links followed."""
-    if re.match(r"\s*([a-zA-Z][\w+.-]+:|[/\\]{2})", path):  # http:, file:, …; or a share, which Windows would ask for
-        return False
-    try:
-        return folder.resolve() in Path(path).resolve().parents
-    except (OSError, ValueError, RuntimeError):  # a null byte, a loop of links
-        return False
+    path = path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+    return path.rstrip("/") or "/"

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from fruitvision.errors import PictureError, UsageError
-from fruitvision.ui import gate, tunnel
+from fruitvision.ui import bodies, gate, guarded_blocks, tunnel
 from fruitvision.ui.access import TOKEN_VARIABLE, Access
-from fruitvision.ui.gate import Gate, refuse_foreign_files
+from fruitvision.ui.gate import Gate
+from fruitvision.ui.guarded_blocks import refuse_foreign_files
 
 OWN = [(b"host", b"127.0.0.1:7860")]
 
@@ -198,8 +199,9 @@ def test_names_in_an_address_are_bounded(query):
 def test_files_come_to_their_own_route_alone_and_are_counted_as_gradio_does():
     kind = (b"content-type", b"multipart/form-data; boundary=limit")
     assert ask(Access(), [*OWN, kind], body=[form(1)], path="/gradio_api/component_server") == 415
-    misleading = (b"content-type", b"multipart/form-data; xboundary=other; boundary=limit")
-    assert ask(Access(), [*OWN, misleading], body=[form(gate.MOST_FILES + 1)], path="/gradio_api/upload") == 400
+    for given in (b"multipart/form-data; xboundary=other; boundary=limit", b"Multipart/Form-Data; boundary=limit"):
+        many = form(bodies.MOST_FILES + 1)
+        assert ask(Access(), [*OWN, (b"content-type", given)], body=[many], path="/gradio_api/upload") == 400, given
 
 
 def test_what_fails_is_a_sentence_and_is_logged_once(caplog):
@@ -241,7 +243,7 @@ def form(files: int) -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_files_in_one_request_are_counted(size):
     kind = (b"content-type", b"multipart/form-data; boundary=limit")
-    for files, status in ((gate.MOST_FILES, 200), (gate.MOST_FILES + 1, 400)):
+    for files, status in ((bodies.MOST_FILES, 200), (bodies.MOST_FILES + 1, 400)):
         content = form(files)
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
         assert ask(Access(), [*OWN, kind], body=pieces, path="/gradio_api/upload") == status
@@ -249,11 +251,11 @@ def test_files_in_one_request_are_counted(size):
 
 
 def test_a_body_that_comes_too_slowly_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(gate, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 0.2)
     started = time.monotonic()
     assert ask(Access(), body=[b"a", b"b"], pause=5.0) == 408
     assert time.monotonic() - started < 2
-    monkeypatch.setattr(gate, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.5)
     assert ask(Access(), body=[b"a"] * 100, pause=0.05) == 408, "a drip, never late, but without end"
     assert ask(Access(), body=[b"a", b"b"], pause=0.01) == 200
 
@@ -284,7 +286,7 @@ def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path
 @pytest.mark.parametrize("value", [None, 5, "fr", ["en"], {"a": 1}, "zh"])
 def test_whatever_stands_for_a_language_is_one(value):
     function = SimpleNamespace(inputs=[SimpleNamespace(elem_id="language"), SimpleNamespace(elem_id="model"), SimpleNamespace()])
-    assert gate._in_a_language(function, [value, None, value]) == ["zh" if value == "zh" else "en", None, value]
+    assert guarded_blocks._in_a_language(function, [value, None, value]) == ["zh" if value == "zh" else "en", None, value]
 
 
 @pytest.mark.parametrize("token", ["short", "x" * 257, "sixteen letters; and", "sechzehn-zeichen-ä"])
@@ -325,11 +327,11 @@ def test_a_tunnel_that_comes_is_https_and_one_that_fails_is_none(monkeypatch):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_nesting_is_followed_through_texts_escapes_and_pieces(size):
-    deep, most = "[" * (gate.MAX_DEPTH + 1), "[" * gate.MAX_DEPTH
+    deep, most = "[" * (bodies.MAX_DEPTH + 1), "[" * bodies.MAX_DEPTH
     harmless = (most, '{"a":"' + deep + '"}', '["\\\\\\"' + deep + '"]', "[]" * 1000)
-    harmful = (deep, '["]]]]", ' + deep, '["\\\\", ' + deep, '["\\"]", ' + deep, '{"a":' * (gate.MAX_DEPTH + 1), '""' * gate.MAX_MARKS)
+    harmful = (deep, '["]]]]", ' + deep, '["\\\\", ' + deep, '["\\"]", ' + deep, '{"a":' * (bodies.MAX_DEPTH + 1), '""' * bodies.MAX_MARKS)
     for texts, expected in ((harmless, False), (harmful, True)):
         for text in texts if size > 1 or not expected else texts[:-1]:
-            nesting, content = gate.Nesting(), text.encode()
+            nesting, content = bodies.Nesting(), text.encode()
             pieces = (content[at : at + size] for at in range(0, len(content), size)) if len(content) < 10_000 else iter([content])
             assert any(nesting.too_deep(piece) for piece in pieces) is expected, text[:40]
