@@ -40,8 +40,11 @@ def main(argv=None):
     """Open the app and stay until it is closed; the exit code."""
     if sys.version_info < (3, 11):  # noqa: UP036
         found = ".".join(map(str, sys.version_info[:3]))
-        print(f"Error: FruitVision needs Python 3.11 or newer; this is {found}. Install one from python.org, "
-              "make a new virtual environment with it, and try again.", file=sys.stderr)  # fmt: skip
+        print(
+            f"Error: FruitVision needs Python 3.11 or newer; this is {found}. Install one from python.org, "
+            "make a new virtual environment with it, and try again.",
+            file=sys.stderr,
+        )
         return 1
     flags = parse(argv)
     from fruitvision.__main__ import guarded

@@ -28,9 +28,15 @@ from benchmarks.tutorials import tutorials
 from benchmarks.webcam import first_answer, webcam
 
 FIGURES = {
-    **figures.FIGURES, "tutorials": tutorials, "processes": processes, "webcam": webcam, "first-answer": first_answer,
-    "growth": growth, "accuracy": accuracy, "unseen": unseen,
-}  # fmt: skip
+    **figures.FIGURES,
+    "tutorials": tutorials,
+    "processes": processes,
+    "webcam": webcam,
+    "first-answer": first_answer,
+    "growth": growth,
+    "accuracy": accuracy,
+    "unseen": unseen,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     bench = Bench(given.data, 2 if given.quick else given.pairs, given.quick)
     machine = {
-        "platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
     }
     found: list[Figure] = []
     for name in given.only:

@@ -159,9 +159,14 @@ def _pipeline(bench: Bench, preset: str, bound: float, **settings: object) -> Fi
     ours, alone, steps = Ours(data, config), Ours(data, config, resident=True), bench.some(12, 2)
     ours.seconds(2), alone.seconds(2)
     return compare(
-        f"input pipeline's share of a step at 96 px, {preset}", lambda: ours.seconds(steps) / steps, "the same on a batch in memory",
-        lambda: alone.seconds(steps) / steps, pairs=bench.pairs, goal=("<=", bound), ratio=lambda a, b: 1 - b / a,
-    )  # fmt: skip
+        f"input pipeline's share of a step at 96 px, {preset}",
+        lambda: ours.seconds(steps) / steps,
+        "the same on a batch in memory",
+        lambda: alone.seconds(steps) / steps,
+        pairs=bench.pairs,
+        goal=("<=", bound),
+        ratio=lambda a, b: 1 - b / a,
+    )
 
 
 def predict(bench: Bench) -> list[Figure]:
@@ -174,10 +179,14 @@ def _predict(bench: Bench, path: Path, name: str, compiled: bool) -> Figure:
     classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.some(20, 3)
     how = ", compiled" if compiled and classifier.compile() else ""
     return compare(
-        f"`predict` on one 640×480 picture, {name}{how}: times faster", lambda: each(count, lambda: classifier.predict(path)),
-        "the plain predict function", lambda: each(count, lambda: theirs(path)), pairs=bench.pairs,
-        goal=(">=", 5) if compiled else None, ratio=lambda a, b: b / a,
-    )  # fmt: skip
+        f"`predict` on one 640×480 picture, {name}{how}: times faster",
+        lambda: each(count, lambda: classifier.predict(path)),
+        "the plain predict function",
+        lambda: each(count, lambda: theirs(path)),
+        pairs=bench.pairs,
+        goal=(">=", 5) if compiled else None,
+        ratio=lambda a, b: b / a,
+    )
 
 
 def crowd(bench: Bench) -> list[Figure]:
@@ -198,9 +207,14 @@ def _crowd(bench: Bench, path: Path, name: str) -> Figure:
 
     try:
         return compare(
-            f"answers a second for {PEOPLE} people at once, {name}{how}", together, "the plain function, one after another",
-            lambda: 1 / each(PEOPLE * bench.some(2, 1), lambda: theirs(path)), pairs=bench.pairs, unit="/s", goal=(">=", 6),
-        )  # fmt: skip
+            f"answers a second for {PEOPLE} people at once, {name}{how}",
+            together,
+            "the plain function, one after another",
+            lambda: 1 / each(PEOPLE * bench.some(2, 1), lambda: theirs(path)),
+            pairs=bench.pairs,
+            unit="/s",
+            goal=(">=", 6),
+        )
     finally:
         batcher.close()
 
@@ -261,9 +275,13 @@ def store(bench: Bench) -> list[Figure]:
             return time.perf_counter() - started
 
         first = compare(
-            f"scan and store of {len(listing.files)} pictures, first time", lambda: scan(Path(folder, str(next(caches)))),
-            "decoding them once with PIL in one process", decode, pairs=bench.pairs, goal=("<=", 0.6),
-        )  # fmt: skip
+            f"scan and store of {len(listing.files)} pictures, first time",
+            lambda: scan(Path(folder, str(next(caches)))),
+            "decoding them once with PIL in one process",
+            decode,
+            pairs=bench.pairs,
+            goal=("<=", 0.6),
+        )
         again = [scan(Path(folder, "0")) for _ in range(bench.pairs)]
     middle = statistics.median(again)
     return [first, Figure("the same, second time", "its bound", "s", middle, 1, middle, min(again), max(again), ("<=", 1))]
@@ -301,10 +319,13 @@ def machine(bench: Bench) -> list[Figure]:
     with torch.inference_mode():
         return [
             compare(
-                "ResNet18 forward at 224 px, batch 16", lambda: operations / each(1, lambda: network(x)) / 1e9,
-                f"a matrix product of side {side}", lambda: 2 * side**3 / each(bench.some(4, 1), lambda: a @ a) / 1e9,
-                pairs=bench.pairs, unit="GFLOP/s",
-            )  # fmt: skip
+                "ResNet18 forward at 224 px, batch 16",
+                lambda: operations / each(1, lambda: network(x)) / 1e9,
+                f"a matrix product of side {side}",
+                lambda: 2 * side**3 / each(bench.some(4, 1), lambda: a @ a) / 1e9,
+                pairs=bench.pairs,
+                unit="GFLOP/s",
+            )
         ]
 
 
@@ -347,15 +368,28 @@ def _card(bench: Bench, batch: int, device: torch.device) -> Figure:
     ours, alone = (lambda way=way: steps * batch / way.seconds(steps) for way in ways)
     ours(), alone()
     return compare(
-        f"`fast` at 96 px on {torch.cuda.get_device_name(device)}, batch {batch}, bfloat16, pictures on the card", ours,
-        "forward, backward and AdamW on a random batch that lies there", alone, pairs=bench.pairs, unit="pictures/s", goal=(">=", 0.9),
-    )  # fmt: skip
+        f"`fast` at 96 px on {torch.cuda.get_device_name(device)}, batch {batch}, bfloat16, pictures on the card",
+        ours,
+        "forward, backward and AdamW on a random batch that lies there",
+        alone,
+        pairs=bench.pairs,
+        unit="pictures/s",
+        goal=(">=", 0.9),
+    )
 
 
 FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
-    "machine": machine, "throughput": throughput, "pipeline": pipeline, "predict": predict, "crowd": crowd, "opening": opening,
-    "endurance": endurance, "store": store, "onnx": onnx, "card": card,
-}  # fmt: skip
+    "machine": machine,
+    "throughput": throughput,
+    "pipeline": pipeline,
+    "predict": predict,
+    "crowd": crowd,
+    "opening": opening,
+    "endurance": endurance,
+    "store": store,
+    "onnx": onnx,
+    "card": card,
+}
 
 
 def each(count: int, work: Callable[[], object]) -> float:

@@ -43,9 +43,16 @@ class Figure:
 
 
 def compare(
-    what: str, ours: Callable[[], float], against: str, other: Callable[[], float], *, pairs: int, unit: str = "s",
-    goal: tuple[Literal["<=", ">="], float] | None = None, ratio: Callable[[float, float], float] = lambda a, b: a / b,
-) -> Figure:  # fmt: skip
+    what: str,
+    ours: Callable[[], float],
+    against: str,
+    other: Callable[[], float],
+    *,
+    pairs: int,
+    unit: str = "s",
+    goal: tuple[Literal["<=", ">="], float] | None = None,
+    ratio: Callable[[float, float], float] = lambda a, b: a / b,
+) -> Figure:
     """Measure both in turns ``pairs`` times, the order changing each time. Each call returns its own figure, in ``unit``."""
     found = []
     for number in range(pairs):

@@ -27,10 +27,12 @@ class Folder(Dataset):
         self.pictures = pictures
         self.transform = transforms.Compose(
             [
-                transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
+                transforms.RandomResizedCrop(side),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
                 transforms.Normalize(MEAN, STD),
             ]
-        )  # fmt: skip
+        )
 
     def __len__(self) -> int:
         return len(self.pictures)

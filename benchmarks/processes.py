@@ -39,10 +39,14 @@ def processes(bench: Bench) -> list[Figure]:
         return [
             compare(
                 f"training at {config.image_size} px, batch {config.batch_size}, two processes with one thread each",
-                lambda: rate(2, 1), "one process with two threads", lambda: rate(1, 2), pairs=bench.pairs, unit="pictures/s",
+                lambda: rate(2, 1),
+                "one process with two threads",
+                lambda: rate(1, 2),
+                pairs=bench.pairs,
+                unit="pictures/s",
                 goal=(">=", 0.9),
             )
-        ]  # fmt: skip
+        ]
 
 
 def pictures_a_second(run: RunFolder, steps: int) -> float:

@@ -44,10 +44,14 @@ def _against(bench: Bench, name: str, make: type) -> list[Figure]:
     ours.seconds(1)
     return [
         compare(
-            f"training at {side} px, batch {BATCH}", lambda: steps * BATCH / ours.seconds(steps), name,
-            lambda: steps * other.batch / other.seconds(steps), pairs=bench.pairs, unit="pictures/s",
+            f"training at {side} px, batch {BATCH}",
+            lambda: steps * BATCH / ours.seconds(steps),
+            name,
+            lambda: steps * other.batch / other.seconds(steps),
+            pairs=bench.pairs,
+            unit="pictures/s",
         )
-    ]  # fmt: skip
+    ]
 
 
 class Timm(Plain):
@@ -68,9 +72,15 @@ class Timm(Plain):
         network = timm.create_model("resnet18", num_classes=len({label for _, label in pictures})).train()
         optimizer, criterion = create_optimizer_v2(network, opt="adamw", lr=1e-3, weight_decay=0.05), LabelSmoothingCrossEntropy(0.1)
         loader = create_loader(
-            plain.Folder(pictures, side), (3, side, side), self.batch, is_training=True, num_workers=plain.WORKERS,
-            use_prefetcher=False, device=torch.device("cpu"), pin_memory=False,
-        )  # fmt: skip
+            plain.Folder(pictures, side),
+            (3, side, side),
+            self.batch,
+            is_training=True,
+            num_workers=plain.WORKERS,
+            use_prefetcher=False,
+            device=torch.device("cpu"),
+            pin_memory=False,
+        )
         while True:
             for images, labels in loader:
                 loss = criterion(network(images), labels)
@@ -92,11 +102,13 @@ class Fastai:
         # An epoch longer than any measurement, so that the workers never run out of work before its end.
         many = list(range(len(pictures))) * (1 + 64 * BATCH // len(pictures))
         block = fastai.DataBlock(
-            (fastai.ImageBlock, fastai.CategoryBlock(vocab=sorted({str(label) for _, label in pictures}))), get_x=lambda n: pictures[n][0],
-            get_y=lambda n: str(pictures[n][1]), splitter=lambda items: (list(range(len(items))), [0]),
+            (fastai.ImageBlock, fastai.CategoryBlock(vocab=sorted({str(label) for _, label in pictures}))),
+            get_x=lambda n: pictures[n][0],
+            get_y=lambda n: str(pictures[n][1]),
+            splitter=lambda items: (list(range(len(items))), [0]),
             item_tfms=fastai.RandomResizedCrop(side),
             batch_tfms=[fastai.Flip(), fastai.Normalize.from_stats(*fastai.imagenet_stats)],
-        )  # fmt: skip
+        )
         loaders = block.dataloaders(many, bs=self.batch, num_workers=plain.WORKERS, device=torch.device("cpu"))
         network = torchvision.models.resnet18(num_classes=len({label for _, label in pictures}))
         self._learner = fastai.Learner(loaders, network)

@@ -34,9 +34,15 @@ WARM_UP = 3
 FRAME, FILMED, HELD = (640, 480), 10, 15
 """The camera's pixels; how many pictures it films, and for how many frames each."""
 CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
-    "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
 WATCH = """
 (() => {
   const drawn = CanvasRenderingContext2D.prototype.drawImage;

@@ -34,13 +34,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Checkpoint = Annotated[
     str | None,
     typer.Option(help="A checkpoint folder (a run's best/), or the name of a shipped one.", show_default="the app's own"),
-]  # fmt: skip
+]
 Views = Annotated[
     Literal["one", "mirror", "middle"] | None,
-    typer.Option(
-        help="Look at each picture once, at its mirror image too, or at its middle too.", show_default="the checkpoint's own"
-    ),
-]  # fmt: skip
+    typer.Option(help="Look at each picture once, at its mirror image too, or at its middle too.", show_default="the checkpoint's own"),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated. `--settings` lists them."),
@@ -50,9 +48,7 @@ Photos = Annotated[
     list[Path] | None,
     typer.Option(metavar="DIR", help="Photos beside the data: a folder of fruit types, or of sources that each hold such folders."),
 ]
-NotFruit = Annotated[
-    list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit: a folder of them, or of sources.")
-]
+NotFruit = Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit: a folder of them, or of sources.")]
 LeaveOut = Annotated[
     list[str] | None, typer.Option(metavar="SOURCE", help="A source of photos, by its folder's name, that is not learned.")
 ]
@@ -155,7 +151,9 @@ def train(
     settings: Settings = None,
     name: Annotated[str | None, typer.Option(help="What the app calls the run.", show_default="the folder's name")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR exactly where it stopped.")] = False,
-    list_settings: Annotated[bool, typer.Option("--settings", is_eager=True, callback=_list_settings, help="List every setting with its meaning.")] = False,  # noqa: E501
+    list_settings: Annotated[
+        bool, typer.Option("--settings", is_eager=True, callback=_list_settings, help="List every setting with its meaning.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network, or go on training one.
@@ -179,11 +177,14 @@ def train(
         training = TrainConfig.from_preset(preset or DEFAULT_PRESET, **given)
         source = data.absolute() if data else sample_set()
         config = RunConfig(
-            name=name or run.absolute().name, data=str(source), training=training,
+            name=name or run.absolute().name,
+            data=str(source),
+            training=training,
             photos=tuple(str(place.absolute()) for place in photos or []),
-            not_fruit=tuple(str(place.absolute()) for place in not_fruit or []), leave_out=tuple(leave_out or []),
+            not_fruit=tuple(str(place.absolute()) for place in not_fruit or []),
+            leave_out=tuple(leave_out or []),
             study=str(study.absolute()) if study else "",
-        )  # fmt: skip
+        )
         list_pictures(source)  # what is wrong with them is said before there is a run
         check_beside(config)
         folder.create(config)
@@ -238,9 +239,15 @@ def lr_find(
 
 
 def _refuse_other_settings(
-    folder: RunFolder, data: Path | None, photos: list[Path] | None, not_fruit: list[Path] | None,
-    leave_out: list[str] | None, study: Path | None, preset: str | None, given: dict[str, str],
-) -> None:  # fmt: skip
+    folder: RunFolder,
+    data: Path | None,
+    photos: list[Path] | None,
+    not_fruit: list[Path] | None,
+    leave_out: list[str] | None,
+    study: Path | None,
+    preset: str | None,
+    given: dict[str, str],
+) -> None:
     """On resume the folder's configuration stands: what was given beside it must agree with it."""
     from fruitvision.training.config import TrainConfig
 
@@ -322,7 +329,9 @@ def evaluate(
     not_fruit: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures that must be refused.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write it there too: a page to read in a browser, and tables.")] = None,
     lang: Annotated[Literal["en", "zh"], typer.Option(help="The language in which the page opens.")] = "en",
-    record: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")] = None,  # noqa: E501
+    record: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the figures in the checkpoint and its card, as measured on NAME.")
+    ] = None,
     views: Views = None,
     as_json: Json = False,
 ) -> None:
@@ -334,9 +343,7 @@ def evaluate(
     from fruitvision.recognition.evaluation import examine_folder
 
     if record and views:
-        raise UsageError(
-            "record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out."
-        )
+        raise UsageError("record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out.")
     classifier = _classifier(checkpoint, views)
     examination = examine_folder(
         classifier,
@@ -398,10 +405,13 @@ def evaluate_sources(
         raise UsageError("record-nothing", "There is no checkpoint to keep the figures in.", "Name one with --checkpoint.")
     given = {"photo_validation": "pictures", **parse_settings(settings or [])}
     config = RunConfig(
-        name="sources", data=str(data.absolute() if data else sample_set()), training=TrainConfig.from_preset(preset, **given),
+        name="sources",
+        data=str(data.absolute() if data else sample_set()),
+        training=TrainConfig.from_preset(preset, **given),
         photos=tuple(str(place.absolute()) for place in photos or []),
-        not_fruit=tuple(str(place.absolute()) for place in not_fruit or []), leave_out=tuple(leave_out or []),
-    )  # fmt: skip
+        not_fruit=tuple(str(place.absolute()) for place in not_fruit or []),
+        leave_out=tuple(leave_out or []),
+    )
     check_beside(config)
     say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
     if checkpoint:
@@ -502,10 +512,16 @@ def _answer_line(answer: dict[str, Any]) -> str:
 @app.command("teach-benchmark", cls=ManyValues)
 def teach_benchmark(
     data: Annotated[Path, typer.Option(metavar="DIR", help="A folder of class folders, to be taught and asked about.")],
-    shots: Annotated[list[str] | None, typer.Option(help="How many pictures of each class are taught, such as 1,5,10.", show_default="1,5,10")] = None,  # noqa: E501
+    shots: Annotated[
+        list[str] | None, typer.Option(help="How many pictures of each class are taught, such as 1,5,10.", show_default="1,5,10")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="How many times they are drawn.")] = 5,
-    split: Annotated[str | None, typer.Option(help="heldout: score that fifth, and teach from the rest.", show_default="whatever is not taught")] = None,  # noqa: E501
-    untaught: Annotated[Path | None, typer.Option(metavar="DIR", help="Class folders that the network knows: what teaching five other types costs them.")] = None,  # noqa: E501
+    split: Annotated[
+        str | None, typer.Option(help="heldout: score that fifth, and teach from the rest.", show_default="whatever is not taught")
+    ] = None,
+    untaught: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Class folders that the network knows: what teaching five other types costs them.")
+    ] = None,
     checkpoint: Checkpoint = None,
     as_json: Json = False,
 ) -> None:
@@ -517,9 +533,14 @@ def teach_benchmark(
 
     counts = _counts(_listed(shots) or ["1", "5", "10"])
     result = measure(
-        _classifier(checkpoint, None), data, shots=counts, seeds=seeds, split=split, untaught=untaught,
+        _classifier(checkpoint, None),
+        data,
+        shots=counts,
+        seeds=seeds,
+        split=split,
+        untaught=untaught,
         progress=progress("Asking the network"),
-    )  # fmt: skip
+    )
     lines = [f"{result['images']} pictures of {result['classes']} classes from {data}, {seeds} draws"]
     for way, words in (("known", "names it may know"), ("new", "names nobody knows")):
         for count, found in result[way].items():
@@ -544,11 +565,19 @@ def _counts(words: list[str]) -> list[int]:
 def compare(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs and the table go; unfinished ones go on.")],
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; not needed to go on.")] = None,
-    norms: Annotated[list[str] | None, typer.Option(help="batch, layer, instance, group, none, group-ws.", show_default="the first four")] = None,  # noqa: E501
+    norms: Annotated[
+        list[str] | None, typer.Option(help="batch, layer, instance, group, none, group-ws.", show_default="the first four")
+    ] = None,
     batch_sizes: Annotated[list[str] | None, typer.Option(help="Such as 32 or 2,8,32.", show_default="32")] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Such as 0 or 0,1,2.", show_default="0")] = None,
     settings: Settings = None,
-    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Train the runs on a Ray cluster: its address, or 'local'. OUT must be a folder that all machines share.")] = None,  # noqa: E501
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Train the runs on a Ray cluster: its address, or 'local'. OUT must be a folder that all machines share.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train one network under several norms.

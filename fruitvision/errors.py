@@ -61,9 +61,7 @@ def printable(text: str) -> str:
 
 def quoted(words: Iterable[str]) -> str:
     """A command's words as typed at a terminal: in double quotes, which Windows knows too, where a shell would part or change them."""
-    return " ".join(
-        word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else '"' + re.sub(r'(["\\$`])', r"\\\1", word) + '"' for word in words
-    )
+    return " ".join(word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else '"' + re.sub(r'(["\\$`])', r"\\\1", word) + '"' for word in words)
 
 
 def _rebuild(kind: type[FruitVisionError], code: str, message: str, next_step: str, facts: dict) -> FruitVisionError:

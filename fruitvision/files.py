@@ -207,11 +207,15 @@ def write_error(error: OSError, path: Path) -> DataError:
     """What a failed write means for the person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError(
-            "disk-full", f"The disk is full: {path} could not be written.",
-            "Free some space and try again; nothing that was saved before is lost.", path=str(path),
+            "disk-full",
+            f"The disk is full: {path} could not be written.",
+            "Free some space and try again; nothing that was saved before is lost.",
+            path=str(path),
         )
     return DataError(
-        "cannot-write", f"{path} cannot be written ({error.strerror or type(error).__name__}).",
+        "cannot-write",
+        f"{path} cannot be written ({error.strerror or type(error).__name__}).",
         "Choose a folder that you may write to, or change its permissions.",
-        path=str(path), reason=error.strerror or type(error).__name__,
+        path=str(path),
+        reason=error.strerror or type(error).__name__,
     )

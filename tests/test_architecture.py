@@ -166,8 +166,6 @@ def _names_encoding(call: ast.Call) -> bool:
 
 def run(code: str) -> str:
     """What a fresh interpreter in the project's folder prints."""
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=120
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

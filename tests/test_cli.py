@@ -18,9 +18,18 @@ from fruitvision.__main__ import guarded, main
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = [
-    "data scan", "data download", "data sample", "train", "stop", "evaluate", "evaluate-sources", "predict", "teach-benchmark",
-    "compare", "lr-find",
-]  # fmt: skip
+    "data scan",
+    "data download",
+    "data sample",
+    "train",
+    "stop",
+    "evaluate",
+    "evaluate-sources",
+    "predict",
+    "teach-benchmark",
+    "compare",
+    "lr-find",
+]
 TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
 
 
@@ -410,9 +419,7 @@ def test_each_picture_is_answered_and_a_broken_one_is_named(run, trained, sample
     for answer, path in ((first, good[0]), (second, good[1])):
         assert answer["image"] == str(path)
         assert answer["verdict"] in ("sure", "unsure", "not-fruit") and 0 <= answer["confidence"] <= 1
-        assert [guess["probability"] for guess in answer["top"]] == sorted(
-            (guess["probability"] for guess in answer["top"]), reverse=True
-        )
+        assert [guess["probability"] for guess in answer["top"]] == sorted((guess["probability"] for guess in answer["top"]), reverse=True)
 
 
 def test_a_folder_is_scored_and_reported(run, trained, sample_set, tmp_path):
@@ -465,7 +472,6 @@ def test_teaching_is_measured_known_and_new_and_by_what_it_costs_the_others(run,
     for wrong, name in ((["--shots", "0"], "no numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
         code, _, err = run(*words[:5], *wrong)
         assert code == 2 and name in one_line(err)
-
 
 
 @pytest.mark.parametrize("option", [("--by", "colour"), ("--split", "holiday")])
@@ -526,9 +532,7 @@ sys.modules["gradio"] = None
 sys.argv = ["app.py", "--no-browser"]
 runpy.run_path({str(PROJECT / "app.py")!r}, run_name="__main__")
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=60
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert result.returncode == 1
     assert "'gradio' is not installed" in one_line(result.stderr)
     assert "-m pip install -r requirements.txt" in result.stderr

@@ -32,11 +32,15 @@ def test_an_answer_is_known_by_its_names_and_shares():
 @pytest.mark.parametrize(
     ("path", "name", "expected"),
     [
-        ("/r/best/model.safetensors", "best/model.safetensors", True), ("/r/.best.12.new/config.json", "best/config.json", True),
-        ("/r/last/model.safetensors", "best/model.safetensors", False), ("/r/resume/.state.pt.12.new", "resume/state.pt", True),
-        ("/r/.best.12.new", "best", True), ("/r/sample/Test/0.jpg", "jpg", True), ("/r/status.json", "metrics.jsonl", False),
+        ("/r/best/model.safetensors", "best/model.safetensors", True),
+        ("/r/.best.12.new/config.json", "best/config.json", True),
+        ("/r/last/model.safetensors", "best/model.safetensors", False),
+        ("/r/resume/.state.pt.12.new", "resume/state.pt", True),
+        ("/r/.best.12.new", "best", True),
+        ("/r/sample/Test/0.jpg", "jpg", True),
+        ("/r/status.json", "metrics.jsonl", False),
     ],
-)  # fmt: skip
+)
 def test_a_fault_knows_the_file_that_it_waits_for(path, name, expected):
     assert matches(path, name) is expected
 

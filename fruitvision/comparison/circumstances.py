@@ -27,10 +27,17 @@ def circumstances(plan: StudyPlan) -> dict[str, Any]:
     counts, classes = picture_counts(plan)
     device = choose_device(plan.cells()[0].training.device)
     return {
-        "command": command(plan), "data": Path(plan.data).name, "classes": classes, "train_images": counts["train"],
-        "measured_images": counts["measured"], "measured_on": measured_on(plan), "machine": machine(device),
-        "date": time.strftime("%Y-%m-%d"), "versions": versions(), "settings": plan.settings(),
-    }  # fmt: skip
+        "command": command(plan),
+        "data": Path(plan.data).name,
+        "classes": classes,
+        "train_images": counts["train"],
+        "measured_images": counts["measured"],
+        "measured_on": measured_on(plan),
+        "machine": machine(device),
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions(),
+        "settings": plan.settings(),
+    }
 
 
 def command(plan: StudyPlan) -> str:

@@ -68,7 +68,9 @@ def study_sources(
     sizes = {own.source: sum(len(one.rows) for one in pictures if one.source == own.source) for own in pictures}
     parts = part_sources(sizes, groups, together)
     about = {
-        "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}), "groups": parts, "frozen": frozen,
+        "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}),
+        "groups": parts,
+        "frozen": frozen,
     }
     _claim(out, about)
     ask: Ask | None = None
@@ -95,7 +97,9 @@ def ask_checkpoint(checkpoint: Path, config: RunConfig, say: Say = print) -> Ans
     strangers = [one for one in found if one.source not in learned]
     if not any(kind != NOT_FRUIT for one in strangers for kind in one.kinds):
         raise ConfigError(
-            "no-strangers", f"{checkpoint} has learned from all of these sources.", "Give photos that it does not know.",
+            "no-strangers",
+            f"{checkpoint} has learned from all of these sources.",
+            "Give photos that it does not know.",
             path=str(checkpoint),
         )
     if passed_over := sorted({one.source for one in found if one.source in learned}):
@@ -113,8 +117,11 @@ def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Seque
         for name in names:
             if name not in sizes:
                 raise ConfigError(
-                    "unknown-photo-source", f"No source is called '{name}'.", f"Choose of: {', '.join(sorted(sizes))}.",
-                    name=name, known=", ".join(sorted(sizes)),
+                    "unknown-photo-source",
+                    f"No source is called '{name}'.",
+                    f"Choose of: {', '.join(sorted(sizes))}.",
+                    name=name,
+                    known=", ".join(sorted(sizes)),
                 )
         first, *others = (bundles[name] for name in names)
         for other in others:
@@ -129,8 +136,11 @@ def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Seque
         distinct = [sorted(part) for part in parts]
     if len(distinct) < 2:
         raise ConfigError(
-            "too-few-sources", f"There must be two groups of sources or more (sources: {len(sizes)}, groups: {len(distinct)}).",
-            "Give two or more sources of photos, and two or more groups.", sources=len(sizes), groups=len(distinct),
+            "too-few-sources",
+            f"There must be two groups of sources or more (sources: {len(sizes)}, groups: {len(distinct)}).",
+            "Give two or more sources of photos, and two or more groups.",
+            sources=len(sizes),
+            groups=len(distinct),
         )
     return distinct
 
@@ -177,8 +187,11 @@ def _trained(config: RunConfig) -> Ask:
             execute(folder.path)
         if (state := folder.status().state) != "finished":
             raise ConfigError(
-                "study-stopped", f"The run {folder.path} is {state}.", "Give the same command again to go on.",
-                run=str(folder.path), state=state,
+                "study-stopped",
+                f"The run {folder.path} is {state}.",
+                "Give the same command again to go on.",
+                run=str(folder.path),
+                state=state,
             )
         network, found = load_checkpoint(folder.best)
         return _asked(network, found.transform, found.classes, found.fruit_types, pictures)
@@ -222,12 +235,13 @@ def _frozen(config: RunConfig) -> Ask:
 def _asked(
     network: Network, transform: EvalTransform, classes: tuple[str, ...], fruit_types: tuple[str, ...], pictures: Sequence[_Pictures]
 ) -> Answers:
-    logits = [
-        _seen(network, transform, one.store, one.rows, start).logits for one in pictures for start in range(0, len(one.rows), BATCH)
-    ]
+    logits = [_seen(network, transform, one.store, one.rows, start).logits for one in pictures for start in range(0, len(one.rows), BATCH)]
     return Answers(
-        classes, fruit_types, torch.cat(logits) if logits else torch.zeros(0, transform.looks, len(classes)),
-        tuple(one.source for one in pictures for _ in one.rows), tuple(kind for one in pictures for kind in one.kinds),
+        classes,
+        fruit_types,
+        torch.cat(logits) if logits else torch.zeros(0, transform.looks, len(classes)),
+        tuple(one.source for one in pictures for _ in one.rows),
+        tuple(kind for one in pictures for kind in one.kinds),
     )
 
 
@@ -251,8 +265,10 @@ def _claim(out: Path, about: dict[str, Any]) -> None:
         found = None
     if found != json.loads(json.dumps(about)):
         raise ConfigError(
-            "sources-study-differs", f"The study in {out} is another one: its pictures, settings or groups differ.",
-            "Choose another folder, or give the command that began it.", folder=str(out),
+            "sources-study-differs",
+            f"The study in {out} is another one: its pictures, settings or groups differ.",
+            "Choose another folder, or give the command that began it.",
+            folder=str(out),
         )
 
 

@@ -31,9 +31,17 @@ MEASURED = Path(__file__).with_name("measured")
 TARGET = 0.9
 """The accuracy that ``epochs_to_90`` waits for."""
 FIGURES = (
-    "final_accuracy", "best_accuracy", "test_accuracy", "loss", "epochs_to_90", "seconds_per_epoch", "images_per_s",
-    "peak_memory_mb", "parameters", "grad_norm",
-)  # fmt: skip
+    "final_accuracy",
+    "best_accuracy",
+    "test_accuracy",
+    "loss",
+    "epochs_to_90",
+    "seconds_per_epoch",
+    "images_per_s",
+    "peak_memory_mb",
+    "parameters",
+    "grad_norm",
+)
 CURVES = ("val_accuracy", "val_loss", "train_loss", "grad_norm")
 
 
@@ -66,8 +74,9 @@ def results(study: StudyFolder) -> Results:
     epochs = [
         {"norm": cell.norm, "batch_size": cell.batch_size, "seed": cell.seed, "epoch": record["epoch"]}
         | {name: record.get(name) for name in CURVES}
-        for cell in cells for record in study.run(cell).metrics("epoch")
-    ]  # fmt: skip
+        for cell in cells
+        for record in study.run(cell).metrics("epoch")
+    ]
     columns = ["norm", "batch_size", "seed", "epoch", *CURVES]
     return Results(table(study.path), pd.DataFrame(epochs, columns=columns), _about(study.path))
 

@@ -20,9 +20,14 @@ MEASURE = "final_accuracy"
 """What is compared: the last epoch's, which nothing chose."""
 
 AVERAGED = {
-    "best_mean": "best_accuracy", "loss_mean": "loss", "epochs_to_90": "epochs_to_90", "grad_norm": "grad_norm",
-    "seconds_per_epoch": "seconds_per_epoch", "images_per_s": "images_per_s", "peak_memory_mb": "peak_memory_mb",
-}  # fmt: skip
+    "best_mean": "best_accuracy",
+    "loss_mean": "loss",
+    "epochs_to_90": "epochs_to_90",
+    "grad_norm": "grad_norm",
+    "seconds_per_epoch": "seconds_per_epoch",
+    "images_per_s": "images_per_s",
+    "peak_memory_mb": "peak_memory_mb",
+}
 """Columns of a summary that are means over the finished runs → the table's columns that they are means of."""
 SUMMARY_COLUMNS = ("norm", "batch_size", "seeds", "diverged", "mean", "sd", *AVERAGED, "reached_90", "parameters")
 EFFECT_COLUMNS = ("norm", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
@@ -85,8 +90,9 @@ def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFr
     rows = [
         {"norm": norm, "a": int(small), "b": int(large)}
         | _paired(cells[cells["batch_size"].isin([small, large])], "batch_size", small, large, measure)
-        for norm, cells in table.groupby("norm", sort=False) if small < large
-    ]  # fmt: skip
+        for norm, cells in table.groupby("norm", sort=False)
+        if small < large
+    ]
     return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
 
 

@@ -43,9 +43,15 @@ PLAN = "study.json"
 # Each epoch is measured on the test pictures where there are any, and the last epoch's accuracy is what is compared: it
 # was not chosen by them, as a best epoch would be.
 BASE: dict[str, Any] = {
-    "start": "scratch", "width": 16, "image_size": 48, "first_image_size": 0, "epochs": 10, "batch_size": 32, "val_fraction": 0.0,
+    "start": "scratch",
+    "width": 16,
+    "image_size": 48,
+    "first_image_size": 0,
+    "epochs": 10,
+    "batch_size": 32,
+    "val_fraction": 0.0,
     "precision": "float32",
-}  # fmt: skip
+}
 MEMORY = "memory"
 """The kind of a run's records that say how much memory its process has needed so far."""
 
@@ -108,13 +114,9 @@ class StudyPlan(BaseModel):
                 "bad-settings", f"These settings cannot be used: {faults}.", "Correct them and try again.", faults=faults
             ) from None
         norms = tuple(dict.fromkeys(plan.norms))
-        plan = plan.model_copy(
-            update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)}
-        )
+        plan = plan.model_copy(update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)})
         if len(plan.norms) * len(plan.batch_sizes) < 2:
-            raise ConfigError(
-                "study-needs-two", "A comparison needs two things to compare.", "Choose at least two norms, or batch sizes."
-            )
+            raise ConfigError("study-needs-two", "A comparison needs two things to compare.", "Choose at least two norms, or batch sizes.")
         plan.cells()
         return plan
 
@@ -130,11 +132,16 @@ class StudyPlan(BaseModel):
     def cells(self) -> list[Cell]:
         """Every run of the study; all norms of one seed and batch size before the next. Raises ConfigError."""
         return [
-            Cell(norm, batch_size, seed, TrainConfig.from_preset(
-                "fast", **{**BASE, **self.training, "norm": norm, "batch_size": batch_size, "seed": seed}
-            ))
-            for seed in self.seeds for batch_size in self.batch_sizes for norm in self.norms
-        ]  # fmt: skip
+            Cell(
+                norm,
+                batch_size,
+                seed,
+                TrainConfig.from_preset("fast", **{**BASE, **self.training, "norm": norm, "batch_size": batch_size, "seed": seed}),
+            )
+            for seed in self.seeds
+            for batch_size in self.batch_sizes
+            for norm in self.norms
+        ]
 
 
 def _once(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -167,8 +174,10 @@ class StudyFolder:
             before = self.plan()
             if not plan.holds(before):
                 raise RunError(
-                    "study-differs", f"The study in {self.path} compares something else.",
-                    "Leave the options out to go on with it, or choose another folder.", path=str(self.path),
+                    "study-differs",
+                    f"The study in {self.path} compares something else.",
+                    "Leave the options out to go on with it, or choose another folder.",
+                    path=str(self.path),
                 )
             if len(plan.cells()) > len(before.cells()):
                 grown = plan.model_copy(update={"name": before.name, "created": before.created})
@@ -250,8 +259,12 @@ class Work:
         self.cells = plan.cells()
         process = psutil.Process()
         self.status = RunStatus(
-            state="running", pid=process.pid, process_started=process.create_time(), started=time.time(),
-            epochs=len(self.cells), steps=1000,
+            state="running",
+            pid=process.pid,
+            process_started=process.create_time(),
+            started=time.time(),
+            epochs=len(self.cells),
+            steps=1000,
         )
         self.took: dict[int, float] = {}  # batch size → seconds
         self.began, self.last_status = time.monotonic(), 0.0

@@ -33,9 +33,13 @@ CHANNELS = 64
 SIDE = 96
 TRANSFORM = EvalTransform(resize=SIDE, crop=SIDE)
 OVER = {
-    "N,H,W": ("NHW", False), "H,W": ("HW", False), "C/G,H,W": ("CHW", True), "C,H,W": ("CHW", False), "C": ("C", False),
+    "N,H,W": ("NHW", False),
+    "H,W": ("HW", False),
+    "C/G,H,W": ("CHW", True),
+    "C,H,W": ("CHW", False),
+    "C": ("C", False),
     "N,C,H,W": ("NCHW", False),
-}  # fmt: skip
+}
 """The axes over which the moments of a result are looked at: name → (axes, whether C is split into groups)."""
 CLOSE = 0.01
 """How near to 0 a mean, and to 1 a deviation, must be to be called so."""
@@ -128,9 +132,18 @@ def touch(norm: str, layer: str, pictures: Sequence[np.ndarray], *, training: bo
     there = network.get_submodule(LAYERS[layer])
     after, running = _apply(norm, there, before, training)
     return Touch(
-        norm, layer, training, learned, unstandardize(images), before.numpy(), after.numpy(),
-        _sets(norm, *before.shape), _per_channel(there, "weight", 1.0), _per_channel(there, "bias", 0.0), running,
-    )  # fmt: skip
+        norm,
+        layer,
+        training,
+        learned,
+        unstandardize(images),
+        before.numpy(),
+        after.numpy(),
+        _sets(norm, *before.shape),
+        _per_channel(there, "weight", 1.0),
+        _per_channel(there, "bias", 0.0),
+        running,
+    )
 
 
 def over_axes(values: np.ndarray) -> list[Over]:

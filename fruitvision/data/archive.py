@@ -33,8 +33,19 @@ RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
 MAX_HEADER_BYTES = 2**20  # of a tar's long name or extended header, which tarfile reads whole
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError,
-    NotImplementedError, RuntimeError, UnicodeError, IndexError, KeyError, OverflowError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeError,
+    IndexError,
+    KeyError,
+    OverflowError,
 )  # all that zipfile and tarfile raise over bad bytes, some of it by accident
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
@@ -113,9 +124,11 @@ def _reading(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # gzip's and tarfile's own have no number
             raise
         raise DownloadError(
-            "archive-damaged", f"{archive.name} is not a whole zip or tar archive.",
+            "archive-damaged",
+            f"{archive.name} is not a whole zip or tar archive.",
             "Delete it if it is still there and fetch it again; it may be the login page of a network.",
-            file=str(archive), reason=str(error),
+            file=str(archive),
+            reason=str(error),
         ) from error
 
 
@@ -238,15 +251,17 @@ def _chosen(members: list[Member], archive: Path) -> list[Member]:
         root = tuple(tops) if len(tops) == 1 and all(len(member.path.parts) > 1 for member in members) else ()
     inside = []
     for member in members:
-        parts = member.path.parts[len(root):]
+        parts = member.path.parts[len(root) :]
         if member.path.parts[: len(root)] != root:
             continue
         if not roots or len(parts) == 1 or parts[0].lower().startswith(("training", "test", "validation")):
             inside.append(Member(PurePosixPath(*parts), member.size, member.entry))
     if not any(member.path.suffix.lower() in PICTURES for member in inside):
         raise DownloadError(
-            "archive-no-pictures", f"{archive.name} holds no pictures.",
-            "Name the address of an archive of class folders.", file=archive.name,
+            "archive-no-pictures",
+            f"{archive.name} holds no pictures.",
+            "Name the address of an archive of class folders.",
+            file=archive.name,
         )
     return inside
 
@@ -293,13 +308,19 @@ def _too_large(archive: Path, files: int, size: int) -> DownloadError:
         "archive-too-large",
         f"{archive.name} would unpack to {size:,} bytes in {files:,} files, or more.",
         "It is not an archive of pictures: fetch it from another address.",
-        file=archive.name, files=files, bytes=size,
+        file=archive.name,
+        files=files,
+        bytes=size,
     )
 
 
 def _unsafe(archive: Path, name: str, reason: str) -> DownloadError:
     shown = name[:120].encode("ascii", "backslashreplace").decode()
     return DownloadError(
-        "archive-unsafe", f"{archive.name} was not unpacked: it holds {reason} ({shown!r}).",
-        "Do not use it; fetch it from another address.", file=archive.name, name=shown, reason=reason,
+        "archive-unsafe",
+        f"{archive.name} was not unpacked: it holds {reason} ({shown!r}).",
+        "Do not use it; fetch it from another address.",
+        file=archive.name,
+        name=shown,
+        reason=reason,
     )

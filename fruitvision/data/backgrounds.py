@@ -170,9 +170,13 @@ class SceneRecipe:
         self.crop_scale_min, self.flip = crop_scale_min, flip
 
     def __call__(
-        self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Others | None = None,
+        self,
+        pictures: Sequence[np.ndarray],
+        seeds: Sequence[tuple[int, ...]],
+        size: int,
+        others: Others | None = None,
         spans: Sequence[float] | None = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """One scene a picture, standardized. ``others`` gives the fruits that lie beside it; without it, copies do.
 
         ``spans``: the fruits' longest sides in centimetres, for their size in the frame.
@@ -180,9 +184,13 @@ class SceneRecipe:
         return standardize(self.scenes(pictures, seeds, size, others, spans)[0])
 
     def scenes(
-        self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int, others: Others | None = None,
+        self,
+        pictures: Sequence[np.ndarray],
+        seeds: Sequence[tuple[int, ...]],
+        size: int,
+        others: Others | None = None,
         spans: Sequence[float] | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor]:
         """(B, 3, size, size) in 0..255, and (B, size, size) in 0..1: where the fruit is; 1 throughout if not known."""
         rngs = [np.random.default_rng(seed) for seed in seeds]
         spans = [HAND_LONG] * len(pictures) if spans is None else spans
@@ -237,9 +245,14 @@ class PhotoRecipe:
     """
 
     def __init__(
-        self, grounds: Grounds | None = None, *, crop_scale_min: float = 0.2, flip: float = 0.5, rotation: float = 25,
+        self,
+        grounds: Grounds | None = None,
+        *,
+        crop_scale_min: float = 0.2,
+        flip: float = 0.5,
+        rotation: float = 25,
         strength: float = 0.8,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.grounds, self.strength = grounds, strength
         self.crop_scale_min, self.flip, self.rotation = crop_scale_min, flip, rotation
 
@@ -298,11 +311,18 @@ def _place(rng: np.random.Generator, sprite: Tensor, half: float, *, fruit: bool
     reach = max(1 - half, half / 1.5)
     x, y = rng.uniform(-reach, reach, 2) if half < 1 else rng.uniform(-0.4, 0.4, 2)
     return Placed(
-        sprite, float(x), float(y), half, float(np.exp(rng.normal(0, 0.06))), float(rng.uniform(0, 2 * np.pi)),
-        bool(rng.random() < 0.5), float(np.exp(rng.normal(0, 0.12))),
+        sprite,
+        float(x),
+        float(y),
+        half,
+        float(np.exp(rng.normal(0, 0.06))),
+        float(rng.uniform(0, 2 * np.pi)),
+        bool(rng.random() < 0.5),
+        float(np.exp(rng.normal(0, 0.12))),
         float(rng.uniform(0.1, 0.65)) if rng.random() < 0.7 else 0.0,
-        (float(rng.normal(0, 0.12)), float(rng.uniform(0, 0.25))), fruit,
-    )  # fmt: skip
+        (float(rng.normal(0, 0.12)), float(rng.uniform(0, 0.25))),
+        fruit,
+    )
 
 
 def thing(picture: np.ndarray, rng: np.random.Generator) -> Tensor:

@@ -95,9 +95,7 @@ class Dataset:
         return counts
 
 
-def hold_out(
-    split: Split, fraction: float, seed: int, *, name: str = "val", keys: Sequence[str] | None = None
-) -> tuple[Split, Split]:
+def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", keys: Sequence[str] | None = None) -> tuple[Split, Split]:
     """Take ``fraction`` of every class out of ``split``: (what stays, what was taken).
 
     Which pictures are taken follows from ``seed`` and each picture's relative path alone: the same on every
@@ -167,11 +165,7 @@ def assemble(
     label_of = {name: label for label, name in enumerate(classes)}
     splits = {}
     for name in ("train", "val", "test"):
-        files = [
-            file
-            for file in listing.files
-            if file.split == name and file.path in rows and file.folder in label_of
-        ]
+        files = [file for file in listing.files if file.split == name and file.path in rows and file.folder in label_of]
         if files or name == "train":
             splits[name] = make_split(name, files, rows, label_of)
     if listing.layout == "class-folders":
@@ -179,11 +173,7 @@ def assemble(
         train_split, test_split = hold_out(splits["train"], test_fraction, seed, name="test", keys=keys)
         splits = {"train": train_split, "test": test_split} if len(test_split) else {"train": train_split}
     problems += _find_copies(splits, classes, hashes, listing.split_folders["train"])
-    used = sorted(
-        (path, hashes[row])
-        for split in splits.values()
-        for path, row in zip(split.paths, split.rows, strict=True)
-    )
+    used = sorted((path, hashes[row]) for split in splits.values() for path, row in zip(split.paths, split.rows, strict=True))
     fingerprint = hashlib.sha256("".join(f"{path}\0{content}\n" for path, content in used).encode())
     return Dataset(
         root=listing.root,
@@ -197,9 +187,7 @@ def assemble(
     )
 
 
-def make_split(
-    name: str, files: Sequence[Found], rows: Mapping[str, int], label_of: Mapping[str, int]
-) -> Split:
+def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
     """A ``Split`` of files that all are in the store and all have a label."""
     return Split(
         name=name,
@@ -233,20 +221,14 @@ def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str
     for split, folder in sorted({*found, *listing.empty_folders}):
         path = f"{prefix[split]}/{folder}" if prefix.get(split) else folder
         if split == "train" and folder not in classes:
-            problems.append(
-                Problem(path, "class-without-pictures", "The folder has no picture that can be read.")
-            )
+            problems.append(Problem(path, "class-without-pictures", "The folder has no picture that can be read."))
         elif folder not in classes:
-            detail = (
-                f"The training folder has no pictures of {folder}; {found[split, folder]} files are left out."
-            )
+            detail = f"The training folder has no pictures of {folder}; {found[split, folder]} files are left out."
             problems.append(Problem(path, "class-not-in-training", detail))
     return problems
 
 
-def _find_copies(
-    splits: Mapping[str, Split], classes: tuple[str, ...], hashes: Sequence[str], train_folder: str
-) -> list[Problem]:
+def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: Sequence[str], train_folder: str) -> list[Problem]:
     """Pictures that lie in more than one split, byte for byte; for a class copied whole, one problem."""
     train = splits["train"]
     others = [split for name, split in splits.items() if name != "train"]
@@ -263,8 +245,7 @@ def _find_copies(
         count = int((train.labels == label).sum())
         folder = f"{train_folder}/{classes[label]}" if train_folder else classes[label]
         detail = (
-            f"Each of the {count} training pictures of {classes[label]} is a copy of a picture kept for"
-            " testing: its accuracy says nothing."
+            f"Each of the {count} training pictures of {classes[label]} is a copy of a picture kept for testing: its accuracy says nothing."
         )
         problems.append(Problem(folder, "class-copied", detail))
     told = set().union(*(of_class[label] for label in whole))

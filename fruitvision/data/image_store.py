@@ -60,9 +60,7 @@ class ImageStore:
             self.paths: list[str] = facts["paths"]
             self.hashes: list[str] = facts["hashes"]
             self._undecoded: dict[str, list] = facts["undecoded"]
-            self._pixels = [
-                _map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])
-            ]
+            self._pixels = [_map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])]
         except FileNotFoundError as error:
             self._let_go()
             raise DataError(
@@ -97,7 +95,8 @@ class ImageStore:
 
     def _damaged(self) -> DataError:
         return DataError(
-            "store-damaged", f"The picture cache in {self.path} is damaged.",
+            "store-damaged",
+            f"The picture cache in {self.path} is damaged.",
             "Open the folder of pictures again, and it is made anew; if this comes again, delete that folder.",
             folder=str(self.path),
         )
@@ -127,27 +126,17 @@ class ImageStore:
 
     def known(self) -> dict[tuple[str, int, int], int | Undecoded]:
         """(path, size, time of change) of every file looked at: its row, or why it has none."""
-        rows = {
-            (p, *stamp): row
-            for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))
-        }
-        return rows | {
-            (path, size, mtime): Undecoded(kind, detail)
-            for path, (size, mtime, kind, detail) in self._undecoded.items()
-        }
+        rows = {(p, *stamp): row for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))}
+        return rows | {(path, size, mtime): Undecoded(kind, detail) for path, (size, mtime, kind, detail) in self._undecoded.items()}
 
 
-def write_index(
-    folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome], parts: Sequence[Path]
-) -> None:
+def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:
     """Finish a store whose pixels are written: from here on it can be opened.
 
     Args:
         outcomes: of each file; offsets are into ``parts``, the store's files of pixels in order.
     """
-    good = [
-        (file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, Decoded)
-    ]
+    good = [(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, Decoded)]
     facts = {
         "paths": [file.path for file, _ in good],
         "hashes": [outcome.sha256 for _, outcome in good],

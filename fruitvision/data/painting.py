@@ -180,9 +180,7 @@ class Scene:
         columns, rows = zip(*places, strict=True)
         thick = max(widths) * self.pixels
         column, row = (min(columns) + max(columns)) / 2, (min(rows) + max(rows)) / 2
-        at = self._window(
-            column, row, (max(columns) - min(columns)) / 2 + thick, (max(rows) - min(rows)) / 2 + thick
-        )
+        at = self._window(column, row, (max(columns) - min(columns)) / 2 + thick, (max(rows) - min(rows)) / 2 + thick)
         u = np.arange(at.columns.start, at.columns.stop, dtype=np.float32)
         v = np.arange(at.rows.start, at.rows.stop, dtype=np.float32)[:, None]
         rho = np.full(at.shape, 9, dtype=np.float32)
@@ -241,9 +239,7 @@ def _halve(fine: np.ndarray) -> np.ndarray:
     return (fine[..., ::2, ::2] + fine[..., 1::2, ::2] + fine[..., ::2, 1::2] + fine[..., 1::2, 1::2]) * 0.25
 
 
-def smooth_noise(
-    rng: np.random.Generator, shape: tuple[int, int], per_pixel: float | tuple[float, float]
-) -> Field:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float | tuple[float, float]) -> Field:
     """Noise in about -1..1 with so many bumps to a pixel (down, across).
 
     It takes one number from ``rng`` whatever the shape, so that all that follows is the same in every size.

@@ -40,9 +40,14 @@ _PIXELS_A_PIECE = 2**20
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -175,9 +180,12 @@ class _TimedStream(io.BytesIO):
         if size is None or size >= 4096 or self._reads % 64 == 0:  # asking for the time takes as long as reading a few bytes
             if time.thread_time() - self._start > MAX_SECONDS:
                 raise PictureError(
-                    "picture-too-slow", f"{called(self._name)} takes more than {MAX_SECONDS:g} seconds to decode.",
-                    "Save it as a plain JPEG or PNG, then try again.", picture=self._name, seconds=f"{MAX_SECONDS:g}",
-                )  # fmt: skip
+                    "picture-too-slow",
+                    f"{called(self._name)} takes more than {MAX_SECONDS:g} seconds to decode.",
+                    "Save it as a plain JPEG or PNG, then try again.",
+                    picture=self._name,
+                    seconds=f"{MAX_SECONDS:g}",
+                )
         return super().read(size)
 
 
@@ -387,9 +395,7 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
 
 
 def _missing(path: str | Path) -> PictureError:
-    return PictureError(
-        "picture-missing", f"There is no picture file {path}.", "Check the path.", picture=str(path)
-    )
+    return PictureError("picture-missing", f"There is no picture file {path}.", "Check the path.", picture=str(path))
 
 
 def _damaged(name: str) -> PictureError:

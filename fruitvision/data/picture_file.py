@@ -41,8 +41,9 @@ _TIFF_COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "Pack
 _TIFF_SMALL_TAGS = {
     **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and ways of packing
     **dict.fromkeys((258, 338, 339, 529, 530, 532), 16),  # bits, extra samples, their formats; YCbCr
-    320: 3 * 2**16, 347: 2**16,  # the palette, JPEG tables
-}  # fmt: skip
+    320: 3 * 2**16,
+    347: 2**16,  # the palette, JPEG tables
+}
 """The tags that decoding needs, and how many values each may have. The places of strips or tiles come to them."""
 _TIFF_CODES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "B", 7: "B", 8: "H", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
@@ -89,9 +90,11 @@ def read_structure(data: bytes, name: str = "") -> PictureFile:
     read = next((read for at, magic, read in _FORMATS if data.startswith(magic, at)), None)
     if read is None:
         raise PictureError(
-            "picture-not-an-image", f"{called(name)} is in no format that can be read.",
-            "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF file.", picture=name,
-        )  # fmt: skip
+            "picture-not-an-image",
+            f"{called(name)} is in no format that can be read.",
+            "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF file.",
+            picture=name,
+        )
     return read(data, name)
 
 
@@ -407,16 +410,23 @@ def _joined(kept: list[bytes], data: bytes) -> bytes:
 
 def _not_let_in(name: str, kind: str) -> PictureError:
     return PictureError(
-        "picture-encoding", f"{called(name)} is {kind}, which is not read: it could take any amount of memory or time.",
-        "Save it as a JPEG or PNG, then try again.", picture=name, kind=kind,
-    )  # fmt: skip
+        "picture-encoding",
+        f"{called(name)} is {kind}, which is not read: it could take any amount of memory or time.",
+        "Save it as a JPEG or PNG, then try again.",
+        picture=name,
+        kind=kind,
+    )
 
 
 def _too_many_parts(name: str, parts: str, limit: int) -> PictureError:
     return PictureError(
-        "picture-too-many-parts", f"{called(name)} is made of more than {limit} {parts}, and would take too long.",
-        "Save it as a plain JPEG or PNG, then try again.", picture=name, parts=parts, limit=limit,
-    )  # fmt: skip
+        "picture-too-many-parts",
+        f"{called(name)} is made of more than {limit} {parts}, and would take too long.",
+        "Save it as a plain JPEG or PNG, then try again.",
+        picture=name,
+        parts=parts,
+        limit=limit,
+    )
 
 
 _FORMATS: tuple[tuple[int, bytes, Callable[[bytes, str], PictureFile]], ...] = (

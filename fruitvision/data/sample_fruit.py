@@ -49,12 +49,7 @@ def apple(scene: Scene) -> None:
 
     def edge(a: Field) -> Field:
         ellipse = wide * tall / hypot(tall * np.sin(a), wide * np.cos(a))
-        return ellipse * (
-            1
-            - dip * bell(a, 0.4)
-            + 0.05 * bell(np.abs(a) - 0.85, 0.4)
-            - foot * bell(np.abs(a) - math.pi, 0.5)
-        )
+        return ellipse * (1 - dip * bell(a, 0.4) + 0.05 * bell(np.abs(a) - 0.85, 0.4) - foot * bell(np.abs(a) - math.pi, 0.5))
 
     rho, angle = outline(at, edge)
     polar, longitude = from_pole(rho, angle, tilt)
@@ -68,14 +63,10 @@ def apple(scene: Scene) -> None:
     )
     blush = np.sin(longitude + rng.uniform(-3, 3)) * np.sin(polar) + 0.5 * scene.noise(at, 2.5)
     streaks = around(rng, longitude, 70) * step(0.1, 0.7, polar)
-    skin = mix(
-        vary(rng, under), vary(rng, over), step(-0.9, 0.55, blush + 0.45 * streaks + rng.uniform(-0.1, 0.7))
-    )
+    skin = mix(vary(rng, under), vary(rng, over), step(-0.9, 0.55, blush + 0.45 * streaks + rng.uniform(-0.1, 0.7)))
     skin = mix(skin, colour(0.93, 0.88, 0.66), 0.45 * step(0.55, 1.0, scene.noise(at, 24)))  # lenticels
     skin = mix(skin, colour(0.45, 0.42, 0.16), 0.75 * bell(polar, 0.2))
-    scene.lay(
-        at, rho, skin, depth=0.92, gloss=rng.uniform(0.2, 0.5), sharpness=40, bump=-0.2 * bell(polar, 0.27)
-    )
+    scene.lay(at, rho, skin, depth=0.92, gloss=rng.uniform(0.2, 0.5), sharpness=40, bump=-0.2 * bell(polar, 0.27))
     lean, length = rng.normal(0, 0.12), rng.uniform(0.25, 0.42)
     root = -tall * 0.86 * math.cos(tilt)
     tip = root - length * max(math.cos(tilt), 0.35)
@@ -85,9 +76,7 @@ def apple(scene: Scene) -> None:
         vary(rng, (0.36, 0.25, 0.14)),
     )
     if rng.random() < 0.3:
-        scene.leaf(
-            lean * 0.4, (root + tip) / 2, rng.uniform(-0.9, 0.1), 0.5, 0.14, vary(rng, (0.28, 0.50, 0.16))
-        )
+        scene.leaf(lean * 0.4, (root + tip) / 2, rng.uniform(-0.9, 0.1), 0.5, 0.14, vary(rng, (0.28, 0.50, 0.16)))
 
 
 def banana(scene: Scene) -> None:
@@ -124,9 +113,7 @@ def banana(scene: Scene) -> None:
             sharpness=14,
             bump=0.02 * np.abs(across - 0.3) - 0.015 * ridge,
         )
-        end = np.array(
-            [math.sin(spread * 0.97) * radius, math.cos(spread * 0.97) * radius - radius + sag + shift]
-        )
+        end = np.array([math.sin(spread * 0.97) * radius, math.cos(spread * 0.97) * radius - radius + sag + shift])
         along = np.array([math.cos(spread), -math.sin(spread)])
         scene.stroke(
             [end - 0.06 * along, end + 0.11 * along],
@@ -135,9 +122,7 @@ def banana(scene: Scene) -> None:
         )
 
 
-def citrus(
-    scene: Scene, rind: Sequence[float], flesh: Sequence[float], long: float, nipple: float, halved: float
-) -> None:
+def citrus(scene: Scene, rind: Sequence[float], flesh: Sequence[float], long: float, nipple: float, halved: float) -> None:
     """An orange, a lemon or a lime, whole or cut across."""
     rng, at = scene.rng, scene.patch(0, 0, 1)
     rind = vary(rng, rind, 0.025)
@@ -199,9 +184,7 @@ def _citrus_half(scene: Scene, rind: np.ndarray, flesh: np.ndarray) -> None:
 
 def orange(scene: Scene) -> None:
     rind = pick(scene.rng, (0.95, 0.55, 0.10), (0.93, 0.48, 0.08), (0.94, 0.64, 0.16))
-    citrus(
-        scene, rind, pick(scene.rng, (0.97, 0.62, 0.16), (0.97, 0.62, 0.16), (0.80, 0.16, 0.14)), 1, 0, 0.28
-    )
+    citrus(scene, rind, pick(scene.rng, (0.97, 0.62, 0.16), (0.97, 0.62, 0.16), (0.80, 0.16, 0.14)), 1, 0, 0.28)
 
 
 def lemon(scene: Scene) -> None:
@@ -217,9 +200,7 @@ def lime(scene: Scene) -> None:
 def pear(scene: Scene) -> None:
     rng, at = scene.rng, scene.patch(0, 0.04, 1)
     waist, neck = rng.uniform(-0.35, 0.05), rng.uniform(0.36, 0.5)
-    across = neck + (rng.uniform(0.70, 0.82) - neck) * step(
-        waist - 0.42, waist + 0.5, at.y + rng.normal(0, 0.12) * at.x
-    )
+    across = neck + (rng.uniform(0.70, 0.82) - neck) * step(waist - 0.42, waist + 0.5, at.y + rng.normal(0, 0.12) * at.x)
     rho, angle = egg(at, across, 0.93)
     under, over = pick(
         rng,
@@ -235,9 +216,7 @@ def pear(scene: Scene) -> None:
     skin = mix(skin, colour(0.46, 0.36, 0.18), 0.6 * bell(hypot(at.x, at.y + 0.93), 0.22))
     scene.lay(at, rho, skin, depth=0.72, gloss=rng.uniform(0.1, 0.3), sharpness=22)
     lean = rng.normal(0, 0.14)
-    scene.stroke(
-        [(0, -0.8), (lean * 0.3, -0.96), (lean, -1.13)], [0.045, 0.035, 0.05], vary(rng, (0.34, 0.24, 0.13))
-    )
+    scene.stroke([(0, -0.8), (lean * 0.3, -0.96), (lean, -1.13)], [0.045, 0.035, 0.05], vary(rng, (0.34, 0.24, 0.13)))
     if rng.random() < 0.25:
         scene.leaf(lean * 0.3, -0.96, rng.uniform(-0.6, 0.4), 0.5, 0.13, vary(rng, (0.30, 0.50, 0.18)))
 
@@ -262,9 +241,7 @@ def grape(scene: Scene) -> None:
         half = 0.68 * (1 - (row / rows) ** 1.3) + 0.05
         for x in np.arange(-half, half + 0.01, radius * 1.45):
             height = math.sqrt(max(0.0, 1 - (x / (half + 0.2)) ** 2))
-            berries.append(
-                (height + rng.uniform(-0.25, 0.25), x + rng.normal(0, 0.045), y + rng.normal(0, 0.05))
-            )
+            berries.append((height + rng.uniform(-0.25, 0.25), x + rng.normal(0, 0.045), y + rng.normal(0, 0.05)))
     for depth, x, y in sorted(berries):
         at = scene.patch(x, y, radius * 1.5)
         rho = hypot(at.x, at.y / long) / (radius * rng.uniform(0.92, 1.06))
@@ -286,9 +263,7 @@ def cherry(scene: Scene) -> None:
     count = pick(rng, 1, 2, 2, 2, 3)
     radius = (0.58, 0.40, 0.35)[count - 1]
     joint = (rng.normal(0, 0.12), -0.98)
-    places = ([(0, 0.36)], [(-0.43, 0.40), (0.43, 0.47)], [(-0.55, 0.34), (0.55, 0.38), (0.02, 0.56)])[
-        count - 1
-    ]
+    places = ([(0, 0.36)], [(-0.43, 0.40), (0.43, 0.47)], [(-0.55, 0.34), (0.55, 0.38), (0.02, 0.56)])[count - 1]
     for x, y in places:
         x, y = x + rng.normal(0, 0.05), y + rng.normal(0, 0.06)
         at = scene.patch(x, y, radius * 1.25)
@@ -328,9 +303,7 @@ def strawberry(scene: Scene) -> None:
     ripe = vary(rng, pick(rng, (0.80, 0.07, 0.08), (0.70, 0.04, 0.08), (0.86, 0.18, 0.12)), 0.03)
     skin = mix(ripe, ripe * colour(0.8, 0.7, 0.8), step(-0.5, 1, scene.noise(at, 2)))
     skin = mix(skin, colour(0.93, 0.80, 0.62), rng.uniform(0.2, 0.85) * step(-0.55, -0.95, at.y))
-    longitude = np.arcsin(
-        np.clip(at.x / across / np.sqrt(np.clip(1 - np.square(at.y / 0.9), 0.02, 1)), -1, 1)
-    )
+    longitude = np.arcsin(np.clip(at.x / across / np.sqrt(np.clip(1 - np.square(at.y / 0.9), 0.02, 1)), -1, 1))
     v = (at.y + 0.04 * scene.noise(at, 4)) * rng.uniform(5.2, 6.4)
     u = longitude * 2.5 + 0.5 * (np.floor(v) % 2) + rng.random()
     du, dv = (u % 1 - 0.5) / 2.5, (v % 1 - 0.5) / 5.8
@@ -349,9 +322,7 @@ def strawberry(scene: Scene) -> None:
             green * rng.uniform(0.8, 1.1),
             rng.normal(0, 0.4),
         )
-    scene.stroke(
-        [(0, -0.74), (rng.normal(0, 0.05), -0.92), (rng.normal(0, 0.1), -1.04)], [0.05, 0.035, 0.04], green
-    )
+    scene.stroke([(0, -0.74), (rng.normal(0, 0.05), -0.92), (rng.normal(0, 0.1), -1.04)], [0.05, 0.035, 0.04], green)
 
 
 def watermelon(scene: Scene) -> None:
@@ -363,9 +334,7 @@ def watermelon(scene: Scene) -> None:
     pale, dark = pick(rng, ((0.62, 0.74, 0.42), (0.12, 0.32, 0.12)), ((0.46, 0.62, 0.30), (0.08, 0.24, 0.10)))
     ragged = longitude + (0.16 * scene.noise(at, 5) + 0.1 * scene.noise(at, 11)) * np.sin(polar)
     stripes = np.sin(ragged * int(rng.integers(6, 10)) + rng.uniform(0, 6))
-    skin = mix(
-        vary(rng, pale, 0.03), vary(rng, dark, 0.02), step(-0.25, 0.3, stripes + 0.25 * scene.noise(at, 8))
-    )
+    skin = mix(vary(rng, pale, 0.03), vary(rng, dark, 0.02), step(-0.25, 0.3, stripes + 0.25 * scene.noise(at, 8)))
     skin = mix(skin, skin * 0.8, 0.6 * step(0, 1, scene.noise(at, 22)))
     skin = mix(skin, colour(0.56, 0.50, 0.28), bell(polar, 0.08))
     scene.lay(at, rho, skin, depth=0.92, gloss=0.3, sharpness=30, bump=-0.05 * bell(polar, 0.2))
@@ -399,9 +368,7 @@ def _watermelon_wedge(scene: Scene) -> None:
     face = mix(face, colour(0.10, 0.06, 0.05), step(1.05, 0.75, seed) * ring)
     face = mix(face, colour(0.93, 0.92, 0.72), step(0.83, 0.9, far))
     face = mix(face, green, step(0.93, 0.95, far))
-    scene.lay(
-        at, rho, np.clip(face, 0, 1), depth=0.06, gloss=0.22, sharpness=20, bump=0.008 * scene.noise(at, 14)
-    )
+    scene.lay(at, rho, np.clip(face, 0, 1), depth=0.06, gloss=0.22, sharpness=20, bump=0.008 * scene.noise(at, 14))
 
 
 def kiwi(scene: Scene) -> None:
@@ -418,9 +385,7 @@ def kiwi(scene: Scene) -> None:
     flesh = vary(rng, (0.88, 0.78, 0.26) if gold else (0.52, 0.72, 0.20), 0.03)
     rho = rho + 0.02
     rays = around(rng, angle, 80) * step(0.25, 0.5, rho)
-    face = mix(
-        flesh, np.clip(flesh * 1.25 + 0.1, 0, 1), np.clip(0.25 + 0.45 * rays, 0, 1) * step(1.0, 0.4, rho)
-    )
+    face = mix(flesh, np.clip(flesh * 1.25 + 0.1, 0, 1), np.clip(0.25 + 0.45 * rays, 0, 1) * step(1.0, 0.4, rho))
     face = mix(face, colour(0.92, 0.92, 0.74), step(0.34, 0.2, rho + 0.04 * rays))
     cells = (angle / (2 * math.pi) * 26) % 1 - 0.5
     ring = rho - 0.43 - 0.05 * around(rng, angle, 26)
@@ -452,14 +417,10 @@ def plum(scene: Scene) -> None:
     body = mix(body, np.clip(0.5 * body + colour(0.34, 0.36, 0.44), 0, 1), bloom)
     seam = bell(longitude - rng.uniform(-0.7, 0.7), 0.08) * step(3.0, 2.4, polar)
     body = mix(mix(body, body * 0.6, 0.6 * seam), body * 0.4, 0.7 * bell(polar, 0.14))
-    scene.lay(
-        at, rho, body, depth=0.88, gloss=0.2, sharpness=20, bump=-0.035 * seam - 0.1 * bell(polar, 0.22)
-    )
+    scene.lay(at, rho, body, depth=0.88, gloss=0.2, sharpness=20, bump=-0.035 * seam - 0.1 * bell(polar, 0.22))
     if rng.random() < 0.6:
         root = -0.88 * math.cos(tilt)
-        scene.stroke(
-            [(0, root), (rng.normal(0, 0.08), root - 0.2)], [0.03, 0.035], vary(rng, (0.40, 0.32, 0.16))
-        )
+        scene.stroke([(0, root), (rng.normal(0, 0.08), root - 0.2)], [0.03, 0.035], vary(rng, (0.40, 0.32, 0.16)))
 
 
 def tomato(scene: Scene) -> None:
@@ -468,9 +429,7 @@ def tomato(scene: Scene) -> None:
     tall = rng.uniform(0.74, 0.9) + 0.1 * math.sin(tilt)
     rho, angle = egg(at, 0.96, min(tall, 0.95))
     polar, longitude = from_pole(rho, angle, tilt)
-    ribs = (
-        np.cos(lobes * longitude + rng.uniform(0, 6)) * np.sin(polar) * bell(polar, 1.0) * rng.uniform(0, 1)
-    )
+    ribs = np.cos(lobes * longitude + rng.uniform(0, 6)) * np.sin(polar) * bell(polar, 1.0) * rng.uniform(0, 1)
     ripe = vary(
         rng,
         pick(
@@ -513,9 +472,7 @@ def tomato(scene: Scene) -> None:
             green * rng.uniform(0.85, 1.15),
             rng.normal(0, 0.5),
         )
-    scene.stroke(
-        [(0, root), (rng.normal(0, 0.08), root - 0.08 - 0.16 * math.cos(tilt))], [0.055, 0.06], green * 0.9
-    )
+    scene.stroke([(0, root), (rng.normal(0, 0.08), root - 0.08 - 0.16 * math.cos(tilt))], [0.055, 0.06], green * 0.9)
 
 
 def pineapple(scene: Scene) -> None:
@@ -536,9 +493,7 @@ def pineapple(scene: Scene) -> None:
     at = scene.patch(0, 0.32, 0.75)
     across = rng.uniform(0.46, 0.55)
     rho, _ = egg(at, across * (1 - 0.1 * at.y), 0.68)
-    longitude = np.arcsin(
-        np.clip(at.x / across / np.sqrt(np.clip(1 - np.square(at.y / 0.7), 0.05, 1)), -1, 1)
-    )
+    longitude = np.arcsin(np.clip(at.x / across / np.sqrt(np.clip(1 - np.square(at.y / 0.7), 0.05, 1)), -1, 1))
     turns = rng.uniform(7.0, 9.5)
     one, two = longitude * turns * 0.55 + at.y * turns, longitude * turns * 0.55 - at.y * turns
     scale = np.abs(np.cos(one) * np.cos(two))

@@ -46,7 +46,9 @@ def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
             "mixed-sources",
             f"In {folder}, {printable(flat[0].name)} holds pictures and {printable(deep[0].name)} holds folders of them.",
             "Give a folder of kinds (Apple, Banana, ...), or a folder of sources that each hold such folders.",
-            folder=str(folder), flat=printable(flat[0].name), deep=printable(deep[0].name),
+            folder=str(folder),
+            flat=printable(flat[0].name),
+            deep=printable(deep[0].name),
         )
     return tuple(PhotoSource(entry.name, entry) for entry in deep)
 
@@ -93,8 +95,11 @@ def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
     known = sorted({source.name for source in sources})
     if missing := [name for name in names if name not in known]:
         raise ConfigError(
-            "unknown-photo-source", f"No source is called '{missing[0]}'.", f"Choose of: {', '.join(known) or 'none given'}.",
-            name=missing[0], known=", ".join(known) or "–",
+            "unknown-photo-source",
+            f"No source is called '{missing[0]}'.",
+            f"Choose of: {', '.join(known) or 'none given'}.",
+            name=missing[0],
+            known=", ".join(known) or "–",
         )
     return set(names)
 

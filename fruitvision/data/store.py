@@ -104,9 +104,7 @@ def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Pat
     return open_store(list_tree(root, ""), progress=progress, cache=cache)
 
 
-def open_store(
-    listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None
-) -> ImageStore:
+def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
     """The store of exactly these files: found, or built while other processes that want it wait."""
     home = _home(listing.root, short_side, cache)
     key = _listing_key(listing.files)
@@ -180,9 +178,7 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
                 progress(ready + done, len(files))
 
         report(0)
-        fresh = decode_files(
-            Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report
-        )
+        fresh = decode_files(Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report)
         for i, outcome in zip(missing, fresh, strict=True):
             outcomes[i] = outcome if isinstance(outcome, Undecoded) else _shift(outcome)
         write_index(folder, files, outcomes, [old_part, *parts])

@@ -96,8 +96,10 @@ def _fetchable(url: str) -> bool:
 
 def _bad_address(url: str) -> DownloadError:
     return DownloadError(
-        "download-bad-address", f"{shown_url(url)!r} is not an address that can be fetched.",
-        "Name one that begins with https://.", url=shown_url(url),
+        "download-bad-address",
+        f"{shown_url(url)!r} is not an address that can be fetched.",
+        "Name one that begins with https://.",
+        url=shown_url(url),
     )
 
 
@@ -222,9 +224,11 @@ class _Transfer:
                     file.close()
                     self.forget()
                     raise DownloadError(
-                        "download-too-large", f"{shown_url(self.url)} is larger than {self.limit:,} bytes.",
+                        "download-too-large",
+                        f"{shown_url(self.url)} is larger than {self.limit:,} bytes.",
                         "It is not the file that was expected: name another address.",
-                        url=shown_url(self.url), bytes=self.limit,
+                        url=shown_url(self.url),
+                        bytes=self.limit,
                     )
                 if self.progress is not None and time.monotonic() - told > 0.1:
                     told = time.monotonic()
@@ -260,18 +264,26 @@ def _status_error(response: httpx.Response, url: str) -> Exception:
         return _ServerBusy(status, min(float(after), 60.0) if after.isdecimal() else 0.0)
     if status in (401, 403, 407):
         return DownloadError(
-            "download-refused", f"{shown} needs a key or a login (the server answered {status}).",
-            "For Kaggle, create an API token under kaggle.com/settings and save it as ~/.kaggle/kaggle.json;"
-            " or fetch from GitHub.", url=shown, status=status,
+            "download-refused",
+            f"{shown} needs a key or a login (the server answered {status}).",
+            "For Kaggle, create an API token under kaggle.com/settings and save it as ~/.kaggle/kaggle.json; or fetch from GitHub.",
+            url=shown,
+            status=status,
         )
     if status in (404, 410):
         return DownloadError(
-            "download-not-found", f"There is nothing at {shown} (the server answered {status}).",
-            "Look for the data set's present address, and name it.", url=shown, status=status,
+            "download-not-found",
+            f"There is nothing at {shown} (the server answered {status}).",
+            "Look for the data set's present address, and name it.",
+            url=shown,
+            status=status,
         )
     return DownloadError(
-        "download-failed", f"{shown} could not be fetched (the server answered {status}).",
-        "Try again later, or name another address.", url=shown, status=status,
+        "download-failed",
+        f"{shown} could not be fetched (the server answered {status}).",
+        "Try again later, or name another address.",
+        url=shown,
+        status=status,
     )
 
 
@@ -281,29 +293,41 @@ def _gave_up(transfer: _Transfer, error: Exception) -> DownloadError:
     by_hand = f"or fetch the address with a browser, save it as {file}, and try again."
     if _certificate(error):
         return DownloadError(
-            "download-certificate", f"The certificate of {urlsplit(url).netloc} could not be verified.",
-            "Check this machine's clock; in a network that inspects traffic, set SSL_CERT_FILE to its"
-            f" certificate; {by_hand}",
-            url=url, host=urlsplit(url).netloc, file=file,
+            "download-certificate",
+            f"The certificate of {urlsplit(url).netloc} could not be verified.",
+            f"Check this machine's clock; in a network that inspects traffic, set SSL_CERT_FILE to its certificate; {by_hand}",
+            url=url,
+            host=urlsplit(url).netloc,
+            file=file,
         )
     if isinstance(error, _ServerBusy):
         return DownloadError(
-            "download-failed", f"{url} could not be fetched ({error}).",
-            "Try again later, or name another address.", url=url, status=error.status,
+            "download-failed",
+            f"{url} could not be fetched ({error}).",
+            "Try again later, or name another address.",
+            url=url,
+            status=error.status,
         )
     if transfer.position() or transfer.total is not None:
         total = "an unknown number of" if transfer.total is None else f"{transfer.total:,}"
         return DownloadError(
             "download-incomplete",
-            f"The connection to {urlsplit(url).netloc} broke off again and again,"
-            f" after {transfer.position():,} of {total} bytes.",
+            f"The connection to {urlsplit(url).netloc} broke off again and again, after {transfer.position():,} of {total} bytes.",
             f"Try again later, it goes on from there if the server allows it; {by_hand}",
-            url=url, host=urlsplit(url).netloc, got=transfer.position(), total=transfer.total, file=file,
+            url=url,
+            host=urlsplit(url).netloc,
+            got=transfer.position(),
+            total=transfer.total,
+            file=file,
         )
     return DownloadError(
-        "download-offline", f"{urlsplit(url).netloc} cannot be reached ({error or type(error).__name__}).",
+        "download-offline",
+        f"{urlsplit(url).netloc} cannot be reached ({error or type(error).__name__}).",
         f"Check the connection, set HTTPS_PROXY behind a proxy, or name another mirror; {by_hand}",
-        url=url, host=urlsplit(url).netloc, reason=str(error) or type(error).__name__, file=file,
+        url=url,
+        host=urlsplit(url).netloc,
+        reason=str(error) or type(error).__name__,
+        file=file,
     )
 
 
@@ -311,14 +335,21 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> Downl
     got = part.stat().st_size if part.is_file() else 0
     if size is not None and got != size:
         return DownloadError(
-            "download-wrong-size", f"{shown_url(url)} has {got:,} bytes instead of {size:,}.",
-            "Try again, or name another mirror.", url=shown_url(url), got=got, expected=size,
+            "download-wrong-size",
+            f"{shown_url(url)} has {got:,} bytes instead of {size:,}.",
+            "Try again, or name another mirror.",
+            url=shown_url(url),
+            got=got,
+            expected=size,
         )
     if sha256 is not None and not (found := sha256_of(part)).startswith(sha256.lower()):
         return DownloadError(
             "download-wrong-checksum",
             f"{shown_url(url)} is not the file that was expected: its SHA-256 is {found}.",
-            "Try again, or name another mirror.", url=shown_url(url), got=found, expected=sha256.lower(),
+            "Try again, or name another mirror.",
+            url=shown_url(url),
+            got=found,
+            expected=sha256.lower(),
         )
     return None
 
@@ -352,8 +383,10 @@ def alone(path: Path) -> Iterator[None]:
                     lock.unlink(missing_ok=True)
     except filelock.Timeout as error:
         raise DownloadError(
-            "download-busy", f"{path} is being downloaded by another process.",
-            "Wait until it has finished.", file=str(path),
+            "download-busy",
+            f"{path} is being downloaded by another process.",
+            "Wait until it has finished.",
+            file=str(path),
         ) from error
     except OSError as error:
         raise write_error(error, path) from error

@@ -51,14 +51,17 @@ class EvalTransform(BaseModel):
     std: tuple[float, float, float] = IMAGENET_STD
     views: int = Field(1, ge=1, le=2, description="1: the picture; 2: the picture and its mirror image, averaged.")
     scales: tuple[float, ...] = Field(
-        (1.0,), min_length=1, max_length=8,
+        (1.0,),
+        min_length=1,
+        max_length=8,
         description="Middle squares that are looked at and averaged, as shares of the first one's side.",
     )
 
     white_mirrored: bool = Field(
-        False, validation_alias=AliasChoices("white_mirrored", "white_once"),  # its earlier name
+        False,
+        validation_alias=AliasChoices("white_mirrored", "white_once"),  # its earlier name
         description="Whether a picture filmed on white, which is cut to its fruit already, is looked at mirrored in place of nearer.",
-    )  # fmt: skip
+    )
 
     @field_validator("scales")
     @classmethod
@@ -165,13 +168,15 @@ def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> T
     from torchvision import transforms
 
     def apply(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
-        recipe = transforms.Compose([
-            transforms.RandomResizedCrop(size, scale=(crop_scale_min, 1.0)),
-            transforms.RandomHorizontalFlip(flip),
-            transforms.RandomRotation(rotation),
-            transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-        ])
+        recipe = transforms.Compose(
+            [
+                transforms.RandomResizedCrop(size, scale=(crop_scale_min, 1.0)),
+                transforms.RandomHorizontalFlip(flip),
+                transforms.RandomRotation(rotation),
+                transforms.ToTensor(),
+                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            ]
+        )
         images = []
         with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's global generator
             for pixels, seed in zip(pictures, seeds, strict=True):
@@ -209,9 +214,7 @@ def no_augmentation(eval_resize: int, image_size: int) -> TrainTransform:
     return apply
 
 
-def augmented_grid(
-    pictures: Sequence[np.ndarray], transform: TrainTransform, *, size: int, columns: int, seed: int = 0
-) -> np.ndarray:
+def augmented_grid(pictures: Sequence[np.ndarray], transform: TrainTransform, *, size: int, columns: int, seed: int = 0) -> np.ndarray:
     """Pictures as training will see them, side by side: (rows × size, columns × size, 3) uint8, what is left over white.
 
     The same seed draws the same grid.
@@ -228,9 +231,7 @@ Draw = tuple[float, float, float, float, float, float]
 """One picture's augmentation: crop (left, top, width, height) in pixels, flipped (1) or not (0), rotation in degrees."""
 
 
-def draw_affine(
-    rng: np.random.Generator, height: int, width: int, crop_scale_min: float, flip: float, rotation: float
-) -> Draw:
+def draw_affine(rng: np.random.Generator, height: int, width: int, crop_scale_min: float, flip: float, rotation: float) -> Draw:
     """Draw as torchvision's RandomResizedCrop, RandomHorizontalFlip and RandomRotation do."""
     return tuple(affine_draws(rng.random((1, NUMBERS)), height, width, crop_scale_min, flip, rotation)[0].tolist())
 
@@ -257,9 +258,7 @@ def affine_draws(
     return np.stack((left, top, w, h, flips, angle), axis=1)
 
 
-def resample(
-    pictures: Sequence[np.ndarray], draws: Sequence[Draw] | np.ndarray, size: int, fills: Sequence[float] | None = None
-) -> Tensor:
+def resample(pictures: Sequence[np.ndarray], draws: Sequence[Draw] | np.ndarray, size: int, fills: Sequence[float] | None = None) -> Tensor:
     """Apply one draw a picture in a single bilinear resampling → (B, 3, size, size) float in 0..255.
 
     What a rotation turns in from outside the crop is black, as torchvision fills it, or the grey of ``fills``.
@@ -268,11 +267,18 @@ def resample(
     tints = torch.tensor(fills) if fills is not None and any(fills) else None
     if len({p.shape for p in pictures}) == 1:
         return resample_alike(_to_tensor(pictures), torch.from_numpy(draws), reductions(draws, size), size, tints)
-    return torch.cat([
-        resample_alike(_to_tensor([pixels]), torch.from_numpy(draws[i : i + 1]), reductions(draws[i : i + 1], size), size,
-                       None if tints is None else tints[i : i + 1])
-        for i, pixels in enumerate(pictures)
-    ])
+    return torch.cat(
+        [
+            resample_alike(
+                _to_tensor([pixels]),
+                torch.from_numpy(draws[i : i + 1]),
+                reductions(draws[i : i + 1], size),
+                size,
+                None if tints is None else tints[i : i + 1],
+            )
+            for i, pixels in enumerate(pictures)
+        ]
+    )
 
 
 def reductions(draws: np.ndarray, size: int) -> np.ndarray:
@@ -307,10 +313,13 @@ def _resample(images: Tensor, draws: Tensor, factor: int, size: int, fills: Tens
     crop_x, crop_y = cos * x - sin * y, sin * x + cos * y
     inside = (crop_x.abs() <= 1) & (crop_y.abs() <= 1)
     crop_x = torch.where(flip, -crop_x, crop_x)
-    grid = torch.stack((
-        (2 * left + across * (crop_x + 1)) / width - 1,
-        (2 * top + down * (crop_y + 1)) / height - 1,
-    ), dim=3)
+    grid = torch.stack(
+        (
+            (2 * left + across * (crop_x + 1)) / width - 1,
+            (2 * top + down * (crop_y + 1)) / height - 1,
+        ),
+        dim=3,
+    )
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     sampled = sampled * inside[:, None]
     return sampled if fills is None else sampled + fills[:, None, None, None] * ~inside[:, None]

@@ -57,9 +57,15 @@ class Workers:
     def _made(self, keys: list[tuple[int, Hashable]]) -> Iterator[Batch]:
         if self._loader is None:
             self._loader = DataLoader(
-                _Made(self._makers), batch_size=None, sampler=self._keys, num_workers=self.count, prefetch_factor=AHEAD,
-                persistent_workers=True, collate_fn=_as_they_are, worker_init_fn=_begun,
-            )  # fmt: skip
+                _Made(self._makers),
+                batch_size=None,
+                sampler=self._keys,
+                num_workers=self.count,
+                prefetch_factor=AHEAD,
+                persistent_workers=True,
+                collate_fn=_as_they_are,
+                worker_init_fn=_begun,
+            )
         self._keys[:] = keys
         try:
             for made in self._loader:
@@ -76,7 +82,8 @@ def workers_ended(error: BaseException) -> TrainingError | None:
     if not isinstance(error, RuntimeError) or not any(words in str(error) for words in ENDED):
         return None
     return TrainingError(
-        "workers-ended", "A process that makes training pictures was ended, perhaps for want of memory.",
+        "workers-ended",
+        "A process that makes training pictures was ended, perhaps for want of memory.",
         "What was saved stands. Resume the run, or begin another with fewer: --set workers=0.",
     )
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 LABELS = {
-    "images": "pictures", "top1": "top-1", "top3": "top-3", "loss": "loss", "macro_recall": "mean recall",
-    "ece": "calibration error (ECE)", "answered": "answered", "answered_top1": "top-1 of the answered",
+    "images": "pictures",
+    "top1": "top-1",
+    "top3": "top-3",
+    "loss": "loss",
+    "macro_recall": "mean recall",
+    "ece": "calibration error (ECE)",
+    "answered": "answered",
+    "answered_top1": "top-1 of the answered",
     "not_fruit_accepted": "no-fruit accepted",
 }
 
@@ -19,8 +25,7 @@ def model_card(config: dict[str, Any]) -> str:
     lines = [
         f"# {config['architecture']}, {config['norm']} norm, {len(config['classes'])} classes",
         "",
-        f"Trained by FruitVision on {name}{synthetic}: {dataset.get('images', '?')} training pictures, "
-        f"started from {config['start']}.",
+        f"Trained by FruitVision on {name}{synthetic}: {dataset.get('images', '?')} training pictures, started from {config['start']}.",
         "",
         "## Measured",
         "",
@@ -64,11 +69,11 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
         "asked about a source that it had learned from."
     )
     said = (
-        "It never says \"sure\" of an answer: at no confidence were enough of its answers right."
+        'It never says "sure" of an answer: at no confidence were enough of its answers right.'
         if found["sure_right"] is None
-        else f"It says \"sure\" in {_percent(found['sure'])} of its answers to them and is then right in "
+        else f'It says "sure" in {_percent(found["sure"])} of its answers to them and is then right in '
         f"{_percent(found['sure_right'])}. Of fruit that it has no name for {_percent(found['unknown_kinds_sure'])}, of pictures "
-        f"without fruit {_percent(found['not_fruit_sure'])} are called a fruit with \"sure\"."
+        f'without fruit {_percent(found["not_fruit_sure"])} are called a fruit with "sure".'
     )
     lines = [
         f"**On photographs of people whom it never learned from**: {_percent(found['top1'])} named rightly "
@@ -90,8 +95,11 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
     )[:WORST_KINDS]
     if worst:
         lines += [
-            "", "The kinds that it names rightly least often among these, and what would help most, photographs of more sources:", "",
-            "| kind | asked about | named rightly | taken for | photographs that trained |", "| --- | --- | --- | --- | --- |",
+            "",
+            "The kinds that it names rightly least often among these, and what would help most, photographs of more sources:",
+            "",
+            "| kind | asked about | named rightly | taken for | photographs that trained |",
+            "| --- | --- | --- | --- | --- |",
         ]
         trained = dataset.get("photographed", {})
         for recall, kind, own in worst:
@@ -109,10 +117,7 @@ def _table(metrics: dict[str, dict[str, Any]]) -> list[str]:
         return ["Nothing was measured."]
     columns = [key for key in LABELS if any(isinstance(row.get(key), int | float) for row in metrics.values())]
     head = "| on | " + " | ".join(LABELS[key] for key in columns) + " |"
-    rows = [
-        "| " + " | ".join([name, *(_figure(key, row.get(key)) for key in columns)]) + " |"
-        for name, row in metrics.items()
-    ]
+    rows = ["| " + " | ".join([name, *(_figure(key, row.get(key)) for key in columns)]) + " |" for name, row in metrics.items()]
     return [head, "|" + " --- |" * (len(columns) + 1), *rows]
 
 

@@ -34,9 +34,7 @@ class _Depthwise(torch.autograd.Function):
         for_x, for_weight = ctx.needs_input_grad[:2]
         where = [ctx.padding] * 2, [1, 1], False, [0, 0], len(weight)
         if ctx.stride != 1:
-            found = _gradients(
-                grad.float(), x.float(), weight.float(), None, [ctx.stride] * 2, *where, [for_x, for_weight, False]
-            )
+            found = _gradients(grad.float(), x.float(), weight.float(), None, [ctx.stride] * 2, *where, [for_x, for_weight, False])
             return *(None if one is None else one.to(x.dtype) for one in found[:2]), None, None
         of_x = _gradients(grad, x, weight, None, [1, 1], *where, [True, False, False])[0] if for_x else None
         return of_x, _of_window(grad, x, weight, ctx.padding) if for_weight else None, None, None
@@ -94,8 +92,11 @@ def quicken_depthwise(network: nn.Module) -> int:
 def _slow(module: nn.Module) -> bool:
     known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or pads_as_tensorflow(module)
     return (
-        known and module.groups == module.in_channels == module.out_channels > 1 and module.bias is None
-        and module.padding_mode == "zeros" and set(module.dilation) == {1}
+        known
+        and module.groups == module.in_channels == module.out_channels > 1
+        and module.bias is None
+        and module.padding_mode == "zeros"
+        and set(module.dilation) == {1}
         and len({*module.kernel_size}) == len({*module.stride}) == len({*module.padding}) == 1
         and (module.stride[0] > 1 or module.kernel_size[0] == 5)
-    )  # fmt: skip
+    )

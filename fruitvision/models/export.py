@@ -74,9 +74,10 @@ class OnnxNetwork(nn.Module):
 
     def _answers_only(self) -> NoReturn:
         raise CheckpointError(
-            "onnx-answers-only", "An ONNX file answers pictures; it draws no heatmap and cannot be taught.",
+            "onnx-answers-only",
+            "An ONNX file answers pictures; it draws no heatmap and cannot be taught.",
             "Use the checkpoint folder that it was exported from.",
-        )  # fmt: skip
+        )
 
 
 class _Answering(nn.Module):
@@ -130,8 +131,9 @@ def export_onnx(
             f"and the best class agrees in {check.agreement:.0%}.",
             "Nothing was written. "
             + ("Give more pictures (--count), or choose --format onnx." if calibration else "Install the newest onnx and onnxruntime."),
-            difference=f"{check.largest_difference:.2g}", agreement=f"{check.agreement:.0%}",
-        )  # fmt: skip
+            difference=f"{check.largest_difference:.2g}",
+            agreement=f"{check.agreement:.0%}",
+        )
     write_bytes(out, content)
     return check
 
@@ -153,9 +155,11 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     digest = metadata.get(DIGEST, "")
     if METADATA not in metadata or not digest:
         raise CheckpointError(
-            "onnx-foreign", f"{path} was not exported by FruitVision: its classes are not in it.",
-            "Export a checkpoint: python -m fruitvision export.", path=str(path),
-        )  # fmt: skip
+            "onnx-foreign",
+            f"{path} was not exported by FruitVision: its classes are not in it.",
+            "Export a checkpoint: python -m fruitvision export.",
+            path=str(path),
+        )
     if hashlib.sha256(content.replace(digest.encode(), _BLANK.encode())).hexdigest() != digest:
         raise _damaged(path)
     try:
@@ -195,10 +199,12 @@ def _content(path: Path) -> bytes:
 
 def _refused(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        "onnx-refused", f"{path} was not opened: {reason}.",
+        "onnx-refused",
+        f"{path} was not opened: {reason}.",
         "Use a file that FruitVision exported of a ResNet18 or an EfficientNet-Lite, or the checkpoint folder itself.",
-        path=str(path), reason=reason,
-    )  # fmt: skip
+        path=str(path),
+        reason=reason,
+    )
 
 
 def _damaged(path: Path) -> CheckpointError:
@@ -229,9 +235,14 @@ def _exported(answering: nn.Module, crop: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter uses parts of torch that torch itself calls old
         program = torch.onnx.export(
-            answering, (torch.zeros(2, 3, crop, crop),), dynamo=True, verbose=False, input_names=["image"],
-            output_names=["logits", "features"], dynamic_shapes=({0: torch.export.Dim("batch")},),
-        )  # fmt: skip
+            answering,
+            (torch.zeros(2, 3, crop, crop),),
+            dynamo=True,
+            verbose=False,
+            input_names=["image"],
+            output_names=["logits", "features"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
     return program.model_proto
 
 
@@ -249,7 +260,12 @@ def _quantized(model: Any, inputs: Iterator[np.ndarray]) -> Any:
         prepared, quantized = folder / "prepared.onnx", folder / "int8.onnx"
         quant_pre_process(model, str(prepared))
         quantize_static(
-            str(prepared), str(quantized), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8,
-        )  # fmt: skip
+            str(prepared),
+            str(quantized),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+        )
         return onnx.load(str(quantized))

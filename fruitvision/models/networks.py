@@ -121,7 +121,8 @@ class TimmNetwork(nn.Module):
             raise ConfigError(
                 "unsupported-architecture",
                 f"{name} does not end in an average pooling and one linear layer, which heatmaps need.",
-                f"Choose another network, such as {ARCHITECTURES[1]}.", name=name,
+                f"Choose another network, such as {ARCHITECTURES[1]}.",
+                name=name,
             )
         self.head_prefix = next(f"trunk.{n}." for n, module in self.trunk.named_modules() if module is self.head)
 
@@ -157,8 +158,10 @@ class TimmNetwork(nn.Module):
         finally:
             self.train()
         pooled = output.maps.ndim == 4 and output.maps.shape[1] == self.head.in_features
-        return pooled and torch.allclose(output.maps.mean(dim=(2, 3)), output.features, atol=1e-5) and torch.allclose(
-            output.logits, whole, atol=1e-5
+        return (
+            pooled
+            and torch.allclose(output.maps.mean(dim=(2, 3)), output.features, atol=1e-5)
+            and torch.allclose(output.logits, whole, atol=1e-5)
         )
 
 
@@ -166,8 +169,11 @@ def unknown_architecture(name: str) -> ConfigError:
     """Neither ours nor timm's."""
     names = ", ".join(ARCHITECTURES)
     return ConfigError(
-        "unknown-architecture", f"There is no architecture called '{name}'.",
-        f"Choose one of: {names}; or another name that timm knows.", name=name, names=names,
+        "unknown-architecture",
+        f"There is no architecture called '{name}'.",
+        f"Choose one of: {names}; or another name that timm knows.",
+        name=name,
+        names=names,
     )
 
 
@@ -184,8 +190,11 @@ def build_network(
     """
     if architecture != RESNET18 and norm != OWN:
         raise ConfigError(
-            "norm-not-offered", f"{architecture} comes with its own normalization and offers no '{norm}'.",
-            f"Leave norm out, or choose {RESNET18}.", architecture=architecture, norm=norm,
+            "norm-not-offered",
+            f"{architecture} comes with its own normalization and offers no '{norm}'.",
+            f"Leave norm out, or choose {RESNET18}.",
+            architecture=architecture,
+            norm=norm,
         )
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:

@@ -75,8 +75,11 @@ def get_norm(name: str) -> Norm:
     if name not in NORMS:
         names = ", ".join(NORMS)
         raise ConfigError(
-            "unknown-norm", f"There is no normalization layer called '{name}'.", f"Choose one of: {names}.",
-            name=name, names=names,
+            "unknown-norm",
+            f"There is no normalization layer called '{name}'.",
+            f"Choose one of: {names}.",
+            name=name,
+            names=names,
         )
     return NORMS[name]
 
@@ -110,7 +113,11 @@ def group_norm(channels: int) -> nn.Module:
 
 
 @norm(
-    "group-ws", shares="CHW", title="Group norm + weight standardization", grouped=True, standardizes_weights=True,
+    "group-ws",
+    shares="CHW",
+    title="Group norm + weight standardization",
+    grouped=True,
+    standardizes_weights=True,
     paper=("Qiao et al. 2019", "1903.10520"),
 )
 def group_norm_ws(channels: int) -> nn.Module:
@@ -159,8 +166,15 @@ def standardize_weights(network: nn.Module) -> None:
         for name, child in module.named_children():
             if type(child) is nn.Conv2d:
                 standardized = WeightStandardizedConv2d(
-                    child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding,
-                    child.dilation, child.groups, child.bias is not None, device="meta",
+                    child.in_channels,
+                    child.out_channels,
+                    child.kernel_size,
+                    child.stride,
+                    child.padding,
+                    child.dilation,
+                    child.groups,
+                    child.bias is not None,
+                    device="meta",
                 )
                 standardized.weight, standardized.bias = child.weight, child.bias
                 setattr(module, name, standardized)
@@ -177,7 +191,8 @@ def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
             "norm-needs-batch",
             f"{found.title} shares its statistics over the pictures of a batch; a batch of {batch_size} has nothing to share.",
             "Set batch_size to 2 or more, or choose the norm 'group', 'layer' or 'instance'.",
-            norm=name, batch_size=batch_size,
+            norm=name,
+            batch_size=batch_size,
         )
     if found.shares == "HW" and image_size <= 32:
         raise ConfigError(
@@ -185,5 +200,6 @@ def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
             f"{found.title} averages over H and W alone; from pictures of {image_size} px the last maps are 1×1, "
             "and nothing would be left of them.",
             "Set image_size to 40 or more, or choose another norm.",
-            norm=name, image_size=image_size,
+            norm=name,
+            image_size=image_size,
         )

@@ -26,26 +26,50 @@ _ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8}
 """Bytes of a number, by TensorProto.DataType: float, uint8, int8, int32, int64."""
 _INT64 = 7
 _SAME_SIZE = {
-    "Clip", "DequantizeLinear", "Erf", "HardSigmoid", "HardSwish", "InstanceNormalization", "QuantizeLinear", "Reciprocal", "Relu",
-    "Sigmoid", "Sqrt", "Tanh",
-}  # fmt: skip
+    "Clip",
+    "DequantizeLinear",
+    "Erf",
+    "HardSigmoid",
+    "HardSwish",
+    "InstanceNormalization",
+    "QuantizeLinear",
+    "Reciprocal",
+    "Relu",
+    "Sigmoid",
+    "Sqrt",
+    "Tanh",
+}
 _BROADCAST = {"Add", "Div", "Mul", "Sub"}
 _OPSET = 18
 """From here on axes are inputs, as they are read here."""
 
 # The fields that a message may have: their name, by number. "…s" may be there more than once.
 _MODEL = {
-    1: "ir_version", 2: "producer_name", 3: "producer_version", 4: "domain", 5: "model_version", 6: "doc_string", 7: "graph",
-    8: "opsets", 14: "properties",
-}  # fmt: skip
+    1: "ir_version",
+    2: "producer_name",
+    3: "producer_version",
+    4: "domain",
+    5: "model_version",
+    6: "doc_string",
+    7: "graph",
+    8: "opsets",
+    14: "properties",
+}
 _OPERATORS = {1: "domain", 2: "version"}
 _PROPERTY = {1: "key", 2: "value"}
 _GRAPH = {1: "nodes", 2: "name", 5: "constants", 10: "doc_string", 11: "inputs", 12: "outputs", 13: "infos", 16: "properties"}
 _NODE = {1: "inputs", 2: "outputs", 3: "name", 4: "op_type", 5: "attributes", 6: "doc_string", 7: "domain", 9: "properties"}
 _ATTRIBUTE = {1: "name", 2: "f", 3: "i", 4: "s", 7: "floats", 8: "ints", 13: "doc_string", 20: "type"}
 _TENSOR = {
-    1: "dims", 2: "data_type", 4: "float_datas", 5: "int32_datas", 7: "int64_datas", 8: "name", 9: "raw_data", 12: "doc_string",
-}  # fmt: skip
+    1: "dims",
+    2: "data_type",
+    4: "float_datas",
+    5: "int32_datas",
+    7: "int64_datas",
+    8: "name",
+    9: "raw_data",
+    12: "doc_string",
+}
 _VALUE = {1: "name", 2: "type", 3: "doc_string", 4: "properties"}
 
 Message = dict[str, list[Any]]
@@ -232,9 +256,14 @@ def _shape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, in
 
 
 _RULES = {
-    "Conv": _conv, "Gemm": _gemm, "MaxPool": _max_pool, "ReduceMean": _reduce, "ReduceSum": _reduce, "Reshape": _reshape,
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "MaxPool": _max_pool,
+    "ReduceMean": _reduce,
+    "ReduceSum": _reduce,
+    "Reshape": _reshape,
     "Shape": _shape,
-}  # fmt: skip
+}
 OPERATORS = frozenset({*_SAME_SIZE, *_BROADCAST, *_RULES})
 """All that a file may ask for."""
 

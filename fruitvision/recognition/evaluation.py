@@ -149,8 +149,10 @@ def examine_folder(
             "no-known-class",
             f"No picture in {data} lies in a folder that the checkpoint knows (found: {few(found.names)}).",
             "Name the folders as the checkpoint names its classes, or score by fruit type.",
-            folder=str(data), found=few(found.names), known=few(tuple(known)),
-        )  # fmt: skip
+            folder=str(data),
+            found=few(found.names),
+            known=few(tuple(known)),
+        )
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
         negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout"))
@@ -159,19 +161,22 @@ def examine_folder(
     refused = tuple(Negatives(store, rows, _score(classifier, store, rows, None, by, tick)) for store, rows in negatives)
     accepted = torch.cat([one.scores.sure for one in refused])
     summary = {
-        "checkpoint": str(classifier.path) if classifier.path else None, "data": str(data), "split": split or "all",
-        "by": by, **_summary(fruit, torch.from_numpy(labels[scored]), tuple(known)),
-        "not_fruit_images": len(accepted), "not_fruit_accepted": _mean(accepted),
-        "unknown_folders": unknown, "problems": found.problems,
-    }  # fmt: skip
+        "checkpoint": str(classifier.path) if classifier.path else None,
+        "data": str(data),
+        "split": split or "all",
+        "by": by,
+        **_summary(fruit, torch.from_numpy(labels[scored]), tuple(known)),
+        "not_fruit_images": len(accepted),
+        "not_fruit_accepted": _mean(accepted),
+        "unknown_folders": unknown,
+        "problems": found.problems,
+    }
     return Examination(classifier, by, tuple(known), labels[scored], found.rows[scored], fruit, found, refused, summary)
 
 
 def _known_names(classifier: Classifier, by: str) -> dict[str, int]:
     if by not in ("class", "type"):
-        raise UsageError(
-            "unknown-by", f"A folder cannot be scored by '{by}'.", "Score it by 'class' or by 'type'.", name=by
-        )
+        raise UsageError("unknown-by", f"A folder cannot be scored by '{by}'.", "Score it by 'class' or by 'type'.", name=by)
     return {name: i for i, name in enumerate(classifier.classes if by == "class" else classifier.types)}
 
 
@@ -187,9 +192,13 @@ def _index(names: tuple[str, ...], name: str) -> int:
 
 
 def _score(
-    classifier: Classifier, store: ImageStore, rows: np.ndarray, labels: np.ndarray | None, by: str,
+    classifier: Classifier,
+    store: ImageStore,
+    rows: np.ndarray,
+    labels: np.ndarray | None,
+    by: str,
     tick: Callable[[int], None],
-) -> Scores:  # fmt: skip
+) -> Scores:
     whole, share, flag = torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0, dtype=torch.bool)
     parts = [Scores(whole, share, flag, flag, share, whole, whole)]
     for start, batch in _batches(rows):
@@ -238,11 +247,15 @@ def _summary(scores: Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str
         if n
     }
     return {
-        "images": len(labels), "top1": _mean(right), "top3": _mean(scores.top3),
+        "images": len(labels),
+        "top1": _mean(right),
+        "top3": _mean(scores.top3),
         "macro_recall": sum(c["recall"] for c in per_class.values()) / len(per_class),
         "ece": expected_calibration_error(scores.confidence, right),
-        "answered": _mean(scores.sure), "answered_top1": _mean(right[scores.sure]), "per_class": per_class,
-    }  # fmt: skip
+        "answered": _mean(scores.sure),
+        "answered_top1": _mean(right[scores.sure]),
+        "per_class": per_class,
+    }
 
 
 def _mean(flags: Tensor) -> float | None:

@@ -20,9 +20,16 @@ Box = tuple[float, float, float, float]
 # Nine stops of matplotlib's "inferno" (Smith & van der Walt 2015): lightness grows evenly from black to pale yellow,
 # so that the order of heat can be seen without telling colours apart, and survives a grey print.
 INFERNO = (
-    (0, 0, 4), (33, 12, 74), (86, 16, 110), (137, 34, 106), (187, 55, 84),
-    (227, 89, 50), (249, 140, 10), (249, 201, 50), (252, 255, 164),
-)  # fmt: skip
+    (0, 0, 4),
+    (33, 12, 74),
+    (86, 16, 110),
+    (137, 34, 106),
+    (187, 55, 84),
+    (227, 89, 50),
+    (249, 140, 10),
+    (249, 201, 50),
+    (252, 255, 164),
+)
 # How far the colours cover the picture where the network looked least and most.
 COVER = (0.35, 0.65)
 
@@ -72,9 +79,11 @@ class Gaze:
         beside = max((width - self.width * scale) / 2, 0.0), max((height - self.height * scale) / 2, 0.0)
         left, top, right, bottom = self.seen
         return (
-            max(beside[0] + left * scale, 0.0), max(beside[1] + top * scale, 0.0),
-            min(beside[0] + right * scale, width), min(beside[1] + bottom * scale, height),
-        )  # fmt: skip
+            max(beside[0] + left * scale, 0.0),
+            max(beside[1] + top * scale, 0.0),
+            min(beside[0] + right * scale, width),
+            min(beside[1] + bottom * scale, height),
+        )
 
 
 def overlay(picture: Image.Image, heat: Image.Image) -> Image.Image:

@@ -59,9 +59,7 @@ def few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _opened(
-    names: tuple[str, ...], chosen: Split, store: ImageStore, problems: int, parts: list[tuple[Split, list[str]]]
-) -> Labelled:
+def _opened(names: tuple[str, ...], chosen: Split, store: ImageStore, problems: int, parts: list[tuple[Split, list[str]]]) -> Labelled:
     folders, places = [""] * len(store), [""] * len(store)
     for part, where in parts:
         for row, label, place in zip(part.rows.tolist(), part.labels.tolist(), where, strict=True):
@@ -73,7 +71,11 @@ def _named_split(splits: dict[str, Split], name: str, root: Path) -> Split:
     if name not in splits:
         names = ", ".join([*splits, "heldout", "all"])
         raise UsageError(
-            "unknown-split", f"{root} has no split called '{name}'.", f"Choose one of: {names}.",
-            name=name, names=names, folder=str(root),
-        )  # fmt: skip
+            "unknown-split",
+            f"{root} has no split called '{name}'.",
+            f"Choose one of: {names}.",
+            name=name,
+            names=names,
+            folder=str(root),
+        )
     return splits[name]

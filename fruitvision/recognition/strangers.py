@@ -97,8 +97,12 @@ def packed(answers: Answers) -> bytes:
     """The answers as the bytes of a file that :func:`read_answers` reads; logits as float16."""
     buffer = io.BytesIO()
     np.savez_compressed(
-        buffer, logits=answers.logits.numpy().astype(np.float16), classes=np.array(answers.classes),
-        fruit_types=np.array(answers.fruit_types), sources=np.array(answers.sources, str), kinds=np.array(answers.kinds, str),
+        buffer,
+        logits=answers.logits.numpy().astype(np.float16),
+        classes=np.array(answers.classes),
+        fruit_types=np.array(answers.fruit_types),
+        sources=np.array(answers.sources, str),
+        kinds=np.array(answers.kinds, str),
     )
     return buffer.getvalue()
 
@@ -111,7 +115,9 @@ def read_answers(path: Path) -> Answers:
             return Answers(logits=torch.from_numpy(held["logits"].astype(np.float32)), **names)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            "study-damaged", f"{path} cannot be read as a study's answers.", "Delete it and give the study's command again.",
+            "study-damaged",
+            f"{path} cannot be read as a study's answers.",
+            "Delete it and give the study's command again.",
             path=str(path),
         ) from error
 
@@ -122,14 +128,20 @@ def read_study(folder: Path) -> Answers:
         groups = json.loads((folder / STUDY_NAME).read_text(encoding="utf-8"))["groups"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            "no-study", f"{folder} holds no study of sources.", "Make one with: python -m fruitvision evaluate-sources --out DIR.",
+            "no-study",
+            f"{folder} holds no study of sources.",
+            "Make one with: python -m fruitvision evaluate-sources --out DIR.",
             folder=str(folder),
         ) from error
     places = [folder / f"answers-{number}.npz" for number in range(len(groups))]
     if missing := [place for place in places if not place.is_file()]:
         raise DataError(
-            "study-unfinished", f"The study in {folder} has {len(places) - len(missing)} of {len(places)} groups.",
-            "Give its command again to go on.", folder=str(folder), done=len(places) - len(missing), all=len(places),
+            "study-unfinished",
+            f"The study in {folder} has {len(places) - len(missing)} of {len(places)} groups.",
+            "Give its command again to go on.",
+            folder=str(folder),
+            done=len(places) - len(missing),
+            all=len(places),
         )
     return joined([read_answers(place) for place in places])
 
@@ -141,8 +153,11 @@ def joined(parts: Sequence[Answers]) -> Answers:
             "study-classes", "The networks of this study do not know the same classes.", "Make the study anew in another folder."
         )
     return Answers(
-        parts[0].classes, parts[0].fruit_types, torch.cat([part.logits for part in parts]),
-        tuple(name for part in parts for name in part.sources), tuple(kind for part in parts for kind in part.kinds),
+        parts[0].classes,
+        parts[0].fruit_types,
+        torch.cat([part.logits for part in parts]),
+        tuple(name for part in parts for name in part.sources),
+        tuple(kind for part in parts for kind in part.kinds),
     )
 
 
@@ -185,9 +200,13 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
         own = torch.from_numpy(names == name)
         of_known, without = own & known, own & ~fruit
         per_source[name] = {
-            "images": int(of_known.sum()), "top1": _share(right[of_known]), "top3": _share(top3[of_known]),
-            "sure": _share(sure[of_known]), "sure_right": _share(right[of_known & sure]),
-            "not_fruit_images": int(without.sum()), "not_fruit_sure": _share(sure[without]),
+            "images": int(of_known.sum()),
+            "top1": _share(right[of_known]),
+            "top3": _share(top3[of_known]),
+            "sure": _share(sure[of_known]),
+            "sure_right": _share(right[of_known & sure]),
+            "not_fruit_images": int(without.sum()),
+            "not_fruit_sure": _share(sure[without]),
         }
     shown = [own for own in per_source.values() if own["images"]]
     counted = [own for own in shown if own["images"] >= FEWEST_PICTURES] or shown
@@ -198,19 +217,25 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
     even_confidence, even_answer = even_types.max(dim=1)
     even_known = even.wanted >= 0
     return {
-        "sources": len(counted), "images": int(known.sum()),
-        "top1": _mean(own["top1"] for own in counted), "top3": _mean(own["top3"] for own in counted),
+        "sources": len(counted),
+        "images": int(known.sum()),
+        "top1": _mean(own["top1"] for own in counted),
+        "top3": _mean(own["top3"] for own in counted),
         "ece": _calibration_error(even_confidence[even_known], (even_answer == even.wanted)[even_known]),
-        "sure": _mean(own["sure"] for own in counted), "sure_right": _share(right[said]),
+        "sure": _mean(own["sure"] for own in counted),
+        "sure_right": _share(right[said]),
         "very_sure_from": very_sure_from(
             even_confidence, even_answer == even.wanted, even.fruit & (even_nothing < thresholds.not_fruit), thresholds
         ),
         "sure_right_by_source": _mean(own["sure_right"] for own in counted if own["sure_right"] is not None),
         "unknown_kinds_sure": _share(sure[fruit & ~known]),
-        "not_fruit_sure": _mean(own["not_fruit_sure"] for own in empty), "not_fruit_images": int((~fruit).sum()),
-        "temperature": temperature, "thresholds": thresholds.model_dump(),
-        "per_source": per_source, "per_kind": _per_kind(answers, answer, known, right),
-    }  # fmt: skip
+        "not_fruit_sure": _mean(own["not_fruit_sure"] for own in empty),
+        "not_fruit_images": int((~fruit).sum()),
+        "temperature": temperature,
+        "thresholds": thresholds.model_dump(),
+        "per_source": per_source,
+        "per_kind": _per_kind(answers, answer, known, right),
+    }
 
 
 def very_sure_from(confidence: Tensor, right: Tensor, answered: Tensor, thresholds: Thresholds) -> float:

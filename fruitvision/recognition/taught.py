@@ -66,9 +66,7 @@ class Taught:
         fruit_types: of each class.
     """
 
-    def __init__(
-        self, lessons: Sequence[tuple[str, Impression]], head: Tensor, classes: Sequence[str], fruit_types: Sequence[str]
-    ) -> None:
+    def __init__(self, lessons: Sequence[tuple[str, Impression]], head: Tensor, classes: Sequence[str], fruit_types: Sequence[str]) -> None:
         self.names = tuple(dict.fromkeys(name for name, _ in lessons))
         known = {**dict(zip(classes, fruit_types, strict=True)), **{one: one for one in fruit_types}}
         self.fruit_types = tuple(NOT_FRUIT if name in NOTHING else known.get(name, name) for name in self.names)
@@ -111,11 +109,13 @@ class Taught:
 
     def _gate(self, probabilities: Tensor, features: Tensor) -> Tensor:
         """(N,): the probability that a picture shows one of the taught kinds."""
-        likeness = torch.stack((
-            self._nearest(self._response(features.float()) @ self._responses.T),
-            self._nearest(F.normalize(features.float(), dim=1) @ self._features.T),
-            self._nearest(self._roots(probabilities) @ self._types.T),
-        ))
+        likeness = torch.stack(
+            (
+                self._nearest(self._response(features.float()) @ self._responses.T),
+                self._nearest(F.normalize(features.float(), dim=1) @ self._features.T),
+                self._nearest(self._roots(probabilities) @ self._types.T),
+            )
+        )
         best = (likeness[0] + likeness[1]).argmax(dim=1, keepdim=True)
         responses, like, types = likeness.gather(2, best.expand(3, -1, 1))[:, :, 0]
         doubt = torch.log(1 - (probabilities @ self._membership).max(dim=1).values.clamp(max=1) + 0.003)

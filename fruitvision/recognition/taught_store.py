@@ -102,8 +102,10 @@ class TaughtStore:
             return TaughtIndex()
         except (OSError, ValidationError) as error:
             raise DataError(
-                "taught-damaged", f"{path} cannot be read: nothing that was taught can be used.",
-                "Put a copy of the file back, or start over; the pictures beside it are kept.", path=str(path),
+                "taught-damaged",
+                f"{path} cannot be read: nothing that was taught can be used.",
+                "Put a copy of the file back, or start over; the pictures beside it are kept.",
+                path=str(path),
             ) from error
 
     def pixels(self, picture: str) -> np.ndarray:
@@ -180,8 +182,10 @@ class TaughtStore:
                     yield
             except filelock.Timeout:
                 raise DataError(
-                    "taught-busy", f"Another process has been writing to {self.folder} for too long.",
-                    "Try again in a moment.", path=str(self.folder),
+                    "taught-busy",
+                    f"Another process has been writing to {self.folder} for too long.",
+                    "Try again in a moment.",
+                    path=str(self.folder),
                 ) from None
             except OSError as error:
                 raise write_error(error, self.folder) from error
@@ -219,8 +223,10 @@ def clean_name(name: str) -> str:
 def taught_full() -> DataError:
     """More pictures than can be taught."""
     return DataError(
-        "taught-full", f"More than {MOST_PICTURES} pictures cannot be taught.",
-        "Train a network with them instead, or take some back.", limit=MOST_PICTURES,
+        "taught-full",
+        f"More than {MOST_PICTURES} pictures cannot be taught.",
+        "Train a network with them instead, or take some back.",
+        limit=MOST_PICTURES,
     )
 
 

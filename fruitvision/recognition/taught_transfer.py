@@ -28,7 +28,7 @@ from fruitvision.recognition.taught_store import (
     as_kept,
     clean_name,
     taught_full,
-)  # fmt: skip
+)
 
 MOST_INDEX_BYTES = 16 * 2**20
 MOST_UNPACKED_BYTES = 2**30
@@ -157,6 +157,8 @@ def folder_name(name: str, taken: set[str]) -> str:
 
 def _no_export(file: Path) -> DataError:
     return DataError(
-        "taught-no-export", f"{Path(file).name} holds nothing that was taught with FruitVision.",
-        "Choose a file that was exported there.", file=Path(file).name,
+        "taught-no-export",
+        f"{Path(file).name} holds nothing that was taught with FruitVision.",
+        "Choose a file that was exported there.",
+        file=Path(file).name,
     )

@@ -61,18 +61,26 @@ def teach_benchmark(
     """
     if split not in (None, "all", "heldout"):
         raise UsageError(
-            "unknown-split", f"{data} has no split called '{split}' here.", "Choose one of: all, heldout.",
-            name=split, names="all, heldout", folder=str(data),
-        )  # fmt: skip
+            "unknown-split",
+            f"{data} has no split called '{split}' here.",
+            "Choose one of: all, heldout.",
+            name=split,
+            names="all, heldout",
+            folder=str(data),
+        )
     asked = _Pictures.open(classifier, Path(data), progress, held_out if split == "heldout" else None)
     apart = asked.scored if split == "heldout" else np.zeros(len(asked.labels), bool)
     _refuse_too_few(asked, ~apart, max(shots))
     other = _Pictures.open(classifier, Path(untaught), progress) if untaught is not None else None
     result: dict[str, Any] = {
-        "checkpoint": str(classifier.path) if classifier.path else None, "data": str(data), "split": split or "all",
-        "classes": len(asked.names), "images": len(asked.labels), "seeds": seeds,
+        "checkpoint": str(classifier.path) if classifier.path else None,
+        "data": str(data),
+        "split": split or "all",
+        "classes": len(asked.names),
+        "images": len(asked.labels),
+        "seeds": seeds,
         "untaught_images": len(other.labels) if other else 0,
-    }  # fmt: skip
+    }
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -127,9 +135,7 @@ class _Pictures:
     impressions: dict[int, Impression]
 
     @classmethod
-    def open(
-        cls, classifier: Classifier, root: Path, progress: Progress | None, scored: Callable[[str], bool] | None = None
-    ) -> _Pictures:
+    def open(cls, classifier: Classifier, root: Path, progress: Progress | None, scored: Callable[[str], bool] | None = None) -> _Pictures:
         names, split, store, _ = open_folder(root)
         if NOT_FRUIT in names:  # nothing is taught or asked of these
             split = split.select(split.labels != names.index(NOT_FRUIT))
@@ -191,6 +197,10 @@ def _refuse_too_few(pictures: _Pictures, free: np.ndarray, shots: int) -> None:
     if counts.min() < shots:
         name = pictures.names[int(counts.argmin())]
         raise UsageError(
-            "too-few-to-teach", f"{name} has {counts.min()} pictures to teach, fewer than {shots}.",
-            "Ask for fewer --shots, or leave that folder out.", name=name, found=int(counts.min()), wanted=shots,
-        )  # fmt: skip
+            "too-few-to-teach",
+            f"{name} has {counts.min()} pictures to teach, fewer than {shots}.",
+            "Ask for fewer --shots, or leave that folder out.",
+            name=name,
+            found=int(counts.min()),
+            wanted=shots,
+        )

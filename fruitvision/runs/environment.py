@@ -31,9 +31,14 @@ def git_commit(folder: Path = HERE) -> dict[str, Any] | None:
 def _git(folder: Path, *words: str) -> str | None:
     try:
         found = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, encoding="utf-8", errors="replace",
-            timeout=GIT_SECONDS, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=GIT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() if found.returncode == 0 else None

@@ -1,14 +1,14 @@
 """The run folder: all that is known of a run, readable while the run writes.
 
-    config.json    what was asked for (RunConfig)
-    status.json    where it stands (RunStatus), replaced whole
-    metrics.jsonl  one JSON object a line, appended and flushed
-    log.txt        what was said
-    environment.json  versions, git commit, device and data of the last execution
-    report/        the page that shows its results, once it was asked for
-    resume/        everything for an exact resume
-    best/ last/    checkpoint folders
-    stop           an empty file that asks the run to stop (signals do not exist on Windows)
+config.json    what was asked for (RunConfig)
+status.json    where it stands (RunStatus), replaced whole
+metrics.jsonl  one JSON object a line, appended and flushed
+log.txt        what was said
+environment.json  versions, git commit, device and data of the last execution
+report/        the page that shows its results, once it was asked for
+resume/        everything for an exact resume
+best/ last/    checkpoint folders
+stop           an empty file that asks the run to stop (signals do not exist on Windows)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fruitvision.files import (
     without_seal,
     write_error,
     write_text,
-)  # fmt: skip
+)
 from fruitvision.runs.figures import MOST_RUNS, Summary, coarse_records, parse_record, summary
 from fruitvision.runs.process import beats, end_process, find_process, not_ended
 from fruitvision.training.config import TrainConfig
@@ -178,8 +178,10 @@ class RunFolder:
         """
         if self.exists and not self._turned_away():
             raise RunError(
-                "run-exists", f"There is a run in {self.path} already.",
-                "Go on with it by --resume, or choose another folder.", path=str(self.path),
+                "run-exists",
+                f"There is a run in {self.path} already.",
+                "Go on with it by --resume, or choose another folder.",
+                path=str(self.path),
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -201,13 +203,17 @@ class RunFolder:
             return _configs(path)
         except FileNotFoundError:
             raise RunError(
-                "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
+                "run-missing",
+                f"There is no run in {self.path}.",
+                "Check the folder, or start a new run.",
                 path=str(self.path),
             ) from None
         except (ValueError, AttributeError, RecursionError, OSError) as error:
             raise RunError(
-                "run-damaged", f"{path} cannot be read as a run's configuration, or is not as it was written.",
-                f"Delete the run, or restore the file; if you changed it yourself, take its line {SEAL} out.", path=str(path),
+                "run-damaged",
+                f"{path} cannot be read as a run's configuration, or is not as it was written.",
+                f"Delete the run, or restore the file; if you changed it yourself, take its line {SEAL} out.",
+                path=str(path),
             ) from error
 
     @property
@@ -242,7 +248,9 @@ class RunFolder:
         self.refuse_if_active()
         if not self.exists:  # never remove a folder that is no run
             raise RunError(
-                "run-missing", f"There is no run in {self.path}.", "Check the folder, or start a new run.",
+                "run-missing",
+                f"There is no run in {self.path}.",
+                "Check the folder, or start a new run.",
                 path=str(self.path),
             )
         try:
@@ -258,8 +266,10 @@ class RunFolder:
         link = next((path for path in self.path.rglob("*") if path.is_symlink()), None)
         if link is not None:
             raise RunError(
-                "run-has-link", f"{link} is a link, and a run writes nowhere but into its own folder.",
-                "Put a copy of what it leads to in its place, or start a new run.", path=str(link),
+                "run-has-link",
+                f"{link} is a link, and a run writes nowhere but into its own folder.",
+                "Put a copy of what it leads to in its place, or start a new run.",
+                path=str(link),
             )
 
     def write_status(self, status: RunStatus) -> None:
@@ -353,10 +363,14 @@ class RunFolder:
         ``epoch`` whole epochs are done, and ``step`` steps of the one after.
         """
         kept = [
-            r for r in self._records()
-            if r.get("kind") not in ("epoch", "step") and r.get("kind") != "test"
-            or r.get("kind") == "epoch" and r["epoch"] <= epoch
-            or r.get("kind") == "step" and (r["epoch"], r["step"]) <= (epoch + 1, step)
+            r
+            for r in self._records()
+            if r.get("kind") not in ("epoch", "step")
+            and r.get("kind") != "test"
+            or r.get("kind") == "epoch"
+            and r["epoch"] <= epoch
+            or r.get("kind") == "step"
+            and (r["epoch"], r["step"]) <= (epoch + 1, step)
         ]
         write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in kept))
 
@@ -383,8 +397,10 @@ class RunFolder:
 def not_responding(name: str) -> RunError:
     """Its process is there, and does nothing."""
     return RunError(
-        "run-not-responding", f"The run {name} is not responding: its process was stopped, or hangs.",
-        "End it: with --force where you stop it, or by the button in the app; it can go on from its last save.", run=name,
+        "run-not-responding",
+        f"The run {name} is not responding: its process was stopped, or hangs.",
+        "End it: with --force where you stop it, or by the button in the app; it can go on from its last save.",
+        run=name,
     )
 
 

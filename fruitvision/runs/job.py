@@ -137,8 +137,10 @@ def another_ended(folder: RunFolder, error: BaseException) -> BaseException:
     except OSError:
         reason = str(error)[:200]
     return TrainingError(
-        "process-ended", f"Another process of this run ended: {reason}",
-        "What was saved stands. Put that right and go on with --resume.", reason=reason,
+        "process-ended",
+        f"Another process of this run ended: {reason}",
+        "What was saved stands. Put that right and go on with --resume.",
+        reason=reason,
     )
 
 
@@ -197,17 +199,29 @@ class _Job:
     """One execution: the run folder's only writer, or one of those that work with it."""
 
     def __init__(
-        self, folder: RunFolder, config: RunConfig, on_event: Listener | None, on_sign: Callable[[], None] | None, team: Team,
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        on_event: Listener | None,
+        on_sign: Callable[[], None] | None,
+        team: Team,
         stack: ExitStack,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.folder, self.config, self.training, self.team = folder, config, config.training, team
         self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
         before = folder.status()
         self.status = RunStatus(
-            state="preparing", epochs=self.training.epochs, pid=process.pid, process_started=process.create_time(),
-            started=time.time(), seconds=before.seconds, best_val_accuracy=before.best_val_accuracy,
-            epoch=before.epoch, start=before.start, skipped=before.skipped,
+            state="preparing",
+            epochs=self.training.epochs,
+            pid=process.pid,
+            process_started=process.create_time(),
+            started=time.time(),
+            seconds=before.seconds,
+            best_val_accuracy=before.best_val_accuracy,
+            epoch=before.epoch,
+            start=before.start,
+            skipped=before.skipped,
         )
         self.launched = before.state == "waiting"
         self.seconds_before = before.seconds
@@ -240,7 +254,10 @@ class _Job:
         transform = evaluation_transform(self.training)
         if self.team.leads:
             write_environment(
-                self.folder.path, fingerprint=data.fingerprint, command=command(self.config), device=str(state.device),
+                self.folder.path,
+                fingerprint=data.fingerprint,
+                command=command(self.config),
+                device=str(state.device),
                 processes=self.team.size,
             )
         self.workers = Workers(worker_processes(self.training, state.device))
@@ -300,7 +317,10 @@ class _Job:
         """A new state, or the saved one."""
         training = self.training
         network = build_network(
-            training.architecture, num_classes=len(data.targets.classes), norm=training.norm, width=training.width,
+            training.architecture,
+            num_classes=len(data.targets.classes),
+            norm=training.norm,
+            width=training.width,
             seed=training.seed,
         )
         saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
@@ -391,9 +411,7 @@ class _Job:
         self.write_status()
         return self.status
 
-    def finish(
-        self, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation
-    ) -> RunStatus:
+    def finish(self, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation) -> RunStatus:
         """Average the best weights with others', fit their last layer to the end, calibrate them, measure them on the test
         split once, and write both checkpoints; the first two where they were asked for.
 
@@ -402,8 +420,10 @@ class _Job:
         self.save_checkpoint(self.folder.last, state, data, transform, metrics={})
         if state.progress.best_epoch < 0:
             raise TrainingError(
-                "non-finite-validation", f"The validation loss was not a finite number after any of {state.progress.epoch} epochs.",
-                "The last network is kept in last/. Try a lower learning_rate, or a norm like 'group'.", epochs=state.progress.epoch,
+                "non-finite-validation",
+                f"The validation loss was not a finite number after any of {state.progress.epoch} epochs.",
+                "The last network is kept in last/. Try a lower learning_rate, or a norm like 'group'.",
+                epochs=state.progress.epoch,
             )
         network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
         network, checkpoint = self.team.align(network.to(state.device, memory_format=state.layout)), self.team.tell(checkpoint)
@@ -458,9 +478,15 @@ class _Job:
         self.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures as evaluation shows them")
 
     def refit(
-        self, network: Network, state: TrainState, data: Prepared, transform: EvalTransform, train: Training, validation: Validation,
+        self,
+        network: Network,
+        state: TrainState,
+        data: Prepared,
+        transform: EvalTransform,
+        train: Training,
+        validation: Validation,
         before: tuple[torch.Tensor, torch.Tensor],
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
         plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
@@ -480,9 +506,7 @@ class _Job:
             network.head.load_state_dict(kept)
         return fitted if better else looks
 
-    def measure(
-        self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def measure(self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         return self.wait(predict_logits(network, loader, state.device, self.training, looks=looks, team=self.team))
 
     def wait(self, steps: Iterator[Any]) -> Any:
@@ -505,25 +529,37 @@ class _Job:
         torch.save({**state.state_dict(), "fingerprint": self.fingerprint}, buffer)
         write_bytes(self.folder.resume_file, buffer.getvalue())
 
-    def save_checkpoint(
-        self, path: Path, state: TrainState, data: Prepared, transform: EvalTransform, *, metrics: dict[str, Any]
-    ) -> None:
+    def save_checkpoint(self, path: Path, state: TrainState, data: Prepared, transform: EvalTransform, *, metrics: dict[str, Any]) -> None:
         if not self.team.leads:
             return
         dataset = data.dataset
-        save_checkpoint(path, state.kept_network(), CheckpointConfig(
-            architecture=self.training.architecture, width=self.training.width, norm=self.training.norm,
-            classes=data.targets.classes, fruit_types=data.targets.fruit_types,
-            transform=transform, start=self.status.start, metrics=metrics, versions=versions(),
-            training={**self.training.model_dump(), "command": command(self.config)},
-            dataset={
-                "name": dataset.name, "fingerprint": data.fingerprint, "synthetic": dataset.synthetic,
-                "images": len(data.train.labels), "photos": sum(len(one.train[0]) for one in data.photos),
-                "beside": [Path(folder).name for folder in (*self.config.photos, *self.config.not_fruit)],
-                "sources": sorted({one.source for one in (*data.photos, *data.not_fruit)}),
-                "photographed": photographed(data), "credits": credited(data, self.config),
-            },
-        ))
+        save_checkpoint(
+            path,
+            state.kept_network(),
+            CheckpointConfig(
+                architecture=self.training.architecture,
+                width=self.training.width,
+                norm=self.training.norm,
+                classes=data.targets.classes,
+                fruit_types=data.targets.fruit_types,
+                transform=transform,
+                start=self.status.start,
+                metrics=metrics,
+                versions=versions(),
+                training={**self.training.model_dump(), "command": command(self.config)},
+                dataset={
+                    "name": dataset.name,
+                    "fingerprint": data.fingerprint,
+                    "synthetic": dataset.synthetic,
+                    "images": len(data.train.labels),
+                    "photos": sum(len(one.train[0]) for one in data.photos),
+                    "beside": [Path(folder).name for folder in (*self.config.photos, *self.config.not_fruit)],
+                    "sources": sorted({one.source for one in (*data.photos, *data.not_fruit)}),
+                    "photographed": photographed(data),
+                    "credits": credited(data, self.config),
+                },
+            ),
+        )
 
     def write_status(self) -> None:
         self.status.heartbeat = time.time()
@@ -597,12 +633,17 @@ def data_changed(path: str, data: Prepared) -> RunError:
     found = next((problem for problem in data.dataset.problems if problem.kind in LEFT_OUT), None)
     if found is None:
         return RunError(
-            "data-changed", f"The pictures in {path} are not those that this run began with.",
-            "Put them back, or start a new run.", path=path,
+            "data-changed",
+            f"The pictures in {path} are not those that this run began with.",
+            "Put them back, or start a new run.",
+            path=path,
         )
     return RunError(
-        "data-damaged", f"The pictures in {path} are not those that this run began with: {found.path} cannot be read any more.",
-        "Put it back as it was, or start a new run.", path=path, file=found.path,
+        "data-damaged",
+        f"The pictures in {path} are not those that this run began with: {found.path} cannot be read any more.",
+        "Put it back as it was, or start a new run.",
+        path=path,
+        file=found.path,
     )
 
 
@@ -628,7 +669,8 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
         return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RunError(
-            "resume-damaged", f"{folder.resume_file} cannot be read; the run cannot go on from it.",
+            "resume-damaged",
+            f"{folder.resume_file} cannot be read; the run cannot go on from it.",
             "Its best checkpoint still stands. Start a new run from that: --set start=RUN/best.",
             path=str(folder.resume_file),
         ) from error

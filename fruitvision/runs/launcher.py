@@ -104,14 +104,20 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     environment = {
-        **os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1",
+        **os.environ,
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, *together(processes), "fruitvision", *arguments],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, **options,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                **options,
             )
     except OSError as error:
         raise write_error(error, log) from error

@@ -24,14 +24,21 @@ def out_of_memory(state: TrainState) -> TrainingError:
     fits = fitting_batch(state)
     if fits is None:
         return TrainingError(
-            "out-of-memory-at-all", f"The memory of {state.device} does not suffice even for two pictures of {config.image_size} px.",
-            "Choose a smaller image_size or width, or another device.", device=str(state.device), side=config.image_size,
+            "out-of-memory-at-all",
+            f"The memory of {state.device} does not suffice even for two pictures of {config.image_size} px.",
+            "Choose a smaller image_size or width, or another device.",
+            device=str(state.device),
+            side=config.image_size,
         )
     steps = -(-config.batch_size // fits) * config.accumulate
     return TrainingError(
-        "out-of-memory", f"The memory of {state.device} does not suffice for batches of {config.batch_size} pictures.",
+        "out-of-memory",
+        f"The memory of {state.device} does not suffice for batches of {config.batch_size} pictures.",
         f"batch_size={fits} fits; with accumulate={steps} the steps stay as large as they were.",
-        device=str(state.device), batch_size=config.batch_size, fits=fits, accumulate=steps,
+        device=str(state.device),
+        batch_size=config.batch_size,
+        fits=fits,
+        accumulate=steps,
     )
 
 

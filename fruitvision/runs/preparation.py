@@ -30,7 +30,7 @@ from fruitvision.data.transforms import (
     filmed_on_white,
     no_augmentation,
     torchvision_recipe,
-)  # fmt: skip
+)
 from fruitvision.data.workers import Workers
 from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
@@ -101,8 +101,10 @@ def check_beside(config: RunConfig) -> None:
         read_study(Path(config.study))
     if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
         raise ConfigError(
-            "photos-need-scenes", f"The preset {config.training.preset} cannot learn from photos beside the data.",
-            "Choose --preset robust, or leave --photos and --not-fruit out.", preset=config.training.preset,
+            "photos-need-scenes",
+            f"The preset {config.training.preset} cannot learn from photos beside the data.",
+            "Choose --preset robust, or leave --photos and --not-fruit out.",
+            preset=config.training.preset,
         )
 
 
@@ -136,9 +138,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Prepared:
     learned = learnable(config, (*photos, *negatives))
     nothing = {source: open_source(source, photo=False, progress=progress) for source in negatives}
     parts = [(source, opened[source]) for source in photos], [(source, nothing[source]) for source in negatives]
-    photo_parts, negative_parts = (
-        [(source, learned(source, part)) for source, part in own if source.name not in without] for own in parts
-    )
+    photo_parts, negative_parts = ([(source, learned(source, part)) for source, part in own if source.name not in without] for own in parts)
     photo_parts = [(source, _select(part, lambda path, name: name in kinds)) for source, part in photo_parts]
     kept = _validation_sources([*photo_parts, *negative_parts], config.training)
     beside = [_divided(source, part, kept, config.training.seed) for source, part in photo_parts]
@@ -177,9 +177,7 @@ def _select(part: Part, wanted: Callable[[str, str], bool]) -> Part:
     return store, rows[chosen], tuple(paths[i] for i in chosen), tuple(names[i] for i in chosen)
 
 
-def _known_kinds(
-    classes: Sequence[str], opened: dict[PhotoSource, Part], config: TrainConfig
-) -> tuple[set[str], tuple[str, ...]]:
+def _known_kinds(classes: Sequence[str], opened: dict[PhotoSource, Part], config: TrainConfig) -> tuple[set[str], tuple[str, ...]]:
     """The folder names of photos that the network learns: what the data has anyway, and of what it lacks those with photos
     enough, sources to be left out counted too, so that a network without a source still knows the same kinds."""
     labelled = [(name, source.name) for source, (_, _, _, names) in opened.items() for name in names]
@@ -221,9 +219,7 @@ def _divided(source: PhotoSource, part: Part, kept: set[str] | None, seed: int) 
     return Beside(source.name, store, *((rows[own], tuple(names[i] for i in own)) for own in (train, validation)))
 
 
-def loaders(
-    data: Prepared, config: TrainConfig, device: torch.device = CPU, workers: Workers | None = None
-) -> tuple[Training, Validation]:
+def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU, workers: Workers | None = None) -> tuple[Training, Validation]:
     """What training and validation read: on a graphics card from there, where the pictures and the recipe allow it.
 
     ``workers`` make what is made of scenes; without them it is made in this process.
@@ -340,9 +336,14 @@ def _evened(beside: Sequence[Beside], by_type: float, by_source: float) -> list[
 
 
 def _by_kind(
-    store: ImageStore, rows: np.ndarray, names: tuple[str, ...], targets: Targets, photo: PhotoRecipe, scenes: SceneRecipe,
+    store: ImageStore,
+    rows: np.ndarray,
+    names: tuple[str, ...],
+    targets: Targets,
+    photo: PhotoRecipe,
+    scenes: SceneRecipe,
     often: np.ndarray,
-) -> list[Source]:  # fmt: skip
+) -> list[Source]:
     """Photos, pictures filmed on white and pictures without fruit among them, each with its own transform.
 
     What was filmed on white, as the lab's frames are, is set into scenes half of the time.
@@ -426,7 +427,10 @@ def evaluation_transform(config: TrainConfig) -> EvalTransform:
 
 
 def first_weights(
-    network: Network, config: TrainConfig, targets: Targets, say: Callable[[str], None],
+    network: Network,
+    config: TrainConfig,
+    targets: Targets,
+    say: Callable[[str], None],
     progress: Callable[[int, int | None], None] | None = None,
 ) -> str:
     """Put the weights to start from into ``network``; return what they are, and say why where it is not what was asked.
@@ -536,9 +540,12 @@ def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.de
     lacking = [name for name in classes if name not in known.classes]
     if lacking:
         raise ConfigError(
-            "teacher-classes", f"The teacher {config.teacher} does not know {len(lacking)} of the classes ({lacking[0]}).",
+            "teacher-classes",
+            f"The teacher {config.teacher} does not know {len(lacking)} of the classes ({lacking[0]}).",
             "Choose a teacher that was trained on the same classes, photos and pictures without fruit.",
-            teacher=config.teacher, count=len(lacking), first=lacking[0],
+            teacher=config.teacher,
+            count=len(lacking),
+            first=lacking[0],
         )
     order = torch.tensor([known.classes.index(name) for name in classes], device=device)
     network = network.to(device, memory_format=torch.channels_last)

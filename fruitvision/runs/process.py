@@ -131,8 +131,11 @@ def end_process(process: psutil.Process, folder: Path, name: str) -> None:
 def not_ended(name: str, pid: int) -> RunError:
     """A process that the system does not end, or that is not surely the run's."""
     return RunError(
-        "run-not-ended", f"The process {pid} of {name} cannot be ended: it may wait for a device, or be another person's.",
-        "Try again in a moment, or restart the computer.", run=name, pid=pid,
+        "run-not-ended",
+        f"The process {pid} of {name} cannot be ended: it may wait for a device, or be another person's.",
+        "Try again in a moment, or restart the computer.",
+        run=name,
+        pid=pid,
     )
 
 

@@ -28,7 +28,10 @@ def find_rate(
     list_pictures(source)
     prepared = prepare(RunConfig(data=str(source), training=training))
     network = build_network(
-        training.architecture, num_classes=len(prepared.targets.classes), norm=training.norm, width=training.width,
+        training.architecture,
+        num_classes=len(prepared.targets.classes),
+        norm=training.norm,
+        width=training.width,
         seed=training.seed,
     )
     first_weights(network, training, prepared.targets, lambda line: None)

@@ -20,7 +20,8 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise TrainingError(
-                "tensorboard-missing", "TensorBoard is not installed.",
+                "tensorboard-missing",
+                "TensorBoard is not installed.",
                 "Run: python -m pip install tensorboard; or leave tensorboard=true out.",
             ) from error
         self._writer = SummaryWriter(folder / FOLDER, purge_step=first_step or None)

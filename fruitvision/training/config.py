@@ -93,12 +93,13 @@ class TrainConfig(BaseModel):
     )
     image_size: int = Field(224, ge=32, le=512, multiple_of=8, description="Side of the training pictures, in pixels.")
     first_image_size: int = Field(
-        0, ge=0, le=512, multiple_of=8,
+        0,
+        ge=0,
+        le=512,
+        multiple_of=8,
         description="Side in the first epoch, growing to image_size; 0 keeps it the same throughout.",
     )
-    eval_resize: int = Field(
-        256, ge=32, le=640, description="Short side before the middle square of image_size is cut out, in evaluation."
-    )
+    eval_resize: int = Field(256, ge=32, le=640, description="Short side before the middle square of image_size is cut out, in evaluation.")
     eval_size: int = Field(
         0, ge=0, le=512, multiple_of=8, description="Side of the middle square that is seen in evaluation; 0 is image_size."
     )
@@ -109,19 +110,21 @@ class TrainConfig(BaseModel):
         "torchvision",
         description="Random crop, flip and rotation, picture by picture or as one batch; fruit set into other scenes; or nothing.",
     )
-    plain_share: float = Field(
-        0.25, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground."
-    )
+    plain_share: float = Field(0.25, ge=0, le=1, description="With 'scenes': the share of fruit pictures that keep their white ground.")
     photo_repeat: float = Field(3.0, ge=0, le=100, description="How often an epoch shows each photo given beside the data.")
     data_repeat: float = Field(
         1.0, ge=0.01, le=100, description="With 'scenes': how often an epoch shows each picture of the data; 0.2 shows a fifth."
     )
     type_balance: float = Field(
-        0.0, ge=0, le=1,
+        0.0,
+        ge=0,
+        le=1,
         description="With 'scenes': how far rare fruit types are shown more often; 0 every picture alike, 1 every type alike.",
     )
     source_balance: float = Field(
-        0.5, ge=0, le=1,
+        0.5,
+        ge=0,
+        le=1,
         description="Of photos: how far those of small sources are shown more often; 0 every picture alike, 1 every source alike.",
     )
     photo_validation: Literal["sources", "pictures"] = Field(
@@ -136,9 +139,7 @@ class TrainConfig(BaseModel):
     kind_pictures: int = Field(
         12, ge=1, le=10_000, description="So many photos must there be of a fruit type that the data does not have, or it is left out."
     )
-    kind_sources: int = Field(
-        3, ge=1, le=1000, description="So many sources must they come from, where so many are given."
-    )
+    kind_sources: int = Field(3, ge=1, le=1000, description="So many sources must they come from, where so many are given.")
     photo_strength: float = Field(
         0.8, ge=0, le=1, description="How far the light, colours and sharpness of photos are varied: 0 not at all."
     )
@@ -157,15 +158,15 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="The highest step size.")
     trunk_rate: float = Field(1.0, ge=0, le=1, description="The learning rate below the last layer, as a share of its own.")
     weight_decay: float = Field(1e-5, ge=0, le=1, description="How strongly weights are pulled towards zero.")
-    decay: Literal["all", "matrices"] = Field(
-        "all", description="Which parameters decay: all, or only those with two or more dimensions."
-    )
+    decay: Literal["all", "matrices"] = Field("all", description="Which parameters decay: all, or only those with two or more dimensions.")
     clip_norm: float = Field(5.0, ge=0, le=1000, description="The largest norm of the gradient; 0 does not clip.")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="The share of certainty taken from the right answer.")
     teacher: str = Field("", description="A checkpoint whose answers are learned too; empty is none.")
     teacher_weight: float = Field(0.5, ge=0, le=1, description="The teacher's share of the loss.")
     keep_imagenet: float = Field(
-        0.0, ge=0, le=10,
+        0.0,
+        ge=0,
+        le=10,
         description="How strongly the trunk is held to what ImageNet made it answer, where training starts from there.",
     )
     norm_statistics: Literal["batch", "kept"] = Field(
@@ -173,15 +174,21 @@ class TrainConfig(BaseModel):
         description="What batch norm normalizes with in training: each batch's own, or, where training starts from ImageNet, ImageNet's.",
     )
     refit: float = Field(
-        0.0, ge=0, le=10,
+        0.0,
+        ge=0,
+        le=10,
         description="After the last epoch and any averaging, fit the last layer to the end, held to what it was by so much; 0 does not.",
     )
     start_share: float = Field(
-        0.0, ge=0, le=0.95,
+        0.0,
+        ge=0,
+        le=0.95,
         description="After the last epoch, so much of the trunk's weights is what they were at the start; fit_last must follow.",
     )
     fit_last: float = Field(
-        0.0, ge=0, le=10,
+        0.0,
+        ge=0,
+        le=10,
         description="In the end, fit the last layer anew to all pictures as evaluation shows them, its weights held by so much to zero, "
         "or to what ImageNet's own last layer knows; 0 does not.",
     )
@@ -189,16 +196,16 @@ class TrainConfig(BaseModel):
         "",
         description="Checkpoints, separated by commas, whose weights are averaged with this run's at its end, where all began alike.",
     )
-    schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field(
-        "step", description="How the learning rate falls over the run."
-    )
+    schedule: Literal["step", "cosine", "one-cycle", "constant"] = Field("step", description="How the learning rate falls over the run.")
     step_size: int = Field(7, ge=1, le=1000, description="Epochs between two falls of the schedule 'step'.")
     gamma: float = Field(0.1, gt=0, le=1, description="The factor of each fall of the schedule 'step'.")
     warmup: float = Field(0.3, ge=0.01, le=0.9, description="The share of the run in which 'one-cycle' rises.")
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights that are evaluated and kept; 0 is off.")
     patience: int = Field(0, ge=0, le=1000, description="Epochs without improvement after which training ends; 0 is off.")
     val_fraction: float = Field(
-        0.1, ge=0, le=0.5,
+        0.1,
+        ge=0,
+        le=0.5,
         description="Share of the training pictures held out where the data has no validation split; 0 validates on its test split.",
     )
     max_train_images: int = Field(0, ge=0, description="Use at most so many training pictures, evenly by class; 0 uses all.")
@@ -212,20 +219,18 @@ class TrainConfig(BaseModel):
     freeze_stages: int = Field(
         0, ge=0, le=100, description="Stages of the trunk, from the picture on, that keep their first weights throughout."
     )
-    freeze_epochs: int = Field(
-        0, ge=0, le=1000, description="Epochs at the beginning in which the last layer alone learns."
-    )
+    freeze_epochs: int = Field(0, ge=0, le=1000, description="Epochs at the beginning in which the last layer alone learns.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     workers: int = Field(
-        -1, ge=-1, le=64,
+        -1,
+        ge=-1,
+        le=64,
         description="With 'scenes': processes that make them while the network learns; -1 is none on a CPU, and with a graphics card "
         "one a core but one, eight at most; each process that trains has its own.",
     )
     tensorboard: bool = Field(False, description="Write the curves for TensorBoard too, where it is installed.")
     channels_last: bool = Field(False, description="The memory layout that convolutions on most processors prefer.")
-    compile: bool = Field(
-        False, description="Generate code for the network with torch.compile: slow to begin with, quicker afterwards."
-    )
+    compile: bool = Field(False, description="Generate code for the network with torch.compile: slow to begin with, quicker afterwards.")
 
     @field_validator("architecture")
     @classmethod
@@ -299,8 +304,11 @@ class TrainConfig(BaseModel):
         if preset not in PRESETS:
             names = ", ".join(PRESETS)
             raise ConfigError(
-                "unknown-preset", f"There is no preset called '{preset}'.", f"Choose one of: {names}.",
-                name=preset, names=names,
+                "unknown-preset",
+                f"There is no preset called '{preset}'.",
+                f"Choose one of: {names}.",
+                name=preset,
+                names=names,
             )
         values = {**PRESETS[preset], **settings, "preset": preset}
         if values.get("architecture", RESNET18) != RESNET18:
@@ -381,6 +389,8 @@ def _config_error(error: ValidationError) -> ConfigError:
 def _faults(faults: list[str]) -> ConfigError:
     listed = "; ".join(faults)
     return ConfigError(
-        "bad-settings", f"These settings cannot be used: {listed}.",
-        "Correct them; `python -m fruitvision train --help` lists every setting.", faults=listed,
+        "bad-settings",
+        f"These settings cannot be used: {listed}.",
+        "Correct them; `python -m fruitvision train --help` lists every setting.",
+        faults=listed,
     )

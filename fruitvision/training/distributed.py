@@ -55,13 +55,18 @@ class Team:
             return device
         if device.type != "cuda":
             raise TrainingError(
-                "distributed-device", f"Several processes cannot train on '{device.type}'.",
-                "Set device to cpu, or train with one process.", device=device.type,
+                "distributed-device",
+                f"Several processes cannot train on '{device.type}'.",
+                "Set device to cpu, or train with one process.",
+                device=device.type,
             )
         if self.local_rank >= torch.cuda.device_count():
             raise TrainingError(
-                "distributed-cards", f"Process {self.local_rank + 1} has no card: this machine has {torch.cuda.device_count()}.",
-                "Start no more processes than there are cards.", process=self.local_rank + 1, cards=torch.cuda.device_count(),
+                "distributed-cards",
+                f"Process {self.local_rank + 1} has no card: this machine has {torch.cuda.device_count()}.",
+                "Start no more processes than there are cards.",
+                process=self.local_rank + 1,
+                cards=torch.cuda.device_count(),
             )
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)
@@ -134,8 +139,10 @@ def check_joining() -> None:
     except (RuntimeError, AttributeError) as error:  # AttributeError: built without torch.distributed altogether
         reason = str(error).splitlines()[0][:200]
         raise TrainingError(
-            "distributed-missing", f"This torch cannot let several processes train together ({reason}).",
-            "Train with one process.", reason=reason,
+            "distributed-missing",
+            f"This torch cannot let several processes train together ({reason}).",
+            "Train with one process.",
+            reason=reason,
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The training loop: a generator of small events, to be printed, plotted, saved or stopped by whoever consumes it.
 
-    for event in fit(state, train, validation):
-        ...  # state is complete here: save it, or stop by leaving the loop
+for event in fit(state, train, validation):
+    ...  # state is complete here: save it, or stop by leaving the loop
 """
 
 from __future__ import annotations
@@ -84,8 +84,10 @@ def choose_device(name: str = "auto") -> torch.device:
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
     if not there[name]:
         raise TrainingError(
-            "device-missing", f"This machine has no device '{name}' that torch can use.",
-            "Set device to auto or cpu.", device=name,
+            "device-missing",
+            f"This machine has no device '{name}' that torch can use.",
+            "Set device to auto or cpu.",
+            device=name,
         )
     return torch.device(name)
 
@@ -176,9 +178,7 @@ def train_one_epoch(
             most = MOST_SKIPPED if state.scaler.is_enabled() else min(MOST_SKIPPED, steps)
             if progress.skipped_in_a_row >= most:
                 raise _diverged(progress.skipped_in_a_row, loss_sum, grad_norm, progress.epoch + 1, progress.step)
-        yield StepDone(
-            progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds
-        )
+        yield StepDone(progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds)
 
 
 def largest_value(buffers: Sequence[Tensor], device: torch.device) -> Tensor:
@@ -293,8 +293,11 @@ def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
     stages = getattr(getattr(network, "module", network), "stages", ())
     if count >= len(stages):
         raise TrainingError(
-            "too-few-stages", f"This network has {len(stages)} stages that can be told apart; {count} cannot be kept as they are.",
-            f"Set freeze_stages to 0{f' .. {len(stages) - 1}' if stages else ''}.", stages=len(stages), count=count,
+            "too-few-stages",
+            f"This network has {len(stages)} stages that can be told apart; {count} cannot be kept as they are.",
+            f"Set freeze_stages to 0{f' .. {len(stages) - 1}' if stages else ''}.",
+            stages=len(stages),
+            count=count,
         )
     return [module for stage in stages[:count] for module in stage]
 
@@ -339,16 +342,24 @@ def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
 def _diverged(in_a_row: int, loss: float, gradient: float, epoch: int, step: int) -> TrainingError:
     if not math.isfinite(loss):
         return TrainingError(
-            "non-finite-loss", f"The loss has not been a number for {in_a_row} steps (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
+            "non-finite-loss",
+            f"The loss has not been a number for {in_a_row} steps (epoch {epoch}, step {step}).",
+            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.",
+            epoch=epoch,
+            step=step,
         )
     if math.isfinite(gradient):
         return TrainingError(
             "non-finite-statistics",
             f"The norms' running statistics have not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or a norm like 'group'.", epoch=epoch, step=step,
+            "The last good checkpoint is kept. Try a lower learning_rate, or a norm like 'group'.",
+            epoch=epoch,
+            step=step,
         )
     return TrainingError(
-        "non-finite-gradient", f"The gradient has not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
-        "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.", epoch=epoch, step=step,
+        "non-finite-gradient",
+        f"The gradient has not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
+        "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.",
+        epoch=epoch,
+        step=step,
     )

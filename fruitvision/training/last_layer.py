@@ -43,9 +43,14 @@ class Seen(NamedTuple):
 
 
 def look(
-    network: nn.Module, train: TrainLoader | MixedLoader, plain: EvalLoader, config: TrainConfig, size: int,
-    device: torch.device, team: Team = ALONE,
-) -> Generator[int, None, Seen]:  # fmt: skip
+    network: nn.Module,
+    train: TrainLoader | MixedLoader,
+    plain: EvalLoader,
+    config: TrainConfig,
+    size: int,
+    device: torch.device,
+    team: Team = ALONE,
+) -> Generator[int, None, Seen]:
     """The features of ``EPOCHS`` further epochs of ``train`` at ``size`` px, and of all that ``plain`` shows.
 
     Yields the number of finished batches. The processes of a ``team`` share them, and all return the whole.

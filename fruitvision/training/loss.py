@@ -8,9 +8,12 @@ from torch.nn import functional as F
 
 
 def likelihood_loss(
-    logits: Tensor, labels: Tensor, membership: Tensor | None = None, label_smoothing: float = 0.0,
+    logits: Tensor,
+    labels: Tensor,
+    membership: Tensor | None = None,
+    label_smoothing: float = 0.0,
     weights: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The mean negative log-likelihood (nats) of logits (N, C).
 
     Without ``membership`` labels are classes and this is cross-entropy. With it, (T, C) bool, a label is a row: the set

@@ -37,9 +37,7 @@ class RangeTest:
     suggested: float
 
 
-def range_test(
-    state: TrainState, loader: Training, *, steps: int = 100, progress: Callable[[int, int], None] | None = None
-) -> RangeTest:
+def range_test(state: TrainState, loader: Training, *, steps: int = 100, progress: Callable[[int, int], None] | None = None) -> RangeTest:
     """Train ``state`` for ``steps`` steps, its rate growing evenly on a logarithmic scale. Its weights are of no use after it.
 
     Raises TrainingError "range-too-short" where the loss broke before there was anything to see.
@@ -68,8 +66,10 @@ def range_test(
             progress(number + 1, steps)
     if len(rates) < FEWEST:
         raise TrainingError(
-            "range-too-short", f"The loss was no number any more after {len(rates)} steps.",
-            "Choose more steps, another norm, or clip_norm=1.", steps=len(rates),
+            "range-too-short",
+            f"The loss was no number any more after {len(rates)} steps.",
+            "Choose more steps, another norm, or clip_norm=1.",
+            steps=len(rates),
         )
     return RangeTest(tuple(rates), tuple(losses), suggestion(rates, losses))
 

@@ -60,16 +60,24 @@ def theme() -> gr.themes.Base:
     """Calm and roomy, in the system's own letters: nothing is fetched from elsewhere."""
     letters = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"]
     return gr.themes.Soft(
-        primary_hue=gr.themes.colors.emerald, secondary_hue=gr.themes.colors.emerald,
-        neutral_hue=gr.themes.colors.stone, radius_size=gr.themes.sizes.radius_lg, font=letters,
+        primary_hue=gr.themes.colors.emerald,
+        secondary_hue=gr.themes.colors.emerald,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=letters,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
         body_background_fill="*neutral_50",
-        block_title_background_fill="none", block_title_background_fill_dark="none", block_title_padding="0",
-        block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
-        block_label_background_fill="none", block_label_background_fill_dark="none",
-        block_label_text_color="*body_text_color_subdued", block_label_text_color_dark="*body_text_color_subdued",
-    )  # fmt: skip
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_padding="0",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_label_background_fill="none",
+        block_label_background_fill_dark="none",
+        block_label_text_color="*body_text_color_subdued",
+        block_label_text_color_dark="*body_text_color_subdued",
+    )
 
 
 def build_app(context: Context) -> gr.Blocks:
@@ -89,12 +97,20 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
     with gr.Row(elem_classes="fv-header"):
         title = gr.HTML(elem_id="title")
         model = gr.Dropdown(
-            context.models.choices(context.language), value=context.models.default, elem_id="model", min_width=300,
-            interactive=True, filterable=False,
+            context.models.choices(context.language),
+            value=context.models.default,
+            elem_id="model",
+            min_width=300,
+            interactive=True,
+            filterable=False,
         )
         language = gr.Radio(
-            [(name, code) for code, name in LANGUAGES.items()], value=context.language, elem_id="language",
-            show_label=False, container=False, min_width=150,
+            [(name, code) for code, name in LANGUAGES.items()],
+            value=context.language,
+            elem_id="language",
+            show_label=False,
+            container=False,
+            min_width=150,
         )
     page = Page(context, demo, language, model)
     page.bind(title, value=title_html)
@@ -105,7 +121,7 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
 
 def title_html(language: str) -> str:
     """The name, and one line of purpose."""
-    return f'<h1>{say("header.title", language)}</h1><p>{say("header.purpose", language)}</p>'
+    return f"<h1>{say('header.title', language)}</h1><p>{say('header.purpose', language)}</p>"
 
 
 def _speak(page: Page, saved: gr.BrowserState) -> None:
@@ -168,8 +184,13 @@ def launch(
     access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
     context = Context(
-        runs=runs, taught=Path(taught or "taught").absolute(), access=access, models=ModelShelf(runs, checkpoint),
-        data=Path(data or "data").absolute(), language=language or "en", follow_browser=language is None,
+        runs=runs,
+        taught=Path(taught or "taught").absolute(),
+        access=access,
+        models=ModelShelf(runs, checkpoint),
+        data=Path(data or "data").absolute(),
+        language=language or "en",
+        follow_browser=language is None,
     )
     own_uploads = None
     if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
@@ -184,9 +205,13 @@ def launch(
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(demo._queue, access)
     gate = partial(
-        Gate, access=access, hosts=hosts, uploads=Uploads(get_upload_folder, upload_quota),
-        embed_in=[origin.rstrip("/") for origin in embed_in], root_path=root_path or "",
-    )  # fmt: skip
+        Gate,
+        access=access,
+        hosts=hosts,
+        uploads=Uploads(get_upload_folder, upload_quota),
+        embed_in=[origin.rstrip("/") for origin in embed_in],
+        root_path=root_path or "",
+    )
     with served_through(gate):
         _serve(demo, host, port, root_path, access)
     Sessions.of(demo)
@@ -214,16 +239,34 @@ def is_address(text: str) -> bool:
 
 def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access: Access) -> None:
     demo.launch(
-        server_name=host, server_port=port, share=False, root_path=root_path, inbrowser=False, quiet=True,
-        prevent_thread_lock=True, show_error=False, max_file_size=MAX_UPLOAD_BYTES, max_threads=THREADS,
+        server_name=host,
+        server_port=port,
+        share=False,
+        root_path=root_path,
+        inbrowser=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        show_error=False,
+        max_file_size=MAX_UPLOAD_BYTES,
+        max_threads=THREADS,
         state_session_capacity=SESSIONS,
-        allowed_paths=[], enable_monitoring=False, strict_cors=True, ssr_mode=False, mcp_server=False,
-        run_history=False, pwa=False, footer_links=[], theme=theme(), css_paths=STYLES,
+        allowed_paths=[],
+        enable_monitoring=False,
+        strict_cors=True,
+        ssr_mode=False,
+        mcp_server=False,
+        run_history=False,
+        pwa=False,
+        footer_links=[],
+        theme=theme(),
+        css_paths=STYLES,
         app_kwargs={
             "middleware": [Middleware(OwnerLink, access=access)],
-            "docs_url": None, "redoc_url": None, "openapi_url": None,
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
         },
-    )  # fmt: skip
+    )
 
 
 def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
@@ -264,8 +307,11 @@ def _free_port(host: str, wanted: int | None) -> int:
             continue
     port = wanted or PORTS.start
     raise UsageError(
-        "port-in-use", f"Port {port} of {host} cannot be used: another program has it, or the system forbids it.",
-        f"Choose another one, such as --port {port % 60000 + 1}, or leave --port out.", port=port, host=host,
+        "port-in-use",
+        f"Port {port} of {host} cannot be used: another program has it, or the system forbids it.",
+        f"Choose another one, such as --port {port % 60000 + 1}, or leave --port out.",
+        port=port,
+        host=host,
     )
 
 

@@ -25,9 +25,10 @@ def smaller_script() -> str:
     _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
     error = PictureError("picture-too-large", "")
     told = {
-        "LIMIT": MAX_UPLOAD_BYTES, "PLACES": ", ".join(f"#{place}" for place in PLACES),
+        "LIMIT": MAX_UPLOAD_BYTES,
+        "PLACES": ", ".join(f"#{place}" for place in PLACES),
         "WORDS": {language: say_error(error, language) for language in LANGUAGES},
-    }  # fmt: skip
+    }
     constants = "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in told.items())
     return opening + constants + body
 
@@ -58,18 +59,18 @@ class CheckedImage(gr.Image):
 def data_url_bytes(url: Any, limit: int) -> bytes:
     """The bytes of a base64 data URL of a picture. Raises PictureError where it is none, or is larger than ``limit``."""
     if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url[:64]:
-        raise PictureError(
-            "picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture=""
-        )
+        raise PictureError("picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture="")
     encoded = url.partition(",")[2]
     if len(encoded) > limit * 4 // 3 + 4:
         raise PictureError(
-            "picture-too-large", "The picture is too large.", "Choose a smaller one.", picture="",
-            size=f"{len(encoded) * 3 // 4 / 2**20:.0f} MB", limit=f"{limit / 2**20:.0f} MB",
+            "picture-too-large",
+            "The picture is too large.",
+            "Choose a smaller one.",
+            picture="",
+            size=f"{len(encoded) * 3 // 4 / 2**20:.0f} MB",
+            limit=f"{limit / 2**20:.0f} MB",
         )
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PictureError(
-            "picture-damaged", "The picture arrived damaged.", "Try it again.", picture=""
-        ) from error
+        raise PictureError("picture-damaged", "The picture arrived damaged.", "Try it again.", picture="") from error

@@ -39,15 +39,21 @@ def build(page: Page) -> None:
             answering = _build_picture(page)
         with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
             live = gr.HTML(
-                html_template=live_view(), js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
-                server_functions=[_frame_answerer(page.context)], elem_id="classify-live",
+                html_template=live_view(),
+                js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
+                server_functions=[_frame_answerer(page.context)],
+                elem_id="classify-live",
             )
             live.api_name = False
     _wire_picture(page, answering, build_teaching(page))
     note = gr.HTML(elem_id="classify-note")
     gr.on(
-        [page.demo.load, page.model.change, page.language.change], lambda *given: note_of(page.context, *given),
-        [page.model, page.language], note, show_progress="hidden", api_visibility="private",
+        [page.demo.load, page.model.change, page.language.change],
+        lambda *given: note_of(page.context, *given),
+        [page.model, page.language],
+        note,
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 
@@ -58,10 +64,16 @@ def _build_picture(page: Page) -> list[Any]:
         with gr.Column(scale=5, min_width=320):
             picture = page.bind(
                 CheckedImage(
-                    sources=["upload", "clipboard", "webcam"], type="filepath", height=420, show_label=False, elem_id="classify-picture",
-                    buttons=["fullscreen"], webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
+                    sources=["upload", "clipboard", "webcam"],
+                    type="filepath",
+                    height=420,
+                    show_label=False,
+                    elem_id="classify-picture",
+                    buttons=["fullscreen"],
+                    webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
                 ),
-                label="classify.picture", placeholder="classify.drop",
+                label="classify.picture",
+                placeholder="classify.drop",
             )
         with gr.Column(scale=4, min_width=320):
             answer = gr.HTML(empty_card(context.language), elem_id="classify-answer")
@@ -88,8 +100,13 @@ def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
 
     gr.on(
         [picture.change, heat.change, page.model.change, page.language.change, teaching.click],
-        answer_it, [picture, heat, page.model, page.language], [answer, heatmap],
-        show_progress="minimal", show_progress_on=answer, concurrency_limit=VISITORS_AT_ONCE, api_visibility="private",
+        answer_it,
+        [picture, heat, page.model, page.language],
+        [answer, heatmap],
+        show_progress="minimal",
+        show_progress_on=answer,
+        concurrency_limit=VISITORS_AT_ONCE,
+        api_visibility="private",
         trigger_mode="always_last",
     )
 

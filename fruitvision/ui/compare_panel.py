@@ -28,7 +28,8 @@ def _build_norms(page: Page) -> gr.Radio:
     language = page.context.language
     norm = page.bind(
         gr.Radio(norm_choices(language), value="batch", elem_id="compare-norm", elem_classes="fv-buttons"),
-        label="compare.choose", choices=norm_choices,
+        label="compare.choose",
+        choices=norm_choices,
     )
     shown = gr.HTML(norm_page("batch", language), elem_id="compare-page", js_on_load=SCRIPT)
     gr.on([norm.change, page.language.change, page.demo.load], norm_page, [norm, page.language], shown, **QUIET)

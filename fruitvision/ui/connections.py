@@ -141,9 +141,10 @@ def server_settings(most: int | None = None) -> dict[str, Any]:
     """What to give ``uvicorn.Config``."""
     connections = Connections(most or most_connections())
     return {
-        "http": partial(Connection, connections=connections), "timeout_keep_alive": 5,
+        "http": partial(Connection, connections=connections),
+        "timeout_keep_alive": 5,
         "h11_max_incomplete_event_size": UNFINISHED_BYTES,
-    }  # fmt: skip
+    }
 
 
 @contextmanager

@@ -189,7 +189,7 @@ class Page:
     def bind(self, component: Any, **words: Words) -> Any:
         """Let properties of a component (label, value, info, choices…) follow the language; returns the component.
 
-            page.bind(gr.Button(), value="train.start")
+        page.bind(gr.Button(), value="train.start")
         """
         for name, value in _spoken(words, self.context.language).items():
             setattr(component, name, value)

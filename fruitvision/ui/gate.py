@@ -49,10 +49,23 @@ WITHHELD = (b"range", b"if-range")  # Gradio's answer to a range copies the requ
 #: The headers of a response that go out; nothing else does, whoever put it there.
 ANSWERED = frozenset(
     (
-        b"cache-control", b"connection", b"content-disposition", b"content-encoding", b"content-length", b"content-type", b"date",
-        b"etag", b"last-modified", b"location", b"referrer-policy", b"retry-after", b"set-cookie", b"vary", b"x-accel-buffering",
+        b"cache-control",
+        b"connection",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"etag",
+        b"last-modified",
+        b"location",
+        b"referrer-policy",
+        b"retry-after",
+        b"set-cookie",
+        b"vary",
+        b"x-accel-buffering",
     )
-)  # fmt: skip
+)
 COOKIES, ASSETS = b"fruitvision-", ("/assets/", "/static/", "/svelte/", "/theme.css", "/favicon.ico", "/robots.txt")
 #: Gradio's page holds inline scripts and styles, and makes functions of the app's own scripts: neither can be forbidden.
 PAGE_POLICY = (
@@ -61,6 +74,7 @@ PAGE_POLICY = (
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {}"
 )
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors {}"
+
 
 class Gate:
     """ASGI middleware before everything else, Gradio's own middleware too; refuses with 400, 403, 404, 405, 408, 413, 421, 431, 503 or 507.
@@ -76,9 +90,14 @@ class Gate:
     """
 
     def __init__(
-        self, app: Callable[..., Awaitable[None]], access: Access, hosts: set[str], uploads: Uploads | None = None,
-        embed_in: Sequence[str] = (), root_path: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        app: Callable[..., Awaitable[None]],
+        access: Access,
+        hosts: set[str],
+        uploads: Uploads | None = None,
+        embed_in: Sequence[str] = (),
+        root_path: str = "",
+    ) -> None:
         self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
         self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
@@ -208,9 +227,10 @@ class Response:
         kept = [(name.lower(), value) for name, value in given if name.lower() in ANSWERED]
         kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
         added = [
-            (b"content-security-policy", self._policy.encode()), (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", self._policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-resource-policy", b"same-origin"),
-        ]  # fmt: skip
+        ]
         missing = [(b"referrer-policy", b"same-origin")]
         if not self._asset:
             missing.append((b"cache-control", b"private, no-cache"))

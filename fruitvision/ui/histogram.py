@@ -22,8 +22,9 @@ def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, desc
     bars = [
         f'<rect x="{SIDES + place * step:.1f}" y="{BASE - 88 * count / max(counts.max(), 1):.1f}" width="{step - 0.8:.1f}" '
         f'height="{88 * count / max(counts.max(), 1):.1f}" fill="{colour}"/>'
-        for place, count in enumerate(counts) if count
-    ]  # fmt: skip
+        for place, count in enumerate(counts)
+        if count
+    ]
     mean, deviation = float(values.mean()), float(values.std())
     left, right = (_x(edge, reach) for edge in (mean - deviation, mean + deviation))
     ticks = "".join(

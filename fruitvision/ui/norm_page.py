@@ -22,9 +22,12 @@ def norm_page(norm: str, language: str) -> str:
     sets = _drawn_sets(norm)
     description = say(f"compare.drawing_{key}", language) if described(norm) else norm_name(norm, language)
     drawing = draw_tensor(
-        sets, lit=int(sets[0, -1, 0, 0]), description=description,
-        sample=say("compare.sample", language), channels=say("compare.channels", language),
-    )  # fmt: skip
+        sets,
+        lit=int(sets[0, -1, 0, 0]),
+        description=description,
+        sample=say("compare.sample", language),
+        channels=say("compare.channels", language),
+    )
     hint = say("compare.drawing_hint", language) if found.shares else say("compare.drawing_none", language)
     return (
         f'<div class="fv-norm"><div class="fv-norm-drawing">{drawing}<p class="fv-note">{hint}</p>{textbook_errors(language)}</div>'

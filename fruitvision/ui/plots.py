@@ -167,8 +167,7 @@ def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Forma
 
 def _legend(series: Sequence[Series]) -> str:
     names = "".join(
-        f'<span><i style="{"border-top: 3px dashed" if one.dashed else "border-top: 3px solid"} {one.colour}"></i>'
-        f"{escape(one.name)}</span>"
+        f'<span><i style="{"border-top: 3px dashed" if one.dashed else "border-top: 3px solid"} {one.colour}"></i>{escape(one.name)}</span>'
         for one in series
     )
     return f'<span class="fv-legend">{names}</span>'

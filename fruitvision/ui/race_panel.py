@@ -53,10 +53,26 @@ def build(page: Page) -> None:
             charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
             figures = gr.HTML(elem_id="compare-table")
     seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
-    _wire_race(page, shelf, {
-        **parts, "study": study, "status": status, "stop": stop, "end": end, "resume": resume, "csv": csv, "png": png, "made": made,
-        "words": words, "charts": charts, "figures": figures, "seen": seen, "timer": timer,
-    })  # fmt: skip
+    _wire_race(
+        page,
+        shelf,
+        {
+            **parts,
+            "study": study,
+            "status": status,
+            "stop": stop,
+            "end": end,
+            "resume": resume,
+            "csv": csv,
+            "png": png,
+            "made": made,
+            "words": words,
+            "charts": charts,
+            "figures": figures,
+            "seen": seen,
+            "timer": timer,
+        },
+    )
 
 
 def _race_heading(language: str) -> str:
@@ -73,15 +89,18 @@ def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:
     return {
         "data": page.bind(
             gr.Dropdown(folders(page.context.language), value=SAMPLE, filterable=False, elem_id="compare-data"),
-            label="train.data", choices=folders,
+            label="train.data",
+            choices=folders,
         ),
         "norms": page.bind(
             gr.CheckboxGroup(norm_choices(page.context.language), value=list(DEFAULT_NORMS), elem_id="compare-norms"),
-            label="compare.norms", choices=norm_choices,
+            label="compare.norms",
+            choices=norm_choices,
         ),
         "budget": page.bind(
             gr.Radio(budgets(page.context.language), value="quick", elem_id="compare-budget", elem_classes="fv-cards"),
-            label="compare.budget", choices=budgets,
+            label="compare.budget",
+            choices=budgets,
         ),
         "time": gr.HTML(elem_id="compare-time"),
         "start": page.bind(gr.Button(variant="primary", size="lg", elem_id="compare-start"), value="compare.start"),
@@ -101,9 +120,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
         choices = study_choices(list_studies(context.runs), language)
         return gr.update(choices=choices, value=begun.id, visible=True), "", ""
 
-    p["start"].click(
-        start, [p["data"], p["norms"], p["budget"], page.language, p["study"]], [p["study"], p["notice"], p["seen"]], **SHOWN
-    )
+    p["start"].click(start, [p["data"], p["norms"], p["budget"], page.language, p["study"]], [p["study"], p["notice"], p["seen"]], **SHOWN)
 
     def changing(action: Any) -> Any:
         def change(study: str | None, language: str, request: gr.Request) -> tuple[str, str]:
@@ -143,6 +160,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
         return [gr.update(choices=choices, value=chosen, visible=bool(choices)), gr.update(interactive=context.access.is_owner(request))]
 
     page.demo.load(newest, page.language, [p["study"], p["start"]], **QUIET)
+
     def rename(language: str, request: gr.Request) -> Any:
         return gr.update(choices=study_choices(shown_studies(context.runs, owner=context.access.is_owner(request)), language))
 
@@ -153,9 +171,12 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
 
     shown = [p[name] for name in ("status", "words", "charts", "figures", "stop", "end", "resume", "csv", "seen")]
     gr.on(
-        [page.demo.load, p["timer"].tick, p["study"].change, page.language.change], watch,
-        [p["study"], p["seen"], page.language], shown, **QUIET,
-    )  # fmt: skip
+        [page.demo.load, p["timer"].tick, p["study"].change, page.language.change],
+        watch,
+        [p["study"], p["seen"], page.language],
+        shown,
+        **QUIET,
+    )
 
 
 def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyFolder:
@@ -174,10 +195,16 @@ def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str],
 def race_plan(shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyPlan:
     """The study that the choices ask for. Raises ConfigError, DataError."""
     spent, path = BUDGETS.get(budget, BUDGETS["quick"]), shelf.path(data)
-    return StudyPlan.parse({
-        "data": str(path.absolute()), "norms": [norm for norm in NORMS if norm in norms], "batch_sizes": spent.batch_sizes,
-        "seeds": spent.seeds, "training": spent.settings, "name": f"{path.name}, {budget}",
-    })  # fmt: skip
+    return StudyPlan.parse(
+        {
+            "data": str(path.absolute()),
+            "norms": [norm for norm in NORMS if norm in norms],
+            "batch_sizes": spent.batch_sizes,
+            "seeds": spent.seeds,
+            "training": spent.settings,
+            "name": f"{path.name}, {budget}",
+        }
+    )
 
 
 def time_words(
@@ -234,10 +261,13 @@ def race_view(context: Context, study_id: str | None, seen: str, language: str, 
     state = status.state if status else ""
     found = results(study) if study else brought_results() if brought else None
     return [
-        race_status(study, language, brought=brought), race_words(found, language),
-        race_charts(found, language), race_table(found, language),
+        race_status(study, language, brought=brought),
+        race_words(found, language),
+        race_charts(found, language),
+        race_table(found, language),
         gr.update(visible=bool(owner and status and status.active and status.responding)),
         gr.update(visible=bool(owner and status and not status.responding)),
         gr.update(visible=bool(owner and state in ("stopped", "interrupted", "failed"))),
-        gr.update(visible=owner and (state == "finished" or brought)), now,
-    ]  # fmt: skip
+        gr.update(visible=owner and (state == "finished" or brought)),
+        now,
+    ]

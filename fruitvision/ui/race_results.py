@@ -57,10 +57,14 @@ def _curves(rows: pd.DataFrame, key: str, epochs: int, title: str, language: str
         band = None if deviation.isna().all() else list(zip(mean - deviation, mean + deviation, strict=True))
         series.append(Series(norm_name(norm, language), mean.index.tolist(), mean.tolist(), norm_colour(norm), band=band))
     return line_chart(
-        series, title=title, x_max=epochs, x_label=say("train.chart_epoch", language),
+        series,
+        title=title,
+        x_max=epochs,
+        x_label=say("train.chart_epoch", language),
         y_format="percent" if key == "val_accuracy" else "number",
-        description=say("compare.chart_description", language, title=title), empty=say("train.chart_empty", language),
-    )  # fmt: skip
+        description=say("compare.chart_description", language, title=title),
+        empty=say("train.chart_empty", language),
+    )
 
 
 def _against_batch_size(found: Results, sizes: list[int], language: str) -> str:
@@ -74,10 +78,16 @@ def _against_batch_size(found: Results, sizes: list[int], language: str) -> str:
         series.append(Series(norm_name(norm, language), places, of_norm["mean"].tolist(), norm_colour(norm), band=band))
     title = say("compare.chart_batch_size", language)
     return line_chart(
-        series, title=title, x_max=len(sizes) + 0.5, x_label=say("compare.batch_size", language), y_format="percent", close=True,
+        series,
+        title=title,
+        x_max=len(sizes) + 0.5,
+        x_label=say("compare.batch_size", language),
+        y_format="percent",
+        close=True,
         x_places=[(place, str(size)) for place, size in enumerate(sizes, 1)],
-        description=say("compare.chart_batch_size_description", language), empty=say("train.chart_empty", language),
-    )  # fmt: skip
+        description=say("compare.chart_batch_size_description", language),
+        empty=say("train.chart_empty", language),
+    )
 
 
 def race_words(found: Results | None, language: str) -> str:
@@ -127,10 +137,16 @@ def _row(row: pd.Series, several: bool, language: str) -> str:
     if 0 < row["reached_90"] < row["seeds"]:
         reached += f" ({row['reached_90']}/{row['seeds']})"
     cells = (
-        accuracy, _number(row["best_mean"], "{:.1%}"), _number(row["loss_mean"], "{:.3f}"), reached,
-        _number(row["seconds_per_epoch"], "{:.1f}"), _number(row["images_per_s"], "{:.0f}"),
-        _number(row["peak_memory_mb"], "{:,.0f}"), _number(row["grad_norm"], "{:.2f}"), _number(row["parameters"], "{:,.0f}"),
-    )  # fmt: skip
+        accuracy,
+        _number(row["best_mean"], "{:.1%}"),
+        _number(row["loss_mean"], "{:.3f}"),
+        reached,
+        _number(row["seconds_per_epoch"], "{:.1f}"),
+        _number(row["images_per_s"], "{:.0f}"),
+        _number(row["peak_memory_mb"], "{:,.0f}"),
+        _number(row["grad_norm"], "{:.2f}"),
+        _number(row["parameters"], "{:,.0f}"),
+    )
     dot = f'<i class="fv-dot" style="background:{norm_colour(norm)}"></i>'
     return f"<tr><td>{dot}{name}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 

@@ -48,10 +48,18 @@ def report_page(examination: Examination, language: str = "en") -> str:
     """The whole page. Names of classes and files are escaped wherever they stand."""
     twins = find_twins(examination)
     parts = [
-        _lead(examination, twins), _figures(examination), _matrices(examination), _pairs(examination), _hardest(examination),
-        _reliability(examination), _without_fruit(examination), _contradicted(examination), _twins(examination, twins),
-        _section("classes", class_table(examination)), _origin(examination),
-    ]  # fmt: skip
+        _lead(examination, twins),
+        _figures(examination),
+        _matrices(examination),
+        _pairs(examination),
+        _hardest(examination),
+        _reliability(examination),
+        _without_fruit(examination),
+        _contradicted(examination),
+        _twins(examination, twins),
+        _section("classes", class_table(examination)),
+        _origin(examination),
+    ]
     style, script = ((HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     title = escape(f"{_checkpoint_name(examination)} · {Path(examination.summary['data']).name}")
     return (
@@ -83,7 +91,7 @@ def _header(examination: Examination) -> str:
     )
     where = both("report.where", data=Path(summary["data"]).name, split=summary["split"])
     return (
-        f'<header><div><h1>{both("report.title")}</h1><p>{escape(_checkpoint_name(examination))} · {where} · '
+        f"<header><div><h1>{both('report.title')}</h1><p>{escape(_checkpoint_name(examination))} · {where} · "
         f'{time.strftime("%Y-%m-%d")}</p></div><nav aria-label="Language 语言">{switch}</nav></header>'
     )
 
@@ -165,8 +173,9 @@ def _pairs(examination: Examination) -> str:
         (first, second), (forth, back) = pair.names, pair.counts
         typical = [
             _card(examination, i, f"<figcaption>{both('report.typical', name=Name(name))}</figcaption>")
-            for name, i in zip(pair.names, pair.typical, strict=True) if i is not None
-        ]  # fmt: skip
+            for name, i in zip(pair.names, pair.typical, strict=True)
+            if i is not None
+        ]
         mistakes = [_card(examination, i, _answer_caption(examination, i)) for i in pair.mistaken[:PER_PAIR]]
         count = both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back)
         cards.append(
@@ -248,10 +257,13 @@ def _origin(examination: Examination) -> str:
     words = ["--data", data, "--checkpoint", _checkpoint_name(examination), "--split", summary["split"], "--by", summary["by"]]
     command = f"python -m fruitvision evaluate {quoted(words)}"
     facts = {
-        "command": command, "network": f"{config.architecture}, {config.norm}, {len(config.classes)} classes",
-        "weights": config.weights_sha256[:16], "learned": str(config.dataset.get("name", "")),
-        "time": time.strftime("%Y-%m-%d %H:%M"), "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-    }  # fmt: skip
+        "command": command,
+        "network": f"{config.architecture}, {config.norm}, {len(config.classes)} classes",
+        "weights": config.weights_sha256[:16],
+        "learned": str(config.dataset.get("name", "")),
+        "time": time.strftime("%Y-%m-%d %H:%M"),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
     rows = "".join(f"<dt>{both(f'report.origin_{name}')}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
     return _section("origin", f"<dl>{rows}</dl>")
 

@@ -31,9 +31,7 @@ def _head(name: str) -> str:
     return f'<th scope="col" aria-sort="{order}"><button type="button">{both(f"report.column_{name}")}</button></th>'
 
 
-def _row(
-    examination: Examination, name: str, figures: dict, mistakes: dict[int, Counter[int]], columns: list[str]
-) -> str:
+def _row(examination: Examination, name: str, figures: dict, mistakes: dict[int, Counter[int]], columns: list[str]) -> str:
     mostly = mistakes.get(examination.names.index(name), Counter()).most_common(2)
     words = ", ".join(f"{named(examination.names[other])} ({count})" for other, count in mostly)
     cells = {

@@ -92,16 +92,27 @@ def preset_name(preset: str, language: str) -> str:
 
 def main_charts(runs: Sequence[RunFolder], language: str) -> str:
     """Loss and accuracy; of one run both its curves, of several the validation curve and, dashed, the training one."""
-    return _charts(runs, language, [
-        ("loss", "number", ("train_loss", "val_loss")), ("accuracy", "percent", ("train_accuracy", "val_accuracy")),
-    ])  # fmt: skip
+    return _charts(
+        runs,
+        language,
+        [
+            ("loss", "number", ("train_loss", "val_loss")),
+            ("accuracy", "percent", ("train_accuracy", "val_accuracy")),
+        ],
+    )
 
 
 def more_charts(runs: Sequence[RunFolder], language: str) -> str:
     """Learning rate, gradient norm and images per second, step by step."""
-    return _charts(runs, language, [
-        ("lr", "number", ("lr",)), ("grad_norm", "number", ("grad_norm",)), ("images_per_s", "number", ("images_per_s",)),
-    ])  # fmt: skip
+    return _charts(
+        runs,
+        language,
+        [
+            ("lr", "number", ("lr",)),
+            ("grad_norm", "number", ("grad_norm",)),
+            ("images_per_s", "number", ("images_per_s",)),
+        ],
+    )
 
 
 def _charts(runs: Sequence[RunFolder], language: str, wanted: Sequence[tuple[str, Any, tuple[str, ...]]]) -> str:
@@ -113,10 +124,17 @@ def _charts(runs: Sequence[RunFolder], language: str, wanted: Sequence[tuple[str
         title = say(f"train.chart_{name}", language)
         series = [one for number, found in enumerate(records) for one in _curves(number, len(runs), *found, keys, language)]
         description = say("train.chart_description", language, title=title, runs=", ".join(run.name for run in runs))
-        charts.append(line_chart(
-            series, title=title, x_max=x_max, x_label=say("train.chart_epoch", language), description=description,
-            y_format=y_format, empty=say("train.chart_empty", language),
-        ))  # fmt: skip
+        charts.append(
+            line_chart(
+                series,
+                title=title,
+                x_max=x_max,
+                x_label=say("train.chart_epoch", language),
+                description=description,
+                y_format=y_format,
+                empty=say("train.chart_empty", language),
+            )
+        )
     return f'<div class="fv-charts">{"".join(charts)}</div>'
 
 
@@ -154,9 +172,7 @@ def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *,
         return f'<p class="fv-note">{say("train.no_runs", language)}</p>'
     differing = differences([run.config() for run in runs])
     heads = "".join(f"<th>{say(f'train.column_{name}', language)}</th>" for name in ("name", "state", "accuracy", "when", "do"))
-    rows = "".join(
-        _row(run, run.id in shown, language, owner, changes) for run, changes in zip(runs, differing, strict=True)
-    )
+    rows = "".join(_row(run, run.id in shown, language, owner, changes) for run, changes in zip(runs, differing, strict=True))
     return f'<div class="fv-table"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
@@ -226,10 +242,14 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
 
 
 def _line(state: str, words: str, share: float | None = None) -> str:
-    bar = "" if share is None else (
-        f'<span class="fv-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share * 100:.0f}">'
-        f'<i style="width:{share * 100:.1f}%"></i></span>'
-    )  # fmt: skip
+    bar = (
+        ""
+        if share is None
+        else (
+            f'<span class="fv-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share * 100:.0f}">'
+            f'<i style="width:{share * 100:.1f}%"></i></span>'
+        )
+    )
     # A screen reader hears of what has ended by itself; of what changes every second, when it is asked.
     role = "status" if share is None else "group"
     return f'<div class="fv-status fv-run-{state}" role="{role}"><p>{words}</p>{bar}</div>'

@@ -57,7 +57,7 @@ def _row(name: str, count: int, language: str) -> str:
     return (
         f'<li><details data-name="{key}"><summary><span>{shown}</span> <small>{say("teach.count", language, count=count)}</small>'
         f'</summary><div class="fv-taught-pictures"></div><button type="button" data-forget-name="{key}">'
-        f'{escape(say("teach.forget_name", language, name=spoken_name(name, language)))}</button></details></li>'
+        f"{escape(say('teach.forget_name', language, name=spoken_name(name, language)))}</button></details></li>"
     )
 
 

@@ -26,16 +26,39 @@ MAX_PICTURE_BYTES = 4 * 2**20
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_NAME = "fruitvision-taught.zip"
 WORDS = (
-    "title", "lead", "name", "name_hint", "this", "no_picture", "frames", "turn", "frames_left", "drop", "seeing", "learned",
-    "list", "list_counts", "export", "import", "over", "over_ask", "over_yes", "cancel", "no_camera", "lost", "no_name",
-)  # fmt: skip
+    "title",
+    "lead",
+    "name",
+    "name_hint",
+    "this",
+    "no_picture",
+    "frames",
+    "turn",
+    "frames_left",
+    "drop",
+    "seeing",
+    "learned",
+    "list",
+    "list_counts",
+    "export",
+    "import",
+    "over",
+    "over_ask",
+    "over_yes",
+    "cancel",
+    "no_camera",
+    "lost",
+    "no_name",
+)
 
 
 def build_teaching(page: Page) -> gr.HTML:
     """The folded part below the answer. It is clicked, by its script, when answers may have changed."""
     teaching = gr.HTML(
-        html_template=teach_view(), js_on_load=Path(__file__).with_name("teach.js").read_text(encoding="utf-8"),
-        server_functions=[_served(page.context, handler) for handler in HANDLERS], elem_id="classify-teach",
+        html_template=teach_view(),
+        js_on_load=Path(__file__).with_name("teach.js").read_text(encoding="utf-8"),
+        server_functions=[_served(page.context, handler) for handler in HANDLERS],
+        elem_id="classify-teach",
     )
     teaching.api_name = False
     return teaching
@@ -85,9 +108,11 @@ def taught_state(context: Context, given: Given, language: str) -> dict[str, Any
         wrong = f'<p class="fv-wrong" role="alert">{escape(say_error(error, language))}</p>'
         return {"names": "", "kinds": 0, "pictures": 0, "html": wrong}
     return {
-        "names": name_choices(index, types, language), "kinds": len(index.names), "pictures": index.pictures,
+        "names": name_choices(index, types, language),
+        "kinds": len(index.names),
+        "pictures": index.pictures,
         "html": taught_list(index, lessons.waiting(), language),
-    }  # fmt: skip
+    }
 
 
 def taught_pictures(context: Context, given: Given, language: str) -> dict[str, Any]:
@@ -138,9 +163,11 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
         content = b""
     if not content:
         raise DataError(
-            "taught-no-export", "The file holds nothing that was taught with FruitVision.",
-            "Choose a file that was exported there.", file=_text(given, "called")[:100],
-        )  # fmt: skip
+            "taught-no-export",
+            "The file holds nothing that was taught with FruitVision.",
+            "Choose a file that was exported there.",
+            file=_text(given, "called")[:100],
+        )
     with temporary_folder("fruitvision-taught-") as folder:
         path = folder / EXPORT_NAME
         path.write_bytes(content)
@@ -149,8 +176,14 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
 
 
 HANDLERS: tuple[Handler, ...] = (
-    taught_state, taught_pictures, teach_picture, take_back, start_over, export_taught, import_taught,
-)  # fmt: skip
+    taught_state,
+    taught_pictures,
+    teach_picture,
+    take_back,
+    start_over,
+    export_taught,
+    import_taught,
+)
 
 
 def call(context: Context, handler: Handler, given: Any, request: Any) -> dict[str, Any]:

@@ -39,8 +39,9 @@ def build(page: Page, tab: gr.Tab) -> None:
                 CheckedImage(
                     sources=["upload", "clipboard"], type="filepath", height=260, show_label=True, elem_id="together-picture", buttons=[]
                 ),
-                label="classify.picture", placeholder="touch.drop",
-            )  # fmt: skip
+                label="classify.picture",
+                placeholder="touch.drop",
+            )
             study = page.bind(
                 gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-study"), label="compare.study"
             )
@@ -70,9 +71,14 @@ def build(page: Page, tab: gr.Tab) -> None:
     gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET)
     gr.on(
         [tab.select, picture.change, study.change, pair.change, page.language.change],
-        view, [picture, study, pair, page.language], shown,
-        show_progress="minimal", api_visibility="private", concurrency_limit=VISITORS_AT_ONCE, trigger_mode="always_last",
-    )  # fmt: skip
+        view,
+        [picture, study, pair, page.language],
+        shown,
+        show_progress="minimal",
+        api_visibility="private",
+        concurrency_limit=VISITORS_AT_ONCE,
+        trigger_mode="always_last",
+    )
 
 
 def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder | None:

@@ -31,10 +31,16 @@ def build(page: Page, norm: gr.Radio) -> None:
         with gr.Column(scale=3, min_width=260):
             picture = page.bind(
                 CheckedImage(
-                    sources=["upload", "clipboard"], type="filepath", height=220, show_label=True, elem_id="touch-picture", buttons=[],
+                    sources=["upload", "clipboard"],
+                    type="filepath",
+                    height=220,
+                    show_label=True,
+                    elem_id="touch-picture",
+                    buttons=[],
                 ),
-                label="touch.picture", placeholder="touch.drop",
-            )  # fmt: skip
+                label="touch.picture",
+                placeholder="touch.drop",
+            )
             size = page.bind(gr.Radio(SIZES, value=4, elem_id="touch-size", elem_classes="fv-buttons"), label="touch.size")
             others = page.bind(gr.Button(elem_id="touch-others", variant="primary"), value="touch.others")
             layer = page.bind(
@@ -42,8 +48,9 @@ def build(page: Page, norm: gr.Radio) -> None:
             )
             mode = page.bind(
                 gr.Radio(_modes(language), value="training", elem_id="touch-mode", elem_classes="fv-buttons"),
-                label="touch.mode", choices=_modes,
-            )  # fmt: skip
+                label="touch.mode",
+                choices=_modes,
+            )
             channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="touch-channel"), label="touch.channel")
         with gr.Column(scale=8, min_width=320):
             makeup = gr.HTML(elem_id="touch-makeup")
@@ -57,9 +64,14 @@ def build(page: Page, norm: gr.Radio) -> None:
 
     gr.on(
         [page.demo.load, *(one.change for one in (page.language, norm, picture, size, layer, mode, channel, turn))],
-        answer_it, [norm, picture, size, turn, layer, mode, channel, page.language], [makeup, shown],
-        show_progress="hidden", api_visibility="private", concurrency_limit=VISITORS_AT_ONCE, trigger_mode="always_last",
-    )  # fmt: skip
+        answer_it,
+        [norm, picture, size, turn, layer, mode, channel, page.language],
+        [makeup, shown],
+        show_progress="hidden",
+        api_visibility="private",
+        concurrency_limit=VISITORS_AT_ONCE,
+        trigger_mode="always_last",
+    )
 
 
 def _layers(language: str) -> list[tuple[str, str]]:

@@ -47,11 +47,11 @@ def _sets_card(seen: Touch, channel: int, language: str) -> str:
     step = max(len(before[0]) // MOST_SETS, 1)
     chosen = sorted({mine, *range(0, len(before[0]), step)})[: MOST_SETS + 1]
     rows = "".join(
-        f'<tr{" class=fv-mine" if number == mine else ""}><td>{_set_name(seen, number, language)}</td>'
+        f"<tr{' class=fv-mine' if number == mine else ''}><td>{_set_name(seen, number, language)}</td>"
         f"<td>{_small(before[0][number])}</td><td>{before[1][number]:.3f}</td>"
         f"<td>{_small(after[0][number])}</td><td>{after[1][number]:.3f}</td></tr>"
         for number in chosen
-    )  # fmt: skip
+    )
     heads = "".join(f"<th>{say(f'touch.{name}', language)}</th>" for name in ("set", "mean", "deviation", "mean_after", "deviation_after"))
     size = seen.sets.size // len(before[0])
     facts = {"count": f"{len(before[0]):,}", "size": f"{size:,}", "norm": norm_html(seen.norm, language)}
@@ -91,7 +91,7 @@ def _axes_card(seen: Touch, language: str) -> str:
         share = say("touch.of", language, some=f"{row.normalized:,}", all=f"{row.count:,}")
         spread = f"{row.least_deviation:.3f} … {row.greatest_deviation:.3f}" if row.count > 1 else f"{row.greatest_deviation:.3f}"
         rows.append(
-            f'<tr{" class=fv-mine" if row.axes == own else ""}><td><b>{row.axes}</b></td><td>{_small(row.furthest_mean)}</td>'
+            f"<tr{' class=fv-mine' if row.axes == own else ''}><td><b>{row.axes}</b></td><td>{_small(row.furthest_mean)}</td>"
             f'<td>{spread}</td><td><span class="{"fv-yes" if whole else "fv-no"}">{mark}</span> {share}</td></tr>'
         )
     heads = "".join(f"<th>{say(f'touch.{name}', language)}</th>" for name in ("over", "furthest", "spread", "normalized"))
@@ -110,11 +110,14 @@ def _spread_card(seen: Touch, channel: int, language: str) -> str:
     reach = _round_up(float(np.abs(before).max()))
     charts = [
         histogram(
-            values, title=say(f"touch.histogram_{when}", language, mean=_small(float(values.mean())), deviation=f"{values.std():.2f}"),
-            reach=limit, colour=colour, description=say("touch.histogram_description", language, channel=channel),
+            values,
+            title=say(f"touch.histogram_{when}", language, mean=_small(float(values.mean())), deviation=f"{values.std():.2f}"),
+            reach=limit,
+            colour=colour,
+            description=say("touch.histogram_description", language, channel=channel),
         )
         for when, values, limit, colour in (("before", before, reach, BEFORE), ("after", after, REACH, AFTER))
-    ]  # fmt: skip
+    ]
     words = say("touch.spread_meaning", language, channel=channel)
     return _card(say("touch.spread_title", language), f'<p>{words}</p><div class="fv-pair">{"".join(charts)}</div>')
 
@@ -154,9 +157,16 @@ def _running_card(seen: Touch, channel: int, language: str) -> str:
 
 
 def makeup_view(
-    now: Sequence[np.ndarray], before: Sequence[np.ndarray], effects: dict[str, float], difference: np.ndarray, alone: float | None,
-    norm: str, *, training: bool, language: str,
-) -> str:  # fmt: skip
+    now: Sequence[np.ndarray],
+    before: Sequence[np.ndarray],
+    effects: dict[str, float],
+    difference: np.ndarray,
+    alone: float | None,
+    norm: str,
+    *,
+    training: bool,
+    language: str,
+) -> str:
     """What the pictures beside mine do to it: both batches, how far my result differs by norm, and where.
 
     ``effects`` are in deviations of the result; ``difference`` (C, H, W) is the chosen norm's; ``alone`` is how far batch
@@ -168,7 +178,7 @@ def makeup_view(
         return _card(title, f"{_strip(now, 'touch.batch_alone', language)}<p>{words}</p>", "fv-makeup")
     most = max(max(effects.values()), 0.05)
     rows = "".join(
-        f'<li{" class=fv-mine" if name == norm else ""}><span>{norm_html(name, language)}</span>'
+        f"<li{' class=fv-mine' if name == norm else ''}><span>{norm_html(name, language)}</span>"
         f'<span class="fv-bar"><i style="width:{min(effect / most, 1) * 100:.0f}%"></i></span>'
         f"<span>{_percent(effect)}</span></li>"
         for name, effect in effects.items()

@@ -138,9 +138,12 @@ def look_card(look: Look, language: str) -> str:
     dataset = look.dataset
     counts = {name: len(split) for name, split in dataset.splits.items()}
     facts = say(
-        "train.data_facts", language, classes=len(dataset.classes), train=counts["train"],
+        "train.data_facts",
+        language,
+        classes=len(dataset.classes),
+        train=counts["train"],
         rest=sum(count for name, count in counts.items() if name != "train"),
-    )  # fmt: skip
+    )
     parts = [f"<p><strong>{escape(dataset.name)}</strong> · {facts}</p>"]
     if dataset.synthetic:
         parts.append(f'<p class="fv-synthetic">{say("train.synthetic", language)}</p>')
@@ -155,9 +158,7 @@ def _problems(dataset: Dataset, language: str) -> str:
     problems = dataset.problems
     if not problems:
         return ""
-    shown = [
-        f"<li><code>{escape(p.path)}</code> {say(f'train.problem_{p.kind}', language)}</li>" for p in problems[:MOST_PROBLEMS]
-    ]
+    shown = [f"<li><code>{escape(p.path)}</code> {say(f'train.problem_{p.kind}', language)}</li>" for p in problems[:MOST_PROBLEMS]]
     if len(problems) > MOST_PROBLEMS:
         shown.append(f"<li>{say('train.problems_more', language, count=len(problems) - MOST_PROBLEMS)}</li>")
     summary = say("train.problems", language, count=len(problems))
@@ -183,9 +184,7 @@ def augmentation_grid(look: Look, config: TrainConfig, seed: int, language: str)
         return ""
     rows = look.dataset.splits["train"].rows
     chosen = np.random.default_rng(seed).choice(rows, min(GRID_COLUMNS * GRID_ROWS, len(rows)), replace=False)
-    grid = augmented_grid(
-        [look.store[row] for row in chosen], training_transform(config), size=GRID_SIDE, columns=GRID_COLUMNS, seed=seed
-    )
+    grid = augmented_grid([look.store[row] for row in chosen], training_transform(config), size=GRID_SIDE, columns=GRID_COLUMNS, seed=seed)
     buffer = io.BytesIO()
     Image.fromarray(grid).save(buffer, "JPEG", quality=85)
     encoded = base64.b64encode(buffer.getvalue()).decode()

@@ -30,7 +30,7 @@ from fruitvision.ui.train_settings import (
     fitting_words,
     preset_choices,
     preset_values,
-)  # fmt: skip
+)
 
 TICK_SECONDS = 1.0
 TAUGHT_PRESET = "robust"
@@ -78,7 +78,8 @@ def _build_choices(panel: TrainPanel) -> None:
     _heading(page, "train.step_data")
     parts["data"] = page.bind(
         gr.Dropdown(panel.data.choices(page.context.language), value=SAMPLE, filterable=False, elem_id="train-data"),
-        label="train.data", choices=panel.data.choices,
+        label="train.data",
+        choices=panel.data.choices,
     )
     with gr.Row(visible=False) as parts["folder_row"]:
         parts["folder"] = page.bind(gr.Textbox("", elem_id="train-folder", max_lines=1), label="train.folder", info="train.folder_info")
@@ -97,7 +98,9 @@ def _build_choices(panel: TrainPanel) -> None:
     _heading(page, "train.step_preset")
     parts["preset"] = page.bind(
         gr.Radio(
-            preset_choices(panel.estimates, None, 0, page.context.language), value=DEFAULT_PRESET, elem_id="train-preset",
+            preset_choices(panel.estimates, None, 0, page.context.language),
+            value=DEFAULT_PRESET,
+            elem_id="train-preset",
             elem_classes="fv-cards",
         ),
         label="train.preset",
@@ -110,8 +113,9 @@ def _build_choices(panel: TrainPanel) -> None:
         panel.fields = build_fields(page)
         parts["processes"] = page.bind(
             gr.Number(1, precision=0, step=1, elem_id="train-processes"),
-            label="train.processes", info="train.processes_info",
-        )  # fmt: skip
+            label="train.processes",
+            info="train.processes_info",
+        )
     build_rate(page, parts)
     _heading(page, "train.step_start")
     parts["name"] = page.bind(
@@ -129,12 +133,8 @@ def _build_view(panel: TrainPanel) -> None:
         parts["stop"] = page.bind(gr.Button(visible=False, elem_id="train-stop", min_width=110), value="train.stop")
         parts["end"] = page.bind(gr.Button(visible=False, variant="stop", elem_id="train-end", min_width=110), value="train.end")
         parts["resume"] = page.bind(gr.Button(visible=False, elem_id="train-resume", min_width=110), value="train.resume")
-        parts["use"] = page.bind(
-            gr.Button(visible=False, variant="primary", elem_id="train-use", min_width=150), value="train.use"
-        )
-        parts["checkpoint"] = page.bind(
-            gr.Button(visible=False, elem_id="train-checkpoint", min_width=150), value="train.checkpoint"
-        )
+        parts["use"] = page.bind(gr.Button(visible=False, variant="primary", elem_id="train-use", min_width=150), value="train.use")
+        parts["checkpoint"] = page.bind(gr.Button(visible=False, elem_id="train-checkpoint", min_width=150), value="train.checkpoint")
         parts["report"] = page.bind(gr.Button(visible=False, elem_id="train-report", min_width=150), value="train.report_none")
         parts["csv"] = page.bind(gr.Button(visible=False, elem_id="train-csv", min_width=150), value="train.csv")
         parts["packed"] = gr.DownloadButton(visible="hidden")
@@ -204,9 +204,17 @@ def _wire_choices(panel: TrainPanel) -> None:
 
 
 def data_view(
-    panel: TrainPanel, choice: str, looked: str, preset: str, seed: int, seen: Any, language: str, minutes: float | None,
-    *values: Any, owner: bool,
-) -> list[Any]:  # fmt: skip
+    panel: TrainPanel,
+    choice: str,
+    looked: str,
+    preset: str,
+    seed: int,
+    seen: Any,
+    language: str,
+    minutes: float | None,
+    *values: Any,
+    owner: bool,
+) -> list[Any]:
     """What the panel shows of the chosen pictures, where it differs from what is shown already.
 
     A folder by its path is the owner's to name, and is looked through when asked, not while it is being typed. A visitor
@@ -258,9 +266,17 @@ def _wire_start(panel: TrainPanel) -> None:
     page, p, context = panel.page, panel.parts, panel.context
 
     def start(
-        choice: str, folder: str, photos: str, not_fruit: str, preset: str, name: str, processes: float | None, language: str,
-        request: gr.Request, *values: Any,
-    ) -> tuple[Any, str]:  # fmt: skip
+        choice: str,
+        folder: str,
+        photos: str,
+        not_fruit: str,
+        preset: str,
+        name: str,
+        processes: float | None,
+        language: str,
+        request: gr.Request,
+        *values: Any,
+    ) -> tuple[Any, str]:
         try:
             context.access.require_owner(request)
             beside = photos or "", not_fruit or ""
@@ -292,9 +308,16 @@ def _wire_start(panel: TrainPanel) -> None:
 
 
 def start_run(
-    panel: TrainPanel, choice: str, folder: str, preset: str, name: str, values: Any, beside: tuple[str, str] = ("", ""),
-    more_photos: tuple[str, ...] = (), processes: float | None = 1,
-) -> RunFolder:  # fmt: skip
+    panel: TrainPanel,
+    choice: str,
+    folder: str,
+    preset: str,
+    name: str,
+    values: Any,
+    beside: tuple[str, str] = ("", ""),
+    more_photos: tuple[str, ...] = (),
+    processes: float | None = 1,
+) -> RunFolder:
     """Check what was asked for and start its process, or processes. Raises FruitVisionError, before anything is made.
 
     ``beside``: a folder of photos, and one of pictures without fruit, as they were typed; empty for none.
@@ -304,16 +327,17 @@ def start_run(
     launcher.refuse_if_busy(runs)
     if processes is None or not 1 <= processes <= MOST_PROCESSES or processes != int(processes):
         raise ConfigError(
-            "bad-processes", f"{processes} is no number of processes.", f"Give a whole number from 1 to {MOST_PROCESSES}.",
-            given=processes if processes is not None else "–", most=MOST_PROCESSES,
-        )  # fmt: skip
+            "bad-processes",
+            f"{processes} is no number of processes.",
+            f"Give a whole number from 1 to {MOST_PROCESSES}.",
+            given=processes if processes is not None else "–",
+            most=MOST_PROCESSES,
+        )
     path, config = chosen(panel, choice, folder, preset, values)
     called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
     photos, not_fruit = (_typed(one) for one in beside)
     photos += more_photos
-    asked = RunConfig(
-        name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit, processes=int(processes)
-    )
+    asked = RunConfig(name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit, processes=int(processes))
     check_beside(asked)
     return launcher.start(runs, asked)
 

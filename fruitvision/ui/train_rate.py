@@ -130,9 +130,11 @@ def rate_view(search: RateSearch, language: str, *, owner: bool) -> list[Any]:
     busy, found = search.busy, search.found
     take = say("train.rate_take", language, rate=f"{found.suggested:g}") if found else ""
     return [
-        rate_card(search, language), gr.update(value=say("train.rate_stop" if busy else "train.rate_begin", language)),
-        gr.update(visible=found is not None and not busy, value=take), gr.Timer(active=busy),
-    ]  # fmt: skip
+        rate_card(search, language),
+        gr.update(value=say("train.rate_stop" if busy else "train.rate_begin", language)),
+        gr.update(visible=found is not None and not busy, value=take),
+        gr.Timer(active=busy),
+    ]
 
 
 def rate_card(search: RateSearch, language: str) -> str:
@@ -145,9 +147,12 @@ def rate_card(search: RateSearch, language: str) -> str:
     if search.found is None:
         return ""
     words = say(
-        "train.rate_found", language, data=escape(search.data), preset=say(f"train.preset_{search.preset}", language),
+        "train.rate_found",
+        language,
+        data=escape(search.data),
+        preset=say(f"train.preset_{search.preset}", language),
         rate=f"{search.found.suggested:g}",
-    )  # fmt: skip
+    )
     return f'<div class="fv-data" role="status"><p>{words}</p></div>{rate_chart(search.found, language)}'
 
 
@@ -162,7 +167,9 @@ def rate_chart(found: RangeTest, language: str) -> str:
             Series(say("train.rate_loss", language), places, found.losses, COLOURS[0]),
             Series(f"{say('train.rate_suggested', language)} {found.suggested:g}", places, dot, COLOURS[1]),
         ],
-        title=say("train.rate_chart", language), x_max=powers[-1], x_label=say("train.rate_axis", language),
+        title=say("train.rate_chart", language),
+        x_max=powers[-1],
+        x_label=say("train.rate_axis", language),
         description=f"{say('train.rate_chart', language)}; {say('train.rate_suggested', language)} {found.suggested:g}",
         x_places=[(power, f"{LOWEST * 10**power:.0e}") for power in powers],
-    )  # fmt: skip
+    )

@@ -125,14 +125,14 @@ def wire_view(page: Page, p: dict[str, Any]) -> None:
 
     gr.on(
         [page.demo.load, p["timer"].tick, p["run"].change, p["overlaid"].change],
-        watch, [p["run"], p["overlaid"], p["run_seen"], page.language],
-        [*(p[name] for name in VIEW), page.model, p["run"], p["run_seen"]], **QUIET,
+        watch,
+        [p["run"], p["overlaid"], p["run_seen"], page.language],
+        [*(p[name] for name in VIEW), page.model, p["run"], p["run_seen"]],
+        **QUIET,
     )
 
 
-def run_view(
-    context: Context, run_id: str | None, overlaid: list[str], seen: Any, language: str, *, owner: bool
-) -> list[Any]:
+def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Any, language: str, *, owner: bool) -> list[Any]:
     """The parts of ``VIEW``, the models, the run in view and what is seen now; what did not change is skipped.
 
     Where there is no run in view, or it is gone, the one at work is taken, or the newest. A visitor sees finished runs, and
@@ -157,16 +157,21 @@ def run_view(
     drawn = [*([run] if run else []), *others]
     done = bool(run and status.state == "finished" and run.has_checkpoint)
     values = [
-        status_line(run, language, going), main_charts(drawn, language), more_charts(drawn, language),
-        run.log_tail() if run and owner else "", gr.update(visible=bool(status and status.active and status.responding)),
+        status_line(run, language, going),
+        main_charts(drawn, language),
+        more_charts(drawn, language),
+        run.log_tail() if run and owner else "",
+        gr.update(visible=bool(status and status.active and status.responding)),
         gr.update(visible=bool(status and not status.responding)),
         gr.update(visible=bool(status and status.state in ("stopped", "interrupted", "failed"))),
-        gr.update(visible=done), gr.update(visible=done and owner),
+        gr.update(visible=done),
+        gr.update(visible=done and owner),
         gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
         gr.update(visible=bool(status and owner and status.epoch)),
         gr.skip() if same else run_table(runs, [one.id for one in others], language, owner=owner),
-        gr.skip() if same else gr.update(choices=context.models.choices(language)), run.id if run else None,
-    ]  # fmt: skip
+        gr.skip() if same else gr.update(choices=context.models.choices(language)),
+        run.id if run else None,
+    ]
     return changed(values, seen, now)
 
 
@@ -213,9 +218,7 @@ def build_table(page: Page, p: dict[str, Any]) -> None:
         p["save_name"] = page.bind(gr.Button(elem_id="train-save-name", scale=0, min_width=110), value="train.save")
     with gr.Row(visible=False, elem_id="train-delete-row") as p["delete_row"]:
         p["delete_ask"] = gr.HTML()
-        p["delete_yes"] = page.bind(
-            gr.Button(variant="stop", elem_id="train-delete-yes", scale=0, min_width=110), value="train.delete_yes"
-        )
+        p["delete_yes"] = page.bind(gr.Button(variant="stop", elem_id="train-delete-yes", scale=0, min_width=110), value="train.delete_yes")
         p["delete_no"] = page.bind(gr.Button(elem_id="train-delete-no", scale=0, min_width=110), value="train.cancel")
     p["overlaid"] = gr.State([])
     p["acting"] = gr.State(None)  # the run that the rename or delete row is about
@@ -230,14 +233,19 @@ def wire_table(page: Page, p: dict[str, Any]) -> None:
         return table_action(context, str(asked.get("action", "")), str(asked.get("run", "")), overlaid, language)
 
     shown = [
-        p["run"], p["overlaid"], p["acting"], p["rename_row"], p["new_name"], p["delete_row"], p["delete_ask"], page.model,
+        p["run"],
+        p["overlaid"],
+        p["acting"],
+        p["rename_row"],
+        p["new_name"],
+        p["delete_row"],
+        p["delete_ask"],
+        page.model,
         page.tabs,
-    ]  # fmt: skip
+    ]
     # Each button of the table is a click of the one component: by Gradio's "once" the second of two quick ones would be lost.
     # One after another, because each knows what the one before has laid over.
-    p["table"].click(
-        act, [p["run"], p["overlaid"], page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1
-    )
+    p["table"].click(act, [p["run"], p["overlaid"], page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1)
 
     def rename(run: str | None, name: str, language: str, request: gr.Request) -> Any:
         try:

@@ -19,9 +19,15 @@ import pytest
 
 START_SECONDS = 120
 ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
-    "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 FEW = "few kinds"  # a folder that the app offers beside its sample set: 240 pictures, where a test waits for a training
@@ -39,9 +45,7 @@ class RunningApp:
 
 
 @contextmanager
-def run_app(
-    folder: Path, *flags: str, cwd: Path, app: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[RunningApp]:
+def run_app(folder: Path, *flags: str, cwd: Path, app: Path, environment: Mapping[str, str] | None = None) -> Iterator[RunningApp]:
     """``python app.py`` on a free port, ended on leaving; the trainings it started are not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -24,9 +24,20 @@ from fruitvision.runs.job import execute
 from fruitvision.training.config import TrainConfig
 
 TINY = {
-    "start": "scratch", "width": 8, "image_size": 32, "first_image_size": 0, "eval_resize": 40, "eval_size": 40, "views": "one",
-    "batch_size": 8, "epochs": 1, "refit": 0, "photo_validation": "pictures", "kind_pictures": 4, "kind_sources": 2,
-}  # fmt: skip
+    "start": "scratch",
+    "width": 8,
+    "image_size": 32,
+    "first_image_size": 0,
+    "eval_resize": 40,
+    "eval_size": 40,
+    "views": "one",
+    "batch_size": 8,
+    "epochs": 1,
+    "refit": 0,
+    "photo_validation": "pictures",
+    "kind_pictures": 4,
+    "kind_sources": 2,
+}
 
 
 def draw(folder: Path, kind: str, count: int, ground: str = "wood") -> None:
@@ -55,7 +66,10 @@ def world(tmp_path_factory) -> Path:
 
 def config(world: Path, **settings) -> RunConfig:
     return RunConfig(
-        name="study", data=str(world / "lab"), photos=(str(world / "photos"),), not_fruit=(str(world / "nothing"),),
+        name="study",
+        data=str(world / "lab"),
+        photos=(str(world / "photos"),),
+        not_fruit=(str(world / "nothing"),),
         training=TrainConfig.from_preset("robust", **{**TINY, **settings}),
     )
 

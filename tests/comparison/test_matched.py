@@ -21,9 +21,15 @@ SIZES = (2, 8)
 @pytest.fixture(scope="module")
 def cells(sample_set) -> dict[tuple[str, int, int], Cell]:
     settings = {"width": 8, "image_size": 40, "epochs": 2}
-    plan = StudyPlan.parse({
-        "data": str(sample_set), "norms": tuple(NORMS), "batch_sizes": SIZES, "seeds": (0, 1), "training": settings,
-    })  # fmt: skip
+    plan = StudyPlan.parse(
+        {
+            "data": str(sample_set),
+            "norms": tuple(NORMS),
+            "batch_sizes": SIZES,
+            "seeds": (0, 1),
+            "training": settings,
+        }
+    )
     return {(cell.norm, cell.batch_size, cell.seed): cell for cell in plan.cells()}
 
 

@@ -14,18 +14,28 @@ def results(**accuracies) -> pd.DataFrame:
     rows = []
     for norm, values in accuracies.items():
         for seed, value in enumerate(values):
-            rows.append({
-                "norm": norm, "batch_size": 32, "seed": seed, "state": "finished" if value is not None else "failed",
-                "diverged": value is None, "final_accuracy": value, "best_accuracy": value, "loss": 1.0,
-                "seconds_per_epoch": 2.0, "images_per_s": 10.0, "parameters": 100, "grad_norm": 1.0, "peak_memory_mb": 300.0,
-                "epochs_to_90": 2.0 if value and value >= 0.9 else float("nan"),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "norm": norm,
+                    "batch_size": 32,
+                    "seed": seed,
+                    "state": "finished" if value is not None else "failed",
+                    "diverged": value is None,
+                    "final_accuracy": value,
+                    "best_accuracy": value,
+                    "loss": 1.0,
+                    "seconds_per_epoch": 2.0,
+                    "images_per_s": 10.0,
+                    "parameters": 100,
+                    "grad_norm": 1.0,
+                    "peak_memory_mb": 300.0,
+                    "epochs_to_90": 2.0 if value and value >= 0.9 else float("nan"),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(
-    ("degrees", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)]
-)
+@pytest.mark.parametrize(("degrees", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)])
 def test_students_t_as_printed_in_every_table(degrees, quantile):
     assert t_quantile(0.975, degrees) == pytest.approx(quantile, abs=1e-4)
     assert t_quantile(0.025, degrees) == pytest.approx(-quantile, abs=1e-4)

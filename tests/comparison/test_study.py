@@ -14,7 +14,7 @@ from fruitvision.comparison.study import (
     StudyPlan,
     list_studies,
     run_study,
-)  # fmt: skip
+)
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.runs import job
 from fruitvision.runs.job import hold_lock
@@ -124,11 +124,15 @@ def test_a_cell_that_diverges_is_a_row_and_the_others_are_trained(tmp_path, samp
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"norms": ("batch",)}, "two"), ({"norms": ("batch", "btach")}, "btach"), ({"batch_sizes": (1,)}, "batch of 1"),
-        ({"seeds": ("x",)}, "seeds"), ({"training": {"epochs": 0}}, "epochs"), ({"norms": ("batch", "batch")}, "two"),
+        ({"norms": ("batch",)}, "two"),
+        ({"norms": ("batch", "btach")}, "btach"),
+        ({"batch_sizes": (1,)}, "batch of 1"),
+        ({"seeds": ("x",)}, "seeds"),
+        ({"training": {"epochs": 0}}, "epochs"),
+        ({"norms": ("batch", "batch")}, "two"),
         ({"training": {"image_size": 32}, "norms": ("batch", "instance")}, "1×1"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(sample_set, changes, word):
     with pytest.raises(ConfigError) as caught:
         plan(sample_set, **changes)
@@ -163,7 +167,13 @@ def test_every_budget_is_a_study_under_every_norm(sample_set, budget):
     from fruitvision.models.norms import NORMS
 
     spent = BUDGETS[budget]
-    study = StudyPlan.parse({
-        "data": str(sample_set), "norms": tuple(NORMS), "batch_sizes": spent.batch_sizes, "seeds": spent.seeds, "training": spent.settings,
-    })  # fmt: skip
+    study = StudyPlan.parse(
+        {
+            "data": str(sample_set),
+            "norms": tuple(NORMS),
+            "batch_sizes": spent.batch_sizes,
+            "seeds": spent.seeds,
+            "training": spent.settings,
+        }
+    )
     assert len(study.cells()) == len(NORMS) * len(spent.batch_sizes) * len(spent.seeds)

@@ -16,7 +16,7 @@ from fruitvision.comparison.touch import (
     norm_inputs,
     over_axes,
     touch,
-)  # fmt: skip
+)
 from fruitvision.errors import ConfigError
 from fruitvision.models.norms import NORMS, get_norm
 
@@ -40,9 +40,12 @@ def test_over_which_axes_the_result_is_normalized_and_over_which_it_is_not(norm)
     whole = {axes for axes, row in rows.items() if row.normalized == row.count}
     # Sets put together of whole normalized ones are normalized too: of (H, W) everything but C alone is made.
     unions = {
-        "batch": {"N,H,W", "N,C,H,W"}, "layer": {"C,H,W", "N,C,H,W"}, "group": {"C/G,H,W", "C,H,W", "N,C,H,W"},
-        "group-ws": {"C/G,H,W", "C,H,W", "N,C,H,W"}, "instance": {"H,W", "N,H,W", "C/G,H,W", "C,H,W", "N,C,H,W"},
-    }  # fmt: skip
+        "batch": {"N,H,W", "N,C,H,W"},
+        "layer": {"C,H,W", "N,C,H,W"},
+        "group": {"C/G,H,W", "C,H,W", "N,C,H,W"},
+        "group-ws": {"C/G,H,W", "C,H,W", "N,C,H,W"},
+        "instance": {"H,W", "N,H,W", "C/G,H,W", "C,H,W", "N,C,H,W"},
+    }
     assert whole == unions[norm]
     for axes in set(rows) - whole:
         assert rows[axes].normalized < rows[axes].count / 2
@@ -91,6 +94,7 @@ def test_what_comes_to_each_layer_is_what_comes_to_it_in_the_network_itself(norm
     network, _ = touched._network(norm, True)
     arrived = {}
     for path in LAYERS.values():
+
         def note(module: nn.Module, given: tuple, path: str = path) -> None:
             arrived[path] = given[0].clone()
 

@@ -134,16 +134,12 @@ def test_a_zip_with_one_evil_name_is_refused_whole(tmp_path, folder, name):
     assert refused(path, folder).code == "archive-unsafe"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in EVIL if "\x00" not in name], ids=lambda name: ascii(name)[:30]
-)
+@pytest.mark.parametrize("name", [name for name in EVIL if "\x00" not in name], ids=lambda name: ascii(name)[:30])
 def test_a_tar_with_one_evil_name_is_refused_whole(tmp_path, folder, name):
     assert refused(make_tar(tmp_path / "x", GOOD | {name: PICTURE}), folder).code == "archive-unsafe"
 
 
-@pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE]
-)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
 def test_a_tar_with_a_link_or_a_device_is_refused(tmp_path, folder, kind):
     odd = tarfile.TarInfo("top-main/Training")
     odd.type, odd.linkname = kind, "/etc"

@@ -79,7 +79,7 @@ def rewritten(store: Path, **arrays: np.ndarray) -> None:
         {"facts": np.array("text")},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_index_of_other_things_is_refused(store, arrays):
     rewritten(store, **arrays)
     with pytest.raises(DataError) as caught:

@@ -23,9 +23,7 @@ def build(root: Path, contents: dict[str, str], *, bad: tuple[str, ...] = (), **
     listing = list_pictures(root)
     good = [file.path for file in listing.files if file.path not in bad]
     rows = {path: row for row, path in enumerate(good)}
-    return assemble(
-        listing, rows, [(root / path).read_text(encoding="utf-8") for path in good], [], **options
-    )
+    return assemble(listing, rows, [(root / path).read_text(encoding="utf-8") for path in good], [], **options)
 
 
 def each_different(*names: str) -> dict[str, str]:
@@ -46,9 +44,7 @@ def split_of(per_class: dict[str, int]) -> Split:
 def test_classes_are_the_training_folders_in_sorted_order_for_every_split(tmp_path):
     dataset = build(
         tmp_path,
-        each_different(
-            "train/Pear/1", "train/Apple/1", "train/apple/1", "test/apple/1", "test/Pear/1", "val/Pear/2"
-        ),
+        each_different("train/Pear/1", "train/Apple/1", "train/apple/1", "test/apple/1", "test/Pear/1", "val/Pear/2"),
     )
     assert dataset.classes == ("Apple", "Pear", "apple")
     assert dataset.counts() == {
@@ -63,9 +59,7 @@ def test_classes_are_the_training_folders_in_sorted_order_for_every_split(tmp_pa
 
 
 def test_a_class_that_training_lacks_is_reported_and_left_out(tmp_path):
-    dataset = build(
-        tmp_path, each_different("Training/A/1", "Training/B/1", "Test/A/2", "Test/New/1", "Test/New/2")
-    )
+    dataset = build(tmp_path, each_different("Training/A/1", "Training/B/1", "Test/A/2", "Test/New/1", "Test/New/2"))
     assert dataset.classes == ("A", "B")
     assert dataset.splits["test"].paths == ("Test/A/2",)
     assert kinds(dataset) == [("Test/New", "class-not-in-training")]
@@ -113,9 +107,7 @@ def test_copies_within_one_split_are_nobodys_business(tmp_path):
 
 
 def test_a_class_copied_whole_is_one_problem(tmp_path):
-    files = each_different(
-        "Training/A/1", "Training/B/1", "Test/A/1", "Test/Nut Forest/1", "Test/Nut Forest/2"
-    )
+    files = each_different("Training/A/1", "Training/B/1", "Test/A/1", "Test/Nut Forest/1", "Test/Nut Forest/2")
     copies = {"Training/Nut Forest/1": "Test/Nut Forest/1", "Training/Nut Forest/2": "Test/Nut Forest/1"}
     dataset = build(tmp_path, files | copies)
     assert kinds(dataset) == [("Training/Nut Forest", "class-copied")]
@@ -178,9 +170,7 @@ def test_held_out_depends_on_seed_and_path_alone():
     taken = hold_out(split, 0.3, seed=7)[1]
     assert set(hold_out(shuffled, 0.3, seed=7)[1].paths) == set(taken.paths)
     assert set(hold_out(split, 0.3, seed=8)[1].paths) != set(taken.paths)
-    assert taken.paths[:4] == ("A/0.jpg", "A/1.jpg", "A/4.jpg", "A/6.jpg"), (
-        "on every platform, in every version"
-    )
+    assert taken.paths[:4] == ("A/0.jpg", "A/1.jpg", "A/4.jpg", "A/6.jpg"), "on every platform, in every version"
 
 
 def test_a_picture_more_moves_hardly_any_other():

@@ -70,7 +70,5 @@ def test_work_is_given_to_as_many_cores_as_it_is_worth(monkeypatch, cores, files
 
 def test_a_worker_starts_without_numpy_and_torch(project):
     code = "import sys, fruitvision.data.decoding; print([n for n in ('numpy', 'torch') if n in sys.modules])"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, capture_output=True, check=True, encoding="utf-8"
-    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, check=True, encoding="utf-8")
     assert run.stdout.strip() == "[]"

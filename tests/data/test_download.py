@@ -17,11 +17,7 @@ from fruitvision.data.store import open_dataset
 from fruitvision.errors import DataError, UsageError
 
 PICTURE = b"\xff\xd8" + bytes(range(256)) * 400
-FILES = {
-    f"fruits-360-main/{split}/Apple {n}/{n}_100.jpg": PICTURE
-    for split in ("Training", "Test")
-    for n in range(3)
-}
+FILES = {f"fruits-360-main/{split}/Apple {n}/{n}_100.jpg": PICTURE for split in ("Training", "Test") for n in range(3)}
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -75,10 +71,7 @@ def test_fruits_360_arrives_ready_for_training(github, tmp_path):
 
 
 def test_the_downloaded_set_can_be_scanned_at_once(github, tmp_path, sample_set):
-    pictures = {
-        f"fruits-360-main/{path.relative_to(sample_set).as_posix()}": path.read_bytes()
-        for path in sample_set.rglob("*.jpg")
-    }
+    pictures = {f"fruits-360-main/{path.relative_to(sample_set).as_posix()}": path.read_bytes() for path in sample_set.rglob("*.jpg")}
     github.serve("/new.zip", zipped(pictures | {"fruits-360-main/README.md": b"read me"}))
     dataset, store = open_dataset(download_fruits360(tmp_path / "set"))
     assert dataset.classes == ("Apple", "Banana", "Kiwi", "Orange")
@@ -96,9 +89,7 @@ def test_what_was_downloaded_before_is_not_fetched_again(github, tmp_path):
 def test_where_the_first_mirror_has_gone_the_second_serves(github, tmp_path):
     github.serve("/old.zip", ARCHIVE)
     folder = download_fruits360(tmp_path / "set")
-    assert json.loads((folder / "download.json").read_text(encoding="utf-8"))["from"] == github.url(
-        "/old.zip"
-    )
+    assert json.loads((folder / "download.json").read_text(encoding="utf-8"))["from"] == github.url("/old.zip")
 
 
 def test_where_no_mirror_has_it_the_person_is_told(github, tmp_path):

@@ -25,11 +25,7 @@ def test_all_131_classes_map_as_published(published):
 def test_all_131_classes_have_a_chinese_name_of_their_own(published):
     names = {name: chinese_name(name) for name in published}
     assert len(set(names.values())) == 131
-    latin = [
-        name
-        for name, chinese in names.items()
-        if any(letter.isascii() and letter.isalpha() for letter in chinese)
-    ]
+    latin = [name for name, chinese in names.items() if any(letter.isascii() and letter.isalpha() for letter in chinese)]
     assert latin == []
 
 

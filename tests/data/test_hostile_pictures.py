@@ -116,11 +116,9 @@ def large(side: int) -> dict[str, Callable[[], bytes]]:
         "TIFF, LZW": lambda: encoded(spotted("RGBA", side), "TIFF", compression="tiff_lzw", exif=turned()),
         "TIFF, floats": lambda: encoded(spotted("F", side), "TIFF", compression="tiff_adobe_deflate"),
         "TIFF, JPEG": lambda: encoded(spotted("RGB", side), "TIFF", compression="jpeg"),
-        "TIFF, 16-bit RGBA in one strip": lambda: one_strip(
-            side, zlib.compress(bytes(side * side * 8), 1), 16, 4, 2, 8, t338=2, t274=6
-        ),
+        "TIFF, 16-bit RGBA in one strip": lambda: one_strip(side, zlib.compress(bytes(side * side * 8), 1), 16, 4, 2, 8, t338=2, t274=6),
         "TIFF, PackBits": lambda: encoded(spotted("RGB", side), "TIFF", compression="packbits"),
-    }  # fmt: skip
+    }
 
 
 def overlapping_notes(tags: int, size: int) -> bytes:
@@ -158,17 +156,23 @@ def small() -> dict[str, Callable[[], bytes]]:
             [*table[:-1], (322, 4, 1, 60_000), (323, 4, 1, 60_000), (324, 4, 1, 500), (325, 4, 1, 99)], bytes(999)
         ),
         "TIFF, LZMA": lambda: one_strip(64, bytes(999), 8, 1, 1, 34_925),
-    }  # fmt: skip
+    }
 
 
 #: What comes of each of :func:`small`; an answer where the notes alone are hostile.
 EXPECTED = {
-    "PNG, one row": "picture-too-large", "BMP, one row": "picture-too-large", "WebP, canvas": "picture-too-large",
+    "PNG, one row": "picture-too-large",
+    "BMP, one row": "picture-too-large",
+    "WebP, canvas": "picture-too-large",
     "GIF, frame to be disposed": "picture-too-large",
-    "BMP, run-length": "picture-encoding", "BMP, run-length, 4 bits": "picture-encoding",
-    "TIFF, a tile": "picture-encoding", "TIFF, LZMA": "picture-encoding",
-    "TIFF, strips": "picture-damaged", "TIFF, 65,535 strips": "picture-damaged", "PNG, chunks": "picture-too-many-parts",
-}  # fmt: skip
+    "BMP, run-length": "picture-encoding",
+    "BMP, run-length, 4 bits": "picture-encoding",
+    "TIFF, a tile": "picture-encoding",
+    "TIFF, LZMA": "picture-encoding",
+    "TIFF, strips": "picture-damaged",
+    "TIFF, 65,535 strips": "picture-damaged",
+    "PNG, chunks": "picture-too-many-parts",
+}
 
 
 def measure(*paths: str) -> list[dict]:

@@ -58,9 +58,7 @@ def test_every_layout_with_splits(tmp_path, training, validation, test, layout):
     make(tmp_path, "LICENSE", "readme.md", "papers/paper.pdf", "test-multiple_fruits/apple.jpg")
     assert list_pictures(tmp_path).layout == layout
     assert seen(tmp_path) == {
-        split: {("Apple 1", f"{name}/Apple 1/a.jpg"), ("Pear", f"{name}/Pear/b.jpg")}
-        for split, name in folders.items()
-        if name
+        split: {("Apple 1", f"{name}/Apple 1/a.jpg"), ("Pear", f"{name}/Pear/b.jpg")} for split, name in folders.items() if name
     }
 
 
@@ -89,9 +87,7 @@ def test_class_folders_alone(tmp_path):
     make(tmp_path, "苹果/a.jpg", "Pear Williams/deep/er/b.jpg", "notes.txt")
     listing = list_pictures(tmp_path)
     assert listing.layout == "class-folders"
-    assert seen(tmp_path) == {
-        "train": {("苹果", "苹果/a.jpg"), ("Pear Williams", "Pear Williams/deep/er/b.jpg")}
-    }
+    assert seen(tmp_path) == {"train": {("苹果", "苹果/a.jpg"), ("Pear Williams", "Pear Williams/deep/er/b.jpg")}}
 
 
 def test_class_folders_inside_the_folder_of_an_archive(tmp_path):
@@ -119,9 +115,7 @@ def test_a_test_folder_alone_can_be_scored_but_not_learned_from(tmp_path):
 
 def test_hidden_folders_and_the_systems_own_are_not_classes(tmp_path):
     make(tmp_path, "Apple/a.jpg", "Apple/.a.jpg", "Apple/._a.jpg", "Apple/Thumbs.db", "Apple/.hidden/b.jpg")
-    make(
-        tmp_path, ".git/x.jpg", ".ipynb_checkpoints/y.jpg", "__MACOSX/z.jpg", "Pear/c.jpg", "Pear/desktop.ini"
-    )
+    make(tmp_path, ".git/x.jpg", ".ipynb_checkpoints/y.jpg", "__MACOSX/z.jpg", "Pear/c.jpg", "Pear/desktop.ini")
     assert [file.path for file in list_pictures(tmp_path).files] == ["Apple/a.jpg", "Pear/c.jpg"]
 
 

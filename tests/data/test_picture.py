@@ -34,9 +34,7 @@ def halves(size=(40, 20), left=RED, right=BLUE) -> Image.Image:
 
 def smooth(width: int, height: int) -> Image.Image:
     y, x = np.mgrid[0:height, 0:width]
-    waves = np.stack(
-        [np.sin(x / 17) + np.cos(y / 23), np.sin((x + y) / 31), np.cos(x / 29) * np.sin(y / 13)], axis=-1
-    )
+    waves = np.stack([np.sin(x / 17) + np.cos(y / 23), np.sin((x + y) / 31), np.cos(x / 29) * np.sin(y / 13)], axis=-1)
     return Image.fromarray(np.uint8(127 + 60 * waves.clip(-2, 2)))
 
 
@@ -177,9 +175,7 @@ def test_a_truncated_picture_is_damaged(kind, size):
         assert caught.value.code == "picture-damaged"
 
 
-@pytest.mark.parametrize(
-    "start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBP", b"GIF89a", b"BM", b"II*\0"]
-)
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBP", b"GIF89a", b"BM", b"II*\0"])
 @pytest.mark.parametrize("rest", [b"", b"\0" * 40, bytes(range(256)) * 4])
 def test_rubbish_behind_a_right_signature_is_damaged(start, rest):
     assert refused(start + rest).code in ("picture-damaged", "picture-too-large", "picture-too-small")
@@ -233,9 +229,7 @@ def test_a_text_file_called_jpg_is_no_picture(tmp_path):
     assert "苹果 one.jpg" in str(error) and "JPEG" in error.next_step
 
 
-@pytest.mark.parametrize(
-    "data", [b"%!PS-Adobe-3.0 EPSF-3.0", b"P6 1 1 255 abc", b"<svg></svg>", b"PK\x03\x04", b"\0" * 64]
-)
+@pytest.mark.parametrize("data", [b"%!PS-Adobe-3.0 EPSF-3.0", b"P6 1 1 255 abc", b"<svg></svg>", b"PK\x03\x04", b"\0" * 64])
 def test_other_formats_are_not_tried(data):
     assert refused(data).code == "picture-not-an-image"
 

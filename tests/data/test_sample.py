@@ -18,9 +18,7 @@ from fruitvision.errors import DataError
 
 def contents(folder: Path) -> dict[str, str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def drawn(kind: str, seed: int, **settings) -> np.ndarray:
@@ -28,9 +26,7 @@ def drawn(kind: str, seed: int, **settings) -> np.ndarray:
 
 
 def test_a_set_lies_on_disk_as_fruits_360_does(tmp_path):
-    folder = draw_sample(
-        tmp_path / "果 篮", train_per_class=3, test_per_class=2, size=24, classes=("Apple", "Kiwi")
-    )
+    folder = draw_sample(tmp_path / "果 篮", train_per_class=3, test_per_class=2, size=24, classes=("Apple", "Kiwi"))
     assert folder == tmp_path / "果 篮"
     assert sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*")) == [
         "Test/Apple",
@@ -49,25 +45,16 @@ def test_a_set_lies_on_disk_as_fruits_360_does(tmp_path):
 
 def test_the_same_seed_draws_the_same_set_and_another_seed_another(tmp_path):
     settings = {"train_per_class": 2, "test_per_class": 1, "size": 24, "classes": ("Banana", "Plum")}
-    first, again, other = (
-        contents(draw_sample(tmp_path / name, seed=seed, **settings))
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
-    )
+    first, again, other = (contents(draw_sample(tmp_path / name, seed=seed, **settings)) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert first == again
     pictures = [name for name in first if name.endswith(".jpg")]
     assert all(first[name] != other[name] for name in pictures)
-    assert len({first[name] for name in pictures}) == len(pictures), (
-        "no picture twice, within or across splits"
-    )
+    assert len({first[name] for name in pictures}) == len(pictures), "no picture twice, within or across splits"
 
 
 def test_a_larger_set_contains_the_smaller(tmp_path):
-    small = contents(
-        draw_sample(tmp_path / "s", train_per_class=1, test_per_class=1, size=24, classes=("Pear",))
-    )
-    large = contents(
-        draw_sample(tmp_path / "l", train_per_class=2, test_per_class=1, size=24, classes=("Pear", "Lime"))
-    )
+    small = contents(draw_sample(tmp_path / "s", train_per_class=1, test_per_class=1, size=24, classes=("Pear",)))
+    large = contents(draw_sample(tmp_path / "l", train_per_class=2, test_per_class=1, size=24, classes=("Pear", "Lime")))
     del small["synthetic.json"]
     assert small.items() <= large.items()
 
@@ -94,18 +81,14 @@ def test_a_fruit_fills_much_of_a_white_picture_and_varies(kind):
 
 @pytest.mark.parametrize("ground", [ground for ground in GROUNDS if ground != "white"])
 def test_the_other_grounds_fill_the_picture(ground):
-    grounds = [
-        drawn("Orange", seed, size=48, ground=ground)[[0, 0, -1, -1], [0, -1, 0, -1]] for seed in range(3)
-    ]
+    grounds = [drawn("Orange", seed, size=48, ground=ground)[[0, 0, -1, -1], [0, -1, 0, -1]] for seed in range(3)]
     assert np.ptp(np.concatenate(grounds), axis=0).max() > 10
     assert min(corners.min() for corners in grounds) < 250
 
 
 def test_mean_colour_alone_does_not_tell_the_kinds_apart(tmp_path):
     """The nearest mean colour must do far worse than a network can, but better than chance."""
-    colours = np.array(
-        [[drawn(kind, seed, size=24, ground="white").mean((0, 1)) for seed in range(12)] for kind in KINDS]
-    )
+    colours = np.array([[drawn(kind, seed, size=24, ground="white").mean((0, 1)) for seed in range(12)] for kind in KINDS])
     centres = colours[:, :6].mean(axis=1)
     test = colours[:, 6:]
     nearest = np.linalg.norm(test[:, :, None] - centres[None, None], axis=-1).argmin(axis=-1)
@@ -114,9 +97,7 @@ def test_mean_colour_alone_does_not_tell_the_kinds_apart(tmp_path):
 
 
 def test_a_fruit_can_be_placed_for_a_film(tmp_path):
-    frames = [
-        drawn("Tomato", 5, size=(96, 64), ground="tinted", place=(x, 0.5, 0.3, 0.0)) for x in (0.3, 0.7)
-    ]
+    frames = [drawn("Tomato", 5, size=(96, 64), ground="tinted", place=(x, 0.5, 0.3, 0.0)) for x in (0.3, 0.7)]
     assert frames[0].shape == (64, 96, 3)
     # The same fruit in another place: shifted back, the two nearly agree.
     shifted = np.roll(frames[1], -38, axis=1)
@@ -179,9 +160,7 @@ def test_a_full_disk_leaves_the_earlier_set_and_no_remains(tmp_path, monkeypatch
 
 
 def test_a_negative_seed_is_a_seed_too(tmp_path):
-    folder = draw_sample(
-        tmp_path / "set", train_per_class=1, test_per_class=1, size=16, classes=("Apple",), seed=-1
-    )
+    folder = draw_sample(tmp_path / "set", train_per_class=1, test_per_class=1, size=16, classes=("Apple",), seed=-1)
     assert (folder / sample.MARKER).is_file()
 
 

@@ -222,9 +222,7 @@ def test_every_strange_picture_is_read(root, cache):
     Image.new("P", (9, 9)).save(folder / "palette.png")
     Image.fromarray(np.full((9, 9), 40000, np.uint16)).save(folder / "16 bit.png")
     Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(folder / "transparent.webp")
-    Image.new("RGB", (9, 9)).save(
-        folder / "moves.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "red")]
-    )
+    Image.new("RGB", (9, 9)).save(folder / "moves.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "red")])
     Image.new("RGB", (1, 1)).save(folder / f"{long}.png")
     dataset, store = open_dataset(root)
     assert not dataset.problems
@@ -459,9 +457,7 @@ def test_many_pictures_are_decoded_by_processes_of_their_own(root, cache, monkey
     _, here = open_dataset(root, cache=cache / "threads")
     started = []
     popen = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *args, **options: started.append(popen(*args, **options)) or started[-1]
-    )
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: started.append(popen(*args, **options)) or started[-1])
     monkeypatch.setattr(decoding, "FILES_PER_PROCESS", 100)
     monkeypatch.setattr(store_module, "worker_count", lambda files: 2)
     dataset, apart = open_dataset(root, cache=cache / "processes")
@@ -488,9 +484,7 @@ def full_disk(tmp_path: Path) -> Path:
     place.mkdir()
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only Linux's root can mount a tiny disk")
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True
-    ).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     return place
 

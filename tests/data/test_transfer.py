@@ -193,9 +193,7 @@ def test_an_answer_that_will_not_change_is_reported_at_once(server, tmp_path, st
     assert "secret" not in str(error)
 
 
-@pytest.mark.parametrize(
-    "url", ["file:///etc/hostname", "fruits-360.zip", "http://", "http://[", "ftp://host/f"]
-)
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "fruits-360.zip", "http://", "http://[", "ftp://host/f"])
 def test_what_is_no_web_address_is_said_so(server, tmp_path, url):
     assert failing(url, tmp_path / "f").code == "download-bad-address"
 

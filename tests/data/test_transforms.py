@@ -21,7 +21,7 @@ from fruitvision.data.transforms import (
     standardize,
     torchvision_recipe,
     unstandardize,
-)  # fmt: skip
+)
 
 import_torchvision()
 from torchvision import transforms  # noqa: E402
@@ -90,9 +90,14 @@ def test_pictures_of_different_sizes_go_through_together(pictures):
 @pytest.mark.parametrize("size", [(100, 100), (90, 140), (300, 120)])
 def test_evaluation_is_torchvisions_resize_crop_and_normalize(size):
     picture = draw_fruit("Apple", np.random.default_rng(1), (size[1], size[0]))
-    recipe = transforms.Compose([
-        transforms.Resize(72), transforms.CenterCrop(64), transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-    ])  # fmt: skip
+    recipe = transforms.Compose(
+        [
+            transforms.Resize(72),
+            transforms.CenterCrop(64),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
     ours = EvalTransform(resize=72, crop=64)(np.asarray(picture))
     assert ours.shape == (3, 64, 64)
     assert (ours - recipe(picture)).abs().mean() < 0.02

@@ -35,9 +35,18 @@ LINUX_ROOT = sys.platform == "linux" and os.geteuid() == 0
 NO_DISK = "only Linux's root can mount a small disk"
 #: What a run writes, by the names under which ``faults`` knows it, and the how many-eth time is taken.
 WRITES = {
-    "best/model.safetensors": 2, "best/config.json": 2, "best/README.md": 2, "best": 3, "resume/state.pt": 2, "metrics.jsonl": 20,
-    "log.txt": 5, "status.json": 4, "environment.json": 1, "last/model.safetensors": 1, "last": 1,
-}  # fmt: skip
+    "best/model.safetensors": 2,
+    "best/config.json": 2,
+    "best/README.md": 2,
+    "best": 3,
+    "resume/state.pt": 2,
+    "metrics.jsonl": 20,
+    "log.txt": 5,
+    "status.json": 4,
+    "environment.json": 1,
+    "last/model.safetensors": 1,
+    "last": 1,
+}
 #: Of those, what a full disk can hit; and what is written before the first step.
 FILLED = {**{name: nth for name, nth in WRITES.items() if name not in ("best", "last", "metrics.jsonl", "log.txt")}, "metrics.jsonl": 1}
 STORE = {"pixels-1.bin": 1, "index.partial": 1}
@@ -51,9 +60,14 @@ def chaos(asked: Asked) -> Iterator[Outcome]:
     """All of it, one after the other."""
     data = draw_sample(asked.folder / "data" / "drawn", train_per_class=12, test_per_class=4, size=64, classes=KINDS)
     parts: dict[str, Callable[[Asked, Path], Iterator[Outcome]]] = {
-        "app killed": killed_apps, "run killed": killed_while_writing, "disk full in a run": full_disks,
-        "disk full elsewhere": full_commands, "disk full under the app": full_app, "clock": clock_set_back, "read-only": read_only,
-    }  # fmt: skip
+        "app killed": killed_apps,
+        "run killed": killed_while_writing,
+        "disk full in a run": full_disks,
+        "disk full elsewhere": full_commands,
+        "disk full under the app": full_app,
+        "clock": clock_set_back,
+        "read-only": read_only,
+    }
     for name, part in parts.items():
         if asked.wants(name):
             place = asked.folder / name.replace(" ", "-")
@@ -91,9 +105,14 @@ def struck(fault: str = "", **environment: str) -> dict[str, str]:
 def command(*words: object, fault: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m fruitvision WORDS``, with a fault."""
     return subprocess.run(
-        [sys.executable, "-m", "fruitvision", *map(str, words)], env=struck(fault, **environment), capture_output=True, text=True,
-        encoding="utf-8", cwd=PROJECT, timeout=900,
-    )  # fmt: skip
+        [sys.executable, "-m", "fruitvision", *map(str, words)],
+        env=struck(fault, **environment),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=PROJECT,
+        timeout=900,
+    )
 
 
 def training(run: RunFolder, data: Path, *, epochs: int = EPOCHS, **settings: object) -> list[str]:
@@ -171,9 +190,9 @@ def killed_while_writing(asked: Asked, data: Path) -> Iterator[Outcome]:
         expect(same_weights(run, whole), "the weights are not those of an undisturbed run")
         expect(not list(run.path.rglob(".*.new")), "something half written is left")
     yield faults.outcome(
-        f"a run killed while it writes, at {len(names)} places", f"{died} died there; all that was shown loads, and the weights in the "
-        "end are an undisturbed run's to the bit",
-    )  # fmt: skip
+        f"a run killed while it writes, at {len(names)} places",
+        f"{died} died there; all that was shown loads, and the weights in the end are an undisturbed run's to the bit",
+    )
 
 
 def killed_apps(asked: Asked, data: Path) -> Iterator[Outcome]:
@@ -282,9 +301,11 @@ def full_disks(asked: Asked, data: Path) -> Iterator[Outcome]:
         with faults.attempt(f"full at {name}"), small_disk(asked.folder / name.replace("/", "-")) as disk:
             run, cache = RunFolder(disk / "runs" / "run"), str(disk / "cache")
             ended = command(
-                *training(run, data, epochs=40 if name.endswith("jsonl") else 4), fault=f"fill {name} {nth} 0",
-                FRUITVISION_CACHE=cache, **{DISK: str(disk)},
-            )  # fmt: skip
+                *training(run, data, epochs=40 if name.endswith("jsonl") else 4),
+                fault=f"fill {name} {nth} 0",
+                FRUITVISION_CACHE=cache,
+                **{DISK: str(disk)},
+            )
             said_in_a_line(ended)
             kept(run)
             free(disk)
@@ -295,7 +316,7 @@ def full_disks(asked: Asked, data: Path) -> Iterator[Outcome]:
     yield faults.outcome(
         f"the disk full at each of a run's writes: {', '.join(name for name, _ in names)}",
         "each said so in a line, kept what was shown, and went on to the end with room again",
-    )  # fmt: skip
+    )
 
 
 def full_commands(asked: Asked, data: Path) -> Iterator[Outcome]:
@@ -313,12 +334,26 @@ def full_commands(asked: Asked, data: Path) -> Iterator[Outcome]:
         "data sample": ("jpg", lambda disk: ["data", "sample", disk / "sample"]),
         "export": ("model.onnx", lambda disk: ["export", *of, "--format", "onnx", "--out", disk / "model.onnx"]),
         "evaluate --report": ("html", lambda disk: ["evaluate", *of, "--report", disk / "report"]),
-        "compare": ("about.json", lambda disk: [
-            "compare", "--data", data, "--out", disk / "study", "--norms", "batch,group", "--batch-sizes", 8, "--seeds", 0,
-            "--set", "epochs=1",
-            *small,
-        ]),
-    }  # fmt: skip
+        "compare": (
+            "about.json",
+            lambda disk: [
+                "compare",
+                "--data",
+                data,
+                "--out",
+                disk / "study",
+                "--norms",
+                "batch,group",
+                "--batch-sizes",
+                8,
+                "--seeds",
+                0,
+                "--set",
+                "epochs=1",
+                *small,
+            ],
+        ),
+    }
     for name, (written, words) in list(commands.items())[: 1 if asked.quick else None]:
         with faults.attempt(f"full in {name}"), small_disk(asked.folder / name.replace(" ", "")) as disk:
             given = words(disk)
@@ -375,7 +410,7 @@ def on_a_full_disk(app: Served, disk: Path, faults: Faults) -> None:
             "a report": lambda: owner.press("train-report"),
             "a checkpoint to download": lambda: owner.press("train-checkpoint"),
             "figures to download": lambda: owner.press("train-csv"),
-        }  # fmt: skip
+        }
         for name, do in doings.items():
             with faults.attempt(name):
                 said = do()
@@ -421,7 +456,7 @@ def clock_set_back(asked: Asked, data: Path) -> Iterator[Outcome]:
     yield faults.outcome(
         "the clock set back an hour, on a day and back a month under a run, for every process",
         "the run stayed seen, its times sensible; it was stopped, resumed and finished",
-    )  # fmt: skip
+    )
 
 
 def under_another_clock(place: Path, data: Path, clock: Path, offset: int) -> None:
@@ -500,4 +535,4 @@ def read_only(asked: Asked, data: Path) -> Iterator[Outcome]:
     yield faults.outcome(
         "the runs folder made read-only midway, and writable again",
         "the run ended, all that it showed loads, the app said why nothing can be started, and it went on afterwards",
-    )  # fmt: skip
+    )

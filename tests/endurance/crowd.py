@@ -44,9 +44,12 @@ def crowd(asked: Asked) -> Iterator[Outcome]:
         yield from found(asking, seconds)
         launcher.stop(run, wait=60)
         yield Outcome(
-            "crowd", "steps of the training beside them", trained, f"{state} at the end, {run.status().state} when asked to stop",
+            "crowd",
+            "steps of the training beside them",
+            trained,
+            f"{state} at the end, {run.status().state} when asked to stop",
             trained > 0 and state == "running" and run.status().state == "stopped",
-        )  # fmt: skip
+        )
 
 
 def found(asking: list[Asking], seconds: float) -> Iterator[Outcome]:
@@ -56,22 +59,31 @@ def found(asking: list[Asking], seconds: float) -> Iterator[Outcome]:
     wrong, silent = sum(one.wrong for one in asking), sum(not one.answers for one in asking)
     kind = f"{len(asking)} people for {seconds:.0f} s, each with a picture of their own"
     yield Outcome(
-        "crowd", f"{kind}: answers", len(answers), f"{len(errors)} errors, {wrong} answers to somebody else, {silent} without any"
-        + (f"; the first error: {errors[0]}" if errors else ""), bool(answers) and not errors and not wrong and not silent,
-    )  # fmt: skip
+        "crowd",
+        f"{kind}: answers",
+        len(answers),
+        f"{len(errors)} errors, {wrong} answers to somebody else, {silent} without any"
+        + (f"; the first error: {errors[0]}" if errors else ""),
+        bool(answers) and not errors and not wrong and not silent,
+    )
     waits = sorted(answer.seconds for answer in answers) or [0.0]
     shares = {share: waits[min(int(len(waits) * share), len(waits) - 1)] for share in (0.5, 0.99)}
     yield Outcome(
-        "crowd", "seconds from the upload to the answer", len(waits),
-        f"median {shares[0.5]:.2f}, 99th percentile {shares[0.99]:.2f}, longest {waits[-1]:.2f}", shares[0.99] < 60,
-    )  # fmt: skip
+        "crowd",
+        "seconds from the upload to the answer",
+        len(waits),
+        f"median {shares[0.5]:.2f}, 99th percentile {shares[0.99]:.2f}, longest {waits[-1]:.2f}",
+        shares[0.99] < 60,
+    )
     told = sum(bool(answer.etas) for answer in answers)
     timed = [eta for answer in answers for eta in answer.etas if eta is not None]
     yield Outcome(
-        "crowd", "the queue says how long", told,
+        "crowd",
+        "the queue says how long",
+        told,
         f"{told} of {len(answers)} were told their place, {len(timed)} times with seconds, at most {max(timed, default=0):.1f}",
         told == len(answers) and bool(timed),
-    )  # fmt: skip
+    )
 
 
 def distinct(app: Served, source: Path, count: int) -> list[tuple[Path, Answer]]:

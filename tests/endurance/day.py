@@ -116,14 +116,20 @@ def day(asked: Asked) -> Iterator[Outcome]:
         uploads = sum(path.is_file() for path in (asked.folder / "uploads").rglob("*"))
     wrong = f"{len(tally.errors)} errors" + (f", the first: {tally.errors[0]}" if tally.errors else "")
     yield Outcome(
-        "day", f"predictions over HTTP by {CLIENTS} clients in {minutes:.0f} minutes", tally.predictions, wrong,
+        "day",
+        f"predictions over HTTP by {CLIENTS} clients in {minutes:.0f} minutes",
+        tally.predictions,
+        wrong,
         bool(tally.predictions) and not tally.errors and last.same(alone[pictures[0]]),
-    )  # fmt: skip
+    )
     yield Outcome("day", "pages opened and closed in Chromium", tally.pages, "each showed its panels", bool(tally.pages) or None)
     yield Outcome(
-        "day", "runs started and stopped by the page's buttons", tally.runs, f"{len(list_runs(app.runs))} runs listed in the end",
+        "day",
+        "runs started and stopped by the page's buttons",
+        tally.runs,
+        f"{len(list_runs(app.runs))} runs listed in the end",
         tally.runs == whole.runs or bool(end and tally.runs),
-    )  # fmt: skip
+    )
     yield Outcome("day", "level, warmed up", 1, str(before), True)
     yield Outcome("day", "level, at the end", 1, f"{after}; {uploads} uploads waiting to be deleted", after.stays_within(before))
 
@@ -157,9 +163,7 @@ def over(end: float | None) -> bool:
     return end is not None and time.monotonic() >= end
 
 
-def predict(
-    app: Served, alone: dict[Path, Answer], count: int, several: int, end: float | None, tally: Tally, number: int
-) -> None:
+def predict(app: Served, alone: dict[Path, Answer], count: int, several: int, end: float | None, tally: Tally, number: int) -> None:
     """One client: uploads through the queue and camera frames in turns, as a new person again and again."""
     paths, done = list(alone), 0
     while done < count and not over(end):

@@ -21,7 +21,7 @@ from fruitvision.models.checkpoint import (
     record_metrics,
     save_checkpoint,
     shipped,
-)  # fmt: skip
+)
 from fruitvision.models.networks import build_network
 
 CLASSES = ("Apple Red 1", "Banana", "香蕉")
@@ -174,9 +174,14 @@ def test_classify_answers_with_the_network_that_knows_photographs(shipped_checkp
 
 
 @pytest.mark.parametrize(
-    "named", [{"width": 4096}, {"width": 1024}, {"architecture": "vit_giant_patch14_clip_224", "norm": "own", "width": 64},
-              {"architecture": "no such network", "norm": "own", "width": 64}],
-)  # fmt: skip
+    "named",
+    [
+        {"width": 4096},
+        {"width": 1024},
+        {"architecture": "vit_giant_patch14_clip_224", "norm": "own", "width": 64},
+        {"architecture": "no such network", "norm": "own", "width": 64},
+    ],
+)
 def test_a_network_much_larger_than_its_file_is_refused_before_it_takes_memory(saved, named, monkeypatch):
     """A width of 8192 took 180 GB before it was compared with what there is."""
     config_file = saved / "config.json"

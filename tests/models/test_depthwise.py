@@ -50,7 +50,9 @@ def test_a_whole_network_keeps_its_names_and_its_answers():
 
 def test_what_is_quick_already_or_something_else_is_left_alone():
     network = nn.Sequential(
-        nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False), nn.Conv2d(8, 16, 5, 2, 2, bias=False), nn.Conv2d(8, 8, 5, groups=8),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),
+        nn.Conv2d(8, 16, 5, 2, 2, bias=False),
+        nn.Conv2d(8, 8, 5, groups=8),
         nn.Conv2d(8, 8, 5, padding="same", groups=8, bias=False),
-    )  # fmt: skip
+    )
     assert quicken_depthwise(network) == 0

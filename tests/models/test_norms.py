@@ -101,10 +101,14 @@ AXES = {"N,H,W": (0, 2, 3), "C,H,W": (1, 2, 3), "H,W": (2, 3), "C": (1,), "N": (
 @pytest.mark.parametrize(
     ("name", "normalized"),
     [
-        ("batch", {"N,H,W", "N,C,H,W"}), ("layer", {"C,H,W", "N,C,H,W"}), ("instance", {"H,W", "N,H,W", "C,H,W", "N,C,H,W"}),
-        ("group", {"C,H,W", "N,C,H,W"}), ("group-ws", {"C,H,W", "N,C,H,W"}), ("none", set()),
+        ("batch", {"N,H,W", "N,C,H,W"}),
+        ("layer", {"C,H,W", "N,C,H,W"}),
+        ("instance", {"H,W", "N,H,W", "C,H,W", "N,C,H,W"}),
+        ("group", {"C,H,W", "N,C,H,W"}),
+        ("group-ws", {"C,H,W", "N,C,H,W"}),
+        ("none", set()),
     ],
-)  # fmt: skip
+)
 def test_over_which_axes_a_random_tensor_has_zero_mean_and_unit_variance_and_over_which_not(name, normalized):
     """Whole sets put together are normalized too: the union of (H, W) is (N, H, W). No set is smaller than the norm's own."""
     generator = torch.Generator().manual_seed(2)

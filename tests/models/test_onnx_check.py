@@ -37,13 +37,17 @@ def _model(*nodes: onnx.NodeProto, constants: tuple[TensorProto, ...] = ()) -> o
     info = helper.make_tensor_value_info
     nodes = (
         helper.make_node("ReduceMean", ["image", "axes"], ["features"], keepdims=0),
-        helper.make_node("Gemm", ["features", "weight"], ["logits"]), *nodes,
-    )  # fmt: skip
+        helper.make_node("Gemm", ["features", "weight"], ["logits"]),
+        *nodes,
+    )
     constants = (_constant("axes", [2, 3], np.int64), _constant("weight", np.eye(3)), *constants)
     graph = helper.make_graph(
-        nodes, "network", [info("image", FLOAT, ["batch", 3, SIDE, SIDE])],
-        [info("logits", FLOAT, ["batch", 3]), info("features", FLOAT, ["batch", 3])], constants,
-    )  # fmt: skip
+        nodes,
+        "network",
+        [info("image", FLOAT, ["batch", 3, SIDE, SIDE])],
+        [info("logits", FLOAT, ["batch", 3]), info("features", FLOAT, ["batch", 3])],
+        constants,
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
@@ -65,10 +69,11 @@ def _endless() -> onnx.ModelProto:
     info = helper.make_tensor_value_info
     true = helper.make_node("Constant", [], ["on"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
     body = helper.make_graph(
-        [helper.make_node("Identity", ["before"], ["after"]), helper.make_node("Identity", ["a"], ["b"])], "body",
+        [helper.make_node("Identity", ["before"], ["after"]), helper.make_node("Identity", ["a"], ["b"])],
+        "body",
         [info("turn", TensorProto.INT64, []), info("before", TensorProto.BOOL, []), info("a", FLOAT, None)],
         [info("after", TensorProto.BOOL, []), info("b", FLOAT, None)],
-    )  # fmt: skip
+    )
     return _model(true, helper.make_node("Loop", ["", "on", "image"], ["x"], body=body))
 
 
@@ -106,11 +111,13 @@ def _window(kind: str, **attributes: list[int]) -> onnx.ModelProto:
 def _outer_product() -> onnx.ModelProto:
     """A column and a row of 3,072 numbers, and what they make of each other, and that again: 10^13 of them."""
     nodes = [
-        helper.make_node("Reshape", ["image", "column"], ["a0"]), helper.make_node("Reshape", ["image", "row"], ["b0"]),
+        helper.make_node("Reshape", ["image", "column"], ["a0"]),
+        helper.make_node("Reshape", ["image", "row"], ["b0"]),
         helper.make_node("Mul", ["a0", "b0"], ["m0"]),
-        helper.make_node("Reshape", ["m0", "column"], ["a1"]), helper.make_node("Reshape", ["m0", "row"], ["b1"]),
+        helper.make_node("Reshape", ["m0", "column"], ["a1"]),
+        helper.make_node("Reshape", ["m0", "row"], ["b1"]),
         helper.make_node("Mul", ["a1", "b1"], ["m1"]),
-    ]  # fmt: skip
+    ]
     return _model(*nodes, constants=(_constant("column", [-1, 1], np.int64), _constant("row", [1, -1], np.int64)))
 
 

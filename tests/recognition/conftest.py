@@ -46,12 +46,15 @@ def colour_classifier() -> Callable[..., Classifier]:
     """Makes a classifier of red apples, green kiwis and blue blueberries; takes what its configuration should say."""
 
     def make(colours=COLOURS, *, resize: int = 64, views: int = 1, unsure: float = 0.6, not_fruit: float = 1.0, **config):
-        return Classifier(ColourNetwork(colours), CheckpointConfig(
-            classes=tuple(name for name, _, _ in colours),
-            fruit_types=tuple(kind for _, kind, _ in colours),
-            transform=EvalTransform(resize=resize, crop=64, views=views),
-            thresholds=Thresholds(unsure=unsure, not_fruit=not_fruit),
-            **config,
-        ))  # fmt: skip
+        return Classifier(
+            ColourNetwork(colours),
+            CheckpointConfig(
+                classes=tuple(name for name, _, _ in colours),
+                fruit_types=tuple(kind for _, kind, _ in colours),
+                transform=EvalTransform(resize=resize, crop=64, views=views),
+                thresholds=Thresholds(unsure=unsure, not_fruit=not_fruit),
+                **config,
+            ),
+        )
 
     return make

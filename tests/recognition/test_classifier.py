@@ -37,9 +37,11 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
 def small_network() -> Classifier:
     """A ResNet18 of width 8 with fresh weights: its answers are arbitrary, but its own."""
     config = CheckpointConfig(
-        classes=("Apple Red 1", "Apple Red 2", "Banana", "Kiwi"), fruit_types=("Apple", "Apple", "Banana", "Kiwi"),
-        transform=EvalTransform(resize=40, crop=32), width=8,
-    )  # fmt: skip
+        classes=("Apple Red 1", "Apple Red 2", "Banana", "Kiwi"),
+        fruit_types=("Apple", "Apple", "Banana", "Kiwi"),
+        transform=EvalTransform(resize=40, crop=32),
+        width=8,
+    )
     return Classifier(build_network(num_classes=4, width=8, seed=5), config)
 
 

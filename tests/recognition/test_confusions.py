@@ -57,8 +57,10 @@ def test_varieties_of_a_kind_stand_before_what_else_was_answered(examined):
 def test_pairs_are_those_with_the_most_mistakes_the_more_mistaken_first(examined):
     pairs = most_confused(examined, limit=10)
     assert [(pair.names, pair.counts) for pair in pairs] == [
-        (("Apple Red 2", "Apple Red 1"), (1, 0)), (("Apple Red 1", "Blueberry"), (1, 0)), (("Kiwi", "Apple Red 1"), (1, 0)),
-    ]  # fmt: skip
+        (("Apple Red 2", "Apple Red 1"), (1, 0)),
+        (("Apple Red 1", "Blueberry"), (1, 0)),
+        (("Kiwi", "Apple Red 1"), (1, 0)),
+    ]
     kiwi = pairs[2]
     assert [examined.path(i) for i in kiwi.mistaken] == ["Kiwi/2.png"]
     assert examined.path(kiwi.typical[0]).startswith("Kiwi/") and examined.path(kiwi.typical[1]).startswith("Apple Red 1/")

@@ -108,9 +108,7 @@ def test_heldout_is_a_fifth_by_file_name_alone(colour_classifier, tmp_path):
 @pytest.fixture(scope="module")
 def untrained() -> Classifier:
     classes = ("Apple", "Banana", "Kiwi", "Orange")
-    config = CheckpointConfig(
-        classes=classes, fruit_types=classes, transform=EvalTransform(resize=40, crop=32), width=8
-    )
+    config = CheckpointConfig(classes=classes, fruit_types=classes, transform=EvalTransform(resize=40, crop=32), width=8)
     return Classifier(build_network(num_classes=4, width=8, seed=2), config)
 
 

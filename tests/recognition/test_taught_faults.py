@@ -90,9 +90,13 @@ def struck(tmp_path: Path, project: Path, kind: str, doing: str) -> tuple[Taught
     import_taught(whole, tmp_path / "taught.zip") if doing == "import" else whole.add("Quince", *coloured(99, 98))
     (tmp_path / "temporary").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", STRUCK, kind, doing, str(tmp_path), str(tmp_path / "taught.zip")], cwd=project, timeout=300,
-        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")}, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", STRUCK, kind, doing, str(tmp_path), str(tmp_path / "taught.zip")],
+        cwd=project,
+        timeout=300,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     tries = [json.loads(line) for line in done.stdout.splitlines()]
     assert tries[-1][1] == "done" and len(tries) > (25 if doing == "import" else 8)

@@ -171,8 +171,6 @@ def test_pictures_that_are_gone_are_left_out_of_an_export(store, tmp_path):
     assert import_taught(there, tmp_path / "taught.zip") == 1
 
 
-
-
 def jpeg() -> bytes:
     buffer = io.BytesIO()
     picture().save(buffer, "JPEG")
@@ -185,15 +183,18 @@ ID = "a" * 32
 @pytest.mark.parametrize(
     "entries",
     [
-        {"..__up.jpg": b"x"}, {"__etc__passwd.jpg": b"x"}, {"C:__x.jpg": b"x"},
+        {"..__up.jpg": b"x"},
+        {"__etc__passwd.jpg": b"x"},
+        {"C:__x.jpg": b"x"},
         {"taught.json": b"\x80\x04pickle", "pictures__a.jpg": b"x"},
-        {"taught.json": b"{}", "pictures__a.jpg": b"x"}, {"fruit__a.jpg": b"x"},
+        {"taught.json": b"{}", "pictures__a.jpg": b"x"},
+        {"fruit__a.jpg": b"x"},
         {"taught.json": json.dumps({"names": {"x": ["../../../etc/passwd"]}}).encode(), "pictures__a.jpg": b"x"},
         {"taught.json": json.dumps({"names": {"x": [ID]}}).encode(), f"pictures__{ID}.jpg": b"no picture"},
         {"taught.json": json.dumps({"names": {"x": [ID]}}).encode(), "pictures__other.jpg": b"missing"},
         {"bomb.jpg": b"\0" * 40_000_000},
     ],
-)  # fmt: skip
+)
 def test_an_archive_that_is_none_of_ours_or_wants_out_of_its_folder_changes_nothing(store, tmp_path, entries):
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in entries.items():

@@ -54,8 +54,13 @@ def test_what_a_resume_will_do_again_is_forgotten(tmp_path, tiny):
         run.append({"kind": "epoch", "epoch": epoch})
     run.forget_after(1, 2)
     assert [(r["kind"], r["epoch"], r.get("step")) for r in run.metrics(None)] == [
-        ("step", 1, 1), ("step", 1, 2), ("step", 1, 3), ("epoch", 1, None), ("step", 2, 1), ("step", 2, 2),
-    ]  # fmt: skip
+        ("step", 1, 1),
+        ("step", 1, 2),
+        ("step", 1, 3),
+        ("epoch", 1, None),
+        ("step", 2, 1),
+        ("step", 2, 2),
+    ]
 
 
 def test_a_run_whose_process_is_gone_is_interrupted_even_if_its_pid_lives_again(tmp_path, tiny):

@@ -56,6 +56,7 @@ def test_four_epochs_are_two_a_stop_in_the_middle_and_the_rest_to_the_bit(tmp_pa
     execute(whole.path)
     parts = RunFolder(tmp_path / "b" / "run").create(tiny(epochs=4, ema=0.9))
     for stop_at in (5, 11):
+
         def stop(event, stop_at=stop_at):
             if isinstance(event, StepDone) and (event.epoch - 1) * event.steps + event.step == stop_at:
                 parts.request_stop()

@@ -35,9 +35,15 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import StepDone
 
 TINY = {
-    "start": "scratch", "width": 8, "image_size": 32, "first_image_size": 0, "eval_resize": 40, "eval_size": 40,
-    "batch_size": 8, "epochs": 2,
-}  # fmt: skip
+    "start": "scratch",
+    "width": 8,
+    "image_size": 32,
+    "first_image_size": 0,
+    "eval_resize": 40,
+    "eval_size": 40,
+    "batch_size": 8,
+    "epochs": 2,
+}
 #: A network as wide as ImageNet's costs a second for every few steps: two of them, and nothing after.
 LARGE = {"photos": False, "nothing": False, "width": 64, "epochs": 1, "max_train_images": 16, "refit": 0}
 
@@ -66,10 +72,12 @@ def world(tmp_path_factory) -> Path:
 
 def config(world: Path, *, photos=True, nothing=True, **settings) -> RunConfig:
     return RunConfig(
-        name="robust", data=str(world / "lab"), photos=(str(world / "photos"),) if photos else (),
+        name="robust",
+        data=str(world / "lab"),
+        photos=(str(world / "photos"),) if photos else (),
         not_fruit=(str(world / "nothing"),) if nothing else (),
         training=TrainConfig.from_preset("robust", **{**TINY, **settings}),
-    )  # fmt: skip
+    )
 
 
 def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp_path):

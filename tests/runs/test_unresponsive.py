@@ -42,9 +42,16 @@ def sleeping(*words: str):
 
 def at_work(run: RunFolder, child: psutil.Process, *, born: float = 0.0, heartbeat: float = 0.0) -> None:
     """Write that this process works on the run; ``born`` and ``heartbeat`` are seconds off."""
-    run.write_status(RunStatus(
-        state="running", pid=child.pid, process_started=child.create_time() + born, heartbeat=time.time() + heartbeat, epoch=1, epochs=3,
-    ))  # fmt: skip
+    run.write_status(
+        RunStatus(
+            state="running",
+            pid=child.pid,
+            process_started=child.create_time() + born,
+            heartbeat=time.time() + heartbeat,
+            epoch=1,
+            epochs=3,
+        )
+    )
 
 
 def silent(run: RunFolder, monkeypatch) -> None:
@@ -59,9 +66,13 @@ def silent(run: RunFolder, monkeypatch) -> None:
 def command(*words: object) -> dict:
     """What one of our commands prints as JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "fruitvision", *map(str, words), "--json"], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8",
+        [sys.executable, "-m", "fruitvision", *map(str, words), "--json"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
         timeout=120,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

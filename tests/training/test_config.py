@@ -11,11 +11,30 @@ from fruitvision.training.config import PRESETS, TrainConfig, parse_settings
 def test_plain_is_the_textbook_recipe_to_the_letter():
     plain = TrainConfig.from_preset("plain")
     expected = {
-        "architecture": "resnet18", "norm": "batch", "width": 64, "start": "imagenet", "image_size": 224, "eval_resize": 256,
-        "augmentation": "torchvision", "crop_scale_min": 0.08, "flip": 0.5, "rotation": 20, "optimizer": "adam",
-        "learning_rate": 1e-3, "weight_decay": 1e-5, "decay": "all", "clip_norm": 5, "schedule": "step", "step_size": 7,
-        "gamma": 0.1, "batch_size": 32, "epochs": 10, "label_smoothing": 0, "accumulate": 1, "precision": "float32",
-    }  # fmt: skip
+        "architecture": "resnet18",
+        "norm": "batch",
+        "width": 64,
+        "start": "imagenet",
+        "image_size": 224,
+        "eval_resize": 256,
+        "augmentation": "torchvision",
+        "crop_scale_min": 0.08,
+        "flip": 0.5,
+        "rotation": 20,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-5,
+        "decay": "all",
+        "clip_norm": 5,
+        "schedule": "step",
+        "step_size": 7,
+        "gamma": 0.1,
+        "batch_size": 32,
+        "epochs": 10,
+        "label_smoothing": 0,
+        "accumulate": 1,
+        "precision": "float32",
+    }
     assert {name: getattr(plain, name) for name in expected} == expected
 
 
@@ -35,9 +54,16 @@ def test_every_fault_is_named_at_once():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"image_size": 224, "eval_resize": 200}, {"first_image_size": 128, "image_size": 96}, {"image_size": 50}, {"epochs": float("nan")},
-     {"learning_rate": float("inf")}, {"batch_size": 2.5}, {"label_smoothing": 0.5}],
-)  # fmt: skip
+    [
+        {"image_size": 224, "eval_resize": 200},
+        {"first_image_size": 128, "image_size": 96},
+        {"image_size": 50},
+        {"epochs": float("nan")},
+        {"learning_rate": float("inf")},
+        {"batch_size": 2.5},
+        {"label_smoothing": 0.5},
+    ],
+)
 def test_what_does_not_fit_is_refused(settings):
     with pytest.raises(ConfigError):
         TrainConfig.from_preset("fast", **settings)

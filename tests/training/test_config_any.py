@@ -14,9 +14,14 @@ FIELDS = sorted(TrainConfig.model_fields)
 tried = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_subnormal=False), st.text(max_size=12), st.binary(max_size=4),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_subnormal=False),
+    st.text(max_size=12),
+    st.binary(max_size=4),
     st.sampled_from(["²", "٣", "1e3", "-0", "nan", "0x10", "9" * 5000, "true", "batch", "group", "step", "scenes", "imagenet"]),
-)  # fmt: skip
+)
 # Values near what is allowed are reached too: small sizes and shares.
 shares = st.floats(0, 1, allow_subnormal=False)
 likely = st.one_of(st.integers(0, 600).map(str), st.integers(0, 80).map(lambda n: 8 * n), shares, st.booleans())

@@ -23,9 +23,16 @@ from fruitvision.training.distributed import Team, launched
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = (
-    "start=scratch", "width=8", "image_size=32", "first_image_size=32", "eval_resize=32", "batch_size=8", "epochs=3", "device=cpu",
+    "start=scratch",
+    "width=8",
+    "image_size=32",
+    "first_image_size=32",
+    "eval_resize=32",
+    "batch_size=8",
+    "epochs=3",
+    "device=cpu",
     "precision=float32",
-)  # fmt: skip
+)
 # Nothing but the processes differs. Pictures of 64: of 32 the last maps are 1 × 1, where group norm over two channels is
 # hardly more than a sign, and a float's last digit would decide it. So would it at a larger learning rate, on some processors.
 STEADY = (*TINY, "image_size=64", "first_image_size=64", "eval_resize=64", "learning_rate=0.0001", "schedule=constant", "epochs=2")
@@ -37,9 +44,13 @@ def train(run: Path, data: Path, *settings: str, processes: int = 1, resume: boo
     words = ["--run", str(run), *(["--resume"] if resume else ["--data", str(data), "--set", *settings])]
     return subprocess.Popen(
         [sys.executable, *(launcher if processes > 1 else ["-m"]), "fruitvision", "train", *words],
-        cwd=PROJECT, text=True, encoding="utf-8", env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        cwd=PROJECT,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -69,9 +80,10 @@ def test_two_processes_draw_the_curve_of_one(sample_set, tmp_path, extra):
     two = finished(tmp_path / "two" / "run", sample_set, *STEADY, *extra, processes=2)
     assert [r["step"] for r in one.metrics("step")] == [r["step"] for r in two.metrics("step")]
     for kind, keys in (
-        ("step", ("loss", "grad_norm", "lr")), ("epoch", ("train_loss", "val_loss", "train_accuracy", "val_accuracy")),
+        ("step", ("loss", "grad_norm", "lr")),
+        ("epoch", ("train_loss", "val_loss", "train_accuracy", "val_accuracy")),
         ("test", ("images", "loss", "top1", "top3")),
-    ):  # fmt: skip
+    ):
         assert len(one.metrics(kind)) == len(two.metrics(kind)) > 0
         for key in keys:
             mine, theirs = ([record[key] for record in run.metrics(kind)] for run in (one, two))

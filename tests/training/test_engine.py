@@ -36,9 +36,13 @@ def setting_out(settings: TrainConfig, opened, kept: bool = False) -> tuple[Trai
     dataset, store = opened
     network = build_network(num_classes=4, norm=settings.norm, width=settings.width, seed=settings.seed)
     train = TrainLoader(
-        store, dataset.splits["train"], training_transform(settings), settings.batch_size, seed=settings.seed,
+        store,
+        dataset.splits["train"],
+        training_transform(settings),
+        settings.batch_size,
+        seed=settings.seed,
         balanced=settings.balance == "sampler",
-    )  # fmt: skip
+    )
     validation = EvalLoader(store, dataset.splits["test"], evaluation_transform(settings))
     return TrainState(network, settings, choose_device("cpu"), kept), train, validation
 
@@ -66,19 +70,38 @@ def test_it_learns_a_small_set_by_heart_and_says_so_in_its_events(opened):
 @pytest.mark.parametrize(
     "settings",
     [
-        {}, {"ema": 0.9}, {"augmentation": "torchvision", "schedule": "step", "optimizer": "adam"}, {"accumulate": 2},
+        {},
+        {"ema": 0.9},
+        {"augmentation": "torchvision", "schedule": "step", "optimizer": "adam"},
+        {"accumulate": 2},
         *({"norm": norm, "image_size": 64, "first_image_size": 64} for norm in ("layer", "instance", "group", "group-ws", "none")),
-        {"schedule": "cosine", "balance": "sampler"}, {"schedule": "constant", "balance": "loss", "freeze_epochs": 1},
-        {"precision": "float16"}, {"schedule": "step", "step_size": 1, "balance": "sampler", "accumulate": 3},
+        {"schedule": "cosine", "balance": "sampler"},
+        {"schedule": "constant", "balance": "loss", "freeze_epochs": 1},
+        {"precision": "float16"},
+        {"schedule": "step", "step_size": 1, "balance": "sampler", "accumulate": 3},
         {"schedule": "one-cycle", "balance": "sampler", "trunk_rate": 0.2, "first_image_size": 32, "image_size": 64},
-        {"norm_statistics": "kept"}, {"teacher_weight": 0.5, "teacher": "one", "label_smoothing": 0.1},
+        {"norm_statistics": "kept"},
+        {"teacher_weight": 0.5, "teacher": "one", "label_smoothing": 0.1},
     ],
     ids=[
-        "fast", "ema", "plain-like", "accumulate", "layer", "instance", "group", "group-ws", "none", "cosine, sampler",
-        "constant, weighted, frozen", "float16", "step, sampler, accumulate", "one-cycle, sampler, growing", "kept statistics",
+        "fast",
+        "ema",
+        "plain-like",
+        "accumulate",
+        "layer",
+        "instance",
+        "group",
+        "group-ws",
+        "none",
+        "cosine, sampler",
+        "constant, weighted, frozen",
+        "float16",
+        "step, sampler, accumulate",
+        "one-cycle, sampler, growing",
+        "kept statistics",
         "teacher",
     ],
-)  # fmt: skip
+)
 def test_a_run_broken_off_at_any_step_ends_with_the_same_weights_to_the_bit(opened, settings):
     kept, teacher = settings.get("norm_statistics") == "kept", None
     if "teacher" in settings:

@@ -29,17 +29,27 @@ print("whole")
 
 def test_a_narrow_network_learns_on_two_threads_in_batches_of_seven(project):
     found = subprocess.run(
-        [sys.executable, "-c", STEPS], cwd=project, capture_output=True, text=True, encoding="utf-8", timeout=120,
+        [sys.executable, "-c", STEPS],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
         env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )  # fmt: skip
+    )
     assert (found.returncode, found.stdout.strip()) == (0, "whole"), found.stderr
 
 
 @pytest.mark.parametrize(
     ("width", "device", "asked", "layout"),
-    [(8, "cpu", True, torch.contiguous_format), (16, "cpu", True, torch.channels_last), (64, "cpu", True, torch.channels_last),
-     (8, "cuda", True, torch.channels_last), (64, "cpu", False, torch.contiguous_format)],
-)  # fmt: skip
+    [
+        (8, "cpu", True, torch.contiguous_format),
+        (16, "cpu", True, torch.channels_last),
+        (64, "cpu", True, torch.channels_last),
+        (8, "cuda", True, torch.channels_last),
+        (64, "cpu", False, torch.contiguous_format),
+    ],
+)
 def test_the_layout_is_the_one_asked_for_but_for_narrow_networks_on_a_cpu(width, device, asked, layout):
     config = TrainConfig.from_preset("fast", width=width, channels_last=asked)
     network = build_network(num_classes=4, width=width, seed=0)

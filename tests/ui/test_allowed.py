@@ -30,44 +30,80 @@ from tests.ui.visitor import FILE, Visitor, data_url, picture_bytes
 #: What a visitor may call: to classify, to look, and to choose what is shown on his own page.
 VISITORS = Counter(
     {
-        "app._speak.first_language": 1, "app._speak.switch": 1, "context.ModelShelf.choices_update": 1,
-        "classify_panel._wire_picture.answer_it": 1, "classify_panel.build.<lambda>": 1,  # the answer, and the note below it
+        "app._speak.first_language": 1,
+        "app._speak.switch": 1,
+        "context.ModelShelf.choices_update": 1,
+        "classify_panel._wire_picture.answer_it": 1,
+        "classify_panel.build.<lambda>": 1,  # the answer, and the note below it
         "train_panel._wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
-        "train_panel._wire_choices.view": 1, "train_panel._wire_start.greet": 1, "train_settings.preset_values": 1,
-        "train_rate.wire_rate.watch": 1, "train_rate.wire_rate.<lambda>": 1,  # nothing to a visitor; takes the rate that was found
-        "train_runs.wire_view.watch": 1, "train_runs.wire_view.<lambda>": 1,  # classify with this run
-        "train_runs.wire_table.act": 1, "train_runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
-        "norm_page.norm_page": 1, "touch_panel.build.answer_it": 1, "touch_panel.build.<lambda>": 1,
-        "race_panel._wire_race.count_time": 1, "race_panel._wire_race.newest": 1, "race_panel._wire_race.rename": 1,
+        "train_panel._wire_choices.view": 1,
+        "train_panel._wire_start.greet": 1,
+        "train_settings.preset_values": 1,
+        "train_rate.wire_rate.watch": 1,
+        "train_rate.wire_rate.<lambda>": 1,  # nothing to a visitor; takes the rate that was found
+        "train_runs.wire_view.watch": 1,
+        "train_runs.wire_view.<lambda>": 1,  # classify with this run
+        "train_runs.wire_table.act": 1,
+        "train_runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
+        "norm_page.norm_page": 1,
+        "touch_panel.build.answer_it": 1,
+        "touch_panel.build.<lambda>": 1,
+        "race_panel._wire_race.count_time": 1,
+        "race_panel._wire_race.newest": 1,
+        "race_panel._wire_race.rename": 1,
         "race_panel._wire_race.watch": 1,
-        "together_panel.build.look": 1, "together_panel.build.choose": 1, "together_panel.build.view": 1,
+        "together_panel.build.look": 1,
+        "together_panel.build.choose": 1,
+        "together_panel.build.view": 1,
     }
-)  # fmt: skip
+)
 #: What changes something, or gives away what is the owner's.
 OWNERS = Counter(
     {
-        "train_panel._wire_choices.look": 1, "train_panel._wire_choices.download": 1,
-        "train_panel._wire_start.start": 1, "train_panel._wire_start.start_taught": 1,
+        "train_panel._wire_choices.look": 1,
+        "train_panel._wire_choices.download": 1,
+        "train_panel._wire_start.start": 1,
+        "train_panel._wire_start.start_taught": 1,
         "train_runs.wire_view.changing.change": 3,  # stop, end, resume
-        "train_rate.wire_rate.toggle": 1, "train_runs.wire_view.figures": 1,
-        "train_runs.wire_view.pack": 1, "train_runs.wire_view.report": 1,
-        "train_runs.wire_table.rename": 1, "train_runs.wire_table.delete": 1,
-        "race_panel._wire_race.start": 1, "race_panel._wire_race.changing.change": 3, "race_panel._wire_race.save": 1,
+        "train_rate.wire_rate.toggle": 1,
+        "train_runs.wire_view.figures": 1,
+        "train_runs.wire_view.pack": 1,
+        "train_runs.wire_view.report": 1,
+        "train_runs.wire_table.rename": 1,
+        "train_runs.wire_table.delete": 1,
+        "race_panel._wire_race.start": 1,
+        "race_panel._wire_race.changing.change": 3,
+        "race_panel._wire_race.save": 1,
     }
-)  # fmt: skip
+)
 SERVED = {
     "classify-live": {"answer_frame"},
-    "classify-teach": {
-        "taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"
-    },
-}  # fmt: skip
+    "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
+}
 ROUTES = {
-    "/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", "/static/{path:path}", "/assets/{path:path}",
-    "/svelte/{path:path}", "/gradio_api/startup-events", "/gradio_api/theme.css", "/gradio_api/upload", "/gradio_api/upload_progress",
-    "/gradio_api/component_server", "/gradio_api/reset", "/gradio_api/cancel", "/gradio_api/queue/join", "/gradio_api/queue/data",
-    "/gradio_api/queue/status", "/gradio_api/heartbeat/{session_hash}", "/gradio_api/run/{api_name}",
+    "/",
+    "/config",
+    "/theme.css",
+    "/favicon.ico",
+    "/robots.txt",
+    "/manifest.json",
+    "/static/{path:path}",
+    "/assets/{path:path}",
+    "/svelte/{path:path}",
+    "/gradio_api/startup-events",
+    "/gradio_api/theme.css",
+    "/gradio_api/upload",
+    "/gradio_api/upload_progress",
+    "/gradio_api/component_server",
+    "/gradio_api/reset",
+    "/gradio_api/cancel",
+    "/gradio_api/queue/join",
+    "/gradio_api/queue/data",
+    "/gradio_api/queue/status",
+    "/gradio_api/heartbeat/{session_hash}",
+    "/gradio_api/run/{api_name}",
     "/gradio_api/file={path_or_url:path}",
-}  # fmt: skip
+}
 REFUSAL = "only the owner of this app may do that"
 
 
@@ -183,8 +219,7 @@ def arguments(visitor: Visitor, function: int) -> list:
     kinds = {one["id"]: one["props"].get("elem_id") for one in visitor.config["components"]}
     given = {"train-new-name": "renamed by a visitor", "train-name": "by a visitor", "train-data": "folder:drawn"}
     return [
-        given.get(kinds[number], value)
-        for number, value in zip(visitor.config["dependencies"][function]["inputs"], values, strict=True)
+        given.get(kinds[number], value) for number, value in zip(visitor.config["dependencies"][function]["inputs"], values, strict=True)
     ]
 
 

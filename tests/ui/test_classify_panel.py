@@ -118,12 +118,21 @@ def test_a_memory_that_no_answer_gave_is_forgotten(context, jpeg, memory):
 @pytest.mark.parametrize(
     "frame",
     [
-        None, 3, [], {}, {"image": 3}, {"image": "data:image/jpeg;base64,!!!"}, {"image": "data:text/html;base64,PGI+"},
-        {"image": "/etc/passwd"}, {"image": "http://127.0.0.1/"}, {"image": data_url(b"x" * 3_000_000)},
-        {"image": data_url(PNG), "empty": "/etc/passwd"}, {"image": data_url(PNG), "empty": {"a": 1}},
+        None,
+        3,
+        [],
+        {},
+        {"image": 3},
+        {"image": "data:image/jpeg;base64,!!!"},
+        {"image": "data:text/html;base64,PGI+"},
+        {"image": "/etc/passwd"},
+        {"image": "http://127.0.0.1/"},
+        {"image": data_url(b"x" * 3_000_000)},
+        {"image": data_url(PNG), "empty": "/etc/passwd"},
+        {"image": data_url(PNG), "empty": {"a": 1}},
         {"image": data_url(b"GIF89a"), "model": {"a": 1}, "language": ["zh"]},
     ],
-)  # fmt: skip
+)
 def test_whatever_pretends_to_be_a_frame_becomes_a_sentence(context, frame):
     assert "fv-error" in answer_frame(context, frame)["html"]
 
@@ -178,7 +187,7 @@ def guesses(verdict: str, *shares: float) -> Prediction:
 def test_words_never_say_more_than_the_network_knows(verdict, shares, name, percent):
     card = answer_card(guesses(verdict, *shares), "en")
     assert f'<h2 class="fv-name">{name}</h2>' in card
-    assert (f'<span>{shares[0]:.0%}</span></p>' in card) == percent, "a bar stands beside one fruit alone"
+    assert (f"<span>{shares[0]:.0%}</span></p>" in card) == percent, "a bar stands beside one fruit alone"
 
 
 def test_both_fruits_of_a_coin_toss_are_named_in_chinese_too():

@@ -28,9 +28,18 @@ async def reached(scope, receive, send) -> None:
 
 
 def talk(
-    access: Access, headers=OWN, *, body=(b"",), pause: float = 0.0, path: str = "/config", hosts=(), root: str = "",
-    method: str = "POST", app=reached, **guards,
-) -> list[dict]:  # fmt: skip
+    access: Access,
+    headers=OWN,
+    *,
+    body=(b"",),
+    pause: float = 0.0,
+    path: str = "/config",
+    hosts=(),
+    root: str = "",
+    method: str = "POST",
+    app=reached,
+    **guards,
+) -> list[dict]:
     """What such a request, its body in pieces, is answered."""
     pieces, sent = list(body), []
 
@@ -53,9 +62,20 @@ def ask(access: Access, headers=OWN, **more) -> int:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "192.168.1.5:7860", "", "[localhost]evil.example",
-     "[::1]evil.example", "localhost:7860@evil.example", "127.0.0.1:", "::1", "localhost:x"],
-)  # fmt: skip
+    [
+        "evil.example",
+        "evil.example:7860",
+        "127.0.0.1.evil.example",
+        "192.168.1.5:7860",
+        "",
+        "[localhost]evil.example",
+        "[::1]evil.example",
+        "localhost:7860@evil.example",
+        "127.0.0.1:",
+        "::1",
+        "localhost:x",
+    ],
+)
 def test_an_app_for_this_computer_alone_answers_under_its_own_name_only(host):
     """A foreign page whose name points here would otherwise act as the owner (DNS rebinding)."""
     assert ask(Access(), [(b"host", host.encode())]) == 421
@@ -78,9 +98,23 @@ def test_a_page_that_came_through_the_tunnel_or_a_proxy_is_its_own():
 
 
 @pytest.mark.parametrize(
-    "header", [b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded", b"x-real-ip", b"via", b"x_forwarded_for",
-               b"x-client-ip", b"x-cluster-client-ip", b"fly-client-ip", b"cf-ray", b"x-amzn-trace-id", b"tailscale-user-login"],
-)  # fmt: skip
+    "header",
+    [
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"forwarded",
+        b"x-real-ip",
+        b"via",
+        b"x_forwarded_for",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"fly-client-ip",
+        b"cf-ray",
+        b"x-amzn-trace-id",
+        b"tailscale-user-login",
+    ],
+)
 def test_an_app_for_this_computer_alone_does_not_answer_behind_a_proxy(header):
     """There everybody comes from 127.0.0.1, and would be its owner."""
     assert ask(Access(), [*OWN, (header, b"203.0.113.5")]) == 403
@@ -112,9 +146,21 @@ def test_no_preflight_is_answered_nor_any_method_that_the_page_does_not_use(meth
 
 
 @pytest.mark.parametrize(
-    "file", ["http://100.100.100.200/latest/meta-data", "HTTPS://evil.example/x", "ftp://x", "data:text/html,x", "//evil.example/x",
-             "\\\\evil.example\\x", " http://x", "/etc/passwd", "file:///etc/passwd", "gradio_api/file=http://x", "x\0"],
-)  # fmt: skip
+    "file",
+    [
+        "http://100.100.100.200/latest/meta-data",
+        "HTTPS://evil.example/x",
+        "ftp://x",
+        "data:text/html,x",
+        "//evil.example/x",
+        "\\\\evil.example\\x",
+        " http://x",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "gradio_api/file=http://x",
+        "x\0",
+    ],
+)
 def test_no_address_and_no_file_but_an_upload_is_fetched(file):
     for access in (Access(), Access("a-token-of-the-tests")):
         assert ask(access, path=f"/gradio_api/file={file}", method="GET") in (403, 404)
@@ -139,9 +185,15 @@ def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
         await send({"type": "http.response.start", "status": 200, "headers": [*scope["headers"], *own]})
         await send({"type": "http.response.body", "body": b""})
 
-    given = [(b"range", b"bytes=0-0-0"), (b"if-range", b"x"), (b"cookie", b"session=secret; fruitvision-owner=a-token-of-the-tests"),
-             (b"x-accel-redirect", b"/etc/passwd"), (b"x-forwarded-host", b"evil.example"), (b"x-gradio-server", b"http://evil.example"),
-             (b"x-forwarded-proto", b"https")]  # fmt: skip
+    given = [
+        (b"range", b"bytes=0-0-0"),
+        (b"if-range", b"x"),
+        (b"cookie", b"session=secret; fruitvision-owner=a-token-of-the-tests"),
+        (b"x-accel-redirect", b"/etc/passwd"),
+        (b"x-forwarded-host", b"evil.example"),
+        (b"x-gradio-server", b"http://evil.example"),
+        (b"x-forwarded-proto", b"https"),
+    ]
     sent = talk(Access("a-token-of-the-tests"), [*OWN, *given], app=copying, method="GET")
     assert not {b"range", b"if-range", b"x-forwarded-host", b"x-gradio-server"} & set(seen)
     assert seen[b"cookie"] == b"fruitvision-owner=a-token-of-the-tests" and seen[b"x-forwarded-proto"] == b"https"
@@ -267,10 +319,24 @@ def test_a_length_that_is_none_or_too_large_is_refused(length):
 
 @pytest.mark.parametrize(
     "path",
-    ["http://169.254.169.254/x", " HTTPS://evil.example", "file:///etc/passwd", "gopher://x", "data:,x", "/etc/passwd", "secret.png",
-     "{uploads}", "{uploads}/../secret.png", "{uploads}/link/secret.png", "{uploads}-beside/x.png", "\x00", "",
-     "//evil.example/share/x.png", "\\\\evil.example\\share\\x.png"],
-)  # fmt: skip
+    [
+        "http://169.254.169.254/x",
+        " HTTPS://evil.example",
+        "file:///etc/passwd",
+        "gopher://x",
+        "data:,x",
+        "/etc/passwd",
+        "secret.png",
+        "{uploads}",
+        "{uploads}/../secret.png",
+        "{uploads}/link/secret.png",
+        "{uploads}-beside/x.png",
+        "\x00",
+        "",
+        "//evil.example/share/x.png",
+        "\\\\evil.example\\share\\x.png",
+    ],
+)
 def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path, path):
     uploads = tmp_path / "uploads"
     uploads.mkdir()

@@ -62,14 +62,33 @@ def test_no_route_gives_a_file_away(shared, client, project):
     folder = shared.folder
     config = project / "checkpoints/fruits-360/config.json"
     targets = [folder / "secret.txt", Path("/etc/passwd"), project / "app.py", config, folder / "runs"]
-    routes = ["gradio_api/file=", "file=", "file/", "gradio_api/file/", "static/", "assets/", "svelte/", "gradio_api/proxy=",
-              "gradio_api/custom_component/x/client/component/", "gradio_api/stream/"]  # fmt: skip
+    routes = [
+        "gradio_api/file=",
+        "file=",
+        "file/",
+        "gradio_api/file/",
+        "static/",
+        "assets/",
+        "svelte/",
+        "gradio_api/proxy=",
+        "gradio_api/custom_component/x/client/component/",
+        "gradio_api/stream/",
+    ]
     asked = 0
     for target in targets:
         plain = str(target)
         encoded = plain.replace("/", "%2F")
-        forms = [plain, encoded, encoded.replace("%", "%25"), "../" * 12 + plain.lstrip("/"), "..%2F" * 12 + encoded.removeprefix("%2F"),
-                 "....//" * 8 + plain.lstrip("/"), "%2e%2e/" * 12 + plain.lstrip("/"), "file://" + plain, plain + "%00.png"]  # fmt: skip
+        forms = [
+            plain,
+            encoded,
+            encoded.replace("%", "%25"),
+            "../" * 12 + plain.lstrip("/"),
+            "..%2F" * 12 + encoded.removeprefix("%2F"),
+            "....//" * 8 + plain.lstrip("/"),
+            "%2e%2e/" * 12 + plain.lstrip("/"),
+            "file://" + plain,
+            plain + "%00.png",
+        ]
         for path in (route + form for route in routes for form in forms):
             answer = client.get("/" + path)
             asked += 1
@@ -79,9 +98,21 @@ def test_no_route_gives_a_file_away(shared, client, project):
 
 
 def test_gradio_s_other_routes_do_not_exist_here(client):
-    for path in ("monitoring", "monitoring/summary", "docs", "openapi.json", "gradio_api/info", "gradio_api/openapi.json",
-                 "gradio_api/deep_link", "gradio_api/vibe-code", "gradio_api/runs", "gradio_api/mcp/", "gradio_api/dev/reload", "login",
-                 "gradio_api/app_id"):  # fmt: skip
+    for path in (
+        "monitoring",
+        "monitoring/summary",
+        "docs",
+        "openapi.json",
+        "gradio_api/info",
+        "gradio_api/openapi.json",
+        "gradio_api/deep_link",
+        "gradio_api/vibe-code",
+        "gradio_api/runs",
+        "gradio_api/mcp/",
+        "gradio_api/dev/reload",
+        "login",
+        "gradio_api/app_id",
+    ):
         assert client.get(path).status_code == 404, path
     for path in ("gradio_api/process_recording", "gradio_api/vibe-edit", "gradio_api/api/predict", "gradio_api/call/predict", "login"):
         assert client.post(path, json={}).status_code == 404, path

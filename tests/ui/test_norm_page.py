@@ -28,10 +28,13 @@ def text_of(html: str) -> str:
 @pytest.mark.parametrize(
     ("norm", "means", "kept", "paper"),
     [
-        ("batch", 64, 128, "1502.03167"), ("layer", 32, 0, "1607.06450"), ("instance", 2048, 0, "1607.08022"),
-        ("group", 1024, 0, "1803.08494"), ("group-ws", 1024, 0, "1903.10520"),
+        ("batch", 64, 128, "1502.03167"),
+        ("layer", 32, 0, "1607.06450"),
+        ("instance", 2048, 0, "1607.08022"),
+        ("group", 1024, 0, "1803.08494"),
+        ("group-ws", 1024, 0, "1903.10520"),
     ],
-)  # fmt: skip
+)
 def test_means_parameters_and_paper_are_those_of_the_norm(norm, means, kept, paper):
     assert REAL == (32, 64, 24, 24)
     words = text_of(norm_page(norm, "en"))
@@ -51,8 +54,13 @@ def test_everything_follows_the_norm(language):
 def test_the_formula_sums_over_what_is_shared_and_keeps_the_rest():
     found = {norm: re.findall(r"<munder><mo>∑</mo><mi>([^<]+)", formula(norm))[:1] for norm in DESCRIBED}
     assert found == {
-        "batch": ["n,h,w"], "layer": ["c,h,w"], "instance": ["h,w"], "group": ["c∈g,h,w"], "group-ws": ["c∈g,h,w"], "none": [],
-    }  # fmt: skip
+        "batch": ["n,h,w"],
+        "layer": ["c,h,w"],
+        "instance": ["h,w"],
+        "group": ["c∈g,h,w"],
+        "group-ws": ["c∈g,h,w"],
+        "none": [],
+    }
 
 
 @pytest.fixture

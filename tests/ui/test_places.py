@@ -94,8 +94,10 @@ def queue() -> FairQueue:
 
 def join(queue: FairQueue, caller: str, size: int = 10) -> tuple[bool, str]:
     """Somebody's call, by a cookie of an owner, or of a visitor, or without one."""
-    cookie = {"owner": f"{COOKIE}={TOKEN}", "": ""}.get(caller) if caller in ("owner", "") else NUMBERS.setdefault(
-        caller, Access(TOKEN).new_number().partition(";")[0]
+    cookie = (
+        {"owner": f"{COOKIE}={TOKEN}", "": ""}.get(caller)
+        if caller in ("owner", "")
+        else NUMBERS.setdefault(caller, Access(TOKEN).new_number().partition(";")[0])
     )
     scope = {"type": "http", "headers": [(b"cookie", cookie.encode())], "client": ("203.0.113.5", 5), "fruitvision.body": lambda: size}
     body = PredictBodyInternal(data=[], fn_index=0, session_hash=f"session-of-{caller}".replace(" ", "-"))

@@ -31,7 +31,7 @@ def test_a_chart_is_well_formed_scales_with_the_page_and_says_what_it_shows():
 
 
 def test_names_are_escaped_wherever_they_stand():
-    bad = '<script>"&\''
+    bad = "<script>\"&'"
     drawing = chart(Series(bad, [1], [2.0], COLOURS[0]), title=bad, description=bad, x_label=bad)
     assert "<script>" not in drawing
     ElementTree.fromstring(drawing)

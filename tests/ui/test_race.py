@@ -99,9 +99,14 @@ def test_where_the_program_brings_a_study_the_panel_opens_with_it(monkeypatch, c
 def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monkeypatch):
     from fruitvision.comparison import results as module
 
-    plan = StudyPlan.parse({
-        "data": str(sample_set), "norms": ("batch", "group"), "training": {"width": 8, "image_size": 40, "epochs": 1}, "batch_sizes": (8,),
-    })  # fmt: skip
+    plan = StudyPlan.parse(
+        {
+            "data": str(sample_set),
+            "norms": ("batch", "group"),
+            "training": {"width": 8, "image_size": 40, "epochs": 1},
+            "batch_sizes": (8,),
+        }
+    )
     run_study(plan, tmp_path / "study")
     save_results(tmp_path / "study")
     monkeypatch.setattr(module, "MEASURED", tmp_path / "nowhere")
@@ -126,9 +131,14 @@ def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch,
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context, sample_set, language):
     assert sentences()["together.none"][language] in together_view(context, None, None, None, language, owner=True)
-    plan = StudyPlan.parse({
-        "data": str(sample_set), "norms": ("batch", "group"), "training": {"width": 8, "image_size": 40, "epochs": 1}, "batch_sizes": (8,),
-    })  # fmt: skip
+    plan = StudyPlan.parse(
+        {
+            "data": str(sample_set),
+            "norms": ("batch", "group"),
+            "training": {"width": 8, "image_size": 40, "epochs": 1},
+            "batch_sizes": (8,),
+        }
+    )
     run_study(plan, context.runs / "study")
     assert StudyFolder(context.runs / "study").exists
     assert sentences()["together.no_picture"][language] in together_view(context, None, "study", None, language, owner=True)

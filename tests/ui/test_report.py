@@ -51,9 +51,12 @@ class Page(HTMLParser):
 def classifier(*classes: str) -> Classifier:
     """A network that has learned nothing, of these classes, and answers all the same."""
     config = CheckpointConfig(
-        classes=classes, fruit_types=tuple(name.split()[0] for name in classes), transform=EvalTransform(resize=40, crop=32),
-        width=8, thresholds=Thresholds(unsure=0.1),
-    )  # fmt: skip
+        classes=classes,
+        fruit_types=tuple(name.split()[0] for name in classes),
+        transform=EvalTransform(resize=40, crop=32),
+        width=8,
+        thresholds=Thresholds(unsure=0.1),
+    )
     return Classifier(build_network(num_classes=len(classes), width=8, seed=2), config)
 
 

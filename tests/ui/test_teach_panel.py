@@ -27,7 +27,7 @@ from fruitvision.ui.teach_panel import (
     taught_state,
     teach_picture,
     teach_view,
-)  # fmt: skip
+)
 from fruitvision.ui.text import say
 
 OWNER = SimpleNamespace(headers={"cookie": f"{COOKIE}=token"})
@@ -120,7 +120,7 @@ def test_whatever_pretends_to_be_a_call_is_answered(context, handler, given):
         ({"name": "x", "image": data_url(b"\0" * 5_000_000)}, "picture-too-large"),
         ({"name": "x", "image": data_url(png()), "model": "run:gone"}, "model-gone"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_taught_is_said_and_nothing_is_kept(context, given, code):
     assert owner(context, teach_picture, **given)["code"] == code
     assert context.lessons.store.index().names == {}
@@ -150,9 +150,14 @@ def test_a_damaged_store_is_said_answers_go_on_without_it_and_starting_over_help
 def test_a_known_name_is_meant_in_either_language_and_any_capitals():
     types = ("Apple", "Sweet Potato")
     for typed, meant in (
-        ("苹果", "Apple"), (" aPPLE ", "Apple"), ("sweet  potato", "Sweet Potato"), ("空桌面", "empty-table"), ("No fruit", "not-fruit"),
-        ("Grandma's apple", "Grandma's apple"), ("", ""),
-    ):  # fmt: skip
+        ("苹果", "Apple"),
+        (" aPPLE ", "Apple"),
+        ("sweet  potato", "Sweet Potato"),
+        ("空桌面", "empty-table"),
+        ("No fruit", "not-fruit"),
+        ("Grandma's apple", "Grandma's apple"),
+        ("", ""),
+    ):
         assert meant_name(typed, types) == meant
 
 

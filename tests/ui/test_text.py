@@ -137,10 +137,21 @@ def test_an_error_without_a_sentence_or_without_its_facts_keeps_its_english(erro
 
 @pytest.mark.parametrize(
     ("header", "language"),
-    [("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("fr-FR,en;q=0.5", "en"), ("de", "en"), ("", "en"), (None, "en"), ("zh;q=0.1, en;q=0.9", "en"),
-     ("en;q=0, zh;q=0.2", "zh"), ("zh;q=x", "en"), ("zhx", "en"), ("de, zh-Hant-TW;q=0.9;x=y", "zh"), ("en;q=0.5,zh;q=0.5", "en"),
-     ("zh" + ",x" * 100_000, "zh")],
-)  # fmt: skip
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("fr-FR,en;q=0.5", "en"),
+        ("de", "en"),
+        ("", "en"),
+        (None, "en"),
+        ("zh;q=0.1, en;q=0.9", "en"),
+        ("en;q=0, zh;q=0.2", "zh"),
+        ("zh;q=x", "en"),
+        ("zhx", "en"),
+        ("de, zh-Hant-TW;q=0.9;x=y", "zh"),
+        ("en;q=0.5,zh;q=0.5", "en"),
+        ("zh" + ",x" * 100_000, "zh"),
+    ],
+)
 def test_the_browser_says_which_language(header, language):
     assert language_of(header) == language
 

@@ -36,10 +36,21 @@ def make_run(root: Path, name: str = "three", state: str = "finished", data: Pat
     run.write_status(RunStatus(state=state, **{**values, **status}))
     for epoch in (1, 2, 3):
         for step in (1, 2):
-            run.append({"kind": "step", "epoch": epoch, "step": step, "steps": 2, "loss": 1 / epoch, "lr": 1e-3,
-                        "grad_norm": 1.0, "images_per_s": 50.0})  # fmt: skip
-        run.append({"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch, "train_accuracy": 0.5, "val_loss": 0.9 / epoch,
-                    "val_accuracy": 0.6})  # fmt: skip
+            run.append(
+                {
+                    "kind": "step",
+                    "epoch": epoch,
+                    "step": step,
+                    "steps": 2,
+                    "loss": 1 / epoch,
+                    "lr": 1e-3,
+                    "grad_norm": 1.0,
+                    "images_per_s": 50.0,
+                }
+            )
+        run.append(
+            {"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch, "train_accuracy": 0.5, "val_loss": 0.9 / epoch, "val_accuracy": 0.6}
+        )
     return run
 
 
@@ -291,8 +302,10 @@ def test_runs_are_listed_with_what_differs_between_them_only(tmp_path):
 
     configs = [config(norm="group", seed=1), config(seed=2), config().model_copy(update={"processes": 2, "data": "/b/others"})]
     assert differences(configs) == [
-        {"data": "pictures", "norm": "group", "seed": 1}, {"data": "pictures", "seed": 2}, {"data": "others", "processes": 2},
-    ]  # fmt: skip
+        {"data": "pictures", "norm": "group", "seed": 1},
+        {"data": "pictures", "seed": 2},
+        {"data": "others", "processes": 2},
+    ]
     assert differences(configs[:1]) == [{}] and differences([]) == []
     many = {"learning_rate": 0.1, "weight_decay": 0.3, "flip": 0.1, "channels_last": False, "batch_size": 8}
     runs = [new_run(tmp_path, one) for one in (configs[0], config(**many))]

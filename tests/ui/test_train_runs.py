@@ -201,9 +201,7 @@ def test_what_the_table_is_asked_of_a_run_that_is_gone_does_nothing(context):
 
 def test_a_lone_point_of_a_long_curve_is_seen_and_numpys_numbers_are_drawn():
     ys = [np.float32(1.0), *[None] * 3, *np.linspace(1, 2, 60, dtype=np.float32)]
-    drawing = line_chart(
-        [Series("one", range(len(ys)), ys, COLOURS[0])], title="t", x_max=70, x_label="x", description="d"
-    )
+    drawing = line_chart([Series("one", range(len(ys)), ys, COLOURS[0])], title="t", x_max=70, x_label="x", description="d")
     assert "<circle" not in drawing and drawing.count("h0") == 1
     assert drawing.count("L") >= 59
 
