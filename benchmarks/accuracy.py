@@ -25,7 +25,7 @@ import torch
 from benchmarks import plain
 from benchmarks.figures import BATCH, Bench
 from benchmarks.pairs import Figure
-from fruitvision.data.listing import list_pictures
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from fruitvision.data.sample import draw_sample
+from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder

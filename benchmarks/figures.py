@@ -25,9 +25,9 @@ from torch.nn import functional as F
 import fruitvision
 from benchmarks import plain
 from benchmarks.pairs import Figure, compare
-from fruitvision.data.listing import list_pictures
-from fruitvision.data.loader import Batch
-from fruitvision.data.store import open_store
+from fruitvision.data.load.loader import Batch
+from fruitvision.data.read.listing import list_pictures
+from fruitvision.data.read.store import open_store
 from fruitvision.models.export import export_onnx, open_onnx
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.classifier import Batcher

@@ -121,8 +121,8 @@ def write_pictures(folder: Path, small: list[bytes], count: int) -> None:
 
 def main(folder: Path, turns: list[int]) -> None:
     """Measure every turn, each with a cache of its own; print the seconds."""
-    from fruitvision.data.loader import TrainLoader
-    from fruitvision.data.store import open_dataset
+    from fruitvision.data.load.loader import TrainLoader
+    from fruitvision.data.read.store import open_dataset
     from fruitvision.runs.preparation import training_transform
     from fruitvision.training.config import TrainConfig
 

@@ -63,7 +63,7 @@ def data_scan(folder: Annotated[Path, typer.Argument(metavar="DIR")], as_json: J
 
     Every picture is decoded once; each file that cannot be used is named.
     """
-    from fruitvision.data.store import open_dataset
+    from fruitvision.data.read.store import open_dataset
 
     dataset, _ = open_dataset(folder, progress=progress("Reading pictures"))
     counts = dataset.counts()
@@ -100,7 +100,7 @@ def data_download(
 
     From its public mirror; a download that was broken off goes on where it stopped.
     """
-    from fruitvision.data.download import archive_sha256, download_fruits360
+    from fruitvision.data.fetch.download import archive_sha256, download_fruits360
 
     path = download_fruits360(folder, source=source, url=url, sha256=sha256, progress=progress("Downloading"))
     found = archive_sha256(path)
@@ -119,7 +119,7 @@ def data_sample(
     as_json: Json = False,
 ) -> None:
     """Draw a small synthetic fruit set into DIR."""
-    from fruitvision.data.sample import draw_sample
+    from fruitvision.data.synthetic.sample import draw_sample
 
     path = draw_sample(folder, train_per_class=train_per_class, test_per_class=test_per_class, size=size, seed=seed)
     classes = sorted(entry.name for entry in (path / "Training").iterdir())
@@ -160,8 +160,8 @@ def train(
 
     Ctrl-C stops after the current step and keeps everything.
     """
-    from fruitvision.data.listing import list_pictures
-    from fruitvision.data.sample import MARKER, sample_set
+    from fruitvision.data.read.listing import list_pictures
+    from fruitvision.data.synthetic.sample import MARKER, sample_set
     from fruitvision.runs.folder import RunConfig, RunFolder
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
@@ -340,7 +340,7 @@ def evaluate(
     Accuracy, what was refused, and how far confidence can be believed.
     """
     from fruitvision.models.checkpoint import record_metrics
-    from fruitvision.recognition.evaluation import examine_folder
+    from fruitvision.recognition.evaluate.evaluation import examine_folder
 
     if record and views:
         raise UsageError("record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out.")
@@ -361,7 +361,7 @@ def evaluate(
     if result["unknown_folders"]:
         lines.append(f"  left out, names not known: {', '.join(result['unknown_folders'])}")
     if report:
-        from fruitvision.ui.report import write_report as write_page
+        from fruitvision.report.page import write_report as write_page
 
         lines.append(f"Written: {write_page(report, examination, lang)}")
         lines += [f"Written: {path}" for path in write_report(report, result)]
@@ -394,9 +394,9 @@ def evaluate_sources(
     the others, as `train` would. The table is by fruit type.
     """
     from fruitvision.comparison.left_out import ask_checkpoint, study_sources, table_lines, write_table
-    from fruitvision.data.sample import sample_set
+    from fruitvision.data.synthetic.sample import sample_set
     from fruitvision.models.checkpoint import find_checkpoint, record_calibration
-    from fruitvision.recognition.strangers import calibrate_by, summarize_sources
+    from fruitvision.recognition.evaluate.strangers import calibrate_by, summarize_sources
     from fruitvision.runs.folder import RunConfig
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
@@ -480,7 +480,7 @@ def export(
     ranges of its numbers from training pictures, where the folder has them, and is checked on the others. Needs onnx,
     onnxscript and onnxruntime.
     """
-    from fruitvision.data.listing import list_pictures
+    from fruitvision.data.read.listing import list_pictures
     from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
     from fruitvision.models.export import export_onnx
 
@@ -529,7 +529,7 @@ def teach_benchmark(
 
     Under names that the network may know, and under names that nobody knows; and what it costs kinds that were not taught.
     """
-    from fruitvision.recognition.teach_benchmark import teach_benchmark as measure
+    from fruitvision.recognition.taught.benchmark import teach_benchmark as measure
 
     counts = _counts(_listed(shots) or ["1", "5", "10"])
     result = measure(
@@ -586,7 +586,7 @@ def compare(
     """
     from fruitvision.comparison.results import save_results, table
     from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
-    from fruitvision.data.listing import list_pictures
+    from fruitvision.data.read.listing import list_pictures
     from fruitvision.training.config import parse_settings
 
     given = {

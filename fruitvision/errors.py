@@ -11,8 +11,8 @@
     ├── RunError              a run folder, or the process behind it
     └── AccessError           asked for by somebody who may not
 
-Lower rooms speak no human language: an error carries a code and its facts, from which ``ui/text.py`` makes
-a sentence in the reader's language, and an English sentence for the command line and the log.
+An error carries a code and its facts. The sentences are those of ``wording/sentences/errors``, in each language, for the page
+and for the terminal; they are looked up when somebody reads them.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from fruitvision.wording.text import error_sentence
+
 
 class FruitVisionError(Exception):
     """The base of all errors that FruitVision raises on purpose.
 
     Args:
-        code: a short name in kebab-case; ``ui/text.py`` has a sentence in each language for every code.
-        message: one English sentence that says what was found.
-        next_step: one English sentence that says what to do now.
+        code: a short name in kebab-case, with sentences in ``wording/sentences/errors``.
         facts: what the sentences mention, by name.
     """
 
     exit_code = 1
 
-    def __init__(self, code: str, message: str, next_step: str = "", **facts: Any) -> None:
+    def __init__(self, code: str, message: str = "", next_step: str = "", /, **facts: Any) -> None:
         message, next_step = printable(message), printable(next_step)
         super().__init__(code, message, next_step)
         self.code = code
@@ -43,7 +43,10 @@ class FruitVisionError(Exception):
         self.facts = {name: printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
 
     def __str__(self) -> str:
-        return " ".join(f"{self.message} {self.next_step}".split())
+        """What was found and what to do next, in one English line for a terminal or a log."""
+        if self.message:
+            return " ".join(f"{self.message} {self.next_step}".split())
+        return printable(error_sentence(self.code, self.facts, "en", "terminal") or f"{self.code} {self.facts}")
 
     def __reduce__(self):
         return _rebuild, (type(self), self.code, self.message, self.next_step, self.facts)

@@ -46,7 +46,7 @@ def _english(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def sample_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four kinds of drawn fruit, 8 training and 4 test pictures each, 64×64. Read it; never change it."""
-    from fruitvision.data.sample import draw_sample
+    from fruitvision.data.synthetic.sample import draw_sample
 
     return draw_sample(
         tmp_path_factory.mktemp("sample") / "sample set",

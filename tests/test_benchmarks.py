@@ -15,7 +15,7 @@ from benchmarks.growth import drawn_small, growth, write_pictures
 from benchmarks.pairs import Figure, compare, table
 from benchmarks.processes import TINY, WARM_UP, pictures_a_second
 from benchmarks.tutorials import Fastai, Timm, tutorials
-from fruitvision.data.store import open_dataset
+from fruitvision.data.read.store import open_dataset
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.training.config import TrainConfig

@@ -140,7 +140,7 @@ def test_with_json_an_error_is_one_object_on_standard_output_and_one_line_beside
 
 def test_an_unexpected_error_is_one_line_and_its_details_are_kept(run, tmp_path, monkeypatch):
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("fruitvision.data.sample.draw_sample", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("fruitvision.data.synthetic.sample.draw_sample", lambda *args, **kwargs: 1 / 0)
     code, out, err = run("data", "sample", tmp_path / "set")
     assert (code, out) == (1, "")
     assert "Internal error" in one_line(err) and "errors.log" in err
@@ -149,7 +149,7 @@ def test_an_unexpected_error_is_one_line_and_its_details_are_kept(run, tmp_path,
 
 def test_the_stack_trace_is_shown_to_whoever_asks_for_it(tmp_path, monkeypatch):
     monkeypatch.setenv("FRUITVISION_DEBUG", "1")
-    monkeypatch.setattr("fruitvision.data.sample.draw_sample", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("fruitvision.data.synthetic.sample.draw_sample", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["data", "sample", str(tmp_path / "set")])
 
@@ -165,7 +165,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(run, tmp_p
     def missing(*args, **kwargs):
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr("fruitvision.data.sample.draw_sample", missing)
+    monkeypatch.setattr("fruitvision.data.synthetic.sample.draw_sample", missing)
     code, _, err = run("data", "sample", tmp_path / "set")
     assert code == 1
     assert "'torch' is not installed" in one_line(err) and "-m pip install -r requirements.txt" in err
@@ -191,7 +191,7 @@ def test_ctrl_c_is_one_line(run, tmp_path, monkeypatch):
     def pressed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fruitvision.data.sample.draw_sample", pressed)
+    monkeypatch.setattr("fruitvision.data.synthetic.sample.draw_sample", pressed)
     assert run("data", "sample", tmp_path / "set") == (130, "", "Stopped.\n")
 
 
@@ -295,7 +295,7 @@ def test_every_setting_is_listed_with_its_meaning(run):
 
 
 def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
-    import fruitvision.data.sample as sample
+    import fruitvision.data.synthetic.sample as sample
 
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
     draw = sample.draw_sample

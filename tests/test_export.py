@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import fruitvision
-from fruitvision.data.picture import load_pixels
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.export import METADATA, export_onnx, open_onnx

@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_shipped_checkpoints(w
 
 
 def test_the_installed_package_answers_a_picture_from_another_folder(wheel, shipped_checkpoint, tmp_path):
-    from fruitvision.data.sample import draw_sample
+    from fruitvision.data.synthetic.sample import draw_sample
 
     picture = next(draw_sample(tmp_path / "set", train_per_class=1, test_per_class=1, size=64).rglob("*.jpg"))
     target, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"

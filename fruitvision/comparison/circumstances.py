@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fruitvision.data.listing import list_pictures
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
 from fruitvision.training.engine import choose_device

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import fruit_type
-from fruitvision.data.store import ImageStore
-from fruitvision.data.targets import NOT_FRUIT
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import ConfigError
 from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
-from fruitvision.recognition.strangers import STUDY_NAME, Answers, joined, packed, read_answers
+from fruitvision.recognition.evaluate.strangers import STUDY_NAME, Answers, joined, packed, read_answers
 from fruitvision.runs.closing import labels_and_weights, see_as_evaluated
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from fruitvision.comparison.study import Cell, StudyFolder
-from fruitvision.data.picture import PictureSource
+from fruitvision.data.read.picture import PictureSource
 from fruitvision.recognition.classifier import Classifier, Prediction
 
 KEPT_NETWORKS = 24

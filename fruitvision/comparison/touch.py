@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.comparison.anatomy import axis_sets, moments, sharing_sets
-from fruitvision.data.sample import draw_fruit
-from fruitvision.data.sample_fruit import KINDS
-from fruitvision.data.transforms import EvalTransform, unstandardize
+from fruitvision.data.augment.transforms import EvalTransform, unstandardize
+from fruitvision.data.synthetic.fruit import KINDS
+from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.checkpoint import load_checkpoint, read_config, shipped
 from fruitvision.models.networks import RESNET18, ResNet18, build_network

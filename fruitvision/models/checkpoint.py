@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
 from fruitvision.files import replace_folder, seal_holds, sealed, standing_folder, write_error, write_text
 from fruitvision.models.card import model_card
@@ -67,7 +67,7 @@ class CheckpointConfig(BaseModel):
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
     """What networks made as this one said of sources of photographs that they had not learned from: figures over all, by
-    source and by kind, as :func:`fruitvision.recognition.strangers.summarize_sources` gives them."""
+    source and by kind, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives them."""
     notes: str = ""
     """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""

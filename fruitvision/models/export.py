@@ -20,7 +20,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from fruitvision.data.picture import load_pixels
+from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import CheckpointError
 from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig

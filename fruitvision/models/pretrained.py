@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.compat import import_timm
-from fruitvision.data.download import fetch
+from fruitvision.data.fetch.download import fetch
 from fruitvision.errors import CheckpointError, DownloadError
 from fruitvision.models.networks import RESNET18, build_network
 

@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fruitvision.data.picture import PictureSource, load_capped, load_pixels, open_picture
-from fruitvision.data.targets import NOT_FRUIT
-from fruitvision.data.transforms import Views
+from fruitvision.data.augment.transforms import Views
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.read.picture import PictureSource, load_capped, load_pixels, open_picture
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
 from fruitvision.models.export import open_onnx
@@ -33,7 +33,7 @@ from fruitvision.models.prepared import prepared
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 from fruitvision.recognition.studio import studio_view
-from fruitvision.recognition.taught import Taught
+from fruitvision.recognition.taught_classes import Taught
 
 SHORT_SIDE = 256
 """Pixels of the short side to which a picture is reduced first: the image store's."""
@@ -75,7 +75,7 @@ class Prediction:
     def heatmap(self, short_side: int | None = None) -> Image.Image:
         """Where the network looked for this fruit type, laid over the picture: RGB, the size of the upright input.
 
-        With ``short_side``, over the picture as :func:`fruitvision.data.picture.load_capped` reduces it, which takes a
+        With ``short_side``, over the picture as :func:`fruitvision.data.read.picture.load_capped` reduces it, which takes a
         fraction of a large picture's memory.
         The picture is opened again for this, and looked at a second time, twice as large: raises PictureError where a path
         no longer leads to it.

@@ -59,7 +59,7 @@ class Gaze:
     seen: Box
     """The part that the network saw: (left, top, right, bottom) in pixels of the reduced picture."""
     height: int
-    """Of the reduced picture, as :func:`fruitvision.data.picture.load_pixels` gives it."""
+    """Of the reduced picture, as :func:`fruitvision.data.read.picture.load_pixels` gives it."""
     width: int
 
     def over(self, picture: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from fruitvision.data.backgrounds import flood
+from fruitvision.data.augment.backgrounds import flood
 
 SIDE = 128
 COLOURS = 4

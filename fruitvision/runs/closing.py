@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fruitvision.data.store import ImageStore
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.data.read.store import ImageStore
 from fruitvision.runs.preparation import Beside, Prepared, photo_weights
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import ALONE, Team

@@ -20,19 +20,19 @@ import filelock
 import psutil
 import torch
 
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import fruit_type
-from fruitvision.data.loader import EvalLoader, MixedEvalLoader
-from fruitvision.data.resident import ResidentLoader
-from fruitvision.data.sources import read_credits
-from fruitvision.data.targets import NOT_FRUIT
-from fruitvision.data.transforms import EvalTransform
-from fruitvision.data.workers import Workers, workers_ended
+from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader
+from fruitvision.data.load.resident import ResidentLoader
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.load.workers import Workers, workers_ended
+from fruitvision.data.read.sources import read_credits
 from fruitvision.errors import FruitVisionError, RunError, TrainingError, quoted
 from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
-from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
+from fruitvision.recognition.evaluate.strangers import calibrate_by, read_study, summarize_sources
 from fruitvision.runs.closing import see_as_evaluated
 from fruitvision.runs.environment import write_environment
 from fruitvision.runs.figures import summary

@@ -13,17 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.backgrounds import PhotoRecipe, SceneRecipe
-from fruitvision.data.dataset import Dataset, Split, held_out, hold_out
-from fruitvision.data.decoding import usable_cores
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.grounds import Grounds
-from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
-from fruitvision.data.resident import ResidentLoader
-from fruitvision.data.sources import PhotoSource, balance, enough, left_out, negative_sources, photo_sources
-from fruitvision.data.store import ImageStore, Progress, open_dataset, open_folder, open_loose
-from fruitvision.data.targets import NOT_FRUIT, Targets
-from fruitvision.data.transforms import (
+from fruitvision.data.augment.backgrounds import PhotoRecipe, SceneRecipe
+from fruitvision.data.augment.grounds import Grounds
+from fruitvision.data.augment.transforms import (
     BatchedRecipe,
     EvalTransform,
     TrainTransform,
@@ -31,12 +23,20 @@ from fruitvision.data.transforms import (
     no_augmentation,
     torchvision_recipe,
 )
-from fruitvision.data.workers import Workers
+from fruitvision.data.fruits import fruit_type
+from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
+from fruitvision.data.load.resident import ResidentLoader
+from fruitvision.data.load.targets import NOT_FRUIT, Targets
+from fruitvision.data.load.workers import Workers
+from fruitvision.data.read.dataset import Dataset, Split, held_out, hold_out
+from fruitvision.data.read.decoding import usable_cores
+from fruitvision.data.read.sources import PhotoSource, balance, enough, left_out, negative_sources, photo_sources
+from fruitvision.data.read.store import ImageStore, Progress, open_dataset, open_folder, open_loose
 from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
-from fruitvision.recognition.strangers import read_study
+from fruitvision.recognition.evaluate.strangers import read_study
 from fruitvision.runs.folder import RunConfig
 from fruitvision.training.averaging import average_weights, different
 from fruitvision.training.config import TrainConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from fruitvision.data.listing import list_pictures
-from fruitvision.data.sample import sample_set
+from fruitvision.data.read.listing import list_pictures
+from fruitvision.data.synthetic.sample import sample_set
 from fruitvision.files import write_text
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig

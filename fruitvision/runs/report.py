@@ -9,7 +9,7 @@ from typing import Literal
 
 import psutil
 
-from fruitvision.data.listing import list_pictures
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import RunError
 from fruitvision.files import named_write_errors, write_text
 from fruitvision.runs.folder import RunFolder

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fruitvision.compat import import_timm
-from fruitvision.data.transforms import Views
+from fruitvision.data.augment.transforms import Views
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS, check_norm

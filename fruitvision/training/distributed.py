@@ -1,7 +1,7 @@
 """Several processes that train one network together: who is who, and what they have to agree on.
 
 ``torchrun`` starts the processes and tells each its place in the environment; :func:`join` reads that. On one process
-nothing here does anything. The verbs are Lightning Fabric's. The pictures of a step are shared out (``data/loader.py``),
+nothing here does anything. The verbs are Lightning Fabric's. The pictures of a step are shared out (``data/load/loader.py``),
 gradients are averaged by DistributedDataParallel (Li et al. 2020, arXiv:2006.15704), and everything that decides what
 happens next (a stop, a saved state, the first weights) comes from process 0, so that all of them do the same.
 """
@@ -19,7 +19,7 @@ from torch import distributed as dist
 from torch import nn
 
 from fruitvision.compat import import_timm
-from fruitvision.data.loader import Share
+from fruitvision.data.load.loader import Share
 from fruitvision.errors import TrainingError
 
 T = TypeVar("T")

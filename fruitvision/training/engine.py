@@ -16,7 +16,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from fruitvision.data.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
+from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import ALONE, Team

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.data.loader import Batch, EvalLoader, MixedLoader, TrainLoader
+from fruitvision.data.load.loader import Batch, EvalLoader, MixedLoader, TrainLoader
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import ALONE, Team
 from fruitvision.training.engine import autocast

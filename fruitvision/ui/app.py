@@ -24,29 +24,31 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from fruitvision.errors import UsageError
-from fruitvision.ui import classify_panel, compare_panel, train_panel
-from fruitvision.ui.access import Access, OwnerLink
-from fruitvision.ui.arenas import share_arenas
-from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES, smaller_script
-from fruitvision.ui.connections import served_through
-from fruitvision.ui.context import Context, ModelShelf, Page
-from fruitvision.ui.gate import Gate
-from fruitvision.ui.guarded_blocks import GuardedBlocks
-from fruitvision.ui.places import FairQueue
-from fruitvision.ui.sessions import Sessions
-from fruitvision.ui.text import LANGUAGES, language_of, say
-from fruitvision.ui.tunnel import close_tunnels, open_tunnel
-from fruitvision.ui.uploads import QUOTA, Uploads
+from fruitvision.ui.classify import panel as classify_panel
+from fruitvision.ui.compare import panel as compare_panel
+from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
+from fruitvision.ui.page.context import Context, ModelShelf, Page
+from fruitvision.ui.server.access import Access, OwnerLink
+from fruitvision.ui.server.arenas import share_arenas
+from fruitvision.ui.server.connections import served_through
+from fruitvision.ui.server.gate import Gate
+from fruitvision.ui.server.guarded_blocks import GuardedBlocks
+from fruitvision.ui.server.places import FairQueue
+from fruitvision.ui.server.sessions import Sessions
+from fruitvision.ui.server.tunnel import close_tunnels, open_tunnel
+from fruitvision.ui.server.uploads import QUOTA, Uploads
+from fruitvision.ui.train import panel as train_panel
+from fruitvision.wording.text import LANGUAGES, language_of, say
 
 FOLDER = Path(__file__).parent
-STYLES = sorted(path for path in FOLDER.glob("*.css") if path.name != "report.css")  # which is a page of its own
+STYLES = sorted(FOLDER.rglob("*.css"))
 PORTS = range(7860, 7960)
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
 OPENED_SECONDS = 60.0
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
-# Pages are known long after they were closed, in up to 0.4 MB each (ui/sessions.py); those unused for longest are forgotten first.
+# Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
 # Tells the live view, which is no Gradio component, what the header shows.
 TELL_PAGE = """(language, model) => {

@@ -70,7 +70,7 @@ def run_app(folder: Path, *flags: str, cwd: Path, app: Path, environment: Mappin
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_checkpoint: Path) -> Iterator[RunningApp]:
     """One app for all tests of this folder, opened as a person would, in whatever language the browser asks for."""
-    from fruitvision.data.sample import draw_sample
+    from fruitvision.data.synthetic.sample import draw_sample
 
     folder = tmp_path_factory.mktemp("app")
     draw_sample(folder / "data" / FEW, test_per_class=5, size=64, classes=("Apple", "Banana", "Kiwi", "Lemon", "Orange", "Pear"))
@@ -91,7 +91,7 @@ def public(tmp_path_factory: pytest.TempPathFactory, project: Path, shipped_chec
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short film of a drawn banana, as Motion JPEG: what the browser takes for its camera."""
-    from fruitvision.data.sample import draw_fruit
+    from fruitvision.data.synthetic.sample import draw_fruit
 
     path = tmp_path_factory.mktemp("film") / "banana.mjpeg"
     with path.open("wb") as file:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.data.sample import draw_fruit
-from fruitvision.ui.checked_image import MAX_UPLOAD_BYTES
+from fruitvision.data.synthetic.sample import draw_fruit
+from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES
 
 PHONE = {"width": 390, "height": 844}
 

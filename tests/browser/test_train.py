@@ -62,7 +62,7 @@ def test_the_sample_set_is_shown_counted_called_synthetic_and_augmented_before_t
 
 
 def test_every_setting_stands_in_the_form_with_its_meaning_in_both_languages(visit):
-    from fruitvision.ui.text import setting
+    from fruitvision.wording.text import setting
 
     page = open_train(visit)
     page.locator("#train-settings > button").click()

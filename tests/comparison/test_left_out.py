@@ -12,13 +12,13 @@ from PIL import Image
 
 from fruitvision.comparison import left_out
 from fruitvision.comparison.left_out import part_sources, study_sources, write_table
-from fruitvision.data.dataset import held_out
-from fruitvision.data.grounds import generated_ground
-from fruitvision.data.sample import draw_fruit
-from fruitvision.data.targets import NOT_FRUIT
+from fruitvision.data.augment.grounds import generated_ground
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.models.checkpoint import read_config
-from fruitvision.recognition.strangers import calibrate_by, read_study, summarize_sources
+from fruitvision.recognition.evaluate.strangers import calibrate_by, read_study, summarize_sources
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.training.config import TrainConfig

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fruitvision.data import transfer
+from fruitvision.data.fetch import transfer
 
 
 @dataclass

@@ -17,9 +17,9 @@ import psutil
 import torch
 
 from benchmarks.endurance import check, wait_until
-from fruitvision.data.sample import draw_sample
+from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
-from fruitvision.recognition.taught_store import TaughtStore
+from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.job import read_state

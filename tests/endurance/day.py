@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.endurance import wait_until
-from fruitvision.data.sample import draw_sample
+from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.runs.folder import RunFolder, list_runs
 from tests.browser.conftest import ARGUMENTS, LEFT_PAGE
 from tests.endurance.outcome import Outcome

@@ -10,7 +10,7 @@ import pickle
 import pytest
 import torch
 
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, DataError
 from fruitvision.models import checkpoint
 from fruitvision.models.checkpoint import (

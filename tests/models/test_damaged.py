@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, read_config, record_metrics, save_checkpoint
 from fruitvision.models.networks import build_network

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError
 from fruitvision.models import export
 from fruitvision.models.checkpoint import CheckpointConfig

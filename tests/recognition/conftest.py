@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
+from fruitvision.data.augment.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds
 from fruitvision.models.networks import NetworkOutput
 from fruitvision.recognition.classifier import Classifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fruitvision.data.targets import Targets
+from fruitvision.data.load.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import calibrate, calibrated, fit_temperature, verdict
 from fruitvision.training.metrics import expected_calibration_error

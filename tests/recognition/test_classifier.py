@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.networks import build_network

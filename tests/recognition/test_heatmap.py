@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 import fruitvision
-from fruitvision.data.backgrounds import SceneRecipe
+from fruitvision.data.augment.backgrounds import SceneRecipe
+from fruitvision.data.augment.grounds import Grounds
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import fruit_type, span
-from fruitvision.data.grounds import Grounds
-from fruitvision.data.picture import load_pixels
-from fruitvision.data.store import open_dataset
-from fruitvision.data.transforms import EvalTransform
+from fruitvision.data.read.picture import load_pixels
+from fruitvision.data.read.store import open_dataset
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.heatmap import Gaze, class_activation, overlay
 

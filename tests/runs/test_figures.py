@@ -18,10 +18,10 @@ from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, 
 from fruitvision.runs.job import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone
-from fruitvision.ui.access import Access
-from fruitvision.ui.context import Context, ModelShelf
-from fruitvision.ui.run_view import main_charts, run_table, status_line
-from fruitvision.ui.train_runs import run_view
+from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.server.access import Access
+from fruitvision.ui.train.run_view import main_charts, run_table, status_line
+from fruitvision.ui.train.runs import run_view
 
 opened: list[str] | None = None
 
@@ -114,7 +114,7 @@ def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_
     parsed, real = [], figures.parse_record
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "parse_record", lambda line: parsed.append(line) or real(line))
-        patch.setattr("fruitvision.ui.train_runs.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
+        patch.setattr("fruitvision.ui.train.runs.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
         found = files_read(lambda: run_view(context, live.id, [], seen, "en", owner=True))
     assert found.count("metrics.jsonl") <= 2 and set(found) <= {"status.json", "metrics.jsonl"}, found
     assert found.count("status.json") <= 4, "those of the live run alone"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fruitvision.comparison.study import diverged
-from fruitvision.data.store import ImageStore, open_dataset
+from fruitvision.data.read.store import ImageStore, open_dataset
 from fruitvision.errors import DataError, RunError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.runs import job, preparation
@@ -22,7 +22,7 @@ from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import execute, hold_lock, read_state
 from fruitvision.runs.preparation import evenly, prepare
 from fruitvision.training.engine import StepDone
-from fruitvision.ui.run_view import run_table, status_line
+from fruitvision.ui.train.run_view import run_table, status_line
 
 
 def begun(tmp_path, config) -> RunFolder:

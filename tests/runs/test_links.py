@@ -11,7 +11,7 @@ from fruitvision.errors import DataError, RunError
 from fruitvision.runs import launcher, report
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs, new_run
 from fruitvision.runs.job import execute
-from fruitvision.ui.downloads import to_download
+from fruitvision.ui.page.downloads import to_download
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
 

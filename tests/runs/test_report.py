@@ -10,7 +10,7 @@ from fruitvision.errors import RunError
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.runs.report import begin_report, report_file, report_state
-from fruitvision.ui.train_runs import give_report
+from fruitvision.ui.train.runs import give_report
 
 
 def test_a_report_is_made_on_the_test_pictures_and_handed_out_once_it_is_there(tmp_path, tiny):

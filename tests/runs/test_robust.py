@@ -15,17 +15,17 @@ import torch
 from PIL import Image
 
 import fruitvision
-from fruitvision.data.dataset import held_out
-from fruitvision.data.grounds import generated_ground
-from fruitvision.data.loader import WHOLE
-from fruitvision.data.sample import draw_fruit
-from fruitvision.data.targets import NOT_FRUIT
-from fruitvision.data.transforms import MIDDLE_SCALES
-from fruitvision.data.workers import Workers, _Made
+from fruitvision.data.augment.grounds import generated_ground
+from fruitvision.data.augment.transforms import MIDDLE_SCALES
+from fruitvision.data.load.loader import WHOLE
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.load.workers import Workers, _Made
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.models.networks import build_network
-from fruitvision.recognition.evaluation import evaluate_folder
+from fruitvision.recognition.evaluate.evaluation import evaluate_folder
 from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute, read_state

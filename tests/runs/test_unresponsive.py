@@ -20,8 +20,8 @@ from fruitvision.errors import RunError
 from fruitvision.runs import folder, job, launcher, process
 from fruitvision.runs.folder import RunFolder, RunStatus
 from fruitvision.runs.job import execute
-from fruitvision.ui.race_view import race_status
-from fruitvision.ui.run_view import run_table, status_line
+from fruitvision.ui.compare.race_view import race_status
+from fruitvision.ui.train.run_view import run_table, status_line
 
 from .conftest import wait_for
 

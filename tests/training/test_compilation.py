@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fruitvision.data.sample import draw_sample
+from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute

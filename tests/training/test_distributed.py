@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fruitvision.data.loader import EvalLoader, Share, TrainLoader
-from fruitvision.data.store import open_dataset
-from fruitvision.data.transforms import EvalTransform, no_augmentation
+from fruitvision.data.augment.transforms import EvalTransform, no_augmentation
+from fruitvision.data.load.loader import EvalLoader, Share, TrainLoader
+from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.loader import EvalLoader, TrainLoader
-from fruitvision.data.store import open_dataset
+from fruitvision.data.load.loader import EvalLoader, TrainLoader
+from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform

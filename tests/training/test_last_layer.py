@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from fruitvision.data.loader import EvalLoader, TrainLoader
-from fruitvision.data.store import open_dataset
+from fruitvision.data.load.loader import EvalLoader, TrainLoader
+from fruitvision.data.read.store import open_dataset
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig

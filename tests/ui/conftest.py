@@ -49,10 +49,10 @@ def visitor(client) -> Visitor:
 def furnish(folder: Path, sample_set: Path) -> None:
     """A finished run, a stopped one, a finished study, something taught, a folder of pictures and a secret."""
     from fruitvision.comparison.study import StudyFolder, StudyPlan
-    from fruitvision.data.transforms import EvalTransform
+    from fruitvision.data.augment.transforms import EvalTransform
     from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
     from fruitvision.models.networks import build_network
-    from fruitvision.recognition.taught_store import TaughtStore
+    from fruitvision.recognition.taught.store import TaughtStore
     from fruitvision.runs.folder import RunConfig, RunStatus, new_run
     from fruitvision.training.config import TrainConfig
 

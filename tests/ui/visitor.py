@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from fruitvision.ui.access import COOKIE
+from fruitvision.ui.server.access import COOKIE
 
 UPLOAD, JOIN, SERVER = "gradio_api/upload", "gradio_api/queue/join", "gradio_api/component_server"
 FILE = {"_type": "gradio.FileData"}

@@ -1,0 +1,1 @@
+"""The evaluation transform, and the training recipes."""

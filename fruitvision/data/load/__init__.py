@@ -1,0 +1,1 @@
+"""Batches: seeded, sharded by rank, from the processor or from the graphics card."""

@@ -1,0 +1,277 @@
+"""Batches of pictures: seeded, so that an epoch's order and augmentation follow from its number alone.
+
+Nothing here has a state to be saved: (seed, epoch, step) decides every batch, and (seed, epoch, picture) every
+augmentation, whatever the batch size. That is what makes a resume exact and a comparison of two networks matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fruitvision.data.augment.transforms import EvalTransform, TrainTransform
+from fruitvision.data.load.batch import Batch
+from fruitvision.data.load.workers import Workers
+from fruitvision.data.read.dataset import Split
+from fruitvision.data.read.store import ImageStore
+
+
+class Share(NamedTuple):
+    """The part of every batch that one of several processes takes: each ``of``-th picture, from ``rank`` on."""
+
+    rank: int = 0
+    of: int = 1
+
+    def mine(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """This process's part of a batch, how many of it count, and the batch's size.
+
+        A last batch may have fewer pictures than there are processes. Those left over are given its first picture, which
+        does not count: every process has to take part in every step.
+        """
+        own = chosen[self.rank :: self.of]
+        return (own if len(own) else chosen[:1]), len(own), len(chosen)
+
+
+WHOLE = Share()
+
+
+class TrainLoader:
+    """Every training picture once an epoch, in a new order and with a new augmentation each time."""
+
+    membership: Tensor | None = None
+    """Labels are classes."""
+
+    def __init__(
+        self, store: ImageStore, split: Split, transform: TrainTransform, batch_size: int, *, seed: int = 0, balanced: bool = False
+    ) -> None:
+        self.store, self.split, self.transform = store, split, transform
+        self.batch_size, self.seed, self.balanced = batch_size, seed, balanced
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(C,) pictures of each label."""
+        return np.bincount(self.split.labels)
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return _steps(len(self.split.labels), self.batch_size)
+
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+        order = self.order(epoch)
+        for step in range(start, self.steps):
+            chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
+            rows = self.split.rows[chosen]
+            pictures = [self.store[row] for row in rows]
+            # A picture that is shown twice in an epoch looks different each time.
+            seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
+            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """(N,) positions in the split, as the epoch shows them."""
+        rng = np.random.default_rng([self.seed, epoch])
+        return rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
+
+    def _balanced(self, rng: np.random.Generator) -> np.ndarray:
+        """(N,) positions, as many as there are pictures: every class in turn, its own ones dealt out before any comes again."""
+        present = np.unique(self.split.labels)
+        turns = np.array_split(np.arange(len(self.split.labels)), len(present))
+        drawn = []
+        for label, turn in zip(rng.permutation(present), turns, strict=True):
+            own = rng.permutation(np.flatnonzero(self.split.labels == label))
+            drawn.append(np.resize(own, len(turn)))
+        return np.concatenate(drawn)
+
+
+def _steps(pictures: int, batch_size: int) -> int:
+    """A last batch of one picture is left out: batch norm cannot learn from it."""
+    full, rest = divmod(pictures, batch_size)
+    return full + (rest > 1 or full == 0 or (rest == 1 and batch_size == 1))
+
+
+@dataclass(eq=False)
+class Source:
+    """Pictures of one kind, with the transform that is theirs.
+
+    Attributes:
+        rows: (N,) positions in ``store``.
+        labels: (N,) int64, as :class:`fruitvision.data.load.targets.Targets` counts them.
+        repeat: how often an epoch shows each, one number or one a picture, (N,); 0.3 shows another three tenths each time.
+        spans: how long such a fruit is in centimetres, by label. Where given, the transform takes them, and further
+            pictures of the same label (``others``).
+        as_taken: whether these are photographs, shown as somebody took them.
+    """
+
+    store: ImageStore
+    rows: np.ndarray
+    labels: np.ndarray
+    transform: Callable[..., Tensor]
+    repeat: float | np.ndarray = 1.0
+    spans: Sequence[float] | None = None
+    as_taken: bool = False
+
+    def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
+        """(len(positions), 3, size, size)"""
+        pictures = [self.store[row] for row in self.rows[positions]]
+        if self.spans is None:
+            return self.transform(pictures, seeds, size)
+
+        def other(i: int, rng: np.random.Generator) -> np.ndarray:
+            alike = self._alike[self.labels[positions[i]]]
+            return self.store[self.rows[alike[rng.integers(len(alike))]]]
+
+        return self.transform(pictures, seeds, size, other, [self.spans[label] for label in self.labels[positions]])
+
+    @cached_property
+    def _alike(self) -> dict[int, np.ndarray]:
+        return {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels).tolist()}
+
+    @property
+    def shown(self) -> int:
+        """Pictures an epoch."""
+        return round(float(np.broadcast_to(self.repeat, len(self.rows)).sum()))
+
+    def drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """(shown,) the positions that one epoch shows: each as often as it goes, and what is left over by lot."""
+        often = np.broadcast_to(np.asarray(self.repeat, float), len(self.rows))
+        whole = np.floor(often).astype(np.int64)
+        order, left = rng.permutation(len(often)), self.shown - int(whole.sum())
+        part = np.cumsum((often - whole)[order])
+        # Evenly spaced marks over the parts laid end to end in a random order: each is hit as often as it is long.
+        marks = (np.arange(max(left, 0)) + rng.random()) * (part[-1] / max(left, 1) if len(part) else 0)
+        more = order[np.minimum(np.searchsorted(part, marks, side="right"), len(order) - 1)]
+        return np.concatenate([np.repeat(np.arange(len(often)), whole), more]).astype(np.int64)
+
+
+class MixedLoader:
+    """Pictures from several sources, shuffled together: as :class:`TrainLoader`, for labels that may be types."""
+
+    def __init__(
+        self, sources: Sequence[Source], membership: Tensor, batch_size: int, *, seed: int = 0, workers: Workers | None = None
+    ) -> None:
+        self.sources, self.membership = [source for source in sources if len(source.rows)], membership
+        self.batch_size, self.seed = batch_size, seed
+        self._batches = (workers or Workers()).add(_Mixed(self.sources, batch_size, seed))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(T,) pictures of each label in an epoch, on average."""
+        counts = np.zeros(len(self.membership))
+        for source in self.sources:
+            np.add.at(counts, source.labels, np.broadcast_to(source.repeat, len(source.rows)))
+        return counts
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return _steps(sum(source.shown for source in self.sources), self.batch_size)
+
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+        yield from self._batches([(epoch, size, step, share) for step in range(start, self.steps)])
+
+
+class _Mixed:
+    """Makes the batches of a :class:`MixedLoader`, in whatever process it is."""
+
+    def __init__(self, sources: Sequence[Source], batch_size: int, seed: int) -> None:
+        self.sources, self.batch_size, self.seed = sources, batch_size, seed
+        self._planned: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+    def __call__(self, key: tuple[int, int, int, Share]) -> Batch:
+        epoch, size, step, share = key
+        owner, positions, order = self._plan(epoch)
+        chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
+        seeds = [(self.seed, epoch, int(n)) for n in chosen]
+        images, labels, rows = [], [], []
+        for number, source in enumerate(self.sources):
+            mine = np.flatnonzero(owner[chosen] == number)
+            if len(mine):
+                places = positions[chosen[mine]]
+                images.append(source.images(places, [seeds[i] for i in mine], size))
+                labels.append(source.labels[places])
+                rows.append(source.rows[places])
+        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows), own, total)
+
+    def _plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N,) each: the source of every picture that the epoch shows, its position there, and the order."""
+        if self._planned is None or self._planned[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            drawn = [source.drawn(rng) for source in self.sources]
+            owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
+            self._planned = epoch, (owner, np.concatenate(drawn), rng.permutation(len(owner)))
+        return self._planned[1]
+
+
+class MixedEvalLoader:
+    """Every picture of several sources once, in order, always with the same draws."""
+
+    def __init__(
+        self, sources: Sequence[Source], membership: Tensor, size: int, batch_size: int = 64, *, workers: Workers | None = None
+    ) -> None:
+        self.sources, self.membership = [source for source in sources if len(source.rows)], membership
+        self.batch_size = batch_size
+        self._batches = (workers or Workers()).add(_Evaluated(self.sources, size))
+
+    def __len__(self) -> int:
+        return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
+
+    @property
+    def as_taken(self) -> Tensor:
+        """(N,) bool: which of its pictures are shown as somebody took them."""
+        return torch.cat([torch.full((len(source.rows),), source.as_taken) for source in self.sources])
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches(WHOLE)
+
+    def batches(self, share: Share) -> Iterator[Batch]:
+        """Whole batches, each ``share.of``-th of them."""
+        places = [(n, start) for n, source in enumerate(self.sources) for start in range(0, len(source.rows), self.batch_size)]
+        chosen = places[share.rank :: share.of]
+        yield from self._batches([(number, start, start + self.batch_size) for number, start in chosen])
+
+
+class _Evaluated:
+    """Makes the batches of a :class:`MixedEvalLoader`, in whatever process it is."""
+
+    def __init__(self, sources: Sequence[Source], size: int) -> None:
+        self.sources, self.size = sources, size
+
+    def __call__(self, key: tuple[int, int, int]) -> Batch:
+        number, start, end = key
+        source = self.sources[number]
+        positions = np.arange(start, min(end, len(source.rows)))
+        seeds = [(number, int(position)) for position in positions]
+        images, rows = source.images(positions, seeds, self.size), source.rows[positions]
+        return Batch(images, torch.from_numpy(source.labels[positions]), rows, len(rows), len(rows))
+
+
+class EvalLoader:
+    """Every picture of a split once, in order, as the evaluation transform shows it."""
+
+    membership: Tensor | None = None
+    """Labels are classes."""
+
+    def __init__(self, store: ImageStore, split: Split, transform: EvalTransform, batch_size: int = 64) -> None:
+        self.store, self.split, self.transform, self.batch_size = store, split, transform, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.split.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches(WHOLE)
+
+    def batches(self, share: Share) -> Iterator[Batch]:
+        """Whole batches, each ``share.of``-th of them."""
+        for start in range(share.rank * self.batch_size, len(self.split.labels), share.of * self.batch_size):
+            rows = self.split.rows[start : start + self.batch_size]
+            images = self.transform.batch([self.store[row] for row in rows])
+            labels = torch.from_numpy(self.split.labels[start : start + self.batch_size])
+            yield Batch(images, labels, rows, len(rows), len(rows))

@@ -1,0 +1,62 @@
+"""Training pictures that lie on the graphics card, and are augmented there: the processor would be too slow for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fruitvision.data.augment.transforms import NUMBERS, BatchedRecipe, reductions, resample_alike, standardize
+from fruitvision.data.load.loader import WHOLE, Batch, Share, TrainLoader
+from fruitvision.data.read.dataset import Split
+from fruitvision.data.read.store import ImageStore
+
+MOST_OF_MEMORY = 0.4
+"""Of the card, that pictures may take: of all of it, since what is free now would be chance, and augmentations depend on it."""
+AT_ONCE = 2048
+
+
+class ResidentLoader(TrainLoader):
+    """As :class:`TrainLoader`, for pictures of one size: their pixels lie on ``device``, and batches are made there.
+
+    Orders are those of :class:`TrainLoader`. A picture's augmentation follows from (seed, epoch, place in the epoch),
+    whatever the batch size and however many processes share it.
+    """
+
+    transform: BatchedRecipe
+
+    def __init__(self, store: ImageStore, split: Split, recipe: BatchedRecipe, batch_size: int, device: torch.device, **how: Any) -> None:
+        super().__init__(store, split, recipe, batch_size, **how)
+        self.device = device
+        rows, (height, width) = split.rows, store.shapes[split.rows[0]].tolist()
+        self._pixels = torch.empty(len(rows), height, width, 3, dtype=torch.uint8, device=device)
+        for start in range(0, len(rows), AT_ONCE):
+            self._pixels[start : start + AT_ONCE] = torch.from_numpy(store.take(rows[start : start + AT_ONCE]))
+        self._labels = torch.from_numpy(split.labels).to(device)
+
+    @staticmethod
+    def fits(store: ImageStore, split: Split, device: torch.device) -> bool:
+        """Whether the pictures are of one size and the card has room for them."""
+        shapes = store.shapes[split.rows]
+        if device.type != "cuda" or not len(shapes) or (shapes != shapes[0]).any():
+            return False
+        return int(shapes.prod(axis=1, dtype=np.int64).sum()) * 3 <= MOST_OF_MEMORY * torch.cuda.get_device_properties(device).total_memory
+
+    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+        order = self.order(epoch)
+        numbers = np.random.default_rng([self.seed, epoch, 1]).random((len(order), NUMBERS))
+        draws = self.transform.draws(numbers, *self._pixels.shape[1:3])
+        factors, places = reductions(draws, size), np.arange(len(order))
+        on_device = torch.from_numpy(order).to(self.device), torch.from_numpy(draws).float().to(self.device)
+        for step in range(start, self.steps):
+            mine, own, total = share.mine(places[step * self.batch_size : (step + 1) * self.batch_size])
+            positions, drawn = (values[mine[0] : mine[-1] + 1 : share.of] for values in on_device)
+            images = standardize(self._resampled(positions, drawn, factors[mine], size))
+            yield Batch(images, self._labels[positions], self.split.rows[order[mine]], own, total)
+
+    def _resampled(self, positions: Tensor, draws: Tensor, factors: np.ndarray, size: int) -> Tensor:
+        return resample_alike(self._pixels[positions].permute(0, 3, 1, 2), draws, factors, size)

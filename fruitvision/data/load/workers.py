@@ -1,0 +1,128 @@
+"""Batches made by processes beside the one that trains, where a graphics card learns faster than one core makes scenes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from fruitvision.data.load.batch import Batch
+from fruitvision.errors import FruitVisionError, TrainingError
+
+AHEAD = 2
+"""Batches that each process makes ahead."""
+
+ENDED = ("exited unexpectedly", "is killed by signal")
+"""What torch says of a process that was ended."""
+
+Make = Callable[[Any], Batch]
+"""From a key, which can be pickled, to the batch that it alone decides."""
+
+
+class Workers:
+    """Processes that make the batches of one run's loaders, one loader at a time; ``count`` 0 is none beside this one.
+
+    They start with the first batch that is asked for, and end with this object, or when the process that asked dies.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        self.count = count if count and not getattr(sys, "frozen", False) else 0  # a frozen program would start itself again
+        self._makers: list[Make] = []
+        self._keys: list[tuple[int, Hashable]] = []
+        self._loader: DataLoader | None = None
+
+    def add(self, make: Make) -> Callable[[Sequence[Any]], Iterator[Batch]]:
+        """Another maker of batches, which has to pickle; returns what iterates over the batches of many keys, in order."""
+        number = len(self._makers)
+        self._makers.append(make)
+        self._loader = None  # processes know the makers that there were when they started
+
+        def batches(keys: Sequence[Any]) -> Iterator[Batch]:
+            return self._made([(number, key) for key in keys]) if self.count else ahead(make, keys)
+
+        return batches
+
+    def close(self) -> None:
+        """End the processes."""
+        self._loader = None
+
+    def _made(self, keys: list[tuple[int, Hashable]]) -> Iterator[Batch]:
+        if self._loader is None:
+            self._loader = DataLoader(
+                _Made(self._makers),
+                batch_size=None,
+                sampler=self._keys,
+                num_workers=self.count,
+                prefetch_factor=AHEAD,
+                persistent_workers=True,
+                collate_fn=_as_they_are,
+                worker_init_fn=_begun,
+            )
+        self._keys[:] = keys
+        try:
+            for made in self._loader:
+                if isinstance(made, FruitVisionError):
+                    raise made
+                images, labels, rows, own, total = made
+                yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, own, total)
+        except RuntimeError as error:
+            raise workers_ended(error) or error from error
+
+
+def workers_ended(error: BaseException) -> TrainingError | None:
+    """The error for the person where torch says that a process of these was ended: it says so at whatever is being done then."""
+    if not isinstance(error, RuntimeError) or not any(words in str(error) for words in ENDED):
+        return None
+    return TrainingError(
+        "workers-ended",
+        "A process that makes training pictures was ended, perhaps for want of memory.",
+        "What was saved stands. Resume the run, or begin another with fewer: --set workers=0.",
+    )
+
+
+class _Made(Dataset):
+    """Batches by (maker, key). They travel as arrays: torch would send tensors through shared memory, of which containers
+    have little."""
+
+    def __init__(self, makers: list[Make]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, key: tuple[int, Any]) -> tuple | FruitVisionError:
+        try:
+            batch = self._makers[key[0]](key[1])
+        except FruitVisionError as error:  # of which torch would hand on the words alone
+            return error
+        return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.own, batch.total
+
+
+def _begun(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """torch looks after its workers' parent, but not before it has begun to, nor while a batch waits to be fetched."""
+    parent.join()
+    os._exit(0)
+
+
+def _as_they_are(made: tuple | FruitVisionError) -> tuple | FruitVisionError:
+    return made
+
+
+def ahead(make: Make, keys: Sequence[Any]) -> Iterator[Batch]:
+    """``make`` of each key in order, the next one being made in a thread while one is in use: scenes take their time."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as maker:
+        coming = None
+        for number, key in enumerate(keys):
+            batch = (coming or maker.submit(make, key)).result()
+            coming = maker.submit(make, keys[number + 1]) if number + 1 < len(keys) else None
+            yield batch

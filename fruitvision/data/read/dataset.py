@@ -1,0 +1,266 @@
+"""A dataset as values: classes, splits, problems; and how a folder is read as one.
+
+Nothing is decoded here. ``list_pictures`` finds the files and the layout; ``store.py`` decodes them;
+``assemble`` puts what was found and what could be decoded together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fruitvision.data.read.listing import Found, Listing, list_pictures
+from fruitvision.errors import DataError, printable
+
+__all__ = ["Dataset", "Listing", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
+MARKER_OF_SYNTHETIC = "synthetic.json"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a person should know about their pictures.
+
+    Attributes:
+        path: the file or class folder, relative to the dataset's root, with forward slashes.
+        kind: of a file that was left out: "empty", "not-an-image", "damaged", "too-large", "unreadable",
+            "bad-name", "outside-class". Of a file that was kept: "duplicate-across-splits". Of a class
+            folder: "class-copied", "class-without-pictures", "class-not-in-training" (left out).
+        detail: one English sentence.
+    """
+
+    path: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The pictures of one split, sorted by path.
+
+    Attributes:
+        paths: relative to the dataset's root, with forward slashes.
+        labels: (N,) int64, positions in the dataset's classes.
+        rows: (N,) int64, positions in the ``ImageStore``.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, chosen: np.ndarray, name: str | None = None) -> Split:
+        """The pictures where ``chosen`` ((N,) booleans) is true, in the same order."""
+        kept = np.flatnonzero(chosen)
+        paths = tuple(self.paths[i] for i in kept)
+        return Split(name or self.name, paths, self.labels[kept], self.rows[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A folder of pictures as it can be learned from.
+
+    Attributes:
+        root: the folder that holds the splits or the classes; below the one that was given where that was a
+            level too high.
+        layout: "fruits-360", "fruits-360-original-size", "split-folders" or "class-folders".
+        classes: in sorted order; labels are positions in it.
+        splits: "train" always; "val" and "test" where there are such.
+        fingerprint: sha256 over the relative path and the content of every picture used.
+        synthetic: the pictures were drawn by ``data/synthetic/sample.py``.
+    """
+
+    root: Path
+    name: str
+    layout: str
+    classes: tuple[str, ...]
+    splits: dict[str, Split]
+    problems: tuple[Problem, ...]
+    fingerprint: str
+    synthetic: bool
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Pictures by split and class; a class that a split lacks counts 0."""
+        counts = {}
+        for name, split in self.splits.items():
+            per_class = np.bincount(split.labels, minlength=len(self.classes)).tolist()
+            counts[name] = dict(zip(self.classes, per_class, strict=True))
+        return counts
+
+
+def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", keys: Sequence[str] | None = None) -> tuple[Split, Split]:
+    """Take ``fraction`` of every class out of ``split``: (what stays, what was taken).
+
+    Which pictures are taken follows from ``seed`` and each picture's relative path alone: the same on every
+    platform, whatever the order of files; a picture added later moves few others. A class of two or more
+    pictures keeps at least one on each side.
+
+    Args:
+        keys: one text for each picture, in place of its path; pictures with the same one stay together, so
+            that with content hashes no picture is parted from its copies.
+    """
+    if not 0 <= fraction < 1:
+        raise DataError(
+            "bad-fraction",
+            f"A share of {fraction:g} cannot be held out.",
+            "Choose a share from 0 to below 1.",
+            fraction=fraction,
+        )
+    keys = split.paths if keys is None else keys
+    ranks = {key: hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in set(keys)}
+    taken = np.zeros(len(split), dtype=bool)
+    for label in np.unique(split.labels) if fraction > 0 else ():
+        groups: dict[str, list[int]] = defaultdict(list)
+        for i in np.flatnonzero(split.labels == label).tolist():
+            groups[keys[i]].append(i)
+        total = sum(len(group) for group in groups.values())
+        wanted = max(1, round(total * fraction))
+        count = 0
+        for key in sorted(groups, key=ranks.__getitem__)[: len(groups) - 1]:
+            if count >= wanted:
+                break
+            taken[groups[key]] = True
+            count += len(groups[key])
+    return split.select(~taken), split.select(taken, name)
+
+
+def held_out(path: str) -> bool:
+    """Whether a file of a photo folder belongs to its ``heldout`` split: about a fifth, by the file's name alone.
+
+    It is what is reported; nothing is trained, chosen or calibrated on it.
+    """
+    return int(hashlib.sha256(PurePosixPath(path).name.encode("utf-8")).hexdigest(), 16) % 5 == 0
+
+
+def assemble(
+    listing: Listing,
+    rows: Mapping[str, int],
+    hashes: Sequence[str],
+    problems: Sequence[Problem],
+    *,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+) -> Dataset:
+    """Put together what was found and what could be decoded.
+
+    Args:
+        rows: the row in the store of each picture that could be decoded, by relative path.
+        hashes: of each row's file.
+        problems: what the listing and the decoding found.
+
+    Raises:
+        DataError: fewer than two classes have a picture to learn from.
+    """
+    problems = list(problems)
+    train = [file for file in listing.files if file.split == "train"]
+    classes = tuple(sorted({file.folder for file in train if file.path in rows}))
+    problems += _check_classes(listing, classes, rows)
+    label_of = {name: label for label, name in enumerate(classes)}
+    splits = {}
+    for name in ("train", "val", "test"):
+        files = [file for file in listing.files if file.split == name and file.path in rows and file.folder in label_of]
+        if files or name == "train":
+            splits[name] = make_split(name, files, rows, label_of)
+    if listing.layout == "class-folders":
+        keys = [hashes[row] for row in splits["train"].rows]
+        train_split, test_split = hold_out(splits["train"], test_fraction, seed, name="test", keys=keys)
+        splits = {"train": train_split, "test": test_split} if len(test_split) else {"train": train_split}
+    problems += _find_copies(splits, classes, hashes, listing.split_folders["train"])
+    used = sorted((path, hashes[row]) for split in splits.values() for path, row in zip(split.paths, split.rows, strict=True))
+    fingerprint = hashlib.sha256("".join(f"{path}\0{content}\n" for path, content in used).encode())
+    return Dataset(
+        root=listing.root,
+        name=printable(listing.root.name),
+        layout=listing.layout,
+        classes=classes,
+        splits=splits,
+        problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
+        fingerprint=fingerprint.hexdigest(),
+        synthetic=(listing.root / MARKER_OF_SYNTHETIC).is_file(),
+    )
+
+
+def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
+    """A ``Split`` of files that all are in the store and all have a label."""
+    return Split(
+        name=name,
+        paths=tuple(file.path for file in files),
+        labels=np.array([label_of[file.folder] for file in files], dtype=np.int64),
+        rows=np.array([rows[file.path] for file in files], dtype=np.int64),
+    )
+
+
+def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
+    if not rows:
+        raise DataError(
+            "no-pictures",
+            f"None of the {len(listing.files)} files in {listing.root} is a picture that can be read.",
+            "Choose a folder with one folder of pictures for each kind.",
+            folder=str(listing.root),
+        )
+    if len(classes) < 2:
+        raise DataError(
+            "one-class",
+            f"{listing.root} has pictures of one class only ({', '.join(classes) or 'none in training'}).",
+            "Give at least two folders of pictures, one for each kind.",
+            folder=str(listing.root),
+            classes=", ".join(classes),
+        )
+    problems = []
+    found: dict[tuple[str, str], int] = Counter()
+    for file in listing.files:
+        found[file.split, file.folder] += 1
+    prefix = listing.split_folders
+    for split, folder in sorted({*found, *listing.empty_folders}):
+        path = f"{prefix[split]}/{folder}" if prefix.get(split) else folder
+        if split == "train" and folder not in classes:
+            problems.append(Problem(path, "class-without-pictures", "The folder has no picture that can be read."))
+        elif folder not in classes:
+            detail = f"The training folder has no pictures of {folder}; {found[split, folder]} files are left out."
+            problems.append(Problem(path, "class-not-in-training", detail))
+    return problems
+
+
+def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: Sequence[str], train_folder: str) -> list[Problem]:
+    """Pictures that lie in more than one split, byte for byte; for a class copied whole, one problem."""
+    train = splits["train"]
+    others = [split for name, split in splits.items() if name != "train"]
+    first_with: dict[str, str] = {}
+    for path, row in zip(train.paths, train.rows, strict=True):
+        first_with.setdefault(hashes[row], path)
+    kept_for_testing = {hashes[row] for split in others for row in split.rows}
+    problems = []
+    of_class: dict[int, set[str]] = defaultdict(set)
+    for label, row in zip(train.labels.tolist(), train.rows, strict=True):
+        of_class[label].add(hashes[row])
+    whole = {label for label, contents in of_class.items() if contents <= kept_for_testing}
+    for label in sorted(whole):
+        count = int((train.labels == label).sum())
+        folder = f"{train_folder}/{classes[label]}" if train_folder else classes[label]
+        detail = (
+            f"Each of the {count} training pictures of {classes[label]} is a copy of a picture kept for testing: its accuracy says nothing."
+        )
+        problems.append(Problem(folder, "class-copied", detail))
+    told = set().union(*(of_class[label] for label in whole))
+    for split in others:
+        problems += [
+            Problem(path, "duplicate-across-splits", f"The same picture as {first_with[hashes[row]]}.")
+            for path, row in zip(split.paths, split.rows, strict=True)
+            if hashes[row] in first_with and hashes[row] not in told
+        ]
+    return problems
+
+
+def as_one_split(listing: Listing, rows: Mapping[str, int]) -> tuple[tuple[str, ...], Split]:
+    """Every picture that could be decoded, whatever its split, labelled by folder: (names, split)."""
+    files = [file for file in listing.files if file.path in rows]
+    names = tuple(sorted({file.folder for file in files}))
+    split = make_split("all", files, rows, {name: label for label, name in enumerate(names)})
+    return names, replace(split, name="all")

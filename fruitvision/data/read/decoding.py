@@ -1,0 +1,208 @@
+"""Many picture files decoded at once, their pixels appended to files as they come.
+
+Small pictures cost more Python than decoding, and threads of one process take turns at Python: from
+``FILES_PER_PROCESS`` files a core on, each core but this process's own is given a process, started as this
+module and told what to do through its standard input (``multiprocessing`` would import the caller's main
+script again). Fewer files are decoded by threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from fruitvision.data.read.picture import load_capped, read_picture_file
+from fruitvision.errors import PictureError
+
+FILES_PER_PROCESS = 1500
+_CHUNK_APART, _CHUNK_HERE = 64, 8
+_WRITTEN_AT_ONCE = 8  # fewer, larger writes are cheaper; many more no longer fit into the processor's cache
+_MOST_WORKERS = 16
+
+
+class Decoded(NamedTuple):
+    """Where one picture's pixels lie, (height, width, 3) bytes from ``offset`` on in file number ``part``."""
+
+    part: int
+    offset: int
+    height: int
+    width: int
+    sha256: str
+    """of the file"""
+    crc32: int
+    """of the pixels"""
+
+
+class Undecoded(NamedTuple):
+    """Why a file has no pixels: a ``Problem``'s kind and its English sentence."""
+
+    kind: str
+    detail: str
+
+
+Outcome = Decoded | Undecoded
+
+
+def decode_files(
+    root: Path,
+    paths: Sequence[str],
+    parts: Sequence[Path],
+    short_side: int,
+    progress: Callable[[int], None],
+) -> list[Outcome]:
+    """Decode every file of ``paths`` (relative to ``root``) and append its pixels to one of ``parts``.
+
+    Args:
+        parts: as many files as there are to be workers.
+        progress: called with the number of files done so far.
+
+    Raises:
+        OSError: the pixels could not be written.
+    """
+    outcomes: list[Outcome] = [Undecoded("unreadable", "")] * len(paths)
+    apart = len(parts) > 1 and len(paths) >= FILES_PER_PROCESS * len(parts) and _can_start_processes()
+    step = _CHUNK_APART if apart else _CHUNK_HERE
+    chunks = (range(at, min(at + step, len(paths))) for at in range(0, len(paths), step))
+    workers: list[_Here] = []
+    done = 0
+    try:
+        for number, part in enumerate(parts):
+            workers.append((_Process if apart and number else _Here)(root, part, short_side))
+        with ThreadPoolExecutor(len(workers), "decode") as pool:
+            running: dict[Future, tuple[int, range]] = {}
+            idle = list(range(len(workers)))
+            while True:
+                while idle and (chunk := next(chunks, None)) is not None:
+                    number = idle.pop()
+                    future = pool.submit(workers[number].decode, [paths[i] for i in chunk])
+                    running[future] = (number, chunk)
+                if not running:
+                    return outcomes
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    number, chunk = running.pop(future)
+                    for i, answer in zip(chunk, future.result(), strict=True):
+                        outcomes[i] = Decoded(number, *answer) if len(answer) == 5 else Undecoded(*answer)
+                    idle.append(number)
+                    done += len(chunk)
+                progress(done)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def worker_count(files: int) -> int:
+    """How many workers this many files are worth on the cores that this process may use."""
+    cores = usable_cores()
+    processes = min(cores, files // FILES_PER_PROCESS)
+    return min(_MOST_WORKERS, processes if processes > 1 else max(1, min(cores, files // _CHUNK_HERE)))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side: int) -> list[tuple]:
+    """(offset, height, width, sha256, crc32) of each file decoded, or (kind, sentence) of each that could not be."""
+    answers: list[tuple] = []
+    offset = pixels.tell()
+    waiting: list[bytes] = []
+    for name in names:
+        try:
+            data = read_picture_file(os.path.join(root, name.replace("/", os.sep)))
+            image = load_capped(data, short_side)
+        except PictureError as error:
+            kind = error.code.removeprefix("picture-")
+            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), error.message))
+            continue
+        width, height = image.size
+        waiting.append(image.tobytes())
+        answers.append((offset, height, width, hashlib.sha256(data).hexdigest(), zlib.crc32(waiting[-1])))
+        offset += len(waiting[-1])
+        if len(waiting) == _WRITTEN_AT_ONCE:
+            pixels.write(b"".join(waiting))
+            waiting.clear()
+    pixels.write(b"".join(waiting))
+    return answers
+
+
+def _can_start_processes() -> bool:
+    """Not from a program frozen into one file, which would only start itself once more."""
+    return bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
+class _Here:
+    """A worker in this process."""
+
+    def __init__(self, root: Path, part: Path, short_side: int) -> None:
+        self._root, self._short_side = root, short_side
+        self._pixels = part.open("ab")
+
+    def decode(self, names: Sequence[str]) -> list[tuple]:
+        answers = decode_chunk(self._root, names, self._pixels, self._short_side)
+        self._pixels.flush()
+        return answers
+
+    def close(self) -> None:
+        self._pixels.close()
+
+
+class _Process(_Here):
+    """A process of its own: a line of JSON in, a line of JSON out. If it dies, its work is done here."""
+
+    def __init__(self, root: Path, part: Path, short_side: int) -> None:
+        super().__init__(root, part, short_side)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__, str(root), str(part), str(short_side)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])},
+            encoding="utf-8",
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+
+    def decode(self, names: Sequence[str]) -> list[tuple]:
+        try:
+            self._process.stdin.write(json.dumps(names) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError:
+            line = ""
+        if not line.endswith("\n"):
+            self._pixels.seek(0, os.SEEK_END)
+            return super().decode(names)
+        answer = json.loads(line)
+        if isinstance(answer, dict):
+            raise OSError(answer["errno"], answer["error"])
+        return [tuple(item) for item in answer]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        super().close()
+
+
+def main(root: str, part: str, short_side: str) -> None:
+    """What a worker process does: see ``_Process``. It ends with its input, which its parent holds open."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    worker = _Here(Path(root), Path(part), int(short_side))
+    for line in sys.stdin:
+        try:
+            answer = worker.decode(json.loads(line))
+        except OSError as error:
+            answer = {"errno": error.errno, "error": error.strerror}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

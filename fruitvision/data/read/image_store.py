@@ -1,0 +1,216 @@
+"""Decoded pictures on disk: flat files of uint8 pixels, memory-mapped, and an index of what lies where.
+
+A store is a folder of ``pixels-<n>.bin`` and an ``index.npz``, which is written last: a folder without one
+was never finished. How stores are found, built and thrown away is ``store.py``'s business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import weakref
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fruitvision.data.read.dataset import Problem
+from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded
+from fruitvision.data.read.listing import Found, long_path
+from fruitvision.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+INDEX = "index.npz"
+
+
+class ImageStore:
+    """The decoded pictures of one folder, read from disk as they are used.
+
+    Attributes:
+        path: the store's own folder.
+        paths: the file of each row, relative to the root of the pictures.
+        shapes: (N, 2) int32, height and width of each row.
+        hashes: sha256 of each row's file, in hexadecimal.
+        uniform: (height, width) where all rows agree, else None.
+
+    Pickles as its path, so that a spawned process maps the same files. The arrays it gives out are read-only. Pixels are
+    compared with their checksum when they are first asked for; where they differ, DataError "store-damaged" is raised, and the
+    store loses its index, so that the next one who opens the folder of pictures makes it again. As long as one of these objects
+    lives, in whatever process, the store is in use: see :func:`unused`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._let_go: Callable[[], object] = lambda: None
+        try:
+            self._let_go = _hold(self, self.path / INDEX)
+            with (self.path / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
+                facts = json.loads(bytes(index["facts"]))
+                self.shapes: np.ndarray = index["shapes"]
+                self._parts: np.ndarray = index["parts"]
+                self._offsets: np.ndarray = index["offsets"]
+                self._stamps: np.ndarray = index["stamps"]
+                self._sums: list[int] = index["sums"].tolist()
+            self.paths: list[str] = facts["paths"]
+            self.hashes: list[str] = facts["hashes"]
+            self._undecoded: dict[str, list] = facts["undecoded"]
+            self._pixels = [_map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])]
+        except FileNotFoundError as error:
+            self._let_go()
+            raise DataError(
+                "store-missing",
+                f"There is no picture cache in {self.path} any more.",
+                "Open the folder of pictures again; it is made again.",
+                folder=str(self.path),
+            ) from error
+        except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
+            self._let_go()
+            raise self._damaged() from error
+        self._sound = bytearray(len(self.paths))
+        same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
+        self.uniform: tuple[int, int] | None = tuple(self.shapes[0].tolist()) if same else None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """The pixels of one row: a read-only (H, W, 3) uint8 view of the file."""
+        height, width = self.shapes[row].tolist()
+        start = int(self._offsets[row])
+        pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
+        if not self._sound[row]:
+            if zlib.crc32(pixels) != self._sums[row]:
+                self._let_go()  # Windows deletes no file that is open
+                with contextlib.suppress(OSError):  # a cache that may not be written, or Windows, where another process reads it
+                    (self.path / INDEX).unlink(missing_ok=True)
+                raise self._damaged()
+            self._sound[row] = 1
+        return pixels.reshape(height, width, 3)
+
+    def _damaged(self) -> DataError:
+        return DataError(
+            "store-damaged",
+            f"The picture cache in {self.path} is damaged.",
+            "Open the folder of pictures again, and it is made anew; if this comes again, delete that folder.",
+            folder=str(self.path),
+        )
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """A copy of many rows of one size: (B, H, W, 3) uint8."""
+        rows = np.asarray(rows, dtype=np.int64)
+        shapes = self.shapes[rows]
+        if len(rows) and (shapes != shapes[0]).any():
+            raise ValueError("pictures of different sizes cannot be one array")
+        batch = np.empty((len(rows), *(shapes[0] if len(rows) else (0, 0)), 3), dtype=np.uint8)
+        for i, row in enumerate(rows):
+            batch[i] = self[row]
+        return batch
+
+    def problems(self) -> list[Problem]:
+        """The files that could not be decoded."""
+        return [Problem(path, kind, detail) for path, (_, _, kind, detail) in self._undecoded.items()]
+
+    def can_be_mended(self, root: Path) -> bool:
+        """A file that could not be read may be read now: permissions leave no trace in a file's time."""
+        unreadable = [path for path, (_, _, kind, _) in self._undecoded.items() if kind == "unreadable"]
+        return any(os.access(long_path(root / path), os.R_OK) for path in unreadable)
+
+    def __reduce__(self):
+        return ImageStore, (self.path,)
+
+    def known(self) -> dict[tuple[str, int, int], int | Undecoded]:
+        """(path, size, time of change) of every file looked at: its row, or why it has none."""
+        rows = {(p, *stamp): row for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))}
+        return rows | {(path, size, mtime): Undecoded(kind, detail) for path, (size, mtime, kind, detail) in self._undecoded.items()}
+
+
+def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:
+    """Finish a store whose pixels are written: from here on it can be opened.
+
+    Args:
+        outcomes: of each file; offsets are into ``parts``, the store's files of pixels in order.
+    """
+    good = [(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, Decoded)]
+    facts = {
+        "paths": [file.path for file, _ in good],
+        "hashes": [outcome.sha256 for _, outcome in good],
+        "sizes": [part.stat().st_size for part in parts],
+        "undecoded": {
+            file.path: [file.size, file.mtime_ns, *outcome]
+            for file, outcome in zip(files, outcomes, strict=True)
+            if isinstance(outcome, Undecoded)
+        },
+    }
+    beside = folder / "index.partial"
+    with beside.open("wb") as stream:
+        np.savez(
+            stream,
+            facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
+            shapes=np.array([(o.height, o.width) for _, o in good], dtype=np.int32).reshape(-1, 2),
+            parts=np.array([o.part for _, o in good], dtype=np.int16),
+            sums=np.array([o.crc32 for _, o in good], dtype=np.uint32),
+            offsets=np.array([o.offset for _, o in good], dtype=np.int64),
+            stamps=np.array([(f.size, f.mtime_ns) for f, _ in good], dtype=np.int64).reshape(-1, 2),
+        )
+    os.replace(beside, folder / INDEX)
+
+
+def _hold(store: ImageStore, index: Path) -> Callable[[], object]:
+    """Show that a store is in use, until the object dies or the function that is returned is called.
+
+    By a shared lock on its index, which the system frees when a process dies, and which forked processes hold on; on Windows it
+    suffices that the file is open. Raises FileNotFoundError where the store is being removed.
+    """
+    handle = os.open(index, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    let_go = weakref.finalize(store, os.close, handle)
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            let_go()
+            raise FileNotFoundError(f"{index} is being removed") from None
+        except OSError:
+            return let_go  # a file system without locks: nothing is known of who uses what there
+        if not os.fstat(handle).st_nlink:
+            let_go()
+            raise FileNotFoundError(f"{index} was removed")
+    return let_go
+
+
+@contextlib.contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Whether no :class:`ImageStore` of this folder lives in any process; none can be opened meanwhile.
+
+    On Windows that shows when its index is deleted, which fails while the file is open.
+    """
+    try:
+        handle = os.open(folder / INDEX, os.O_RDWR) if fcntl is not None else None
+    except FileNotFoundError:
+        handle = None  # it was never finished, or is damaged
+    if handle is None:
+        yield True
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    except OSError:
+        free = True  # a file system without locks
+    try:
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _map(path: Path, size: int) -> np.ndarray:
+    """A file's bytes, mapped; its size tells whether a crash cut it short."""
+    if path.stat().st_size != size:
+        raise ValueError(f"{path.name} has not the {size} bytes that were written")
+    return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray) if size else np.empty(0, dtype=np.uint8)

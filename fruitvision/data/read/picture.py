@@ -1,0 +1,417 @@
+"""One picture, checked before it is decoded, and brought to one form: RGB, upright, on white.
+
+The store and the classifier both come through ``load_pixels``, so that a network answers from the same pixels
+that it learned from.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from PIL import Image, ImageOps
+
+from fruitvision.data.read.decode_gate import GATE
+from fruitvision.data.read.picture_file import MAX_SCANS, MAX_SIDE, PictureFile, called, read_structure
+from fruitvision.errors import PictureError
+
+if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
+    import numpy as np
+
+# Damaged camera notes are no news for the console: a picture that cannot be read is an error, any other is an answer.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 50 * 2**20
+MAX_SECONDS = 5.0
+"""Of processor time for one picture. It is looked at between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
+or plain TIFF. WebP and compressed TIFFs are decoded in one call, which nothing can end: there the number of pixels bounds the
+time (:mod:`fruitvision.data.read.picture_file` lets in what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
+_PIXELS_A_PIECE = 2**20
+
+PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read one picture as upright RGB, with whatever is transparent put on white.
+
+    Args:
+        source: a file, its bytes, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), of
+            uint8, of uint16, of floats in 0..1, or of booleans.
+        max_pixels: width times height that is still decoded.
+
+    Returns:
+        An image of mode RGB. 16-bit pictures are scaled to 8 bits; of an animation, the first frame is taken.
+
+    Raises:
+        PictureError: the picture is missing, empty, no picture at all, damaged, too large, or packed in a way that could
+            take any amount of memory or time.
+    """
+    return _open(source, max_pixels, None)
+
+
+def load_pixels(source: PictureSource, short_side: int = 256) -> np.ndarray:
+    """One picture as (H, W, 3) uint8, its short side no longer than ``short_side``."""
+    return to_array(load_capped(source, short_side))
+
+
+def load_capped(source: PictureSource, short_side: int = 256) -> Image.Image:
+    """``open_picture`` and ``cap_short_side`` in one, without decoding more of a large JPEG than is kept.
+
+    Raises:
+        PictureError: as ``open_picture``.
+    """
+    if isinstance(source, bytes):
+        image = _small_jpeg(source, 2 * short_side)
+        if image is not None:
+            return cap_short_side(image, short_side)
+    return _open(source, MAX_PIXELS, short_side)
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of a picture file as it is stored; nothing is decoded.
+
+    Raises:
+        PictureError: as ``open_picture``.
+    """
+    name = os.path.basename(path)
+    file = _file(read_picture_file(path), name, MAX_PIXELS)
+    return file.width, file.height
+
+
+def cap_short_side(image: Image.Image, short_side: int = 256) -> Image.Image:
+    """Scale down until the short side is at most ``short_side`` pixels, as torchvision's ``Resize`` does.
+
+    Never scales up. A strip longer than four times its width (or than four times ``short_side``, where it is
+    thinner than that) is cropped to its middle, so that no picture takes more than 4 * short_side**2 pixels.
+    """
+    width, height = image.size
+    side = min(width, height)
+    longest = 4 * max(side, short_side)
+    if max(width, height) > longest:
+        left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+        image = image.crop((left, top, left + min(width, longest), top + min(height, longest)))
+        width, height = image.size
+    if side <= short_side:
+        return image
+    size = (width * short_side // side, height * short_side // side)
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    """An RGB image as a writable (H, W, 3) uint8 array."""
+    import numpy as np
+
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _open(source: PictureSource, max_pixels: int, short_side: int | None) -> Image.Image:
+    """Decode within the process's bounds; what is to be capped at ``short_side`` is capped before its place is given up."""
+    if not isinstance(source, str | Path | bytes | Image.Image):
+        with GATE.place(source.size):
+            return _reduced(to_rgb(_from_array(source, max_pixels)), short_side)
+    if isinstance(source, Image.Image):
+        _check_size(*source.size, max_pixels, "")
+        with GATE.place(source.width * source.height), _naming_faults("", f"{source.width}×{source.height} px"):
+            source.load()
+            return _reduced(to_rgb(source), short_side)
+    name = "" if isinstance(source, bytes) else os.path.basename(source)
+
+    def read() -> PictureFile:
+        return _file(source if isinstance(source, bytes) else read_picture_file(source), name, max_pixels)
+
+    # A JPEG may come at a half, a quarter or an eighth that keeps twice the short side.
+    file, draft_side = read(), short_side and 2 * short_side
+    weight = file.weight(draft_side)
+    if not isinstance(source, bytes) and not GATE.has_room(weight):
+        file = None  # many may wait: their files are read again when it is their turn
+    with GATE.place(weight):
+        file = file or read()
+        if file.weight(draft_side) > weight:
+            raise _damaged(name)  # it was changed meanwhile
+        with _naming_faults(name, f"{file.width}×{file.height} px"):
+            image = _reduced(to_rgb(_decoded(file, name, draft_side)), short_side)
+            return image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
+
+
+def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
+    return image if short_side is None else cap_short_side(image, short_side)
+
+
+def _decoded(file: PictureFile, name: str, draft_side: int | None) -> Image.Image:
+    """The pixels of a file, upright."""
+    with file.reader(_TimedStream(file.data, name)) as reader:
+        if {*reader.size} != {file.width, file.height}:
+            raise ValueError("the size is not the one that was checked")
+        if draft_side is not None:
+            reader.draft(reader.mode, (draft_side, draft_side))
+        reader.load()
+    return reader.transpose(_TURNS[file.orientation]) if file.orientation in _TURNS else reader
+
+
+class _TimedStream(io.BytesIO):
+    """A file in memory that is read no more when reading it has taken this thread ``MAX_SECONDS`` of processor time."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self._name, self._start, self._reads = name, time.thread_time(), 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As a file's. Raises PictureError "picture-too-slow"."""
+        self._reads += 1
+        if size is None or size >= 4096 or self._reads % 64 == 0:  # asking for the time takes as long as reading a few bytes
+            if time.thread_time() - self._start > MAX_SECONDS:
+                raise PictureError(
+                    "picture-too-slow",
+                    f"{called(self._name)} takes more than {MAX_SECONDS:g} seconds to decode.",
+                    "Save it as a plain JPEG or PNG, then try again.",
+                    picture=self._name,
+                    seconds=f"{MAX_SECONDS:g}",
+                )
+        return super().read(size)
+
+
+@contextmanager
+def _naming_faults(name: str, size: str) -> Iterator[None]:
+    try:
+        yield
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise _too_large(name, size, "RAM") from error
+    except Exception as error:  # Pillow's decoders report damage by a dozen unrelated kinds of exception
+        raise _damaged(name) from error
+
+
+def read_picture_file(path: str | Path) -> bytes:
+    """The bytes of a picture file, no more than ``MAX_BYTES``.
+
+    Raises:
+        PictureError: the file is missing, unreadable or too large.
+    """
+    name = os.path.basename(path)
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        try:
+            info = os.fstat(handle)
+            if not stat.S_ISREG(info.st_mode):
+                raise _missing(path)
+            if info.st_size > MAX_BYTES:
+                raise _too_large(name, f"{info.st_size / 2**20:.0f} MB", f"{MAX_BYTES / 2**20:.0f} MB")
+            with open(handle, "rb", buffering=0, closefd=False) as stream:
+                data = stream.read()
+        finally:
+            os.close(handle)
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except (OSError, ValueError) as error:
+        if os.path.isdir(path):  # which Windows does not open at all
+            raise _missing(path) from error
+        raise PictureError(
+            "picture-unreadable",
+            f"{name} could not be read.",
+            "Check that the file may be read, then try again.",
+            picture=name,
+        ) from error
+    return data
+
+
+def _file(data: bytes, name: str, max_pixels: int) -> PictureFile:
+    """Take a file apart and check its size; nothing is decoded."""
+    if not data:
+        raise PictureError("picture-empty", f"{called(name)} is empty (0 bytes).", "Choose another picture.", picture=name)
+    if len(data) > MAX_BYTES:
+        raise _too_large(name, f"{len(data) / 2**20:.0f} MB", f"{MAX_BYTES / 2**20:.0f} MB")
+    with _naming_faults(name, f"{len(data) / 2**20:.0f} MB"):
+        file = read_structure(data, name)
+    _check_size(file.width, file.height, max_pixels, name)
+    return file
+
+
+def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
+    if width < 1 or height < 1:
+        raise PictureError("picture-too-small", f"{called(name)} has no pixels.", "Choose another picture.", picture=name)
+    if width * height > max_pixels:
+        raise _too_large(name, f"{width}×{height} px", f"{max_pixels / 1e6:g} MP")
+    if max(width, height) > MAX_SIDE:
+        raise _too_large(name, f"{width}×{height} px", f"{MAX_SIDE} px")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A decoded image of any mode as upright 8-bit RGB on white."""
+    if _may_be_turned(image):
+        image = _upright(image)
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    white = _white(image) if _is_deep(image) else None
+    if image.width * image.height <= _PIXELS_A_PIECE:
+        return _flat(image, white)
+    whole = Image.new("RGB", image.size)
+    for top, piece in _pieces(image):  # the steps between take several times the memory of the picture
+        whole.paste(_flat(piece, white), (0, top))
+    return whole
+
+
+def _flat(image: Image.Image, white: float | None) -> Image.Image:
+    """8-bit RGB on white; a picture of 16 or 32 bits means ``white`` by it."""
+    if _is_deep(image):
+        image = Image.fromarray(_to_8_bit(_as_array(image), white))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _pieces(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """A picture some rows at a time: where each piece begins, and the piece."""
+    rows = max(_PIXELS_A_PIECE // image.width, 1)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _white(image: Image.Image) -> float:
+    if image.mode.startswith("I;16"):
+        return 65535.0
+    arrays = (_as_array(piece) for _, piece in _pieces(image))
+    return max(_white_of(array.dtype, _brightest(array)) for array in arrays)
+
+
+def _as_array(image: Image.Image) -> np.ndarray:
+    import numpy as np
+
+    return np.asarray(image)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _may_be_turned(image: Image.Image) -> bool:
+    return not {"exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp"}.isdisjoint(image.info)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        # A camera's notes are damaged, not its picture: taken as it lies, as every viewer does.
+        return image
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise PictureError(
+            "picture-not-an-image",
+            f"An array of shape {array.shape} is not a picture.",
+            "Give (H, W), (H, W, 3) or (H, W, 4).",
+            picture=f"array {array.shape}",
+        )
+    _check_size(array.shape[1], array.shape[0], max_pixels, "")
+    return Image.fromarray(_to_8_bit(array))
+
+
+def _to_8_bit(array: np.ndarray, white: float | None = None) -> np.ndarray:
+    """Scale 0..``white`` to 0..255, some rows at a time; by default the range that the type or the values stand for."""
+    import numpy as np
+
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * 255
+    rows = max(_PIXELS_A_PIECE // max(array[0].size, 1), 1)
+    pieces = [slice(start, start + rows) for start in range(0, len(array), rows)]
+    if white is None:
+        white = _white_of(array.dtype, max(_brightest(array[piece]) for piece in pieces))
+    scaled = np.empty(array.shape, np.uint8)
+    for piece in pieces:
+        values = np.nan_to_num(array[piece].astype(np.float64), nan=0.0)
+        scaled[piece] = np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
+    return scaled
+
+
+def _brightest(array: np.ndarray) -> float:
+    import numpy as np
+
+    return float(np.nan_to_num(array.astype(np.float64), nan=0.0).max())
+
+
+def _white_of(dtype: np.dtype, brightest: float) -> float:
+    if dtype.kind == "u" and dtype.itemsize == 2:
+        return 65535.0
+    # 32-bit integers and floats have no fixed white: 1, 255 or 65535, whichever holds the brightest
+    ranges = (1.0, 255.0, 65535.0) if dtype.kind == "f" else (255.0, 65535.0)
+    return next((top for top in ranges if brightest <= top), brightest)
+
+
+def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
+    """Decode a small, plain colour JPEG in half the time that ``Image.open`` takes; None for any other.
+
+    A dataset of 100×100 pictures spends more time in Pillow's parsing of headers than in decoding. Here the
+    markers are only walked through until the first scan; a picture with EXIF or XMP, with another number of
+    channels or many scans, or with anything unusual or damaged about it, is left to Pillow.
+    """
+    at, coding, size = 2, 0, (0, 0)
+    if data[:3] != b"\xff\xd8\xff":
+        return None
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in (0xC0, 0xC1, 0xC2):
+            precision, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
+            if coding or precision != 8 or channels != 3 or min(width, height) < 1 or max(width, height) > max_side:
+                return None
+            coding, size = marker, (width, height)
+        elif marker == 0xDA and coding:
+            several = coding == 0xC2 or data[at + 4] != 3  # else the first scan has all, and libjpeg reads no other
+            if several and data.count(b"\xff\xda", at) > MAX_SCANS:
+                return None
+            try:
+                return Image.frombytes("RGB", size, data, "jpeg", "RGB", "")
+            except (ValueError, OSError):
+                return None
+        elif marker in (0xE1, 0xD9, 0xDA, 0xFF) or 0xC3 <= marker <= 0xCF and marker != 0xC4:
+            return None
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return None
+
+
+def _missing(path: str | Path) -> PictureError:
+    return PictureError("picture-missing", f"There is no picture file {path}.", "Check the path.", picture=str(path))
+
+
+def _damaged(name: str) -> PictureError:
+    return PictureError(
+        "picture-damaged",
+        f"{called(name)} is damaged and cannot be decoded.",
+        "Save or download it again, or choose another picture.",
+        picture=name,
+    )
+
+
+def _too_large(name: str, size: str, limit: str) -> PictureError:
+    facts: dict[str, Any] = {"picture": name, "size": size, "limit": limit}
+    return PictureError(
+        "picture-too-large",
+        f"{called(name)} is too large: {size}, and the limit is {limit}.",
+        "Scale it down, then try again.",
+        **facts,
+    )

@@ -1,0 +1,150 @@
+"""Where photographs come from: a folder of kinds is one source, and a folder of such folders is several.
+
+Pictures of one source resemble each other: one kitchen, one camera, one person's taste. So a source is what balance,
+validation and honest measurement are done by. Sources of the same name among the photographs and among the pictures
+without fruit are one source.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fruitvision.data.fruits import is_known_kind
+from fruitvision.data.read.listing import has_splits, list_pictures, looks_like_picture
+from fruitvision.errors import ConfigError, DataError, printable
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """One source: its name, and the folder that holds its pictures."""
+
+    name: str
+    root: Path
+
+
+def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
+    """The sources in a folder of kinds, ``<kind>/*.jpg`` (itself alone), or of sources, ``<source>/<kind>/*.jpg``, by name.
+
+    Folders of folders are sources, unless they are the splits of one dataset or most are called as kinds of fruit are.
+    Raises DataError where there is no such folder, where it holds no pictures, or where some of its folders are kinds and
+    others are sources.
+    """
+    inside = _folders(folder)
+    deep = [entry for entry in inside if not _has_pictures(entry) and any(map(_has_pictures, _folders(entry)))]
+    kinds = sum(is_known_kind(entry.name) for entry in deep)
+    if not deep or has_splits(folder) or 2 * kinds > len(deep):
+        list_pictures(folder, need_training=False)  # says what is wrong with it
+        return (PhotoSource(folder.name, folder),)
+    if flat := [entry for entry in inside if _has_pictures(entry)]:
+        raise DataError(
+            "mixed-sources",
+            f"In {folder}, {printable(flat[0].name)} holds pictures and {printable(deep[0].name)} holds folders of them.",
+            "Give a folder of kinds (Apple, Banana, ...), or a folder of sources that each hold such folders.",
+            folder=str(folder),
+            flat=printable(flat[0].name),
+            deep=printable(deep[0].name),
+        )
+    return tuple(PhotoSource(entry.name, entry) for entry in deep)
+
+
+def negative_sources(folder: Path) -> tuple[PhotoSource, ...]:
+    """The sources in a folder of pictures without fruit: itself where pictures lie in it, else each folder in it, by name.
+
+    Raises DataError where there is no such folder.
+    """
+    if not folder.is_dir():
+        list_pictures(folder)  # says what is wrong with it
+    inside = _folders(folder)
+    if _has_pictures(folder) or not inside:
+        return (PhotoSource(folder.name, folder),)
+    return tuple(PhotoSource(entry.name, entry) for entry in inside if _has_pictures(entry, below=True))
+
+
+CREDITS_NAME, MOST_CREDITS = "sources.csv", 1000
+
+
+def read_credits(folder: Path) -> list[dict[str, str]]:
+    """Whom to credit for each source in a folder of sources, as its ``sources.csv`` says: source, repository, licence.
+
+    The columns are found by their first words; empty where there is no such table or it has other columns.
+    """
+    try:
+        with (folder / CREDITS_NAME).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []
+    found = []
+    for row in rows[:MOST_CREDITS]:
+        own = {
+            wanted: next((str(value or "").strip()[:200] for name, value in row.items() if name and name.lower().startswith(wanted)), "")
+            for wanted in ("source", "repository", "licence")
+        }
+        if own["source"] and own["licence"]:
+            found.append(own)
+    return found
+
+
+def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
+    """``names`` as a set. Raises ConfigError where one of them is no source's name."""
+    known = sorted({source.name for source in sources})
+    if missing := [name for name in names if name not in known]:
+        raise ConfigError(
+            "unknown-photo-source",
+            f"No source is called '{missing[0]}'.",
+            f"Choose of: {', '.join(known) or 'none given'}.",
+            name=missing[0],
+            known=", ".join(known) or "–",
+        )
+    return set(names)
+
+
+def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_source: float) -> np.ndarray:
+    """(N,) how often each of N photographs should be shown, 1 on average: rare kinds and small sources oftener.
+
+    The n pictures of one kind in one source together count for n ** (1 - by_source), and a kind whose sources so come to
+    m counts for m ** (1 - by_kind): 0 shows every picture alike; 1 every source of a kind alike, and every kind alike.
+    """
+    if not len(kinds):
+        return np.zeros(0)
+    kind = np.unique(np.asarray(kinds, object).astype(str), return_inverse=True)[1]
+    cell = np.unique([f"{own}\0{source}" for own, source in zip(kinds, sources, strict=True)], return_inverse=True)[1]
+    often = np.bincount(cell).astype(float)[cell] ** -by_source
+    often *= np.bincount(kind, often)[kind] ** -by_kind
+    return often / often.mean()
+
+
+def enough(kinds: Sequence[str], sources: Sequence[str], pictures: int, from_sources: int) -> set[str]:
+    """The kinds of which there are at least ``pictures`` photographs of ``from_sources`` sources.
+
+    Where there are fewer sources than that in all, there is nothing to count by, and every kind is enough.
+    """
+    all_sources = len(set(sources))
+    count: dict[str, int] = {}
+    seen: dict[str, set[str]] = {}
+    for kind, source in zip(kinds, sources, strict=True):
+        count[kind] = count.get(kind, 0) + 1
+        seen.setdefault(kind, set()).add(source)
+    if all_sources < from_sources:
+        return set(count)
+    return {kind for kind in count if count[kind] >= pictures and len(seen[kind]) >= from_sources}
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _has_pictures(folder: Path, below: bool = False) -> bool:
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if not entry.name.startswith(".")]
+    if any(entry.is_file() and looks_like_picture(entry.name) for entry in found):
+        return True
+    return below and any(_has_pictures(Path(entry.path), below=True) for entry in found if entry.is_dir())

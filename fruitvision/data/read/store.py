@@ -1,0 +1,282 @@
+"""Every picture of a folder decoded once: its store is found under the user's cache folder, or built there.
+
+Stores lie in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` stands for the folder of pictures,
+``<listing>`` for the relative path, size and time of change of every file in it, so that a store is found
+exactly where all of them agree; of a store that agrees in part, what agrees is copied and the rest decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from fruitvision.data.read.dataset import Dataset, Problem, Split, as_one_split, assemble
+from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded, decode_files, worker_count
+from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
+from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
+from fruitvision.errors import DataError
+
+Progress = Callable[[int, int], None]
+
+_WAIT_SECONDS = 5.0
+_FORMAT = "3"  # of the pixels and the index: raised when either changes
+_EARLIER = re.compile(r"[0-9a-f]{20}")  # how the folders of format 2 are called, and what is in them
+_OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
+
+__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
+
+
+def open_dataset(
+    root: str | Path,
+    *,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+    short_side: int = 256,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> tuple[Dataset, ImageStore]:
+    """Scan a folder of pictures, decoding every file once, ever.
+
+    Args:
+        seed: decides which pictures a folder without splits keeps for testing.
+        test_fraction: how many those are, of each class.
+        short_side: the longest short side that is kept, in pixels.
+        progress: called with (files done, files).
+        cache: in place of the user's cache folder.
+
+    Raises:
+        DataError: there is nothing to learn from, or the cache cannot be written.
+    """
+    listing = list_pictures(root)
+    store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
+    rows = {path: row for row, path in enumerate(store.paths)}
+    problems = _problems(listing, store)
+    dataset = assemble(listing, rows, store.hashes, problems, seed=seed, test_fraction=test_fraction)
+    return dataset, store
+
+
+def open_folder(
+    root: str | Path,
+    *,
+    short_side: int = 256,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> tuple[tuple[str, ...], Split, ImageStore, tuple[Problem, ...]]:
+    """Every picture under a folder's class folders, whatever its splits, to be scored.
+
+    Returns:
+        the class folders' names, sorted; one split whose labels are positions in them; the store; and the
+        files that were left out.
+
+    Raises:
+        DataError: as ``open_dataset``; one class alone is enough here.
+    """
+    listing = list_pictures(root, need_training=False)
+    store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
+    names, split = as_one_split(listing, {path: row for row, path in enumerate(store.paths)})
+    if not names:
+        raise DataError(
+            "no-pictures",
+            f"None of the {len(listing.files)} files in {listing.root} is a picture that can be read.",
+            "Choose a folder with one folder of pictures for each kind.",
+            folder=str(listing.root),
+        )
+    return names, split, store, tuple(_problems(listing, store))
+
+
+def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+    """The store of every picture in a folder or anywhere below it, whatever the folders are called.
+
+    Raises DataError where there is no such folder or no picture in it.
+    """
+    return open_store(list_tree(root, ""), progress=progress, cache=cache)
+
+
+def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+    """The store of exactly these files: found, or built while other processes that want it wait."""
+    home = _home(listing.root, short_side, cache)
+    key = _listing_key(listing.files)
+    store = _find(home, key, listing.root)
+    if store is None:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with _alone(home, lambda: progress and progress(0, len(listing.files))):
+                store = _find(home, key, listing.root)
+                if store is None:
+                    store = _build(listing, home, key, short_side, progress)
+                    _prune(home, keep=store.path)
+        except OSError as error:
+            raise _cannot_write(home, error) from error
+    else:
+        _tidy(home, keep=store.path)
+    if progress is not None:
+        progress(len(listing.files), len(listing.files))
+    return store
+
+
+def cache_folder() -> Path:
+    """Where stores are kept: the user's cache folder, or what FRUITVISION_CACHE names."""
+    named = os.environ.get("FRUITVISION_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("fruitvision", appauthor=False))
+
+
+def _home(root: Path, short_side: int, cache: Path | None) -> Path:
+    """The folder of all stores, newer and older, of one folder of pictures."""
+    place = os.path.normcase(os.path.realpath(root))
+    key = hashlib.sha256(f"{short_side}\0{place}".encode("utf-8", "surrogatepass")).hexdigest()
+    return Path(cache or cache_folder()) / "stores" / f"{_FORMAT}-{key[:20]}"
+
+
+def _listing_key(files: Sequence[Found]) -> str:
+    text = "".join(f"{file.path}\0{file.size}\0{file.mtime_ns}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _find(home: Path, key: str, root: Path) -> ImageStore | None:
+    for folder in sorted(home.glob(f"{key}-*")):
+        store = _open_if_whole(folder)
+        if store is not None and not store.can_be_mended(root):
+            return store
+    return None
+
+
+def _open_if_whole(folder: Path) -> ImageStore | None:
+    """None for a store being built, being pruned, or cut short by a crash: that one is built again."""
+    try:
+        return ImageStore(folder)
+    except DataError:
+        return None
+
+
+def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Progress | None) -> ImageStore:
+    """Decode what no older store has, into a new folder that counts only once its index is there."""
+    files = listing.files
+    folder = home / f"{key}-{secrets.token_hex(4)}"
+    folder.mkdir()
+    try:
+        outcomes: list[Outcome | None] = [None] * len(files)
+        old_part = folder / "pixels-0.bin"
+        _copy_known(home, files, outcomes, old_part)
+        missing = [i for i, outcome in enumerate(outcomes) if outcome is None]
+        ready = len(files) - len(missing)
+        parts = [folder / f"pixels-{n + 1}.bin" for n in range(worker_count(len(missing)))]
+
+        def report(done: int) -> None:
+            if progress is not None:
+                progress(ready + done, len(files))
+
+        report(0)
+        fresh = decode_files(Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report)
+        for i, outcome in zip(missing, fresh, strict=True):
+            outcomes[i] = outcome if isinstance(outcome, Undecoded) else _shift(outcome)
+        write_index(folder, files, outcomes, [old_part, *parts])
+        return ImageStore(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _shift(outcome: Decoded) -> Decoded:
+    """Part 0 of a store is what was copied from an older one."""
+    return outcome._replace(part=outcome.part + 1)
+
+
+def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | None], part: Path) -> None:
+    """Fill in what an older store of the same folder has of unchanged files."""
+    with part.open("wb") as pixels:
+        for folder in sorted(home.iterdir()):
+            old = _open_if_whole(folder)
+            if old is None:
+                continue
+            known = old.known()
+            for i, file in enumerate(files):
+                row = known.get((file.path, file.size, file.mtime_ns))
+                if outcomes[i] is not None or row is None:
+                    continue
+                if isinstance(row, Undecoded):
+                    if row.kind != "unreadable":
+                        outcomes[i] = row
+                    continue
+                try:
+                    picture = old[row]
+                except DataError:
+                    break  # damaged: it is not looked at again
+                outcomes[i] = Decoded(0, pixels.tell(), *picture.shape[:2], old.hashes[row], zlib.crc32(picture))
+                pixels.write(picture.data)
+
+
+@contextmanager
+def _alone(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """No other process builds or removes stores of this folder of pictures; ``waiting`` is called while one still does."""
+    lock = FileLock(home / "lock")
+    while True:
+        try:
+            lock.acquire(timeout=_WAIT_SECONDS)
+            break
+        except Timeout:
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tidy(home: Path, keep: Path) -> None:
+    """Remove what was still in use when it was superseded, where that has come to an end, and nobody builds a store now."""
+    with contextlib.suppress(OSError):
+        if any(folder.is_dir() and folder != keep for folder in home.iterdir()):
+            with FileLock(home / "lock", timeout=0):
+                _prune(home, keep)
+
+
+def _prune(home: Path, keep: Path) -> None:
+    """Remove superseded and unfinished stores of this folder of pictures, and all that an earlier version left.
+
+    One that is in use stays whole, since processes that are started later open it by its path (a run's workers do), until the
+    folder of pictures is opened again after that. On Windows it is its index that cannot be removed, which goes first.
+    """
+    for folder in home.iterdir():
+        if folder.is_dir() and folder != keep:
+            try:
+                with unused(folder) as free:
+                    if not free:
+                        continue
+                    (folder / INDEX).unlink(missing_ok=True)
+            except OSError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in home.parent.iterdir():
+        if _EARLIER.fullmatch(folder.name) and all(_OWN.fullmatch(inner.name) for inner in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _problems(listing: Listing, store: ImageStore) -> list[Problem]:
+    return [Problem(*left_out) for left_out in listing.left_out] + store.problems()
+
+
+def _cannot_write(home: Path, error: OSError) -> DataError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or getattr(error, "winerror", None) in (39, 112):
+        return DataError(
+            "disk-full",
+            f"The disk is full: the picture cache in {home.parent.parent} could not be written.",
+            "Free some space, or set FRUITVISION_CACHE to a folder on another disk.",
+            path=str(home.parent.parent),
+        )
+    return DataError(
+        "cache-not-writable",
+        f"The picture cache in {home.parent.parent} cannot be written ({error.strerror or error}).",
+        "Set FRUITVISION_CACHE to a folder that may be written.",
+        folder=str(home.parent.parent),
+    )

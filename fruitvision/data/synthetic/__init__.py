@@ -1,0 +1,1 @@
+"""Drawn fruit, for a first try and for the tests."""

@@ -1,0 +1,191 @@
+"""Draws a small synthetic fruit set, so that a first try and the tests need no download.
+
+``sample_fruit.py`` has the kinds, ``sample_ground.py`` the grounds, ``painting.py`` the light. The set is
+called synthetic wherever it is shown: ``synthetic.json`` in its folder says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fruitvision.data.synthetic import ground as sample_ground
+from fruitvision.data.synthetic.fruit import KINDS, PAINTERS
+from fruitvision.data.synthetic.painting import SUPERSAMPLING, Scene
+from fruitvision.errors import DataError
+from fruitvision.files import replace_folder, write_error
+
+MARKER = "synthetic.json"
+GROUNDS = ("white", *sample_ground.GROUNDS)
+
+
+def draw_sample(
+    folder: str | Path,
+    *,
+    train_per_class: int = 40,
+    test_per_class: int = 10,
+    size: int = 100,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+) -> Path:
+    """Draw ``Training/`` and ``Test/`` with a folder of JPEG pictures for each kind, and ``synthetic.json``.
+
+    A picture depends on the seed, its kind, its split and its number alone, so a larger set contains the
+    smaller. The set is drawn beside ``folder`` and renamed when whole; an earlier sample set is replaced.
+
+    Raises:
+        DataError: "not-a-sample-set", "unknown-kind", "sample-too-small", "disk-full", "cannot-write".
+    """
+    folder = Path(folder).expanduser().absolute()
+    folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
+    kinds = tuple(KINDS if classes is None else dict.fromkeys(classes))
+    for kind in kinds:
+        _painter(kind)
+    if train_per_class < 1 or test_per_class < 1 or size < 8 or not kinds:
+        raise DataError(
+            "sample-too-small",
+            f"A sample set of {len(kinds)} kinds, with {train_per_class} training and {test_per_class} test"
+            f" pictures of {size} pixels each, cannot be drawn.",
+            "Ask for at least one kind, one picture in each split and 8 pixels.",
+            kinds=len(kinds),
+            train=train_per_class,
+            test=test_per_class,
+            size=size,
+        )
+    _refuse_foreign(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}-", dir=folder.parent))
+        try:
+            whole = beside / "set"
+            for split, count in (("Training", train_per_class), ("Test", test_per_class)):
+                for kind in kinds:
+                    _draw_class(whole / split / kind, kind, split, count, size, seed)
+            about = {
+                "synthetic": True,
+                "drawn_by": "fruitvision",
+                "classes": list(kinds),
+                "size": size,
+                "seed": seed,
+                "train_per_class": train_per_class,
+                "test_per_class": test_per_class,
+            }
+            (whole / MARKER).write_text(json.dumps(about, indent=2), encoding="utf-8")
+            replace_folder(whole, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise write_error(error, folder) from error
+    return folder
+
+
+def sample_set() -> Path:
+    """The drawn set in the user's cache folder, drawn on first use, by one process while others wait.
+
+    Raises DataError, as :func:`draw_sample`.
+    """
+    from filelock import FileLock
+
+    from fruitvision.data.read.store import cache_folder
+
+    folder = cache_folder() / "sample-set"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name("sample-set.lock")):
+            return folder if (folder / MARKER).is_file() else draw_sample(folder)
+    except OSError as error:
+        raise write_error(error, folder) from error
+
+
+def _draw_class(folder: Path, kind: str, split: str, count: int, size: int, seed: int) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        # A class's pictures alternate between the grounds, white (as in Fruits-360) for two of five.
+        rng = np.random.default_rng([seed % 2**63, KINDS.index(kind), split == "Test", number])
+        ground = ("white", GROUNDS[1:][rng.integers(4)])[number % 5 in (1, 3, 4)]
+        picture = draw_fruit(kind, rng, size, ground=ground)
+        picture.save(folder / f"{number:03d}.jpg", quality=int(rng.integers(86, 96)), subsampling=0)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_dir() and ((folder / MARKER).is_file() or not any(folder.iterdir())):
+        return
+    if folder.exists():
+        raise DataError(
+            "not-a-sample-set",
+            f"{folder} exists and was not drawn by FruitVision, so it is left as it is.",
+            "Name a new or empty folder for the sample set.",
+            folder=str(folder),
+        )
+
+
+def _painter(kind: str) -> Callable[[Scene], None]:
+    if kind not in PAINTERS:
+        raise DataError(
+            "unknown-kind",
+            f"{kind!r} is not a kind that can be drawn.",
+            f"Choose among {', '.join(KINDS)}.",
+            kind=str(kind),
+            kinds=", ".join(KINDS),
+        )
+    return PAINTERS[kind]
+
+
+def draw_fruit(
+    kind: str,
+    rng: np.random.Generator,
+    size: int | tuple[int, int] = 100,
+    *,
+    ground: str | None = None,
+    place: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
+    """Draw one picture of a fruit.
+
+    Args:
+        kind: one of ``KINDS``.
+        rng: where every choice comes from; the same state draws the same picture.
+        size: pixels, one number for a square or (width, height).
+        ground: one of ``GROUNDS``; by default any.
+        place: (x, y, reach, turn) of the fruit instead of a random one: its middle as shares of width and
+            height, its radius as a share of the shorter side (0.5 fills it), its turn in radians clockwise.
+            With one seed the same fruit is drawn at every place.
+    """
+    paint = _painter(kind)
+    width, height = (size, size) if isinstance(size, int) else size
+    ground = GROUNDS[rng.integers(len(GROUNDS))] if ground is None else ground
+    if ground not in GROUNDS:
+        raise DataError(
+            "unknown-ground",
+            f"{ground!r} is not a ground that can be drawn.",
+            f"Choose among {', '.join(GROUNDS)}.",
+            ground=str(ground),
+            grounds=", ".join(GROUNDS),
+        )
+    reach = rng.uniform(0.40, 0.485) if ground == "white" else rng.uniform(0.29, 0.45)
+    slack = 0.5 - reach
+    upright = rng.random() < 0.55
+    chosen = (
+        0.5 + rng.uniform(-slack, slack),
+        0.5 + rng.uniform(-slack, slack),
+        reach,
+        rng.normal(0, 0.3) if upright else rng.uniform(-math.pi, math.pi),
+    )
+    scene = Scene(width, height, rng, place or chosen)
+    paint(scene)
+    if ground == "white":
+        picture = scene.on_white()
+    else:
+        unit = scene.pixels / SUPERSAMPLING
+        picture = scene.on_ground(sample_ground.GROUNDS[ground](rng, (height, width), unit))
+    picture = np.sqrt(np.clip(picture, 0, 1)) * 255
+    noise = rng.uniform(0.4, 3.0) * rng.standard_normal(picture.shape, dtype=np.float32)
+    if ground == "white":  # Fruits-360 cuts its fruit out: the ground is exactly white
+        noise *= picture.min(axis=0) < 252
+    return Image.fromarray(np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())

@@ -1,0 +1,1 @@
+"""Scores on labelled folders, and what they were wrong about."""

@@ -1,0 +1,262 @@
+"""A labelled folder scored: how often the network is right, whether it knows, and what it takes for fruit.
+
+Three kinds of folder names are told apart: those the checkpoint knows, which are scored; ``not-fruit``, whose pictures
+hold none and ought to be refused; and all others, which are reported and left out.
+
+:func:`evaluate_folder` gives the figures; :func:`examine_folder` keeps, a few bytes a picture, what a report needs to
+show which pictures they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fruitvision.data.fruits import fruit_type
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.store import ImageStore
+from fruitvision.errors import DataError, UsageError
+from fruitvision.recognition.calibration import verdict
+from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.evaluate.labelled import Labelled, few, open_labelled, open_negatives
+from fruitvision.training.metrics import confusion, expected_calibration_error, recall_and_precision
+
+__all__ = ["Examination", "Negatives", "Scores", "evaluate_folder", "examine_folder", "held_out"]
+
+By = Literal["class", "type"]
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of N pictures, some bytes each: neither pictures nor probabilities are held."""
+
+    predicted: Tensor
+    """(N,) the answer: a class, or a type where the folder is scored by type"""
+    confidence: Tensor
+    """(N,) its probability"""
+    sure: Tensor
+    """(N,) whether it was said without doubt: the verdict "sure", of the likeliest type"""
+    top3: Tensor
+    """(N,) whether the right answer is among the three likeliest; empty where there is no right answer"""
+    right: Tensor
+    """(N,) the probability of the right answer; empty where there is none"""
+    classes: Tensor
+    """(N,) the likeliest class, whatever is scored"""
+    types: Tensor
+    """(N,) the likeliest type, whatever is scored"""
+
+
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Pictures that hold no fruit, and what the network said of them."""
+
+    store: ImageStore
+    rows: np.ndarray
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """A folder that was scored, with all that can be told of it. Pictures stay in their store."""
+
+    classifier: Classifier
+    by: By
+    names: tuple[str, ...]
+    """What ``labels`` and ``scores.predicted`` count: the checkpoint's classes or types."""
+    labels: np.ndarray
+    """(N,) positions in ``names``"""
+    rows: np.ndarray
+    """(N,) positions in ``pictures.store``"""
+    scores: Scores
+    pictures: Labelled
+    negatives: tuple[Negatives, ...]
+    summary: dict[str, Any] = field(repr=False)
+    """As :func:`evaluate_folder` returns it."""
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(N,) bool"""
+        return self.scores.predicted.numpy() != self.labels
+
+    def folder(self, i: int) -> str:
+        """The folder that names the i-th scored picture: finer than its label where a folder of varieties is scored by type."""
+        return self.pictures.folders[self.rows[i]]
+
+    def path(self, i: int) -> str:
+        """Relative to the folder that was scored."""
+        return self.pictures.store.paths[self.rows[i]]
+
+
+def evaluate_folder(
+    classifier: Classifier,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    by: By = "class",
+    not_fruit: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score every picture of a folder of class folders against the classifier's own classes or fruit types.
+
+    Args:
+        data: Fruits-360 in any of its layouts, or one folder of class or fruit-type folders.
+        split: None or "all" for every picture; "train", "val" or "test" of a dataset with splits; "heldout" for the
+            fifth of a photo folder that is never trained on (see :func:`held_out`).
+        by: "class" scores varieties, "type" fruit types, whose probability is the sum over their varieties.
+        not_fruit: a folder of pictures that hold no fruit; "heldout" takes a fifth of it too.
+        progress: called with the number of pictures scored so far and of all.
+
+    Returns:
+        What JSON can hold; shares are 0..1. ``images``, ``top1``, ``top3``; ``macro_recall``, the mean over the
+        classes that occur; ``ece`` over 15 bins; ``answered``, the share whose verdict is "sure", and
+        ``answered_top1`` among them (None where there are none); ``not_fruit_images`` and ``not_fruit_accepted``, the
+        share of those whose verdict is "sure" (None without any); ``per_class`` with images, recall and precision;
+        ``unknown_folders``; ``problems``, the number of files that the scan left out or warned of.
+
+    Raises:
+        DataError: no picture lies in a folder that the checkpoint knows, or as the scan raises.
+        UsageError: ``by`` or ``split`` is none of those above.
+    """
+    return examine_folder(classifier, data, split=split, by=by, not_fruit=not_fruit, progress=progress).summary
+
+
+def examine_folder(
+    classifier: Classifier,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    by: By = "class",
+    not_fruit: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """As :func:`evaluate_folder`, with what was said of each picture."""
+    known = _known_names(classifier, by)
+    found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)))
+    targets = np.array([known.get(_scored_as(name, by), -1) for name in found.names], np.int64)
+    labels, nothing = targets[found.labels], found.labels == _index(found.names, NOT_FRUIT)
+    unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
+    scored = (labels >= 0) & ~nothing
+    if not scored.any():
+        raise DataError(
+            "no-known-class",
+            f"No picture in {data} lies in a folder that the checkpoint knows (found: {few(found.names)}).",
+            "Name the folders as the checkpoint names its classes, or score by fruit type.",
+            folder=str(data),
+            found=few(found.names),
+            known=few(tuple(known)),
+        )
+    negatives = [(found.store, found.rows[nothing])]
+    if not_fruit is not None:
+        negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout"))
+    tick = _counter(int(scored.sum()) + sum(len(rows) for _, rows in negatives), progress)
+    fruit = _score(classifier, found.store, found.rows[scored], labels[scored], by, tick)
+    refused = tuple(Negatives(store, rows, _score(classifier, store, rows, None, by, tick)) for store, rows in negatives)
+    accepted = torch.cat([one.scores.sure for one in refused])
+    summary = {
+        "checkpoint": str(classifier.path) if classifier.path else None,
+        "data": str(data),
+        "split": split or "all",
+        "by": by,
+        **_summary(fruit, torch.from_numpy(labels[scored]), tuple(known)),
+        "not_fruit_images": len(accepted),
+        "not_fruit_accepted": _mean(accepted),
+        "unknown_folders": unknown,
+        "problems": found.problems,
+    }
+    return Examination(classifier, by, tuple(known), labels[scored], found.rows[scored], fruit, found, refused, summary)
+
+
+def _known_names(classifier: Classifier, by: str) -> dict[str, int]:
+    if by not in ("class", "type"):
+        raise UsageError("unknown-by", f"A folder cannot be scored by '{by}'.", "Score it by 'class' or by 'type'.", name=by)
+    return {name: i for i, name in enumerate(classifier.classes if by == "class" else classifier.types)}
+
+
+def _scored_as(folder: str, by: str) -> str:
+    return folder if by == "class" else fruit_type(folder)
+
+
+def _index(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name in names else -1
+
+
+# What the network says of them -----------------------------------------------------------------------------------
+
+
+def _score(
+    classifier: Classifier,
+    store: ImageStore,
+    rows: np.ndarray,
+    labels: np.ndarray | None,
+    by: str,
+    tick: Callable[[int], None],
+) -> Scores:
+    whole, share, flag = torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0, dtype=torch.bool)
+    parts = [Scores(whole, share, flag, flag, share, whole, whole)]
+    for start, batch in _batches(rows):
+        by_class = classifier.infer([store[row] for row in batch]).probabilities
+        by_type, no_fruit = classifier.by_type(by_class)
+        answers = by_class if by == "class" else by_type
+        confidence, predicted = answers.max(dim=1)
+        surest, types = by_type.max(dim=1)  # a verdict is always on the fruit type
+        pairs = zip(surest.tolist(), no_fruit.tolist(), strict=True)
+        sure = torch.tensor([verdict(p, none, classifier.config.thresholds) == "sure" for p, none in pairs])
+        top3, own = flag, share
+        if labels is not None:
+            right = torch.from_numpy(labels[start : start + len(batch)])[:, None]
+            top3 = (answers.topk(min(3, answers.shape[1]), dim=1).indices == right).any(dim=1)
+            own = answers.gather(1, right)[:, 0]
+        parts.append(Scores(predicted, confidence, sure, top3, own, by_class.argmax(dim=1), types))
+        tick(len(batch))
+    return Scores(*(torch.cat([getattr(part, name) for part in parts]) for name in Scores.__dataclass_fields__))
+
+
+def _batches(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(rows), BATCH_SIZE):
+        yield start, rows[start : start + BATCH_SIZE]
+
+
+def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
+    done = 0
+
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    return tick
+
+
+def _summary(scores: Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
+    right = scores.predicted == labels
+    counts = confusion(scores.predicted, labels, len(names))
+    images = counts.sum(dim=1).tolist()
+    recall, precision = (values.tolist() for values in recall_and_precision(counts))
+    per_class = {
+        name: {"images": n, "recall": recall[i], "precision": None if precision[i] != precision[i] else precision[i]}
+        for i, (name, n) in enumerate(zip(names, images, strict=True))
+        if n
+    }
+    return {
+        "images": len(labels),
+        "top1": _mean(right),
+        "top3": _mean(scores.top3),
+        "macro_recall": sum(c["recall"] for c in per_class.values()) / len(per_class),
+        "ece": expected_calibration_error(scores.confidence, right),
+        "answered": _mean(scores.sure),
+        "answered_top1": _mean(right[scores.sure]),
+        "per_class": per_class,
+    }
+
+
+def _mean(flags: Tensor) -> float | None:
+    return flags.double().mean().item() if len(flags) else None

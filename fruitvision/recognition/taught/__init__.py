@@ -1,0 +1,1 @@
+"""Kinds that a person taught: kept as pictures, recognized by their features."""

@@ -1,0 +1,220 @@
+"""Classify: a picture in, an answer out; or a camera view that answers as it goes."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from fruitvision.data.read.decode_gate import decoding_for
+from fruitvision.data.read.picture import load_pixels
+from fruitvision.errors import FruitVisionError
+from fruitvision.recognition.classifier import Beforehand, Prediction
+from fruitvision.ui.classify.teach import build_teaching
+from fruitvision.ui.page.answer import answer_card, empty_card, error_card, honest_note
+from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.wording.text import LANGUAGES, sentences
+
+MAX_FRAME_BYTES = 2**20
+MAX_EMPTY_SIDE = 256
+HEATMAP_SIDE = 720
+"""Pixels of a heatmap's short side, at most: what a screen shows, and not what 64 visitors might send."""
+# Each answer is a short call of its own, so a visitor holds no place between two of them. As many as this are let in
+# at once, and are answered together in small batches (see Batcher).
+VISITORS_AT_ONCE = 64
+CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
+LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "video", "denied", "none", "busy", "insecure", "lost")
+
+
+def build(page: Page) -> None:
+    """The panel, inside its tab."""
+    with gr.Tabs(elem_classes="fv-ways"):
+        with page.bind(gr.Tab(id="picture", elem_id="classify-picture-tab"), label="classify.picture"):
+            answering = _build_picture(page)
+        with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
+            live = gr.HTML(
+                html_template=live_view(),
+                js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
+                server_functions=[_frame_answerer(page.context)],
+                elem_id="classify-live",
+            )
+            live.api_name = False
+    _wire_picture(page, answering, build_teaching(page))
+    note = gr.HTML(elem_id="classify-note")
+    gr.on(
+        [page.demo.load, page.model.change, page.language.change],
+        lambda *given: note_of(page.context, *given),
+        [page.model, page.language],
+        note,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _build_picture(page: Page) -> list[Any]:
+    """The picture, the heatmap's switch, the answer and the heatmap."""
+    context = page.context
+    with gr.Row(elem_classes="fv-classify"):
+        with gr.Column(scale=5, min_width=320):
+            picture = page.bind(
+                CheckedImage(
+                    sources=["upload", "clipboard", "webcam"],
+                    type="filepath",
+                    height=420,
+                    show_label=False,
+                    elem_id="classify-picture",
+                    buttons=["fullscreen"],
+                    webcam_options=gr.WebcamOptions(mirror=False, constraints=CAMERA),
+                ),
+                label="classify.picture",
+                placeholder="classify.drop",
+            )
+        with gr.Column(scale=4, min_width=320):
+            answer = gr.HTML(empty_card(context.language), elem_id="classify-answer")
+            heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
+            heatmap = page.bind(
+                gr.Image(
+                    visible=False, interactive=False, height=320, show_label=False, elem_id="classify-heatmap", buttons=["fullscreen"]
+                ),
+                label="classify.heat_picture",
+            )
+    return [picture, heat, answer, heatmap]
+
+
+def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
+    context = page.context
+    picture, heat, answer, heatmap = parts
+
+    def answer_it(
+        given: Path | bytes | None, warm: bool, model: str | None, language: str, request: gr.Request
+    ) -> tuple[str, dict[str, Any]]:
+        owner = context.access.is_owner(request)
+        with decoding_for(context.access.visitor(request)):
+            return answer_picture(context, given, warm, model, language, owner=owner)
+
+    gr.on(
+        [picture.change, heat.change, page.model.change, page.language.change, teaching.click],
+        answer_it,
+        [picture, heat, page.model, page.language],
+        [answer, heatmap],
+        show_progress="minimal",
+        show_progress_on=answer,
+        concurrency_limit=VISITORS_AT_ONCE,
+        api_visibility="private",
+        trigger_mode="always_last",
+    )
+
+
+def answer_picture(
+    context: Context, picture: Path | bytes | None, heat: bool, model: str | None, language: str, *, owner: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead.
+
+    What was taught joins the owner's answers alone.
+    """
+    hidden = gr.update(value=None, visible=False)
+    if picture is None:
+        return empty_card(language), hidden
+    try:
+        taught = context.lessons.taught(model, owner=owner)
+        batcher = context.models.batcher(model)
+        prediction = batcher.submit(picture, Beforehand(taught=taught))
+        card = answer_card(prediction, language, batcher.classifier.config)
+        return card, gr.update(value=_fitting(prediction.heatmap(HEATMAP_SIDE)), visible=True) if heat else hidden
+    except FruitVisionError as error:
+        return error_card(error, language), hidden
+
+
+def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[str, str]:
+    """The answer to one frame of the camera, as {"html": …, "memory": …}.
+
+    ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
+    perhaps "empty", such a picture of the place without fruit, and "memory", what the last answer of this model gave.
+    The browser keeps both: the server knows nothing of a visitor from one frame to the next.
+    """
+    given = frame if isinstance(frame, dict) else {}
+    language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
+    language = language if language in LANGUAGES else context.language
+    try:
+        picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
+        batcher = context.models.batcher(model)
+        empty, taught = given.get("empty"), context.lessons.taught(model, owner=owner)
+        before = Beforehand(
+            None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
+            _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
+            taught,
+        )
+        prediction = batcher.submit(picture, before)
+        return {"html": answer_card(prediction, language, batcher.classifier.config), "memory": _memory(prediction)}
+    except FruitVisionError as error:
+        return {"html": error_card(error, language)}
+
+
+def _memory(prediction: Prediction) -> str:
+    """By-class probabilities, two bytes each, as text."""
+    return base64.b64encode(prediction.probabilities.astype("<f2").tobytes()).decode()
+
+
+def _remembered(memory: Any, classes: int) -> np.ndarray | None:
+    """(classes,) float32, their sum 1, from :func:`_memory`'s text; None where it is anything else."""
+    try:
+        raw = base64.b64decode(memory, validate=True) if isinstance(memory, str) and len(memory) <= 2**16 else b""
+    except ValueError:
+        return None
+    if len(raw) != 2 * classes:
+        return None
+    earlier = np.frombuffer(raw, "<f2").astype(np.float32)
+    if not (np.isfinite(earlier).all() and (earlier >= 0).all() and 0.9 < earlier.sum() < 1.1):
+        return None
+    return earlier / earlier.sum()
+
+
+def _frame_answerer(context: Context) -> Any:
+    def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
+        owner = context.access.is_owner(request)
+        with decoding_for(context.access.visitor(request)):
+            return answer_frame(context, frame, owner=owner)
+
+    answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
+    return answer_frame_here
+
+
+def note_of(context: Context, model: str | None, language: str) -> str:
+    """What is known of how good the chosen model is."""
+    try:
+        config = context.models.batcher(model).classifier.config
+    except FruitVisionError as error:
+        return error_card(error, language)
+    return honest_note(config, context.models.name(model, language), language)
+
+
+def live_view() -> str:
+    """The camera view's HTML; ``live.js`` fills in the words, in the language of the moment."""
+    known = sentences()
+    words = "".join(
+        f'<template data-language="{lang}" '
+        + " ".join(f'data-{w}="{escape(known[f"classify.live_{w}"][lang])}"' for w in LIVE_WORDS)
+        + f">{empty_card(lang)}</template>"
+        for lang in LANGUAGES
+    )
+    return (
+        f'<div class="fv-live">{words}'
+        '<div class="fv-live-left"><div class="fv-stage"><video playsinline muted></video><div class="fv-guide"></div>'
+        '<p class="fv-live-message" role="status"></p></div>'
+        '<div class="fv-live-buttons"><button type="button" class="fv-live-start"></button>'
+        '<button type="button" class="fv-live-empty" hidden></button>'
+        '<button type="button" class="fv-live-switch" hidden></button></div><p class="fv-live-hint"></p></div>'
+        '<div class="fv-live-answer"></div></div>'
+    )
+
+
+def _fitting(image: Image.Image, longest: int = 1280) -> Image.Image:
+    """No larger than a screen shows."""
+    image.thumbnail((longest, longest))
+    return image

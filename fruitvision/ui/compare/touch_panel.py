@@ -1,0 +1,105 @@
+"""Touch it: a picture of one's own goes through a norm layer of a real network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from fruitvision.comparison.touch import CHANNELS, LAYERS, alone_as_instance, batch_of, makeup_effect, makeup_effects, touch
+from fruitvision.data.read.decode_gate import decoding_for
+from fruitvision.data.read.picture import load_pixels
+from fruitvision.errors import FruitVisionError
+from fruitvision.models.norms import NORMS
+from fruitvision.ui.compare.touch_view import makeup_view, touch_view
+from fruitvision.ui.page.checked_image import CheckedImage
+from fruitvision.ui.page.context import Page
+from fruitvision.ui.page.events import QUIET, notice
+from fruitvision.wording.text import say
+
+SIZES = (1, 2, 4, 8)
+VISITORS_AT_ONCE = 8
+SHORT_SIDE = 256
+
+
+def build(page: Page, norm: gr.Radio) -> None:
+    """The tab's contents; ``norm`` is the panel's one choice of a norm."""
+    language = page.context.language
+    page.bind(gr.HTML(), value=lambda spoken: f"<p>{say('touch.intro', spoken)}</p>")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=260):
+            picture = page.bind(
+                CheckedImage(
+                    sources=["upload", "clipboard"],
+                    type="filepath",
+                    height=220,
+                    show_label=True,
+                    elem_id="touch-picture",
+                    buttons=[],
+                ),
+                label="touch.picture",
+                placeholder="touch.drop",
+            )
+            size = page.bind(gr.Radio(SIZES, value=4, elem_id="touch-size", elem_classes="fv-buttons"), label="touch.size")
+            others = page.bind(gr.Button(elem_id="touch-others", variant="primary"), value="touch.others")
+            layer = page.bind(
+                gr.Dropdown(_layers(language), value="stem", filterable=False, elem_id="touch-layer"), label="touch.layer", choices=_layers
+            )
+            mode = page.bind(
+                gr.Radio(_modes(language), value="training", elem_id="touch-mode", elem_classes="fv-buttons"),
+                label="touch.mode",
+                choices=_modes,
+            )
+            channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="touch-channel"), label="touch.channel")
+        with gr.Column(scale=8, min_width=320):
+            makeup = gr.HTML(elem_id="touch-makeup")
+            shown = gr.HTML(elem_id="touch-view")
+    turn = gr.State(1)  # which pictures lie beside mine; the turn before is what they are compared with
+    others.click(lambda number: number + 1, turn, turn, **QUIET)
+
+    def answer_it(request: gr.Request, *given: Any) -> tuple[Any, Any]:
+        with decoding_for(page.context.access.visitor(request)):
+            return answer(*given)
+
+    gr.on(
+        [page.demo.load, *(one.change for one in (page.language, norm, picture, size, layer, mode, channel, turn))],
+        answer_it,
+        [norm, picture, size, turn, layer, mode, channel, page.language],
+        [makeup, shown],
+        show_progress="hidden",
+        api_visibility="private",
+        concurrency_limit=VISITORS_AT_ONCE,
+        trigger_mode="always_last",
+    )
+
+
+def _layers(language: str) -> list[tuple[str, str]]:
+    return [(say(f"touch.layer_{name}", language), name) for name in LAYERS]
+
+
+def _modes(language: str) -> list[tuple[str, str]]:
+    return [(say(f"touch.mode_{name}", language), name) for name in ("training", "use")]
+
+
+def answer(
+    norm: str, picture: Path | bytes | None, size: int, turn: int, layer: str, mode: str, channel: float, language: str
+) -> tuple[Any, Any]:
+    """The HTML of the batch's make-up and of the layer's numbers; a picture that cannot be read gets a sentence instead."""
+    norm, layer = (norm if norm in NORMS else "batch"), (layer if layer in LAYERS else "stem")
+    count, channel = min(max(int(size or 1), 1), SIZES[-1]), min(max(int(channel or 0), 0), CHANNELS - 1)
+    training, turn = mode != "use", max(int(turn or 1), 1)
+    try:
+        mine = None if picture is None else load_pixels(picture, SHORT_SIDE)
+        now, before = batch_of(mine, count, turn), batch_of(mine, count, turn - 1)
+        seen = touch(norm, layer, now, training=training)
+        alone, effects, difference = None, {}, seen.after[0]
+        if count == 1:
+            alone = alone_as_instance(layer, now[0])
+        else:
+            effects = makeup_effects(layer, now, before, training=training)
+            difference = makeup_effect(norm, layer, now, before, training=training)
+    except FruitVisionError as error:
+        return notice(error, language), ""
+    made = makeup_view(now, before, effects, difference, alone, norm, training=training, language=language)
+    return made, touch_view(seen, channel, language)

@@ -1,0 +1,1 @@
+"""What the panels share: models, folders, uploads, answers."""

@@ -1,0 +1,76 @@
+"""Uploads as they came: checked before anything decodes them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+
+from fruitvision.errors import PictureError
+from fruitvision.wording.text import LANGUAGES, say_error
+
+MAX_UPLOAD_BYTES = 10 * 2**20
+PLACES = ("classify-picture", "touch-picture", "together-picture")
+"""The elements in which a picture is chosen."""
+
+
+def smaller_script() -> str:
+    """What makes a picture that is too large to be sent smaller in the browser, or says there that it is too large."""
+    opening = "() => {\n"
+    _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
+    error = PictureError("picture-too-large", "")
+    told = {
+        "LIMIT": MAX_UPLOAD_BYTES,
+        "PLACES": ", ".join(f"#{place}" for place in PLACES),
+        "WORDS": {language: say_error(error, language) for language in LANGUAGES},
+    }
+    constants = "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in told.items())
+    return opening + constants + body
+
+
+class CheckedImage(gr.Image):
+    """A picture component that hands on what it was given without opening it.
+
+    Gradio's own preprocessing decodes an upload before any handler sees it; here the checks of ``data/read/picture.py``
+    come first, in the handler, where a picture that fails them becomes a sentence in the visitor's language.
+    """
+
+    def preprocess(self, payload: ImageData | None) -> Path | bytes | None:
+        """The uploaded file's path, or the bytes of a data URL; nothing is decoded. Raises gr.Error, shown in a toast."""
+        if payload is None:
+            return None
+        if payload.url and payload.url.startswith("data:"):
+            try:
+                return data_url_bytes(payload.url, MAX_UPLOAD_BYTES)
+            except PictureError as error:  # before any handler knows the visitor's language
+                raise gr.Error(" ".join(say_error(error, language) for language in LANGUAGES)) from error
+        return Path(payload.path) if payload.path else None
+
+    def get_block_name(self) -> str:
+        """The name by which the browser finds the component's code: gr.Image's own."""
+        return "image"
+
+
+def data_url_bytes(url: Any, limit: int) -> bytes:
+    """The bytes of a base64 data URL of a picture. Raises PictureError where it is none, or is larger than ``limit``."""
+    if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url[:64]:
+        raise PictureError("picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture="")
+    encoded = url.partition(",")[2]
+    if len(encoded) > limit * 4 // 3 + 4:
+        raise PictureError(
+            "picture-too-large",
+            "The picture is too large.",
+            "Choose a smaller one.",
+            picture="",
+            size=f"{len(encoded) * 3 // 4 / 2**20:.0f} MB",
+            limit=f"{limit / 2**20:.0f} MB",
+        )
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PictureError("picture-damaged", "The picture arrived damaged.", "Try it again.", picture="") from error

@@ -1,0 +1,130 @@
+"""The body of a request: bounded in size, in time, and in what a parser would make of it, followed piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gradio.route_utils import parse_options_header
+from starlette.datastructures import Headers
+
+from fruitvision.ui.server.places import Busy
+from fruitvision.ui.server.uploads import MOST_FILES
+
+MAX_DEPTH, MAX_MARKS = 100, 500_000  # of JSON: brackets within brackets; brackets, quotes and escapes altogether
+_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
+
+Send = Callable[[dict], Awaitable[None]]
+
+
+class BodyRefused(Exception):
+    """A body that is too large, or comes too slowly."""
+
+
+async def bounded(
+    app: Callable[..., Awaitable[None]], scope: dict, receive: Callable, response: Any, limit: int, place: Any, watch: Nesting | Files
+) -> None:
+    """Let ``app`` answer a request while its body comes; refuses with 400, 408, 413, or with what ``place`` says.
+
+    Args:
+        response: sends, and knows whether the answer has ``started``.
+        limit: bytes of the body.
+        place: is told of each piece by ``hold``, which raises Busy where there is no room for it.
+        watch: finds what must not be parsed.
+    """
+    loop = asyncio.get_running_loop()
+    came, whole, end = 0, False, loop.time() + BODY_SECONDS
+    refused: tuple[int, str] | None = None
+
+    async def counted() -> dict:
+        nonlocal came, whole, refused
+        if whole:  # now it waits for the end of the connection, as long as the answer takes
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), min(PAUSE_SECONDS, max(end - loop.time(), 0.001)))
+        except TimeoutError as error:
+            refused = 408, "That came too slowly."
+            raise BodyRefused from error
+        piece = message.get("body", b"")
+        came += len(piece)
+        whole = not message.get("more_body", False)
+        if came > limit:
+            refused = 413, "That is too large."
+        else:
+            try:
+                place.hold(len(piece))
+            except Busy as busy:
+                refused = busy.status, str(busy)
+            if problem := watch.problem(piece):
+                refused = 400, problem
+        if refused:
+            raise BodyRefused
+        return message
+
+    async def watched(message: dict) -> None:
+        if refused is None:
+            await response(message)
+
+    try:
+        await app({**scope, "fruitvision.body": lambda: came}, counted, watched)
+    except BodyRefused:
+        pass
+    if refused and not response.started:
+        await answer(response, *refused)
+
+
+class Nesting:
+    """How deep a JSON text is nested, followed piece by piece: parsers that recurse end with the app where it has no end."""
+
+    def __init__(self) -> None:
+        self._depth = self._marks = 0
+        self._in_text, self._rest = False, b""
+
+    def problem(self, piece: bytes) -> str:
+        """A sentence where the text, up to and with ``piece``, is not to be parsed."""
+        return "That is nested too deep." if self.too_deep(piece) else ""
+
+    def too_deep(self, piece: bytes) -> bool:
+        """Whether the text, up to and with ``piece``, was nested deeper than ``MAX_DEPTH`` anywhere, or has too many marks."""
+        piece, end = self._rest + piece, 0
+        for mark in _MARKS.finditer(piece):
+            kind, end = mark.group(), mark.end()
+            self._marks += 1
+            if kind == b'"':
+                self._in_text = not self._in_text
+            elif len(kind) == 1 and not self._in_text:
+                self._depth += 1 if kind in b"[{" else -1
+            if self._depth > MAX_DEPTH or self._marks > MAX_MARKS:
+                return True
+        self._rest = piece[-1:] if piece.endswith(b"\\") and end < len(piece) else b""  # what it escapes comes next
+        return False
+
+
+class Files:
+    """How many parts a form has, followed piece by piece."""
+
+    def __init__(self, scope: dict) -> None:
+        _, options = parse_options_header(Headers(scope=scope).get("content-type", ""))  # as Gradio's parser reads it
+        self._boundary = b"--" + options.get(b"boundary", b"")
+        self._parts, self._rest = 0, b""
+
+    def problem(self, piece: bytes) -> str:
+        """A sentence where the form, up to and with ``piece``, has more parts than ``MOST_FILES``, or none can be told."""
+        if len(self._boundary) < 3:
+            return "That is no form."
+        piece = self._rest + piece
+        self._parts += piece.count(self._boundary)
+        at = piece.rfind(self._boundary)
+        left = piece if at < 0 else piece[at + len(self._boundary) :]
+        self._rest = left[-(len(self._boundary) - 1) :]
+        return f"That is more than {MOST_FILES} files at once." if self._parts > MOST_FILES + 1 else ""
+
+
+async def answer(send: Send, status: int, sentence: str) -> None:
+    """Send a refusal, and close the connection: whatever is still coming is not read."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": sentence.encode()})

@@ -1,0 +1,167 @@
+"""Connections that are bounded in number and time: uvicorn itself waits for ever for the rest of a request's headers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import uvicorn
+from gradio import http_server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fruitvision.ui.server.access import LOOPBACK
+
+HEADER_SECONDS = 15.0
+"""For the headers of a request, and between two requests on one connection."""
+STALLED_SECONDS = 60.0
+"""For a client that takes nothing of an answer."""
+LOOKED_AFTER = 5.0
+UNFINISHED_BYTES = 32 * 2**10  # of headers that have not come whole; the gate allows half
+MOST, KEPT_FILES = 2000, 96
+"""Connections in all, and handles that are kept for files where the system allows a process few."""
+ADDRESS_SHARE = 2
+"""One address may hold this part of them; not this computer's own, where a proxy's or a tunnel's visitors come from."""
+LOG_SECONDS = 60.0
+
+
+@dataclass
+class Connections:
+    """Those of one server, in the order in which they came."""
+
+    most: int
+    by_address: Counter[str] = field(default_factory=Counter)
+    open: dict[Connection, None] = field(default_factory=dict)
+
+    def admit(self, new: Connection) -> bool:
+        """Whether ``new`` may stay; for it, the one that has waited longest without a request is closed where all are taken."""
+        if new.address not in LOOPBACK and self.by_address[new.address] >= max(self.most // ADDRESS_SHARE, 1):
+            return False
+        if len(self.open) >= self.most:
+            idle = next((one for one in self.open if not one.answering), None)
+            if idle is None:
+                return False
+            idle.end()
+        self.open[new] = None
+        self.by_address[new.address] += 1
+        return True
+
+    def forget(self, gone: Connection) -> None:
+        """It is closed, or closing."""
+        if gone in self.open:
+            del self.open[gone]
+            self.by_address[gone.address] -= 1
+            if not self.by_address[gone.address]:
+                del self.by_address[gone.address]
+
+
+class Connection(H11Protocol):
+    """One connection, closed where it keeps the server waiting. Raises nothing; the client sees the connection end."""
+
+    def __init__(self, *given: Any, connections: Connections, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._all, self._heard, self._care = connections, time.monotonic(), None
+        self.address = ""
+
+    @property
+    def answering(self) -> bool:
+        """Whether a whole request is here that has not been answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As uvicorn's, where there is room."""
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        if self._all.admit(self):
+            self._care = self.loop.call_later(LOOKED_AFTER, self._look)
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's."""
+        self._all.forget(self)
+        if self._care is not None:
+            self._care.cancel()
+        super().connection_lost(exc)
+
+    def end(self) -> None:
+        """Close it now."""
+        self._all.forget(self)
+        self.transport.abort()
+
+    def _look(self) -> None:
+        now, stuck = time.monotonic(), self.transport.get_write_buffer_size()
+        if self.answering and not stuck:
+            self._heard = now
+        if now - self._heard > (STALLED_SECONDS if stuck else HEADER_SECONDS):
+            self.end()
+        else:
+            self._care = self.loop.call_later(LOOKED_AFTER, self._look)
+
+
+class OncePerMinute(logging.Filter):
+    """Lets asyncio say once a minute that no further connection can be opened: it would say so many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        if "out of system resource" not in record.getMessage():
+            return True
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + LOG_SECONDS
+        record.exc_info = record.exc_text = None
+        return True
+
+
+_SELDOM = OncePerMinute()
+
+
+def most_connections() -> int:
+    """How many connections the system lets this process hold, with handles left for its files."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return MOST
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else max(min(MOST, soft - max(KEPT_FILES, soft // 4)), 8)
+
+
+def server_settings(most: int | None = None) -> dict[str, Any]:
+    """What to give ``uvicorn.Config``."""
+    connections = Connections(most or most_connections())
+    return {
+        "http": partial(Connection, connections=connections),
+        "timeout_keep_alive": 5,
+        "h11_max_incomplete_event_size": UNFINISHED_BYTES,
+    }
+
+
+@contextmanager
+def served_through(gate: Callable[[Any], Any]) -> Iterator[None]:
+    """What Gradio opens meanwhile has bounded connections, and ``gate(app)`` in the place of its ASGI app.
+
+    Gradio's ``launch`` passes uvicorn no settings, and puts its own middleware, which answers any page's preflight, before
+    whatever middleware it is given.
+    """
+
+    def settings(app: Any, **given: Any) -> uvicorn.Config:
+        return uvicorn.Config(app=gate(app), **given, **server_settings())
+
+    logging.getLogger("asyncio").addFilter(_SELDOM)
+    before = http_server.uvicorn
+    http_server.uvicorn = SimpleNamespace(Config=settings)
+    try:
+        yield
+    finally:
+        http_server.uvicorn = before

@@ -1,0 +1,54 @@
+"""What the app remembers of each open page: what later calls are checked against, and no more.
+
+Gradio keeps, for each page, a description of every component with all it shows (``config_values``), long after the page was
+closed. Only deep links read it, which this app does not serve.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from fastapi import HTTPException
+from gradio.state_holder import SessionState, StateHolder
+
+from fruitvision.ui.server.places import is_id
+
+
+class Session(SessionState):
+    """One page, without a description of what it shows."""
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # describes what is in ``blocks``
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        """As Gradio's, without the description that it makes."""
+        super().__setitem__(key, value)
+        self.config_values.clear()
+
+    def _update_config(self, key: int) -> None:
+        """Describe nothing."""
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        """Describe nothing."""
+
+
+class Sessions(StateHolder):
+    """The pages, by the hash of their session."""
+
+    @classmethod
+    def of(cls, demo: gr.Blocks) -> Sessions:
+        """Take the place of Gradio's own memory, once ``demo`` is launched."""
+        sessions = cls()
+        sessions.set_blocks(demo)
+        demo.app.state_holder = sessions
+        return sessions
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        """The page, known from now on. Raises HTTPException for a name that no page has."""
+        if not is_id(session_id):
+            raise HTTPException(400, "The session has no such name.")
+        if session_id not in self:
+            self.session_data[session_id] = Session(self.blocks)
+        return super().__getitem__(session_id)

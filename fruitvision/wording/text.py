@@ -1,0 +1,104 @@
+"""Every sentence that a person reads, in English and Chinese. It needs neither torch nor gradio.
+
+The sentences lie side by side in ``sentences/``, so that a translator needs no Python:
+
+    [train.start]            # say("train.start", language)
+    en = "Start training"
+    zh = "开始训练"
+
+``settings.toml`` has a name and a meaning for each field of ``TrainConfig``. ``errors/`` has a file for each package that
+raises errors, with what was found and what to do next for each code; ``next`` in general, or ``page`` and ``terminal`` where
+the next step is a button in the one and a command in the other:
+
+    [errors.busy]            # raise RunError("busy", run="mine")
+    found = { en = "“{run}” is training, and one machine trains one at a time.", zh = "…" }
+    page = { en = "Wait until it ends, or stop it.", zh = "…" }
+    terminal = { en = "Wait until it ends, or stop it: python -m fruitvision stop --run {run}", zh = "…" }
+
+A name in braces is filled in from the facts.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+Place = Literal["page", "terminal"]
+LANGUAGES = {"en": "English", "zh": "中文"}
+MOST_LANGUAGES = 32  # of a header that are looked at
+FOLDER = Path(__file__).with_name("sentences")
+
+
+@cache
+def sentences() -> dict[str, dict[str, str]]:
+    """All of them: key → language → sentence."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(FOLDER.rglob("*.toml")):
+        _flatten(tomllib.loads(path.read_text(encoding="utf-8")), "", found)
+    return found
+
+
+def _flatten(table: Mapping[str, Any], prefix: str, found: dict[str, dict[str, str]]) -> None:
+    if "en" in table:
+        found[prefix] = dict(table)
+        return
+    for key, value in table.items():
+        _flatten(value, f"{prefix}.{key}" if prefix else key, found)
+
+
+def say(key: str, language: str, **facts: Any) -> str:
+    """The sentence of that key. Raises KeyError where there is none: a mistake of ours, that a test finds."""
+    sentence = sentences()[key][language]
+    return sentence.format_map(facts) if facts else sentence
+
+
+def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Place) -> str | None:
+    """What was found and what to do next, in one line; None for a code without sentences, or without the facts that they name."""
+    known = sentences()
+    found = known.get(f"errors.{code}.found") or known.get(f"errors.{code}")
+    step = known.get(f"errors.{code}.{place}") or known.get(f"errors.{code}.next")
+    if found is None:
+        return None
+    try:
+        parts = [words[language].format_map(facts) for words in (found, step) if words]
+    except (KeyError, ValueError, IndexError):
+        return None
+    return " ".join((" " if language == "en" else "").join(parts).split())
+
+
+def say_error(error: Any, language: str, place: Place = "page") -> str:
+    """An error of ours, or what its ``as_dict`` kept of one (by a version that knew more codes, perhaps), for a reader."""
+    kept = error if isinstance(error, Mapping) else error.as_dict()
+    return error_sentence(str(kept.get("code", "")), kept.get("facts", {}), language, place) or str(kept.get("message", ""))
+
+
+def setting(name: str, language: str) -> tuple[str, str]:
+    """A training setting's name and its meaning in one sentence."""
+    return say(f"settings.{name}.name", language), say(f"settings.{name}.meaning", language)
+
+
+def language_of(accepted: str | None) -> str:
+    """The language that an Accept-Language header prefers (RFC 9110) of those that there are; English where it names none."""
+    best, weight = "en", 0.0
+    for part in (accepted or "").split(",")[:MOST_LANGUAGES]:
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        code = name.partition("-")[0]
+        quality = next((word.partition("=")[2].strip() for word in parameters if word.startswith("q")), "1")
+        own = float(quality) if re.fullmatch(r"[01](?:\.\d{0,3})?", quality) else 0.0
+        if code in LANGUAGES and own > weight:
+            best, weight = code, own
+    return best
+
+
+def duration(seconds: float, language: str) -> str:
+    """A length of time as people say it: "40 s", "3 min", "1 h 20 min"."""
+    seconds = max(int(round(seconds)), 0)
+    second, minute, hour = (" s", " min", " h ") if language == "en" else (" 秒", " 分钟", " 小时 ")
+    if seconds < 90:
+        return f"{seconds}{second}"
+    minutes = round(seconds / 60)
+    return f"{minutes}{minute}" if minutes < 60 else f"{minutes // 60}{hour}{minutes % 60}{minute}"

@@ -1,0 +1,176 @@
+"""Teaching from the page: what each call does for the owner, and that it does nothing for a visitor."""
+
+from __future__ import annotations
+
+import base64
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fruitvision.recognition.taught.store import TaughtIndex
+from fruitvision.ui.classify.panel import answer_frame, answer_picture
+from fruitvision.ui.classify.taught_view import meant_name, name_choices, taught_list
+from fruitvision.ui.classify.teach import (
+    HANDLERS,
+    WORDS,
+    call,
+    export_taught,
+    import_taught,
+    start_over,
+    take_back,
+    taught_pictures,
+    taught_state,
+    teach_picture,
+    teach_view,
+)
+from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.server.access import COOKIE, Access
+from fruitvision.wording.text import say
+
+OWNER = SimpleNamespace(headers={"cookie": f"{COOKIE}=token"})
+VISITOR = SimpleNamespace(headers={})
+
+
+@pytest.fixture
+def context(tmp_path, shipped_checkpoint) -> Context:
+    runs = tmp_path / "runs"
+    return Context(
+        runs=runs, taught=tmp_path / "taught", access=Access("token"), models=ModelShelf(runs, shipped_checkpoint), data=tmp_path / "data"
+    )
+
+
+def png(seed: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (60, 50, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def data_url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def owner(context: Context, handler, **given):
+    return call(context, handler, given, OWNER)
+
+
+def test_the_owner_teaches_sees_and_takes_back(context):
+    for seed in range(3):
+        assert owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed))) == {"name": "<b>Quitte</b>"}
+    state = owner(context, taught_state, language="en")
+    assert (state["kinds"], state["pictures"]) == (1, 3)
+    assert "&lt;b&gt;Quitte" in state["html"] and "<b>Quitte" not in state["html"] + state["names"]
+    assert '<option value="Apple">' in state["names"]
+    shown = owner(context, taught_pictures, name="<b>Quitte</b>")["html"]
+    assert shown.count("data:image/jpeg;base64,") == 3
+    (first, *_) = context.lessons.store.index().names["<b>Quitte</b>"]
+    assert owner(context, take_back, picture=first) == {}
+    assert owner(context, taught_state)["pictures"] == 2
+    owner(context, take_back, name="<b>Quitte</b>")
+    assert "Nothing yet" in owner(context, taught_state)["html"]
+
+
+def test_what_was_taught_changes_the_owners_answers_alone(context, tmp_path):
+    path = tmp_path / "p.png"
+    path.write_bytes(png())
+    for model in (None, "shipped:fruits-webcam"):
+        owner(context, teach_picture, name="Quitte", image=data_url(png()), model=model)
+        assert "Quitte" in answer_picture(context, path, False, model, "en", owner=True)[0]
+        assert "Quitte" not in answer_picture(context, path, False, model, "en")[0]
+        frame = {"image": data_url(png()), "model": model, "language": "en"}
+        mine = answer_frame(context, frame, owner=True)
+        assert "Quitte" in mine["html"] and "Quitte" in answer_frame(context, {**frame, "memory": mine["memory"]}, owner=True)["html"]
+        assert "Quitte" not in answer_frame(context, {**frame, "memory": mine["memory"]})["html"]
+
+
+def test_another_model_looks_at_the_pictures_when_it_is_asked(context):
+    owner(context, teach_picture, name="Quitte", image=data_url(png()))
+    frame = {"image": data_url(png()), "model": "shipped:fruits-webcam"}
+    assert context.lessons.of("shipped:fruits-webcam").waiting() == 1
+    assert "Quitte" in answer_frame(context, frame, owner=True)["html"]
+    assert context.lessons.of("shipped:fruits-webcam").waiting() == 0
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
+@pytest.mark.parametrize("request_", [VISITOR, None, SimpleNamespace(headers={"cookie": f"{COOKIE}=guess"})])
+def test_a_visitor_is_refused_whatever_is_asked_and_nothing_happens(context, handler, request_):
+    context.lessons.store.add("Quitte", png())
+    before = context.lessons.store.index()
+    given = {"name": "Quitte", "picture": before.names["Quitte"][0], "image": data_url(png(1)), "file": "AAAA", "language": "zh"}
+    answer = call(context, handler, given, request_)
+    assert set(answer) == {"error", "code"} and answer["code"] == "owner-only" and "访客" in answer["error"]
+    assert context.lessons.store.index() == before
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
+@pytest.mark.parametrize("given", [None, [], {}, {"name": 3, "image": [], "file": {}, "picture": None, "language": ["x"], "model": {}}])
+def test_whatever_pretends_to_be_a_call_is_answered(context, handler, given):
+    assert isinstance(call(context, handler, given, OWNER), dict)
+    assert context.lessons.store.index().names == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"name": "", "image": data_url(png())}, "taught-name-empty"),
+        ({"name": "x", "image": data_url(b"letter")}, "picture-not-an-image"),
+        ({"name": "x", "image": "/etc/passwd"}, "picture-not-an-image"),
+        ({"name": "x", "image": data_url(b"\0" * 5_000_000)}, "picture-too-large"),
+        ({"name": "x", "image": data_url(png()), "model": "run:gone"}, "model-gone"),
+    ],
+)
+def test_what_cannot_be_taught_is_said_and_nothing_is_kept(context, given, code):
+    assert owner(context, teach_picture, **given)["code"] == code
+    assert context.lessons.store.index().names == {}
+
+
+def test_an_export_is_imported_again_and_anything_else_refused(context):
+    owner(context, teach_picture, name="CON", image=data_url(png()))
+    exported = owner(context, export_taught)
+    owner(context, start_over)
+    assert owner(context, taught_state)["kinds"] == 0
+    assert "1" in owner(context, import_taught, file=exported["file"], called="x.zip")["said"]
+    assert list(context.lessons.store.index().names) == ["CON"]
+    for wrong in ("", "!!!", base64.b64encode(b"no zip").decode()):
+        assert "error" in owner(context, import_taught, file=wrong, called="../../x.zip")
+
+
+def test_a_damaged_store_is_said_answers_go_on_without_it_and_starting_over_helps(context):
+    owner(context, teach_picture, name="Quitte", image=data_url(png()))
+    (context.taught / "taught.json").write_text("{", encoding="utf-8")
+    assert "cannot be read" in owner(context, taught_state)["html"]
+    assert "fv-name" in answer_frame(context, {"image": data_url(png())}, owner=True)["html"]
+    assert owner(context, teach_picture, name="Quitte", image=data_url(png()))["code"] == "taught-damaged"
+    assert owner(context, start_over) == {}
+    assert owner(context, taught_state)["kinds"] == 0
+
+
+def test_a_known_name_is_meant_in_either_language_and_any_capitals():
+    types = ("Apple", "Sweet Potato")
+    for typed, meant in (
+        ("苹果", "Apple"),
+        (" aPPLE ", "Apple"),
+        ("sweet  potato", "Sweet Potato"),
+        ("空桌面", "empty-table"),
+        ("No fruit", "not-fruit"),
+        ("Grandma's apple", "Grandma's apple"),
+        ("", ""),
+    ):
+        assert meant_name(typed, types) == meant
+
+
+def test_the_names_and_the_list_follow_the_language():
+    index = TaughtIndex(names={"empty-table": ("a" * 32,), "Quitte": ("b" * 32, "c" * 32)})
+    assert "空桌面" in taught_list(index, 2, "zh") and "The empty table" in taught_list(index, 0, "en")
+    assert "2" in taught_list(index, 2, "en").split("</p>")[0]
+    choices = name_choices(index, ("Apple",), "zh")
+    assert choices.index("空桌面") < choices.index("没有水果") < choices.index("苹果")
+
+
+def test_the_view_carries_its_words_in_both_languages():
+    html = teach_view()
+    for word in WORDS:
+        assert html.count(f"data-{word.replace('_', '-')}=") == 2 and say(f"teach.{word}", "zh")
+    assert 'class="fv-teach" hidden' in html, "shown when the server says that the owner asks"

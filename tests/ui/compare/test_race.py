@@ -1,0 +1,151 @@
+"""The race as it is shown: means and bands over seeds, words that say no more than the seeds do, the program's own study."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fruitvision.comparison.results import CURVES, FIGURES, Results, save_results
+from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan, run_study
+from fruitvision.errors import RunError
+from fruitvision.ui.compare import race_panel, race_view
+from fruitvision.ui.compare.race_results import race_charts, race_table, race_words
+from fruitvision.ui.compare.race_time import RaceTimes
+from fruitvision.ui.compare.race_view import BROUGHT
+from fruitvision.ui.compare.together_panel import together_view
+from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.data_shelf import SAMPLE, DataShelf
+from fruitvision.ui.server.access import Access
+from fruitvision.wording.text import LANGUAGES, sentences
+
+
+def made_up(seeds: int = 3, sizes: tuple[int, ...] = (2, 32), **about) -> Results:
+    """Batch norm falls by 20 points, group norm stays; instance norm diverges once."""
+    rng, rows, epochs = np.random.default_rng(0), [], []
+    for size in sizes:
+        for norm in ("batch", "group", "instance"):
+            for seed in range(seeds):
+                final = {"batch": 0.9 if size == 32 else 0.7, "group": 0.85, "instance": 0.8}[norm] + rng.normal(0, 0.005)
+                gone = norm == "instance" and seed == 0
+                row = {"norm": norm, "batch_size": size, "seed": seed, "state": "failed" if gone else "finished", "diverged": gone}
+                rows.append(row | dict.fromkeys(FIGURES, 1.5) | {"final_accuracy": final, "best_accuracy": final, "parameters": 700_000})
+                cell = {"norm": norm, "batch_size": size, "seed": seed}
+                epochs += [cell | {"epoch": epoch} | dict.fromkeys(CURVES, final * epoch / 3) for epoch in (1, 2, 3)]
+    return Results(pd.DataFrame(rows), pd.DataFrame(epochs), {"measured_on": "test", "settings": {"epochs": 3}, **about})
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    runs = tmp_path / "runs"
+    return Context(runs=runs, taught=tmp_path / "taught", access=Access(), models=ModelShelf(runs), data=tmp_path / "data")
+
+
+def test_what_small_batches_cost_is_said_norm_by_norm():
+    words = text_of(race_words(made_up(), "en"))
+    assert re.search(r"Batch norm loses 1\d\.\d to 2\d\.\d points from batches of 32 to 2", words)
+    assert "Group norm : no difference shown between batches of 32 and 2" in words
+    assert "Instance norm: runs broke off" in words
+    assert "Group norm is ahead of Batch norm" in words  # at batches of 2
+
+
+def test_one_seed_ranks_nothing():
+    words = text_of(race_words(made_up(seeds=1), "en"))
+    assert "nothing is ranked" in words and "ahead" not in words and "loses" not in words
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_charts_have_a_curve_a_norm_with_a_band_for_its_seeds(language):
+    drawing = race_charts(made_up(), language)
+    assert drawing.count("<figure") == 1 + 2 + 4  # by batch size; accuracy of each; two losses of each
+    assert drawing.count('class="fv-curve"') == 7 * 3 and drawing.count("fv-curve-band") == 7 * 3
+    alone = race_charts(made_up(seeds=1, sizes=(32,)), language)
+    assert alone.count("<figure") == 3 and "fv-curve-band" not in alone
+    assert race_charts(None, language).count("<figure") == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_has_every_figure_and_says_what_was_measured(language):
+    table = race_table(made_up(), language)
+    assert table.count("<tr>") == 1 + 6 and table.count("<th>") == 10 and "nan" not in text_of(table)
+    assert "±" in table and "700,000" in table and sentences()["compare.measured_on_test"][language] in table
+
+
+def test_the_programs_own_study_says_that_it_was_measured_before():
+    about = {"shipped": True, "command": "python -m fruitvision compare <x>", "machine": "a laptop", "date": "2026-11-25", "data": "set"}
+    words = race_words(made_up(**about), "en")
+    assert "Measured before" in words and "a laptop" in words and "compare &lt;x&gt;" in words
+    assert "Measured before" not in race_words(made_up(), "en")
+
+
+def test_where_the_program_brings_a_study_the_panel_opens_with_it(monkeypatch, context):
+    monkeypatch.setattr(race_panel, "brought_results", lambda: made_up(shipped=True))
+    monkeypatch.setattr(race_view, "brought_results", lambda: made_up(shipped=True))
+    assert [choice for _, choice in race_view.study_choices([], "en")] == [BROUGHT]
+    shown = race_panel.race_view(context, BROUGHT, "", "en", owner=True)
+    assert "fv-curve" in shown[2] and "Measured before" in shown[1] and shown[7]["visible"]
+    assert pd.read_csv(race_panel.csv_file(race_panel.results_of(context, BROUGHT), BROUGHT), encoding="utf-8-sig").shape[0] == 18
+    with pytest.raises(RunError):
+        race_panel.results_of(context, "gone")
+
+
+def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monkeypatch):
+    from fruitvision.comparison import results as module
+
+    plan = StudyPlan.parse(
+        {
+            "data": str(sample_set),
+            "norms": ("batch", "group"),
+            "training": {"width": 8, "image_size": 40, "epochs": 1},
+            "batch_sizes": (8,),
+        }
+    )
+    run_study(plan, tmp_path / "study")
+    save_results(tmp_path / "study")
+    monkeypatch.setattr(module, "MEASURED", tmp_path / "nowhere")
+    assert module.measured() is None
+    monkeypatch.setattr(module, "MEASURED", tmp_path / "study")
+    assert len(module.measured().table) == 2 and "compare" in module.measured().about["command"]
+
+
+def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch, context, sample_set):
+    monkeypatch.setattr("fruitvision.ui.compare.race_time.study_seconds", lambda plan: 3000.0)
+    monkeypatch.setattr("fruitvision.ui.train.data.sample_set", lambda: sample_set)
+    times, shelf = RaceTimes(), DataShelf(context.data)
+    ask = (context, shelf, times, SAMPLE, ["batch", "group"], "batches", "en")
+    assert race_panel.time_words(*ask, owner=False) == ""
+    assert "18 runs; measuring" in race_panel.time_words(*ask, owner=True)
+    times._thread.join(10)
+    assert race_panel.time_words(*ask, owner=True) == "18 runs, about 50 min here."
+    assert race_panel.time_words(*ask, owner=False) == ""
+    assert race_panel.time_words(*ask[:4], ["batch"], "quick", "en", owner=True) == ""  # no race at all
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context, sample_set, language):
+    assert sentences()["together.none"][language] in together_view(context, None, None, None, language, owner=True)
+    plan = StudyPlan.parse(
+        {
+            "data": str(sample_set),
+            "norms": ("batch", "group"),
+            "training": {"width": 8, "image_size": 40, "epochs": 1},
+            "batch_sizes": (8,),
+        }
+    )
+    run_study(plan, context.runs / "study")
+    assert StudyFolder(context.runs / "study").exists
+    assert sentences()["together.no_picture"][language] in together_view(context, None, "study", None, language, owner=True)
+    cards = together_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language, owner=True)
+    assert cards.count("<section") == 2 and cards.count("data:image/jpeg") == 2
+    assert 'role="alert"' in together_view(context, b"\xff\xd8\xff broken", "study", "no/such", language, owner=True)
+
+
+def test_every_budget_has_its_words():
+    assert {f"compare.budget_{name}" for name in BUDGETS} <= set(sentences())

@@ -1,0 +1,116 @@
+"""Connections that send nothing, or half a request, end; others go on meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+import uvicorn
+
+from fruitvision.ui.server import connections
+from fruitvision.ui.server.connections import OncePerMinute, most_connections, server_settings
+
+MOST = 12
+
+
+async def app(scope, receive, send) -> None:
+    """Says one word."""
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+def port(monkeypatch) -> Iterator[int]:
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "LOOKED_AFTER", 0.2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, port=number, log_level="critical", lifespan="off", **server_settings(MOST)))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield number
+    server.should_exit = True
+    thread.join(10)
+
+
+def half_sent(port: int, content: bytes = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(content)
+    return connection
+
+
+@pytest.mark.parametrize("content", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
+def test_half_a_request_is_not_waited_for(port, content):
+    started = time.monotonic()
+    with half_sent(port, content) as connection:
+        assert connection.recv(100) == b"" and time.monotonic() - started < 5
+
+
+def test_headers_that_drip_are_not_waited_for(port):
+    with half_sent(port) as connection:
+        end = time.monotonic() + 8
+        with pytest.raises(OSError):
+            while time.monotonic() < end:
+                connection.sendall(b"a")
+                time.sleep(0.1)
+
+
+def test_those_that_wait_make_room_for_those_that_ask(port, monkeypatch):
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 60.0)
+    with ExitStack() as stack:
+        for _ in range(3 * MOST):
+            stack.enter_context(half_sent(port))
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=5).text == "ok"
+
+
+def test_a_second_request_comes_on_the_same_connection(port):
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        for _ in range(3):
+            assert client.get("/").text == "ok"
+            time.sleep(0.5)
+
+
+def test_one_address_holds_no_more_than_its_part():
+    class Stub:
+        answering = True
+
+        def __init__(self, address: str) -> None:
+            self.address = address
+
+    every = connections.Connections(10)
+    assert [every.admit(Stub("203.0.113.5")) for _ in range(6)] == [True] * 5 + [False]
+    assert every.admit(Stub("203.0.113.6")) and all(every.admit(Stub("127.0.0.1")) for _ in range(4))
+    assert not every.admit(Stub("203.0.113.7")), "all are answering"
+    gone = next(iter(every.open))
+    every.forget(gone)
+    assert every.admit(Stub("203.0.113.5"))
+
+
+def test_a_process_that_may_open_few_files_keeps_some_of_them(monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
+    assert most_connections() == 160
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert most_connections() == connections.MOST
+
+
+def test_the_log_says_once_a_minute_that_there_are_no_more_handles(monkeypatch):
+    def shown(words: str) -> bool:
+        return seldom.filter(logging.LogRecord("asyncio", logging.ERROR, "", 0, words, (), None))
+
+    seldom = OncePerMinute()
+    full = "socket.accept() out of system resource"
+    assert [shown(full) for _ in range(100)] == [True] + [False] * 99 and shown("anything else")
+    later = time.monotonic() + connections.LOG_SECONDS + 1
+    monkeypatch.setattr(connections.time, "monotonic", lambda: later)
+    assert shown(full)

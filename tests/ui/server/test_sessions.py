@@ -1,0 +1,86 @@
+"""What the app keeps of each page is small, and enough to check later calls against."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import gradio as gr
+import pytest
+from gradio.routes import App
+from starlette.testclient import TestClient
+from tests.ui.test_allowed import name_of, quietly
+
+from fruitvision.ui import app as app_module
+from fruitvision.ui.app import SESSIONS, build_app, launch
+from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.server.access import Access
+from fruitvision.ui.server.sessions import Sessions
+from tests.ui.visitor import Visitor
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sessions")
+    context = Context(runs=folder, taught=folder, access=Access("token"), models=ModelShelf(folder), data=folder / "data")
+    demo = quietly(build_app, context)
+    demo.app = quietly(App.create_app, demo)
+    Sessions.of(demo)
+    return demo
+
+
+def ask(demo, client, name: str, *data, visitor: Visitor | None = None) -> Visitor:
+    """Call a function of the app by its name, as somebody new unless somebody is named."""
+    visitor = visitor or Visitor(client)
+    number = next(number for number, one in demo.fns.items() if one.fn is not None and name_of(one.fn) == name)
+    answer = visitor.run(number, list(data))
+    assert answer.status_code == 200, answer.text
+    return visitor
+
+
+def kilobytes_of_one(work, several: int = 10) -> float:
+    """What stays of each time, once the first few have filled whatever is shared."""
+    for _ in range(3):
+        work()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(several):
+            work()
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] - before) / several / 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_page_takes_kilobytes_and_one_in_another_language_what_its_components_take(demo):
+    """Gradio's own: 370 KB, and 790 KB once the language was switched."""
+    with TestClient(demo.app) as client:
+        opened = kilobytes_of_one(lambda: ask(demo, client, "app._speak.first_language", ""))
+        switched = kilobytes_of_one(lambda: ask(demo, client, "app._speak.switch", "zh"))
+    assert opened < 60 and switched < 600, (opened, switched)
+
+
+def test_a_page_keeps_what_it_was_given_and_another_page_does_not_see_it(demo):
+    with TestClient(demo.app) as client:
+        mine, other = (ask(demo, client, "app._speak.switch", language).session for language in ("zh", "en"))
+    number = next(number for number, one in demo.blocks.items() if getattr(one, "elem_id", "") == "train-name")
+    words = [demo.app.state_holder[session][number].label for session in (mine, other)]
+    assert words[0] != words[1] and demo.state_holder is demo.app.state_holder
+
+
+def test_the_app_that_is_launched_forgets_the_pages_unused_for_longest(tmp_path, monkeypatch):
+    def launched(demo, **named):
+        demo.state_session_capacity = named["state_session_capacity"]
+        demo.app = App.create_app(demo)
+
+    monkeypatch.setattr(gr.Blocks, "launch", launched)
+    monkeypatch.setattr(app_module.ModelShelf, "load_ahead", lambda shelf: None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    demo = quietly(launch, port=None, runs=tmp_path, taught=tmp_path, data=tmp_path, open_browser=False, block=False)
+    pages = demo.app.state_holder
+    assert isinstance(pages, Sessions)
+    for number in range(SESSIONS + 3):
+        pages[str(number)]
+    assert len(pages.session_data) == SESSIONS <= 512 and "0" not in pages and str(SESSIONS + 2) in pages

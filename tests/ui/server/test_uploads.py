@@ -1,0 +1,140 @@
+"""What visitors upload is not kept: deleted after its time, and with the folder when the app is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio.routes import App
+from starlette.testclient import TestClient
+from tests.ui.test_allowed import quietly
+
+from fruitvision.ui import app as app_module
+from fruitvision.ui.app import build_app
+from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES
+from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.server import uploads as uploads_module
+from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, Caller
+from fruitvision.ui.server.places import Busy
+from fruitvision.ui.server.uploads import Uploads, make_room
+from tests.browser.conftest import run_app
+from tests.ui.visitor import UPLOAD, picture_bytes
+
+
+def test_uploads_are_deleted_after_their_time_and_the_rest_when_the_app_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(app_module, "KEEP_SECONDS", 1)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    context = Context(runs=tmp_path, taught=tmp_path, access=Access("token"), models=ModelShelf(tmp_path), data=tmp_path / "data")
+    demo = quietly(build_app, context)
+    demo.max_file_size = MAX_UPLOAD_BYTES  # launch() does
+    app = quietly(App.create_app, demo)
+
+    def upload() -> Path:
+        path = Path(client.post(UPLOAD, files={"files": ("mine.jpg", picture_bytes())}).json()[0])
+        assert path.is_file() and (tmp_path / "uploads") in path.parents
+        return path
+
+    with TestClient(app) as client:
+        first, end = upload(), time.monotonic() + 20
+        while first.exists():
+            assert time.monotonic() < end, "it is kept"
+            time.sleep(0.1)
+        last = upload()
+    assert not last.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+def test_the_folder_of_uploads_is_private_and_gone_when_the_system_closes_the_app(tmp_path, project, shipped_checkpoint):
+    own = {"GRADIO_TEMP_DIR": "", "TMPDIR": str(tmp_path)}
+    flags = ("--public", "--host", "127.0.0.1", "--checkpoint", "fruits-360")
+    with run_app(tmp_path, *flags, cwd=tmp_path, app=project / "app.py", environment=own) as running:
+        path = Path(httpx.post(running.url + UPLOAD, files={"files": ("mine.jpg", picture_bytes())}, timeout=60).json()[0])
+        folder = tmp_path / path.relative_to(tmp_path).parts[0]
+        assert path.is_file() and folder.stat().st_mode & 0o077 == 0
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(60)
+    assert not folder.exists()
+
+
+OWNER, ANN, BOB = Caller(True), Caller(False, "203.0.113.5", "ann"), Caller(False, "203.0.113.6", "bob")
+
+
+def lay(folder: Path, name: str, size: int, age: float) -> Path:
+    path = folder / name / "picture.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * size)
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_the_oldest_uploads_make_room_and_the_newest_stay(tmp_path):
+    old, older, new = (lay(tmp_path, name, 100, age) for name, age in (("a", 100), ("b", 200), ("c", 1)))
+    assert make_room(tmp_path, 300) and older.is_file()
+    assert make_room(tmp_path, 250) and not older.exists() and old.is_file()
+    assert not make_room(tmp_path, 50) and not old.exists() and new.is_file(), "somebody is just being answered about it"
+    assert make_room(tmp_path / "nothing", 0)
+
+
+def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence(tmp_path, monkeypatch):
+    async def send(uploads: Uploads, caller: Caller, size: int) -> None:
+        async with uploads.receiving(caller, size) as incoming:
+            incoming.hold(size)
+
+    async def try_all() -> None:
+        uploads = Uploads(lambda: tmp_path, quota=8000)
+        for _ in range(4):
+            await send(uploads, ANN, 250)
+        with pytest.raises(Busy, match="a great deal") as caught:
+            await send(uploads, ANN, 250)
+        assert caught.value.status == 507
+        await send(uploads, BOB, 250)
+        await send(uploads, OWNER, 5000)
+        later = time.monotonic() + uploads_module.SECONDS + 1
+        monkeypatch.setattr(uploads_module.time, "monotonic", lambda: later)
+        await send(uploads, ANN, 250)
+        async with uploads.receiving(OWNER, 7900) as incoming:
+            await send(uploads, BOB, 250)  # what was only announced takes no room
+            incoming.hold(7900)
+            with pytest.raises(Busy, match="no room"):
+                await send(uploads, BOB, 250)
+        await send(uploads, BOB, 250)
+
+    asyncio.run(try_all())
+
+
+def test_a_full_room_for_uploads_is_said_by_the_app(tmp_path, project, shipped_checkpoint):
+    flags = ("--public", "--host", "127.0.0.1", "--checkpoint", "fruits-360", "--upload-quota", "16")
+    own = {"GRADIO_TEMP_DIR": str(tmp_path / "uploads"), TOKEN_VARIABLE: "a-token-of-the-tests"}
+    with run_app(tmp_path, *flags, cwd=tmp_path, app=project / "app.py", environment=own) as running:
+        with httpx.Client(base_url=running.url, timeout=60) as visitor:
+            visitor.get("config")  # gives a number, by which the visitor is counted from then on
+            answers = [visitor.post(UPLOAD, files={"files": ("x.jpg", os.urandom(900_000))}) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 507, 507] and "a great deal" in answers[2].text
+        owner = {"cookie": f"{COOKIE}=a-token-of-the-tests"}
+        assert httpx.post(running.url + UPLOAD, files={"files": ("x.jpg", picture_bytes())}, headers=owner).status_code == 200
+    kept = sum(path.stat().st_size for path in (tmp_path / "uploads").rglob("*") if path.is_file())
+    assert kept < 16 * 2**20
+
+
+def test_new_numbers_give_one_address_no_more_room_and_few_uploads_are_on_their_way_at_once(tmp_path):
+    async def try_all() -> None:
+        uploads, sent = Uploads(lambda: tmp_path, quota=8000), 0
+        with pytest.raises(Busy):
+            for number in range(100):
+                async with uploads.receiving(Caller(False, "203.0.113.5", f"number {number}"), 250):
+                    sent += 250
+        assert sent == 4000
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(uploads_module.AT_ONCE):
+                await stack.enter_async_context(uploads.receiving(BOB, 10))
+            with pytest.raises(Busy):
+                await stack.enter_async_context(uploads.receiving(BOB, 10))
+            await stack.enter_async_context(uploads.receiving(OWNER, 10))
+
+    asyncio.run(try_all())

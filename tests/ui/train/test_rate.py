@@ -1,0 +1,75 @@
+"""The panel's learning-rate test: tried in the background, drawn, taken over; one thing at a time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fruitvision.errors import RunError
+from fruitvision.runs.job import hold_lock
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.lr_find import RangeTest
+from fruitvision.ui.train import rate as train_rate
+from fruitvision.ui.train.rate import RateSearch, rate_card, rate_view
+from fruitvision.wording.text import say
+
+TINY = TrainConfig.from_preset("fast", start="scratch", width=8, image_size=32, first_image_size=0, eval_resize=32, batch_size=8)
+
+
+def wait(search: RateSearch) -> RateSearch:
+    search._thread.join(60)
+    assert not search.busy
+    return search
+
+
+def again(search: RateSearch, runs, data) -> None:
+    """Another one, while the first takes its steps."""
+    while search.busy and not search.done:
+        time.sleep(0.001)
+    RateSearch().begin(runs, data, TINY)
+
+
+def test_it_is_drawn_and_suggested_and_lets_go_of_the_folder(tmp_path, sample_set, monkeypatch):
+    monkeypatch.setattr(train_rate, "STEPS", 40)
+    search = RateSearch()
+    assert rate_card(search, "en") == ""
+    search.begin(tmp_path / "runs", sample_set, TINY)
+    wait(search)
+    for language in ("en", "zh"):
+        card = rate_card(search, language)
+        assert f"<strong>{search.found.suggested:g}</strong>" in card and "<svg" in card and "1e-06" in card
+        assert say("train.rate_suggested", language) in card
+    card, button, take, timer = rate_view(search, "en", owner=True)
+    assert take["visible"] and f"{search.found.suggested:g}" in take["value"] and button["value"] == say("train.rate_begin", "en")
+    assert not timer.active and rate_view(search, "en", owner=False)[0] == ""
+    with hold_lock(tmp_path / "runs" / "next", "next"):
+        pass  # it let go of the runs folder
+
+
+def test_nothing_else_trains_meanwhile_and_it_stops_when_asked(tmp_path, sample_set, monkeypatch):
+    monkeypatch.setattr(train_rate, "STEPS", 2000)
+    search = RateSearch()
+    search.begin(tmp_path / "runs", sample_set, TINY)
+    with pytest.raises(RunError, match="lr-find"):
+        again(search, tmp_path / "runs", sample_set)
+    assert "step" in rate_card(search, "en") and rate_view(search, "en", owner=True)[-1].active
+    search.stop()
+    wait(search)
+    assert search.found is None and search.error is None and rate_card(search, "en") == ""
+
+
+def test_what_goes_wrong_is_a_sentence(tmp_path, monkeypatch):
+    search = RateSearch()
+    search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
+    assert wait(search).error["code"] == "data-missing" and 'role="alert"' in rate_card(search, "zh")
+    monkeypatch.setattr(train_rate, "find_rate", lambda *given, **how: 1 / 0)
+    search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
+    assert "ZeroDivisionError" in rate_card(wait(search), "en")
+
+
+def test_a_curve_that_breaks_at_its_end_still_shows_its_valley():
+    rates = tuple(1e-6 * 10 ** (n / 10) for n in range(50))
+    losses = tuple([3.0 - n / 20 for n in range(40)] + [10.0**n for n in range(10)])
+    drawn = train_rate.rate_chart(RangeTest(rates, losses, 1e-3), "en")
+    assert drawn.count('class="fv-curve"') == 2 and "0.001" in drawn

@@ -1,0 +1,219 @@
+"""Train: what a tick sends, what a visitor may not, and what can be done with runs."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import psutil
+import pytest
+
+from fruitvision.errors import DataError, RunError
+from fruitvision.report.charts import COLOURS, Series, line_chart
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.training.config import TrainConfig
+from fruitvision.ui.page import downloads
+from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.data_shelf import TYPED, DataShelf
+from fruitvision.ui.server.access import Access
+from fruitvision.ui.train import panel as train_panel
+from fruitvision.ui.train.run_view import run_table, status_line
+from fruitvision.ui.train.runs import VIEW, find_run, packed, run_view, table_action
+from fruitvision.ui.train.settings import preset_values
+
+
+@pytest.fixture
+def context(tmp_path) -> Context:
+    runs = tmp_path / "runs"
+    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=ModelShelf(runs), data=tmp_path / "data")
+
+
+@pytest.fixture
+def panel(context):
+    built = train_panel.TrainPanel(SimpleNamespace(context=context), DataShelf(context.data))
+    built.estimates.begin = lambda: None
+    return built
+
+
+def make_run(context: Context, name: str, state: str = "finished", data: str = "pictures", **status) -> RunFolder:
+    run = new_run(context.runs, RunConfig(name=name, data=data, training=TrainConfig.from_preset("fast", epochs=3)))
+    values = {"epochs": 3, "epoch": 1, "step": 1, "steps": 2, "heartbeat": time.time()}
+    run.write_status(RunStatus(state=state, **{**values, **status}))
+    if state == "finished":
+        run.best.mkdir()
+        (run.best / "config.json").write_text("{}", encoding="utf-8")
+        (run.best / "model.safetensors").write_bytes(b"weights")
+    return run
+
+
+def watch(context, run_id, seen=None, overlaid=(), owner=True) -> dict:
+    """What a tick sends, by name; what it skips is left out."""
+    *values, now = run_view(context, run_id, list(overlaid), seen, "en", owner=owner)
+    names = [*VIEW, "model", "run"]
+    sent = {name: value for name, value in zip(names, values, strict=True) if not is_skip(value)}
+    return {**sent, "seen": now}
+
+
+def is_skip(value: object) -> bool:
+    return isinstance(value, dict) and value == gr.skip()
+
+
+def look(panel, typed: str, *, owner: bool):
+    return train_panel.data_view(panel, TYPED, typed, "fast", 0, None, "en", None, *preset_values("fast"), owner=owner)
+
+
+def test_a_visitor_cannot_have_a_folder_of_this_computer_looked_through(panel, sample_set, monkeypatch):
+    asked = []
+    monkeypatch.setattr(panel.data, "look", lambda *given, **more: asked.append(given))
+    found, grid, *_ = look(panel, str(sample_set), owner=False)
+    assert "owner" in found and grid == "" and not asked
+
+
+def test_a_visitor_sets_no_looking_through_going_and_sees_what_the_owner_had_looked_through(panel, sample_set, monkeypatch):
+    panel.data.root = sample_set.parent
+    values = (f"folder:{sample_set.name}", "", "fast", 0, None, "en", None, *preset_values("fast"))
+    for choice in (values[0], "sample"):
+        found, grid, *_ = train_panel.data_view(panel, choice, *values[1:], owner=False)
+        assert (found, grid) == ("", "") and not panel.data._looks and not panel.estimates.done
+    end = time.monotonic() + 60
+    while "4 kinds" not in train_panel.data_view(panel, *values, owner=True)[0]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "4 kinds" in train_panel.data_view(panel, *values, owner=False)[0]
+
+
+def test_a_disk_that_is_full_while_a_download_is_made_is_said(context, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        packed(make_run(context, "one"))
+    assert caught.value.code == "cannot-write"
+
+
+def test_the_owner_sees_the_folder_that_he_named(panel, sample_set):
+    end = time.monotonic() + 60
+    while "4 kinds" not in (shown := look(panel, str(sample_set), owner=True))[0]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "<img" in shown[1]
+
+
+def test_no_folder_is_looked_through_before_one_is_named(panel):
+    assert look(panel, "  ", owner=True)[0] == ""
+
+
+def test_a_tick_sends_nothing_where_nothing_changed(context):
+    run = make_run(context, "one")
+    first = watch(context, run.id)
+    assert {"status", "charts", "table", "model"} <= first.keys()
+    again = run_view(context, run.id, [], first["seen"], "en", owner=True)
+    assert all(is_skip(value) for value in again)
+
+
+def test_a_step_sends_the_status_and_leaves_the_table_and_the_models_alone(context):
+    run = make_run(context, "one", "waiting")
+    first = watch(context, run.id)
+    run.write_status(run.status().model_copy(update={"step": 2, "heartbeat": time.time(), "eta_s": 7.0}))
+    second = watch(context, run.id, first["seen"])
+    assert "status" in second
+    assert not {"table", "model", "stop", "run"} & second.keys()
+
+
+def test_a_run_that_falls_silent_is_shown_so_though_nothing_of_it_is_written_any_more(context, monkeypatch):
+    me = psutil.Process()
+    run = make_run(context, "one", "running", pid=me.pid, process_started=me.create_time())
+    first = watch(context, run.id)
+    assert first["stop"]["visible"] and not first["end"]["visible"]
+    monkeypatch.setattr("fruitvision.runs.folder.RESPONSE_SECONDS", 0.0)
+    second = watch(context, run.id, first["seen"])
+    assert second["end"]["visible"] and not second["stop"]["visible"]
+    assert "not responding" in second["status"] and "not responding" in second["table"] and "delete" not in second["table"]
+
+
+def test_a_page_without_a_run_finds_the_one_that_another_page_started(context):
+    assert watch(context, None)["run"] is None
+    old, going = make_run(context, "old"), make_run(context, "going", "waiting")
+    assert watch(context, None)["run"] == going.id
+    going.write_status(RunStatus(state="stopped"))
+    going.delete()
+    assert watch(context, going.id)["run"] == old.id
+
+
+def test_whoever_looks_at_another_run_reads_which_one_is_going_on(context):
+    old = make_run(context, "old")
+    make_run(context, "<b>going", "waiting")
+    line = watch(context, old.id)["status"]
+    assert "&lt;b&gt;going" in line and "one run at a time" in line
+
+
+def test_results_on_drawn_pictures_are_called_synthetic(context, sample_set):
+    run = make_run(context, "drawn", data=str(sample_set))
+    assert "synthetic" in status_line(run, "en") and "合成" in status_line(run, "zh")
+    assert "synthetic" in run_table([run], [], "en", owner=True)
+    assert "synthetic" not in run_table([make_run(context, "photos")], [], "en", owner=True)
+
+
+@pytest.mark.parametrize("name, file", [("苹果 <b>3", "苹果-b-3.zip"), ("../../x", "x.zip"), ("???", None)])
+def test_the_download_is_named_as_the_run_and_holds_the_checkpoint(context, monkeypatch, tmp_path, name, file):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    run = make_run(context, name)
+    path = packed(run)
+    assert path.name == (file or f"{run.id}.zip")
+    assert tmp_path / "gradio" in path.parents
+    with zipfile.ZipFile(path) as archive:
+        assert {Path(inner).name for inner in archive.namelist()} == {"config.json", "model.safetensors"}
+        assert {len(Path(inner).parts) for inner in archive.namelist()} == {2}
+
+
+def test_old_downloads_are_cleared_away_when_another_is_made(context, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    run = make_run(context, "one")
+    first = packed(run)
+    monkeypatch.setattr(downloads, "OLD_SECONDS", -1.0)
+    second = packed(run)
+    assert second.is_file() and not first.parent.exists()
+
+
+def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
+    run = make_run(context, "<img src=x>")
+    asked = table_action(context, "delete", run.id, [], "en")[6]
+    assert "<img" not in asked and "&lt;img" in asked
+    json.dumps(asked)
+
+
+def test_overlaid_runs_are_shown_and_hidden_again(context):
+    one, two = make_run(context, "one"), make_run(context, "two")
+    overlaid = table_action(context, "overlay", two.id, [], "en")[1]
+    assert overlaid == [two.id]
+    assert "two" in watch(context, one.id, overlaid=overlaid)["charts"]
+    assert table_action(context, "hide", two.id, overlaid, "en")[1] == []
+
+
+def test_what_the_table_is_asked_of_a_run_that_is_gone_does_nothing(context):
+    assert all(is_skip(value) for value in table_action(context, "delete", "../elsewhere", [], "en"))
+    with pytest.raises(RunError, match="not there any more"):
+        find_run(context, "../elsewhere")
+
+
+def test_a_lone_point_of_a_long_curve_is_seen_and_numpys_numbers_are_drawn():
+    ys = [np.float32(1.0), *[None] * 3, *np.linspace(1, 2, 60, dtype=np.float32)]
+    drawing = line_chart([Series("one", range(len(ys)), ys, COLOURS[0])], title="t", x_max=70, x_label="x", description="d")
+    assert "<circle" not in drawing and drawing.count("h0") == 1
+    assert drawing.count("L") >= 59
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#292524"])
+def test_each_colour_stands_out_from_the_light_and_the_dark_ground(ground):
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for colour in COLOURS:
+        low, high = sorted((luminance(colour), luminance(ground)))
+        assert (high + 0.05) / (low + 0.05) >= 3, colour
