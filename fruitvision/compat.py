@@ -9,6 +9,7 @@ torch, without an implementation, is all that is needed to use the rest of torch
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import sys
 import threading
@@ -80,3 +81,20 @@ def _declare_missing_operators() -> None:
         if not hasattr(torch.ops.torchvision, name):
             library.define(schema)
     _declared.append(library)
+
+
+ARENAS = 2
+_M_ARENA_MAX = -8  # of malloc.h
+
+
+def share_arenas() -> bool:
+    """Let glibc share ``ARENAS`` pools of memory between all threads from now on; whether the C library knows how.
+
+    Under Linux, glibc gives threads pools ("arenas") of their own, up to eight for each core, and each keeps tens of megabytes
+    for later once a network ran in it. The app's threads come and go with its visitors, so that its memory would grow for hours
+    and with the number of cores. They mostly wait for Python's lock or for the one thread that answers, and lose nothing.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in musl
+    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, ARENAS))

@@ -23,17 +23,17 @@ from gradio.route_utils import delete_files_created_by_app
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from fruitvision.compat import share_arenas
 from fruitvision.errors import UsageError
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, ModelShelf, Page
 from fruitvision.ui.server.access import Access, OwnerLink
-from fruitvision.ui.server.arenas import share_arenas
 from fruitvision.ui.server.connections import served_through
+from fruitvision.ui.server.fair_queue import FairQueue
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
-from fruitvision.ui.server.places import FairQueue
 from fruitvision.ui.server.sessions import Sessions
 from fruitvision.ui.server.tunnel import close_tunnels, open_tunnel
 from fruitvision.ui.server.uploads import QUOTA, Uploads

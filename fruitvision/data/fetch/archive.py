@@ -144,12 +144,23 @@ def _check_directory(archive: Path, bounds: _Bounds) -> None:
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
-    """An entry of a tar whose long names and extended headers are bounded."""
+    """An entry of a tar whose long names and extended headers are bounded, and which is not sparse.
+
+    tarfile reads the whole map of a sparse file into a list as soon as it meets one; no archive of pictures holds any.
+    """
 
     def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:  # which tarfile means to be overridden
         if not (self.isfile() or self.isdir()) and self.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError("a header is too long")
         return super()._proc_member(opened)
+
+    def _proc_sparse(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
+        raise tarfile.ReadError("a sparse file")
+
+    def _proc_gnusparse_00(self, *_: object) -> None:
+        raise tarfile.ReadError("a sparse file")
+
+    _proc_gnusparse_01 = _proc_gnusparse_10 = _proc_gnusparse_00
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -26,6 +28,19 @@ COOKIE, NUMBER_COOKIE = "fruitvision-owner", "fruitvision-number"
 TOKEN_VARIABLE = "FRUITVISION_OWNER_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
+
+
+def counted_address(host: str) -> str:
+    """By what an address is counted: of IPv6 the network of 64 bits, since one person has all the addresses in it."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4 or address.is_loopback:
+        return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,10 @@ class Caller:
     def counted_as(self) -> str:
         """By whom a visitor's requests are counted: the visitor's number, or the address."""
         return self.number or f"at {self.address}"
+
+
+CALLER: ContextVar[Caller] = ContextVar("caller")
+"""Who sent the request that is being answered; not set in what the app does by itself."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,7 @@ class Access:
             return Caller(True, address)
         if self._matches(cookie_values(cookies)):
             return Caller(True, address)
+        address = counted_address(address)
         number, _, signature = cookie_value(cookies, NUMBER_COOKIE).partition(".")
         signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(number).encode())
         return Caller(False, address, number if number and signed else "")

@@ -18,62 +18,84 @@ _MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
 
 Send = Callable[[dict], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict]]
 
 
 class BodyRefused(Exception):
     """A body that is too large, or comes too slowly."""
 
 
-async def bounded(
-    app: Callable[..., Awaitable[None]], scope: dict, receive: Callable, response: Any, limit: int, place: Any, watch: Nesting | Files
-) -> None:
-    """Let ``app`` answer a request while its body comes; refuses with 400, 408, 413, or with what ``place`` says.
+class Body:
+    """The body of one request as an ASGI ``receive``: raises BodyRefused, and notes why, where it is too large or too slow.
 
     Args:
-        response: sends, and knows whether the answer has ``started``.
+        receive: the server's.
         limit: bytes of the body.
         place: is told of each piece by ``hold``, which raises Busy where there is no room for it.
         watch: finds what must not be parsed.
     """
-    loop = asyncio.get_running_loop()
-    came, whole, end = 0, False, loop.time() + BODY_SECONDS
-    refused: tuple[int, str] | None = None
 
-    async def counted() -> dict:
-        nonlocal came, whole, refused
-        if whole:  # now it waits for the end of the connection, as long as the answer takes
-            return await receive()
+    def __init__(self, receive: Receive, limit: int, place: Any, watch: Nesting | Files) -> None:
+        self._receive, self._limit, self._place, self._watch = receive, limit, place, watch
+        self._end = asyncio.get_running_loop().time() + BODY_SECONDS
+        self.came, self._whole = 0, False
+        self.refused: tuple[int, str] | None = None
+        """Status and sentence: 400, 408, 413, or what ``place`` says."""
+
+    async def __call__(self) -> dict:
+        """The next piece; once all have come, the end of the connection, however long the answer takes."""
+        if self._whole:
+            return await self._receive()
+        left = self._end - asyncio.get_running_loop().time()
         try:
-            message = await asyncio.wait_for(receive(), min(PAUSE_SECONDS, max(end - loop.time(), 0.001)))
+            message = await asyncio.wait_for(self._receive(), min(PAUSE_SECONDS, max(left, 0.001)))
         except TimeoutError as error:
-            refused = 408, "That came too slowly."
+            self.refused = 408, "That came too slowly."
             raise BodyRefused from error
         piece = message.get("body", b"")
-        came += len(piece)
-        whole = not message.get("more_body", False)
-        if came > limit:
-            refused = 413, "That is too large."
-        else:
-            try:
-                place.hold(len(piece))
-            except Busy as busy:
-                refused = busy.status, str(busy)
-            if problem := watch.problem(piece):
-                refused = 400, problem
-        if refused:
+        self.came += len(piece)
+        self._whole = not message.get("more_body", False)
+        self.refused = self._problem(piece)
+        if self.refused:
             raise BodyRefused
         return message
 
+    def _problem(self, piece: bytes) -> tuple[int, str] | None:
+        if self.came > self._limit:
+            return 413, "That is too large."
+        try:
+            self._place.hold(len(piece))
+        except Busy as busy:
+            return busy.status, str(busy)
+        problem = self._watch.problem(piece)
+        return (400, problem) if problem else None
+
+    async def read(self) -> Receive:
+        """Wait until all has come: a ``receive`` that gives it at once."""
+        messages = [await self()]
+        while not self._whole:
+            messages.append(await self())
+        messages.reverse()
+
+        async def receive() -> dict:
+            return messages.pop() if messages else await self._receive()
+
+        return receive
+
+
+async def bounded(app: Callable[..., Awaitable[None]], scope: dict, body: Body, response: Any) -> None:
+    """Let ``app`` answer a request while its body comes; ``response`` sends, and knows whether the answer has ``started``."""
+
     async def watched(message: dict) -> None:
-        if refused is None:
+        if body.refused is None:
             await response(message)
 
     try:
-        await app({**scope, "fruitvision.body": lambda: came}, counted, watched)
+        await app({**scope, "fruitvision.body": lambda: body.came}, body, watched)
     except BodyRefused:
         pass
-    if refused and not response.started:
-        await answer(response, *refused)
+    if body.refused and not response.started:
+        await answer(response, *body.refused)
 
 
 class Nesting:

@@ -17,13 +17,14 @@ import uvicorn
 from gradio import http_server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fruitvision.ui.server.access import LOOPBACK
+from fruitvision.ui.server.access import LOOPBACK, counted_address
 
 HEADER_SECONDS = 15.0
 """For the headers of a request, and between two requests on one connection."""
 STALLED_SECONDS = 60.0
 """For a client that takes nothing of an answer."""
 LOOKED_AFTER = 5.0
+SLOWEST_BYTES = 4096  # taken between two looks: a slow line, and not one that is kept busy on purpose
 UNFINISHED_BYTES = 32 * 2**10  # of headers that have not come whole; the gate allows half
 MOST, KEPT_FILES = 2000, 96
 """Connections in all, and handles that are kept for files where the system allows a process few."""
@@ -68,6 +69,7 @@ class Connection(H11Protocol):
     def __init__(self, *given: Any, connections: Connections, **named: Any) -> None:
         super().__init__(*given, **named)
         self._all, self._heard, self._care = connections, time.monotonic(), None
+        self._waiting_bytes = 0
         self.address = ""
 
     @property
@@ -78,7 +80,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's, where there is room."""
         super().connection_made(transport)
-        self.address = self.client[0] if self.client else ""
+        self.address = counted_address(self.client[0]) if self.client else ""
         if self._all.admit(self):
             self._care = self.loop.call_later(LOOKED_AFTER, self._look)
         else:
@@ -96,10 +98,21 @@ class Connection(H11Protocol):
         self._all.forget(self)
         self.transport.abort()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's; the next request is waited for from now on."""
+        self._heard = time.monotonic()
+        super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        """As uvicorn's: the client has taken most of what waited."""
+        self._heard = time.monotonic()
+        super().resume_writing()
+
     def _look(self) -> None:
         now, stuck = time.monotonic(), self.transport.get_write_buffer_size()
-        if self.answering and not stuck:
+        if (self.answering and not stuck) or self._waiting_bytes - stuck >= SLOWEST_BYTES:
             self._heard = now
+        self._waiting_bytes = stuck
         if now - self._heard > (STALLED_SECONDS if stuck else HEADER_SECONDS):
             self.end()
         else:

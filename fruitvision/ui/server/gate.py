@@ -12,17 +12,17 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from gradio.routes import file_upload_statuses
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 
-from fruitvision.ui.server.access import Access, Caller, is_loopback
-from fruitvision.ui.server.bodies import Files, Nesting, Send, answer, bounded
+from fruitvision.ui.server.access import CALLER, Access, Caller, is_loopback
+from fruitvision.ui.server.bodies import Body, BodyRefused, Files, Nesting, Receive, Send, answer, bounded
 from fruitvision.ui.server.connections import most_connections
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
+from fruitvision.ui.server.page_cache import PATHS, PageCache
 from fruitvision.ui.server.places import STREAM_PART, STREAMS, Busy, Places, is_id
 from fruitvision.ui.server.uploads import Uploads
 
@@ -31,11 +31,13 @@ MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL
 MAX_OWNER_BYTES = 256 * 2**20 * 4 // 3 + 2**17  # a file of taught pictures
 PROGRESS_SECONDS = 60.0
 METHODS = ("GET", "HEAD", "POST")
-#: All that the page asks for. Gradio's other routes (deep links, recordings, monitoring, API pages, proxies) do not exist.
+#: All that the page asks for. Gradio's other routes (deep links, recordings, monitoring, API pages, proxies) do not exist; nor
+#: does ``cancel``, which frees a call's place in the queue while its thread works on, nor a path with a slash at its end, which
+#: Starlette redirects to whatever the Host header names.
 ROUTES = re.compile(
     r"/(?:|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
-    r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server|reset|cancel"
-    r"|queue/(?:join|data|status)|heartbeat/[\w-]{1,64}|run/[\w-]{1,64}|file=.+))/?"
+    r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server"
+    r"|queue/(?:join|data|status)|heartbeat/[\w-]{1,64}|run/[\w-]{1,64}|file=.+))"
 )
 STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
 OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
@@ -99,6 +101,7 @@ class Gate:
         root_path: str = "",
     ) -> None:
         self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
+        self.page = PageCache(app)
         self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
         self.streams = Places(STREAMS, max(int(STREAM_PART * most_connections()), 8))
@@ -126,14 +129,16 @@ class Gate:
         if not (caller.owner or caller.number):
             response.cookie = self.access.new_number().encode()
         scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
+        CALLER.set(caller)
         try:
             if scope["method"] == "POST":
-                async with self._room(path, caller, headers) as place, _forgotten(scope):
-                    watch = Files(scope) if path == UPLOAD_ROUTE else Nesting()
-                    await bounded(self.app, scope, receive, response, limit, place, watch)
+                async with _forgotten(scope):
+                    await self._posted(path, caller, headers, scope, receive, response, limit)
             elif STAYING.fullmatch(path):
                 async with self.streams.answering(caller), _forgotten(scope):
                     await self.app(scope, receive, response)
+            elif path in PATHS:
+                await self.page(scope, receive, response, caller)
             else:
                 await self.app(scope, receive, response)
         except Busy as busy:
@@ -186,8 +191,7 @@ class Gate:
             if name in WITHHELD:
                 continue
             if name == b"cookie":
-                own = [one.strip() for one in value.split(b";") if one.strip().startswith(COOKIES)]
-                yield name, b"; ".join(own)
+                yield name, b"; ".join(_own_cookies(value))
             elif not FORWARDING.fullmatch(name) or self._harmless(name, value):
                 yield name, value
 
@@ -196,10 +200,22 @@ class Gate:
             return value in (b"http", b"https")
         return name == b"x-forwarded-host" and value.decode("latin-1").lower() in {one.lower() for one in self.hosts}
 
-    def _room(self, path: str, caller: Caller, headers: Headers) -> Any:
-        if path == UPLOAD_ROUTE and self.uploads is not None:
-            return self.uploads.receiving(caller, int(headers.get("content-length", MAX_BODY_BYTES)))
-        return self.places.answering(caller)
+    async def _posted(
+        self, path: str, caller: Caller, headers: Headers, scope: dict, receive: Receive, response: Response, limit: int
+    ) -> None:
+        if path == UPLOAD_ROUTE and self.uploads is not None:  # goes to the disk as it comes
+            async with self.uploads.receiving(caller, int(headers.get("content-length", MAX_BODY_BYTES))) as place:
+                await bounded(self.app, scope, Body(receive, limit, place, Files(scope)), response)
+            return
+        async with self.places.holding(caller) as held:
+            body = Body(receive, limit, held, Files(scope) if path == UPLOAD_ROUTE else Nesting())
+            try:
+                whole = await body.read()
+            except BodyRefused:
+                await answer(response, *(body.refused or (400, "That was not understood.")))
+                return
+            async with self.places.answering(caller):  # a place only once all has come: who drips holds none
+                await self.app({**scope, "fruitvision.body": lambda: body.came}, whole, response)
 
 
 class Response:
@@ -239,14 +255,21 @@ class Response:
         return [*kept, *added, *(one for one in missing if one[0] not in there)]
 
 
+def _own_cookies(header: bytes) -> list[bytes]:
+    return [one.strip() for one in header.split(b";") if one.strip().startswith(COOKIES)]
+
+
 def _refused_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
-    """Python's parser of cookies takes quadratic time over backslashes before 3.11.10 and 3.12.6."""
-    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+    """Those of other programs' cookies are not counted: a browser sends them along for every port of a host.
+
+    Python's parser of cookies takes quadratic time over backslashes before 3.11.10 and 3.12.6.
+    """
+    if sum(len(name) + len(value) for name, value in headers if name != b"cookie") > MAX_HEADER_BYTES:
         return 431, "The request's headers are too large."
     names = [name for name, _ in headers]
     if any(names.count(name) > 1 for name in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"content-type")):
         return 400, "A header came twice."
-    cookies = [value for name, value in headers if name == b"cookie"]
+    cookies = [one for name, value in headers if name == b"cookie" for one in _own_cookies(value)]
     if sum(map(len, cookies)) > MAX_COOKIE_BYTES or any(b"\\" in value for value in cookies):
         return 431, "The request's cookies are too large, or hold a backslash. Clear this site's cookies, and try again."
     return None
@@ -284,7 +307,6 @@ def _leads_here(scope: dict, path: str, headers: Headers) -> bool:
 
 
 def route(scope: dict, root: str) -> str:
-    """The path below the root path, whether a proxy has taken that away or not, and without a slash at its end."""
+    """The path below the root path, whether a proxy has taken that away or not."""
     path = scope["path"]
-    path = path.removeprefix(root) if root and path.startswith(f"{root}/") else path
-    return path.rstrip("/") or "/"
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path

@@ -6,6 +6,7 @@ closed. Only deep links read it, which this app does not serve.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ import gradio as gr
 from fastapi import HTTPException
 from gradio.state_holder import SessionState, StateHolder
 
-from fruitvision.ui.server.places import is_id
+from fruitvision.ui.server.access import CALLER, Caller
+from fruitvision.ui.server.places import is_id, surplus
 
 
 class Session(SessionState):
@@ -37,6 +39,13 @@ class Session(SessionState):
 class Sessions(StateHolder):
     """The pages, by the hash of their session."""
 
+    PAGES = 16
+    """Of one visitor, beyond which the visitor's oldest is forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callers: OrderedDict[str, Caller] = OrderedDict()
+
     @classmethod
     def of(cls, demo: gr.Blocks) -> Sessions:
         """Take the place of Gradio's own memory, once ``demo`` is launched."""
@@ -50,5 +59,22 @@ class Sessions(StateHolder):
         if not is_id(session_id):
             raise HTTPException(400, "The session has no such name.")
         if session_id not in self:
+            caller = CALLER.get(Caller(True))
+            if gone := surplus(self._callers.items(), caller, self.PAGES, self.capacity):
+                self._forget(gone)
+            self._callers[session_id] = caller
             self.session_data[session_id] = Session(self.blocks)
         return super().__getitem__(session_id)
+
+    def update(self, session_id: str) -> None:
+        """Note that the page is used. Gradio's forgets the page unused for longest here, whosever it is."""
+        with self.lock:
+            self.session_data.move_to_end(session_id)
+            self._callers.move_to_end(session_id)
+            owners = [name for name, caller in self._callers.items() if caller.owner]
+            if len(owners) > self.capacity:
+                self._forget(owners[0])
+
+    def _forget(self, session_id: str) -> None:
+        for kept in (self._callers, self.session_data, self.time_last_used):
+            kept.pop(session_id, None)

@@ -19,7 +19,7 @@ SHARE = 8
 SECONDS = 600.0
 MOST_FILES = 16
 """In one request."""
-AT_ONCE, ALL_AT_ONCE = 4, 64
+AT_ONCE, ALL_AT_ONCE = 4, 256
 """Uploads of one visitor, and of all, that may be on their way."""
 KEPT_SECONDS = 10.0
 """What came less than so long ago is not deleted to make room."""

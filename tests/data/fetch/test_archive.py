@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import shutil
@@ -297,3 +298,44 @@ def test_bounds_of_ones_own_hold(tmp_path, folder):
             unpack(archive, folder, **bounds)
         assert caught.value.code == "archive-too-large"
     assert unpack(archive, folder, max_files=2, max_bytes=2 * len(PICTURE)) == folder
+
+
+def sparse_tar(path: Path, numbers: int, *, old: bool) -> Path:
+    """A packed tar of one sparse file whose map has so many numbers; GNU's old format, or that of 1.0 in a pax header."""
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        if old:
+            entry = tarfile.TarInfo("a.jpg")
+            entry.type = tarfile.GNUTYPE_SPARSE
+            head = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+            head[482] = 1  # the map goes on
+            head[148:156] = b" " * 8
+            head[148:156] = b"%06o\0 " % sum(head[:512])
+            stream.write(head)
+            for _ in range(numbers // 42):
+                stream.write(b"00000000001\0" * 42 + b"\1" + bytes(7))
+            stream.write(bytes(1024))
+        else:
+            facts = {"major": "1", "minor": "0", "name": "a.jpg", "realsize": "10"}
+            with io.BytesIO() as written:
+                with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as packed:
+                    entry = tarfile.TarInfo("a.jpg")
+                    entry.pax_headers = {f"GNU.sparse.{name}": value for name, value in facts.items()}
+                    entry.size = 2 * numbers + len(f"{numbers // 2}\n")
+                    body = f"{numbers // 2}\n".encode() + b"0\n" * numbers
+                    packed.addfile(entry, io.BytesIO(body))
+                stream.write(written.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_sparse_file_is_not_listed(tmp_path, old):
+    """tarfile reads its whole map first: 78 KB took 1.7 GB and a minute."""
+    archive = sparse_tar(tmp_path / "a.tar.gz", 1_000_000, old=old)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            unpack(archive, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "archive-damaged"

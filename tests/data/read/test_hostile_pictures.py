@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fruitvision.compat import share_arenas
 from fruitvision.data.read import picture as pictures
 from fruitvision.data.read.decode_gate import GATE
 from fruitvision.data.read.picture import MAX_PIXELS, load_capped, load_pixels, open_picture
 from fruitvision.data.read.picture_file import MAX_SCANS
 from fruitvision.errors import PictureError
-from fruitvision.ui.server.arenas import share_arenas
 
 SIDE = 3000
 BYTES_A_PIXEL = 20

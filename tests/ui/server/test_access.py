@@ -15,7 +15,7 @@ import pytest
 from fruitvision.errors import AccessError, UsageError
 from fruitvision.ui import app as app_module
 from fruitvision.ui.server import access as access_module
-from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value
+from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value, counted_address
 
 
 def request(cookie: str = "", client: str = "127.0.0.1"):
@@ -121,3 +121,21 @@ def test_a_cookie_that_a_sister_domain_set_before_the_owners_locks_nobody_out():
     access = Access("a-token-of-the-tests")
     assert access.is_owner(request(f"{COOKIE}=evil; {COOKIE}=a-token-of-the-tests"))
     assert not access.is_owner(request(f"{COOKIE}=evil; {COOKIE}=worse"))
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("::1", "::1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix socket", "unix socket"),
+    ],
+)
+def test_one_person_has_one_address_of_ipv6(address, counted):
+    assert counted_address(address) == counted
+    assert Access("a-token-of-the-tests").caller({"headers": [], "client": (address, 5)}).address == counted

@@ -97,8 +97,6 @@ ROUTES = {
     "/gradio_api/upload",
     "/gradio_api/upload_progress",
     "/gradio_api/component_server",
-    "/gradio_api/reset",
-    "/gradio_api/cancel",
     "/gradio_api/queue/join",
     "/gradio_api/queue/data",
     "/gradio_api/queue/status",

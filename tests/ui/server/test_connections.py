@@ -19,9 +19,17 @@ from fruitvision.ui.server.connections import OncePerMinute, most_connections, s
 MOST = 12
 
 
+LARGE = 40 * 2**20
+
+
 async def app(scope, receive, send) -> None:
-    """Says one word."""
+    """Says one word, or sends a large file."""
     assert scope["type"] == "http"
+    if scope["path"] == "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+        for sent in range(0, LARGE, 2**16):
+            await send({"type": "http.response.body", "body": bytes(2**16), "more_body": sent + 2**16 < LARGE})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -114,3 +122,45 @@ def test_the_log_says_once_a_minute_that_there_are_no_more_handles(monkeypatch):
     later = time.monotonic() + connections.LOG_SECONDS + 1
     monkeypatch.setattr(connections.time, "monotonic", lambda: later)
     assert shown(full)
+
+
+def test_a_connection_that_is_used_stays(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        for _ in range(12):  # more than twice the time for headers
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b""
+            while not received.endswith(b"ok"):
+                assert (piece := connection.recv(1000)), "closed"
+                received += piece
+            time.sleep(0.25)
+
+
+def test_a_slow_line_is_served_to_the_end(port, monkeypatch):
+    """It always has something waiting, and used to be cut after the time for one that takes nothing."""
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 1.0)
+    received, started = 0, time.monotonic()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        connection.settimeout(5)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while piece := connection.recv(2**19):
+            received += len(piece)
+            time.sleep(0.005)
+    assert received > LARGE and time.monotonic() - started > 1.5
+
+
+def test_a_client_that_takes_nothing_is_cut(port, monkeypatch):
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 1.0)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        connection.settimeout(5)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(3)
+        received = 0
+        with pytest.raises(OSError):
+            while piece := connection.recv(2**20):
+                received += len(piece)
+            raise OSError("closed")
+        assert received < LARGE

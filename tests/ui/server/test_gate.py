@@ -170,9 +170,53 @@ def test_headers_are_bounded_and_cookies_hold_no_backslash():
     token = Access("a-token-of-the-tests")
     assert ask(token, [*OWN, (b"x-a", b"a" * gate.MAX_HEADER_BYTES)]) == 431
     assert ask(token, [*OWN, *((b"x-%d" % n, b"a" * 100) for n in range(200))]) == 431
-    assert ask(token, [*OWN, (b"cookie", b"a=" + b"b" * gate.MAX_COOKIE_BYTES)]) == 431
-    assert ask(token, [*OWN, (b"cookie", b'a="\\"')]) == 431
+    assert ask(token, [*OWN, (b"cookie", b"fruitvision-owner=" + b"b" * gate.MAX_COOKIE_BYTES)]) == 431
+    assert ask(token, [*OWN, (b"cookie", b'a=b; fruitvision-owner="\\"')]) == 431
     assert ask(token, [*OWN, (b"cookie", b"a=b; c=d")]) == 200
+
+
+def test_cookies_of_other_programs_do_no_harm():
+    """A browser sends those of every port of a host along; Python's own writes a comma in one as a backslash and digits."""
+    read: list[bytes] = []
+
+    async def app(scope, receive, send) -> None:
+        read.append(dict(scope["headers"])[b"cookie"])
+        await reached(scope, receive, send)
+
+    for foreign in (b'theirs="a\\054b"', b"theirs=" + b"x" * 10_000):
+        assert ask(Access(), [*OWN, (b"cookie", foreign + b"; fruitvision-number=1.2")], app=app) == 200
+    assert set(read) == {b"fruitvision-number=1.2"}
+
+
+def test_a_body_that_drips_holds_no_place(monkeypatch):
+    """60 of them kept every other visitor's calls away."""
+    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 2.0)
+
+    async def many() -> list[int]:
+        door, statuses = Gate(reached, Access("a-token-of-the-tests"), set()), []
+
+        async def call(number: int, drips: bool) -> None:
+            async def receive() -> dict:
+                await asyncio.sleep(10 if drips else 0)
+                return {"type": "http.request", "body": b"1", "more_body": drips}
+
+            async def send(message: dict) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+
+            scope = {"type": "http", "method": "POST", "path": "/gradio_api/run/x", "headers": OWN, "query_string": b"", "root_path": ""}
+            await door({**scope, "client": (f"203.0.113.{number}", 5)}, receive, send)
+
+        slow = [asyncio.create_task(call(number, True)) for number in range(200)]
+        await asyncio.sleep(0.1)
+        await call(250, False)
+        answered = list(statuses)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return answered
+
+    assert asyncio.run(many()) == [200]
 
 
 def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():

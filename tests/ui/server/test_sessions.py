@@ -9,13 +9,13 @@ import gradio as gr
 import pytest
 from gradio.routes import App
 from starlette.testclient import TestClient
-from tests.ui.test_allowed import name_of, quietly
 
 from fruitvision.ui import app as app_module
 from fruitvision.ui.app import SESSIONS, build_app, launch
 from fruitvision.ui.page.context import Context, ModelShelf
-from fruitvision.ui.server.access import Access
+from fruitvision.ui.server.access import CALLER, Access, Caller
 from fruitvision.ui.server.sessions import Sessions
+from tests.ui.server.test_allowed import name_of, quietly
 from tests.ui.visitor import Visitor
 
 
@@ -84,3 +84,28 @@ def test_the_app_that_is_launched_forgets_the_pages_unused_for_longest(tmp_path,
     for number in range(SESSIONS + 3):
         pages[str(number)]
     assert len(pages.session_data) == SESSIONS <= 512 and "0" not in pages and str(SESSIONS + 2) in pages
+
+
+def test_pages_of_one_visitor_push_out_nobody_elses(demo):
+    """300 names of one visitor made the owner's page forget which run it showed."""
+    pages = Sessions()
+    pages.blocks, pages.capacity = demo, 40
+    visitors = [Caller(False, f"203.0.113.{n}", f"number {n}") for n in range(60)]
+
+    def opened(caller: Caller, name: str) -> None:
+        token = CALLER.set(caller)
+        pages[name]
+        CALLER.reset(token)
+
+    opened(Caller(True), "owner")
+    opened(visitors[0], "bob")
+    for number in range(300):
+        opened(visitors[1], f"mallory-{number}")
+    assert "owner" in pages and "bob" in pages and len(pages.session_data) == Sessions.PAGES + 2
+    for number, visitor in enumerate(visitors):
+        opened(visitor, f"page-{number}")
+    assert "owner" in pages and "page-59" in pages and len(pages.session_data) <= 41
+    for number in range(60):
+        opened(Caller(True), f"owner-{number}")
+    assert "owner" not in pages and len(pages.session_data) <= 81
+    assert set(pages.session_data) == set(pages._callers) == set(pages.time_last_used)

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from gradio.routes import App
 from starlette.testclient import TestClient
-from tests.ui.test_allowed import quietly
 
 from fruitvision.ui import app as app_module
 from fruitvision.ui.app import build_app
@@ -24,6 +23,7 @@ from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, Caller
 from fruitvision.ui.server.places import Busy
 from fruitvision.ui.server.uploads import Uploads, make_room
 from tests.browser.conftest import run_app
+from tests.ui.server.test_allowed import quietly
 from tests.ui.visitor import UPLOAD, picture_bytes
 
 

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
+from fruitvision.compat import ARENAS
 from fruitvision.ui import app as app_module
-from fruitvision.ui.server.arenas import ARENAS
 
 # A new process, as the app is one: what malloc_info() says of it once many threads had memory.
 THREADS_THAT_ALLOCATE = """
 import ctypes, sys, threading
 import fruitvision.ui.app
-from fruitvision.ui.server.arenas import share_arenas
+from fruitvision.compat import share_arenas
 if sys.argv[1] == "shared":
     assert share_arenas()
 libc, met = ctypes.CDLL(None), threading.Barrier(40)
