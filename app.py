@@ -63,7 +63,7 @@ def open_app(flags):
         public=flags.public,
         root_path=flags.root_path,
         embed_in=flags.embed_in,
-        upload_quota=max(flags.upload_quota, 16) * 2**20,
+        upload_quota=flags.upload_quota * 2**20,
         data=flags.data,
         runs=flags.runs,
         taught=flags.taught,

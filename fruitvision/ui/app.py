@@ -36,7 +36,7 @@ from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
 from fruitvision.ui.server.sessions import Sessions
 from fruitvision.ui.server.tunnel import close_tunnels, open_tunnel
-from fruitvision.ui.server.uploads import QUOTA, Uploads
+from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.wording.text import LANGUAGES, language_of, say
 
@@ -203,6 +203,8 @@ def launch(
         raise UsageError(
             "bad-origin", f"'{unknown[0]}' is no origin.", "Give --embed-in as https://name, without a path.", origin=unknown[0]
         )
+    if upload_quota < LEAST_QUOTA:
+        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
     demo = build_app(context)
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(demo._queue, access)

@@ -13,8 +13,8 @@ from starlette.datastructures import Headers
 from fruitvision.ui.server.places import Busy
 from fruitvision.ui.server.uploads import MOST_FILES
 
-MAX_DEPTH, MAX_MARKS = 100, 500_000  # of JSON: brackets within brackets; brackets, quotes and escapes altogether
-_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
+MAX_DEPTH, MAX_MARKS = 100, 20_000  # of JSON: brackets within brackets; brackets, commas, quotes and escapes altogether
+_MARKS = re.compile(rb'\\.|["\[\]{},]', re.DOTALL)
 BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
 
 Send = Callable[[dict], Awaitable[None]]
@@ -99,7 +99,11 @@ async def bounded(app: Callable[..., Awaitable[None]], scope: dict, body: Body, 
 
 
 class Nesting:
-    """How deep a JSON text is nested, followed piece by piece: parsers that recurse end with the app where it has no end."""
+    """How deep a JSON text is nested and how many values it has, followed piece by piece.
+
+    Parsers that recurse end with the app where nesting has no end, and a list of seven million numbers, in one request of the
+    allowed size, kept the event loop for half a minute.
+    """
 
     def __init__(self) -> None:
         self._depth = self._marks = 0
@@ -117,7 +121,7 @@ class Nesting:
             self._marks += 1
             if kind == b'"':
                 self._in_text = not self._in_text
-            elif len(kind) == 1 and not self._in_text:
+            elif len(kind) == 1 and kind != b"," and not self._in_text:
                 self._depth += 1 if kind in b"[{" else -1
             if self._depth > MAX_DEPTH or self._marks > MAX_MARKS:
                 return True

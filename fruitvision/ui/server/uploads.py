@@ -13,7 +13,8 @@ from pathlib import Path
 from fruitvision.ui.server.access import Caller
 from fruitvision.ui.server.places import Busy, Places, part_of, share
 
-QUOTA = 2**30
+QUOTA, LEAST_QUOTA = 2**30, 16 * 2**20
+"""For uploads in all: by default, and at least, one picture of the largest size with room beside it."""
 SHARE = 8
 """One visitor may upload this part of the quota within ``SECONDS``."""
 SECONDS = 600.0

@@ -139,3 +139,9 @@ def test_a_cookie_that_a_sister_domain_set_before_the_owners_locks_nobody_out():
 def test_one_person_has_one_address_of_ipv6(address, counted):
     assert counted_address(address) == counted
     assert Access("a-token-of-the-tests").caller({"headers": [], "client": (address, 5)}).address == counted
+
+
+def test_room_for_uploads_that_is_too_small_is_said(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        app_module.launch(runs=tmp_path, upload_quota=2**20, open_browser=False, block=False)
+    assert caught.value.code == "small-quota" and "--upload-quota 16" in str(caught.value)

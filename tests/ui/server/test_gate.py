@@ -445,3 +445,12 @@ def test_nesting_is_followed_through_texts_escapes_and_pieces(size):
             nesting, content = bodies.Nesting(), text.encode()
             pieces = (content[at : at + size] for at in range(0, len(content), size)) if len(content) < 10_000 else iter([content])
             assert any(nesting.too_deep(piece) for piece in pieces) is expected, text[:40]
+
+
+def test_a_list_of_countless_numbers_is_not_parsed():
+    """14 MB of "1,1,1…" kept every other answer, the owner's too, waiting for 30 seconds."""
+    started = time.monotonic()
+    nesting = bodies.Nesting()
+    assert nesting.problem(b'{"data":[' + b"1," * 30_000)
+    assert not bodies.Nesting().problem(b'{"data":["data:image/jpeg;base64,' + b"A" * 13_000_000 + b'", 1, 2, 3]}')
+    assert time.monotonic() - started < 2
