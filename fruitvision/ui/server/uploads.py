@@ -22,6 +22,8 @@ MOST_FILES = 16
 """In one request."""
 AT_ONCE, ALL_AT_ONCE = 4, 256
 """Uploads of one visitor, and of all, that may be on their way."""
+MOST_KEPT = 2000
+"""Files in all: with countless tiny ones, looking for room would take long."""
 KEPT_SECONDS = 10.0
 """What came less than so long ago is not deleted to make room."""
 
@@ -84,7 +86,7 @@ class _Incoming:
 
 
 def make_room(folder: Path, room: int) -> bool:
-    """Delete the oldest files below ``folder`` until all hold at most ``room`` bytes; whether they do."""
+    """Delete the oldest files below ``folder`` until at most ``MOST_KEPT`` hold at most ``room`` bytes; whether they do."""
     found, sizes = [], Counter[str]()
     for place, _, names in os.walk(folder):
         for name in names:
@@ -93,13 +95,15 @@ def make_room(folder: Path, room: int) -> bool:
                 status = os.stat(path)
                 found.append((status.st_mtime, path))
                 sizes[path] = status.st_size
-    total = sizes.total()
+    total, count = sizes.total(), len(found)
     for changed, path in sorted(found):
-        if total <= room:
+        if total <= room and count <= MOST_KEPT:
             return True
         if changed > time.time() - KEPT_SECONDS:
             break
         with suppress(OSError):
             os.remove(path)
-            total -= sizes[path]
-    return total <= room
+            total, count = total - sizes[path], count - 1
+            if (own := os.path.dirname(path)) != str(folder):  # Gradio makes a folder for each
+                os.rmdir(own)
+    return total <= room and count <= MOST_KEPT

@@ -81,6 +81,14 @@ def test_the_oldest_uploads_make_room_and_the_newest_stay(tmp_path):
     assert make_room(tmp_path / "nothing", 0)
 
 
+def test_countless_tiny_uploads_make_room_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads_module, "MOST_KEPT", 20)
+    for number in range(30):
+        lay(tmp_path, f"{number:02}", 1, 100 - number)
+    assert make_room(tmp_path, 10**6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number:02}" for number in range(10, 30)], "folders go along"
+
+
 def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence(tmp_path, monkeypatch):
     async def send(uploads: Uploads, caller: Caller, size: int) -> None:
         async with uploads.receiving(caller, size) as incoming:
