@@ -17,7 +17,7 @@ from PIL import Image
 
 from fruitvision.ui.server.access import COOKIE
 
-UPLOAD, JOIN, SERVER = "gradio_api/upload", "gradio_api/queue/join", "gradio_api/component_server"
+UPLOAD, JOIN, SERVER = "gradio_api/upload", "gradio_api/queue/join", "gradio_api/component_server/"
 FILE = {"_type": "gradio.FileData"}
 
 

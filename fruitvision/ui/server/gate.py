@@ -36,7 +36,7 @@ METHODS = ("GET", "HEAD", "POST")
 #: Starlette redirects to whatever the Host header names.
 ROUTES = re.compile(
     r"/(?:|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
-    r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server"
+    r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server/?"
     r"|queue/(?:join|data|status)|heartbeat/[\w-]{1,64}|run/[\w-]{1,64}|file=.+))"
 )
 STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
@@ -122,7 +122,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         caller = self.access.caller(scope)
-        limit = MAX_OWNER_BYTES if caller.owner and path == OWNERS_ROUTE else MAX_BODY_BYTES
+        limit = MAX_OWNER_BYTES if caller.owner and path.rstrip("/") == OWNERS_ROUTE else MAX_BODY_BYTES
         if refused := self._refusal(scope, path, headers, limit):
             await answer(response, *refused)
             return

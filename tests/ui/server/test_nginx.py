@@ -156,7 +156,7 @@ def test_two_processes_are_one_app_and_one_that_dies_is_not_missed(site):
 
 def test_a_body_over_the_limit_fills_no_disk_of_the_proxys(site):
     """With its default, nginx wrote 350 MB for anybody before the app was asked."""
-    for route, size in (("gradio_api/run/predict", 20 * 2**20), ("gradio_api/component_server", 360 * 2**20)):
+    for route, size in (("gradio_api/run/predict", 20 * 2**20), ("gradio_api/component_server/", 360 * 2**20)):
         head = f"POST /fruit/{route} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", int(site.url.split(":")[2].partition("/")[0])), timeout=10) as connection:
             connection.sendall(head.encode())
