@@ -206,16 +206,5 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 def write_error(error: OSError, path: Path) -> DataError:
     """What a failed write means for the person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            "disk-full",
-            f"The disk is full: {path} could not be written.",
-            "Free some space and try again; nothing that was saved before is lost.",
-            path=str(path),
-        )
-    return DataError(
-        "cannot-write",
-        f"{path} cannot be written ({error.strerror or type(error).__name__}).",
-        "Choose a folder that you may write to, or change its permissions.",
-        path=str(path),
-        reason=error.strerror or type(error).__name__,
-    )
+        return DataError("disk-full", path=str(path))
+    return DataError("cannot-write", path=str(path), reason=error.strerror or type(error).__name__)

@@ -167,21 +167,10 @@ def read_config(folder: Path) -> CheckpointConfig:
     folder = standing_folder(Path(folder))
     path = folder / CONFIG
     if not folder.is_dir():
-        raise CheckpointError(
-            "checkpoint-missing",
-            f"There is no checkpoint folder at {folder}.",
-            "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",
-            path=str(folder),
-        )
+        raise CheckpointError("checkpoint-missing", path=str(folder))
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(
-                "checkpoint-incomplete",
-                f"The checkpoint {folder} has no {name}.",
-                "Copy the whole folder again, or train anew.",
-                path=str(folder),
-                file=name,
-            )
+            raise CheckpointError("checkpoint-incomplete", path=str(folder), file=name)
     content = path.read_bytes()
     try:
         config = CheckpointConfig.model_validate_json(content)
@@ -190,20 +179,9 @@ def read_config(folder: Path) -> CheckpointConfig:
             (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "") + fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_url=False)
         )
-        raise CheckpointError(
-            "checkpoint-config",
-            f"{path} does not describe a checkpoint: {faults[:400]}.",
-            "Copy the whole folder again, or train anew.",
-            path=str(path),
-            faults=faults[:400],
-        ) from error
+        raise CheckpointError("checkpoint-config", path=str(path), faults=faults[:400]) from error
     if not seal_holds(json.loads(content)):
-        raise CheckpointError(
-            "checkpoint-config-changed",
-            f"{path} is not as it was written.",
-            "Copy the whole folder again; if you changed it yourself, take its line config_sha256 out.",
-            path=str(path),
-        )
+        raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config
 
 
@@ -219,25 +197,15 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     try:
         weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            "checkpoint-not-safetensors",
-            f"{path} is no safetensors file ({str(error)[:120]}).",
-            "Nothing in it was run. Copy the checkpoint again from where it was trained.",
-            path=str(path),
-        ) from error
+        raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason=str(error)[:120]) from error
     _check_sizes(config, weights, path)
     try:
         network = build_network(config.architecture, num_classes=len(config.classes), norm=config.norm, width=config.width)
     except ConfigError as error:
-        raise CheckpointError("checkpoint-network", error.message, error.next_step, path=str(path)) from error
+        raise _unknown_network(config, path) from error
     _check_fit(network, weights, path)
     if config.weights_sha256 and hashlib.sha256(content).hexdigest() != config.weights_sha256:
-        raise CheckpointError(
-            "checkpoint-damaged",
-            f"{path} is not the file that its config.json was written with.",
-            "Copy the whole folder again: weights and configuration belong together.",
-            path=str(path),
-        )
+        raise CheckpointError("checkpoint-damaged", path=str(path))
     network.load_state_dict({name: _loaded(value) for name, value in weights.items()}, strict=True)
     return network.eval(), config
 
@@ -248,18 +216,13 @@ def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Pat
     try:
         named = parameter_count(config.architecture, num_classes=len(config.classes), width=config.width)
     except ConfigError as error:
-        raise CheckpointError("checkpoint-network", error.message, error.next_step, path=str(path)) from error
+        raise _unknown_network(config, path) from error
     if named > 2 * held + MOST_SMALL:
-        raise CheckpointError(
-            "checkpoint-other-network",
-            f"{path} holds {held} numbers, but its config.json names a network of {named}.",
-            "Norm, width and architecture in config.json must be those it was trained with.",
-            path=str(path),
-            missing=named - held,
-            unknown=0,
-            shapes=0,
-            first=config.architecture,
-        )
+        raise CheckpointError("checkpoint-size", path=str(path), held=held, named=named, architecture=config.architecture)
+
+
+def _unknown_network(config: CheckpointConfig, path: Path) -> CheckpointError:
+    return CheckpointError("checkpoint-network", path=str(path), architecture=config.architecture, norm=config.norm)
 
 
 def _loaded(value: Tensor) -> Tensor:
@@ -277,25 +240,10 @@ def _check_fit(network: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     if head in shapes:
         expected, found = own[head].shape[0], weights[head].shape[0]
         if expected != found:
-            raise CheckpointError(
-                "checkpoint-classes",
-                f"{path} answers {found} classes, but its config.json names {expected}.",
-                "Put the config.json beside it that it was trained with.",
-                path=str(path),
-                found=found,
-                expected=expected,
-            )
+            raise CheckpointError("checkpoint-classes", path=str(path), found=found, expected=expected)
     first = (missing + unknown + shapes)[0]
     raise CheckpointError(
-        "checkpoint-other-network",
-        f"{path} holds another network's weights: {len(missing)} missing, {len(unknown)} unknown, "
-        f"{len(shapes)} of another shape (the first: {first}).",
-        "Norm, width and architecture in config.json must be those it was trained with.",
-        path=str(path),
-        missing=len(missing),
-        unknown=len(unknown),
-        shapes=len(shapes),
-        first=first,
+        "checkpoint-other-network", path=str(path), missing=len(missing), unknown=len(unknown), shapes=len(shapes), first=first
     )
 
 
@@ -319,20 +267,11 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     known = {path.name: path for path in shipped()}
     if name is None:
         if not known:
-            raise CheckpointError(
-                "no-shipped-checkpoint",
-                "This copy of FruitVision carries no trained model.",
-                "Train one first, or name a checkpoint folder.",
-            )
+            raise CheckpointError("no-shipped-checkpoint")
         return next(iter(known.values()))
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
     folder = Path(name)
     if not standing_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
-        raise CheckpointError(
-            "checkpoint-missing",
-            f"There is no checkpoint folder at {folder}.",
-            "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",
-            path=str(folder),
-        )
+        raise CheckpointError("checkpoint-missing", path=str(folder))
     return folder

@@ -73,11 +73,7 @@ class OnnxNetwork(nn.Module):
         self._answers_only()
 
     def _answers_only(self) -> NoReturn:
-        raise CheckpointError(
-            "onnx-answers-only",
-            "An ONNX file answers pictures; it draws no heatmap and cannot be taught.",
-            "Use the checkpoint folder that it was exported from.",
-        )
+        raise CheckpointError("onnx-answers-only")
 
 
 class _Answering(nn.Module):
@@ -103,9 +99,7 @@ def export_onnx(
     the file cannot be written.
     """
     if not pictures:
-        raise CheckpointError(
-            "onnx-no-pictures", "There are no pictures to check the exported network on.", "Give a folder of them: --data DIR."
-        )
+        raise CheckpointError("onnx-no-pictures")
     onnxruntime = _onnxruntime()
     answering = _Answering(network.cpu().eval()).eval()
     model = _exported(answering, config.transform.crop)
@@ -125,15 +119,9 @@ def export_onnx(
     check = ExportCheck(len(pictures), max(differences), float(np.concatenate(same).mean()))
     alike = check.agreement >= LEAST_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
     if not alike:
-        raise CheckpointError(
-            "onnx-differs",
-            f"The exported network is not the same: logits differ from torch's by {check.largest_difference:.2g}, "
-            f"and the best class agrees in {check.agreement:.0%}.",
-            "Nothing was written. "
-            + ("Give more pictures (--count), or choose --format onnx." if calibration else "Install the newest onnx and onnxruntime."),
-            difference=f"{check.largest_difference:.2g}",
-            agreement=f"{check.agreement:.0%}",
-        )
+        if calibration:
+            raise CheckpointError("onnx-int8-differs", difference=check.largest_difference, agreement=check.agreement)
+        raise CheckpointError("onnx-differs", difference=check.largest_difference, agreement=check.agreement)
     write_bytes(out, content)
     return check
 
@@ -154,12 +142,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         raise _damaged(path) from error
     digest = metadata.get(DIGEST, "")
     if METADATA not in metadata or not digest:
-        raise CheckpointError(
-            "onnx-foreign",
-            f"{path} was not exported by FruitVision: its classes are not in it.",
-            "Export a checkpoint: python -m fruitvision export.",
-            path=str(path),
-        )
+        raise CheckpointError("onnx-foreign", path=str(path))
     if hashlib.sha256(content.replace(digest.encode(), _BLANK.encode())).hexdigest() != digest:
         raise _damaged(path)
     try:
@@ -170,7 +153,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     try:
         file.check((BATCH, 3, crop, crop), len(config.classes))
     except Refused as error:
-        raise _refused(path, str(error)) from error
+        raise CheckpointError("onnx-refused", path=str(path), reason=str(error)) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what is wrong is said here
@@ -189,26 +172,14 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise CheckpointError(
-            "checkpoint-missing", f"{path} cannot be read ({error.strerror}).", "Name an ONNX file, or a checkpoint folder.", path=str(path)
-        ) from error
+        raise CheckpointError("onnx-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
     if len(content) > MOST_BYTES:
-        raise _refused(path, f"it is larger than {MOST_BYTES >> 20} MB")
+        raise CheckpointError("onnx-too-large", path=str(path), limit=MOST_BYTES >> 20)
     return content
 
 
-def _refused(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(
-        "onnx-refused",
-        f"{path} was not opened: {reason}.",
-        "Use a file that FruitVision exported of a ResNet18 or an EfficientNet-Lite, or the checkpoint folder itself.",
-        path=str(path),
-        reason=reason,
-    )
-
-
 def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError("onnx-damaged", f"{path} is not as it was exported.", "Copy it again, or export it anew.", path=str(path))
+    return CheckpointError("onnx-damaged", path=str(path))
 
 
 def _onnxruntime(exporting: bool = True) -> Any:
@@ -220,9 +191,7 @@ def _onnxruntime(exporting: bool = True) -> Any:
             import onnxscript  # noqa: F401, torch's exporter needs it
     except ImportError as error:
         packages = "onnx onnxscript onnxruntime" if exporting else "onnxruntime"
-        raise CheckpointError(
-            "onnx-missing", "ONNX is not installed.", f"Run: python -m pip install {packages}.", packages=packages
-        ) from error
+        raise CheckpointError("onnx-missing", packages=packages) from error
     return onnxruntime
 
 

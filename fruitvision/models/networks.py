@@ -118,12 +118,7 @@ class TimmNetwork(nn.Module):
             raise unknown_architecture(name)
         self.trunk = timm.create_model(name, num_classes=num_classes)
         if not self._can_be_read():
-            raise ConfigError(
-                "unsupported-architecture",
-                f"{name} does not end in an average pooling and one linear layer, which heatmaps need.",
-                f"Choose another network, such as {ARCHITECTURES[1]}.",
-                name=name,
-            )
+            raise ConfigError("unsupported-architecture", name=name, other=ARCHITECTURES[1])
         self.head_prefix = next(f"trunk.{n}." for n, module in self.trunk.named_modules() if module is self.head)
 
     @property
@@ -168,13 +163,7 @@ class TimmNetwork(nn.Module):
 def unknown_architecture(name: str) -> ConfigError:
     """Neither ours nor timm's."""
     names = ", ".join(ARCHITECTURES)
-    return ConfigError(
-        "unknown-architecture",
-        f"There is no architecture called '{name}'.",
-        f"Choose one of: {names}; or another name that timm knows.",
-        name=name,
-        names=names,
-    )
+    return ConfigError("unknown-architecture", name=name, names=names)
 
 
 Network = ResNet18 | TimmNetwork
@@ -189,13 +178,7 @@ def build_network(
     Raises ConfigError for an unknown architecture or norm, or a norm that the architecture does not offer.
     """
     if architecture != RESNET18 and norm != OWN:
-        raise ConfigError(
-            "norm-not-offered",
-            f"{architecture} comes with its own normalization and offers no '{norm}'.",
-            f"Leave norm out, or choose {RESNET18}.",
-            architecture=architecture,
-            norm=norm,
-        )
+        raise ConfigError("norm-not-offered", architecture=architecture, norm=norm)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)

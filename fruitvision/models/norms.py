@@ -74,13 +74,7 @@ def get_norm(name: str) -> Norm:
     """Return the norm of that name. Raises ConfigError, naming those there are."""
     if name not in NORMS:
         names = ", ".join(NORMS)
-        raise ConfigError(
-            "unknown-norm",
-            f"There is no normalization layer called '{name}'.",
-            f"Choose one of: {names}.",
-            name=name,
-            names=names,
-        )
+        raise ConfigError("unknown-norm", name=name, names=names)
     return NORMS[name]
 
 
@@ -187,19 +181,6 @@ def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
     """
     found = get_norm(name)
     if found.uses_batch and batch_size < 2:
-        raise ConfigError(
-            "norm-needs-batch",
-            f"{found.title} shares its statistics over the pictures of a batch; a batch of {batch_size} has nothing to share.",
-            "Set batch_size to 2 or more, or choose the norm 'group', 'layer' or 'instance'.",
-            norm=name,
-            batch_size=batch_size,
-        )
+        raise ConfigError("norm-needs-batch", norm=name, batch_size=batch_size)
     if found.shares == "HW" and image_size <= 32:
-        raise ConfigError(
-            "norm-needs-area",
-            f"{found.title} averages over H and W alone; from pictures of {image_size} px the last maps are 1×1, "
-            "and nothing would be left of them.",
-            "Set image_size to 40 or more, or choose another norm.",
-            norm=name,
-            image_size=image_size,
-        )
+        raise ConfigError("norm-needs-area", norm=name, image_size=image_size)

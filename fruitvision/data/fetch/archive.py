@@ -123,13 +123,7 @@ def _reading(archive: Path) -> Iterator[None]:
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # gzip's and tarfile's own have no number
             raise
-        raise DownloadError(
-            "archive-damaged",
-            f"{archive.name} is not a whole zip or tar archive.",
-            "Delete it if it is still there and fetch it again; it may be the login page of a network.",
-            file=str(archive),
-            reason=str(error),
-        ) from error
+        raise DownloadError("archive-damaged", file=str(archive), reason=str(error)) from error
 
 
 def _check_directory(archive: Path, bounds: _Bounds) -> None:
@@ -268,12 +262,7 @@ def _chosen(members: list[Member], archive: Path) -> list[Member]:
         if not roots or len(parts) == 1 or parts[0].lower().startswith(("training", "test", "validation")):
             inside.append(Member(PurePosixPath(*parts), member.size, member.entry))
     if not any(member.path.suffix.lower() in PICTURES for member in inside):
-        raise DownloadError(
-            "archive-no-pictures",
-            f"{archive.name} holds no pictures.",
-            "Name the address of an archive of class folders.",
-            file=archive.name,
-        )
+        raise DownloadError("archive-no-pictures", file=archive.name)
     return inside
 
 
@@ -315,23 +304,9 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
 
 
 def _too_large(archive: Path, files: int, size: int) -> DownloadError:
-    return DownloadError(
-        "archive-too-large",
-        f"{archive.name} would unpack to {size:,} bytes in {files:,} files, or more.",
-        "It is not an archive of pictures: fetch it from another address.",
-        file=archive.name,
-        files=files,
-        bytes=size,
-    )
+    return DownloadError("archive-too-large", file=archive.name, files=files, bytes=size)
 
 
 def _unsafe(archive: Path, name: str, reason: str) -> DownloadError:
     shown = name[:120].encode("ascii", "backslashreplace").decode()
-    return DownloadError(
-        "archive-unsafe",
-        f"{archive.name} was not unpacked: it holds {reason} ({shown!r}).",
-        "Do not use it; fetch it from another address.",
-        file=archive.name,
-        name=shown,
-        reason=reason,
-    )
+    return DownloadError("archive-unsafe", file=archive.name, name=shown, reason=reason)

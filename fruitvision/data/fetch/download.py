@@ -66,30 +66,14 @@ def download_fruits360(
     folder = Path(folder).expanduser().absolute()
     folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise UsageError(
-            "bad-checksum",
-            f"{sha256[:80]!r} is no SHA-256: it is not 64 hexadecimal digits.",
-            "Copy it from another machine's download.json, or leave it out.",
-            given=sha256[:80],
-        )
+        raise UsageError("bad-checksum", given=sha256[:80])
     if source not in MIRRORS:
-        raise UsageError(
-            "unknown-source",
-            f"{source!r} is not a source of Fruits-360.",
-            f"Choose among {', '.join(MIRRORS)}.",
-            source=source,
-            sources=", ".join(MIRRORS),
-        )
+        raise UsageError("unknown-source", source=source, sources=", ".join(MIRRORS))
     if (folder / MARKER).is_file():
         _verify(folder, archive_sha256(folder), sha256)
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(
-            "folder-not-empty",
-            f"{folder} is not empty, so nothing is downloaded into it.",
-            "Name a new folder.",
-            folder=str(folder),
-        )
+        raise DataError("folder-not-empty", folder=str(folder))
     urls = MIRRORS[source] if url is None else (url,)
     auth = kaggle_auth() if source == "kaggle" and url is None else None
     is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
@@ -122,14 +106,7 @@ def archive_sha256(folder: Path) -> str:
 
 def _verify(path: Path, found: str, wanted: str | None) -> None:
     if wanted is not None and found != wanted.lower():
-        raise DownloadError(
-            "archive-other",
-            f"{path} is not of the archive that was asked for: its SHA-256 is {found or 'not known'}.",
-            "Nothing was unpacked. Fruits-360 may have changed since: look at what is new there, or name an older archive by --url.",
-            path=str(path),
-            got=found or "?",
-            expected=wanted.lower(),
-        )
+        raise DownloadError("archive-other", path=str(path), got=found or "?", expected=wanted.lower())
 
 
 def _remove_fetched(archive: Path, origin: Path) -> None:
@@ -167,12 +144,7 @@ def kaggle_auth() -> Auth:
             content = json.loads(path.read_text(encoding="utf-8"))
             name, key = str(content["username"]), str(content["key"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DownloadError(
-                "kaggle-key-damaged",
-                f"{path} holds no Kaggle key.",
-                "Create a new API token under kaggle.com/settings and put the file there.",
-                file=str(path),
-            ) from error
+            raise DownloadError("kaggle-key-damaged", file=str(path)) from error
     return _Bearer(token) if token else httpx.BasicAuth(name, key)
 
 

@@ -95,12 +95,7 @@ def _fetchable(url: str) -> bool:
 
 
 def _bad_address(url: str) -> DownloadError:
-    return DownloadError(
-        "download-bad-address",
-        f"{shown_url(url)!r} is not an address that can be fetched.",
-        "Name one that begins with https://.",
-        url=shown_url(url),
-    )
+    return DownloadError("download-bad-address", url=shown_url(url))
 
 
 def _client(timeout: float, auth: Auth) -> httpx.Client:
@@ -108,12 +103,7 @@ def _client(timeout: float, auth: Auth) -> httpx.Client:
         limits = httpx.Timeout(timeout, connect=min(timeout, 10))
         return httpx.Client(follow_redirects=True, timeout=limits, auth=auth)
     except (ImportError, ValueError, httpx.InvalidURL) as error:  # the proxies are read here
-        raise DownloadError(
-            "proxy-unusable",
-            f"The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({error}).",
-            "Name an http:// proxy; for a socks5:// one, first run: python -m pip install socksio",
-            reason=str(error),
-        ) from error
+        raise DownloadError("proxy-unusable", reason=str(error)) from error
 
 
 def _until_whole(transfer: _Transfer, client: httpx.Client) -> None:
@@ -223,13 +213,7 @@ class _Transfer:
                 if done > self.limit:
                     file.close()
                     self.forget()
-                    raise DownloadError(
-                        "download-too-large",
-                        f"{shown_url(self.url)} is larger than {self.limit:,} bytes.",
-                        "It is not the file that was expected: name another address.",
-                        url=shown_url(self.url),
-                        bytes=self.limit,
-                    )
+                    raise DownloadError("download-too-large", url=shown_url(self.url), bytes=self.limit)
                 if self.progress is not None and time.monotonic() - told > 0.1:
                     told = time.monotonic()
                     self.progress(done, self.total)
@@ -263,94 +247,31 @@ def _status_error(response: httpx.Response, url: str) -> Exception:
         after = response.headers.get("Retry-After", "")
         return _ServerBusy(status, min(float(after), 60.0) if after.isdecimal() else 0.0)
     if status in (401, 403, 407):
-        return DownloadError(
-            "download-refused",
-            f"{shown} needs a key or a login (the server answered {status}).",
-            "For Kaggle, create an API token under kaggle.com/settings and save it as ~/.kaggle/kaggle.json; or fetch from GitHub.",
-            url=shown,
-            status=status,
-        )
+        return DownloadError("download-refused", url=shown, status=status)
     if status in (404, 410):
-        return DownloadError(
-            "download-not-found",
-            f"There is nothing at {shown} (the server answered {status}).",
-            "Look for the data set's present address, and name it.",
-            url=shown,
-            status=status,
-        )
-    return DownloadError(
-        "download-failed",
-        f"{shown} could not be fetched (the server answered {status}).",
-        "Try again later, or name another address.",
-        url=shown,
-        status=status,
-    )
+        return DownloadError("download-not-found", url=shown, status=status)
+    return DownloadError("download-failed", url=shown, status=status)
 
 
 def _gave_up(transfer: _Transfer, error: Exception) -> DownloadError:
     """What is left to say after the last try."""
     url, file = shown_url(transfer.url), str(transfer.part).removesuffix(".part")
-    by_hand = f"or fetch the address with a browser, save it as {file}, and try again."
     if _certificate(error):
-        return DownloadError(
-            "download-certificate",
-            f"The certificate of {urlsplit(url).netloc} could not be verified.",
-            f"Check this machine's clock; in a network that inspects traffic, set SSL_CERT_FILE to its certificate; {by_hand}",
-            url=url,
-            host=urlsplit(url).netloc,
-            file=file,
-        )
+        return DownloadError("download-certificate", url=url, host=urlsplit(url).netloc, file=file)
     if isinstance(error, _ServerBusy):
-        return DownloadError(
-            "download-failed",
-            f"{url} could not be fetched ({error}).",
-            "Try again later, or name another address.",
-            url=url,
-            status=error.status,
-        )
+        return DownloadError("download-failed", url=url, status=error.status)
     if transfer.position() or transfer.total is not None:
-        total = "an unknown number of" if transfer.total is None else f"{transfer.total:,}"
-        return DownloadError(
-            "download-incomplete",
-            f"The connection to {urlsplit(url).netloc} broke off again and again, after {transfer.position():,} of {total} bytes.",
-            f"Try again later, it goes on from there if the server allows it; {by_hand}",
-            url=url,
-            host=urlsplit(url).netloc,
-            got=transfer.position(),
-            total=transfer.total,
-            file=file,
-        )
-    return DownloadError(
-        "download-offline",
-        f"{urlsplit(url).netloc} cannot be reached ({error or type(error).__name__}).",
-        f"Check the connection, set HTTPS_PROXY behind a proxy, or name another mirror; {by_hand}",
-        url=url,
-        host=urlsplit(url).netloc,
-        reason=str(error) or type(error).__name__,
-        file=file,
-    )
+        got, total = transfer.position(), "?" if transfer.total is None else transfer.total
+        return DownloadError("download-incomplete", url=url, host=urlsplit(url).netloc, got=got, total=total, file=file)
+    return DownloadError("download-offline", url=url, host=urlsplit(url).netloc, reason=str(error) or type(error).__name__, file=file)
 
 
 def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> DownloadError | None:
     got = part.stat().st_size if part.is_file() else 0
     if size is not None and got != size:
-        return DownloadError(
-            "download-wrong-size",
-            f"{shown_url(url)} has {got:,} bytes instead of {size:,}.",
-            "Try again, or name another mirror.",
-            url=shown_url(url),
-            got=got,
-            expected=size,
-        )
+        return DownloadError("download-wrong-size", url=shown_url(url), got=got, expected=size)
     if sha256 is not None and not (found := sha256_of(part)).startswith(sha256.lower()):
-        return DownloadError(
-            "download-wrong-checksum",
-            f"{shown_url(url)} is not the file that was expected: its SHA-256 is {found}.",
-            "Try again, or name another mirror.",
-            url=shown_url(url),
-            got=found,
-            expected=sha256.lower(),
-        )
+        return DownloadError("download-wrong-checksum", url=shown_url(url), got=found, expected=sha256.lower())
     return None
 
 
@@ -382,11 +303,6 @@ def alone(path: Path) -> Iterator[None]:
                 if os.name != "nt":  # Windows removes it with the last handle
                     lock.unlink(missing_ok=True)
     except filelock.Timeout as error:
-        raise DownloadError(
-            "download-busy",
-            f"{path} is being downloaded by another process.",
-            "Wait until it has finished.",
-            file=str(path),
-        ) from error
+        raise DownloadError("download-busy", file=str(path)) from error
     except OSError as error:
         raise write_error(error, path) from error

@@ -81,11 +81,7 @@ def workers_ended(error: BaseException) -> TrainingError | None:
     """The error for the person where torch says that a process of these was ended: it says so at whatever is being done then."""
     if not isinstance(error, RuntimeError) or not any(words in str(error) for words in ENDED):
         return None
-    return TrainingError(
-        "workers-ended",
-        "A process that makes training pictures was ended, perhaps for want of memory.",
-        "What was saved stands. Resume the run, or begin another with fewer: --set workers=0.",
-    )
+    return TrainingError("workers-ended")
 
 
 class _Made(Dataset):

@@ -107,12 +107,7 @@ def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", key
             that with content hashes no picture is parted from its copies.
     """
     if not 0 <= fraction < 1:
-        raise DataError(
-            "bad-fraction",
-            f"A share of {fraction:g} cannot be held out.",
-            "Choose a share from 0 to below 1.",
-            fraction=fraction,
-        )
+        raise DataError("bad-fraction", fraction=fraction)
     keys = split.paths if keys is None else keys
     ranks = {key: hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in set(keys)}
     taken = np.zeros(len(split), dtype=bool)
@@ -199,20 +194,9 @@ def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label
 
 def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
     if not rows:
-        raise DataError(
-            "no-pictures",
-            f"None of the {len(listing.files)} files in {listing.root} is a picture that can be read.",
-            "Choose a folder with one folder of pictures for each kind.",
-            folder=str(listing.root),
-        )
+        raise DataError("no-pictures", folder=str(listing.root))
     if len(classes) < 2:
-        raise DataError(
-            "one-class",
-            f"{listing.root} has pictures of one class only ({', '.join(classes) or 'none in training'}).",
-            "Give at least two folders of pictures, one for each kind.",
-            folder=str(listing.root),
-            classes=", ".join(classes),
-        )
+        raise DataError("one-class", folder=str(listing.root), classes=", ".join(classes) or "–")
     problems = []
     found: dict[tuple[str, str], int] = Counter()
     for file in listing.files:

@@ -22,6 +22,7 @@ from typing import BinaryIO, NamedTuple
 
 from fruitvision.data.read.picture import load_capped, read_picture_file
 from fruitvision.errors import PictureError
+from fruitvision.wording.text import say
 
 FILES_PER_PROCESS = 1500
 _CHUNK_APART, _CHUNK_HERE = 64, 8
@@ -122,7 +123,10 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
             image = load_capped(data, short_side)
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
-            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), error.message))
+            detail = " ".join(
+                say(f"errors.{error.code}.found", "en", **error.facts).split()
+            )  # without a double space where no name is given
+            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), detail))
             continue
         width, height = image.size
         waiting.append(image.tobytes())

@@ -63,12 +63,7 @@ class ImageStore:
             self._pixels = [_map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])]
         except FileNotFoundError as error:
             self._let_go()
-            raise DataError(
-                "store-missing",
-                f"There is no picture cache in {self.path} any more.",
-                "Open the folder of pictures again; it is made again.",
-                folder=str(self.path),
-            ) from error
+            raise DataError("store-missing", folder=str(self.path)) from error
         except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
             self._let_go()
             raise self._damaged() from error
@@ -94,12 +89,7 @@ class ImageStore:
         return pixels.reshape(height, width, 3)
 
     def _damaged(self) -> DataError:
-        return DataError(
-            "store-damaged",
-            f"The picture cache in {self.path} is damaged.",
-            "Open the folder of pictures again, and it is made anew; if this comes again, delete that folder.",
-            folder=str(self.path),
-        )
+        return DataError("store-damaged", folder=str(self.path))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """A copy of many rows of one size: (B, H, W, 3) uint8."""

@@ -80,12 +80,7 @@ def list_pictures(root: str | Path, *, need_training: bool = True) -> Listing:
     with _explaining_denial(given):
         folder, splits = _find_root(given)
         if need_training and splits and "train" not in splits:
-            raise DataError(
-                "no-training-folder",
-                f"{folder} has {' and '.join(splits.values())}, but no training folder.",
-                "Add a folder called Training with one folder of pictures for each class.",
-                folder=str(folder),
-            )
+            raise DataError("no-training-folder", folder=str(folder), splits=", ".join(splits.values()))
         listing = _read(folder, splits)
     if not listing.files:
         _explain_nothing(given, listing)
@@ -144,12 +139,7 @@ def _explaining_denial(given: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         folder = str(error.filename or given)
-        raise DataError(
-            "data-unreadable",
-            f"{folder} may not be read.",
-            "Change its permissions, or choose another folder.",
-            folder=folder,
-        ) from error
+        raise DataError("data-unreadable", folder=folder) from error
 
 
 def _find_root(given: Path) -> tuple[Path, dict[str, str]]:
@@ -165,13 +155,7 @@ def _find_root(given: Path) -> tuple[Path, dict[str, str]]:
             break
     if len(found) > 1:
         names = ", ".join(sorted(folder.relative_to(given).as_posix() for folder, _ in found))
-        raise DataError(
-            "several-datasets",
-            f"{given} holds more than one dataset: {names}.",
-            "Choose one of them.",
-            folder=str(given),
-            datasets=names,
-        )
+        raise DataError("several-datasets", folder=str(given), datasets=names)
     if found:
         return found[0]
     folder = given
@@ -202,13 +186,7 @@ def _splits_in(folder: Path) -> dict[str, str]:
             continue
         if split in splits:
             names = f"{splits[split]}, {entry.name}"
-            raise DataError(
-                "several-datasets",
-                f"{folder} holds more than one {split} folder: {names}.",
-                "Put each dataset into a folder of its own.",
-                folder=str(folder),
-                datasets=names,
-            )
+            raise DataError("several-datasets", folder=str(folder), datasets=names)
         splits[split] = entry.name
     return flat | splits if "train" in splits else splits
 
@@ -307,33 +285,12 @@ def _is_text(name: str) -> bool:
 
 def _missing(folder: Path) -> DataError:
     if folder.exists():
-        return DataError(
-            "data-not-a-folder",
-            f"{folder} is a file, not a folder of pictures.",
-            "Choose a folder; unpack an archive first.",
-            folder=str(folder),
-        )
-    return DataError(
-        "data-missing",
-        f"There is no folder {folder}.",
-        "Check the path, or draw a small set with `python -m fruitvision data sample`.",
-        folder=str(folder),
-    )
+        return DataError("data-not-a-folder", folder=str(folder))
+    return DataError("data-missing", folder=str(folder))
 
 
 def _explain_nothing(given: Path, listing: Listing) -> None:
     loose = sum(kind == "outside-class" for _, kind, _ in listing.left_out)
     if loose:
-        raise DataError(
-            "no-class-folders",
-            f"The {loose} pictures in {given} lie in no class folder.",
-            "Sort them into one folder for each kind, named after it.",
-            folder=str(given),
-            pictures=loose,
-        )
-    raise DataError(
-        "no-pictures",
-        f"No pictures were found in {given}.",
-        "Choose a folder with one folder of pictures for each kind.",
-        folder=str(given),
-    )
+        raise DataError("no-class-folders", folder=str(given), pictures=loose)
+    raise DataError("no-pictures", folder=str(given))

@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 from PIL import Image, ImageOps
 
 from fruitvision.data.read.decode_gate import GATE
-from fruitvision.data.read.picture_file import MAX_SCANS, MAX_SIDE, PictureFile, called, read_structure
+from fruitvision.data.read.picture_file import MAX_SCANS, MAX_SIDE, PictureFile, read_structure
 from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
@@ -179,13 +179,7 @@ class _TimedStream(io.BytesIO):
         self._reads += 1
         if size is None or size >= 4096 or self._reads % 64 == 0:  # asking for the time takes as long as reading a few bytes
             if time.thread_time() - self._start > MAX_SECONDS:
-                raise PictureError(
-                    "picture-too-slow",
-                    f"{called(self._name)} takes more than {MAX_SECONDS:g} seconds to decode.",
-                    "Save it as a plain JPEG or PNG, then try again.",
-                    picture=self._name,
-                    seconds=f"{MAX_SECONDS:g}",
-                )
+                raise PictureError("picture-too-slow", picture=self._name, seconds=MAX_SECONDS)
         return super().read(size)
 
 
@@ -225,19 +219,14 @@ def read_picture_file(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # which Windows does not open at all
             raise _missing(path) from error
-        raise PictureError(
-            "picture-unreadable",
-            f"{name} could not be read.",
-            "Check that the file may be read, then try again.",
-            picture=name,
-        ) from error
+        raise PictureError("picture-unreadable", picture=name) from error
     return data
 
 
 def _file(data: bytes, name: str, max_pixels: int) -> PictureFile:
     """Take a file apart and check its size; nothing is decoded."""
     if not data:
-        raise PictureError("picture-empty", f"{called(name)} is empty (0 bytes).", "Choose another picture.", picture=name)
+        raise PictureError("picture-empty", picture=name)
     if len(data) > MAX_BYTES:
         raise _too_large(name, f"{len(data) / 2**20:.0f} MB", f"{MAX_BYTES / 2**20:.0f} MB")
     with _naming_faults(name, f"{len(data) / 2**20:.0f} MB"):
@@ -248,7 +237,7 @@ def _file(data: bytes, name: str, max_pixels: int) -> PictureFile:
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
     if width < 1 or height < 1:
-        raise PictureError("picture-too-small", f"{called(name)} has no pixels.", "Choose another picture.", picture=name)
+        raise PictureError("picture-too-small", picture=name)
     if width * height > max_pixels:
         raise _too_large(name, f"{width}×{height} px", f"{max_pixels / 1e6:g} MP")
     if max(width, height) > MAX_SIDE:
@@ -320,12 +309,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PictureError(
-            "picture-not-an-image",
-            f"An array of shape {array.shape} is not a picture.",
-            "Give (H, W), (H, W, 3) or (H, W, 4).",
-            picture=f"array {array.shape}",
-        )
+        raise PictureError("picture-array-shape", shape=str(array.shape))
     _check_size(array.shape[1], array.shape[0], max_pixels, "")
     return Image.fromarray(_to_8_bit(array))
 
@@ -395,23 +379,12 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
 
 
 def _missing(path: str | Path) -> PictureError:
-    return PictureError("picture-missing", f"There is no picture file {path}.", "Check the path.", picture=str(path))
+    return PictureError("picture-missing", picture=str(path))
 
 
 def _damaged(name: str) -> PictureError:
-    return PictureError(
-        "picture-damaged",
-        f"{called(name)} is damaged and cannot be decoded.",
-        "Save or download it again, or choose another picture.",
-        picture=name,
-    )
+    return PictureError("picture-damaged", picture=name)
 
 
 def _too_large(name: str, size: str, limit: str) -> PictureError:
-    facts: dict[str, Any] = {"picture": name, "size": size, "limit": limit}
-    return PictureError(
-        "picture-too-large",
-        f"{called(name)} is too large: {size}, and the limit is {limit}.",
-        "Scale it down, then try again.",
-        **facts,
-    )
+    return PictureError("picture-too-large", picture=name, size=size, limit=limit)

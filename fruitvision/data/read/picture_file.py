@@ -89,18 +89,8 @@ def read_structure(data: bytes, name: str = "") -> PictureFile:
     """
     read = next((read for at, magic, read in _FORMATS if data.startswith(magic, at)), None)
     if read is None:
-        raise PictureError(
-            "picture-not-an-image",
-            f"{called(name)} is in no format that can be read.",
-            "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF file.",
-            picture=name,
-        )
+        raise PictureError("picture-not-an-image", picture=name)
     return read(data, name)
-
-
-def called(name: str) -> str:
-    """What a sentence begins with."""
-    return name or "The picture"
 
 
 def _jpeg(data: bytes, name: str) -> PictureFile:
@@ -127,7 +117,7 @@ def _jpeg(data: bytes, name: str) -> PictureFile:
             return PictureFile(JpegImageFile, _joined(kept, data), width, height, _turned(exif, xmp), in_parts)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xCC):
             if marker > 0xC2:
-                raise _not_let_in(name, "a JPEG without loss or with arithmetic coding")
+                raise _not_let_in(name, "JPEG, lossless or arithmetic")
             if frame:
                 raise ValueError("two frames")
             frame, coding = segment, marker
@@ -226,7 +216,7 @@ def _bmp(data: bytes, name: str) -> PictureFile:
         return PictureFile(BmpImageFile, data, width, height)
     width, height, _, _, compression = struct.unpack_from("<IIHHI", data, 18)
     if size in (40, 52, 56, 64, 108, 124) and compression in (1, 2):
-        raise _not_let_in(name, "a BMP with run-length compression")
+        raise _not_let_in(name, "BMP, RLE")
     if compression not in (0, 3):
         raise ValueError("no compression of BMP's")
     return PictureFile(BmpImageFile, data, width, 2**32 - height if height >= 2**31 else height)
@@ -273,7 +263,7 @@ def _tiff(data: bytes, name: str) -> PictureFile:
     tags = _TiffTags(data)
     width, height, compression = tags.first(256), tags.first(257), tags.first(259, 1)
     if compression not in _TIFF_COMPRESSIONS:
-        raise _not_let_in(name, f"a TIFF with compression {compression}")
+        raise _not_let_in(name, f"TIFF, compression {compression}")
     planes = tags.first(277, 1) if tags.first(284, 1) == 2 else 1
     tiled = 322 in tags.entries
     wide, high = (tags.first(322), tags.first(323)) if tiled else (width, min(tags.first(278, height), height))
@@ -282,7 +272,7 @@ def _tiff(data: bytes, name: str) -> PictureFile:
     if parts > MAX_PARTS:
         raise _too_many_parts(name, "strips or tiles", MAX_PARTS)
     if pixels > max(2 * width * height, _TILE_FREE_PIXELS):
-        raise _not_let_in(name, "a TIFF with tiles much larger than the picture")
+        raise _not_let_in(name, "TIFF, oversized tiles")
     places = (324, 325) if tiled else (273, 279)
     if compression == 7:
         for start, length in tags.stretches(*places, parts):
@@ -409,24 +399,11 @@ def _joined(kept: list[bytes], data: bytes) -> bytes:
 
 
 def _not_let_in(name: str, kind: str) -> PictureError:
-    return PictureError(
-        "picture-encoding",
-        f"{called(name)} is {kind}, which is not read: it could take any amount of memory or time.",
-        "Save it as a JPEG or PNG, then try again.",
-        picture=name,
-        kind=kind,
-    )
+    return PictureError("picture-encoding", picture=name, kind=kind)
 
 
 def _too_many_parts(name: str, parts: str, limit: int) -> PictureError:
-    return PictureError(
-        "picture-too-many-parts",
-        f"{called(name)} is made of more than {limit} {parts}, and would take too long.",
-        "Save it as a plain JPEG or PNG, then try again.",
-        picture=name,
-        parts=parts,
-        limit=limit,
-    )
+    return PictureError("picture-too-many-parts", picture=name, parts=parts, limit=limit)
 
 
 _FORMATS: tuple[tuple[int, bytes, Callable[[bytes, str], PictureFile]], ...] = (

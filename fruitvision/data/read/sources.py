@@ -42,14 +42,7 @@ def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
         list_pictures(folder, need_training=False)  # says what is wrong with it
         return (PhotoSource(folder.name, folder),)
     if flat := [entry for entry in inside if _has_pictures(entry)]:
-        raise DataError(
-            "mixed-sources",
-            f"In {folder}, {printable(flat[0].name)} holds pictures and {printable(deep[0].name)} holds folders of them.",
-            "Give a folder of kinds (Apple, Banana, ...), or a folder of sources that each hold such folders.",
-            folder=str(folder),
-            flat=printable(flat[0].name),
-            deep=printable(deep[0].name),
-        )
+        raise DataError("mixed-sources", folder=str(folder), flat=printable(flat[0].name), deep=printable(deep[0].name))
     return tuple(PhotoSource(entry.name, entry) for entry in deep)
 
 
@@ -94,13 +87,7 @@ def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
     """``names`` as a set. Raises ConfigError where one of them is no source's name."""
     known = sorted({source.name for source in sources})
     if missing := [name for name in names if name not in known]:
-        raise ConfigError(
-            "unknown-photo-source",
-            f"No source is called '{missing[0]}'.",
-            f"Choose of: {', '.join(known) or 'none given'}.",
-            name=missing[0],
-            known=", ".join(known) or "–",
-        )
+        raise ConfigError("unknown-photo-source", name=missing[0], known=", ".join(known) or "–")
     return set(names)
 
 

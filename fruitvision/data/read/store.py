@@ -87,12 +87,7 @@ def open_folder(
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
     names, split = as_one_split(listing, {path: row for row, path in enumerate(store.paths)})
     if not names:
-        raise DataError(
-            "no-pictures",
-            f"None of the {len(listing.files)} files in {listing.root} is a picture that can be read.",
-            "Choose a folder with one folder of pictures for each kind.",
-            folder=str(listing.root),
-        )
+        raise DataError("no-pictures", folder=str(listing.root))
     return names, split, store, tuple(_problems(listing, store))
 
 
@@ -268,15 +263,5 @@ def _problems(listing: Listing, store: ImageStore) -> list[Problem]:
 
 def _cannot_write(home: Path, error: OSError) -> DataError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or getattr(error, "winerror", None) in (39, 112):
-        return DataError(
-            "disk-full",
-            f"The disk is full: the picture cache in {home.parent.parent} could not be written.",
-            "Free some space, or set FRUITVISION_CACHE to a folder on another disk.",
-            path=str(home.parent.parent),
-        )
-    return DataError(
-        "cache-not-writable",
-        f"The picture cache in {home.parent.parent} cannot be written ({error.strerror or error}).",
-        "Set FRUITVISION_CACHE to a folder that may be written.",
-        folder=str(home.parent.parent),
-    )
+        return DataError("cache-disk-full", folder=str(home.parent.parent))
+    return DataError("cache-not-writable", folder=str(home.parent.parent), reason=error.strerror or str(error))

@@ -49,16 +49,7 @@ def draw_sample(
     for kind in kinds:
         _painter(kind)
     if train_per_class < 1 or test_per_class < 1 or size < 8 or not kinds:
-        raise DataError(
-            "sample-too-small",
-            f"A sample set of {len(kinds)} kinds, with {train_per_class} training and {test_per_class} test"
-            f" pictures of {size} pixels each, cannot be drawn.",
-            "Ask for at least one kind, one picture in each split and 8 pixels.",
-            kinds=len(kinds),
-            train=train_per_class,
-            test=test_per_class,
-            size=size,
-        )
+        raise DataError("sample-too-small", kinds=len(kinds), train=train_per_class, test=test_per_class, size=size)
     _refuse_foreign(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -118,23 +109,12 @@ def _refuse_foreign(folder: Path) -> None:
     if folder.is_dir() and ((folder / MARKER).is_file() or not any(folder.iterdir())):
         return
     if folder.exists():
-        raise DataError(
-            "not-a-sample-set",
-            f"{folder} exists and was not drawn by FruitVision, so it is left as it is.",
-            "Name a new or empty folder for the sample set.",
-            folder=str(folder),
-        )
+        raise DataError("not-a-sample-set", folder=str(folder))
 
 
 def _painter(kind: str) -> Callable[[Scene], None]:
     if kind not in PAINTERS:
-        raise DataError(
-            "unknown-kind",
-            f"{kind!r} is not a kind that can be drawn.",
-            f"Choose among {', '.join(KINDS)}.",
-            kind=str(kind),
-            kinds=", ".join(KINDS),
-        )
+        raise DataError("unknown-kind", kind=str(kind), kinds=", ".join(KINDS))
     return PAINTERS[kind]
 
 
@@ -161,13 +141,7 @@ def draw_fruit(
     width, height = (size, size) if isinstance(size, int) else size
     ground = GROUNDS[rng.integers(len(GROUNDS))] if ground is None else ground
     if ground not in GROUNDS:
-        raise DataError(
-            "unknown-ground",
-            f"{ground!r} is not a ground that can be drawn.",
-            f"Choose among {', '.join(GROUNDS)}.",
-            ground=str(ground),
-            grounds=", ".join(GROUNDS),
-        )
+        raise DataError("unknown-ground", ground=str(ground), grounds=", ".join(GROUNDS))
     reach = rng.uniform(0.40, 0.485) if ground == "white" else rng.uniform(0.29, 0.45)
     slack = 0.5 - reach
     upright = rng.random() < 0.55
