@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fruitvision.data.fruits import is_known_kind
+from fruitvision.data.fruits import is_known_type
 from fruitvision.data.read.listing import has_splits, list_pictures, looks_like_picture
 from fruitvision.errors import ConfigError, DataError, printable
 
@@ -37,7 +37,7 @@ def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
     """
     inside = _folders(folder)
     deep = [entry for entry in inside if not _has_pictures(entry) and any(map(_has_pictures, _folders(entry)))]
-    kinds = sum(is_known_kind(entry.name) for entry in deep)
+    kinds = sum(is_known_type(entry.name) for entry in deep)
     if not deep or has_splits(folder) or 2 * kinds > len(deep):
         list_pictures(folder, need_training=False)  # says what is wrong with it
         return (PhotoSource(folder.name, folder),)
