@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from fruitvision.compat import import_openvino
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.prepared import float32_on_processor
+from fruitvision.models.prepacked import is_float32_on_cpu
 
 TOLERANCE = 0.01
 """The difference of any output, as a share of its norm, that is still taken for rounding. In float32 it is about 1e-6."""
@@ -98,7 +98,7 @@ def compiled(network: nn.Module, side: int, torchs: nn.Module) -> nn.Module | No
     not installed, the network is not float32 on a processor, or OpenVINO is clearly slower or does not answer the same.
     """
     has_weights = next(network.parameters(), None) is not None  # a file that ONNX Runtime answers from has none
-    if not has_weights or not float32_on_processor(network) or find_spec("openvino") is None:
+    if not has_weights or not is_float32_on_cpu(network) or find_spec("openvino") is None:
         return None
     pictures = _pictures(side)
     try:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.models.prepared import pad_as_tensorflow, pads_as_tensorflow
+from fruitvision.models.prepacked import is_same_padded, pad_same
 
 _gradients = torch.ops.aten.convolution_backward
 
@@ -63,11 +63,11 @@ class DepthwiseConv2d(nn.Conv2d):
                 conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, groups=conv.groups, bias=False
             )
         self.weight = conv.weight
-        self._same = pads_as_tensorflow(conv)
+        self._same = is_same_padded(conv)
 
     def forward(self, x: Tensor) -> Tensor:
         if self._same:
-            x = pad_as_tensorflow(x, self.kernel_size, self.stride, self.dilation)
+            x = pad_same(x, self.kernel_size, self.stride, self.dilation)
         if torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             if dtype == torch.bfloat16:
@@ -90,7 +90,7 @@ def quicken_depthwise(network: nn.Module) -> int:
 
 
 def _slow(module: nn.Module) -> bool:
-    known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or pads_as_tensorflow(module)
+    known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or is_same_padded(module)
     return (
         known
         and module.groups == module.in_channels == module.out_channels > 1

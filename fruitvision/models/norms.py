@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fruitvision.errors import ConfigError
 
@@ -151,7 +152,7 @@ class WeightStandardizedConv2d(nn.Conv2d):
         weight = (self.weight - mean) * torch.rsqrt(variance + EPS)
         # Divided by the fan-in's root, the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
         weight = weight * self.weight[0].numel() ** -0.5
-        return self._conv_forward(x, weight, self.bias)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def standardize_weights(network: nn.Module) -> None:

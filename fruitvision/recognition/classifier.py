@@ -29,7 +29,7 @@ from fruitvision.data.read.picture import PictureSource, load_capped, load_pixel
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
 from fruitvision.models.export import open_onnx
-from fruitvision.models.prepared import prepared
+from fruitvision.models.prepacked import prepacked
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 from fruitvision.recognition.studio import studio_view
@@ -118,7 +118,7 @@ class Classifier:
     ) -> None:
         self.network = network.eval()
         #: The network as it answers: the same outputs in less time. Later changes of ``network``'s weights it does not see.
-        self.answering = prepared(self.network, config.transform.crop) if answering is None else answering
+        self.answering = prepacked(self.network, config.transform.crop) if answering is None else answering
         self.config, self.path = config, path
         self.classes = config.classes
         self._kinds = Kinds(config.classes, config.fruit_types)

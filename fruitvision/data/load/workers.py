@@ -14,14 +14,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from fruitvision.compat import WORKER_DIED
 from fruitvision.data.load.batch import Batch
 from fruitvision.errors import FruitVisionError, TrainingError
 
 AHEAD = 2
 """Batches that each process makes ahead."""
-
-ENDED = ("exited unexpectedly", "is killed by signal")
-"""What torch says of a process that was ended."""
 
 Make = Callable[[Any], Batch]
 """From a key, which can be pickled, to the batch that it alone decides."""
@@ -79,7 +77,7 @@ class Workers:
 
 def workers_ended(error: BaseException) -> TrainingError | None:
     """The error for the person where torch says that a process of these was ended: it says so at whatever is being done then."""
-    if not isinstance(error, RuntimeError) or not any(words in str(error) for words in ENDED):
+    if not isinstance(error, RuntimeError) or not any(words in str(error) for words in WORKER_DIED):
         return None
     return TrainingError("workers-ended")
 

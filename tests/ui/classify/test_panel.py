@@ -17,7 +17,7 @@ from PIL import Image
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.compiled import CompiledNetwork
-from fruitvision.models.prepared import PreparedNetwork
+from fruitvision.models.prepacked import PrepackedNetwork
 from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.classify.panel import LIVE_WORDS, _remembered, answer_frame, answer_picture, live_view
@@ -276,7 +276,7 @@ def test_the_live_view_carries_its_words_in_both_languages():
 def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeypatch):
     monkeypatch.setattr("fruitvision.models.compiled._seconds", lambda networks, _: [1.0 for _ in networks])
     batcher = ModelShelf(tmp_path).batcher(None)
-    assert isinstance(batcher.classifier.answering, PreparedNetwork)
+    assert isinstance(batcher.classifier.answering, PrepackedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
     end = time.monotonic() + 30
     while find_spec("openvino") and not isinstance(batcher.classifier.answering, CompiledNetwork):
