@@ -87,6 +87,27 @@ def list_pictures(root: str | Path, *, need_training: bool = True) -> Listing:
     return listing
 
 
+def list_tree(root: str | Path, name: str) -> Listing:
+    """Every file in ``root`` and anywhere below it, whatever its folders are called, as one class.
+
+    Args:
+        name: what the class is called.
+
+    Raises:
+        DataError: there is no such folder, or it holds no files.
+    """
+    given = _absolute(root)
+    with _explaining_denial(given):
+        files, left_out = [], []
+        for path, info in _walk(given, "", frozenset()):
+            _sort_in(path, info, "train", name, files, left_out)
+    files.sort(key=lambda file: file.path)
+    listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out)))
+    if not files:
+        _explain_nothing(given, listing)
+    return listing
+
+
 def looks_like_picture(name: str) -> bool:
     """Whether a file's name ends as those of pictures do."""
     return PurePosixPath(name).suffix.lower() in _PICTURE_SUFFIXES

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from fruitvision.data.read.dataset import Dataset, Problem, Split, as_one_split, assemble
 from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
-from fruitvision.data.read.listing import Found, Listing, list_pictures, long_path
+from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
 from fruitvision.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -35,7 +35,7 @@ _FORMAT = "3"  # of the pixels and the index: raised when either changes
 _EARLIER = re.compile(r"[0-9a-f]{20}")  # how the folders of format 2 are called, and what is in them
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
 
-__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_store"]
+__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
 
 
 def open_dataset(
@@ -89,6 +89,14 @@ def open_folder(
     if not names:
         raise DataError("no-pictures", folder=str(listing.root))
     return names, split, store, tuple(_problems(listing, store))
+
+
+def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+    """The store of every picture in a folder or anywhere below it, whatever the folders are called.
+
+    Raises DataError where there is no such folder or no picture in it.
+    """
+    return open_store(list_tree(root, ""), progress=progress, cache=cache)
 
 
 def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:

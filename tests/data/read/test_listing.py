@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fruitvision.data.read.listing import list_pictures, long_path
+from fruitvision.data.read.listing import list_pictures, list_tree, long_path
 from fruitvision.errors import DataError
 
 
@@ -211,6 +211,16 @@ def test_a_pipe_in_a_class_folder_is_not_opened(tmp_path):
     make(tmp_path, "Apple/a.jpg", "Pear/b.jpg")
     os.mkfifo(tmp_path / "Apple" / "pipe.jpg")
     assert len(list_pictures(tmp_path).files) == 2
+
+
+def test_a_tree_is_one_class_whatever_its_folders(tmp_path):
+    make(tmp_path, "a.jpg", "rooms/kitchen/b.jpg", "train/c.jpg", ".hidden/d.jpg")
+    listing = list_tree(tmp_path, "not-fruit")
+    assert {(file.path, file.folder) for file in listing.files} == {
+        ("a.jpg", "not-fruit"),
+        ("rooms/kitchen/b.jpg", "not-fruit"),
+        ("train/c.jpg", "not-fruit"),
+    }
 
 
 def test_paths_beyond_what_windows_takes_are_marked(monkeypatch):

@@ -20,8 +20,9 @@ from PIL import Image
 
 import fruitvision.data.read.decoding as decoding
 import fruitvision.data.read.store as store_module
+from fruitvision.data.read.listing import list_tree
 from fruitvision.data.read.picture import load_pixels
-from fruitvision.data.read.store import ImageStore, cache_folder, open_dataset, open_folder
+from fruitvision.data.read.store import ImageStore, cache_folder, open_dataset, open_folder, open_loose, open_store
 from fruitvision.errors import DataError
 
 
@@ -91,8 +92,8 @@ def test_what_systems_put_beside_pictures_is_no_picture(tmp_path, cache):
         picture.save(tmp_path / place / "one.jpg")
     for name in ("Thumbs.db", "rooms/Thumbs.db", "rooms/desktop.ini", ".DS_Store", "__MACOSX/rooms/._one.jpg"):
         (tmp_path / name).write_bytes(b"x")
-    names, split, _, problems = open_folder(tmp_path)
-    assert names == ("rooms",) and split.paths == ("rooms/one.jpg",) and not problems
+    store = open_loose(tmp_path)
+    assert list(store.paths) == ["rooms/one.jpg"] and not store.problems()
 
 
 def test_rows_hold_the_pixels_of_their_files(root, cache):
@@ -547,6 +548,13 @@ def test_a_folder_is_opened_for_scoring_whatever_its_splits(root, cache, decoded
 def test_one_class_is_enough_for_scoring(tmp_path, cache):
     draw(tmp_path / "set" / "Apple" / "0.jpg", 1)
     assert open_folder(tmp_path / "set")[0] == ("Apple",)
+
+
+def test_a_tree_of_pictures_has_a_store_too(tmp_path, cache):
+    draw(tmp_path / "things" / "a.jpg", 1)
+    draw(tmp_path / "things" / "room" / "b.png", 2, (40, 20))
+    store = open_store(list_tree(tmp_path / "things", "not-fruit"))
+    assert store.paths == ["a.jpg", "room/b.png"] and store[1].shape == (20, 40, 3)
 
 
 def test_a_folder_of_text_is_no_folder_of_pictures(tmp_path, cache):
