@@ -489,7 +489,7 @@ class _Job:
     ) -> torch.Tensor:
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
-        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
+        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.with_views("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
         seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))
         membership = validation.membership

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import fruitvision
-from fruitvision.data.augment.grounds import generated_ground
+from fruitvision.data.augment.backgrounds import generated_background
 from fruitvision.data.augment.transforms import MIDDLE_SCALES
 from fruitvision.data.load.loader import WHOLE
 from fruitvision.data.load.targets import NOT_FRUIT
@@ -52,7 +52,7 @@ def draw_into(folder: Path, kind: str, count: int, ground: str, size=48) -> None
     folder.mkdir(parents=True)
     for n in range(count):
         rng = np.random.default_rng([len(folder.name), n])
-        draw_fruit(kind, rng, size, ground=ground).save(folder / f"{folder.name} {n}.jpg", quality=92)
+        draw_fruit(kind, rng, size, background=ground).save(folder / f"{folder.name} {n}.jpg", quality=92)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def world(tmp_path_factory) -> Path:
         draw_into(root / "photos" / name, kind, 20, "wood", (64, 48))
     (root / "nothing").mkdir()
     for n in range(30):
-        Image.fromarray(generated_ground(np.random.default_rng(n), 48)).save(root / "nothing" / f"{n}.jpg")
+        Image.fromarray(generated_background(np.random.default_rng(n), 48)).save(root / "nothing" / f"{n}.jpg")
     return root
 
 

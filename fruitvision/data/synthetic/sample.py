@@ -1,6 +1,6 @@
 """Draws a small synthetic fruit set, so that a first try and the tests need no download.
 
-``sample_fruit.py`` has the kinds, ``sample_ground.py`` the grounds, ``painting.py`` the light. The set is
+``sample_fruit.py`` has the kinds, ``sample_ground.py`` the backgrounds, ``painting.py`` the light. The set is
 called synthetic wherever it is shown: ``synthetic.json`` in its folder says so.
 """
 
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fruitvision.data.synthetic import ground as sample_ground
+from fruitvision.data.synthetic.backgrounds import BACKGROUNDS as DRAWN
 from fruitvision.data.synthetic.fruit import KINDS, PAINTERS
 from fruitvision.data.synthetic.painting import SUPERSAMPLING, Scene
 from fruitvision.errors import DataError
 from fruitvision.files import replace_folder, write_error
 
 MARKER = "synthetic.json"
-GROUNDS = ("white", *sample_ground.GROUNDS)
+BACKGROUNDS = ("white", *DRAWN)
 
 
 def draw_sample(
@@ -98,10 +98,10 @@ def sample_set() -> Path:
 def _draw_class(folder: Path, kind: str, split: str, count: int, size: int, seed: int) -> None:
     folder.mkdir(parents=True)
     for number in range(count):
-        # A class's pictures alternate between the grounds, white (as in Fruits-360) for two of five.
+        # A class's pictures alternate between the backgrounds, white (as in Fruits-360) for two of five.
         rng = np.random.default_rng([seed % 2**63, KINDS.index(kind), split == "Test", number])
-        ground = ("white", GROUNDS[1:][rng.integers(4)])[number % 5 in (1, 3, 4)]
-        picture = draw_fruit(kind, rng, size, ground=ground)
+        background = ("white", BACKGROUNDS[1:][rng.integers(4)])[number % 5 in (1, 3, 4)]
+        picture = draw_fruit(kind, rng, size, background=background)
         picture.save(folder / f"{number:03d}.jpg", quality=int(rng.integers(86, 96)), subsampling=0)
 
 
@@ -123,7 +123,7 @@ def draw_fruit(
     rng: np.random.Generator,
     size: int | tuple[int, int] = 100,
     *,
-    ground: str | None = None,
+    background: str | None = None,
     place: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
     """Draw one picture of a fruit.
@@ -132,17 +132,17 @@ def draw_fruit(
         kind: one of ``KINDS``.
         rng: where every choice comes from; the same state draws the same picture.
         size: pixels, one number for a square or (width, height).
-        ground: one of ``GROUNDS``; by default any.
+        background: one of ``BACKGROUNDS``; by default any.
         place: (x, y, reach, turn) of the fruit instead of a random one: its middle as shares of width and
             height, its radius as a share of the shorter side (0.5 fills it), its turn in radians clockwise.
             With one seed the same fruit is drawn at every place.
     """
     paint = _painter(kind)
     width, height = (size, size) if isinstance(size, int) else size
-    ground = GROUNDS[rng.integers(len(GROUNDS))] if ground is None else ground
-    if ground not in GROUNDS:
-        raise DataError("unknown-ground", ground=str(ground), grounds=", ".join(GROUNDS))
-    reach = rng.uniform(0.40, 0.485) if ground == "white" else rng.uniform(0.29, 0.45)
+    background = BACKGROUNDS[rng.integers(len(BACKGROUNDS))] if background is None else background
+    if background not in BACKGROUNDS:
+        raise DataError("unknown-background", background=str(background), backgrounds=", ".join(BACKGROUNDS))
+    reach = rng.uniform(0.40, 0.485) if background == "white" else rng.uniform(0.29, 0.45)
     slack = 0.5 - reach
     upright = rng.random() < 0.55
     chosen = (
@@ -153,13 +153,13 @@ def draw_fruit(
     )
     scene = Scene(width, height, rng, place or chosen)
     paint(scene)
-    if ground == "white":
+    if background == "white":
         picture = scene.on_white()
     else:
         unit = scene.pixels / SUPERSAMPLING
-        picture = scene.on_ground(sample_ground.GROUNDS[ground](rng, (height, width), unit))
+        picture = scene.on_ground(DRAWN[background](rng, (height, width), unit))
     picture = np.sqrt(np.clip(picture, 0, 1)) * 255
     noise = rng.uniform(0.4, 3.0) * rng.standard_normal(picture.shape, dtype=np.float32)
-    if ground == "white":  # Fruits-360 cuts its fruit out: the ground is exactly white
+    if background == "white":  # Fruits-360 cuts its fruit out: the background is exactly white
         noise *= picture.min(axis=0) < 252
     return Image.fromarray(np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())

@@ -17,7 +17,7 @@ from fruitvision.recognition.taught_classes import EMPTY_TABLE, Impression, Taug
 
 def drawn(kind: str, count: int, ground: str = "wood", start: int = 0) -> list[np.ndarray]:
     """Drawn fruit, each another one."""
-    return [np.asarray(draw_fruit(kind, np.random.default_rng((start, n)), 160, ground=ground)) for n in range(count)]
+    return [np.asarray(draw_fruit(kind, np.random.default_rng((start, n)), 160, background=ground)) for n in range(count)]
 
 
 @pytest.fixture(scope="module")

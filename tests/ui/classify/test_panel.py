@@ -38,7 +38,7 @@ def context(tmp_path_factory, shipped_checkpoint) -> Context:
 @pytest.fixture(scope="module")
 def jpeg() -> bytes:
     buffer = io.BytesIO()
-    draw_fruit("Banana", np.random.default_rng(0), 200, ground="white").save(buffer, "JPEG")
+    draw_fruit("Banana", np.random.default_rng(0), 200, background="white").save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -302,7 +302,7 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
 def test_a_heatmap_is_no_larger_than_a_screen_shows(context, monkeypatch):
     """A picture of the largest size would take gigabytes once more, for each visitor who asks for one."""
     buffer = io.BytesIO()
-    draw_fruit("Banana", np.random.default_rng(0), 200, ground="white").resize((3000, 3000)).save(buffer, "PNG")
+    draw_fruit("Banana", np.random.default_rng(0), 200, background="white").resize((3000, 3000)).save(buffer, "PNG")
     monkeypatch.setattr(classifier, "open_picture", lambda source: pytest.fail("the whole picture was opened"))
     _, heat = answer_picture(context, buffer.getvalue(), True, None, "en")
     assert heat["value"].size == (720, 720)
