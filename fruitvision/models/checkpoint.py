@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
@@ -42,8 +42,8 @@ class Thresholds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unsure: float = Field(0.6, ge=0, le=1, description="Below this probability of its fruit type an answer is 'unsure'.")
-    not_fruit: float = Field(1.0, ge=0, le=1, description="From this probability of 'no fruit' on: 'not-fruit'; 1 never.")
+    unsure: Annotated[float, Field(ge=0, le=1, description="Below this probability of its fruit type an answer is 'unsure'.")] = 0.6
+    not_fruit: Annotated[float, Field(ge=0, le=1, description="From this probability of 'no fruit' on: 'not-fruit'; 1 never.")] = 1.0
 
 
 class CheckpointConfig(BaseModel):
@@ -53,12 +53,12 @@ class CheckpointConfig(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     architecture: str = "resnet18"
-    width: int = Field(64, ge=1, le=4096)
+    width: Annotated[int, Field(ge=1, le=4096)] = 64
     norm: str = "batch"
     classes: tuple[str, ...]
     fruit_types: tuple[str, ...]
     transform: EvalTransform
-    temperature: float = Field(1.0, gt=0, le=100)
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     thresholds: Thresholds = Thresholds()
     training: dict[str, Any] = {}
     start: str = "scratch"
@@ -229,7 +229,7 @@ def _loaded(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def _check_fit(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None:
     """Name the first thing that does not fit, in the order in which it would mislead."""
     own = network.state_dict()
     missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))

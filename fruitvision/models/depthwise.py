@@ -8,12 +8,13 @@ in its corners, and with a stride from float32.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fruitvision.models.norms import conv2d_arguments
 from fruitvision.models.prepacked import is_same_padded, pad_same
 
 _gradients = torch.ops.aten.convolution_backward
@@ -35,7 +36,8 @@ class _Depthwise(torch.autograd.Function):
         where = [ctx.padding] * 2, [1, 1], False, [0, 0], len(weight)
         if ctx.stride != 1:
             found = _gradients(grad.float(), x.float(), weight.float(), None, [ctx.stride] * 2, *where, [for_x, for_weight, False])
-            return *(None if one is None else one.to(x.dtype) for one in found[:2]), None, None
+            of_x, of_weight = (None if one is None else one.to(x.dtype) for one in found[:2])
+            return of_x, of_weight, None, None
         of_x = _gradients(grad, x, weight, None, [1, 1], *where, [True, False, False])[0] if for_x else None
         return of_x, _of_window(grad, x, weight, ctx.padding) if for_weight else None, None, None
 
@@ -59,9 +61,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         with torch.device("meta"):
-            super().__init__(
-                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, groups=conv.groups, bias=False
-            )
+            super().__init__(**conv2d_arguments(conv), bias=False)
         self.weight = conv.weight
         self._same = is_same_padded(conv)
 
@@ -83,20 +83,18 @@ def quicken_depthwise(network: nn.Module) -> int:
     count = 0
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if _slow(child):
-                setattr(parent, name, DepthwiseConv2d(child))
+            if (conv := _slow_depthwise(child)) is not None:
+                setattr(parent, name, DepthwiseConv2d(conv))
                 count += 1
     return count
 
 
-def _slow(module: nn.Module) -> bool:
-    known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or is_same_padded(module)
-    return (
-        known
-        and module.groups == module.in_channels == module.out_channels > 1
-        and module.bias is None
-        and module.padding_mode == "zeros"
-        and set(module.dilation) == {1}
-        and len({*module.kernel_size}) == len({*module.stride}) == len({*module.padding}) == 1
-        and (module.stride[0] > 1 or module.kernel_size[0] == 5)
-    )
+def _slow_depthwise(module: nn.Module) -> nn.Conv2d | None:
+    """The module where it is one of the depthwise convolutions that are slow, else None."""
+    if not (type(module) is nn.Conv2d and isinstance(module.padding, tuple) or is_same_padded(module)):
+        return None
+    conv = cast(nn.Conv2d, module)
+    depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
+    plain = conv.bias is None and conv.padding_mode == "zeros" and set(conv.dilation) == {1}
+    square = len({*conv.kernel_size}) == len({*conv.stride}) == len({*conv.padding}) == 1
+    return conv if depthwise and plain and square and (conv.stride[0] > 1 or conv.kernel_size[0] == 5) else None

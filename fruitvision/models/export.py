@@ -212,6 +212,7 @@ def _exported(answering: nn.Module, crop: int) -> Any:
             output_names=["logits", "features"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
+    assert program is not None  # with dynamo it always returns the program
     return program.model_proto
 
 

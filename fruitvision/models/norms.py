@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -160,19 +161,15 @@ def standardize_weights(network: nn.Module) -> None:
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) is nn.Conv2d:
-                standardized = WeightStandardizedConv2d(
-                    child.in_channels,
-                    child.out_channels,
-                    child.kernel_size,
-                    child.stride,
-                    child.padding,
-                    child.dilation,
-                    child.groups,
-                    child.bias is not None,
-                    device="meta",
-                )
+                standardized = WeightStandardizedConv2d(**conv2d_arguments(child), bias=child.bias is not None, device="meta")
                 standardized.weight, standardized.bias = child.weight, child.bias
                 setattr(module, name, standardized)
+
+
+def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
+    """What a convolution of the same shapes is constructed with, all but the bias."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {name: getattr(conv, name) for name in names}
 
 
 def check_norm(name: str, *, batch_size: int, image_size: int) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fruitvision.compat import import_timm
 from fruitvision.data.fetch.download import fetch
 from fruitvision.errors import CheckpointError, DownloadError
-from fruitvision.models.networks import RESNET18, build_network
+from fruitvision.models.networks import RESNET18, Network, build_network
 
 # The published file; its name carries the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
@@ -112,7 +112,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError("weights-unreadable", path=str(path), reason=type(error).__name__) from error
 
 
-def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
+def load_trunk(network: Network, weights: dict[str, Tensor]) -> None:
     """Load every weight but the head's, strictly: a name or shape that does not fit is an error.
 
     Raises CheckpointError. The head stays as it was initialised, since its classes are others.
@@ -132,7 +132,7 @@ def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def start_head(network: nn.Module, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
+def start_head(network: Network, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
     """Let the head begin with what ImageNet knows of fruit: its row for each type, shared out among the type's varieties.
 
     ImageNet learned a dozen fruits from thousands of photographs of kitchens and markets; a head that starts at random

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from fruitvision.errors import DownloadError
 from fruitvision.files import replace_folder, write_error
@@ -143,10 +143,11 @@ class _BoundedTarInfo(tarfile.TarInfo):
     tarfile reads the whole map of a sparse file into a list as soon as it meets one; no archive of pictures holds any.
     """
 
-    def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:  # which tarfile means to be overridden
+    # CPython 3.11 to 3.14: tarfile's source says that subclasses may override it.
+    def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
         if not (self.isfile() or self.isdir()) and self.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError("a header is too long")
-        return super()._proc_member(opened)
+        return super()._proc_member(opened)  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs
 
     def _proc_sparse(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
         raise tarfile.ReadError("a sparse file")
@@ -282,12 +283,18 @@ def _write_all(
             path.parent.mkdir(parents=True, exist_ok=True)
             made.add(path.parent)
         with _reading(archive):
-            is_zip = isinstance(opened, zipfile.ZipFile)
-            source = opened.open(member.entry) if is_zip else opened.extractfile(member.entry)
-            with source, path.open("xb") as target:
+            with _opened(opened, member) as source, path.open("xb") as target:
                 done += _copy(source, target, member.size)
         if progress is not None:
             progress(done, total)
+
+
+def _opened(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[bytes]:
+    if isinstance(archive, zipfile.ZipFile):
+        return archive.open(cast(zipfile.ZipInfo, member.entry))
+    content = archive.extractfile(cast(tarfile.TarInfo, member.entry))
+    assert content is not None  # a member is a file
+    return content
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:

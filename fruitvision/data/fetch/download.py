@@ -133,7 +133,7 @@ def kaggle_auth() -> Auth:
 
     Without a key Kaggle may serve a public data set, or refuse.
     """
-    token, name, key = (os.environ.get(f"KAGGLE_{part}") for part in ("API_TOKEN", "USERNAME", "KEY"))
+    token, name, key = (os.environ.get(f"KAGGLE_{part}", "") for part in ("API_TOKEN", "USERNAME", "KEY"))
     if not token and not (name and key):
         homes = [Path(os.environ["KAGGLE_CONFIG_DIR"])] if os.environ.get("KAGGLE_CONFIG_DIR") else []
         homes += [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]

@@ -1,4 +1,4 @@
-"""Training pictures that lie on the graphics card, and are augmented there: the processor would be too slow for it."""
+"""Training pictures kept in GPU memory and augmented there, where the CPU would be too slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fruitvision.data.read.dataset import Split
 from fruitvision.data.read.store import ImageStore
 
 MOST_OF_MEMORY = 0.4
-"""Of the card, that pictures may take: of all of it, since what is free now would be chance, and augmentations depend on it."""
+"""Of the GPU's memory, the share that pictures may take: of all of it, not of what is free now, since augmentations depend on it."""
 AT_ONCE = 2048
 
 

@@ -164,11 +164,11 @@ def assemble(
         if files or name == "train":
             splits[name] = make_split(name, files, rows, label_of)
     if listing.layout == "class-folders":
-        keys = [hashes[row] for row in splits["train"].rows]
+        keys = [hashes[int(row)] for row in splits["train"].rows]
         train_split, test_split = hold_out(splits["train"], test_fraction, seed, name="test", keys=keys)
         splits = {"train": train_split, "test": test_split} if len(test_split) else {"train": train_split}
     problems += _find_copies(splits, classes, hashes, listing.split_folders["train"])
-    used = sorted((path, hashes[row]) for split in splits.values() for path, row in zip(split.paths, split.rows, strict=True))
+    used = sorted((path, hashes[int(row)]) for split in splits.values() for path, row in zip(split.paths, split.rows, strict=True))
     fingerprint = hashlib.sha256("".join(f"{path}\0{content}\n" for path, content in used).encode())
     return Dataset(
         root=listing.root,
@@ -218,12 +218,12 @@ def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: 
     others = [split for name, split in splits.items() if name != "train"]
     first_with: dict[str, str] = {}
     for path, row in zip(train.paths, train.rows, strict=True):
-        first_with.setdefault(hashes[row], path)
-    kept_for_testing = {hashes[row] for split in others for row in split.rows}
+        first_with.setdefault(hashes[int(row)], path)
+    kept_for_testing = {hashes[int(row)] for split in others for row in split.rows}
     problems = []
     of_class: dict[int, set[str]] = defaultdict(set)
     for label, row in zip(train.labels.tolist(), train.rows, strict=True):
-        of_class[label].add(hashes[row])
+        of_class[label].add(hashes[int(row)])
     whole = {label for label, contents in of_class.items() if contents <= kept_for_testing}
     for label in sorted(whole):
         count = int((train.labels == label).sum())
@@ -235,9 +235,9 @@ def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: 
     told = set().union(*(of_class[label] for label in whole))
     for split in others:
         problems += [
-            Problem(path, "duplicate-across-splits", f"The same picture as {first_with[hashes[row]]}.")
+            Problem(path, "duplicate-across-splits", f"The same picture as {first_with[hashes[int(row)]]}.")
             for path, row in zip(split.paths, split.rows, strict=True)
-            if hashes[row] in first_with and hashes[row] not in told
+            if hashes[int(row)] in first_with and hashes[int(row)] not in told
         ]
     return problems
 

@@ -173,12 +173,14 @@ class _Process(_Here):
             encoding="utf-8",
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        assert self._process.stdin is not None and self._process.stdout is not None  # both are pipes
+        self._input, self._output = self._process.stdin, self._process.stdout
 
     def decode(self, names: Sequence[str]) -> list[tuple]:
         try:
-            self._process.stdin.write(json.dumps(names) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            self._input.write(json.dumps(names) + "\n")
+            self._input.flush()
+            line = self._output.readline()
         except OSError:
             line = ""
         if not line.endswith("\n"):

@@ -13,6 +13,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded
 from fruitvision.data.read.listing import Found, long_path
 from fruitvision.errors import DataError
 
-try:
+if os.name == "nt":
+    fcntl: Any = None
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 INDEX = "index.npz"
 

@@ -176,7 +176,7 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
         fresh = decode_files(Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report)
         for i, outcome in zip(missing, fresh, strict=True):
             outcomes[i] = outcome if isinstance(outcome, Undecoded) else _shift(outcome)
-        write_index(folder, files, outcomes, [old_part, *parts])
+        write_index(folder, files, [outcome for outcome in outcomes if outcome is not None], [old_part, *parts])
         return ImageStore(folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -208,7 +208,8 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                     picture = old[row]
                 except DataError:
                     break  # damaged: it is not looked at again
-                outcomes[i] = Decoded(0, pixels.tell(), *picture.shape[:2], old.hashes[row], zlib.crc32(picture))
+                height, width, _ = picture.shape
+                outcomes[i] = Decoded(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
                 pixels.write(picture.data)
 
 

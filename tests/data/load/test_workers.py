@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from fruitvision.data.load.batch import Batch
-from fruitvision.data.load.workers import Workers, _Made, workers_ended
+from fruitvision.data.load.workers import Workers, _KeyedBatches, workers_ended
 from fruitvision.errors import DataError
 
 
@@ -129,5 +129,5 @@ def test_processes_end_when_the_one_that_trains_is_killed():
 def test_what_makes_batches_can_be_sent_to_a_spawned_process_as_on_windows():
     workers = Workers(1)
     workers.add(numbered)
-    made = pickle.loads(pickle.dumps(_Made(workers._makers)))
+    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
     assert float(made[0, 3][0][0, 0, 0, 0]) == 3
