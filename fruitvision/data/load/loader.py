@@ -124,7 +124,7 @@ class Source:
             return self.transform(pictures, seeds, size)
 
         def other(i: int, rng: np.random.Generator) -> np.ndarray:
-            alike = self._alike[self.labels[positions[i]]]
+            alike = self._alike[int(self.labels[positions[i]])]
             return self.store[int(self.rows[alike[rng.integers(len(alike))]])]
 
         return self.transform(pictures, seeds, size, other, [self.spans[label] for label in self.labels[positions]])

@@ -23,8 +23,8 @@ from PIL import Image
 from fruitvision.compat import share_arenas
 from fruitvision.data.read import picture as pictures
 from fruitvision.data.read.decode_gate import GATE
+from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.picture import MAX_PIXELS, load_capped, load_pixels, open_picture
-from fruitvision.data.read.picture_file import MAX_SCANS
 from fruitvision.errors import PictureError
 
 SIDE = 3000
