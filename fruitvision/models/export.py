@@ -25,7 +25,8 @@ from fruitvision.errors import CheckpointError
 from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.onnx_check import OnnxFile, Refused, Unreadable
+from fruitvision.models.onnx_check import OnnxFile, Refused
+from fruitvision.models.protobuf import Unreadable
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is no rounding."""
