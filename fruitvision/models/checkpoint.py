@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
-from fruitvision.files import replace_folder, seal_holds, sealed, standing_folder, write_error, write_text
+from fruitvision.files import checksum_matches, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS
@@ -72,7 +72,7 @@ class CheckpointConfig(BaseModel):
     """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""
     config_sha256: str = ""
-    """Of all the rest, as :func:`fruitvision.files.sealed` counts it; older checkpoints have none."""
+    """Of all the rest, as :func:`fruitvision.files.json_with_checksum` counts it; older checkpoints have none."""
 
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
@@ -118,7 +118,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
         beside.mkdir(parents=True, exist_ok=True)
         files = {
             WEIGHTS: content,
-            CONFIG: sealed(config.model_dump(mode="json")).encode(),
+            CONFIG: json_with_checksum(config.model_dump(mode="json")).encode(),
             CARD: model_card(config.model_dump(mode="json")).encode(),
         }
         for name, data in files.items():
@@ -154,7 +154,7 @@ def _rewrite(folder: Path, **changed: Any) -> None:
     folder = Path(folder)
     config = read_config(folder).model_copy(update=changed)
     write_text(folder / CARD, model_card(config.model_dump(mode="json")))
-    write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))
+    write_text(folder / CONFIG, json_with_checksum(config.model_dump(mode="json")))
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -164,7 +164,7 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 def read_config(folder: Path) -> CheckpointConfig:
     """Read ``config.json`` alone. Raises CheckpointError that names the file and what is wrong with it."""
-    folder = standing_folder(Path(folder))
+    folder = current_folder(Path(folder))
     path = folder / CONFIG
     if not folder.is_dir():
         raise CheckpointError("checkpoint-missing", path=str(folder))
@@ -180,7 +180,7 @@ def read_config(folder: Path) -> CheckpointConfig:
             for fault in error.errors(include_url=False)
         )
         raise CheckpointError("checkpoint-config", path=str(path), faults=faults[:400]) from error
-    if not seal_holds(json.loads(content)):
+    if not checksum_matches(json.loads(content)):
         raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config
 
@@ -192,7 +192,7 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     configuration.
     """
     config = read_config(folder)
-    path = standing_folder(Path(folder)) / WEIGHTS
+    path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
     try:
         weights = safetensors.torch.load(content)
@@ -272,6 +272,6 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
     folder = Path(name)
-    if not standing_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
+    if not current_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
         raise CheckpointError("checkpoint-missing", path=str(folder))
     return folder
