@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fruitvision.data.synthetic.painting import Colour, bell, colour, mix, smooth_noise, step
+from fruitvision.data.synthetic.painting import Colour, colour, mix, smooth_noise, step
+from fruitvision.data.synthetic.shapes import bell
 
 
 def tinted(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colour:

@@ -1,7 +1,7 @@
 """Draws a small synthetic fruit set, so that a first try and the tests need no download.
 
-``sample_fruit.py`` has the kinds, ``sample_ground.py`` the backgrounds, ``painting.py`` the light. The set is
-called synthetic wherever it is shown: ``synthetic.json`` in its folder says so.
+``fruit.py`` has the kinds, ``backgrounds.py`` the backgrounds, ``painting.py`` the renderer. The set is called synthetic
+wherever it is shown: ``synthetic.json`` in its folder marks it.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def draw_fruit(
         picture = scene.on_white()
     else:
         unit = scene.pixels / SUPERSAMPLING
-        picture = scene.on_ground(DRAWN[background](rng, (height, width), unit))
+        picture = scene.on_background(DRAWN[background](rng, (height, width), unit))
     picture = np.sqrt(np.clip(picture, 0, 1)) * 255
     noise = rng.uniform(0.4, 3.0) * rng.standard_normal(picture.shape, dtype=np.float32)
     if background == "white":  # Fruits-360 cuts its fruit out: the background is exactly white

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.data.read import picture
+from fruitvision.data.read import rgb
 from fruitvision.data.read.picture import (
     MAX_BYTES,
     cap_short_side,
@@ -102,7 +102,7 @@ def test_a_picture_worked_on_some_rows_at_a_time_is_the_same(mode, monkeypatch):
     if mode in ("RGBA", "LA"):
         image.putalpha(Image.linear_gradient("L").resize(image.size))
     whole = to_array(open_picture(image))
-    monkeypatch.setattr(picture, "_PIXELS_A_PIECE", 999)
+    monkeypatch.setattr(rgb, "_PIXELS_A_PIECE", 999)
     assert (to_array(open_picture(image)) == whole).all()
     if mode in deep:
         assert (to_array(open_picture(np.asarray(image))) == whole).all()
