@@ -1,8 +1,8 @@
-"""Unpacks an archive that came from the network: every name is checked before the first byte is written.
+"""Unpacks an archive that came from the network; every name is checked before the first byte is written.
 
-Nothing leaves the target folder, nothing but plain files and folders is made, no name is one that Windows
-cannot hold, and what the archive claims to unpack to is bounded. The files are written beside the target and
-renamed when all is there, so a half-unpacked folder never looks finished.
+Nothing is written outside the target folder, only plain files and folders are created, names must be valid on Windows,
+and the claimed unpacked size is limited. The files are written beside the target and renamed when all are there, so a
+half-unpacked folder never looks complete.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _DAMAGED = (
     IndexError,
     KeyError,
     OverflowError,
-)  # all that zipfile and tarfile raise over bad bytes, some of it by accident
+)  # all that zipfile and tarfile raise on damaged data, some of it by accident
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
@@ -117,7 +117,7 @@ def unpack(
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn whatever zipfile and tarfile raise over bad bytes into one error."""
+    """Turn whatever zipfile and tarfile raise on damaged data into one error."""
     try:
         yield
     except (*_DAMAGED, OSError) as error:
@@ -159,7 +159,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:
-    """All files of an archive; refuses the whole archive for one entry that does not belong into it."""
+    """All files of an archive; refuses the whole archive for one unsafe entry."""
     members: list[Member] = []
     seen: dict[str, bool] = {}  # path as a file system that ignores case sees it → whether it is a folder
     total, packed = 0, max(archive.stat().st_size, 1)
@@ -189,7 +189,7 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
 
 
 def _read_to_end(opened: tarfile.TarFile) -> None:
-    """Find a tar that was cut off, where tarfile just stops; and have the compression check its checksum."""
+    """Detect a truncated tar, which tarfile accepts, and let the decompressor verify its checksum."""
     opened.fileobj.seek(opened.offset)
     if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("the end is missing")
@@ -201,7 +201,7 @@ def _read_to_end(opened: tarfile.TarFile) -> None:
 
 
 def _fault(name: str) -> str:
-    """Why a name in an archive must not become a file's name; empty when it may."""
+    """Why a name in an archive is unsafe as a file's name; empty where it is safe."""
     if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
         return "a character that a file's name must not have"
     if name.startswith("/"):
@@ -229,7 +229,7 @@ def _tar_fault(entry: tarfile.TarInfo) -> str:
 
 
 def _clash(seen: dict[str, bool], path: PurePosixPath, is_folder: bool) -> str:
-    """Note a path and the folders above it; says so where one of them would be two things at once."""
+    """Note a path and the folders above it; returns what is wrong where one of them would be both a file and a folder."""
     folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
     for end in (at for at, letter in enumerate(folded) if letter == "/"):
         if not seen.setdefault(folded[:end], True):
@@ -298,7 +298,7 @@ def _opened(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[by
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
-    """Copy all of one member; its claimed size was what the limits were held against."""
+    """Copy one member. Raises EOFError where it is not of the size that was claimed, by which the limits were checked."""
     written = 0
     while block := source.read(2**20):
         written += len(block)
@@ -306,7 +306,7 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
             raise EOFError("a file is larger than the archive says")
         target.write(block)
     if written < size:
-        raise EOFError("a file ends before its time")
+        raise EOFError("a file is shorter than the archive says")
     return written
 
 

@@ -1,10 +1,10 @@
-"""Fetches Fruits-360 from its public mirrors.
+"""Downloads Fruits-360 from its public mirrors.
 
-GitHub makes its archives as they are asked for: without a length and without ranges, so that a broken
-transfer starts again. Kaggle has both, but all of Fruits-360 in one file of about 6 GB.
+GitHub generates its archives on request, without a length and without ranges, so that a broken transfer starts again.
+Kaggle has both, but all of Fruits-360 in one file of about 6 GB.
 
-Both mirrors are branches that move, so that no archive's hash can be known here. That of the one which came is kept
-beside the pictures, and may be asked for: the next machine then gets the same pictures, or none.
+Both mirrors change over time, so that no archive's hash can be fixed here. The one of the archive that was downloaded is
+kept beside the pictures, and can be required on another machine, which then gets the same pictures or an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.fetch.transfer import Auth, Progress, alone, fetch, sha256_of, shown_url
+from fruitvision.data.fetch.transfer import Auth, Progress, exclusive, fetch, sha256_of, shown_url
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
@@ -78,8 +78,8 @@ def download_fruits360(
     auth = kaggle_auth() if source == "kaggle" and url is None else None
     is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
     archive = folder.with_name(folder.name + (".tar.gz" if is_tar else ".zip"))
-    origin = archive.with_name(archive.name + ".from")  # lies beside an archive that nobody put there by hand
-    with alone(folder):
+    origin = archive.with_name(archive.name + ".from")  # marks an archive that was downloaded, not put there by hand
+    with exclusive(folder):
         if not archive.exists():
             write_text(origin, _fetch_first(urls, archive, auth=auth, progress=progress))
         source_url = origin.read_text(encoding="utf-8") if origin.is_file() else archive.name
@@ -96,7 +96,7 @@ def download_fruits360(
 
 
 def archive_sha256(folder: Path) -> str:
-    """Of the archive that a folder was downloaded as; empty where that is not known."""
+    """The SHA-256 of the archive that a folder was unpacked from; empty where it is not known."""
     try:
         noted = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         return str(noted.get("sha256", ""))

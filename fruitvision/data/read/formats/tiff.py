@@ -40,7 +40,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
         raise unsupported(name, "TIFF, oversized tiles")
     places = (324, 325) if tiled else (273, 279)
     if compression == 7:
-        for start, length in tags.stretches(*places, parts):
+        for start, length in tags.extents(*places, parts):
             check_scans(data, start, start + length, name)
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
     for other in (278,) if tiled else (322, 323):
@@ -80,15 +80,15 @@ class TiffTags:
             raise ValueError(f"no tag {tag}")
         return values[0]
 
-    def stretches(self, starts: int, lengths: int, parts: int) -> Sequence[tuple[int, int]]:
-        """Where each strip or tile lies. Raises ValueError where they lie upon each other."""
+    def extents(self, starts: int, lengths: int, parts: int) -> Sequence[tuple[int, int]]:
+        """(start, length) of each strip or tile. Raises ValueError where they overlap."""
         found = list(zip(self.values(starts, parts), self.values(lengths, parts), strict=True))
         if sum(length for _, length in found) > len(self.data):
-            raise ValueError("strips lie upon each other")
+            raise ValueError("overlapping strips")
         return found
 
     def xmp_orientation(self) -> int | None:
-        """What is said in tag 700."""
+        """The orientation in the XMP metadata, tag 700."""
         kind, count, held = self.entries.get(700, (0, 0, b""))
         at = self._place(held) if kind in (1, 7) and count > len(held) else len(self.data)
         return xmp_orientation(self.data[at : at + min(count, MAX_METADATA_BYTES)])
