@@ -74,6 +74,16 @@ def import_openvino() -> ModuleType:
             sys.modules.update(before)
 
 
+def openvino_model(traced: Any, example: Tensor) -> Any:
+    """OpenVINO's model of a network that torch traced, by the parts of its PyTorch frontend, as they are in OpenVINO 2026.4."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # kept in a variable, or Python would free it before it is read
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    return frontend.convert(frontend.load(decoder))
+
+
 # oneDNN's convolution with prepacked weights and a fused activation: torch 2.13, as its inductor calls it
 # (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public way to it since torch.jit was deprecated.
 

@@ -1,8 +1,8 @@
 """The checkpoint folder: ``model.safetensors``, ``config.json`` and ``README.md``, written and read as one.
 
-Nothing is ever unpickled. The configuration carries all that an answer needs (classes in order, the evaluation
-transform, temperature, thresholds), the weights' SHA-256 and its own, so that a folder whose parts do not belong
-together, or were damaged, is found out before it answers anything.
+Nothing is ever unpickled. The configuration holds all that inference needs (classes in order, the evaluation transform,
+temperature, thresholds), the weights' SHA-256 and its own, so that parts that do not belong together or were damaged are
+detected before they are used.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from fruitvision.models.norms import NORMS
 
 SCHEMA_VERSION = 1
 DEFAULTS = ("fruits-webcam", "fruits-360")
-"""The shipped models, Classify's default first."""
+"""The shipped networks, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-MOST_SMALL = 12_000_000
-"""Parameters that a network may have whatever its file holds: 48 MB, so that the message names what does not fit."""
+ALWAYS_ALLOWED = 12_000_000
+"""Parameters that a network may have whatever its file holds, 48 MB, so that the error can name what does not fit."""
 ONNX_SUFFIX = ".onnx"
-"""Of a file that stands in a checkpoint folder's place."""
+"""Of an exported file, which can be given in place of a checkpoint folder."""
 
 
 class Thresholds(BaseModel):
-    """When an answer is given as certain, on probabilities after temperature."""
+    """Which verdict an answer gets, by probabilities after temperature scaling."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,13 +66,13 @@ class CheckpointConfig(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
-    """What networks made as this one said of sources of photographs that they had not learned from: figures over all, by
-    source and by kind, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives them."""
+    """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by
+    source and by fruit type, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives it."""
     notes: str = ""
-    """Markdown that goes into the card: what was tried on the way."""
+    """Markdown for the model card: what else was tried."""
     weights_sha256: str = ""
     config_sha256: str = ""
-    """Of all the rest, as :func:`fruitvision.files.json_with_checksum` counts it; older checkpoints have none."""
+    """Of all other entries, see :func:`fruitvision.files.json_with_checksum`; older checkpoints have none."""
 
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
@@ -88,7 +88,7 @@ class CheckpointConfig(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """The versions of what made a checkpoint or a run."""
+    """The versions of the libraries and the platform, as a checkpoint or a run records them."""
     import platform
     from importlib.metadata import version
 
@@ -134,7 +134,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
 
 
 def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
-    """Write figures measured on a set called ``name`` into a checkpoint's configuration and card.
+    """Record metrics measured on a set called ``name`` in a checkpoint's configuration and card.
 
     The weights stay as they are, to the byte. Raises CheckpointError, DataError.
     """
@@ -142,7 +142,7 @@ def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
 
 
 def record_calibration(folder: Path, temperature: float, thresholds: Thresholds, left_out: dict[str, Any]) -> None:
-    """Give a checkpoint the temperature and thresholds that answers about sources left out ask for, and their figures.
+    """Set the temperature and thresholds fitted on left-out sources, and record the accuracy on them.
 
     The weights stay as they are, to the byte. Raises CheckpointError, DataError.
     """
@@ -188,7 +188,7 @@ def read_config(folder: Path) -> CheckpointConfig:
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     """Load and verify a checkpoint folder: the network in evaluation mode, float32, and its configuration.
 
-    Raises CheckpointError where a file is missing, damaged, no safetensors file at all, or does not fit the
+    Raises CheckpointError where a file is missing, damaged, not a safetensors file, or does not fit the
     configuration.
     """
     config = read_config(folder)
@@ -211,13 +211,13 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
 
 
 def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:
-    """Refuse what names a much larger network than its file holds, before that network takes memory."""
+    """Refuse a configuration of a much larger network than the file holds, before that network is allocated."""
     held = sum(value.numel() for value in weights.values())
     try:
         named = parameter_count(config.architecture, num_classes=len(config.classes), width=config.width)
     except ConfigError as error:
         raise _unknown_network(config, path) from error
-    if named > 2 * held + MOST_SMALL:
+    if named > 2 * held + ALWAYS_ALLOWED:
         raise CheckpointError("checkpoint-size", path=str(path), held=held, named=named, architecture=config.architecture)
 
 
@@ -230,7 +230,7 @@ def _loaded(value: Tensor) -> Tensor:
 
 
 def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None:
-    """Name the first thing that does not fit, in the order in which it would mislead."""
+    """Raise CheckpointError for weights that do not fit: the number of classes first, which explains most."""
     own = network.state_dict()
     missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
     shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
@@ -259,7 +259,7 @@ def shipped() -> list[Path]:
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """A folder for what a person named: nothing (the default), a shipped model's name, or a path; an ONNX file's path is
+    """The checkpoint folder for a name: None (the default), a shipped network's name, or a path; an ONNX file's path is
     returned as it is.
 
     Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing".

@@ -1,8 +1,8 @@
-"""Depthwise convolutions whose backward pass is quick on a processor in bfloat16.
+"""Depthwise convolutions whose backward pass is fast on a CPU in bfloat16.
 
-oneDNN (3.12, in torch 2.13) has no quick kernel there for the weights' gradient of a 5 × 5 depthwise convolution, nor for
+oneDNN (3.12, in torch 2.13) has no fast kernel there for the weights' gradient of a 5 × 5 depthwise convolution, nor for
 any gradient of one with a stride: they take 60 to 120 ms where the forward pass takes 2, two thirds of a training step of
-an EfficientNet-Lite. The same gradients come from kernels that are quick: of a 5 × 5 window from the four 3 × 3 windows
+an EfficientNet-Lite. Here the same gradients come from fast kernels: of a 5 × 5 window from the four 3 × 3 windows
 in its corners, and with a stride from float32.
 """
 
@@ -75,8 +75,8 @@ class DepthwiseConv2d(nn.Conv2d):
         return F.conv2d(x, self.weight, stride=self.stride, padding=self.padding, groups=self.groups)
 
 
-def quicken_depthwise(network: nn.Module) -> int:
-    """Exchange the depthwise convolutions of ``network`` that are slow to train on a processor in bfloat16; returns how many.
+def speed_up_depthwise(network: nn.Module) -> int:
+    """Replace the depthwise convolutions of ``network`` that are slow to train on a CPU in bfloat16; returns how many.
 
     Outputs, parameters and their names stay as they are; gradients are the same but for rounding.
     """

@@ -1,8 +1,8 @@
-"""A network as one ONNX file, which answers without torch: an extra, ``pip install onnx onnxscript onnxruntime``.
+"""A network as one ONNX file, for inference without torch; needs ``pip install onnx onnxscript onnxruntime``.
 
-The file carries the checkpoint's configuration in its metadata, and a digest of itself, so that a damaged one is found
-out before it answers anything. What another made, with a digest of his own, is looked through by
-:mod:`fruitvision.models.onnx_check` before ONNX Runtime sees it.
+The file carries the checkpoint's configuration in its metadata, and a SHA-256 of itself, so that damage is detected before
+it is used. Since anybody can compute a valid checksum, :mod:`fruitvision.models.onnx_check` checks the contents before
+ONNX Runtime reads them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from fruitvision.models.onnx_check import OnnxFile, Refused
 from fruitvision.models.protobuf import Unreadable
 
 LARGEST_DIFFERENCE = 1e-3
-"""Between the logits of torch and of the exported float32 file: more is no rounding."""
+"""Between the logits of torch and of the exported float32 file: more is not rounding."""
 LEAST_AGREEMENT = 0.9
 """The share of inputs for which the int8 file's best class must be torch's."""
-METADATA, DIGEST = "fruitvision", "fruitvision-sha256"
+METADATA, CHECKSUM = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
-SHA-256 of the file as it is with zeros in the place of that digest."""
+SHA-256 of the file with zeros in place of that checksum."""
 BATCH = 16
 MOST_BYTES = 256 * 2**20
 """Of a file that is opened: five times a ResNet18."""
@@ -43,7 +43,7 @@ _BLANK = "0" * 64
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """The exported file against torch, on real pictures."""
+    """The exported file compared with torch, on real pictures."""
 
     pictures: int
     largest_difference: float
@@ -53,7 +53,7 @@ class ExportCheck:
 
 
 class OnnxNetwork(nn.Module):
-    """An exported file in a network's place: it gives logits and features. Maps, and the last layer's weights, it has none."""
+    """An exported file in place of a network: it gives logits and features, but neither feature maps nor the head's weights."""
 
     def __init__(self, session: Any, crop: int) -> None:
         super().__init__()
@@ -62,22 +62,22 @@ class OnnxNetwork(nn.Module):
     def forward(self, x: Tensor) -> NetworkOutput:
         """(N, 3, crop, crop) → logits (N, C), features (N, F), no maps (N, 0, 0, 0). Raises CheckpointError for another size."""
         if x.shape[1:] != (3, self._crop, self._crop):
-            self._answers_only()
-        # So many at once as the file was checked for.
+            self._not_in_onnx()
+        # The batch size that the file was checked for.
         parts = [self._session.run(["logits", "features"], {"image": part.contiguous().numpy()}) for part in x.split(BATCH)]
         logits, features = (torch.from_numpy(np.concatenate(found)) for found in zip(*parts, strict=True))
         return NetworkOutput(logits, features, x.new_zeros((len(x), 0, 0, 0)))
 
     @property
     def head(self) -> NoReturn:
-        """Raises CheckpointError: teaching and heatmaps need the checkpoint itself."""
-        self._answers_only()
+        """Raises CheckpointError: teaching and class activation maps need the checkpoint itself."""
+        self._not_in_onnx()
 
-    def _answers_only(self) -> NoReturn:
+    def _not_in_onnx(self) -> NoReturn:
         raise CheckpointError("onnx-answers-only")
 
 
-class _Answering(nn.Module):
+class _LogitsAndFeatures(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
@@ -102,12 +102,12 @@ def export_onnx(
     if not pictures:
         raise CheckpointError("onnx-no-pictures")
     onnxruntime = _onnxruntime()
-    answering = _Answering(network.cpu().eval()).eval()
+    answering = _LogitsAndFeatures(network.cpu().eval()).eval()
     model = _exported(answering, config.transform.crop)
     if calibration:
         model = _quantized(model, (batch.numpy() for batch in _inputs(config, calibration)))
     model.metadata_props.add(key=METADATA, value=config.model_dump_json())
-    model.metadata_props.add(key=DIGEST, value=_BLANK)
+    model.metadata_props.add(key=CHECKSUM, value=_BLANK)
     content = model.SerializeToString()
     content = content.replace(_BLANK.encode(), hashlib.sha256(content).hexdigest().encode())
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -131,8 +131,8 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     """An exported file and the configuration in it; ``threads`` 0 leaves their number to ONNX Runtime.
 
     Raises CheckpointError: "onnx-missing" where ONNX Runtime is not installed, "onnx-foreign" for a file that FruitVision
-    did not write, "onnx-damaged" for one that is no longer as it was written, "onnx-refused" for one that asks for something
-    that no file of ours asks for.
+    did not write, "onnx-damaged" for one that was changed since, "onnx-refused" for one with anything that an exported
+    network does not have.
     """
     onnxruntime = _onnxruntime(exporting=False)
     content = _content(path)
@@ -141,10 +141,10 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         metadata = file.properties
     except Unreadable as error:
         raise _damaged(path) from error
-    digest = metadata.get(DIGEST, "")
-    if METADATA not in metadata or not digest:
+    checksum = metadata.get(CHECKSUM, "")
+    if METADATA not in metadata or not checksum:
         raise CheckpointError("onnx-foreign", path=str(path))
-    if hashlib.sha256(content.replace(digest.encode(), _BLANK.encode())).hexdigest() != digest:
+    if hashlib.sha256(content.replace(checksum.encode(), _BLANK.encode())).hexdigest() != checksum:
         raise _damaged(path)
     try:
         config = CheckpointConfig.model_validate_json(metadata[METADATA])
@@ -157,7 +157,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         raise CheckpointError("onnx-refused", path=str(path), reason=str(error)) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what is wrong is said here
+    options.log_severity_level = 4  # errors are raised here
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes have no common one
@@ -166,10 +166,10 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
 
 
 def _content(path: Path) -> bytes:
-    """All of a file. Raises CheckpointError where it cannot be read, is no file (a device, a pipe), or is too large."""
+    """All of a file. Raises CheckpointError where it cannot be read, is not a file (but a device, a pipe), or is too large."""
     try:
         if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
@@ -203,7 +203,7 @@ def _inputs(config: CheckpointConfig, pictures: Sequence[Path]) -> Iterator[Tens
 
 def _exported(answering: nn.Module, crop: int) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter uses parts of torch that torch itself calls old
+        warnings.simplefilter("ignore")  # the exporter uses deprecated parts of torch
         program = torch.onnx.export(
             answering,
             (torch.zeros(2, 3, crop, crop),),
@@ -228,10 +228,10 @@ def _quantized(model: Any, inputs: Iterator[np.ndarray]) -> Any:
 
     with temporary_folder("fruitvision-export-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared, quantized = folder / "prepared.onnx", folder / "int8.onnx"
-        quant_pre_process(model, str(prepared))
+        preprocessed, quantized = folder / "preprocessed.onnx", folder / "int8.onnx"
+        quant_pre_process(model, str(preprocessed))
         quantize_static(
-            str(prepared),
+            str(preprocessed),
             str(quantized),
             Reader(),
             quant_format=QuantFormat.QDQ,

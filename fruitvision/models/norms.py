@@ -1,10 +1,10 @@
 """Normalization layers by name, and what each of them normalizes.
 
-All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and hold the same affine parameters, one
-weight and one bias a channel, so that two networks that differ in their norm alone differ in nothing else.
+All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and have the same affine parameters, one weight and
+one bias per channel, so that networks with different norms differ in nothing else.
 
-A norm of your own is one decorated function in this file; it then appears in every list of the program, in the drawing,
-in Touch it and in studies, under its title and with its docstring for words:
+To add a norm, decorate a function in this file; it then appears in every list of the program, in the drawing, in Touch it
+and in studies, under its title and described by its docstring:
 
     @norm("position", shares="C", title="Layer norm over C alone")
     def position_norm(channels: int) -> nn.Module:
@@ -48,12 +48,12 @@ class Norm:
 
     @property
     def summary(self) -> str:
-        """What its author says of it: the first paragraph of the building function's docstring."""
+        """The first paragraph of the building function's docstring."""
         return " ".join((inspect.getdoc(self.build) or "").split("\n\n")[0].split())
 
     @property
     def uses_batch(self) -> bool:
-        """Whether a picture's answer depends, in training, on the pictures beside it."""
+        """Whether, in training, a picture's output depends on the other pictures of the batch."""
         return "N" in self.shares
 
 
@@ -73,7 +73,7 @@ def norm(
 
 
 def get_norm(name: str) -> Norm:
-    """Return the norm of that name. Raises ConfigError, naming those there are."""
+    """The norm of that name. Raises ConfigError, which lists the names."""
     if name not in NORMS:
         names = ", ".join(NORMS)
         raise ConfigError("unknown-norm", name=name, names=names)
@@ -82,16 +82,16 @@ def get_norm(name: str) -> Norm:
 
 @norm("batch", shares="NHW", title="Batch norm", paper=("Ioffe & Szegedy 2015", "1502.03167"))
 def batch_norm(channels: int) -> nn.Module:
-    """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Running averages serve inference."""
+    """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Inference uses running averages."""
     return nn.BatchNorm2d(channels, eps=EPS, momentum=0.1)
 
 
 @norm("layer", shares="CHW", title="Layer norm", paper=("Ba, Kiros & Hinton 2016", "1607.06450"))
 def layer_norm(channels: int) -> nn.Module:
-    """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; the convolutional reading of Wu & He 2018).
+    """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; as Wu & He 2018 apply it to convolutions).
 
     Not the per-pixel layer norm of ConvNeXt, which shares over C alone. One group of GroupNorm is exactly this, with
-    an affine pair a channel as the other norms have.
+    one affine pair per channel as in the other norms.
     """
     return nn.GroupNorm(1, channels, eps=EPS)
 
@@ -123,7 +123,7 @@ def group_norm_ws(channels: int) -> nn.Module:
 
 @norm("none", shares="", title="No normalization")
 def no_norm(channels: int) -> nn.Module:
-    """The affine parameters alone: what a network does when nothing is normalized."""
+    """The affine parameters alone, without normalization."""
     return ChannelAffine(channels)
 
 
@@ -134,7 +134,7 @@ def groups_for(channels: int) -> int:
 
 
 class ChannelAffine(nn.Module):
-    """``x * weight + bias``, one pair a channel."""
+    """``x * weight + bias``, one pair per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
 
 
 def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
-    """Refuse a setting in which this norm cannot work. Raises ConfigError.
+    """Raise ConfigError for a setting in which this norm cannot work.
 
     ``image_size`` is the side of the training pictures in pixels; a ResNet's last maps have a 32nd of it, rounded up.
     """

@@ -1,8 +1,8 @@
-"""What an ONNX file would have ONNX Runtime do, found out from its bytes before ONNX Runtime sees it.
+"""Checks what an ONNX file would make ONNX Runtime do, from its bytes, before ONNX Runtime reads it.
 
-A file may name other files, declare sizes that it does not hold, loop without end, or multiply a few numbers to gigabytes; its
-digest proves nothing, since anybody can compute it. So the graph is walked as FruitVision exports it: these operators alone,
-every constant whole inside the file, no graph inside a graph; and the size of every value is worked out for a batch.
+A file may refer to other files, declare sizes that it does not hold, loop without end, or expand a few numbers to gigabytes;
+its checksum proves nothing, since anybody can compute one. So only graphs as FruitVision exports them pass: these operators
+alone, every constant inside the file, no nested graphs; and the size of every value is computed for a batch.
 
 The format is that of protocol buffers, in the messages of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; a field that
 is not named here is refused.
@@ -78,7 +78,7 @@ Shape = tuple[int, ...]
 
 
 class Refused(ValueError):
-    """The file asks for something that no file of ours asks for; the message says what, in English."""
+    """The file has something that an exported network does not have; the message says what, in English."""
 
 
 class _Value(NamedTuple):
@@ -115,7 +115,7 @@ class OnnxFile:
         except Refused:
             raise
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise Refused("it is not laid out as an exported network is") from error
+            raise Refused("its structure is not that of an exported network") from error
 
     def _check(self, input_shape: Shape, classes: int) -> None:
         for each in self._model["opsets"]:
@@ -126,7 +126,7 @@ class OnnxFile:
         if len(graph["nodes"]) > MOST_NODES:
             raise Refused(f"it has more than {MOST_NODES} operators")
         if self._names(graph["inputs"]) != ["image"] or self._names(graph["outputs"]) != ["logits", "features"]:
-            raise Refused("its inputs and outputs are others than a network's")
+            raise Refused("its inputs and outputs are not a network's")
         values = {"image": _Value(input_shape)}
         for each in graph["constants"]:
             name, value = self._constant(self._read(each, _TENSOR))
@@ -137,7 +137,7 @@ class OnnxFile:
             _add(values, name, value)
             numbers, work = numbers + math.prod(value.shape), work + more
             if numbers > MOST_NUMBERS or work > MOST_WORK:
-                raise Refused("it would take far more memory or time than a network of ours")
+                raise Refused("it would take far more memory or time than an exported network")
         rows = input_shape[0]
         features = values["features"].shape
         if values["logits"].shape != (rows, classes) or len(features) != 2 or features[0] != rows:
@@ -202,7 +202,7 @@ def _max_pool(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value,
 def _slid(sides: list[int], kernel: list[int], attributes: dict[str, Message], more: int = 0) -> list[int]:
     """The sides of what a window makes that slides over a picture."""
     if bytes(single(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
-        raise Refused("a window slides otherwise than ours")
+        raise Refused("unusual padding")
     pads, steps = _ints(attributes, "pads", [0] * 4), _ints(attributes, "strides", [1, 1])
     spread = _ints(attributes, "dilations", [1, 1])
     if min(pads) < 0 or min(*kernel, *steps, *spread) < 1 or more not in (0, 1):
@@ -237,7 +237,7 @@ def _reduce(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, i
 def _reshape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     shape, wanted = given[0].shape, given[1].numbers
     if _int(attributes, "allowzero", 0) and 0 in wanted or min(wanted) < -1 or wanted.count(-1) > 1:
-        raise Refused("a shape is another than ours")
+        raise Refused("an unusual reshape")
     made = [shape[axis] if side == 0 else side for axis, side in enumerate(wanted)]
     if -1 in made:
         made[made.index(-1)] = math.prod(shape) // -math.prod(made)
@@ -248,7 +248,7 @@ def _reshape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, 
 
 def _shape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     if _int(attributes, "start", 0) or "end" in attributes:
-        raise Refused("a shape is another than ours")
+        raise Refused("an unusual reshape")
     return _Value((len(given[0].shape),), given[0].shape), 0
 
 

