@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
+from fruitvision.data.read.listing import looks_like_picture
 from fruitvision.errors import DownloadError
 from fruitvision.files import replace_folder, write_error
 
@@ -31,7 +32,6 @@ MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, i
 MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
 RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
 MAX_HEADER_BYTES = 2**20  # of a tar's long name or extended header, which tarfile reads whole
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -262,7 +262,7 @@ def _chosen(members: list[Member], archive: Path) -> list[Member]:
             continue
         if not roots or len(parts) == 1 or parts[0].lower().startswith(("training", "test", "validation")):
             inside.append(Member(PurePosixPath(*parts), member.size, member.entry))
-    if not any(member.path.suffix.lower() in PICTURES for member in inside):
+    if not any(looks_like_picture(member.path.name) for member in inside):
         raise DownloadError("archive-no-pictures", file=archive.name)
     return inside
 

@@ -18,7 +18,8 @@ from fruitvision.data.read.listing import Found, Listing, list_pictures
 from fruitvision.errors import DataError, printable
 
 __all__ = ["Dataset", "Listing", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
-MARKER_OF_SYNTHETIC = "synthetic.json"
+SYNTHETIC_MARKER = "synthetic.json"
+"""The file that marks a drawn sample set."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def assemble(
         splits=splits,
         problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
         fingerprint=fingerprint.hexdigest(),
-        synthetic=(listing.root / MARKER_OF_SYNTHETIC).is_file(),
+        synthetic=(listing.root / SYNTHETIC_MARKER).is_file(),
     )
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fruitvision.data.read.dataset import SYNTHETIC_MARKER as MARKER
 from fruitvision.data.synthetic.backgrounds import BACKGROUNDS as DRAWN
 from fruitvision.data.synthetic.fruit import KINDS, PAINTERS
 from fruitvision.data.synthetic.painting import SUPERSAMPLING, Scene
 from fruitvision.errors import DataError
 from fruitvision.files import replace_folder, write_error
 
-MARKER = "synthetic.json"
 BACKGROUNDS = ("white", *DRAWN)
 
 
