@@ -1,10 +1,12 @@
-"""What other people's packages need: torchvision beside a CPU-only torch, and OpenVINO to keep its own counsel.
+"""What other packages need, and the private names of theirs that are used, each with the version it was read in.
 
-PyPI's torchvision for Linux is built against the CUDA build of torch. Beside a CPU-only torch its compiled
-operators cannot be loaded, which torchvision bears, except in one place: ``torchvision/_meta_registrations.py``
-describes ``nms`` and ``qnms`` to torch without asking whether they exist, and the whole import fails with
-"operator torchvision::nms does not exist". Nothing in FruitVision uses these operators, so that naming them to
-torch, without an implementation, is all that is needed to use the rest of torchvision.
+tests/test_compat.py fails where one of these names changes its meaning.
+
+PyPI's torchvision for Linux is built against the CUDA build of torch. Beside a CPU-only torch its compiled operators
+cannot be loaded, which torchvision tolerates, except in one place: ``torchvision/_meta_registrations.py`` describes
+``nms`` and ``qnms`` to torch without asking whether they exist, and the whole import fails with "operator
+torchvision::nms does not exist". Nothing in FruitVision uses these operators, so that declaring them to torch, without an
+implementation, is all that is needed to use the rest of torchvision.
 """
 
 from __future__ import annotations
@@ -13,7 +15,12 @@ import ctypes
 import importlib
 import sys
 import threading
+from collections.abc import Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # As torchvision's C++ declares them (torchvision/csrc/ops/nms.cpp, ops/quantized/cpu/qnms_kernel.cpp).
 _MISSING_OPERATORS = {
@@ -65,6 +72,51 @@ def import_openvino() -> ModuleType:
         finally:
             del sys.modules[reporter]
             sys.modules.update(before)
+
+
+def openvino_model(traced: Any, example: Tensor) -> Any:
+    """OpenVINO's model of a network that torch traced, by the parts of its PyTorch frontend, as they are in OpenVINO 2026.4."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # kept in a variable, or Python would free it before it is read
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    return frontend.convert(frontend.load(decoder))
+
+
+# oneDNN's convolution with prepacked weights and a fused activation: torch 2.13, as its inductor calls it
+# (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public way to it since torch.jit was deprecated.
+
+
+def prepacked_conv2d_weight(
+    weight: Tensor, padding: Sequence[int], stride: Sequence[int], dilation: Sequence[int], groups: int, input_size: Sequence[int]
+) -> Tensor:
+    """A convolution's weight, (O, I / groups, kH, kW), in the layout that oneDNN wants for inputs of that size, (N, C, H, W)."""
+    import torch
+
+    private: Any = torch._C
+    return private._nn.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), padding, stride, dilation, groups, input_size)
+
+
+def prepacked_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    activation: str,
+    bounds: Sequence[float],
+) -> Tensor:
+    """The convolution with a weight of :func:`prepacked_conv2d_weight`; ``activation``: "none", "relu", or "hardtanh" with bounds."""
+    import torch
+
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, dilation, groups, activation, bounds, "")
+
+
+WORKER_DIED = ("exited unexpectedly", "is killed by signal")
+"""What torch's DataLoader (2.13) says, in a RuntimeError, of a worker process that was ended."""
 
 
 def _forget_half_imported() -> None:

@@ -1,4 +1,4 @@
-"""Writing files so that whoever reads them, or a power cut, never meets half of one."""
+"""Atomic writes: a reader, or a power cut, never sees half a file. And what else files of this program need."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from fruitvision.errors import DataError
 T = TypeVar("T")
 # On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
 RETRY_SECONDS = 3.0
-# Some file systems count the time of a change in steps of two seconds.
+# Some file systems store the time of a change in steps of two seconds.
 FRESH_SECONDS = 2.5
-SEAL = "config_sha256"
+CHECKSUM = "config_sha256"
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -54,9 +54,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def csv_text(names: Sequence[str], rows: Iterable[Iterable[Any]], *, digits: int | None = None) -> str:
-    """A table that spreadsheets open: with the mark by which Excel knows UTF-8, and no text that they would run as a formula.
+    """CSV for spreadsheets: with the byte order mark by which Excel recognises UTF-8, and no text that would run as a formula.
 
-    Missing values and NaN are empty; ``digits`` rounds numbers to so many significant ones.
+    Missing values and NaN are empty; ``digits``: significant digits that numbers are rounded to.
     """
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
@@ -74,11 +74,11 @@ def _cell(value: Any, digits: int | None) -> Any:
     return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else value
 
 
-class Remembered(Generic[T]):
-    """What ``read`` makes of a file, kept until the file changes; of the ``most`` files that were asked for last.
+class FileCache(Generic[T]):
+    """Caches what ``read`` returns for a file until the file changes, for the ``most`` files asked for last.
 
-    Files that are replaced whole are told apart by their inode, others by size and time of change, which a clock may give twice:
-    what was changed just now is read again.
+    A change shows in the inode of a file that is replaced whole, and in size and time of change. Two changes may have the same
+    time, so a file that was changed within the last ``FRESH_SECONDS`` is not cached.
     """
 
     def __init__(self, read: Callable[[str], T], most: int) -> None:
@@ -92,7 +92,7 @@ class Remembered(Generic[T]):
         with self._lock:
             known = self._known.pop(path, None)
             if known is not None and known[0] == mark:
-                self._known[path] = known  # at the end, as the last that was asked for
+                self._known[path] = known  # at the end, as the most recent
                 return known[1]
         value = self._read(path)
         if abs(time.time() - info.st_mtime) > FRESH_SECONDS:
@@ -103,28 +103,28 @@ class Remembered(Generic[T]):
         return value
 
 
-def sealed(values: Mapping[str, Any]) -> str:
-    """JSON of ``values`` that carries a digest of itself, in its first line, where it can be taken out; :func:`seal_holds` reads it."""
-    rest = without_seal(values)
-    return json.dumps({SEAL: _digest(rest), **rest}, indent=1, ensure_ascii=False) + "\n"
+def json_with_checksum(values: Mapping[str, Any]) -> str:
+    """JSON of ``values`` with a SHA-256 of them as its first entry, which :func:`checksum_matches` verifies."""
+    rest = without_checksum(values)
+    return json.dumps({CHECKSUM: _digest(rest), **rest}, indent=1, ensure_ascii=False) + "\n"
 
 
-def seal_holds(values: Mapping[str, Any]) -> bool:
-    """Whether what was read is what :func:`sealed` wrote, however it is laid out; what bears no digest is believed."""
-    return not values.get(SEAL) or values[SEAL] == _digest(without_seal(values))
+def checksum_matches(values: Mapping[str, Any]) -> bool:
+    """Whether values read from such a file agree with their checksum, however the JSON is formatted; True where they have none."""
+    return not values.get(CHECKSUM) or values[CHECKSUM] == _digest(without_checksum(values))
 
 
-def without_seal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What was sealed."""
-    return {name: value for name, value in values.items() if name != SEAL}
+def without_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without the entry of the checksum."""
+    return {name: value for name, value in values.items() if name != CHECKSUM}
 
 
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that were killed left half written under ``folder``; what another one is writing stays."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left half written under ``folder``; what a living process is writing stays."""
     for path in folder.rglob(".*.new"):
         pid = path.name.split(".")[-2]
         if not pid.isdigit() or int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
@@ -138,7 +138,7 @@ def sweep(folder: Path) -> None:
 def replace_folder(new: Path, folder: Path) -> None:
     """Put the finished folder ``new`` in the place of ``folder``, which is kept as ``.NAME.old`` for the moment between.
 
-    A reader that finds no folder in that moment uses :func:`standing_folder`.
+    A reader that finds no folder in that moment takes the one of :func:`current_folder`.
     """
     old = previous(folder)
     if os.path.lexists(folder):
@@ -166,8 +166,8 @@ def previous(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
-def standing_folder(folder: Path) -> Path:
-    """The folder, or the one before it where a replacement was cut off between its two renames."""
+def current_folder(folder: Path) -> Path:
+    """The folder, or its predecessor where a replacement was interrupted between its two renames."""
     return previous(folder) if not folder.exists() and previous(folder).exists() else folder
 
 
@@ -185,7 +185,7 @@ def retried(action: Callable[[], T]) -> T:
 
 @contextmanager
 def named_write_errors(path: Path) -> Iterator[None]:
-    """What cannot be written inside is the DataError of :func:`write_error`, about ``path``."""
+    """Raise the DataError of :func:`write_error`, naming ``path``, for an OSError inside."""
     try:
         yield
     except OSError as error:
@@ -194,28 +194,17 @@ def named_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A folder for the moment, beside everybody's; raises DataError where it cannot be made or written to."""
+    """A temporary folder; raises DataError where it cannot be made or written to."""
     try:
         with tempfile.TemporaryDirectory(prefix=prefix) as folder:
             yield Path(folder)
-    except OSError as error:  # with nowhere to make it Python names no folder, and only then looks for one
+    except OSError as error:  # where no folder is writable Python names none in the error
         where = tempfile.tempdir or os.environ.get("TMPDIR") or "the folder for temporary files"
         raise write_error(error, Path(where)) from error
 
 
 def write_error(error: OSError, path: Path) -> DataError:
-    """What a failed write means for the person."""
+    """The error to show for a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            "disk-full",
-            f"The disk is full: {path} could not be written.",
-            "Free some space and try again; nothing that was saved before is lost.",
-            path=str(path),
-        )
-    return DataError(
-        "cannot-write",
-        f"{path} cannot be written ({error.strerror or type(error).__name__}).",
-        "Choose a folder that you may write to, or change its permissions.",
-        path=str(path),
-        reason=error.strerror or type(error).__name__,
-    )
+        return DataError("disk-full", path=str(path))
+    return DataError("cannot-write", path=str(path), reason=error.strerror or type(error).__name__)

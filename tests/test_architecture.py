@@ -20,6 +20,7 @@ ORDER = (
     "files",
     "compat",
     "data",
+    "data.read.formats",
     "data.read",
     "data.synthetic",
     "data.augment",

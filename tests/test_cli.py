@@ -388,7 +388,7 @@ def test_a_finished_network_is_asked_about_sources_that_it_never_learned_and_kee
     code, out, err = run(*words, "--record")
     assert code == 0 and f"Recorded in {checkpoint}" in out, err
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    assert config["left_out"]["images"] > 10 and "never learned from" in (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert config["left_out"]["images"] > 10 and "left out of training" in (checkpoint / "README.md").read_text(encoding="utf-8")
     code, _, err = run("predict", next((sources / "phone").rglob("*.jpg")), "--checkpoint", checkpoint)
     assert code == 0, err
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from fruitvision.compat import WORKER_DIED, prepacked_conv2d, prepacked_conv2d_weight
 
 
 def python(code: str, *, path: Path | None = None, project: Path) -> subprocess.CompletedProcess[str]:
@@ -100,3 +103,36 @@ print(telemetry_utils.tm.__name__, "openvino_telemetry" in sys.modules)
         project=project,
     )
     assert (result.stdout.split("\n")[:2], result.stderr) == (["True []", "openvino.tools.ovc.telemetry_stub False"], "")
+
+
+@pytest.mark.parametrize(("activation", "bounds"), [("none", []), ("relu", []), ("hardtanh", [0.0, 6.0])])
+def test_torch_2_13_convolves_with_prepacked_weights(activation, bounds):
+    import torch
+
+    conv, x = torch.nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2), 4 * torch.randn(2, 4, 15, 15)
+    arguments = ([1, 1], [2, 2], [1, 1], 2)
+    with torch.inference_mode():
+        expected = {"none": lambda y: y, "relu": torch.relu, "hardtanh": lambda y: y.clamp(0, 6)}[activation](conv(x))
+        weight = prepacked_conv2d_weight(conv.weight, *arguments, list(x.shape))
+        found = prepacked_conv2d(x, weight, conv.bias, *arguments, activation, bounds)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal")
+def test_torch_2_13_says_that_a_worker_of_its_dataloader_died():
+    from torch.utils.data import DataLoader
+
+    with pytest.raises(RuntimeError) as caught:
+        list(DataLoader(Deadly(), num_workers=1))
+    assert any(words in str(caught.value) for words in WORKER_DIED)
+
+
+class Deadly:
+    """Ends the process that asks for an item."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return index

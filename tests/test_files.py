@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fruitvision import files
-from fruitvision.files import csv_text, previous, remove_folder, replace_folder, retried, standing_folder, sweep, write_text
+from fruitvision.files import csv_text, current_folder, previous, remove_folder, remove_leftovers, replace_folder, retried, write_text
 
 
 def in_use(times: int):
@@ -45,9 +45,9 @@ def test_a_folder_is_the_old_one_or_the_new_one_at_every_moment(tmp_path):
         path.mkdir()
         (path / "weights").write_text(text, encoding="utf-8")
     os.replace(folder, previous(folder))  # cut off between the two renames
-    assert (standing_folder(folder) / "weights").read_text(encoding="utf-8") == "old"
+    assert (current_folder(folder) / "weights").read_text(encoding="utf-8") == "old"
     replace_folder(new, folder)
-    assert (standing_folder(folder) / "weights").read_text(encoding="utf-8") == "new"
+    assert (current_folder(folder) / "weights").read_text(encoding="utf-8") == "new"
 
 
 def test_only_what_dead_processes_left_is_swept_away(tmp_path):
@@ -56,7 +56,7 @@ def test_only_what_dead_processes_left_is_swept_away(tmp_path):
     strange = tmp_path / ".kept.txt.new"
     for path in (dead, own, living, strange):
         path.write_text("half", encoding="utf-8")
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert not dead.exists() and not own.exists() and living.exists() and strange.exists()
     assert (tmp_path / "空 folder" / "kept.txt").exists()
 

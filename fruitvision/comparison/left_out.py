@@ -239,7 +239,7 @@ def _asked(
     return Answers(
         classes,
         fruit_types,
-        torch.cat(logits) if logits else torch.zeros(0, transform.looks, len(classes)),
+        torch.cat(logits) if logits else torch.zeros(0, transform.num_views, len(classes)),
         tuple(one.source for one in pictures for _ in one.rows),
         tuple(kind for one in pictures for kind in one.kinds),
     )
@@ -249,7 +249,7 @@ def _seen(network: Network, transform: EvalTransform, store: ImageStore, rows: n
     """The network's output for a batch of pictures, each entry (B, V, ...) of V looks."""
     batch = transform.batch([store[row] for row in rows[start : start + BATCH]]).contiguous(memory_format=torch.channels_last)
     output = network.eval()(batch)
-    return type(output)(*(value.float().unflatten(0, (-1, transform.looks)) for value in output))
+    return type(output)(*(value.float().unflatten(0, (-1, transform.num_views)) for value in output))
 
 
 def _claim(out: Path, about: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.comparison.anatomy import axis_sets, moments, sharing_sets
-from fruitvision.data.augment.transforms import EvalTransform, unstandardize
+from fruitvision.data.augment.transforms import EvalTransform, denormalize
 from fruitvision.data.synthetic.fruit import KINDS
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
@@ -136,7 +136,7 @@ def touch(norm: str, layer: str, pictures: Sequence[np.ndarray], *, training: bo
         layer,
         training,
         learned,
-        unstandardize(images),
+        denormalize(images),
         before.numpy(),
         after.numpy(),
         _sets(norm, *before.shape),

@@ -18,7 +18,7 @@ LABELS = {
 
 
 def model_card(config: dict[str, Any]) -> str:
-    """Markdown that stands alone: what it is, what it learned from, what it measured, what it cannot do."""
+    """Markdown: what the network is, what it was trained on, its metrics and its limits."""
     dataset, training = config["dataset"], config["training"]
     name = dataset.get("name", "unknown data")
     synthetic = " (synthetic: drawn by a program, not photographed)" if dataset.get("synthetic") else ""
@@ -32,20 +32,20 @@ def model_card(config: dict[str, Any]) -> str:
         *_left_out(config.get("left_out") or {}, dataset),
         *_table(config["metrics"]),
         "",
-        "## What it cannot do",
+        "## Limits",
         "",
         *_limits(dataset, training),
         "",
-        *(["## What was tried", "", config["notes"].strip(), ""] if config.get("notes") else []),
-        "## How it was made",
+        *(["## Experiments", "", config["notes"].strip(), ""] if config.get("notes") else []),
+        "## Training",
         "",
         "```",
-        training.get("command", "(the command was not kept)"),
+        training.get("command", "(the command was not recorded)"),
         "```",
         "",
         *_use(config),
         "",
-        "Made with " + ", ".join(f"{k} {v}" for k, v in config["versions"].items()) + ".",
+        "Trained with " + ", ".join(f"{k} {v}" for k, v in config["versions"].items()) + ".",
         "",
         "## Data and licence",
         "",
@@ -59,30 +59,29 @@ WORST_KINDS, FEWEST_OF_KIND = 12, 5
 
 
 def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
-    """The figures that speak for strangers' photographs, which lead."""
+    """The accuracy on left-out sources of photos, which comes first."""
     if not found:
         return []
     asked = (
-        "It learned from none of these sources."
+        "It was trained on none of these sources."
         if found.get("itself")
-        else "Each was left out in turn with others, and a network made from the rest by the same recipe was asked; no network was "
-        "asked about a source that it had learned from."
+        else "Each was left out in turn with others, and a network trained on the rest with the same recipe was evaluated on it; no "
+        "network was evaluated on a source that it was trained on."
     )
     said = (
-        'It never says "sure" of an answer: at no confidence were enough of its answers right.'
+        'No answer is "sure": at no confidence were enough answers right.'
         if found["sure_right"] is None
-        else f'It says "sure" in {_percent(found["sure"])} of its answers to them and is then right in '
-        f"{_percent(found['sure_right'])}. Of fruit that it has no name for {_percent(found['unknown_kinds_sure'])}, of pictures "
-        f'without fruit {_percent(found["not_fruit_sure"])} are called a fruit with "sure".'
+        else f'{_percent(found["sure"])} of its answers are "sure", of which {_percent(found["sure_right"])} are right. Of fruit of '
+        f"unknown types {_percent(found['unknown_kinds_sure'])}, and of pictures without fruit {_percent(found['not_fruit_sure'])}, "
+        'are answered "sure".'
     )
     lines = [
-        f"**On photographs of people whom it never learned from**: {_percent(found['top1'])} named rightly "
-        f"({_percent(found['top3'])} among the first three), the mean of {found['sources']} sources, {found['images']} "
-        f"photographs in all. {asked}",
+        f"**On photos from sources that were left out of training**: top-1 {_percent(found['top1'])}, top-3 "
+        f"{_percent(found['top3'])}, the mean over {found['sources']} sources with {found['images']} photos. {asked}",
         "",
         f"{said} Calibration error {_percent(found['ece'])}.",
         "",
-        "| source left out | photographs | top-1 | top-3 | sure | right when sure |",
+        "| source left out | photos | top-1 | top-3 | sure | right when sure |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, own in found["per_source"].items():
@@ -96,16 +95,16 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
     if worst:
         lines += [
             "",
-            "The kinds that it names rightly least often among these, and what would help most, photographs of more sources:",
+            "The fruit types with the lowest recall, for which photos from more sources would help most:",
             "",
-            "| kind | asked about | named rightly | taken for | photographs that trained |",
+            "| fruit type | photos | recall | confused with | training photos |",
             "| --- | --- | --- | --- | --- |",
         ]
         trained = dataset.get("photographed", {})
         for recall, kind, own in worst:
             taken = ", ".join(f"{name} {count}" for name, count in own["taken_for"].items())
             lines.append(f"| {kind} | {own['images']} | {_percent(recall)} | {taken} | {trained.get(kind, 0)} |")
-    return [*lines, "", "On single sets, which it may have learned from in part:", ""]
+    return [*lines, "", "On single sets, parts of which it may have been trained on:", ""]
 
 
 def _percent(share: float | None) -> str:
@@ -130,38 +129,38 @@ def _figure(key: str, value: Any) -> str:
 def _use(config: dict[str, Any]) -> list[str]:
     transform, thresholds = config["transform"], config["thresholds"]
     scales = [f"{scale:.0%}" for scale in transform.get("scales", [1.0])[1:]]
-    nearer = f", and its middle {' and '.join(scales)} nearer, averaged" if scales else ""
+    enlarged = f", averaged with center crops of {' and '.join(scales)} of its side" if scales else ""
     refused = (
-        f"; from a probability of {thresholds['not_fruit']:.0%} of no fruit on, it is said that none is seen"
+        f"; from a probability of {thresholds['not_fruit']:.0%} for no fruit, the answer is that there is none"
         if thresholds["not_fruit"] < 1
         else ""
     )
     return [
-        f"Pictures enter with a short side of {transform['resize']} px, of which the middle {transform['crop']} px square "
-        f"is seen{nearer}. Temperature {config['temperature']:.3f}, fitted on {_fitted_on(config)}; "
-        f"an answer under {thresholds['unsure']:.0%} is given as unsure{refused}.",
+        f"Input: the short side resized to {transform['resize']} px and the center {transform['crop']} px square cropped"
+        f"{enlarged}. Temperature {config['temperature']:.3f}, fitted on {_fitted_on(config)}; an answer below "
+        f"{thresholds['unsure']:.0%} is unsure{refused}.",
     ]
 
 
 def _fitted_on(config: dict[str, Any]) -> str:
-    return "answers to sources left out" if config.get("left_out") else "pictures that neither trained nor are reported"
+    return "left-out sources" if config.get("left_out") else "pictures used neither for training nor for the metrics"
 
 
 def _limits(dataset: dict[str, Any], training: dict[str, Any]) -> list[str]:
     limits = [
-        "It knows the classes of its training pictures and nothing else; whatever it is shown, it answers one of them, "
-        "and how sure it says it is was fitted on pictures like those it learned from.",
+        "It knows the classes of its training pictures alone and answers one of them for any picture; its confidence was "
+        "calibrated on pictures like those it was trained on.",
     ]
     if "360" in str(dataset.get("name", "")):
         limits.append(
-            "Fruits-360 is filmed on a turntable before white, and its test pictures are other frames of the same film: "
-            "the test accuracy is interpolation and says little about a photo from a kitchen table."
+            "Fruits-360 was filmed on a turntable in front of white, and its test pictures are other frames of the same films: "
+            "the test accuracy is interpolation and says little about photos from a kitchen."
         )
     if training.get("augmentation") == "scenes":
         limits.append(
-            "Photographs show other specimens, in other light, on other grounds, near and far. It was trained for that with "
-            "fruit set into other scenes, and still knows one or two specimens of most varieties: a variety that it names "
-            "on a photo is a guess, the fruit type is what it should be held to."
+            "Photos show other specimens, in other light, on other backgrounds, near and far. It was trained for that with "
+            "composed scenes, but on one or two specimens of most varieties: on a photo the variety is a guess, and only the "
+            "fruit type can be relied on."
         )
     return limits
 
@@ -173,7 +172,7 @@ SOURCES = {
     "grocery-packages": "Pictures without fruit: packages from the grocery photos (MIT).",
     "not-fruit": "Pictures without fruit: Alexey Grigorev's clothing dataset (CC0), and packages from the grocery photos (MIT).",
 }
-"""Of folders by these names, whom to credit."""
+"""The credits of folders by name."""
 
 
 def _licence(name: str, config: dict[str, Any]) -> list[str]:
@@ -187,7 +186,7 @@ def _licence(name: str, config: dict[str, Any]) -> list[str]:
     named = dict.fromkeys([*config["dataset"].get("beside", []), *config["dataset"].get("sources", [])])
     beside = [SOURCES[folder] for folder in named if folder in SOURCES]
     if config["start"] == "imagenet" and config["architecture"].startswith("tf_efficientnet_lite"):
-        beside.append("First weights: EfficientNet-Lite, trained on ImageNet by Google (Apache-2.0).")
+        beside.append("Pretrained weights: EfficientNet-Lite, trained on ImageNet by Google (Apache-2.0).")
     lines += [line for text in dict.fromkeys(beside) for line in ("", text)]
     if credits := config["dataset"].get("credits", []):
         lines += ["", "Pictures beside the data, by the folder of their source:", ""]

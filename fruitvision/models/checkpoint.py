@@ -1,8 +1,8 @@
 """The checkpoint folder: ``model.safetensors``, ``config.json`` and ``README.md``, written and read as one.
 
-Nothing is ever unpickled. The configuration carries all that an answer needs (classes in order, the evaluation
-transform, temperature, thresholds), the weights' SHA-256 and its own, so that a folder whose parts do not belong
-together, or were damaged, is found out before it answers anything.
+Nothing is ever unpickled. The configuration holds all that inference needs (classes in order, the evaluation transform,
+temperature, thresholds), the weights' SHA-256 and its own, so that parts that do not belong together or were damaged are
+detected before they are used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
@@ -22,28 +22,28 @@ from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
-from fruitvision.files import replace_folder, seal_holds, sealed, standing_folder, write_error, write_text
+from fruitvision.files import checksum_matches, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS
 
 SCHEMA_VERSION = 1
 DEFAULTS = ("fruits-webcam", "fruits-360")
-"""The shipped models, Classify's default first."""
+"""The shipped networks, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-MOST_SMALL = 12_000_000
-"""Parameters that a network may have whatever its file holds: 48 MB, so that the message names what does not fit."""
+ALWAYS_ALLOWED = 12_000_000
+"""Parameters that a network may have whatever its file holds, 48 MB, so that the error can name what does not fit."""
 ONNX_SUFFIX = ".onnx"
-"""Of a file that stands in a checkpoint folder's place."""
+"""Of an exported file, which can be given in place of a checkpoint folder."""
 
 
 class Thresholds(BaseModel):
-    """When an answer is given as certain, on probabilities after temperature."""
+    """Which verdict an answer gets, by probabilities after temperature scaling."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unsure: float = Field(0.6, ge=0, le=1, description="Below this probability of its fruit type an answer is 'unsure'.")
-    not_fruit: float = Field(1.0, ge=0, le=1, description="From this probability of 'no fruit' on: 'not-fruit'; 1 never.")
+    unsure: Annotated[float, Field(ge=0, le=1, description="Below this probability of its fruit type an answer is 'unsure'.")] = 0.6
+    not_fruit: Annotated[float, Field(ge=0, le=1, description="From this probability of 'no fruit' on: 'not-fruit'; 1 never.")] = 1.0
 
 
 class CheckpointConfig(BaseModel):
@@ -53,12 +53,12 @@ class CheckpointConfig(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     architecture: str = "resnet18"
-    width: int = Field(64, ge=1, le=4096)
+    width: Annotated[int, Field(ge=1, le=4096)] = 64
     norm: str = "batch"
     classes: tuple[str, ...]
     fruit_types: tuple[str, ...]
     transform: EvalTransform
-    temperature: float = Field(1.0, gt=0, le=100)
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     thresholds: Thresholds = Thresholds()
     training: dict[str, Any] = {}
     start: str = "scratch"
@@ -66,13 +66,13 @@ class CheckpointConfig(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
-    """What networks made as this one said of sources of photographs that they had not learned from: figures over all, by
-    source and by kind, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives them."""
+    """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by
+    source and by fruit type, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives it."""
     notes: str = ""
-    """Markdown that goes into the card: what was tried on the way."""
+    """Markdown for the model card: what else was tried."""
     weights_sha256: str = ""
     config_sha256: str = ""
-    """Of all the rest, as :func:`fruitvision.files.sealed` counts it; older checkpoints have none."""
+    """Of all other entries, see :func:`fruitvision.files.json_with_checksum`; older checkpoints have none."""
 
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
@@ -88,7 +88,7 @@ class CheckpointConfig(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """The versions of what made a checkpoint or a run."""
+    """The versions of the libraries and the platform, as a checkpoint or a run records them."""
     import platform
     from importlib.metadata import version
 
@@ -118,7 +118,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
         beside.mkdir(parents=True, exist_ok=True)
         files = {
             WEIGHTS: content,
-            CONFIG: sealed(config.model_dump(mode="json")).encode(),
+            CONFIG: json_with_checksum(config.model_dump(mode="json")).encode(),
             CARD: model_card(config.model_dump(mode="json")).encode(),
         }
         for name, data in files.items():
@@ -134,7 +134,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
 
 
 def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
-    """Write figures measured on a set called ``name`` into a checkpoint's configuration and card.
+    """Record metrics measured on a set called ``name`` in a checkpoint's configuration and card.
 
     The weights stay as they are, to the byte. Raises CheckpointError, DataError.
     """
@@ -142,7 +142,7 @@ def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
 
 
 def record_calibration(folder: Path, temperature: float, thresholds: Thresholds, left_out: dict[str, Any]) -> None:
-    """Give a checkpoint the temperature and thresholds that answers about sources left out ask for, and their figures.
+    """Set the temperature and thresholds fitted on left-out sources, and record the accuracy on them.
 
     The weights stay as they are, to the byte. Raises CheckpointError, DataError.
     """
@@ -154,7 +154,7 @@ def _rewrite(folder: Path, **changed: Any) -> None:
     folder = Path(folder)
     config = read_config(folder).model_copy(update=changed)
     write_text(folder / CARD, model_card(config.model_dump(mode="json")))
-    write_text(folder / CONFIG, sealed(config.model_dump(mode="json")))
+    write_text(folder / CONFIG, json_with_checksum(config.model_dump(mode="json")))
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -164,24 +164,13 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 def read_config(folder: Path) -> CheckpointConfig:
     """Read ``config.json`` alone. Raises CheckpointError that names the file and what is wrong with it."""
-    folder = standing_folder(Path(folder))
+    folder = current_folder(Path(folder))
     path = folder / CONFIG
     if not folder.is_dir():
-        raise CheckpointError(
-            "checkpoint-missing",
-            f"There is no checkpoint folder at {folder}.",
-            "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",
-            path=str(folder),
-        )
+        raise CheckpointError("checkpoint-missing", path=str(folder))
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(
-                "checkpoint-incomplete",
-                f"The checkpoint {folder} has no {name}.",
-                "Copy the whole folder again, or train anew.",
-                path=str(folder),
-                file=name,
-            )
+            raise CheckpointError("checkpoint-incomplete", path=str(folder), file=name)
     content = path.read_bytes()
     try:
         config = CheckpointConfig.model_validate_json(content)
@@ -190,84 +179,58 @@ def read_config(folder: Path) -> CheckpointConfig:
             (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "") + fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_url=False)
         )
-        raise CheckpointError(
-            "checkpoint-config",
-            f"{path} does not describe a checkpoint: {faults[:400]}.",
-            "Copy the whole folder again, or train anew.",
-            path=str(path),
-            faults=faults[:400],
-        ) from error
-    if not seal_holds(json.loads(content)):
-        raise CheckpointError(
-            "checkpoint-config-changed",
-            f"{path} is not as it was written.",
-            "Copy the whole folder again; if you changed it yourself, take its line config_sha256 out.",
-            path=str(path),
-        )
+        raise CheckpointError("checkpoint-config", path=str(path), faults=faults[:400]) from error
+    if not checksum_matches(json.loads(content)):
+        raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config
 
 
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     """Load and verify a checkpoint folder: the network in evaluation mode, float32, and its configuration.
 
-    Raises CheckpointError where a file is missing, damaged, no safetensors file at all, or does not fit the
+    Raises CheckpointError where a file is missing, damaged, not a safetensors file, or does not fit the
     configuration.
     """
     config = read_config(folder)
-    path = standing_folder(Path(folder)) / WEIGHTS
+    path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
     try:
         weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            "checkpoint-not-safetensors",
-            f"{path} is no safetensors file ({str(error)[:120]}).",
-            "Nothing in it was run. Copy the checkpoint again from where it was trained.",
-            path=str(path),
-        ) from error
+        raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason=str(error)[:120]) from error
     _check_sizes(config, weights, path)
     try:
         network = build_network(config.architecture, num_classes=len(config.classes), norm=config.norm, width=config.width)
     except ConfigError as error:
-        raise CheckpointError("checkpoint-network", error.message, error.next_step, path=str(path)) from error
+        raise _unknown_network(config, path) from error
     _check_fit(network, weights, path)
     if config.weights_sha256 and hashlib.sha256(content).hexdigest() != config.weights_sha256:
-        raise CheckpointError(
-            "checkpoint-damaged",
-            f"{path} is not the file that its config.json was written with.",
-            "Copy the whole folder again: weights and configuration belong together.",
-            path=str(path),
-        )
+        raise CheckpointError("checkpoint-damaged", path=str(path))
     network.load_state_dict({name: _loaded(value) for name, value in weights.items()}, strict=True)
     return network.eval(), config
 
 
 def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:
-    """Refuse what names a much larger network than its file holds, before that network takes memory."""
+    """Refuse a configuration of a much larger network than the file holds, before that network is allocated."""
     held = sum(value.numel() for value in weights.values())
     try:
         named = parameter_count(config.architecture, num_classes=len(config.classes), width=config.width)
     except ConfigError as error:
-        raise CheckpointError("checkpoint-network", error.message, error.next_step, path=str(path)) from error
-    if named > 2 * held + MOST_SMALL:
-        raise CheckpointError(
-            "checkpoint-other-network",
-            f"{path} holds {held} numbers, but its config.json names a network of {named}.",
-            "Norm, width and architecture in config.json must be those it was trained with.",
-            path=str(path),
-            missing=named - held,
-            unknown=0,
-            shapes=0,
-            first=config.architecture,
-        )
+        raise _unknown_network(config, path) from error
+    if named > 2 * held + ALWAYS_ALLOWED:
+        raise CheckpointError("checkpoint-size", path=str(path), held=held, named=named, architecture=config.architecture)
+
+
+def _unknown_network(config: CheckpointConfig, path: Path) -> CheckpointError:
+    return CheckpointError("checkpoint-network", path=str(path), architecture=config.architecture, norm=config.norm)
 
 
 def _loaded(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def _check_fit(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Name the first thing that does not fit, in the order in which it would mislead."""
+def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError for weights that do not fit: the number of classes first, which explains most."""
     own = network.state_dict()
     missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
     shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
@@ -277,25 +240,10 @@ def _check_fit(network: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     if head in shapes:
         expected, found = own[head].shape[0], weights[head].shape[0]
         if expected != found:
-            raise CheckpointError(
-                "checkpoint-classes",
-                f"{path} answers {found} classes, but its config.json names {expected}.",
-                "Put the config.json beside it that it was trained with.",
-                path=str(path),
-                found=found,
-                expected=expected,
-            )
+            raise CheckpointError("checkpoint-classes", path=str(path), found=found, expected=expected)
     first = (missing + unknown + shapes)[0]
     raise CheckpointError(
-        "checkpoint-other-network",
-        f"{path} holds another network's weights: {len(missing)} missing, {len(unknown)} unknown, "
-        f"{len(shapes)} of another shape (the first: {first}).",
-        "Norm, width and architecture in config.json must be those it was trained with.",
-        path=str(path),
-        missing=len(missing),
-        unknown=len(unknown),
-        shapes=len(shapes),
-        first=first,
+        "checkpoint-other-network", path=str(path), missing=len(missing), unknown=len(unknown), shapes=len(shapes), first=first
     )
 
 
@@ -311,7 +259,7 @@ def shipped() -> list[Path]:
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """A folder for what a person named: nothing (the default), a shipped model's name, or a path; an ONNX file's path is
+    """The checkpoint folder for a name: None (the default), a shipped network's name, or a path; an ONNX file's path is
     returned as it is.
 
     Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing".
@@ -319,20 +267,11 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     known = {path.name: path for path in shipped()}
     if name is None:
         if not known:
-            raise CheckpointError(
-                "no-shipped-checkpoint",
-                "This copy of FruitVision carries no trained model.",
-                "Train one first, or name a checkpoint folder.",
-            )
+            raise CheckpointError("no-shipped-checkpoint")
         return next(iter(known.values()))
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
     folder = Path(name)
-    if not standing_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
-        raise CheckpointError(
-            "checkpoint-missing",
-            f"There is no checkpoint folder at {folder}.",
-            "Name a folder with model.safetensors and config.json, or a shipped model such as 'fruits-360'.",
-            path=str(folder),
-        )
+    if not current_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
+        raise CheckpointError("checkpoint-missing", path=str(folder))
     return folder

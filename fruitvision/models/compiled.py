@@ -1,8 +1,8 @@
-"""A network compiled by OpenVINO to answer on a processor: the same answers in less time.
+"""A network compiled by OpenVINO for inference on a CPU: the same outputs in less time.
 
-OpenVINO computes in bfloat16 where the processor has instructions for it (AMX). That is kept where the network bears it:
-a ResNet18 under batch norm does, an EfficientNet does not and is computed in float32. What is clearly slower is not kept.
-Where it fails later, answers no numbers or does not answer at all, torch answers from then on.
+OpenVINO computes in bfloat16 where the CPU has instructions for it (AMX). That is kept where the outputs stay the same: those
+of a ResNet18 under batch norm do, those of an EfficientNet do not, so that it is computed in float32. A compiled network
+that is clearly slower is not used. Where it fails later, returns NaN or does not return, torch is used from then on.
 """
 
 from __future__ import annotations
@@ -22,63 +22,63 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.compat import import_openvino
+from fruitvision.compat import import_openvino, openvino_model
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.prepared import float32_on_processor
+from fruitvision.models.prepacked import is_float32_on_cpu
 
 TOLERANCE = 0.01
-"""The difference of any output, as a share of its norm, that is still taken for rounding. In float32 it is about 1e-6."""
+"""The difference of any output, as a share of its norm, that still counts as rounding. In float32 it is about 1e-6."""
 TRIES, SLOWER = 8, 1.25
-"""How often its speed is compared with torch's, and how many times torch's seconds are clearly slower."""
+"""How often it is timed against torch, and the ratio of its time to torch's from which it is not used."""
 PATIENCE_S = 30.0
-"""Seconds until a pass that has not ended is taken for one that never will."""
-_lock = threading.Lock()  # torch keeps what it traces in one place for all threads, and so does Python its warnings
+"""After which a forward pass that has not ended counts as failed."""
+_lock = threading.Lock()  # torch's tracing state and Python's warning filters are global to all threads
 
 
 class CompiledNetwork(nn.Module):
-    """What :func:`compiled` makes. It cannot be trained or saved; many threads may ask it at once.
+    """What :func:`compiled` returns. It cannot be trained or saved; many threads may call it at the same time.
 
-    It always answers: what OpenVINO does not answer, torch does, and all that comes after it.
+    Where OpenVINO fails, ``fallback`` computes that output and all later ones.
     """
 
-    def __init__(self, compiled: Any, side: int, torchs: nn.Module) -> None:
+    def __init__(self, compiled: Any, side: int, fallback: nn.Module) -> None:
         super().__init__()
-        self._compiled, self._side, self._torchs = compiled, side, torchs
+        self._compiled, self._side, self._fallback = compiled, side, fallback
         self._own = threading.local()
         self._failed = False
 
     def forward(self, x: Tensor) -> NetworkOutput:
-        """(N, 3, S, S) float32 → the network's output. It was compiled for one S; torch answers for any other."""
+        """(N, 3, S, S) float32 → the network's output. It was compiled for one S; for any other the fallback is used."""
         if self._failed or x.shape[2:] != (self._side, self._side):
-            return self._torchs(x)
+            return self._fallback(x)
         try:
-            found = self.ask(x)
-        except Exception as error:  # OpenVINO names none
+            found = self.infer(x)
+        except Exception as error:  # OpenVINO documents none
             self._give_up(f"{type(error).__name__}: {error}")
-            return self._torchs(x)
+            return self._fallback(x)
         if _finite(found):
             return found
-        instead = self._torchs(x)
-        if _finite(instead):  # otherwise it is the network that knows no better
-            self._give_up("it answered no numbers")
+        instead = self._fallback(x)
+        if _finite(instead):  # otherwise the network itself gives no finite output
+            self._give_up("its output was not finite")
         return instead
 
-    def ask(self, x: Tensor) -> NetworkOutput:
-        """OpenVINO's answer to (N, 3, side, side). Raises TimeoutError, and whatever OpenVINO raises."""
+    def infer(self, x: Tensor) -> NetworkOutput:
+        """OpenVINO's output for (N, 3, side, side). Raises TimeoutError, and whatever OpenVINO raises."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request, pixels = self._own.request, x.contiguous().numpy()
         request.start_async([pixels], share_inputs=True)
         if not request.wait_for(round(PATIENCE_S * 1000)):
-            # To free what it is still at work on would wait for it as long as it takes, at the end of the process too.
+            # Freeing the request and its input would wait for it to finish, at the end of the process too.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object((request, pixels)))
-            raise TimeoutError(f"no answer within {PATIENCE_S:g} seconds")
+            raise TimeoutError(f"no output within {PATIENCE_S:g} seconds")
         return NetworkOutput(*(torch.from_numpy(np.array(request.get_output_tensor(index).data)) for index in range(3)))
 
     def _give_up(self, reason: str) -> None:
         if not self._failed:
             self._failed = True
-            logging.getLogger(__name__).warning("OpenVINO failed (%s): torch answers from now on, more slowly.", reason[:300])
+            logging.getLogger(__name__).warning("OpenVINO failed (%s): torch is used from now on, more slowly.", reason[:300])
 
 
 class _AsTuple(nn.Module):
@@ -91,25 +91,25 @@ class _AsTuple(nn.Module):
 
 
 @torch.inference_mode()
-def compiled(network: nn.Module, side: int, torchs: nn.Module) -> nn.Module | None:
+def compiled(network: nn.Module, side: int, fallback: nn.Module) -> nn.Module | None:
     """``network`` compiled for pictures of ``side`` pixels; it takes about a second.
 
-    ``torchs`` is the network as torch answers with it; it goes on answering pictures of other sizes. None where OpenVINO is
-    not installed, the network is not float32 on a processor, or OpenVINO is clearly slower or does not answer the same.
+    ``fallback`` is the network as torch computes it, for pictures of other sizes. None where OpenVINO is not installed, the
+    network is not float32 on a CPU, or OpenVINO is clearly slower or its outputs differ.
     """
-    has_weights = next(network.parameters(), None) is not None  # a file that ONNX Runtime answers from has none
-    if not has_weights or not float32_on_processor(network) or find_spec("openvino") is None:
+    has_weights = next(network.parameters(), None) is not None  # an ONNX file's network has none
+    if not has_weights or not is_float32_on_cpu(network) or find_spec("openvino") is None:
         return None
     pictures = _pictures(side)
     try:
         with _lock:
             expected = network(pictures)
-            for made in _compiled(network, side):
-                answering = CompiledNetwork(made, side, torchs)
-                if all(_alike(*pair) for pair in zip(expected, answering.ask(pictures), strict=True)):
-                    ours, others = _seconds([answering, torchs], pictures)
-                    return answering if ours < SLOWER * others else None
-    except Exception:  # OpenVINO names no errors for what it cannot convert: without it answers are only slower
+            for model in _compiled(network, side):
+                candidate = CompiledNetwork(model, side, fallback)
+                if all(_close(*pair) for pair in zip(expected, candidate.infer(pictures), strict=True)):
+                    seconds, torch_seconds = _seconds([candidate, fallback], pictures)
+                    return candidate if seconds < SLOWER * torch_seconds else None
+    except Exception:  # OpenVINO documents no errors for what it cannot convert; without it inference is only slower
         return None
     return None
 
@@ -123,7 +123,7 @@ def _pictures(side: int) -> Tensor:
 
 
 def _seconds(networks: Sequence[nn.Module], pictures: Tensor) -> list[float]:
-    """The shortest of some tries of each, in turns: other programs only make it longer."""
+    """The shortest time of each, in turns: other programs only make it longer."""
     taken: list[list[float]] = [[] for _ in networks]
     for _ in range(TRIES):
         for network, found in zip(networks, taken, strict=True):
@@ -137,22 +137,17 @@ def _finite(output: NetworkOutput) -> bool:
     return bool(output.logits.isfinite().all() and output.features.isfinite().all())
 
 
-def _alike(expected: Tensor, found: Tensor) -> bool:
+def _close(expected: Tensor, found: Tensor) -> bool:
     return expected.shape == found.shape and bool((expected - found).norm() <= TOLERANCE * expected.norm())
 
 
 def _compiled(network: nn.Module, side: int) -> Iterator[Any]:
-    """In the numbers that OpenVINO chooses for this processor, and in float32."""
+    """In the precision that OpenVINO chooses for this CPU, and in float32."""
     core = _core()
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
     example = torch.zeros(2, 3, side, side)
-    with warnings.catch_warnings(action="ignore"):  # torch names torch.export, which takes several seconds for the same
+    with warnings.catch_warnings(action="ignore"):  # torch recommends torch.export, which takes several seconds for the same
         traced = torch.jit.trace(_AsTuple(network).eval(), example, check_trace=False)
-    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # without a name Python would free it before it is read
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    model = frontend.convert(frontend.load(decoder))
+    model = openvino_model(traced, example)
     model.reshape([-1, 3, side, side])
     for precision in ({}, {"INFERENCE_PRECISION_HINT": "f32"}):
         yield core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **precision})

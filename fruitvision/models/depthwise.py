@@ -1,20 +1,21 @@
-"""Depthwise convolutions whose backward pass is quick on a processor in bfloat16.
+"""Depthwise convolutions whose backward pass is fast on a CPU in bfloat16.
 
-oneDNN (3.12, in torch 2.13) has no quick kernel there for the weights' gradient of a 5 × 5 depthwise convolution, nor for
+oneDNN (3.12, in torch 2.13) has no fast kernel there for the weights' gradient of a 5 × 5 depthwise convolution, nor for
 any gradient of one with a stride: they take 60 to 120 ms where the forward pass takes 2, two thirds of a training step of
-an EfficientNet-Lite. The same gradients come from kernels that are quick: of a 5 × 5 window from the four 3 × 3 windows
+an EfficientNet-Lite. Here the same gradients come from fast kernels: of a 5 × 5 window from the four 3 × 3 windows
 in its corners, and with a stride from float32.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.models.prepared import pad_as_tensorflow, pads_as_tensorflow
+from fruitvision.models.norms import conv2d_arguments
+from fruitvision.models.prepacked import is_same_padded, pad_same
 
 _gradients = torch.ops.aten.convolution_backward
 
@@ -35,7 +36,8 @@ class _Depthwise(torch.autograd.Function):
         where = [ctx.padding] * 2, [1, 1], False, [0, 0], len(weight)
         if ctx.stride != 1:
             found = _gradients(grad.float(), x.float(), weight.float(), None, [ctx.stride] * 2, *where, [for_x, for_weight, False])
-            return *(None if one is None else one.to(x.dtype) for one in found[:2]), None, None
+            of_x, of_weight = (None if one is None else one.to(x.dtype) for one in found[:2])
+            return of_x, of_weight, None, None
         of_x = _gradients(grad, x, weight, None, [1, 1], *where, [True, False, False])[0] if for_x else None
         return of_x, _of_window(grad, x, weight, ctx.padding) if for_weight else None, None, None
 
@@ -59,15 +61,13 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         with torch.device("meta"):
-            super().__init__(
-                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, groups=conv.groups, bias=False
-            )
+            super().__init__(**conv2d_arguments(conv), bias=False)
         self.weight = conv.weight
-        self._same = pads_as_tensorflow(conv)
+        self._same = is_same_padded(conv)
 
     def forward(self, x: Tensor) -> Tensor:
         if self._same:
-            x = pad_as_tensorflow(x, self.kernel_size, self.stride, self.dilation)
+            x = pad_same(x, self.kernel_size, self.stride, self.dilation)
         if torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             if dtype == torch.bfloat16:
@@ -75,28 +75,26 @@ class DepthwiseConv2d(nn.Conv2d):
         return F.conv2d(x, self.weight, stride=self.stride, padding=self.padding, groups=self.groups)
 
 
-def quicken_depthwise(network: nn.Module) -> int:
-    """Exchange the depthwise convolutions of ``network`` that are slow to train on a processor in bfloat16; returns how many.
+def speed_up_depthwise(network: nn.Module) -> int:
+    """Replace the depthwise convolutions of ``network`` that are slow to train on a CPU in bfloat16; returns how many.
 
     Outputs, parameters and their names stay as they are; gradients are the same but for rounding.
     """
     count = 0
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if _slow(child):
-                setattr(parent, name, DepthwiseConv2d(child))
+            if (conv := _slow_depthwise(child)) is not None:
+                setattr(parent, name, DepthwiseConv2d(conv))
                 count += 1
     return count
 
 
-def _slow(module: nn.Module) -> bool:
-    known = type(module) is nn.Conv2d and isinstance(module.padding, tuple) or pads_as_tensorflow(module)
-    return (
-        known
-        and module.groups == module.in_channels == module.out_channels > 1
-        and module.bias is None
-        and module.padding_mode == "zeros"
-        and set(module.dilation) == {1}
-        and len({*module.kernel_size}) == len({*module.stride}) == len({*module.padding}) == 1
-        and (module.stride[0] > 1 or module.kernel_size[0] == 5)
-    )
+def _slow_depthwise(module: nn.Module) -> nn.Conv2d | None:
+    """The module where it is one of the depthwise convolutions that are slow, else None."""
+    if not (type(module) is nn.Conv2d and isinstance(module.padding, tuple) or is_same_padded(module)):
+        return None
+    conv = cast(nn.Conv2d, module)
+    depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
+    plain = conv.bias is None and conv.padding_mode == "zeros" and set(conv.dilation) == {1}
+    square = len({*conv.kernel_size}) == len({*conv.stride}) == len({*conv.padding}) == 1
+    return conv if depthwise and plain and square and (conv.stride[0] > 1 or conv.kernel_size[0] == 5) else None

@@ -1,8 +1,8 @@
-"""A network as one ONNX file, which answers without torch: an extra, ``pip install onnx onnxscript onnxruntime``.
+"""A network as one ONNX file, for inference without torch; needs ``pip install onnx onnxscript onnxruntime``.
 
-The file carries the checkpoint's configuration in its metadata, and a digest of itself, so that a damaged one is found
-out before it answers anything. What another made, with a digest of his own, is looked through by
-:mod:`fruitvision.models.onnx_check` before ONNX Runtime sees it.
+The file carries the checkpoint's configuration in its metadata, and a SHA-256 of itself, so that damage is detected before
+it is used. Since anybody can compute a valid checksum, :mod:`fruitvision.models.onnx_check` checks the contents before
+ONNX Runtime reads them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from fruitvision.errors import CheckpointError
 from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.onnx_check import OnnxFile, Refused, Unreadable
+from fruitvision.models.onnx_check import OnnxFile, Refused
+from fruitvision.models.protobuf import Unreadable
 
 LARGEST_DIFFERENCE = 1e-3
-"""Between the logits of torch and of the exported float32 file: more is no rounding."""
+"""Between the logits of torch and of the exported float32 file: more is not rounding."""
 LEAST_AGREEMENT = 0.9
 """The share of inputs for which the int8 file's best class must be torch's."""
-METADATA, DIGEST = "fruitvision", "fruitvision-sha256"
+METADATA, CHECKSUM = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
-SHA-256 of the file as it is with zeros in the place of that digest."""
+SHA-256 of the file with zeros in place of that checksum."""
 BATCH = 16
 MOST_BYTES = 256 * 2**20
 """Of a file that is opened: five times a ResNet18."""
@@ -42,7 +43,7 @@ _BLANK = "0" * 64
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """The exported file against torch, on real pictures."""
+    """The exported file compared with torch, on real pictures."""
 
     pictures: int
     largest_difference: float
@@ -52,7 +53,7 @@ class ExportCheck:
 
 
 class OnnxNetwork(nn.Module):
-    """An exported file in a network's place: it gives logits and features. Maps, and the last layer's weights, it has none."""
+    """An exported file in place of a network: it gives logits and features, but neither feature maps nor the head's weights."""
 
     def __init__(self, session: Any, crop: int) -> None:
         super().__init__()
@@ -61,26 +62,22 @@ class OnnxNetwork(nn.Module):
     def forward(self, x: Tensor) -> NetworkOutput:
         """(N, 3, crop, crop) → logits (N, C), features (N, F), no maps (N, 0, 0, 0). Raises CheckpointError for another size."""
         if x.shape[1:] != (3, self._crop, self._crop):
-            self._answers_only()
-        # So many at once as the file was checked for.
+            self._not_in_onnx()
+        # The batch size that the file was checked for.
         parts = [self._session.run(["logits", "features"], {"image": part.contiguous().numpy()}) for part in x.split(BATCH)]
         logits, features = (torch.from_numpy(np.concatenate(found)) for found in zip(*parts, strict=True))
         return NetworkOutput(logits, features, x.new_zeros((len(x), 0, 0, 0)))
 
     @property
     def head(self) -> NoReturn:
-        """Raises CheckpointError: teaching and heatmaps need the checkpoint itself."""
-        self._answers_only()
+        """Raises CheckpointError: teaching and class activation maps need the checkpoint itself."""
+        self._not_in_onnx()
 
-    def _answers_only(self) -> NoReturn:
-        raise CheckpointError(
-            "onnx-answers-only",
-            "An ONNX file answers pictures; it draws no heatmap and cannot be taught.",
-            "Use the checkpoint folder that it was exported from.",
-        )
+    def _not_in_onnx(self) -> NoReturn:
+        raise CheckpointError("onnx-answers-only")
 
 
-class _Answering(nn.Module):
+class _LogitsAndFeatures(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
@@ -103,16 +100,14 @@ def export_onnx(
     the file cannot be written.
     """
     if not pictures:
-        raise CheckpointError(
-            "onnx-no-pictures", "There are no pictures to check the exported network on.", "Give a folder of them: --data DIR."
-        )
+        raise CheckpointError("onnx-no-pictures")
     onnxruntime = _onnxruntime()
-    answering = _Answering(network.cpu().eval()).eval()
+    answering = _LogitsAndFeatures(network.cpu().eval()).eval()
     model = _exported(answering, config.transform.crop)
     if calibration:
         model = _quantized(model, (batch.numpy() for batch in _inputs(config, calibration)))
     model.metadata_props.add(key=METADATA, value=config.model_dump_json())
-    model.metadata_props.add(key=DIGEST, value=_BLANK)
+    model.metadata_props.add(key=CHECKSUM, value=_BLANK)
     content = model.SerializeToString()
     content = content.replace(_BLANK.encode(), hashlib.sha256(content).hexdigest().encode())
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -125,15 +120,9 @@ def export_onnx(
     check = ExportCheck(len(pictures), max(differences), float(np.concatenate(same).mean()))
     alike = check.agreement >= LEAST_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
     if not alike:
-        raise CheckpointError(
-            "onnx-differs",
-            f"The exported network is not the same: logits differ from torch's by {check.largest_difference:.2g}, "
-            f"and the best class agrees in {check.agreement:.0%}.",
-            "Nothing was written. "
-            + ("Give more pictures (--count), or choose --format onnx." if calibration else "Install the newest onnx and onnxruntime."),
-            difference=f"{check.largest_difference:.2g}",
-            agreement=f"{check.agreement:.0%}",
-        )
+        if calibration:
+            raise CheckpointError("onnx-int8-differs", difference=check.largest_difference, agreement=check.agreement)
+        raise CheckpointError("onnx-differs", difference=check.largest_difference, agreement=check.agreement)
     write_bytes(out, content)
     return check
 
@@ -142,8 +131,8 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     """An exported file and the configuration in it; ``threads`` 0 leaves their number to ONNX Runtime.
 
     Raises CheckpointError: "onnx-missing" where ONNX Runtime is not installed, "onnx-foreign" for a file that FruitVision
-    did not write, "onnx-damaged" for one that is no longer as it was written, "onnx-refused" for one that asks for something
-    that no file of ours asks for.
+    did not write, "onnx-damaged" for one that was changed since, "onnx-refused" for one with anything that an exported
+    network does not have.
     """
     onnxruntime = _onnxruntime(exporting=False)
     content = _content(path)
@@ -152,15 +141,10 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         metadata = file.properties
     except Unreadable as error:
         raise _damaged(path) from error
-    digest = metadata.get(DIGEST, "")
-    if METADATA not in metadata or not digest:
-        raise CheckpointError(
-            "onnx-foreign",
-            f"{path} was not exported by FruitVision: its classes are not in it.",
-            "Export a checkpoint: python -m fruitvision export.",
-            path=str(path),
-        )
-    if hashlib.sha256(content.replace(digest.encode(), _BLANK.encode())).hexdigest() != digest:
+    checksum = metadata.get(CHECKSUM, "")
+    if METADATA not in metadata or not checksum:
+        raise CheckpointError("onnx-foreign", path=str(path))
+    if hashlib.sha256(content.replace(checksum.encode(), _BLANK.encode())).hexdigest() != checksum:
         raise _damaged(path)
     try:
         config = CheckpointConfig.model_validate_json(metadata[METADATA])
@@ -170,10 +154,10 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     try:
         file.check((BATCH, 3, crop, crop), len(config.classes))
     except Refused as error:
-        raise _refused(path, str(error)) from error
+        raise CheckpointError("onnx-refused", path=str(path), reason=str(error)) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what is wrong is said here
+    options.log_severity_level = 4  # errors are raised here
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes have no common one
@@ -182,33 +166,21 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
 
 
 def _content(path: Path) -> bytes:
-    """All of a file. Raises CheckpointError where it cannot be read, is no file (a device, a pipe), or is too large."""
+    """All of a file. Raises CheckpointError where it cannot be read, is not a file (but a device, a pipe), or is too large."""
     try:
         if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is no file")
+            raise OSError(errno.EINVAL, "it is not a file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise CheckpointError(
-            "checkpoint-missing", f"{path} cannot be read ({error.strerror}).", "Name an ONNX file, or a checkpoint folder.", path=str(path)
-        ) from error
+        raise CheckpointError("onnx-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
     if len(content) > MOST_BYTES:
-        raise _refused(path, f"it is larger than {MOST_BYTES >> 20} MB")
+        raise CheckpointError("onnx-too-large", path=str(path), limit=MOST_BYTES >> 20)
     return content
 
 
-def _refused(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(
-        "onnx-refused",
-        f"{path} was not opened: {reason}.",
-        "Use a file that FruitVision exported of a ResNet18 or an EfficientNet-Lite, or the checkpoint folder itself.",
-        path=str(path),
-        reason=reason,
-    )
-
-
 def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError("onnx-damaged", f"{path} is not as it was exported.", "Copy it again, or export it anew.", path=str(path))
+    return CheckpointError("onnx-damaged", path=str(path))
 
 
 def _onnxruntime(exporting: bool = True) -> Any:
@@ -220,9 +192,7 @@ def _onnxruntime(exporting: bool = True) -> Any:
             import onnxscript  # noqa: F401, torch's exporter needs it
     except ImportError as error:
         packages = "onnx onnxscript onnxruntime" if exporting else "onnxruntime"
-        raise CheckpointError(
-            "onnx-missing", "ONNX is not installed.", f"Run: python -m pip install {packages}.", packages=packages
-        ) from error
+        raise CheckpointError("onnx-missing", packages=packages) from error
     return onnxruntime
 
 
@@ -233,7 +203,7 @@ def _inputs(config: CheckpointConfig, pictures: Sequence[Path]) -> Iterator[Tens
 
 def _exported(answering: nn.Module, crop: int) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter uses parts of torch that torch itself calls old
+        warnings.simplefilter("ignore")  # the exporter uses deprecated parts of torch
         program = torch.onnx.export(
             answering,
             (torch.zeros(2, 3, crop, crop),),
@@ -243,6 +213,7 @@ def _exported(answering: nn.Module, crop: int) -> Any:
             output_names=["logits", "features"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
+    assert program is not None  # with dynamo it always returns the program
     return program.model_proto
 
 
@@ -257,10 +228,10 @@ def _quantized(model: Any, inputs: Iterator[np.ndarray]) -> Any:
 
     with temporary_folder("fruitvision-export-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared, quantized = folder / "prepared.onnx", folder / "int8.onnx"
-        quant_pre_process(model, str(prepared))
+        preprocessed, quantized = folder / "preprocessed.onnx", folder / "int8.onnx"
+        quant_pre_process(model, str(preprocessed))
         quantize_static(
-            str(prepared),
+            str(preprocessed),
             str(quantized),
             Reader(),
             quant_format=QuantFormat.QDQ,

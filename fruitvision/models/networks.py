@@ -14,21 +14,21 @@ from fruitvision.models.norms import get_norm, standardize_weights
 
 RESNET18 = "resnet18"
 ARCHITECTURES = (RESNET18, "tf_efficientnet_lite0", "tf_efficientnet_lite2")
-"""What the panel offers. Any other of timm's networks that pools its last maps into a linear head works by its name."""
+"""What the panel offers. Any other network of timm that pools its last feature maps into a linear head works by its name."""
 TRUNK_PARAMETERS = {RESNET18: 11_176_512, "tf_efficientnet_lite0": 3_371_008, "tf_efficientnet_lite2": 4_811_072}
 OWN = "own"
 """The norm of a network that comes with its own."""
 
 
 class NetworkOutput(NamedTuple):
-    """What a network says of a batch of N pictures."""
+    """A network's output for a batch of N pictures."""
 
     logits: Tensor
     """(N, classes)"""
     features: Tensor
-    """(N, F): the last pooling, what the head sees."""
+    """(N, F): the output of the last pooling, the head's input."""
     maps: Tensor
-    """(N, F, h, w): the same before pooling, for heatmaps."""
+    """(N, F, h, w): the same before pooling, for class activation maps."""
 
 
 class BasicBlock(nn.Module):
@@ -55,9 +55,8 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """ResNet18 (He et al. 2016) with a choice of norm and of width.
 
-    With ``width=64`` and batch norm it is torchvision's network, parameter for parameter and name for name; torchvision
-    itself would make the app open a second later. A narrower one has ``width`` channels behind the stem and 8 × ``width``
-    before the head.
+    With ``width=64`` and batch norm it has torchvision's parameters under the same names; importing torchvision would make
+    the app open a second later. A narrower one has ``width`` channels after the stem and 8 × ``width`` before the head.
     """
 
     def __init__(self, num_classes: int, norm_layer: Callable[[int], nn.Module], width: int = 64) -> None:
@@ -106,8 +105,8 @@ class ResNet18(nn.Module):
 class TimmNetwork(nn.Module):
     """A network of timm's (https://github.com/huggingface/pytorch-image-models) under its own norm.
 
-    Raises ConfigError where timm knows no such network, or where its head is more than one linear layer behind an
-    average pooling: heatmaps and teaching read that layer.
+    Raises ConfigError where timm has no such network, or where its head is not an average pooling and one linear layer, which
+    class activation maps and teaching need.
     """
 
     def __init__(self, name: str, num_classes: int) -> None:
@@ -117,13 +116,8 @@ class TimmNetwork(nn.Module):
         if not timm.is_model(name):
             raise unknown_architecture(name)
         self.trunk = timm.create_model(name, num_classes=num_classes)
-        if not self._can_be_read():
-            raise ConfigError(
-                "unsupported-architecture",
-                f"{name} does not end in an average pooling and one linear layer, which heatmaps need.",
-                f"Choose another network, such as {ARCHITECTURES[1]}.",
-                name=name,
-            )
+        if not self._has_linear_head():
+            raise ConfigError("unsupported-architecture", name=name, other=ARCHITECTURES[1])
         self.head_prefix = next(f"trunk.{n}." for n, module in self.trunk.named_modules() if module is self.head)
 
     @property
@@ -133,7 +127,7 @@ class TimmNetwork(nn.Module):
 
     @property
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules of each stage of the trunk, the stem first; empty where timm does not tell the network's stages."""
+        """The modules of each stage of the trunk, the stem first; empty where timm does not name the network's stages."""
         blocks = getattr(self.trunk, "blocks", None) or getattr(self.trunk, "stages", None)
         if not isinstance(blocks, nn.Sequential):
             return ()
@@ -146,7 +140,7 @@ class TimmNetwork(nn.Module):
         return NetworkOutput(self.head(features), features, maps)
 
     @torch.no_grad()
-    def _can_be_read(self) -> bool:
+    def _has_linear_head(self) -> bool:
         if not isinstance(self.head, nn.Linear) or not hasattr(self.trunk, "global_pool"):
             return False
         picture = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
@@ -166,15 +160,9 @@ class TimmNetwork(nn.Module):
 
 
 def unknown_architecture(name: str) -> ConfigError:
-    """Neither ours nor timm's."""
+    """The error for a name that neither this package nor timm has."""
     names = ", ".join(ARCHITECTURES)
-    return ConfigError(
-        "unknown-architecture",
-        f"There is no architecture called '{name}'.",
-        f"Choose one of: {names}; or another name that timm knows.",
-        name=name,
-        names=names,
-    )
+    return ConfigError("unknown-architecture", name=name, names=names)
 
 
 Network = ResNet18 | TimmNetwork
@@ -189,13 +177,7 @@ def build_network(
     Raises ConfigError for an unknown architecture or norm, or a norm that the architecture does not offer.
     """
     if architecture != RESNET18 and norm != OWN:
-        raise ConfigError(
-            "norm-not-offered",
-            f"{architecture} comes with its own normalization and offers no '{norm}'.",
-            f"Leave norm out, or choose {RESNET18}.",
-            architecture=architecture,
-            norm=norm,
-        )
+        raise ConfigError("norm-not-offered", architecture=architecture, norm=norm)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)

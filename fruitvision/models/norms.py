@@ -1,10 +1,10 @@
 """Normalization layers by name, and what each of them normalizes.
 
-All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and hold the same affine parameters, one
-weight and one bias a channel, so that two networks that differ in their norm alone differ in nothing else.
+All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and have the same affine parameters, one weight and
+one bias per channel, so that networks with different norms differ in nothing else.
 
-A norm of your own is one decorated function in this file; it then appears in every list of the program, in the drawing,
-in Touch it and in studies, under its title and with its docstring for words:
+To add a norm, decorate a function in this file; it then appears in every list of the program, in the drawing, in Touch it
+and in studies, under its title and described by its docstring:
 
     @norm("position", shares="C", title="Layer norm over C alone")
     def position_norm(channels: int) -> nn.Module:
@@ -17,9 +17,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fruitvision.errors import ConfigError
 
@@ -46,12 +48,12 @@ class Norm:
 
     @property
     def summary(self) -> str:
-        """What its author says of it: the first paragraph of the building function's docstring."""
+        """The first paragraph of the building function's docstring."""
         return " ".join((inspect.getdoc(self.build) or "").split("\n\n")[0].split())
 
     @property
     def uses_batch(self) -> bool:
-        """Whether a picture's answer depends, in training, on the pictures beside it."""
+        """Whether, in training, a picture's output depends on the other pictures of the batch."""
         return "N" in self.shares
 
 
@@ -71,31 +73,25 @@ def norm(
 
 
 def get_norm(name: str) -> Norm:
-    """Return the norm of that name. Raises ConfigError, naming those there are."""
+    """The norm of that name. Raises ConfigError, which lists the names."""
     if name not in NORMS:
         names = ", ".join(NORMS)
-        raise ConfigError(
-            "unknown-norm",
-            f"There is no normalization layer called '{name}'.",
-            f"Choose one of: {names}.",
-            name=name,
-            names=names,
-        )
+        raise ConfigError("unknown-norm", name=name, names=names)
     return NORMS[name]
 
 
 @norm("batch", shares="NHW", title="Batch norm", paper=("Ioffe & Szegedy 2015", "1502.03167"))
 def batch_norm(channels: int) -> nn.Module:
-    """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Running averages serve inference."""
+    """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Inference uses running averages."""
     return nn.BatchNorm2d(channels, eps=EPS, momentum=0.1)
 
 
 @norm("layer", shares="CHW", title="Layer norm", paper=("Ba, Kiros & Hinton 2016", "1607.06450"))
 def layer_norm(channels: int) -> nn.Module:
-    """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; the convolutional reading of Wu & He 2018).
+    """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; as Wu & He 2018 apply it to convolutions).
 
     Not the per-pixel layer norm of ConvNeXt, which shares over C alone. One group of GroupNorm is exactly this, with
-    an affine pair a channel as the other norms have.
+    one affine pair per channel as in the other norms.
     """
     return nn.GroupNorm(1, channels, eps=EPS)
 
@@ -127,7 +123,7 @@ def group_norm_ws(channels: int) -> nn.Module:
 
 @norm("none", shares="", title="No normalization")
 def no_norm(channels: int) -> nn.Module:
-    """The affine parameters alone: what a network does when nothing is normalized."""
+    """The affine parameters alone, without normalization."""
     return ChannelAffine(channels)
 
 
@@ -138,7 +134,7 @@ def groups_for(channels: int) -> int:
 
 
 class ChannelAffine(nn.Module):
-    """``x * weight + bias``, one pair a channel."""
+    """``x * weight + bias``, one pair per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -157,7 +153,7 @@ class WeightStandardizedConv2d(nn.Conv2d):
         weight = (self.weight - mean) * torch.rsqrt(variance + EPS)
         # Divided by the fan-in's root, the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
         weight = weight * self.weight[0].numel() ** -0.5
-        return self._conv_forward(x, weight, self.bias)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def standardize_weights(network: nn.Module) -> None:
@@ -165,41 +161,24 @@ def standardize_weights(network: nn.Module) -> None:
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) is nn.Conv2d:
-                standardized = WeightStandardizedConv2d(
-                    child.in_channels,
-                    child.out_channels,
-                    child.kernel_size,
-                    child.stride,
-                    child.padding,
-                    child.dilation,
-                    child.groups,
-                    child.bias is not None,
-                    device="meta",
-                )
+                standardized = WeightStandardizedConv2d(**conv2d_arguments(child), bias=child.bias is not None, device="meta")
                 standardized.weight, standardized.bias = child.weight, child.bias
                 setattr(module, name, standardized)
 
 
+def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
+    """What a convolution of the same shapes is constructed with, all but the bias."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {name: getattr(conv, name) for name in names}
+
+
 def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
-    """Refuse a setting in which this norm cannot work. Raises ConfigError.
+    """Raise ConfigError for a setting in which this norm cannot work.
 
     ``image_size`` is the side of the training pictures in pixels; a ResNet's last maps have a 32nd of it, rounded up.
     """
     found = get_norm(name)
     if found.uses_batch and batch_size < 2:
-        raise ConfigError(
-            "norm-needs-batch",
-            f"{found.title} shares its statistics over the pictures of a batch; a batch of {batch_size} has nothing to share.",
-            "Set batch_size to 2 or more, or choose the norm 'group', 'layer' or 'instance'.",
-            norm=name,
-            batch_size=batch_size,
-        )
+        raise ConfigError("norm-needs-batch", norm=name, batch_size=batch_size)
     if found.shares == "HW" and image_size <= 32:
-        raise ConfigError(
-            "norm-needs-area",
-            f"{found.title} averages over H and W alone; from pictures of {image_size} px the last maps are 1×1, "
-            "and nothing would be left of them.",
-            "Set image_size to 40 or more, or choose another norm.",
-            norm=name,
-            image_size=image_size,
-        )
+        raise ConfigError("norm-needs-area", norm=name, image_size=image_size)

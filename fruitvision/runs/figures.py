@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fruitvision.files import Remembered
+from fruitvision.files import FileCache
 
 STEP = ("epoch", "step", "steps", "loss", "lr", "grad_norm", "images_per_s")
 STEP_MARK = b'"kind": "step"'
@@ -48,7 +48,7 @@ def _read_coarse(path: str) -> tuple[dict[str, Any], ...]:
     return tuple(record for line in lines if STEP_MARK not in line if (record := parse_record(line)))
 
 
-_coarse = Remembered(_read_coarse, MOST_RUNS)
+_coarse = FileCache(_read_coarse, MOST_RUNS)
 
 
 def coarse_records(path: Path) -> list[dict[str, Any]]:

@@ -27,14 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fruitvision.errors import RunError
 from fruitvision.files import (
-    SEAL,
-    Remembered,
+    CHECKSUM,
+    FileCache,
+    checksum_matches,
+    current_folder,
+    json_with_checksum,
     remove_folder,
     retried,
-    seal_holds,
-    sealed,
-    standing_folder,
-    without_seal,
+    without_checksum,
     write_error,
     write_text,
 )
@@ -114,16 +114,16 @@ class RunStatus(BaseModel):
 
 def _read_config(path: str) -> RunConfig:
     values = json.loads(retried(Path(path).read_bytes))
-    if not seal_holds(values):
+    if not checksum_matches(values):
         raise ValueError("not as it was written")
-    return RunConfig.model_validate(without_seal(values))
+    return RunConfig.model_validate(without_checksum(values))
 
 
 def _read_status(path: str) -> RunStatus:
     return RunStatus.model_validate_json(retried(Path(path).read_bytes))
 
 
-_configs, _statuses = Remembered(_read_config, MOST_RUNS), Remembered(_read_status, MOST_RUNS)
+_configs, _statuses = FileCache(_read_config, MOST_RUNS), FileCache(_read_status, MOST_RUNS)
 
 
 class RunFolder:
@@ -169,7 +169,7 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is something to classify with."""
-        return (standing_folder(self.best) / "config.json").is_file()
+        return (current_folder(self.best) / "config.json").is_file()
 
     def create(self, config: RunConfig) -> RunFolder:
         """Write the configuration of a new run, or of one that was turned away before it began, since another one went on.
@@ -212,7 +212,7 @@ class RunFolder:
             raise RunError(
                 "run-damaged",
                 f"{path} cannot be read as a run's configuration, or is not as it was written.",
-                f"Delete the run, or restore the file; if you changed it yourself, take its line {SEAL} out.",
+                f"Delete the run, or restore the file; if you changed it yourself, take its line {CHECKSUM} out.",
                 path=str(path),
             ) from error
 
@@ -229,7 +229,7 @@ class RunFolder:
         self._write_config(self.config().model_copy(update={"name": name}))
 
     def _write_config(self, config: RunConfig) -> None:
-        write_text(self.path / "config.json", sealed(config.model_dump(mode="json")))
+        write_text(self.path / "config.json", json_with_checksum(config.model_dump(mode="json")))
 
     def refuse_if_active(self) -> None:
         """Raise RunError "run-active" while a process is at work on it, "run-not-responding" where that one must be ended."""

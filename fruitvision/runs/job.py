@@ -28,7 +28,7 @@ from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.data.load.workers import Workers, workers_ended
 from fruitvision.data.read.sources import read_credits
 from fruitvision.errors import FruitVisionError, RunError, TrainingError, quoted
-from fruitvision.files import sweep, write_bytes, write_error, write_text
+from fruitvision.files import remove_leftovers, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
@@ -233,7 +233,7 @@ class _Job:
             if not self.launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
                 self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
-            sweep(self.folder.path)
+            remove_leftovers(self.folder.path)
         self.write_status()
         self.stack.enter_context(self.pulse)
         try:
@@ -489,7 +489,7 @@ class _Job:
     ) -> torch.Tensor:
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
-        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
+        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.with_views("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
         seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))
         membership = validation.membership

@@ -13,16 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.augment.backgrounds import PhotoRecipe, SceneRecipe
-from fruitvision.data.augment.grounds import Grounds
-from fruitvision.data.augment.transforms import (
-    BatchedRecipe,
-    EvalTransform,
-    TrainTransform,
-    filmed_on_white,
-    no_augmentation,
-    torchvision_recipe,
-)
+from fruitvision.data.augment.backgrounds import Backgrounds
+from fruitvision.data.augment.recipes import BatchedRecipe, no_augmentation, torchvision_recipe
+from fruitvision.data.augment.scene_recipes import PhotoRecipe, SceneRecipe
+from fruitvision.data.augment.transforms import EvalTransform, TrainTransform, has_white_background
 from fruitvision.data.fruits import fruit_type
 from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
 from fruitvision.data.load.resident import ResidentLoader
@@ -234,7 +228,7 @@ def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU, wor
         return train, EvalLoader(data.store, data.validation, transform)
     pictures = [(one.store, one.train[0]) for one in data.not_fruit]
     recipe = scene_recipe(config, Rows(pictures), plain=0.0)
-    photo = PhotoRecipe(recipe.grounds, flip=config.flip, strength=config.photo_strength)
+    photo = PhotoRecipe(recipe.backgrounds, flip=config.flip, strength=config.photo_strength)
     membership, rows, labels = data.targets.membership, data.train.rows, data.train.labels
     plain = config.plain_share * config.data_repeat
     in_scenes = (1 - config.plain_share) * config.data_repeat * _balanced(data.targets, labels, config.type_balance)
@@ -250,7 +244,7 @@ def loaders(data: Prepared, config: TrainConfig, device: torch.device = CPU, wor
     for one, repeat in zip(data.not_fruit, often, strict=True):
         train += _by_kind(one.store, *one.train, data.targets, photo, recipe, wanted / max(sum(map(len, often)), 1) * repeat)
     mixed = MixedLoader(train, membership, config.batch_size, seed=config.seed, workers=workers)
-    return mixed, unseen(data, config, transform.looking("one"), workers)
+    return mixed, unseen(data, config, transform.with_views("one"), workers)
 
 
 def worker_processes(config: TrainConfig, device: torch.device) -> int:
@@ -271,7 +265,7 @@ def unseen(data: Prepared, config: TrainConfig, transform: EvalTransform, worker
     itself more than it may before other people's photos.
     """
     recipe = scene_recipe(config, Rows([(one.store, one.validation[0]) for one in data.not_fruit]), plain=0.25)
-    shown = _Unseen(recipe, PhotoRecipe(recipe.grounds, flip=config.flip, strength=1.0), transform)
+    shown = _Unseen(recipe, PhotoRecipe(recipe.backgrounds, flip=config.flip, strength=1.0), transform)
     lab = evenly(data.validation, MOST_SCENES)
     sources = [Source(data.store, lab.rows, lab.labels, shown.scenes, spans=data.targets.spans)]
     for one in (*data.photos, *data.not_fruit):
@@ -362,7 +356,7 @@ def _by_kind(
 
 
 def _on_white(picture: np.ndarray) -> bool:
-    return bool(filmed_on_white(torch.tensor(picture[None]).permute(0, 3, 1, 2))[0])
+    return bool(has_white_background(torch.tensor(picture[None]).permute(0, 3, 1, 2))[0])
 
 
 def _balanced(targets: Targets, labels: np.ndarray, balance: float) -> np.ndarray:
@@ -393,7 +387,7 @@ class Rows:
 def scene_recipe(config: TrainConfig, pictures: Rows | tuple[()] = (), plain: float | None = None) -> SceneRecipe:
     """Fruits set on these pictures, and on generated grounds."""
     plain = config.plain_share if plain is None else plain
-    return SceneRecipe(Grounds(pictures), plain=plain, crop_scale_min=config.crop_scale_min, flip=config.flip)
+    return SceneRecipe(Backgrounds(pictures), plain=plain, crop_scale_min=config.crop_scale_min, flip=config.flip)
 
 
 def evenly(split: Split, count: int) -> Split:
@@ -423,7 +417,7 @@ def training_transform(config: TrainConfig) -> TrainTransform:
 
 def evaluation_transform(config: TrainConfig) -> EvalTransform:
     """The evaluation transform that belongs to a configuration, and goes into its checkpoints."""
-    return EvalTransform(resize=config.eval_resize, crop=config.eval_size or config.image_size).looking(config.views)
+    return EvalTransform(resize=config.eval_resize, crop=config.eval_size or config.image_size).with_views(config.views)
 
 
 def first_weights(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fruitvision.models.depthwise import quicken_depthwise
+from fruitvision.models.depthwise import speed_up_depthwise
 from fruitvision.training.compilation import compiled
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import ALONE, Team
@@ -110,7 +110,7 @@ class TrainState:
         self.layout = memory_layout(self.network, self.config, self.device)
         self.network.to(self.device, memory_format=self.layout)
         if self.device.type == "cpu" and arithmetic(self.config, self.device) == torch.bfloat16:
-            quicken_depthwise(self.network)
+            speed_up_depthwise(self.network)
         self.network = self.team.share_batch_statistics(self.network)
         self.forward = compiled(self.network) if self.compiles else self.network
         self.optimizer = make_optimizer(self.network, self.config)

@@ -97,7 +97,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with path.open("wb") as file:
         for number in range(12):
             rng = np.random.default_rng(7)
-            frame = draw_fruit("Banana", rng, (640, 480), ground="white", place=(0.5, 0.5, 0.3, number / 12))
+            frame = draw_fruit("Banana", rng, (640, 480), background="white", place=(0.5, 0.5, 0.3, number / 12))
             buffer = io.BytesIO()
             frame.save(buffer, "JPEG", quality=90)
             file.write(buffer.getvalue())

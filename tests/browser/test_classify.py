@@ -17,7 +17,7 @@ PHONE = {"width": 390, "height": 844}
 def drawn(kind: str, seed: int = 3) -> dict:
     """A drawn fruit as an upload."""
     buffer = io.BytesIO()
-    draw_fruit(kind, np.random.default_rng(seed), 320, ground="white").save(buffer, "PNG")
+    draw_fruit(kind, np.random.default_rng(seed), 320, background="white").save(buffer, "PNG")
     return {"name": f"水果 {kind}.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
 
 
@@ -31,7 +31,7 @@ def fits_width(page) -> bool:
 
 def huge(kind: str) -> bytes:
     """A drawn fruit as a picture of over 10 MB: what a camera makes that keeps every bit."""
-    pixels = np.asarray(draw_fruit(kind, np.random.default_rng(3), 2600, ground="wood")).astype(int)
+    pixels = np.asarray(draw_fruit(kind, np.random.default_rng(3), 2600, background="wood")).astype(int)
     pixels += np.random.default_rng(0).integers(-20, 20, pixels.shape)
     buffer = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "PNG", compress_level=1)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fruitvision.comparison import left_out
 from fruitvision.comparison.left_out import part_sources, study_sources, write_table
-from fruitvision.data.augment.grounds import generated_ground
+from fruitvision.data.augment.backgrounds import generated_background
 from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.synthetic.sample import draw_fruit
@@ -43,7 +43,7 @@ TINY = {
 def draw(folder: Path, kind: str, count: int, ground: str = "wood") -> None:
     folder.mkdir(parents=True)
     for n in range(count):
-        picture = draw_fruit(kind, np.random.default_rng([len(str(folder)), n]), 48, ground=ground)
+        picture = draw_fruit(kind, np.random.default_rng([len(str(folder)), n]), 48, background=ground)
         picture.save(folder / f"{folder.parent.name} {kind} {n}.jpg")
 
 
@@ -60,7 +60,7 @@ def world(tmp_path_factory) -> Path:
     for source in ("rooms", "web"):
         (root / "nothing" / source).mkdir(parents=True)
         for n in range(8):
-            Image.fromarray(generated_ground(np.random.default_rng(n), 48)).save(root / "nothing" / source / f"{source} {n}.jpg")
+            Image.fromarray(generated_background(np.random.default_rng(n), 48)).save(root / "nothing" / source / f"{source} {n}.jpg")
     return root
 
 

@@ -15,6 +15,7 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, read_config, record_metrics, save_checkpoint
 from fruitvision.models.networks import build_network
+from tests.sentences import is_worded
 
 SEED = 7
 FILES = ("model.safetensors", "config.json", "README.md")
@@ -57,7 +58,7 @@ def refusal(folder: Path, load=load_checkpoint) -> str | None:
     try:
         load(folder)
     except CheckpointError as error:
-        assert error.message.endswith(".") and error.next_step
+        assert is_worded(error)
         return error.code
     return None
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fruitvision.models.depthwise import DepthwiseConv2d, quicken_depthwise
+from fruitvision.models.depthwise import DepthwiseConv2d, speed_up_depthwise
 from fruitvision.models.networks import build_network
 
 
@@ -17,7 +17,7 @@ def test_output_and_gradients_are_torchs_own(kernel, stride, padding):
     torch.manual_seed(0)
     conv = nn.Conv2d(16, 16, kernel, stride, padding, groups=16, bias=False)
     network, quick = nn.Sequential(conv), nn.Sequential(copy.deepcopy(conv))
-    assert quicken_depthwise(quick) == 1 and isinstance(quick[0], DepthwiseConv2d)
+    assert speed_up_depthwise(quick) == 1 and isinstance(quick[0], DepthwiseConv2d)
     found = []
     for each in (network, quick):
         x = torch.linspace(-1, 1, 2 * 16 * 13 * 11).sin().view(2, 16, 13, 11).to(memory_format=torch.channels_last).requires_grad_()
@@ -32,7 +32,7 @@ def test_output_and_gradients_are_torchs_own(kernel, stride, padding):
 def test_a_whole_network_keeps_its_names_and_its_answers():
     network = build_network("tf_efficientnet_lite0", num_classes=3, norm="own", seed=1).eval()
     quick = copy.deepcopy(network)
-    assert quicken_depthwise(quick) > 5
+    assert speed_up_depthwise(quick) > 5
     assert list(quick.state_dict()) == list(network.state_dict())
     picture = torch.linspace(-1, 1, 3 * 96 * 96).view(1, 3, 96, 96)
     with torch.inference_mode():
@@ -55,4 +55,4 @@ def test_what_is_quick_already_or_something_else_is_left_alone():
         nn.Conv2d(8, 8, 5, groups=8),
         nn.Conv2d(8, 8, 5, padding="same", groups=8, bias=False),
     )
-    assert quicken_depthwise(network) == 0
+    assert speed_up_depthwise(network) == 0

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 import fruitvision
-from fruitvision.data.augment.backgrounds import SceneRecipe
-from fruitvision.data.augment.grounds import Grounds
+from fruitvision.data.augment.backgrounds import Backgrounds
+from fruitvision.data.augment.scene_recipes import SceneRecipe
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import fruit_type, span
 from fruitvision.data.read.picture import load_pixels
@@ -117,7 +117,7 @@ def test_the_hottest_place_lies_on_the_fruit_in_scenes_whose_fruit_is_known(real
     rows = np.random.default_rng(5).choice(len(split.labels), 120, replace=False)
     names = [data.classes[split.labels[i]] for i in rows]
     pictures, seeds = [store[split.rows[i]] for i in rows], [(9, int(i)) for i in rows]
-    images, fruit = SceneRecipe(Grounds(), plain=0.0).scenes(pictures, seeds, 240, None, [span(name) for name in names])
+    images, fruit = SceneRecipe(Backgrounds(), plain=0.0).scenes(pictures, seeds, 240, None, [span(name) for name in names])
     scenes = list(images.round().byte().permute(0, 2, 3, 1).numpy())
     classifier = fruitvision.load("fruits-webcam")
     answers = [answer for k in range(0, 120, 40) for answer in classifier.answer(scenes[k : k + 40], scenes[k : k + 40])]

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 import fruitvision
-from fruitvision.data.augment.grounds import generated_ground
+from fruitvision.data.augment.backgrounds import generated_background
 from fruitvision.data.augment.transforms import MIDDLE_SCALES
 from fruitvision.data.load.loader import WHOLE
 from fruitvision.data.load.targets import NOT_FRUIT
-from fruitvision.data.load.workers import Workers, _Made
+from fruitvision.data.load.workers import Workers, _KeyedBatches
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import ConfigError
@@ -52,7 +52,7 @@ def draw_into(folder: Path, kind: str, count: int, ground: str, size=48) -> None
     folder.mkdir(parents=True)
     for n in range(count):
         rng = np.random.default_rng([len(folder.name), n])
-        draw_fruit(kind, rng, size, ground=ground).save(folder / f"{folder.name} {n}.jpg", quality=92)
+        draw_fruit(kind, rng, size, background=ground).save(folder / f"{folder.name} {n}.jpg", quality=92)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def world(tmp_path_factory) -> Path:
         draw_into(root / "photos" / name, kind, 20, "wood", (64, 48))
     (root / "nothing").mkdir()
     for n in range(30):
-        Image.fromarray(generated_ground(np.random.default_rng(n), 48)).save(root / "nothing" / f"{n}.jpg")
+        Image.fromarray(generated_background(np.random.default_rng(n), 48)).save(root / "nothing" / f"{n}.jpg")
     return root
 
 
@@ -145,7 +145,7 @@ def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_not
             time.sleep(0.1)
         psutil.Process(trainer.pid).children()[0].kill()
         _, said = trainer.communicate(timeout=60)
-    assert trainer.returncode == 1 and "makes training pictures was ended" in said and "Traceback" not in said
+    assert trainer.returncode == 1 and "loads training pictures was killed" in said and "Traceback" not in said
     assert run.status().state == "failed" and run.status().error["code"] == "workers-ended"
     assert read_state(run)["progress"]["epoch"] >= run.metrics()[-1]["epoch"] > 0
 
@@ -154,7 +154,7 @@ def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world)
     asked = config(world)
     workers = Workers(1)
     train, validation = loaders(prepare(asked), asked.training, workers=workers)
-    made = pickle.loads(pickle.dumps(_Made(workers._makers)))
+    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
     for number, (key, batches) in enumerate((((0, 32, 0, WHOLE), train.epoch(0, 32)), ((0, 0, 64), validation))):
         images, labels, *_ = made[number, key]
         assert np.allclose(images, next(iter(batches)).images, atol=1e-4) and labels.dtype == np.int64

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fruitvision.data.augment.transforms import EvalTransform, no_augmentation
+from fruitvision.data.augment.recipes import no_augmentation
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.loader import EvalLoader, Share, TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError

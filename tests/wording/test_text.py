@@ -126,8 +126,8 @@ def test_every_state_of_a_run_has_its_words():
 
 
 def test_an_error_is_said_in_the_readers_language():
-    error = DataError("data-missing", "There is no folder here.", "Check it.", folder="/水果")
-    assert say_error(error, "zh") == "没有文件夹 /水果，请检查名称。"
+    error = DataError("data-missing", folder="/水果")
+    assert say_error(error, "zh") == "文件夹 /水果 不存在。请检查路径。"
     assert say_error(error.as_dict(), "en").startswith("There is no folder /水果")
 
 

@@ -1,8 +1,8 @@
-"""Unpacks an archive that came from the network: every name is checked before the first byte is written.
+"""Unpacks an archive that came from the network; every name is checked before the first byte is written.
 
-Nothing leaves the target folder, nothing but plain files and folders is made, no name is one that Windows
-cannot hold, and what the archive claims to unpack to is bounded. The files are written beside the target and
-renamed when all is there, so a half-unpacked folder never looks finished.
+Nothing is written outside the target folder, only plain files and folders are created, names must be valid on Windows,
+and the claimed unpacked size is limited. The files are written beside the target and renamed when all are there, so a
+half-unpacked folder never looks complete.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
+from fruitvision.data.read.listing import looks_like_picture
 from fruitvision.errors import DownloadError
 from fruitvision.files import replace_folder, write_error
 
@@ -31,7 +32,6 @@ MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, i
 MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
 RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
 MAX_HEADER_BYTES = 2**20  # of a tar's long name or extended header, which tarfile reads whole
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -46,7 +46,7 @@ _DAMAGED = (
     IndexError,
     KeyError,
     OverflowError,
-)  # all that zipfile and tarfile raise over bad bytes, some of it by accident
+)  # all that zipfile and tarfile raise on damaged data, some of it by accident
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
@@ -117,19 +117,13 @@ def unpack(
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn whatever zipfile and tarfile raise over bad bytes into one error."""
+    """Turn whatever zipfile and tarfile raise on damaged data into one error."""
     try:
         yield
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # gzip's and tarfile's own have no number
             raise
-        raise DownloadError(
-            "archive-damaged",
-            f"{archive.name} is not a whole zip or tar archive.",
-            "Delete it if it is still there and fetch it again; it may be the login page of a network.",
-            file=str(archive),
-            reason=str(error),
-        ) from error
+        raise DownloadError("archive-damaged", file=str(archive), reason=str(error)) from error
 
 
 def _check_directory(archive: Path, bounds: _Bounds) -> None:
@@ -149,10 +143,11 @@ class _BoundedTarInfo(tarfile.TarInfo):
     tarfile reads the whole map of a sparse file into a list as soon as it meets one; no archive of pictures holds any.
     """
 
-    def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:  # which tarfile means to be overridden
+    # CPython 3.11 to 3.14: tarfile's source says that subclasses may override it.
+    def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
         if not (self.isfile() or self.isdir()) and self.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError("a header is too long")
-        return super()._proc_member(opened)
+        return super()._proc_member(opened)  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs
 
     def _proc_sparse(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
         raise tarfile.ReadError("a sparse file")
@@ -164,7 +159,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:
-    """All files of an archive; refuses the whole archive for one entry that does not belong into it."""
+    """All files of an archive; refuses the whole archive for one unsafe entry."""
     members: list[Member] = []
     seen: dict[str, bool] = {}  # path as a file system that ignores case sees it → whether it is a folder
     total, packed = 0, max(archive.stat().st_size, 1)
@@ -194,7 +189,7 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
 
 
 def _read_to_end(opened: tarfile.TarFile) -> None:
-    """Find a tar that was cut off, where tarfile just stops; and have the compression check its checksum."""
+    """Detect a truncated tar, which tarfile accepts, and let the decompressor verify its checksum."""
     opened.fileobj.seek(opened.offset)
     if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("the end is missing")
@@ -206,7 +201,7 @@ def _read_to_end(opened: tarfile.TarFile) -> None:
 
 
 def _fault(name: str) -> str:
-    """Why a name in an archive must not become a file's name; empty when it may."""
+    """Why a name in an archive is unsafe as a file's name; empty where it is safe."""
     if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
         return "a character that a file's name must not have"
     if name.startswith("/"):
@@ -234,7 +229,7 @@ def _tar_fault(entry: tarfile.TarInfo) -> str:
 
 
 def _clash(seen: dict[str, bool], path: PurePosixPath, is_folder: bool) -> str:
-    """Note a path and the folders above it; says so where one of them would be two things at once."""
+    """Note a path and the folders above it; returns what is wrong where one of them would be both a file and a folder."""
     folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
     for end in (at for at, letter in enumerate(folded) if letter == "/"):
         if not seen.setdefault(folded[:end], True):
@@ -267,13 +262,8 @@ def _chosen(members: list[Member], archive: Path) -> list[Member]:
             continue
         if not roots or len(parts) == 1 or parts[0].lower().startswith(("training", "test", "validation")):
             inside.append(Member(PurePosixPath(*parts), member.size, member.entry))
-    if not any(member.path.suffix.lower() in PICTURES for member in inside):
-        raise DownloadError(
-            "archive-no-pictures",
-            f"{archive.name} holds no pictures.",
-            "Name the address of an archive of class folders.",
-            file=archive.name,
-        )
+    if not any(looks_like_picture(member.path.name) for member in inside):
+        raise DownloadError("archive-no-pictures", file=archive.name)
     return inside
 
 
@@ -293,16 +283,22 @@ def _write_all(
             path.parent.mkdir(parents=True, exist_ok=True)
             made.add(path.parent)
         with _reading(archive):
-            is_zip = isinstance(opened, zipfile.ZipFile)
-            source = opened.open(member.entry) if is_zip else opened.extractfile(member.entry)
-            with source, path.open("xb") as target:
+            with _opened(opened, member) as source, path.open("xb") as target:
                 done += _copy(source, target, member.size)
         if progress is not None:
             progress(done, total)
 
 
+def _opened(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[bytes]:
+    if isinstance(archive, zipfile.ZipFile):
+        return archive.open(cast(zipfile.ZipInfo, member.entry))
+    content = archive.extractfile(cast(tarfile.TarInfo, member.entry))
+    assert content is not None  # a member is a file
+    return content
+
+
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
-    """Copy all of one member; its claimed size was what the limits were held against."""
+    """Copy one member. Raises EOFError where it is not of the size that was claimed, by which the limits were checked."""
     written = 0
     while block := source.read(2**20):
         written += len(block)
@@ -310,28 +306,14 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
             raise EOFError("a file is larger than the archive says")
         target.write(block)
     if written < size:
-        raise EOFError("a file ends before its time")
+        raise EOFError("a file is shorter than the archive says")
     return written
 
 
 def _too_large(archive: Path, files: int, size: int) -> DownloadError:
-    return DownloadError(
-        "archive-too-large",
-        f"{archive.name} would unpack to {size:,} bytes in {files:,} files, or more.",
-        "It is not an archive of pictures: fetch it from another address.",
-        file=archive.name,
-        files=files,
-        bytes=size,
-    )
+    return DownloadError("archive-too-large", file=archive.name, files=files, bytes=size)
 
 
 def _unsafe(archive: Path, name: str, reason: str) -> DownloadError:
     shown = name[:120].encode("ascii", "backslashreplace").decode()
-    return DownloadError(
-        "archive-unsafe",
-        f"{archive.name} was not unpacked: it holds {reason} ({shown!r}).",
-        "Do not use it; fetch it from another address.",
-        file=archive.name,
-        name=shown,
-        reason=reason,
-    )
+    return DownloadError("archive-unsafe", file=archive.name, name=shown, reason=reason)

@@ -1,10 +1,10 @@
-"""Fetches Fruits-360 from its public mirrors.
+"""Downloads Fruits-360 from its public mirrors.
 
-GitHub makes its archives as they are asked for: without a length and without ranges, so that a broken
-transfer starts again. Kaggle has both, but all of Fruits-360 in one file of about 6 GB.
+GitHub generates its archives on request, without a length and without ranges, so that a broken transfer starts again.
+Kaggle has both, but all of Fruits-360 in one file of about 6 GB.
 
-Both mirrors are branches that move, so that no archive's hash can be known here. That of the one which came is kept
-beside the pictures, and may be asked for: the next machine then gets the same pictures, or none.
+Both mirrors change over time, so that no archive's hash can be fixed here. The one of the archive that was downloaded is
+kept beside the pictures, and can be required on another machine, which then gets the same pictures or an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.fetch.transfer import Auth, Progress, alone, fetch, sha256_of, shown_url
+from fruitvision.data.fetch.transfer import Auth, Progress, exclusive, fetch, sha256_of, shown_url
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
@@ -66,36 +66,20 @@ def download_fruits360(
     folder = Path(folder).expanduser().absolute()
     folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise UsageError(
-            "bad-checksum",
-            f"{sha256[:80]!r} is no SHA-256: it is not 64 hexadecimal digits.",
-            "Copy it from another machine's download.json, or leave it out.",
-            given=sha256[:80],
-        )
+        raise UsageError("bad-checksum", given=sha256[:80])
     if source not in MIRRORS:
-        raise UsageError(
-            "unknown-source",
-            f"{source!r} is not a source of Fruits-360.",
-            f"Choose among {', '.join(MIRRORS)}.",
-            source=source,
-            sources=", ".join(MIRRORS),
-        )
+        raise UsageError("unknown-source", source=source, sources=", ".join(MIRRORS))
     if (folder / MARKER).is_file():
         _verify(folder, archive_sha256(folder), sha256)
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(
-            "folder-not-empty",
-            f"{folder} is not empty, so nothing is downloaded into it.",
-            "Name a new folder.",
-            folder=str(folder),
-        )
+        raise DataError("folder-not-empty", folder=str(folder))
     urls = MIRRORS[source] if url is None else (url,)
     auth = kaggle_auth() if source == "kaggle" and url is None else None
     is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
     archive = folder.with_name(folder.name + (".tar.gz" if is_tar else ".zip"))
-    origin = archive.with_name(archive.name + ".from")  # lies beside an archive that nobody put there by hand
-    with alone(folder):
+    origin = archive.with_name(archive.name + ".from")  # marks an archive that was downloaded, not put there by hand
+    with exclusive(folder):
         if not archive.exists():
             write_text(origin, _fetch_first(urls, archive, auth=auth, progress=progress))
         source_url = origin.read_text(encoding="utf-8") if origin.is_file() else archive.name
@@ -112,7 +96,7 @@ def download_fruits360(
 
 
 def archive_sha256(folder: Path) -> str:
-    """Of the archive that a folder was downloaded as; empty where that is not known."""
+    """The SHA-256 of the archive that a folder was unpacked from; empty where it is not known."""
     try:
         noted = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         return str(noted.get("sha256", ""))
@@ -122,14 +106,7 @@ def archive_sha256(folder: Path) -> str:
 
 def _verify(path: Path, found: str, wanted: str | None) -> None:
     if wanted is not None and found != wanted.lower():
-        raise DownloadError(
-            "archive-other",
-            f"{path} is not of the archive that was asked for: its SHA-256 is {found or 'not known'}.",
-            "Nothing was unpacked. Fruits-360 may have changed since: look at what is new there, or name an older archive by --url.",
-            path=str(path),
-            got=found or "?",
-            expected=wanted.lower(),
-        )
+        raise DownloadError("archive-other", path=str(path), got=found or "?", expected=wanted.lower())
 
 
 def _remove_fetched(archive: Path, origin: Path) -> None:
@@ -156,7 +133,7 @@ def kaggle_auth() -> Auth:
 
     Without a key Kaggle may serve a public data set, or refuse.
     """
-    token, name, key = (os.environ.get(f"KAGGLE_{part}") for part in ("API_TOKEN", "USERNAME", "KEY"))
+    token, name, key = (os.environ.get(f"KAGGLE_{part}", "") for part in ("API_TOKEN", "USERNAME", "KEY"))
     if not token and not (name and key):
         homes = [Path(os.environ["KAGGLE_CONFIG_DIR"])] if os.environ.get("KAGGLE_CONFIG_DIR") else []
         homes += [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]
@@ -167,12 +144,7 @@ def kaggle_auth() -> Auth:
             content = json.loads(path.read_text(encoding="utf-8"))
             name, key = str(content["username"]), str(content["key"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DownloadError(
-                "kaggle-key-damaged",
-                f"{path} holds no Kaggle key.",
-                "Create a new API token under kaggle.com/settings and put the file there.",
-                file=str(path),
-            ) from error
+            raise DownloadError("kaggle-key-damaged", file=str(path)) from error
     return _Bearer(token) if token else httpx.BasicAuth(name, key)
 
 

@@ -1,6 +1,6 @@
-"""Fetches one file over HTTP: resumed where it stopped, verified, put in place in one step.
+"""Downloads one file over HTTP: resumed where it stopped, verified, put in place atomically.
 
-Proxies are taken from HTTPS_PROXY and its like, as httpx reads them.
+Proxies are taken from HTTPS_PROXY and the like, as httpx reads them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from fruitvision.files import retried, write_error, write_text
 Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try; every advance starts them anew
-ADVANCE = 64 * 2**10  # bytes that count as one
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new attempt; they start over whenever there was progress
+ADVANCE = 64 * 2**10  # bytes that count as progress
 MAX_BYTES = 64 * 2**30
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _BUSY_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -42,11 +42,11 @@ def fetch(
     timeout: float = 30,
     auth: Auth = None,
 ) -> Path:
-    """Fetch ``url`` as the file ``path``, which appears only when it is whole.
+    """Download ``url`` to the file ``path``, which appears only when it is complete.
 
-    What has arrived lies in ``path.part``; a later call goes on from there, if the server can say that its
-    file is still the same or ``sha256`` will tell. As long as tries advance, others follow; after those that
-    do not, at most ``len(PAUSES)``, with growing pauses.
+    What has arrived is kept in ``path.part``; a later call resumes from there if the server can tell that its file is still
+    the same, or ``sha256`` will. Attempts go on as long as they make progress; without any there are at most
+    ``len(PAUSES)`` more, with growing pauses.
 
     Args:
         sha256, size: what the file must be; a file at ``path`` that has the hash is not fetched again. Of the
@@ -65,16 +65,16 @@ def fetch(
         raise _bad_address(url)
     if sha256 and path.is_file() and sha256_of(path).startswith(sha256.lower()):
         return path
-    with alone(path):
+    with exclusive(path):
         transfer = _Transfer(url, path, sha256 is not None, size or MAX_BYTES, progress)
         try:
             with _client(timeout, auth) as client:
                 resumed = transfer.position() > 0
-                _until_whole(transfer, client)
+                _until_complete(transfer, client)
                 fault = _verify(transfer.part, url, sha256, size)
                 if fault is not None and resumed:  # perhaps the earlier part was of another file
                     transfer.forget()
-                    _until_whole(transfer, client)
+                    _until_complete(transfer, client)
                     fault = _verify(transfer.part, url, sha256, size)
             if fault is not None:
                 transfer.forget()
@@ -95,12 +95,7 @@ def _fetchable(url: str) -> bool:
 
 
 def _bad_address(url: str) -> DownloadError:
-    return DownloadError(
-        "download-bad-address",
-        f"{shown_url(url)!r} is not an address that can be fetched.",
-        "Name one that begins with https://.",
-        url=shown_url(url),
-    )
+    return DownloadError("download-bad-address", url=shown_url(url))
 
 
 def _client(timeout: float, auth: Auth) -> httpx.Client:
@@ -108,16 +103,11 @@ def _client(timeout: float, auth: Auth) -> httpx.Client:
         limits = httpx.Timeout(timeout, connect=min(timeout, 10))
         return httpx.Client(follow_redirects=True, timeout=limits, auth=auth)
     except (ImportError, ValueError, httpx.InvalidURL) as error:  # the proxies are read here
-        raise DownloadError(
-            "proxy-unusable",
-            f"The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({error}).",
-            "Name an http:// proxy; for a socks5:// one, first run: python -m pip install socksio",
-            reason=str(error),
-        ) from error
+        raise DownloadError("proxy-unusable", reason=str(error)) from error
 
 
-def _until_whole(transfer: _Transfer, client: httpx.Client) -> None:
-    """Try until the file is whole, or until nothing advances any more."""
+def _until_complete(transfer: _Transfer, client: httpx.Client) -> None:
+    """Try until the file is complete, or until there is no more progress."""
     failures, best = 0, transfer.position()
     while True:
         try:
@@ -148,7 +138,7 @@ class _ServerBusy(Exception):
 
 
 class _Transfer:
-    """A file on its way: what has arrived in ``part``, and in ``note`` of which file it is a part."""
+    """A download: what has arrived in ``part``, and in ``note`` of which file it is a part."""
 
     def __init__(self, url: str, path: Path, verified: bool, limit: int, progress: Progress | None) -> None:
         self.url, self.verified, self.limit, self.progress = url, verified, limit, progress
@@ -179,10 +169,10 @@ class _Transfer:
         self.validator = None
 
     def attempt(self, client: httpx.Client) -> None:
-        """One request; returns when the file is whole, as far as its server says."""
+        """One request; returns when the file is complete according to the server."""
         start = self.position()
         if start and not (self.validator or self.verified):
-            start = 0  # nobody could tell whether the rest is of the same file
+            start = 0  # it could not be told whether the rest is of the same file
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
@@ -215,7 +205,7 @@ class _Transfer:
         room = shutil.disk_usage(self.part.parent).free
         if self.total is not None and room < min(self.total, self.limit) - start:
             raise OSError(errno.ENOSPC, "No space left on device")
-        done, told = start, 0.0
+        done, reported = start, 0.0
         with self.part.open("ab" if start else "wb") as file:
             for piece in response.iter_bytes() if encoded else response.iter_raw():
                 file.write(piece)
@@ -223,15 +213,9 @@ class _Transfer:
                 if done > self.limit:
                     file.close()
                     self.forget()
-                    raise DownloadError(
-                        "download-too-large",
-                        f"{shown_url(self.url)} is larger than {self.limit:,} bytes.",
-                        "It is not the file that was expected: name another address.",
-                        url=shown_url(self.url),
-                        bytes=self.limit,
-                    )
-                if self.progress is not None and time.monotonic() - told > 0.1:
-                    told = time.monotonic()
+                    raise DownloadError("download-too-large", url=shown_url(self.url), bytes=self.limit)
+                if self.progress is not None and time.monotonic() - reported > 0.1:
+                    reported = time.monotonic()
                     self.progress(done, self.total)
             file.flush()
             os.fsync(file.fileno())
@@ -263,94 +247,31 @@ def _status_error(response: httpx.Response, url: str) -> Exception:
         after = response.headers.get("Retry-After", "")
         return _ServerBusy(status, min(float(after), 60.0) if after.isdecimal() else 0.0)
     if status in (401, 403, 407):
-        return DownloadError(
-            "download-refused",
-            f"{shown} needs a key or a login (the server answered {status}).",
-            "For Kaggle, create an API token under kaggle.com/settings and save it as ~/.kaggle/kaggle.json; or fetch from GitHub.",
-            url=shown,
-            status=status,
-        )
+        return DownloadError("download-refused", url=shown, status=status)
     if status in (404, 410):
-        return DownloadError(
-            "download-not-found",
-            f"There is nothing at {shown} (the server answered {status}).",
-            "Look for the data set's present address, and name it.",
-            url=shown,
-            status=status,
-        )
-    return DownloadError(
-        "download-failed",
-        f"{shown} could not be fetched (the server answered {status}).",
-        "Try again later, or name another address.",
-        url=shown,
-        status=status,
-    )
+        return DownloadError("download-not-found", url=shown, status=status)
+    return DownloadError("download-failed", url=shown, status=status)
 
 
 def _gave_up(transfer: _Transfer, error: Exception) -> DownloadError:
-    """What is left to say after the last try."""
+    """The error after the last attempt."""
     url, file = shown_url(transfer.url), str(transfer.part).removesuffix(".part")
-    by_hand = f"or fetch the address with a browser, save it as {file}, and try again."
     if _certificate(error):
-        return DownloadError(
-            "download-certificate",
-            f"The certificate of {urlsplit(url).netloc} could not be verified.",
-            f"Check this machine's clock; in a network that inspects traffic, set SSL_CERT_FILE to its certificate; {by_hand}",
-            url=url,
-            host=urlsplit(url).netloc,
-            file=file,
-        )
+        return DownloadError("download-certificate", url=url, host=urlsplit(url).netloc, file=file)
     if isinstance(error, _ServerBusy):
-        return DownloadError(
-            "download-failed",
-            f"{url} could not be fetched ({error}).",
-            "Try again later, or name another address.",
-            url=url,
-            status=error.status,
-        )
+        return DownloadError("download-failed", url=url, status=error.status)
     if transfer.position() or transfer.total is not None:
-        total = "an unknown number of" if transfer.total is None else f"{transfer.total:,}"
-        return DownloadError(
-            "download-incomplete",
-            f"The connection to {urlsplit(url).netloc} broke off again and again, after {transfer.position():,} of {total} bytes.",
-            f"Try again later, it goes on from there if the server allows it; {by_hand}",
-            url=url,
-            host=urlsplit(url).netloc,
-            got=transfer.position(),
-            total=transfer.total,
-            file=file,
-        )
-    return DownloadError(
-        "download-offline",
-        f"{urlsplit(url).netloc} cannot be reached ({error or type(error).__name__}).",
-        f"Check the connection, set HTTPS_PROXY behind a proxy, or name another mirror; {by_hand}",
-        url=url,
-        host=urlsplit(url).netloc,
-        reason=str(error) or type(error).__name__,
-        file=file,
-    )
+        got, total = transfer.position(), "?" if transfer.total is None else transfer.total
+        return DownloadError("download-incomplete", url=url, host=urlsplit(url).netloc, got=got, total=total, file=file)
+    return DownloadError("download-offline", url=url, host=urlsplit(url).netloc, reason=str(error) or type(error).__name__, file=file)
 
 
 def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> DownloadError | None:
     got = part.stat().st_size if part.is_file() else 0
     if size is not None and got != size:
-        return DownloadError(
-            "download-wrong-size",
-            f"{shown_url(url)} has {got:,} bytes instead of {size:,}.",
-            "Try again, or name another mirror.",
-            url=shown_url(url),
-            got=got,
-            expected=size,
-        )
+        return DownloadError("download-wrong-size", url=shown_url(url), got=got, expected=size)
     if sha256 is not None and not (found := sha256_of(part)).startswith(sha256.lower()):
-        return DownloadError(
-            "download-wrong-checksum",
-            f"{shown_url(url)} is not the file that was expected: its SHA-256 is {found}.",
-            "Try again, or name another mirror.",
-            url=shown_url(url),
-            got=found,
-            expected=sha256.lower(),
-        )
+        return DownloadError("download-wrong-checksum", url=shown_url(url), got=found, expected=sha256.lower())
     return None
 
 
@@ -361,7 +282,7 @@ def sha256_of(path: Path) -> str:
 
 
 def shown_url(url: str) -> str:
-    """An address without what may be secret in it: name, password, query."""
+    """A URL without what may be secret in it: user name, password, query."""
     try:
         parts = urlsplit(url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
@@ -370,8 +291,8 @@ def shown_url(url: str) -> str:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Keep a second process from writing the same file."""
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep other processes from downloading the same file. Raises DownloadError "download-busy"."""
     lock = path.with_name(f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -382,11 +303,6 @@ def alone(path: Path) -> Iterator[None]:
                 if os.name != "nt":  # Windows removes it with the last handle
                     lock.unlink(missing_ok=True)
     except filelock.Timeout as error:
-        raise DownloadError(
-            "download-busy",
-            f"{path} is being downloaded by another process.",
-            "Wait until it has finished.",
-            file=str(path),
-        ) from error
+        raise DownloadError("download-busy", file=str(path)) from error
     except OSError as error:
         raise write_error(error, path) from error

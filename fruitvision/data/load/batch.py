@@ -19,6 +19,6 @@ class Batch:
     rows: np.ndarray
     """(B,) positions in the image store"""
     own: int
-    """How many of them count: all, or none of a stand-in that a process without a picture of its own is given."""
+    """How many of them count: all, or 0 for the stand-in of a process that has no picture in this step."""
     total: int
     """Pictures in the whole batch, those of other processes included."""

@@ -1,7 +1,7 @@
 """Batches of pictures: seeded, so that an epoch's order and augmentation follow from its number alone.
 
-Nothing here has a state to be saved: (seed, epoch, step) decides every batch, and (seed, epoch, picture) every
-augmentation, whatever the batch size. That is what makes a resume exact and a comparison of two networks matched.
+Loaders have no state to save: (seed, epoch, step) decides every batch, and (seed, epoch, picture) every augmentation,
+whatever the batch size. That makes a resume exact, and shows two networks that are compared the same batches.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Share(NamedTuple):
     def mine(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
         """This process's part of a batch, how many of it count, and the batch's size.
 
-        A last batch may have fewer pictures than there are processes. Those left over are given its first picture, which
-        does not count: every process has to take part in every step.
+        A last batch may have fewer pictures than there are processes. The others get its first picture, which does not
+        count, since every process has to take part in every step.
         """
         own = chosen[self.rank :: self.of]
         return (own if len(own) else chosen[:1]), len(own), len(chosen)
@@ -70,7 +70,7 @@ class TrainLoader:
             chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
-            # A picture that is shown twice in an epoch looks different each time.
+            # A picture that comes twice in an epoch is augmented differently each time.
             seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
             yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
 
@@ -80,7 +80,7 @@ class TrainLoader:
         return rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
 
     def _balanced(self, rng: np.random.Generator) -> np.ndarray:
-        """(N,) positions, as many as there are pictures: every class in turn, its own ones dealt out before any comes again."""
+        """(N,) positions, as many as there are pictures: the same number of each class, all of its pictures before one comes again."""
         present = np.unique(self.split.labels)
         turns = np.array_split(np.arange(len(self.split.labels)), len(present))
         drawn = []
@@ -103,10 +103,10 @@ class Source:
     Attributes:
         rows: (N,) positions in ``store``.
         labels: (N,) int64, as :class:`fruitvision.data.load.targets.Targets` counts them.
-        repeat: how often an epoch shows each, one number or one a picture, (N,); 0.3 shows another three tenths each time.
-        spans: how long such a fruit is in centimetres, by label. Where given, the transform takes them, and further
-            pictures of the same label (``others``).
-        as_taken: whether these are photographs, shown as somebody took them.
+        repeat: how often an epoch shows each picture, one number or (N,); at 0.3 each epoch shows another three tenths.
+        spans: the longest side of such a fruit in centimetres, by label. Where given, the transform is passed them, and a
+            function that gives further pictures of the same label (``others``).
+        as_taken: whether these are photos, shown unaltered.
     """
 
     store: ImageStore
@@ -119,13 +119,13 @@ class Source:
 
     def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
         """(len(positions), 3, size, size)"""
-        pictures = [self.store[row] for row in self.rows[positions]]
+        pictures = [self.store[int(row)] for row in self.rows[positions]]
         if self.spans is None:
             return self.transform(pictures, seeds, size)
 
         def other(i: int, rng: np.random.Generator) -> np.ndarray:
-            alike = self._alike[self.labels[positions[i]]]
-            return self.store[self.rows[alike[rng.integers(len(alike))]]]
+            alike = self._alike[int(self.labels[positions[i]])]
+            return self.store[int(self.rows[alike[rng.integers(len(alike))]])]
 
         return self.transform(pictures, seeds, size, other, [self.spans[label] for label in self.labels[positions]])
 
@@ -139,12 +139,12 @@ class Source:
         return round(float(np.broadcast_to(self.repeat, len(self.rows)).sum()))
 
     def drawn(self, rng: np.random.Generator) -> np.ndarray:
-        """(shown,) the positions that one epoch shows: each as often as it goes, and what is left over by lot."""
+        """(shown,) the positions that one epoch shows: each ``repeat`` times, fractions by systematic sampling."""
         often = np.broadcast_to(np.asarray(self.repeat, float), len(self.rows))
         whole = np.floor(often).astype(np.int64)
         order, left = rng.permutation(len(often)), self.shown - int(whole.sum())
         part = np.cumsum((often - whole)[order])
-        # Evenly spaced marks over the parts laid end to end in a random order: each is hit as often as it is long.
+        # Evenly spaced marks over the fractions, end to end in a random order: each is hit in proportion to its length.
         marks = (np.arange(max(left, 0)) + rng.random()) * (part[-1] / max(left, 1) if len(part) else 0)
         more = order[np.minimum(np.searchsorted(part, marks, side="right"), len(order) - 1)]
         return np.concatenate([np.repeat(np.arange(len(often)), whole), more]).astype(np.int64)
@@ -179,7 +179,7 @@ class MixedLoader:
 
 
 class _Mixed:
-    """Makes the batches of a :class:`MixedLoader`, in whatever process it is."""
+    """Makes the batches of a :class:`MixedLoader`; it pickles, so that worker processes can."""
 
     def __init__(self, sources: Sequence[Source], batch_size: int, seed: int) -> None:
         self.sources, self.batch_size, self.seed = sources, batch_size, seed
@@ -211,7 +211,7 @@ class _Mixed:
 
 
 class MixedEvalLoader:
-    """Every picture of several sources once, in order, always with the same draws."""
+    """Every picture of several sources once, in order, always with the same augmentation."""
 
     def __init__(
         self, sources: Sequence[Source], membership: Tensor, size: int, batch_size: int = 64, *, workers: Workers | None = None
@@ -225,7 +225,7 @@ class MixedEvalLoader:
 
     @property
     def as_taken(self) -> Tensor:
-        """(N,) bool: which of its pictures are shown as somebody took them."""
+        """(N,) bool: which of its pictures are photos, shown unaltered."""
         return torch.cat([torch.full((len(source.rows),), source.as_taken) for source in self.sources])
 
     def __iter__(self) -> Iterator[Batch]:
@@ -239,7 +239,7 @@ class MixedEvalLoader:
 
 
 class _Evaluated:
-    """Makes the batches of a :class:`MixedEvalLoader`, in whatever process it is."""
+    """Makes the batches of a :class:`MixedEvalLoader`; it pickles, so that worker processes can."""
 
     def __init__(self, sources: Sequence[Source], size: int) -> None:
         self.sources, self.size = sources, size

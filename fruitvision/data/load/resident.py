@@ -1,4 +1,4 @@
-"""Training pictures that lie on the graphics card, and are augmented there: the processor would be too slow for it."""
+"""Training pictures kept in GPU memory and augmented there, where the CPU would be too slow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.augment.transforms import NUMBERS, BatchedRecipe, reductions, resample_alike, standardize
+from fruitvision.data.augment.recipes import RANDOM_NUMBERS, BatchedRecipe, reductions, resample_same_size
+from fruitvision.data.augment.transforms import normalize
 from fruitvision.data.load.loader import WHOLE, Batch, Share, TrainLoader
 from fruitvision.data.read.dataset import Split
 from fruitvision.data.read.store import ImageStore
 
 MOST_OF_MEMORY = 0.4
-"""Of the card, that pictures may take: of all of it, since what is free now would be chance, and augmentations depend on it."""
+"""Of the GPU's memory, the share that pictures may take: of all of it, not of what is free now, since augmentations depend on it."""
 AT_ONCE = 2048
 
 
@@ -48,15 +49,15 @@ class ResidentLoader(TrainLoader):
     def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
         """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
         order = self.order(epoch)
-        numbers = np.random.default_rng([self.seed, epoch, 1]).random((len(order), NUMBERS))
+        numbers = np.random.default_rng([self.seed, epoch, 1]).random((len(order), RANDOM_NUMBERS))
         draws = self.transform.draws(numbers, *self._pixels.shape[1:3])
         factors, places = reductions(draws, size), np.arange(len(order))
         on_device = torch.from_numpy(order).to(self.device), torch.from_numpy(draws).float().to(self.device)
         for step in range(start, self.steps):
             mine, own, total = share.mine(places[step * self.batch_size : (step + 1) * self.batch_size])
             positions, drawn = (values[mine[0] : mine[-1] + 1 : share.of] for values in on_device)
-            images = standardize(self._resampled(positions, drawn, factors[mine], size))
+            images = normalize(self._resampled(positions, drawn, factors[mine], size))
             yield Batch(images, self._labels[positions], self.split.rows[order[mine]], own, total)
 
     def _resampled(self, positions: Tensor, draws: Tensor, factors: np.ndarray, size: int) -> Tensor:
-        return resample_alike(self._pixels[positions].permute(0, 3, 1, 2), draws, factors, size)
+        return resample_same_size(self._pixels[positions].permute(0, 3, 1, 2), draws, factors, size)

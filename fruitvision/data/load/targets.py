@@ -1,4 +1,4 @@
-"""What a picture's label may be: a class, or a fruit type alone, whose probability is the sum over its varieties.
+"""Labels: a class, or a fruit type, whose probability is the sum over its varieties.
 
 Lab frames are labelled with a variety ("Apple Braeburn"), photos mostly with a type ("Apple"). Both train one head:
 a label is a set of the network's classes, and its likelihood is the sum over the set.

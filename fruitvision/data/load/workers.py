@@ -1,4 +1,4 @@
-"""Batches made by processes beside the one that trains, where a graphics card learns faster than one core makes scenes."""
+"""Batches made in worker processes, where a GPU trains faster than one core composes scenes."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from fruitvision.compat import WORKER_DIED
 from fruitvision.data.load.batch import Batch
 from fruitvision.errors import FruitVisionError, TrainingError
 
-AHEAD = 2
-"""Batches that each process makes ahead."""
-
-ENDED = ("exited unexpectedly", "is killed by signal")
-"""What torch says of a process that was ended."""
+PREFETCH_FACTOR = 2
+"""Batches that each process makes in advance."""
 
 Make = Callable[[Any], Batch]
-"""From a key, which can be pickled, to the batch that it alone decides."""
+"""From a key, which can be pickled, to the batch that follows from it alone."""
 
 
 class Workers:
-    """Processes that make the batches of one run's loaders, one loader at a time; ``count`` 0 is none beside this one.
+    """Processes that make the batches of one run's loaders, one loader at a time; with ``count`` 0 a thread of this one does.
 
-    They start with the first batch that is asked for, and end with this object, or when the process that asked dies.
+    They start when the first batch is asked for, and end with this object, or when this process dies.
     """
 
     def __init__(self, count: int = 0) -> None:
@@ -40,13 +39,13 @@ class Workers:
         self._loader: DataLoader | None = None
 
     def add(self, make: Make) -> Callable[[Sequence[Any]], Iterator[Batch]]:
-        """Another maker of batches, which has to pickle; returns what iterates over the batches of many keys, in order."""
+        """Register a maker of batches, which has to pickle; returns a function from keys to their batches, in order."""
         number = len(self._makers)
         self._makers.append(make)
-        self._loader = None  # processes know the makers that there were when they started
+        self._loader = None  # processes know only the makers that existed when they started
 
         def batches(keys: Sequence[Any]) -> Iterator[Batch]:
-            return self._made([(number, key) for key in keys]) if self.count else ahead(make, keys)
+            return self._made([(number, key) for key in keys]) if self.count else prefetched(make, keys)
 
         return batches
 
@@ -57,14 +56,14 @@ class Workers:
     def _made(self, keys: list[tuple[int, Hashable]]) -> Iterator[Batch]:
         if self._loader is None:
             self._loader = DataLoader(
-                _Made(self._makers),
+                _KeyedBatches(self._makers),
                 batch_size=None,
                 sampler=self._keys,
                 num_workers=self.count,
-                prefetch_factor=AHEAD,
+                prefetch_factor=PREFETCH_FACTOR,
                 persistent_workers=True,
-                collate_fn=_as_they_are,
-                worker_init_fn=_begun,
+                collate_fn=_identity,
+                worker_init_fn=_init_worker,
             )
         self._keys[:] = keys
         try:
@@ -78,18 +77,14 @@ class Workers:
 
 
 def workers_ended(error: BaseException) -> TrainingError | None:
-    """The error for the person where torch says that a process of these was ended: it says so at whatever is being done then."""
-    if not isinstance(error, RuntimeError) or not any(words in str(error) for words in ENDED):
+    """The error to show where torch reports that a worker process died, which it may do from any call; else None."""
+    if not isinstance(error, RuntimeError) or not any(words in str(error) for words in WORKER_DIED):
         return None
-    return TrainingError(
-        "workers-ended",
-        "A process that makes training pictures was ended, perhaps for want of memory.",
-        "What was saved stands. Resume the run, or begin another with fewer: --set workers=0.",
-    )
+    return TrainingError("workers-ended")
 
 
-class _Made(Dataset):
-    """Batches by (maker, key). They travel as arrays: torch would send tensors through shared memory, of which containers
+class _KeyedBatches(Dataset):
+    """Batches by (maker, key). They are sent as arrays: torch would send tensors through shared memory, of which containers
     have little."""
 
     def __init__(self, makers: list[Make]) -> None:
@@ -98,28 +93,28 @@ class _Made(Dataset):
     def __getitem__(self, key: tuple[int, Any]) -> tuple | FruitVisionError:
         try:
             batch = self._makers[key[0]](key[1])
-        except FruitVisionError as error:  # of which torch would hand on the words alone
+        except FruitVisionError as error:  # of which torch would pass on the message alone
             return error
         return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.own, batch.total
 
 
-def _begun(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+def _init_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, which ends this one
+    threading.Thread(target=_exit_with, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
-def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    """torch looks after its workers' parent, but not before it has begun to, nor while a batch waits to be fetched."""
+def _exit_with(parent: BaseProcess) -> None:
+    """End with the parent. torch's own check does not run before the first batch, nor while one waits to be fetched."""
     parent.join()
     os._exit(0)
 
 
-def _as_they_are(made: tuple | FruitVisionError) -> tuple | FruitVisionError:
-    return made
+def _identity(batch: Any) -> Any:
+    return batch
 
 
-def ahead(make: Make, keys: Sequence[Any]) -> Iterator[Batch]:
-    """``make`` of each key in order, the next one being made in a thread while one is in use: scenes take their time."""
+def prefetched(make: Make, keys: Sequence[Any]) -> Iterator[Batch]:
+    """``make`` of each key in order, the next one in a thread while one is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as maker:
         coming = None
         for number, key in enumerate(keys):

@@ -1,7 +1,7 @@
-"""A dataset as values: classes, splits, problems; and how a folder is read as one.
+"""A dataset as values: classes, splits, problems; and how they follow from a folder's files.
 
-Nothing is decoded here. ``list_pictures`` finds the files and the layout; ``store.py`` decodes them;
-``assemble`` puts what was found and what could be decoded together.
+Nothing is decoded here: ``list_pictures`` finds the files and the layout, ``store.py`` decodes them, and ``assemble``
+combines the two.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from fruitvision.data.read.listing import Found, Listing, list_pictures
 from fruitvision.errors import DataError, printable
 
 __all__ = ["Dataset", "Listing", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
-MARKER_OF_SYNTHETIC = "synthetic.json"
+SYNTHETIC_MARKER = "synthetic.json"
+"""The file that marks a drawn sample set."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something a person should know about their pictures.
+    """Something that is wrong with some of the pictures.
 
     Attributes:
         path: the file or class folder, relative to the dataset's root, with forward slashes.
@@ -65,14 +66,13 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A folder of pictures as it can be learned from.
+    """A folder of pictures that can be trained on.
 
     Attributes:
-        root: the folder that holds the splits or the classes; below the one that was given where that was a
-            level too high.
+        root: the folder that holds the splits or the classes; it may lie below the one that was given.
         layout: "fruits-360", "fruits-360-original-size", "split-folders" or "class-folders".
         classes: in sorted order; labels are positions in it.
-        splits: "train" always; "val" and "test" where there are such.
+        splits: "train" always; "val" and "test" where they exist.
         fingerprint: sha256 over the relative path and the content of every picture used.
         synthetic: the pictures were drawn by ``data/synthetic/sample.py``.
     """
@@ -98,21 +98,16 @@ class Dataset:
 def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", keys: Sequence[str] | None = None) -> tuple[Split, Split]:
     """Take ``fraction`` of every class out of ``split``: (what stays, what was taken).
 
-    Which pictures are taken follows from ``seed`` and each picture's relative path alone: the same on every
-    platform, whatever the order of files; a picture added later moves few others. A class of two or more
-    pictures keeps at least one on each side.
+    Which pictures are taken depends on ``seed`` and each picture's relative path alone: it is the same on every platform and
+    in any order of files, and a picture added later moves few others. A class of two or more pictures keeps at least one on
+    each side.
 
     Args:
-        keys: one text for each picture, in place of its path; pictures with the same one stay together, so
-            that with content hashes no picture is parted from its copies.
+        keys: one string for each picture, in place of its path; pictures with the same one stay together, so that with
+            content hashes a picture is not separated from its copies.
     """
     if not 0 <= fraction < 1:
-        raise DataError(
-            "bad-fraction",
-            f"A share of {fraction:g} cannot be held out.",
-            "Choose a share from 0 to below 1.",
-            fraction=fraction,
-        )
+        raise DataError("bad-fraction", fraction=fraction)
     keys = split.paths if keys is None else keys
     ranks = {key: hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in set(keys)}
     taken = np.zeros(len(split), dtype=bool)
@@ -134,7 +129,7 @@ def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", key
 def held_out(path: str) -> bool:
     """Whether a file of a photo folder belongs to its ``heldout`` split: about a fifth, by the file's name alone.
 
-    It is what is reported; nothing is trained, chosen or calibrated on it.
+    Results are reported on it; nothing is trained, selected or calibrated on it.
     """
     return int(hashlib.sha256(PurePosixPath(path).name.encode("utf-8")).hexdigest(), 16) % 5 == 0
 
@@ -148,7 +143,7 @@ def assemble(
     seed: int = 0,
     test_fraction: float = 0.2,
 ) -> Dataset:
-    """Put together what was found and what could be decoded.
+    """The dataset of the files that were found and could be decoded.
 
     Args:
         rows: the row in the store of each picture that could be decoded, by relative path.
@@ -156,7 +151,7 @@ def assemble(
         problems: what the listing and the decoding found.
 
     Raises:
-        DataError: fewer than two classes have a picture to learn from.
+        DataError: fewer than two classes have a training picture.
     """
     problems = list(problems)
     train = [file for file in listing.files if file.split == "train"]
@@ -169,11 +164,11 @@ def assemble(
         if files or name == "train":
             splits[name] = make_split(name, files, rows, label_of)
     if listing.layout == "class-folders":
-        keys = [hashes[row] for row in splits["train"].rows]
+        keys = [hashes[int(row)] for row in splits["train"].rows]
         train_split, test_split = hold_out(splits["train"], test_fraction, seed, name="test", keys=keys)
         splits = {"train": train_split, "test": test_split} if len(test_split) else {"train": train_split}
     problems += _find_copies(splits, classes, hashes, listing.split_folders["train"])
-    used = sorted((path, hashes[row]) for split in splits.values() for path, row in zip(split.paths, split.rows, strict=True))
+    used = sorted((path, hashes[int(row)]) for split in splits.values() for path, row in zip(split.paths, split.rows, strict=True))
     fingerprint = hashlib.sha256("".join(f"{path}\0{content}\n" for path, content in used).encode())
     return Dataset(
         root=listing.root,
@@ -183,7 +178,7 @@ def assemble(
         splits=splits,
         problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
         fingerprint=fingerprint.hexdigest(),
-        synthetic=(listing.root / MARKER_OF_SYNTHETIC).is_file(),
+        synthetic=(listing.root / SYNTHETIC_MARKER).is_file(),
     )
 
 
@@ -199,20 +194,9 @@ def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label
 
 def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
     if not rows:
-        raise DataError(
-            "no-pictures",
-            f"None of the {len(listing.files)} files in {listing.root} is a picture that can be read.",
-            "Choose a folder with one folder of pictures for each kind.",
-            folder=str(listing.root),
-        )
+        raise DataError("no-pictures", folder=str(listing.root))
     if len(classes) < 2:
-        raise DataError(
-            "one-class",
-            f"{listing.root} has pictures of one class only ({', '.join(classes) or 'none in training'}).",
-            "Give at least two folders of pictures, one for each kind.",
-            folder=str(listing.root),
-            classes=", ".join(classes),
-        )
+        raise DataError("one-class", folder=str(listing.root), classes=", ".join(classes) or "–")
     problems = []
     found: dict[tuple[str, str], int] = Counter()
     for file in listing.files:
@@ -229,17 +213,17 @@ def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str
 
 
 def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: Sequence[str], train_folder: str) -> list[Problem]:
-    """Pictures that lie in more than one split, byte for byte; for a class copied whole, one problem."""
+    """Pictures that are in more than one split, byte for byte; one problem for a class that was copied whole."""
     train = splits["train"]
     others = [split for name, split in splits.items() if name != "train"]
     first_with: dict[str, str] = {}
     for path, row in zip(train.paths, train.rows, strict=True):
-        first_with.setdefault(hashes[row], path)
-    kept_for_testing = {hashes[row] for split in others for row in split.rows}
+        first_with.setdefault(hashes[int(row)], path)
+    kept_for_testing = {hashes[int(row)] for split in others for row in split.rows}
     problems = []
     of_class: dict[int, set[str]] = defaultdict(set)
     for label, row in zip(train.labels.tolist(), train.rows, strict=True):
-        of_class[label].add(hashes[row])
+        of_class[label].add(hashes[int(row)])
     whole = {label for label, contents in of_class.items() if contents <= kept_for_testing}
     for label in sorted(whole):
         count = int((train.labels == label).sum())
@@ -248,12 +232,12 @@ def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: 
             f"Each of the {count} training pictures of {classes[label]} is a copy of a picture kept for testing: its accuracy says nothing."
         )
         problems.append(Problem(folder, "class-copied", detail))
-    told = set().union(*(of_class[label] for label in whole))
+    copied = set().union(*(of_class[label] for label in whole))
     for split in others:
         problems += [
-            Problem(path, "duplicate-across-splits", f"The same picture as {first_with[hashes[row]]}.")
+            Problem(path, "duplicate-across-splits", f"The same picture as {first_with[hashes[int(row)]]}.")
             for path, row in zip(split.paths, split.rows, strict=True)
-            if hashes[row] in first_with and hashes[row] not in told
+            if hashes[int(row)] in first_with and hashes[int(row)] not in copied
         ]
     return problems
 

@@ -1,6 +1,6 @@
-"""How many pixels are being decoded at once: in this process, and for one visitor of the app.
+"""Limits how many pixels are decoded at the same time, in this process and for one visitor of the app.
 
-A picture of 97 KB may hold 50 megapixels, so the number of threads says nothing about the memory that they will need.
+A picture of 97 KB may have 50 megapixels, so a limit on threads would not limit the memory that they take.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _visitor: ContextVar[str | None] = ContextVar("decoding_for", default=None)
 
 @contextmanager
 def decoding_for(visitor: str | None) -> Iterator[None]:
-    """Count what is decoded inside, in this thread, as this visitor's. None, as everywhere else, is nobody's in particular."""
+    """Count what this thread decodes inside towards this visitor's limit; None: towards no visitor's."""
     token = _visitor.set(visitor)
     try:
         yield
@@ -37,11 +37,11 @@ class _Ticket:
 
 
 class DecodeGate:
-    """A semaphore weighted by pixels: nobody's and the owner's pictures first, then visitors in turns, each in their order.
+    """A semaphore weighted by pixels. Pictures of no visitor come first, then visitors in turn, each in order of arrival.
 
-    A visitor's second picture waits behind everybody's first, and does not hold up those behind it while it waits for the
-    first; otherwise nobody is overtaken, so a large picture is not starved by small ones. Whatever its size, a picture comes
-    in the end: when its visitor has no other, and as the only one. A thread must not ask for a second place while it holds one.
+    A visitor's second picture waits behind everybody's first, and does not block those behind it while it waits for the
+    first; otherwise the order is kept, so a large picture is not starved by small ones. A picture of any size is admitted in
+    the end: when its visitor has no other, and as the only one. A thread must not ask for a second place while it holds one.
     """
 
     def __init__(self, total: int = MAX_PIXELS_AT_ONCE, for_one: int = MAX_PIXELS_OF_ONE_VISITOR) -> None:
@@ -54,11 +54,11 @@ class DecodeGate:
     def has_room(self, pixels: int) -> bool:
         """Whether :meth:`place` would probably not wait."""
         ticket = _Ticket(min(pixels, self.total), _visitor.get())
-        return not self._waiting and not self._waits_for_himself(ticket) and self._used + ticket.pixels <= self.total
+        return not self._waiting and not self._waits_for_own(ticket) and self._used + ticket.pixels <= self.total
 
     @contextmanager
     def place(self, pixels: int, visitor: str | None = None) -> Iterator[None]:
-        """Wait until so many pixels more may be decoded, and hold them until the end.
+        """Wait until so many more pixels may be decoded, and hold that place until the end of the block.
 
         Args:
             visitor: whose they are; by default the one of :func:`decoding_for`.
@@ -82,11 +82,11 @@ class DecodeGate:
                 self._leave(ticket)
 
     def _admit(self) -> None:
-        """Let in, in their order, all who fit."""
-        held_up: set[str | None] = set()  # visitors whose next picture waits for their own earlier ones
+        """Admit, in their order, all that fit."""
+        blocked: set[str | None] = set()  # visitors whose next picture waits for their own earlier ones
         for ticket in list(self._waiting):
-            if ticket.visitor in held_up or self._waits_for_himself(ticket):
-                held_up.add(ticket.visitor)
+            if ticket.visitor in blocked or self._waits_for_own(ticket):
+                blocked.add(ticket.visitor)
                 continue
             if self._used + ticket.pixels > self.total:
                 break
@@ -97,7 +97,7 @@ class DecodeGate:
                 self._used_by[ticket.visitor] += ticket.pixels
         self._changed.notify_all()
 
-    def _waits_for_himself(self, ticket: _Ticket) -> bool:
+    def _waits_for_own(self, ticket: _Ticket) -> bool:
         own = 0 if ticket.visitor is None else self._used_by[ticket.visitor]
         return own > 0 and own + ticket.pixels > self.for_one
 
@@ -114,4 +114,4 @@ class DecodeGate:
 
 
 GATE = DecodeGate()
-"""That of this process."""
+"""The one of this process."""

@@ -1,8 +1,8 @@
-"""Many picture files decoded at once, their pixels appended to files as they come.
+"""Many picture files decoded in parallel, their pixels appended to files as they come.
 
 Small pictures cost more Python than decoding, and threads of one process take turns at Python: from
 ``FILES_PER_PROCESS`` files a core on, each core but this process's own is given a process, started as this
-module and told what to do through its standard input (``multiprocessing`` would import the caller's main
+module and given its work through its standard input (``multiprocessing`` would import the caller's main
 script again). Fewer files are decoded by threads.
 """
 
@@ -22,9 +22,10 @@ from typing import BinaryIO, NamedTuple
 
 from fruitvision.data.read.picture import load_capped, read_picture_file
 from fruitvision.errors import PictureError
+from fruitvision.wording.text import say
 
 FILES_PER_PROCESS = 1500
-_CHUNK_APART, _CHUNK_HERE = 64, 8
+_PROCESS_CHUNK, _THREAD_CHUNK = 64, 8
 _WRITTEN_AT_ONCE = 8  # fewer, larger writes are cheaper; many more no longer fit into the processor's cache
 _MOST_WORKERS = 16
 
@@ -62,21 +63,21 @@ def decode_files(
     """Decode every file of ``paths`` (relative to ``root``) and append its pixels to one of ``parts``.
 
     Args:
-        parts: as many files as there are to be workers.
+        parts: files to append to, one for each worker.
         progress: called with the number of files done so far.
 
     Raises:
         OSError: the pixels could not be written.
     """
     outcomes: list[Outcome] = [Undecoded("unreadable", "")] * len(paths)
-    apart = len(parts) > 1 and len(paths) >= FILES_PER_PROCESS * len(parts) and _can_start_processes()
-    step = _CHUNK_APART if apart else _CHUNK_HERE
+    processes = len(parts) > 1 and len(paths) >= FILES_PER_PROCESS * len(parts) and _can_start_processes()
+    step = _PROCESS_CHUNK if processes else _THREAD_CHUNK
     chunks = (range(at, min(at + step, len(paths))) for at in range(0, len(paths), step))
-    workers: list[_Here] = []
+    workers: list[_ThreadWorker] = []
     done = 0
     try:
         for number, part in enumerate(parts):
-            workers.append((_Process if apart and number else _Here)(root, part, short_side))
+            workers.append((_ProcessWorker if processes and number else _ThreadWorker)(root, part, short_side))
         with ThreadPoolExecutor(len(workers), "decode") as pool:
             running: dict[Future, tuple[int, range]] = {}
             idle = list(range(len(workers)))
@@ -103,11 +104,11 @@ def worker_count(files: int) -> int:
     """How many workers this many files are worth on the cores that this process may use."""
     cores = usable_cores()
     processes = min(cores, files // FILES_PER_PROCESS)
-    return min(_MOST_WORKERS, processes if processes > 1 else max(1, min(cores, files // _CHUNK_HERE)))
+    return min(_MOST_WORKERS, processes if processes > 1 else max(1, min(cores, files // _THREAD_CHUNK)))
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -122,7 +123,10 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
             image = load_capped(data, short_side)
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
-            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), error.message))
+            detail = " ".join(
+                say(f"errors.{error.code}.found", "en", **error.facts).split()
+            )  # without a double space where no name is given
+            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), detail))
             continue
         width, height = image.size
         waiting.append(image.tobytes())
@@ -136,11 +140,11 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
 
 
 def _can_start_processes() -> bool:
-    """Not from a program frozen into one file, which would only start itself once more."""
+    """Not from a program frozen into one file, which would start itself again."""
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
-class _Here:
+class _ThreadWorker:
     """A worker in this process."""
 
     def __init__(self, root: Path, part: Path, short_side: int) -> None:
@@ -156,8 +160,8 @@ class _Here:
         self._pixels.close()
 
 
-class _Process(_Here):
-    """A process of its own: a line of JSON in, a line of JSON out. If it dies, its work is done here."""
+class _ProcessWorker(_ThreadWorker):
+    """A worker in another process: a line of JSON in, a line of JSON out. If it dies, its work is done in this one."""
 
     def __init__(self, root: Path, part: Path, short_side: int) -> None:
         super().__init__(root, part, short_side)
@@ -169,12 +173,14 @@ class _Process(_Here):
             encoding="utf-8",
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        assert self._process.stdin is not None and self._process.stdout is not None  # both are pipes
+        self._input, self._output = self._process.stdin, self._process.stdout
 
     def decode(self, names: Sequence[str]) -> list[tuple]:
         try:
-            self._process.stdin.write(json.dumps(names) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            self._input.write(json.dumps(names) + "\n")
+            self._input.flush()
+            line = self._output.readline()
         except OSError:
             line = ""
         if not line.endswith("\n"):
@@ -192,9 +198,9 @@ class _Process(_Here):
 
 
 def main(root: str, part: str, short_side: str) -> None:
-    """What a worker process does: see ``_Process``. It ends with its input, which its parent holds open."""
+    """What a worker process does: see ``_ProcessWorker``. It ends with its input, which its parent holds open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
-    worker = _Here(Path(root), Path(part), int(short_side))
+    worker = _ThreadWorker(Path(root), Path(part), int(short_side))
     for line in sys.stdin:
         try:
             answer = worker.decode(json.loads(line))

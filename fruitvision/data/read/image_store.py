@@ -1,7 +1,7 @@
 """Decoded pictures on disk: flat files of uint8 pixels, memory-mapped, and an index of what lies where.
 
 A store is a folder of ``pixels-<n>.bin`` and an ``index.npz``, which is written last: a folder without one
-was never finished. How stores are found, built and thrown away is ``store.py``'s business.
+was never finished. ``store.py`` finds, builds and removes stores.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded
 from fruitvision.data.read.listing import Found, long_path
 from fruitvision.errors import DataError
 
-try:
+if os.name == "nt":
+    fcntl: Any = None
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 INDEX = "index.npz"
 
@@ -39,17 +40,17 @@ class ImageStore:
         hashes: sha256 of each row's file, in hexadecimal.
         uniform: (height, width) where all rows agree, else None.
 
-    Pickles as its path, so that a spawned process maps the same files. The arrays it gives out are read-only. Pixels are
-    compared with their checksum when they are first asked for; where they differ, DataError "store-damaged" is raised, and the
-    store loses its index, so that the next one who opens the folder of pictures makes it again. As long as one of these objects
-    lives, in whatever process, the store is in use: see :func:`unused`.
+    Pickles as its path, so that a spawned process maps the same files. The arrays that it returns are read-only. Pixels are
+    compared with their checksum when they are first read; where they differ, DataError "store-damaged" is raised and the
+    store's index is removed, so that it is rebuilt when the folder of pictures is opened again. As long as one of these
+    objects exists, in any process, the store is in use: see :func:`unused`.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._let_go: Callable[[], object] = lambda: None
+        self._release: Callable[[], object] = lambda: None
         try:
-            self._let_go = _hold(self, self.path / INDEX)
+            self._release = _mark_used(self, self.path / INDEX)
             with (self.path / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
                 facts = json.loads(bytes(index["facts"]))
                 self.shapes: np.ndarray = index["shapes"]
@@ -62,15 +63,10 @@ class ImageStore:
             self._undecoded: dict[str, list] = facts["undecoded"]
             self._pixels = [_map(self.path / f"pixels-{n}.bin", size) for n, size in enumerate(facts["sizes"])]
         except FileNotFoundError as error:
-            self._let_go()
-            raise DataError(
-                "store-missing",
-                f"There is no picture cache in {self.path} any more.",
-                "Open the folder of pictures again; it is made again.",
-                folder=str(self.path),
-            ) from error
+            self._release()
+            raise DataError("store-missing", folder=str(self.path)) from error
         except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
-            self._let_go()
+            self._release()
             raise self._damaged() from error
         self._sound = bytearray(len(self.paths))
         same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
@@ -86,7 +82,7 @@ class ImageStore:
         pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
         if not self._sound[row]:
             if zlib.crc32(pixels) != self._sums[row]:
-                self._let_go()  # Windows deletes no file that is open
+                self._release()  # Windows deletes no file that is open
                 with contextlib.suppress(OSError):  # a cache that may not be written, or Windows, where another process reads it
                     (self.path / INDEX).unlink(missing_ok=True)
                 raise self._damaged()
@@ -94,12 +90,7 @@ class ImageStore:
         return pixels.reshape(height, width, 3)
 
     def _damaged(self) -> DataError:
-        return DataError(
-            "store-damaged",
-            f"The picture cache in {self.path} is damaged.",
-            "Open the folder of pictures again, and it is made anew; if this comes again, delete that folder.",
-            folder=str(self.path),
-        )
+        return DataError("store-damaged", folder=str(self.path))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """A copy of many rows of one size: (B, H, W, 3) uint8."""
@@ -116,8 +107,8 @@ class ImageStore:
         """The files that could not be decoded."""
         return [Problem(path, kind, detail) for path, (_, _, kind, detail) in self._undecoded.items()]
 
-    def can_be_mended(self, root: Path) -> bool:
-        """A file that could not be read may be read now: permissions leave no trace in a file's time."""
+    def can_be_completed(self, root: Path) -> bool:
+        """Whether a file that could not be read can be read now: changed permissions do not show in a file's time."""
         unreadable = [path for path, (_, _, kind, _) in self._undecoded.items() if kind == "unreadable"]
         return any(os.access(long_path(root / path), os.R_OK) for path in unreadable)
 
@@ -125,7 +116,7 @@ class ImageStore:
         return ImageStore, (self.path,)
 
     def known(self) -> dict[tuple[str, int, int], int | Undecoded]:
-        """(path, size, time of change) of every file looked at: its row, or why it has none."""
+        """(path, size, time of change) of every file that was read → its row, or why it has none."""
         rows = {(p, *stamp): row for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))}
         return rows | {(path, size, mtime): Undecoded(kind, detail) for path, (size, mtime, kind, detail) in self._undecoded.items()}
 
@@ -161,33 +152,33 @@ def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome
     os.replace(beside, folder / INDEX)
 
 
-def _hold(store: ImageStore, index: Path) -> Callable[[], object]:
-    """Show that a store is in use, until the object dies or the function that is returned is called.
+def _mark_used(store: ImageStore, index: Path) -> Callable[[], object]:
+    """Mark a store as in use until the object is collected or the returned function is called.
 
-    By a shared lock on its index, which the system frees when a process dies, and which forked processes hold on; on Windows it
+    By a shared lock on its index, which the system releases when a process dies and which forked processes keep; on Windows it
     suffices that the file is open. Raises FileNotFoundError where the store is being removed.
     """
     handle = os.open(index, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    let_go = weakref.finalize(store, os.close, handle)
+    release = weakref.finalize(store, os.close, handle)
     if fcntl is not None:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            let_go()
+            release()
             raise FileNotFoundError(f"{index} is being removed") from None
         except OSError:
-            return let_go  # a file system without locks: nothing is known of who uses what there
+            return release  # a file system without locks
         if not os.fstat(handle).st_nlink:
-            let_go()
+            release()
             raise FileNotFoundError(f"{index} was removed")
-    return let_go
+    return release
 
 
 @contextlib.contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Whether no :class:`ImageStore` of this folder lives in any process; none can be opened meanwhile.
+    """Whether no :class:`ImageStore` of this folder exists in any process; none can be opened meanwhile.
 
-    On Windows that shows when its index is deleted, which fails while the file is open.
+    On Windows that shows only when its index is deleted, which fails while the file is open.
     """
     try:
         handle = os.open(folder / INDEX, os.O_RDWR) if fcntl is not None else None
@@ -210,7 +201,7 @@ def unused(folder: Path) -> Iterator[bool]:
 
 
 def _map(path: Path, size: int) -> np.ndarray:
-    """A file's bytes, mapped; its size tells whether a crash cut it short."""
+    """A file's bytes, memory-mapped. Raises ValueError where its size is another, as after a crash."""
     if path.stat().st_size != size:
         raise ValueError(f"{path.name} has not the {size} bytes that were written")
     return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray) if size else np.empty(0, dtype=np.uint8)

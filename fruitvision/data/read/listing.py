@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fruitvision.errors import DataError, printable
 
-#: Folder names that stand for a split, in any case; Fruits-360 adds the size in pixels to some.
+#: Folder names that stand for a split, in upper or lower case; Fruits-360 adds the size in pixels to some.
 _SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -25,7 +25,7 @@ _SPLIT_NAMES = {
 }
 _SIZE_SUFFIX = re.compile(r"[ _-]*(\d+x\d+|original[ _-]?size)$", re.IGNORECASE)
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_NOT_MEANT = {
+_IGNORED = {
     "__macosx",
     "thumbs.db",
     "desktop.ini",
@@ -37,7 +37,7 @@ _LEVELS_DOWN = 3  # how far below the given folder the dataset may lie
 
 
 class Found(NamedTuple):
-    """One file in a class folder: its path below the root, and what decides whether it changed."""
+    """One file in a class folder: its path below the root, and by what a change is detected."""
 
     path: str
     split: str
@@ -77,15 +77,10 @@ def list_pictures(root: str | Path, *, need_training: bool = True) -> Listing:
         DataError: there is no such folder, it holds no pictures, or more than one dataset.
     """
     given = _absolute(root)
-    with _explaining_denial(given):
+    with _permission_errors(given):
         folder, splits = _find_root(given)
         if need_training and splits and "train" not in splits:
-            raise DataError(
-                "no-training-folder",
-                f"{folder} has {' and '.join(splits.values())}, but no training folder.",
-                "Add a folder called Training with one folder of pictures for each class.",
-                folder=str(folder),
-            )
+            raise DataError("no-training-folder", folder=str(folder), splits=", ".join(splits.values()))
         listing = _read(folder, splits)
     if not listing.files:
         _explain_nothing(given, listing)
@@ -102,10 +97,10 @@ def list_tree(root: str | Path, name: str) -> Listing:
         DataError: there is no such folder, or it holds no files.
     """
     given = _absolute(root)
-    with _explaining_denial(given):
+    with _permission_errors(given):
         files, left_out = [], []
         for path, info in _walk(given, "", frozenset()):
-            _sort_in(path, info, "train", name, files, left_out)
+            _add_file(path, info, "train", name, files, left_out)
     files.sort(key=lambda file: file.path)
     listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out)))
     if not files:
@@ -139,17 +134,12 @@ def _absolute(root: str | Path) -> Path:
 
 
 @contextmanager
-def _explaining_denial(given: Path) -> Iterator[None]:
+def _permission_errors(given: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
         folder = str(error.filename or given)
-        raise DataError(
-            "data-unreadable",
-            f"{folder} may not be read.",
-            "Change its permissions, or choose another folder.",
-            folder=folder,
-        ) from error
+        raise DataError("data-unreadable", folder=folder) from error
 
 
 def _find_root(given: Path) -> tuple[Path, dict[str, str]]:
@@ -165,17 +155,11 @@ def _find_root(given: Path) -> tuple[Path, dict[str, str]]:
             break
     if len(found) > 1:
         names = ", ".join(sorted(folder.relative_to(given).as_posix() for folder, _ in found))
-        raise DataError(
-            "several-datasets",
-            f"{given} holds more than one dataset: {names}.",
-            "Choose one of them.",
-            folder=str(given),
-            datasets=names,
-        )
+        raise DataError("several-datasets", folder=str(given), datasets=names)
     if found:
         return found[0]
     folder = given
-    for _ in range(_LEVELS_DOWN):  # an archive unpacked into a folder of its own name, once or twice
+    for _ in range(_LEVELS_DOWN):  # an archive unpacked into a folder of the same name, once or twice
         inside = list(_folders(folder))
         if len(inside) != 1 or _files(folder) or not any(_folders(folder / inside[0].name)):
             break
@@ -188,8 +172,7 @@ def _find_root(given: Path) -> tuple[Path, dict[str, str]]:
 def _splits_in(folder: Path) -> dict[str, str]:
     """{split: folder name} of the subfolders that are named like a split and hold folders, as a split does.
 
-    Beside a training folder, one that holds pictures alone counts as well: they are reported, not passed
-    over.
+    Beside a training folder, one that holds pictures alone counts as well: they are reported.
     """
     splits: dict[str, str] = {}
     flat: dict[str, str] = {}
@@ -202,13 +185,7 @@ def _splits_in(folder: Path) -> dict[str, str]:
             continue
         if split in splits:
             names = f"{splits[split]}, {entry.name}"
-            raise DataError(
-                "several-datasets",
-                f"{folder} holds more than one {split} folder: {names}.",
-                "Put each dataset into a folder of its own.",
-                folder=str(folder),
-                datasets=names,
-            )
+            raise DataError("several-datasets", folder=str(folder), datasets=names)
         splits[split] = entry.name
     return flat | splits if "train" in splits else splits
 
@@ -242,7 +219,7 @@ def _read(root: Path, splits: dict[str, str]) -> Listing:
                 left_out.append((printable(prefix + entry.name), "bad-name", sentence))
                 continue
             for path, info in _walk(top / entry.name, prefix + entry.name + "/", above):
-                _sort_in(path, info, split, entry.name, files, left_out)
+                _add_file(path, info, split, entry.name, files, left_out)
             if len(files) == before:
                 empty.append((split, entry.name))
     files.sort(key=lambda file: file.path)
@@ -250,7 +227,7 @@ def _read(root: Path, splits: dict[str, str]) -> Listing:
     return Listing(root, layout, split_folders, tuple(files), tuple(empty), tuple(sorted(left_out)))
 
 
-def _sort_in(
+def _add_file(
     path: str,
     info: os.stat_result | None,
     split: str,
@@ -267,7 +244,7 @@ def _sort_in(
 
 
 def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, os.stat_result | None]]:
-    """(path, stat) of each file below; None for a link to nothing. A link to a folder above ends there."""
+    """(path, stat) of each file below; None for a broken link. A link to a folder above is not followed."""
     here = os.path.realpath(folder)
     if here in above:
         return
@@ -285,10 +262,10 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[st
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry]:
-    """What lies in a folder, sorted by name, without what is hidden or the system's own."""
+    """The entries of a folder, sorted by name, without hidden and system files."""
     with os.scandir(long_path(folder)) as entries:
         return sorted(
-            (e for e in entries if not e.name.startswith(".") and e.name.lower() not in _NOT_MEANT),
+            (e for e in entries if not e.name.startswith(".") and e.name.lower() not in _IGNORED),
             key=lambda e: e.name,
         )
 
@@ -307,33 +284,12 @@ def _is_text(name: str) -> bool:
 
 def _missing(folder: Path) -> DataError:
     if folder.exists():
-        return DataError(
-            "data-not-a-folder",
-            f"{folder} is a file, not a folder of pictures.",
-            "Choose a folder; unpack an archive first.",
-            folder=str(folder),
-        )
-    return DataError(
-        "data-missing",
-        f"There is no folder {folder}.",
-        "Check the path, or draw a small set with `python -m fruitvision data sample`.",
-        folder=str(folder),
-    )
+        return DataError("data-not-a-folder", folder=str(folder))
+    return DataError("data-missing", folder=str(folder))
 
 
 def _explain_nothing(given: Path, listing: Listing) -> None:
     loose = sum(kind == "outside-class" for _, kind, _ in listing.left_out)
     if loose:
-        raise DataError(
-            "no-class-folders",
-            f"The {loose} pictures in {given} lie in no class folder.",
-            "Sort them into one folder for each kind, named after it.",
-            folder=str(given),
-            pictures=loose,
-        )
-    raise DataError(
-        "no-pictures",
-        f"No pictures were found in {given}.",
-        "Choose a folder with one folder of pictures for each kind.",
-        folder=str(given),
-    )
+        raise DataError("no-class-folders", folder=str(given), pictures=loose)
+    raise DataError("no-pictures", folder=str(given))

@@ -1,7 +1,7 @@
-"""One picture, checked before it is decoded, and brought to one form: RGB, upright, on white.
+"""One picture, checked before it is decoded, as upright RGB on white.
 
-The store and the classifier both come through ``load_pixels``, so that a network answers from the same pixels
-that it learned from.
+The store and the classifier both read pictures with ``load_pixels``, so that a network sees the same pixels in inference as
+in training.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fruitvision.data.read.decode_gate import GATE
-from fruitvision.data.read.picture_file import MAX_SCANS, MAX_SIDE, PictureFile, called, read_structure
+from fruitvision.data.read.formats.jpeg import MAX_SCANS
+from fruitvision.data.read.formats.picture_file import MAX_SIDE, PictureFile
+from fruitvision.data.read.formats.structure import read_structure
+from fruitvision.data.read.rgb import to_8_bit, to_rgb
 from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
     import numpy as np
 
-# Damaged camera notes are no news for the console: a picture that cannot be read is an error, any other is an answer.
+# Damaged metadata is not worth a warning: a picture either can be read or is an error.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50 * 2**20
 MAX_SECONDS = 5.0
-"""Of processor time for one picture. It is looked at between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
+"""Of processor time for one picture. It is checked between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
 or plain TIFF. WebP and compressed TIFFs are decoded in one call, which nothing can end: there the number of pixels bounds the
-time (:mod:`fruitvision.data.read.picture_file` lets in what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
-_PIXELS_A_PIECE = 2**20
+time (:mod:`fruitvision.data.read.formats` accepts what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
 
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
-_TURNS = {
+_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,7 +53,7 @@ _TURNS = {
 
 
 def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read one picture as upright RGB, with whatever is transparent put on white.
+    """Read one picture as upright RGB, transparency composited on white.
 
     Args:
         source: a file, its bytes, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), of
@@ -62,7 +64,7 @@ def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Imag
         An image of mode RGB. 16-bit pictures are scaled to 8 bits; of an animation, the first frame is taken.
 
     Raises:
-        PictureError: the picture is missing, empty, no picture at all, damaged, too large, or packed in a way that could
+        PictureError: the picture is missing, empty, not a picture, damaged, too large, or encoded in a way that could
             take any amount of memory or time.
     """
     return _open(source, max_pixels, None)
@@ -124,13 +126,13 @@ def to_array(image: Image.Image) -> np.ndarray:
 
 
 def _open(source: PictureSource, max_pixels: int, short_side: int | None) -> Image.Image:
-    """Decode within the process's bounds; what is to be capped at ``short_side`` is capped before its place is given up."""
+    """Decode within the process's limits; what is to be capped at ``short_side`` is capped before its place is released."""
     if not isinstance(source, str | Path | bytes | Image.Image):
         with GATE.place(source.size):
             return _reduced(to_rgb(_from_array(source, max_pixels)), short_side)
     if isinstance(source, Image.Image):
         _check_size(*source.size, max_pixels, "")
-        with GATE.place(source.width * source.height), _naming_faults("", f"{source.width}×{source.height} px"):
+        with GATE.place(source.width * source.height), _picture_errors("", f"{source.width}×{source.height} px"):
             source.load()
             return _reduced(to_rgb(source), short_side)
     name = "" if isinstance(source, bytes) else os.path.basename(source)
@@ -138,7 +140,7 @@ def _open(source: PictureSource, max_pixels: int, short_side: int | None) -> Ima
     def read() -> PictureFile:
         return _file(source if isinstance(source, bytes) else read_picture_file(source), name, max_pixels)
 
-    # A JPEG may come at a half, a quarter or an eighth that keeps twice the short side.
+    # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that keeps twice the short side.
     file, draft_side = read(), short_side and 2 * short_side
     weight = file.weight(draft_side)
     if not isinstance(source, bytes) and not GATE.has_room(weight):
@@ -147,7 +149,7 @@ def _open(source: PictureSource, max_pixels: int, short_side: int | None) -> Ima
         file = file or read()
         if file.weight(draft_side) > weight:
             raise _damaged(name)  # it was changed meanwhile
-        with _naming_faults(name, f"{file.width}×{file.height} px"):
+        with _picture_errors(name, f"{file.width}×{file.height} px"):
             image = _reduced(to_rgb(_decoded(file, name, draft_side)), short_side)
             return image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
 
@@ -164,11 +166,11 @@ def _decoded(file: PictureFile, name: str, draft_side: int | None) -> Image.Imag
         if draft_side is not None:
             reader.draft(reader.mode, (draft_side, draft_side))
         reader.load()
-    return reader.transpose(_TURNS[file.orientation]) if file.orientation in _TURNS else reader
+    return reader.transpose(_TRANSPOSE[file.orientation]) if file.orientation in _TRANSPOSE else reader
 
 
 class _TimedStream(io.BytesIO):
-    """A file in memory that is read no more when reading it has taken this thread ``MAX_SECONDS`` of processor time."""
+    """A file in memory that raises once reading it has taken this thread ``MAX_SECONDS`` of processor time."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
@@ -177,20 +179,14 @@ class _TimedStream(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """As a file's. Raises PictureError "picture-too-slow"."""
         self._reads += 1
-        if size is None or size >= 4096 or self._reads % 64 == 0:  # asking for the time takes as long as reading a few bytes
+        if size is None or size >= 4096 or self._reads % 64 == 0:  # reading the clock takes as long as reading a few bytes
             if time.thread_time() - self._start > MAX_SECONDS:
-                raise PictureError(
-                    "picture-too-slow",
-                    f"{called(self._name)} takes more than {MAX_SECONDS:g} seconds to decode.",
-                    "Save it as a plain JPEG or PNG, then try again.",
-                    picture=self._name,
-                    seconds=f"{MAX_SECONDS:g}",
-                )
+                raise PictureError("picture-too-slow", picture=self._name, seconds=MAX_SECONDS)
         return super().read(size)
 
 
 @contextmanager
-def _naming_faults(name: str, size: str) -> Iterator[None]:
+def _picture_errors(name: str, size: str) -> Iterator[None]:
     try:
         yield
     except PictureError:
@@ -225,22 +221,17 @@ def read_picture_file(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # which Windows does not open at all
             raise _missing(path) from error
-        raise PictureError(
-            "picture-unreadable",
-            f"{name} could not be read.",
-            "Check that the file may be read, then try again.",
-            picture=name,
-        ) from error
+        raise PictureError("picture-unreadable", picture=name) from error
     return data
 
 
 def _file(data: bytes, name: str, max_pixels: int) -> PictureFile:
     """Take a file apart and check its size; nothing is decoded."""
     if not data:
-        raise PictureError("picture-empty", f"{called(name)} is empty (0 bytes).", "Choose another picture.", picture=name)
+        raise PictureError("picture-empty", picture=name)
     if len(data) > MAX_BYTES:
         raise _too_large(name, f"{len(data) / 2**20:.0f} MB", f"{MAX_BYTES / 2**20:.0f} MB")
-    with _naming_faults(name, f"{len(data) / 2**20:.0f} MB"):
+    with _picture_errors(name, f"{len(data) / 2**20:.0f} MB"):
         file = read_structure(data, name)
     _check_size(file.width, file.height, max_pixels, name)
     return file
@@ -248,127 +239,28 @@ def _file(data: bytes, name: str, max_pixels: int) -> PictureFile:
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
     if width < 1 or height < 1:
-        raise PictureError("picture-too-small", f"{called(name)} has no pixels.", "Choose another picture.", picture=name)
+        raise PictureError("picture-too-small", picture=name)
     if width * height > max_pixels:
         raise _too_large(name, f"{width}×{height} px", f"{max_pixels / 1e6:g} MP")
     if max(width, height) > MAX_SIDE:
         raise _too_large(name, f"{width}×{height} px", f"{MAX_SIDE} px")
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """A decoded image of any mode as upright 8-bit RGB on white."""
-    if _may_be_turned(image):
-        image = _upright(image)
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    white = _white(image) if _is_deep(image) else None
-    if image.width * image.height <= _PIXELS_A_PIECE:
-        return _flat(image, white)
-    whole = Image.new("RGB", image.size)
-    for top, piece in _pieces(image):  # the steps between take several times the memory of the picture
-        whole.paste(_flat(piece, white), (0, top))
-    return whole
-
-
-def _flat(image: Image.Image, white: float | None) -> Image.Image:
-    """8-bit RGB on white; a picture of 16 or 32 bits means ``white`` by it."""
-    if _is_deep(image):
-        image = Image.fromarray(_to_8_bit(_as_array(image), white))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _pieces(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """A picture some rows at a time: where each piece begins, and the piece."""
-    rows = max(_PIXELS_A_PIECE // image.width, 1)
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _white(image: Image.Image) -> float:
-    if image.mode.startswith("I;16"):
-        return 65535.0
-    arrays = (_as_array(piece) for _, piece in _pieces(image))
-    return max(_white_of(array.dtype, _brightest(array)) for array in arrays)
-
-
-def _as_array(image: Image.Image) -> np.ndarray:
-    import numpy as np
-
-    return np.asarray(image)
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode.startswith("I") or image.mode == "F"
-
-
-def _may_be_turned(image: Image.Image) -> bool:
-    return not {"exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp"}.isdisjoint(image.info)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
-        # A camera's notes are damaged, not its picture: taken as it lies, as every viewer does.
-        return image
-
-
 def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PictureError(
-            "picture-not-an-image",
-            f"An array of shape {array.shape} is not a picture.",
-            "Give (H, W), (H, W, 3) or (H, W, 4).",
-            picture=f"array {array.shape}",
-        )
+        raise PictureError("picture-array-shape", shape=str(array.shape))
     _check_size(array.shape[1], array.shape[0], max_pixels, "")
-    return Image.fromarray(_to_8_bit(array))
-
-
-def _to_8_bit(array: np.ndarray, white: float | None = None) -> np.ndarray:
-    """Scale 0..``white`` to 0..255, some rows at a time; by default the range that the type or the values stand for."""
-    import numpy as np
-
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * 255
-    rows = max(_PIXELS_A_PIECE // max(array[0].size, 1), 1)
-    pieces = [slice(start, start + rows) for start in range(0, len(array), rows)]
-    if white is None:
-        white = _white_of(array.dtype, max(_brightest(array[piece]) for piece in pieces))
-    scaled = np.empty(array.shape, np.uint8)
-    for piece in pieces:
-        values = np.nan_to_num(array[piece].astype(np.float64), nan=0.0)
-        scaled[piece] = np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
-    return scaled
-
-
-def _brightest(array: np.ndarray) -> float:
-    import numpy as np
-
-    return float(np.nan_to_num(array.astype(np.float64), nan=0.0).max())
-
-
-def _white_of(dtype: np.dtype, brightest: float) -> float:
-    if dtype.kind == "u" and dtype.itemsize == 2:
-        return 65535.0
-    # 32-bit integers and floats have no fixed white: 1, 255 or 65535, whichever holds the brightest
-    ranges = (1.0, 255.0, 65535.0) if dtype.kind == "f" else (255.0, 65535.0)
-    return next((top for top in ranges if brightest <= top), brightest)
+    return Image.fromarray(to_8_bit(array))
 
 
 def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
     """Decode a small, plain colour JPEG in half the time that ``Image.open`` takes; None for any other.
 
     A dataset of 100×100 pictures spends more time in Pillow's parsing of headers than in decoding. Here the
-    markers are only walked through until the first scan; a picture with EXIF or XMP, with another number of
-    channels or many scans, or with anything unusual or damaged about it, is left to Pillow.
+    markers are only skipped until the first scan; a picture with EXIF or XMP, with another number of
+    channels or many scans, or with anything unusual or damaged, is left to Pillow.
     """
     at, coding, size = 2, 0, (0, 0)
     if data[:3] != b"\xff\xd8\xff":
@@ -395,23 +287,12 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
 
 
 def _missing(path: str | Path) -> PictureError:
-    return PictureError("picture-missing", f"There is no picture file {path}.", "Check the path.", picture=str(path))
+    return PictureError("picture-missing", picture=str(path))
 
 
 def _damaged(name: str) -> PictureError:
-    return PictureError(
-        "picture-damaged",
-        f"{called(name)} is damaged and cannot be decoded.",
-        "Save or download it again, or choose another picture.",
-        picture=name,
-    )
+    return PictureError("picture-damaged", picture=name)
 
 
 def _too_large(name: str, size: str, limit: str) -> PictureError:
-    facts: dict[str, Any] = {"picture": name, "size": size, "limit": limit}
-    return PictureError(
-        "picture-too-large",
-        f"{called(name)} is too large: {size}, and the limit is {limit}.",
-        "Scale it down, then try again.",
-        **facts,
-    )
+    return PictureError("picture-too-large", picture=name, size=size, limit=limit)

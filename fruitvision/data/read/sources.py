@@ -1,8 +1,7 @@
-"""Where photographs come from: a folder of kinds is one source, and a folder of such folders is several.
+"""Sources of photos: a folder of class folders is one source, and a folder of such folders is several.
 
-Pictures of one source resemble each other: one kitchen, one camera, one person's taste. So a source is what balance,
-validation and honest measurement are done by. Sources of the same name among the photographs and among the pictures
-without fruit are one source.
+Pictures of one source resemble each other: one kitchen, one camera, one person. So balancing, validation and evaluation are
+done by source. Sources of the same name among the photos and among the pictures without fruit are one source.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fruitvision.data.fruits import is_known_kind
+from fruitvision.data.fruits import is_known_type
 from fruitvision.data.read.listing import has_splits, list_pictures, looks_like_picture
 from fruitvision.errors import ConfigError, DataError, printable
 
@@ -29,27 +28,20 @@ class PhotoSource:
 
 
 def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
-    """The sources in a folder of kinds, ``<kind>/*.jpg`` (itself alone), or of sources, ``<source>/<kind>/*.jpg``, by name.
+    """The sources in a folder of classes, ``<class>/*.jpg`` (that one), or of sources, ``<source>/<class>/*.jpg``, by name.
 
-    Folders of folders are sources, unless they are the splits of one dataset or most are called as kinds of fruit are.
-    Raises DataError where there is no such folder, where it holds no pictures, or where some of its folders are kinds and
+    Folders of folders are sources, unless they are the splits of one dataset or most are named after fruit types.
+    Raises DataError where there is no such folder, where it holds no pictures, or where some of its folders are classes and
     others are sources.
     """
     inside = _folders(folder)
     deep = [entry for entry in inside if not _has_pictures(entry) and any(map(_has_pictures, _folders(entry)))]
-    kinds = sum(is_known_kind(entry.name) for entry in deep)
+    kinds = sum(is_known_type(entry.name) for entry in deep)
     if not deep or has_splits(folder) or 2 * kinds > len(deep):
-        list_pictures(folder, need_training=False)  # says what is wrong with it
+        list_pictures(folder, need_training=False)  # raises the error
         return (PhotoSource(folder.name, folder),)
     if flat := [entry for entry in inside if _has_pictures(entry)]:
-        raise DataError(
-            "mixed-sources",
-            f"In {folder}, {printable(flat[0].name)} holds pictures and {printable(deep[0].name)} holds folders of them.",
-            "Give a folder of kinds (Apple, Banana, ...), or a folder of sources that each hold such folders.",
-            folder=str(folder),
-            flat=printable(flat[0].name),
-            deep=printable(deep[0].name),
-        )
+        raise DataError("mixed-sources", folder=str(folder), flat=printable(flat[0].name), deep=printable(deep[0].name))
     return tuple(PhotoSource(entry.name, entry) for entry in deep)
 
 
@@ -59,7 +51,7 @@ def negative_sources(folder: Path) -> tuple[PhotoSource, ...]:
     Raises DataError where there is no such folder.
     """
     if not folder.is_dir():
-        list_pictures(folder)  # says what is wrong with it
+        list_pictures(folder)  # raises the error
     inside = _folders(folder)
     if _has_pictures(folder) or not inside:
         return (PhotoSource(folder.name, folder),)
@@ -70,9 +62,9 @@ CREDITS_NAME, MOST_CREDITS = "sources.csv", 1000
 
 
 def read_credits(folder: Path) -> list[dict[str, str]]:
-    """Whom to credit for each source in a folder of sources, as its ``sources.csv`` says: source, repository, licence.
+    """The credits of each source, from ``sources.csv`` in a folder of sources: source, repository, licence.
 
-    The columns are found by their first words; empty where there is no such table or it has other columns.
+    Columns are matched by the beginning of their names; empty where there is no such file or it has other columns.
     """
     try:
         with (folder / CREDITS_NAME).open(encoding="utf-8-sig", newline="") as file:
@@ -94,21 +86,15 @@ def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
     """``names`` as a set. Raises ConfigError where one of them is no source's name."""
     known = sorted({source.name for source in sources})
     if missing := [name for name in names if name not in known]:
-        raise ConfigError(
-            "unknown-photo-source",
-            f"No source is called '{missing[0]}'.",
-            f"Choose of: {', '.join(known) or 'none given'}.",
-            name=missing[0],
-            known=", ".join(known) or "–",
-        )
+        raise ConfigError("unknown-photo-source", name=missing[0], known=", ".join(known) or "–")
     return set(names)
 
 
 def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_source: float) -> np.ndarray:
-    """(N,) how often each of N photographs should be shown, 1 on average: rare kinds and small sources oftener.
+    """(N,) sampling weights of N photos, 1 on average: larger for rare classes and small sources.
 
-    The n pictures of one kind in one source together count for n ** (1 - by_source), and a kind whose sources so come to
-    m counts for m ** (1 - by_kind): 0 shows every picture alike; 1 every source of a kind alike, and every kind alike.
+    The n pictures of one class in one source weigh n ** (1 - by_source) together, and a class whose sources weigh m weighs
+    m ** (1 - by_kind): 0 weights every picture the same; 1 every source of a class, and every class.
     """
     if not len(kinds):
         return np.zeros(0)
@@ -120,10 +106,7 @@ def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_sou
 
 
 def enough(kinds: Sequence[str], sources: Sequence[str], pictures: int, from_sources: int) -> set[str]:
-    """The kinds of which there are at least ``pictures`` photographs of ``from_sources`` sources.
-
-    Where there are fewer sources than that in all, there is nothing to count by, and every kind is enough.
-    """
+    """The classes with at least ``pictures`` photos from ``from_sources`` sources; all of them where there are fewer sources."""
     all_sources = len(set(sources))
     count: dict[str, int] = {}
     seen: dict[str, set[str]] = {}

@@ -1,8 +1,8 @@
-"""Every picture of a folder decoded once: its store is found under the user's cache folder, or built there.
+"""The store of a folder of pictures, each decoded once: found in the user's cache folder, or built there.
 
 Stores lie in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` stands for the folder of pictures,
-``<listing>`` for the relative path, size and time of change of every file in it, so that a store is found
-exactly where all of them agree; of a store that agrees in part, what agrees is copied and the rest decoded.
+``<listing>`` for the relative path, size and time of change of every file in it, so that a store is reused
+where all of them agree; of a store that agrees in part, what agrees is copied and the rest decoded.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def open_dataset(
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> tuple[Dataset, ImageStore]:
-    """Scan a folder of pictures, decoding every file once, ever.
+    """Scan a folder of pictures, decoding each file that is not in the cache yet.
 
     Args:
         seed: decides which pictures a folder without splits keeps for testing.
@@ -57,7 +57,7 @@ def open_dataset(
         cache: in place of the user's cache folder.
 
     Raises:
-        DataError: there is nothing to learn from, or the cache cannot be written.
+        DataError: there are not two classes with pictures, or the cache cannot be written.
     """
     listing = list_pictures(root)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
@@ -87,12 +87,7 @@ def open_folder(
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
     names, split = as_one_split(listing, {path: row for row, path in enumerate(store.paths)})
     if not names:
-        raise DataError(
-            "no-pictures",
-            f"None of the {len(listing.files)} files in {listing.root} is a picture that can be read.",
-            "Choose a folder with one folder of pictures for each kind.",
-            folder=str(listing.root),
-        )
+        raise DataError("no-pictures", folder=str(listing.root))
     return names, split, store, tuple(_problems(listing, store))
 
 
@@ -105,14 +100,14 @@ def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Pat
 
 
 def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
-    """The store of exactly these files: found, or built while other processes that want it wait."""
+    """The store of exactly these files: found, or built while other processes that need it wait."""
     home = _home(listing.root, short_side, cache)
     key = _listing_key(listing.files)
     store = _find(home, key, listing.root)
     if store is None:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with _alone(home, lambda: progress and progress(0, len(listing.files))):
+            with _locked(home, lambda: progress and progress(0, len(listing.files))):
                 store = _find(home, key, listing.root)
                 if store is None:
                     store = _build(listing, home, key, short_side, progress)
@@ -133,7 +128,7 @@ def cache_folder() -> Path:
 
 
 def _home(root: Path, short_side: int, cache: Path | None) -> Path:
-    """The folder of all stores, newer and older, of one folder of pictures."""
+    """Where all stores of one folder of pictures lie."""
     place = os.path.normcase(os.path.realpath(root))
     key = hashlib.sha256(f"{short_side}\0{place}".encode("utf-8", "surrogatepass")).hexdigest()
     return Path(cache or cache_folder()) / "stores" / f"{_FORMAT}-{key[:20]}"
@@ -146,14 +141,14 @@ def _listing_key(files: Sequence[Found]) -> str:
 
 def _find(home: Path, key: str, root: Path) -> ImageStore | None:
     for folder in sorted(home.glob(f"{key}-*")):
-        store = _open_if_whole(folder)
-        if store is not None and not store.can_be_mended(root):
+        store = _open_if_complete(folder)
+        if store is not None and not store.can_be_completed(root):
             return store
     return None
 
 
-def _open_if_whole(folder: Path) -> ImageStore | None:
-    """None for a store being built, being pruned, or cut short by a crash: that one is built again."""
+def _open_if_complete(folder: Path) -> ImageStore | None:
+    """None for a store that is being built or removed, or was left incomplete by a crash."""
     try:
         return ImageStore(folder)
     except DataError:
@@ -161,7 +156,7 @@ def _open_if_whole(folder: Path) -> ImageStore | None:
 
 
 def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Progress | None) -> ImageStore:
-    """Decode what no older store has, into a new folder that counts only once its index is there."""
+    """Decode what no older store has, into a new folder, which is complete once its index is there."""
     files = listing.files
     folder = home / f"{key}-{secrets.token_hex(4)}"
     folder.mkdir()
@@ -181,7 +176,7 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
         fresh = decode_files(Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report)
         for i, outcome in zip(missing, fresh, strict=True):
             outcomes[i] = outcome if isinstance(outcome, Undecoded) else _shift(outcome)
-        write_index(folder, files, outcomes, [old_part, *parts])
+        write_index(folder, files, [outcome for outcome in outcomes if outcome is not None], [old_part, *parts])
         return ImageStore(folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -194,10 +189,10 @@ def _shift(outcome: Decoded) -> Decoded:
 
 
 def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | None], part: Path) -> None:
-    """Fill in what an older store of the same folder has of unchanged files."""
+    """Copy the pixels of unchanged files from an older store of the same folder."""
     with part.open("wb") as pixels:
         for folder in sorted(home.iterdir()):
-            old = _open_if_whole(folder)
+            old = _open_if_complete(folder)
             if old is None:
                 continue
             known = old.known()
@@ -212,14 +207,15 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 try:
                     picture = old[row]
                 except DataError:
-                    break  # damaged: it is not looked at again
-                outcomes[i] = Decoded(0, pixels.tell(), *picture.shape[:2], old.hashes[row], zlib.crc32(picture))
+                    break  # damaged: the rest of it is not used
+                height, width, _ = picture.shape
+                outcomes[i] = Decoded(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
                 pixels.write(picture.data)
 
 
 @contextmanager
-def _alone(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """No other process builds or removes stores of this folder of pictures; ``waiting`` is called while one still does."""
+def _locked(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """Keep other processes from building or removing stores of this folder of pictures; ``waiting`` is called while one does."""
     lock = FileLock(home / "lock")
     while True:
         try:
@@ -234,7 +230,7 @@ def _alone(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
 
 
 def _tidy(home: Path, keep: Path) -> None:
-    """Remove what was still in use when it was superseded, where that has come to an end, and nobody builds a store now."""
+    """Remove superseded stores that were still in use at the time and no longer are, unless one is being built now."""
     with contextlib.suppress(OSError):
         if any(folder.is_dir() and folder != keep for folder in home.iterdir()):
             with FileLock(home / "lock", timeout=0):
@@ -242,10 +238,10 @@ def _tidy(home: Path, keep: Path) -> None:
 
 
 def _prune(home: Path, keep: Path) -> None:
-    """Remove superseded and unfinished stores of this folder of pictures, and all that an earlier version left.
+    """Remove superseded and unfinished stores of this folder of pictures, and those of earlier versions.
 
-    One that is in use stays whole, since processes that are started later open it by its path (a run's workers do), until the
-    folder of pictures is opened again after that. On Windows it is its index that cannot be removed, which goes first.
+    One that is in use is kept whole, since a run's workers open it by its path later, and is removed when the folder of
+    pictures is next opened. On Windows the index, which is removed first, cannot be while it is in use.
     """
     for folder in home.iterdir():
         if folder.is_dir() and folder != keep:
@@ -268,15 +264,5 @@ def _problems(listing: Listing, store: ImageStore) -> list[Problem]:
 
 def _cannot_write(home: Path, error: OSError) -> DataError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or getattr(error, "winerror", None) in (39, 112):
-        return DataError(
-            "disk-full",
-            f"The disk is full: the picture cache in {home.parent.parent} could not be written.",
-            "Free some space, or set FRUITVISION_CACHE to a folder on another disk.",
-            path=str(home.parent.parent),
-        )
-    return DataError(
-        "cache-not-writable",
-        f"The picture cache in {home.parent.parent} cannot be written ({error.strerror or error}).",
-        "Set FRUITVISION_CACHE to a folder that may be written.",
-        folder=str(home.parent.parent),
-    )
+        return DataError("cache-disk-full", folder=str(home.parent.parent))
+    return DataError("cache-not-writable", folder=str(home.parent.parent), reason=error.strerror or str(error))

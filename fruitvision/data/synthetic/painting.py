@@ -1,4 +1,4 @@
-"""Paints a few lit bodies on a ground with numpy alone: what ``sample.py`` draws its fruit with.
+"""A small renderer in numpy: a few lit bodies on a background, with which ``sample.py`` draws fruit.
 
 A body is a field ``rho`` over the plane, 1 at its outline and 0 on its ridge, inflated into a solid of
 height ``depth * sqrt(1 - rho**2)``, from which the normals and so the light follow. The unit of length is a
@@ -9,7 +9,8 @@ fruit's reach: all of it lies within about 1 of its middle. Colours are given in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -17,7 +18,7 @@ from PIL import Image, ImageFilter
 SUPERSAMPLING = 2
 Field = np.ndarray  # (h, w) float32
 Colour = np.ndarray  # (3, 1, 1) or (3, h, w) float32, sRGB in 0..1
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 
 
 def colour(*rgb: float) -> Colour:
@@ -31,7 +32,7 @@ def mix(a: Colour, b: Colour, share: Field) -> Colour:
     return mixed
 
 
-def step(low: float, high: float, x: Field) -> Field:
+def step(low: float | Field, high: float | Field, x: Field) -> Field:
     """0 below ``low``, 1 above ``high``, smooth between (also downwards, where low > high)."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -63,7 +64,7 @@ def _dot(field: np.ndarray, direction: tuple[float, float, float]) -> Field:
 
 
 class Scene:
-    """One fruit, at twice its final size, before it is put on its ground.
+    """One fruit, at twice its final size, before it is put on its background.
 
     ``paint`` (3, h, w) is its colour, linear and multiplied by ``cover`` (h, w).
 
@@ -170,11 +171,11 @@ class Scene:
             total += smooth_noise(self.rng, at.shape, cells * 2**octave / self.pixels) / 2**octave
         return total
 
-    def ball(self, x: float, y: float, radius: float, skin: Colour, **light: float) -> None:
+    def ball(self, x: float, y: float, radius: float, skin: Colour, **light: Any) -> None:
         at = self.patch(x, y, radius)
         self.lay(at, hypot(at.x, at.y) / radius, skin, depth=radius, **light)
 
-    def stroke(self, points: Sequence[Point], widths: Sequence[float], skin: Colour, **light: float) -> None:
+    def stroke(self, points: Sequence[Point] | np.ndarray, widths: Sequence[float] | np.ndarray, skin: Colour, **light: Any) -> None:
         """A tapered tube along a curve through ``points``, as stems and leaves are; widths are its radii."""
         places = [self._pixel(float(x), float(y)) for x, y in points]
         columns, rows = zip(*places, strict=True)
@@ -213,8 +214,8 @@ class Scene:
         """The fruit cut out, as in Fruits-360, at its final size: linear light, (3, height, width)."""
         return _halve(self.paint) + (1 - _halve(self.cover))
 
-    def on_ground(self, ground: Colour) -> np.ndarray:
-        """The fruit over a ground (sRGB, final size) and its shadow: linear light, (3, height, width)."""
+    def on_background(self, background: Colour) -> np.ndarray:
+        """The fruit over a background (sRGB, final size) and its shadow: linear light, (3, height, width)."""
         paint, cover = _halve(self.paint), _halve(self.cover)
         height, width = cover.shape
         x = np.linspace(-1, 1, width, dtype=np.float32)
@@ -224,7 +225,7 @@ class Scene:
         fall *= 1 - self.rng.uniform(0.45, 0.75) * self._shadow(cover, 0.20 * unit, 0.13 * unit)
         fall *= 1 - 0.45 * self._shadow(cover, 0.07 * unit, 0.04 * unit)
         fall *= 1 - cover
-        return np.square(ground) * (self.tint * self.rng.uniform(0.75, 1.0)) * fall + paint
+        return np.square(background) * (self.tint * self.rng.uniform(0.75, 1.0)) * fall + paint
 
     def _shadow(self, cover: Field, shift: float, blur: float) -> Field:
         """The fruit's silhouette, ``shift`` pixels away from the light and blurred."""
@@ -249,25 +250,3 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], per_pixel: fl
     own = np.random.Generator(np.random.SFC64(int(rng.integers(2**32))))
     coarse = Image.fromarray(own.random(cells, dtype=np.float32) * 2 - 1)
     return np.asarray(coarse.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
-
-
-def outline(at: Patch, radius: Callable[[Field], Field]) -> tuple[Field, Field]:
-    """(rho, angle) of a body whose edge lies ``radius(angle)`` from the middle; angle 0 points up."""
-    angle = np.arctan2(at.x, -at.y)
-    return hypot(at.x, at.y) / radius(angle), angle
-
-
-def from_pole(rho: Field, angle: Field, tilt: float) -> tuple[Field, Field]:
-    """(distance from the pole, longitude) in radians on a ball whose pole is tilted towards the viewer.
-
-    ``tilt`` 0 puts the pole on the upper edge, pi/2 in the middle of the view; ``angle`` 0 is up.
-    """
-    up = np.sqrt(np.clip(1 - rho * rho, 0, 1))
-    x, y = rho * np.sin(angle), rho * np.cos(angle)
-    polar = y * math.cos(tilt) + up * math.sin(tilt)
-    deep = up * math.cos(tilt) - y * math.sin(tilt)
-    return np.arccos(np.clip(polar, -1, 1)), np.arctan2(x, deep)
-
-
-def bell(x: Field, width: float) -> Field:
-    return np.exp(-np.square(x / width))

@@ -1,7 +1,7 @@
 """Draws a small synthetic fruit set, so that a first try and the tests need no download.
 
-``sample_fruit.py`` has the kinds, ``sample_ground.py`` the grounds, ``painting.py`` the light. The set is
-called synthetic wherever it is shown: ``synthetic.json`` in its folder says so.
+``fruit.py`` has the kinds, ``backgrounds.py`` the backgrounds, ``painting.py`` the renderer. The set is called synthetic
+wherever it is shown: ``synthetic.json`` in its folder marks it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fruitvision.data.synthetic import ground as sample_ground
+from fruitvision.data.read.dataset import SYNTHETIC_MARKER as MARKER
+from fruitvision.data.synthetic.backgrounds import BACKGROUNDS as DRAWN
 from fruitvision.data.synthetic.fruit import KINDS, PAINTERS
 from fruitvision.data.synthetic.painting import SUPERSAMPLING, Scene
 from fruitvision.errors import DataError
 from fruitvision.files import replace_folder, write_error
 
-MARKER = "synthetic.json"
-GROUNDS = ("white", *sample_ground.GROUNDS)
+BACKGROUNDS = ("white", *DRAWN)
 
 
 def draw_sample(
@@ -49,16 +49,7 @@ def draw_sample(
     for kind in kinds:
         _painter(kind)
     if train_per_class < 1 or test_per_class < 1 or size < 8 or not kinds:
-        raise DataError(
-            "sample-too-small",
-            f"A sample set of {len(kinds)} kinds, with {train_per_class} training and {test_per_class} test"
-            f" pictures of {size} pixels each, cannot be drawn.",
-            "Ask for at least one kind, one picture in each split and 8 pixels.",
-            kinds=len(kinds),
-            train=train_per_class,
-            test=test_per_class,
-            size=size,
-        )
+        raise DataError("sample-too-small", kinds=len(kinds), train=train_per_class, test=test_per_class, size=size)
     _refuse_foreign(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -107,10 +98,10 @@ def sample_set() -> Path:
 def _draw_class(folder: Path, kind: str, split: str, count: int, size: int, seed: int) -> None:
     folder.mkdir(parents=True)
     for number in range(count):
-        # A class's pictures alternate between the grounds, white (as in Fruits-360) for two of five.
+        # A class's pictures alternate between the backgrounds, white (as in Fruits-360) for two of five.
         rng = np.random.default_rng([seed % 2**63, KINDS.index(kind), split == "Test", number])
-        ground = ("white", GROUNDS[1:][rng.integers(4)])[number % 5 in (1, 3, 4)]
-        picture = draw_fruit(kind, rng, size, ground=ground)
+        background = ("white", BACKGROUNDS[1:][rng.integers(4)])[number % 5 in (1, 3, 4)]
+        picture = draw_fruit(kind, rng, size, background=background)
         picture.save(folder / f"{number:03d}.jpg", quality=int(rng.integers(86, 96)), subsampling=0)
 
 
@@ -118,23 +109,12 @@ def _refuse_foreign(folder: Path) -> None:
     if folder.is_dir() and ((folder / MARKER).is_file() or not any(folder.iterdir())):
         return
     if folder.exists():
-        raise DataError(
-            "not-a-sample-set",
-            f"{folder} exists and was not drawn by FruitVision, so it is left as it is.",
-            "Name a new or empty folder for the sample set.",
-            folder=str(folder),
-        )
+        raise DataError("not-a-sample-set", folder=str(folder))
 
 
 def _painter(kind: str) -> Callable[[Scene], None]:
     if kind not in PAINTERS:
-        raise DataError(
-            "unknown-kind",
-            f"{kind!r} is not a kind that can be drawn.",
-            f"Choose among {', '.join(KINDS)}.",
-            kind=str(kind),
-            kinds=", ".join(KINDS),
-        )
+        raise DataError("unknown-kind", kind=str(kind), kinds=", ".join(KINDS))
     return PAINTERS[kind]
 
 
@@ -143,7 +123,7 @@ def draw_fruit(
     rng: np.random.Generator,
     size: int | tuple[int, int] = 100,
     *,
-    ground: str | None = None,
+    background: str | None = None,
     place: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
     """Draw one picture of a fruit.
@@ -152,23 +132,17 @@ def draw_fruit(
         kind: one of ``KINDS``.
         rng: where every choice comes from; the same state draws the same picture.
         size: pixels, one number for a square or (width, height).
-        ground: one of ``GROUNDS``; by default any.
+        background: one of ``BACKGROUNDS``; by default any.
         place: (x, y, reach, turn) of the fruit instead of a random one: its middle as shares of width and
             height, its radius as a share of the shorter side (0.5 fills it), its turn in radians clockwise.
             With one seed the same fruit is drawn at every place.
     """
     paint = _painter(kind)
     width, height = (size, size) if isinstance(size, int) else size
-    ground = GROUNDS[rng.integers(len(GROUNDS))] if ground is None else ground
-    if ground not in GROUNDS:
-        raise DataError(
-            "unknown-ground",
-            f"{ground!r} is not a ground that can be drawn.",
-            f"Choose among {', '.join(GROUNDS)}.",
-            ground=str(ground),
-            grounds=", ".join(GROUNDS),
-        )
-    reach = rng.uniform(0.40, 0.485) if ground == "white" else rng.uniform(0.29, 0.45)
+    background = BACKGROUNDS[rng.integers(len(BACKGROUNDS))] if background is None else background
+    if background not in BACKGROUNDS:
+        raise DataError("unknown-background", background=str(background), backgrounds=", ".join(BACKGROUNDS))
+    reach = rng.uniform(0.40, 0.485) if background == "white" else rng.uniform(0.29, 0.45)
     slack = 0.5 - reach
     upright = rng.random() < 0.55
     chosen = (
@@ -179,13 +153,13 @@ def draw_fruit(
     )
     scene = Scene(width, height, rng, place or chosen)
     paint(scene)
-    if ground == "white":
+    if background == "white":
         picture = scene.on_white()
     else:
         unit = scene.pixels / SUPERSAMPLING
-        picture = scene.on_ground(sample_ground.GROUNDS[ground](rng, (height, width), unit))
+        picture = scene.on_background(DRAWN[background](rng, (height, width), unit))
     picture = np.sqrt(np.clip(picture, 0, 1)) * 255
     noise = rng.uniform(0.4, 3.0) * rng.standard_normal(picture.shape, dtype=np.float32)
-    if ground == "white":  # Fruits-360 cuts its fruit out: the ground is exactly white
+    if background == "white":  # Fruits-360 cuts its fruit out: the background is exactly white
         noise *= picture.min(axis=0) < 252
     return Image.fromarray(np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())

@@ -132,7 +132,7 @@ def fit(classifier: Classifier, lessons: Sequence[tuple[str, Impression]]) -> Ta
 def impression(classifier: Classifier, pixels: np.ndarray) -> Impression:
     """What the network sees in a picture, (H, W, 3) uint8: as it answers by, then nearer, mirrored, darker and brighter."""
     found = classifier.infer([pixels])
-    once = classifier.config.transform.looking("one")
+    once = classifier.config.transform.with_views("one")
     inputs = torch.cat([once.batch([view]) for view in _views(pixels)])
     device = next(classifier.network.parameters()).device
     more: Tensor = classifier.answering(inputs.to(device)).features.float().cpu()

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from fruitvision.data.read.picture import PictureSource, load_pixels
 from fruitvision.errors import DataError
-from fruitvision.files import retried, sweep, write_bytes, write_error, write_text
+from fruitvision.files import remove_leftovers, retried, write_bytes, write_error, write_text
 
 SHORT_SIDE = 256
 QUALITY = 92
@@ -200,7 +200,7 @@ class TaughtStore:
             if path.stem not in kept and re.fullmatch("[0-9a-f]{32}", path.stem) and not _through_link(path, self.folder):
                 path.unlink(missing_ok=True)
         if not (self.folder / PICTURES).is_symlink():
-            sweep(self.folder / PICTURES)
+            remove_leftovers(self.folder / PICTURES)
 
 
 def _through_link(path: Path, folder: Path) -> bool:

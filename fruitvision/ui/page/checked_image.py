@@ -23,7 +23,7 @@ def smaller_script() -> str:
     """What makes a picture that is too large to be sent smaller in the browser, or says there that it is too large."""
     opening = "() => {\n"
     _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
-    error = PictureError("picture-too-large", "")
+    error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
     told = {
         "LIMIT": MAX_UPLOAD_BYTES,
         "PLACES": ", ".join(f"#{place}" for place in PLACES),

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from fruitvision.data.augment.transforms import augmented_grid
+from fruitvision.data.augment.recipes import augmented_grid
 from fruitvision.data.fruits import display_name
 from fruitvision.data.read.dataset import Dataset
 from fruitvision.runs.preparation import training_transform

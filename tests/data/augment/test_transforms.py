@@ -8,19 +8,8 @@ import torch
 from PIL import Image
 
 from fruitvision.compat import import_torchvision
-from fruitvision.data.augment.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    BatchedRecipe,
-    EvalTransform,
-    augmented_grid,
-    draw_affine,
-    no_augmentation,
-    resample,
-    standardize,
-    torchvision_recipe,
-    unstandardize,
-)
+from fruitvision.data.augment.recipes import BatchedRecipe, augmented_grid, draw_affine, no_augmentation, resample, torchvision_recipe
+from fruitvision.data.augment.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, denormalize, normalize
 from fruitvision.data.synthetic.sample import draw_fruit
 
 import_torchvision()
@@ -53,8 +42,8 @@ def test_the_two_recipes_agree_in_distribution(pictures):
     count = 300
     seeds = [(1, n) for n in range(count)]
     many = [pictures[0]] * count
-    theirs = unstandardize(torchvision_recipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
-    ours = unstandardize(BatchedRecipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
+    theirs = denormalize(torchvision_recipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
+    ours = denormalize(BatchedRecipe(0.3, 0.5, 20)(many, seeds, 32)).astype(float)
     assert abs(ours.mean() - theirs.mean()) < 4
     assert np.abs(ours.mean(0) - theirs.mean(0)).mean() < 6  # the mean picture
     assert np.abs(ours.std(0) - theirs.std(0)).mean() < 8
@@ -114,9 +103,9 @@ def test_the_crop_box_is_the_part_that_is_seen():
     assert (top, bottom) == (8, 136) and abs((left + right) / 2 - 144) < 2 and right - left == 128
 
 
-def test_standardizing_can_be_undone(pictures):
+def test_normalizing_can_be_undone(pictures):
     batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    np.testing.assert_array_equal(unstandardize(standardize(batch)), np.stack(pictures))
+    np.testing.assert_array_equal(denormalize(normalize(batch)), np.stack(pictures))
 
 
 def test_no_augmentation_is_what_evaluation_sees(pictures):
@@ -128,7 +117,7 @@ def test_the_grid_holds_each_picture_once_and_is_the_same_for_one_seed(pictures)
     plain = no_augmentation(48, 48)
     grid = augmented_grid(pictures[:3], plain, size=48, columns=2)
     assert grid.shape == (96, 96, 3) and grid.dtype == np.uint8
-    np.testing.assert_array_equal(grid[:48, 48:], unstandardize(plain(pictures[1:2], [(0,)], 48))[0])
+    np.testing.assert_array_equal(grid[:48, 48:], denormalize(plain(pictures[1:2], [(0,)], 48))[0])
     assert (grid[48:, 48:] == 255).all()
     recipe = BatchedRecipe(0.3, 0.5, 20)
     first = augmented_grid(pictures, recipe, size=48, columns=2, seed=1)
@@ -136,17 +125,17 @@ def test_the_grid_holds_each_picture_once_and_is_the_same_for_one_seed(pictures)
     assert (first != augmented_grid(pictures, recipe, size=48, columns=2, seed=2)).any()
 
 
-def test_what_was_filmed_on_white_is_looked_at_mirrored_and_a_photo_nearer():
-    transform = EvalTransform(resize=32, crop=32).looking("middle")
+def test_on_a_white_background_the_second_view_is_mirrored_and_of_a_photo_enlarged():
+    transform = EvalTransform(resize=32, crop=32).with_views("middle")
     fruit = np.full((60, 60, 3), 255, np.uint8)
     fruit[5:55, 5:55] = np.random.default_rng(0).integers(0, 200, (50, 50, 3))
     photo = fruit.copy()
     photo[fruit == 255] = 90
-    looks = transform.batch([fruit, photo]).unflatten(0, (2, -1))
-    assert looks.shape[1] == transform.looks == 2
-    assert torch.equal(looks[0, 0], transform.looking("one").batch([fruit])[0])
-    assert torch.equal(looks[0, 0].flip(2), looks[0, 1])
-    nearer = EvalTransform(resize=32, crop=32).batch([photo[6:54, 6:54]])[0]
-    assert (looks[1, 1] - nearer).abs().max() < 1e-4
-    assert transform.looking("one") == EvalTransform(resize=32, crop=32)
+    views = transform.batch([fruit, photo]).unflatten(0, (2, -1))
+    assert views.shape[1] == transform.num_views == 2
+    assert torch.equal(views[0, 0], transform.with_views("one").batch([fruit])[0])
+    assert torch.equal(views[0, 0].flip(2), views[0, 1])
+    enlarged = EvalTransform(resize=32, crop=32).batch([photo[6:54, 6:54]])[0]
+    assert (views[1, 1] - enlarged).abs().max() < 1e-4
+    assert transform.with_views("one") == EvalTransform(resize=32, crop=32)
     assert EvalTransform.model_validate({"white_once": True}).white_mirrored, "an older checkpoint's name for it"

@@ -15,6 +15,7 @@ from fruitvision.data.fetch import download
 from fruitvision.data.fetch.download import download_fruits360
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import DataError, UsageError
+from tests.sentences import is_worded
 
 PICTURE = b"\xff\xd8" + bytes(range(256)) * 400
 FILES = {f"fruits-360-main/{split}/Apple {n}/{n}_100.jpg": PICTURE for split in ("Training", "Test") for n in range(3)}
@@ -52,7 +53,7 @@ def around(tmp_path) -> set[str]:
 def failing(*arguments, **settings) -> DataError:
     with pytest.raises(DataError) as caught:
         download_fruits360(*arguments, **settings)
-    assert caught.value.next_step
+    assert is_worded(caught.value)
     return caught.value
 
 
@@ -212,7 +213,7 @@ def test_kaggle_without_a_key_says_how_to_get_one(github, tmp_path):
     github.serve("/kaggle", ARCHIVE, needs_authorization="Basic bWU6a2V5")
     error = failing(tmp_path / "set", source="kaggle")
     assert error.code == "download-refused"
-    assert "kaggle.com/settings" in error.next_step
+    assert "kaggle.com/settings" in str(error)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"username": "me"}'])

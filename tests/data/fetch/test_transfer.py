@@ -18,6 +18,7 @@ import pytest
 from fruitvision.data.fetch import transfer
 from fruitvision.data.fetch.transfer import fetch
 from fruitvision.errors import DataError
+from tests.sentences import is_worded
 
 CONTENT = random.Random(0).randbytes(400_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -30,7 +31,7 @@ def left(folder) -> set[str]:
 def failing(url, path, **settings) -> DataError:
     with pytest.raises(DataError) as caught:
         fetch(url, path, **settings)
-    assert caught.value.next_step, "every error says what to do next"
+    assert is_worded(caught.value), "every error says what to do next"
     return caught.value
 
 
@@ -203,8 +204,8 @@ def test_without_a_network_the_way_by_hand_is_named(server, tmp_path):
         closed.bind(("127.0.0.1", 0))
         error = failing(f"http://127.0.0.1:{closed.getsockname()[1]}/f", tmp_path / "f")
     assert error.code == "download-offline"
-    assert str(tmp_path / "f") in error.next_step
-    assert "HTTPS_PROXY" in error.next_step
+    assert str(tmp_path / "f") in str(error)
+    assert "HTTPS_PROXY" in str(error)
 
 
 def test_a_certificate_that_nobody_knows_is_not_taken_for_a_missing_network(server, tmp_path, monkeypatch):
@@ -256,7 +257,7 @@ def test_a_disk_that_fills_up_keeps_what_arrived(server, tmp_path, monkeypatch):
 
 def test_two_processes_do_not_write_one_file(server, tmp_path):
     server.serve("/f", CONTENT)
-    with transfer.alone(tmp_path / "f"):
+    with transfer.exclusive(tmp_path / "f"):
         code = (
             "import sys; from fruitvision.data.fetch.transfer import fetch\n"
             "from fruitvision.errors import DataError\n"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.augment.transforms import BatchedRecipe, EvalTransform
+from fruitvision.data.augment.recipes import BatchedRecipe
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.loader import EvalLoader, Source, TrainLoader
 from fruitvision.data.read.store import open_dataset
 

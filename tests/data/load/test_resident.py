@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.augment.transforms import NUMBERS, BatchedRecipe, resample, standardize
+from fruitvision.data.augment.recipes import RANDOM_NUMBERS, BatchedRecipe, resample
+from fruitvision.data.augment.transforms import normalize
 from fruitvision.data.load.loader import Share, TrainLoader
 from fruitvision.data.load.resident import MOST_OF_MEMORY, ResidentLoader
 from fruitvision.data.read.store import open_dataset
@@ -31,12 +32,12 @@ def resident(opened, batch_size=5, **how) -> ResidentLoader:
 def test_a_batch_is_what_its_draws_make_of_the_pictures(opened, size):
     """Pictures of 16 are averaged first, each by as much as its own crop asks for."""
     store, split = opened
-    numbers = np.random.default_rng([3, 1, 1]).random((len(split.rows), NUMBERS))
+    numbers = np.random.default_rng([3, 1, 1]).random((len(split.rows), RANDOM_NUMBERS))
     for step, batch in enumerate(resident(opened, seed=3).epoch(1, size)):
         pictures = [store[row] for row in batch.rows]
         draws = RECIPE.draws(numbers[step * 5 : step * 5 + 5], *pictures[0].shape[:2])
         assert batch.images.device.type == DEVICE.type
-        assert torch.allclose(batch.images.cpu(), standardize(resample(pictures, draws, size)), atol=1e-4)
+        assert torch.allclose(batch.images.cpu(), normalize(resample(pictures, draws, size)), atol=1e-4)
 
 
 def test_orders_and_labels_are_the_train_loaders(opened):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from fruitvision.data.load.batch import Batch
-from fruitvision.data.load.workers import Workers, _Made, workers_ended
+from fruitvision.data.load.workers import Workers, _KeyedBatches, workers_ended
 from fruitvision.errors import DataError
 
 
@@ -76,7 +76,7 @@ def test_what_torch_says_of_a_process_that_was_ended_is_a_sentence():
     """A real one is killed in ``runs/test_robust.py``, in a run of its own: torch says so wherever its process is just then."""
     for words in ("DataLoader worker (pid 7) is killed by signal: Killed.", "DataLoader worker (pid(s) 7) exited unexpectedly"):
         ended = workers_ended(RuntimeError(words))
-        assert ended.code == "workers-ended" and "workers=0" in ended.next_step
+        assert ended.code == "workers-ended" and "workers=0" in str(ended)
     assert workers_ended(RuntimeError("something else")) is None and workers_ended(ValueError("exited unexpectedly")) is None
 
 
@@ -110,7 +110,7 @@ ORPHANS = """
 import time
 import psutil
 from fruitvision.data.load.workers import Workers
-from tests.data.test_workers import large
+from tests.data.load.test_workers import large
 batches = Workers(2).add(large)(range(1000))
 next(batches)
 print(*(child.pid for child in psutil.Process().children()), flush=True)
@@ -129,5 +129,5 @@ def test_processes_end_when_the_one_that_trains_is_killed():
 def test_what_makes_batches_can_be_sent_to_a_spawned_process_as_on_windows():
     workers = Workers(1)
     workers.add(numbered)
-    made = pickle.loads(pickle.dumps(_Made(workers._makers)))
+    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
     assert float(made[0, 3][0][0, 0, 0, 0]) == 3

@@ -1,6 +1,6 @@
 """Pictures that somebody made to exhaust memory or time: what each takes, measured in a process of its own.
 
-``python -m tests.data.test_hostile_pictures 7071`` prints the same for pictures of the largest size.
+``python -m tests.data.read.test_hostile_pictures 7071`` prints the same for pictures of the largest size.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from PIL import Image
 from fruitvision.compat import share_arenas
 from fruitvision.data.read import picture as pictures
 from fruitvision.data.read.decode_gate import GATE
+from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.picture import MAX_PIXELS, load_capped, load_pixels, open_picture
-from fruitvision.data.read.picture_file import MAX_SCANS
 from fruitvision.errors import PictureError
 
 SIDE = 3000
@@ -214,7 +214,7 @@ def _highest() -> int:
 def apart(*given: object) -> list[dict]:
     """What one of the functions above finds, in a process of its own."""
     project = Path(__file__).parents[3]
-    command = [sys.executable, "-m", "tests.data.test_hostile_pictures", *map(str, given)]
+    command = [sys.executable, "-m", "tests.data.read.test_hostile_pictures", *map(str, given)]
     environment = {**os.environ, "PYTHONPATH": str(project)}
     done = subprocess.run(command, capture_output=True, cwd=project, env=environment, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-500:]

@@ -22,6 +22,7 @@ from PIL import Image
 
 from fruitvision.data.read.picture import MAX_BYTES, load_pixels
 from fruitvision.errors import PictureError
+from tests.sentences import is_worded
 
 SEED = 7
 LIMIT_SECONDS = 5.0
@@ -178,7 +179,7 @@ def outcome(data: bytes) -> str:
     try:
         pixels = load_pixels(data)
     except PictureError as error:
-        return error.code if error.message.endswith(".") and error.next_step.endswith(".") else f"{error.code} says {error}"
+        return error.code if is_worded(error) else f"{error.code} says {error}"
     except Exception as error:
         return repr(error)
     return "answer" if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size else str(pixels.shape)

@@ -15,6 +15,7 @@ from PIL import Image
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import DataError
+from tests.sentences import is_worded
 
 
 def drawn(red: int, kind: str) -> bytes:
@@ -81,7 +82,7 @@ def test_any_folder_is_a_data_set_or_an_error(tree):
         try:
             dataset, store = open_dataset(top / "set", cache=top / "cache")
         except DataError as error:
-            assert error.message.endswith(".") and error.next_step.endswith(".")
+            assert is_worded(error)
             str(error).encode("utf-8")
             return
         dataset.name.encode("utf-8")

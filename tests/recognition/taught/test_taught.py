@@ -17,7 +17,7 @@ from fruitvision.recognition.taught_classes import EMPTY_TABLE, Impression, Taug
 
 def drawn(kind: str, count: int, ground: str = "wood", start: int = 0) -> list[np.ndarray]:
     """Drawn fruit, each another one."""
-    return [np.asarray(draw_fruit(kind, np.random.default_rng((start, n)), 160, ground=ground)) for n in range(count)]
+    return [np.asarray(draw_fruit(kind, np.random.default_rng((start, n)), 160, background=ground)) for n in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_a_name_that_is_a_known_variety_keeps_its_type(shipped, teach):
 
 
 def test_the_empty_table_is_no_fruit_even_for_a_network_that_knows_none(shipped, teach):
-    from fruitvision.data.synthetic.ground import GROUNDS
+    from fruitvision.data.synthetic.backgrounds import BACKGROUNDS
 
-    tables = [(GROUNDS["wood"](np.random.default_rng(n), (160, 160), 40.0).transpose(1, 2, 0) ** 0.5 * 255) for n in range(6)]
+    tables = [(BACKGROUNDS["wood"](np.random.default_rng(n), (160, 160), 40.0).transpose(1, 2, 0) ** 0.5 * 255) for n in range(6)]
     tables = [table.clip(0, 255).astype(np.uint8) for table in tables]
     taught = teach(**{EMPTY_TABLE: tables[:4], "Quitte": drawn("Banana", 4)})
     table, fruit = ask(shipped, [tables[5], drawn("Banana", 1, start=1)[0]], taught)

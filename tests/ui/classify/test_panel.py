@@ -17,7 +17,7 @@ from PIL import Image
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.compiled import CompiledNetwork
-from fruitvision.models.prepared import PreparedNetwork
+from fruitvision.models.prepacked import PrepackedNetwork
 from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.classify.panel import LIVE_WORDS, _remembered, answer_frame, answer_picture, live_view
@@ -38,7 +38,7 @@ def context(tmp_path_factory, shipped_checkpoint) -> Context:
 @pytest.fixture(scope="module")
 def jpeg() -> bytes:
     buffer = io.BytesIO()
-    draw_fruit("Banana", np.random.default_rng(0), 200, ground="white").save(buffer, "JPEG")
+    draw_fruit("Banana", np.random.default_rng(0), 200, background="white").save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -276,7 +276,7 @@ def test_the_live_view_carries_its_words_in_both_languages():
 def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeypatch):
     monkeypatch.setattr("fruitvision.models.compiled._seconds", lambda networks, _: [1.0 for _ in networks])
     batcher = ModelShelf(tmp_path).batcher(None)
-    assert isinstance(batcher.classifier.answering, PreparedNetwork)
+    assert isinstance(batcher.classifier.answering, PrepackedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
     end = time.monotonic() + 30
     while find_spec("openvino") and not isinstance(batcher.classifier.answering, CompiledNetwork):
@@ -302,7 +302,7 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
 def test_a_heatmap_is_no_larger_than_a_screen_shows(context, monkeypatch):
     """A picture of the largest size would take gigabytes once more, for each visitor who asks for one."""
     buffer = io.BytesIO()
-    draw_fruit("Banana", np.random.default_rng(0), 200, ground="white").resize((3000, 3000)).save(buffer, "PNG")
+    draw_fruit("Banana", np.random.default_rng(0), 200, background="white").resize((3000, 3000)).save(buffer, "PNG")
     monkeypatch.setattr(classifier, "open_picture", lambda source: pytest.fail("the whole picture was opened"))
     _, heat = answer_picture(context, buffer.getvalue(), True, None, "en")
     assert heat["value"].size == (720, 720)

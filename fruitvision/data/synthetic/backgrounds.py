@@ -1,4 +1,4 @@
-"""The grounds that ``sample.py`` sets its fruit on; white, which needs no painting, aside.
+"""The backgrounds that ``sample.py`` draws its fruit on, all but white, which needs no painting.
 
 Each takes a generator, (height, width) in pixels and ``unit``, the pixels to a fruit's radius, which sets the
 scale of its threads and planks; and returns sRGB in 0..1, (3, height, width).
@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fruitvision.data.synthetic.painting import Colour, bell, colour, mix, smooth_noise, step
+from fruitvision.data.synthetic.painting import Colour, colour, mix, smooth_noise, step
+from fruitvision.data.synthetic.shapes import bell
 
 
 def tinted(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colour:
@@ -82,7 +83,7 @@ CLOTHS = (
     colour(0.55, 0.50, 0.58),
     colour(0.72, 0.62, 0.50),
 )
-GROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Colour]] = {
+BACKGROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Colour]] = {
     "tinted": tinted,
     "wood": wood,
     "cloth": cloth,

@@ -1,0 +1,110 @@
+"""Composed scenes: sprites on a background, with shadows, and how a batch of them is rendered.
+
+A batch is rendered layer by layer, each layer one resampling of all scenes that have it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sprite in a scene. Lengths in half frames: the frame reaches from -1 to 1 each way."""
+
+    sprite: Tensor
+    """(4, side, side), as :mod:`fruitvision.data.augment.sprites` describes it."""
+    x: float
+    y: float
+    half: float
+    """Half the sprite's side; 1 fills the frame."""
+    aspect: float
+    angle: float
+    """Radians."""
+    mirrored: bool
+    gain: float
+    shadow: float
+    """How dark: 0 none .. 1 black."""
+    shadow_offset: tuple[float, float]
+    """From the sprite, in half sides of it."""
+    is_fruit: bool
+
+
+@dataclass
+class Scene:
+    """The content of one picture before it is rendered, from back to front."""
+
+    background: np.ndarray
+    """(S, S, 3) uint8"""
+    placed: list[Placed] = field(default_factory=list)
+    hand: Tensor | None = None
+    """(4, S, S), a sprite of the whole frame."""
+
+
+def render(scenes: Sequence[Scene], size: int) -> tuple[Tensor, Tensor]:
+    """(B, 3, size, size) in 0..255, and (B, size, size) in 0..1: where the frame shows fruit."""
+    backgrounds = np.stack([scene.background for scene in scenes])
+    images = torch.from_numpy(backgrounds).permute(0, 3, 1, 2).float().contiguous()
+    fruit = torch.zeros(len(scenes), size, size)
+    for depth in range(max((len(scene.placed) for scene in scenes), default=0)):
+        rows = [i for i, scene in enumerate(scenes) if len(scene.placed) > depth]
+        layer = [scenes[i].placed[depth] for i in rows]
+        shade, drawn = _shadows(layer, size), _sprites(layer, size)
+        colors, mask = drawn[:, :3], drawn[:, 3:]
+        images[rows] = (images[rows] * (1 - shade) * (1 - mask)).add_(colors)
+        is_fruit = torch.tensor([float(placed.is_fruit) for placed in layer])[:, None, None]
+        fruit[rows] = fruit[rows] * (1 - mask[:, 0]) + mask[:, 0] * is_fruit
+    for i, scene in enumerate(scenes):
+        if scene.hand is not None:
+            images[i] = images[i] * (1 - scene.hand[3]) + scene.hand[:3]
+            fruit[i] *= 1 - scene.hand[3]
+    return images.clamp_(0, 255), fruit
+
+
+def _sprites(layer: Sequence[Placed], size: int) -> Tensor:
+    """(n, 4, size, size): each sprite in its place, colors times gain."""
+    drawn = torch.zeros(len(layer), 4, size, size)
+    by_level: dict[int, list[int]] = {}
+    for n, placed in enumerate(layer):  # averaged first where it will be small: a bilinear sample sees four pixels only
+        by_level.setdefault(min(max(int(placed.sprite.shape[-1] / (placed.half * size)), 1), 8), []).append(n)
+    for level, rows in by_level.items():
+        stack = torch.stack([layer[n].sprite for n in rows])
+        if level > 1:
+            stack = F.avg_pool2d(stack, level, ceil_mode=True)
+        drawn[rows] = _sample(stack, [layer[n] for n in rows], size)
+    gains = torch.tensor([placed.gain for placed in layer])[:, None, None, None]
+    drawn[:, :3] = torch.minimum(drawn[:, :3] * gains, 255 * drawn[:, 3:])
+    return drawn
+
+
+def _shadows(layer: Sequence[Placed], size: int) -> Tensor:
+    """(n, 1, size, size), 0 lit .. 1 black: each sprite's mask beside itself, soft, at a quarter of the resolution."""
+    masks = torch.stack([placed.sprite[3:] for placed in layer])
+    soft = F.avg_pool2d(F.pad(F.avg_pool2d(masks, 4), (3, 3, 3, 3)), 5, stride=1, padding=2)
+    coarse = _sample(soft, layer, max(size // 4, 8), shadow=True, side=masks.shape[-1] / 4)
+    dark = torch.tensor([placed.shadow for placed in layer])[:, None, None, None]
+    return F.interpolate(coarse * dark, size=(size, size), mode="bilinear")
+
+
+def _sample(stack: Tensor, layer: Sequence[Placed], size: int, *, shadow: bool = False, side: float | None = None) -> Tensor:
+    """Resample sprites (n, C, h, w) into their places in frames of ``size``; ``side`` is the sprite's, less its margin."""
+    margin = 1.0 if side is None else stack.shape[-1] / side
+    maps = []
+    for placed in layer:
+        x, y = placed.x, placed.y
+        if shadow:
+            x, y = x + placed.shadow_offset[0] * placed.half, y + placed.shadow_offset[1] * placed.half
+        cos, sin = math.cos(placed.angle), math.sin(placed.angle)
+        half_x, half_y = placed.half * margin * placed.aspect, placed.half * margin / placed.aspect
+        across = (cos / half_x, sin / half_x, -(cos * x + sin * y) / half_x)
+        down = (-sin / half_y, cos / half_y, (sin * x - cos * y) / half_y)
+        maps.append((tuple(-v for v in across) if placed.mirrored else across, down))
+    grid = F.affine_grid(torch.tensor(maps), [len(layer), stack.shape[1], size, size], align_corners=False)
+    return F.grid_sample(stack, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

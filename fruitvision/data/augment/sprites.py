@@ -1,0 +1,128 @@
+"""Sprites for composed scenes: fruit cut out of its white background, things cut out of any picture, and hands.
+
+A sprite is a float32 tensor (4, side, side): red, green and blue in 0..255, multiplied by the mask, and the mask in 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fruitvision.data.augment.backgrounds import random_part
+from fruitvision.data.augment.transforms import WHITE, has_white_background, to_batch
+
+FRUIT_SHARES = (0.04, 0.995)
+"""Of the picture that a mask must cover to be believed."""
+SPRITE_SIDE = 100
+
+
+def white_background(pictures: np.ndarray) -> np.ndarray:
+    """Where N pictures show their white background: near-white and connected to the border.
+
+    (N, H, W, 3) uint8 → (N, H, W) bool. Highlights inside a fruit are not connected, and stay fruit.
+    """
+    white = np.asarray((pictures >= WHITE).all(axis=3))
+    border = np.zeros_like(white)
+    border[:, [0, -1], :] = border[:, :, [0, -1]] = True
+    return flood_fill(white & border, white)
+
+
+def flood_fill(seeds: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """What can be reached from the seeds by steps up, down, left and right through free cells: (N, H, W) bool each."""
+    reached, count = seeds & free, -1
+    while count != (count := int(reached.sum())):  # until a whole sweep adds nothing
+        for axis in (1, 2):
+            lines, open_lines = np.moveaxis(reached, axis, 0), np.moveaxis(free, axis, 0)
+            for order in (range(1, len(lines)), range(len(lines) - 2, -1, -1)):
+                for i in order:
+                    lines[i] |= lines[i - order.step] & open_lines[i]
+    return reached
+
+
+def soft_mask(background: np.ndarray) -> Tensor:
+    """(N, H, W) bool, true on the background → (N, 1, H, W) float, 0 on the background .. 1 on the fruit.
+
+    The fruit is eroded by one pixel, so that no white rim gives a composite away, and the edge is blurred by a
+    standard deviation of about 0.7 pixels.
+    """
+    outside = F.pad(torch.from_numpy(background), (1, 1, 1, 1))
+    mask = (~_dilated(_dilated(outside, 1), 2)).float()
+    for axis in (1, 2):
+        padded = torch.cat([mask.narrow(axis, 0, 1), mask, mask.narrow(axis, mask.shape[axis] - 1, 1)], dim=axis)
+        mask = 0.58 * mask + 0.21 * (padded.narrow(axis, 0, mask.shape[axis]) + padded.narrow(axis, 2, mask.shape[axis]))
+    return mask[:, None]
+
+
+def _dilated(values: Tensor, axis: int) -> Tensor:
+    """Whether a value or one of its two neighbours along ``axis`` is true; the axis loses its first and last place."""
+    inner = values.shape[axis] - 2
+    return values.narrow(axis, 0, inner) | values.narrow(axis, 1, inner) | values.narrow(axis, 2, inner)
+
+
+def cut_out(pictures: Sequence[np.ndarray], side: int = SPRITE_SIDE) -> tuple[Tensor, np.ndarray]:
+    """Cut the fruit out of each picture.
+
+    Returns:
+        (N, 4, side, side) sprites; a long picture is padded to a white square first. And (N,) bool: whether the picture
+        has a white background and a fruit that could be cut out; where not, its mask is 1 throughout.
+    """
+    squares = np.stack([_square(picture, side) for picture in pictures])
+    background = white_background(squares)
+    on_white = has_white_background(to_batch(squares)).numpy()
+    fruit = 1 - background.mean(axis=(1, 2))
+    cut = on_white & (fruit >= FRUIT_SHARES[0]) & (fruit <= FRUIT_SHARES[1])
+    mask = soft_mask(background & cut[:, None, None])
+    return torch.cat([to_batch(squares).float() * mask, mask], dim=1), cut
+
+
+def _square(picture: np.ndarray, side: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    if height != width:
+        longer = max(height, width)
+        framed = np.full((longer, longer, 3), 255, np.uint8)
+        top, left = (longer - height) // 2, (longer - width) // 2
+        framed[top : top + height, left : left + width] = picture
+        picture = framed
+    if picture.shape[0] == side:
+        return np.asarray(picture)
+    image = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]  # a copy: the store is read-only
+    return F.interpolate(image, size=(side, side), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+
+
+def random_cutout(picture: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """A round or ragged piece of any picture, as a sprite."""
+    side = SPRITE_SIDE
+    colors = torch.from_numpy(random_part(picture, rng, side).transpose(2, 0, 1).copy()).float()
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    angles = np.arctan2(y, x)
+    reach = 0.7 + sum(rng.normal(0, 0.25 / k) * np.cos(k * angles + rng.uniform(0, 6.3)) for k in range(1, 6))
+    distance = np.hypot(y, x) / (side / 2)
+    mask = torch.from_numpy(np.clip((np.clip(reach, 0.25, 0.98) - distance) * side / 4, 0, 1).astype(np.float32))
+    return torch.cat([colors * mask, mask[None]])
+
+
+def hand(rng: np.random.Generator, size: int) -> Tensor:
+    """One to four fingers reaching in from an edge: a sprite (4, size, size) of the whole frame."""
+    y, x = np.mgrid[:size, :size].astype(np.float32) / (size / 2) - 1
+    angle = rng.uniform(0, 2 * np.pi)
+    root = 1.5 * np.array([np.cos(angle), np.sin(angle)])
+    tip = rng.uniform(-0.5, 0.5, 2)
+    width = rng.uniform(0.07, 0.16)
+    across = np.array([-np.sin(angle), np.cos(angle)])
+    mask, light = np.zeros((size, size), np.float32), np.ones((size, size), np.float32)
+    for finger in range(int(rng.integers(1, 5))):
+        start = root + across * finger * width * 2.1
+        end = tip + across * finger * width * rng.uniform(1.5, 2.5) + rng.normal(0, 0.08, 2)
+        along = end - start
+        share = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / (along @ along), 0, 1)
+        distance = np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1]) / width
+        inside = np.clip((1 - distance) * width * size / 3, 0, 1)
+        light = np.where(inside > mask, 1.1 - 0.5 * np.minimum(distance, 1) ** 2, light)
+        mask = np.maximum(mask, inside)
+    skin = np.array([1.0, rng.uniform(0.68, 0.82), rng.uniform(0.5, 0.72)], np.float32) * rng.uniform(70, 250)
+    colors = skin[:, None, None] * light * mask
+    return torch.from_numpy(np.concatenate([colors, mask[None]]).astype(np.float32))

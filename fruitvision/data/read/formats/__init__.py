@@ -1,0 +1,1 @@
+"""Picture files taken apart before they are decoded: a file for each format."""

@@ -1,0 +1,38 @@
+"""GIF: the first frame, with the global colors and its transparency."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL.GifImagePlugin import GifImageFile
+
+from fruitvision.data.read.formats.picture_file import MAX_PARTS, PictureFile, too_many_parts
+
+
+def read_gif(data: bytes, name: str) -> PictureFile:
+    """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    head = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    control, at = b"", head
+    for _ in range(MAX_PARTS):
+        if data[at] == 0x2C:
+            left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
+            first = b"".join((data[:head], control, data[at:]))
+            return PictureFile(GifImageFile, first, max(width, left + across), max(height, top + down))
+        if data[at] == 0x3B:
+            raise ValueError("no frame")
+        if data[at] == 0x21:
+            if data[at + 1] == 0xF9 and data[at + 2] >= 4:
+                control = b"!\xf9\4" + bytes([data[at + 3] & 1]) + data[at + 4 : at + 7] + b"\0"
+            at = _behind_blocks(data, at + 2, name)
+        else:
+            at += 1
+    raise too_many_parts(name, "blocks")
+
+
+def _behind_blocks(data: bytes, at: int, name: str) -> int:
+    for _ in range(MAX_PARTS):
+        if not data[at]:
+            return at + 1
+        at += data[at] + 1
+    raise too_many_parts(name, "blocks")

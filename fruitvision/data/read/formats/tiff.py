@@ -1,0 +1,110 @@
+"""TIFF: the first picture, its directory written anew with the tags that decoding needs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from PIL.TiffImagePlugin import TiffImageFile
+
+from fruitvision.data.read.formats.jpeg import check_scans
+from fruitvision.data.read.formats.orientation import MAX_METADATA_BYTES, first_orientation, xmp_orientation
+from fruitvision.data.read.formats.picture_file import MAX_PARTS, PictureFile, too_many_parts, unsupported
+
+_FREE_TILE_PIXELS = 2**22
+COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
+SMALL_TAGS = {
+    **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and ways of packing
+    **dict.fromkeys((258, 338, 339, 529, 530, 532), 16),  # bits, extra samples, their formats; YCbCr
+    320: 3 * 2**16,
+    347: 2**16,  # the palette, JPEG tables
+}
+"""The tags that decoding needs, and how many values each may have. The places of strips or tiles come to them."""
+TIFF_CODES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "B", 7: "B", 8: "H", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
+
+
+def read_tiff(data: bytes, name: str) -> PictureFile:
+    """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
+    tags = TiffTags(data)
+    width, height, compression = tags.first(256), tags.first(257), tags.first(259, 1)
+    if compression not in COMPRESSIONS:
+        raise unsupported(name, f"TIFF, compression {compression}")
+    planes = tags.first(277, 1) if tags.first(284, 1) == 2 else 1
+    tiled = 322 in tags.entries
+    wide, high = (tags.first(322), tags.first(323)) if tiled else (width, min(tags.first(278, height), height))
+    across, down = -(-width // wide), -(-height // high)
+    parts, pixels = across * down * planes, across * wide * down * high
+    if parts > MAX_PARTS:
+        raise too_many_parts(name, "strips or tiles")
+    if pixels > max(2 * width * height, _FREE_TILE_PIXELS):
+        raise unsupported(name, "TIFF, oversized tiles")
+    places = (324, 325) if tiled else (273, 279)
+    if compression == 7:
+        for start, length in tags.extents(*places, parts):
+            check_scans(data, start, start + length, name)
+    most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
+    for other in (278,) if tiled else (322, 323):
+        most.pop(other)
+    turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader turns by the tag itself
+    return PictureFile(TiffImageFile, tags.rewritten(most), width, height, turned, parts=parts, pixels=pixels)
+
+
+class TiffTags:
+    """The first directory of a TIFF: each tag's type, number of values, and the values or where they lie."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.order = "<" if data[:1] == b"I" else ">"
+        self.big = 43 in data[2:4]
+        self.number, self.counting, self.entry = ("Q", "Q", "HHQ8s") if self.big else ("I", "H", "HHI4s")
+        (at,) = struct.unpack_from(self.order + self.number, data, 8 if self.big else 4)
+        (count,) = struct.unpack_from(self.order + self.counting, data, at)
+        at, size = at + struct.calcsize("<" + self.counting), struct.calcsize("<" + self.entry)
+        if count > 2**16 or at + count * size > len(data):
+            raise ValueError("the directory is cut off")
+        self.entries: dict[int, tuple[int, int, bytes]] = {}
+        for tag, *rest in struct.iter_unpack(self.order + self.entry, data[at : at + count * size]):
+            self.entries.setdefault(tag, tuple(rest))
+
+    def values(self, tag: int, most: int) -> tuple[int, ...]:
+        """The first of a tag's numbers."""
+        kind, count, held = self.entries[tag]
+        code = f"{self.order}{min(count, most)}{TIFF_CODES[kind]}"
+        inside = count * struct.calcsize(TIFF_CODES[kind]) <= len(held)
+        return struct.unpack_from(code, held if inside else self.data, 0 if inside else self._place(held))
+
+    def first(self, tag: int, default: int | None = None) -> int:
+        """A size or a way of packing. Raises ValueError where it is missing without default, or is none."""
+        values = self.values(tag, 1) if tag in self.entries else (default,)
+        if not values or not isinstance(values[0], int) or values[0] < 1:
+            raise ValueError(f"no tag {tag}")
+        return values[0]
+
+    def extents(self, starts: int, lengths: int, parts: int) -> Sequence[tuple[int, int]]:
+        """(start, length) of each strip or tile. Raises ValueError where they overlap."""
+        found = list(zip(self.values(starts, parts), self.values(lengths, parts), strict=True))
+        if sum(length for _, length in found) > len(self.data):
+            raise ValueError("overlapping strips")
+        return found
+
+    def xmp_orientation(self) -> int | None:
+        """The orientation in the XMP metadata, tag 700."""
+        kind, count, held = self.entries.get(700, (0, 0, b""))
+        at = self._place(held) if kind in (1, 7) and count > len(held) else len(self.data)
+        return xmp_orientation(self.data[at : at + min(count, MAX_METADATA_BYTES)])
+
+    def rewritten(self, most: dict[int, int]) -> bytes:
+        """The file with a directory of these tags alone at its end. Raises ValueError where one has too many values."""
+        table = []
+        for tag in sorted(most.keys() & self.entries):
+            kind, count, held = self.entries[tag]
+            if count > most[tag]:
+                raise ValueError(f"too many values of tag {tag}")
+            table.append(struct.pack(self.order + self.entry, tag, kind, count, held))
+        at = len(self.data) + len(self.data) % 2
+        head = self.data[: 8 if self.big else 4] + struct.pack(self.order + self.number, at)
+        directory = struct.pack(self.order + self.counting, len(table)) + b"".join(table) + struct.pack(self.order + self.number, 0)
+        return b"".join((head, self.data[len(head) :], bytes(at - len(self.data)), directory))
+
+    def _place(self, held: bytes) -> int:
+        return struct.unpack(self.order + self.number, held)[0]

@@ -1,0 +1,107 @@
+"""Protocol buffers, read without their library: one message at a time, of the fields that are named and no others.
+
+https://protobuf.dev/programming-guides/encoding/ describes the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+MOST_FIELDS = 500_000
+Message = dict[str, list[Any]]
+
+
+class Unreadable(ValueError):
+    """The bytes are not such a message."""
+
+
+LISTS = ("float_datas", "int32_datas", "int64_datas")
+MOST_LISTED = 64
+"""Numbers in a list of dimensions, pads and the like."""
+
+
+class Reader:
+    """Reads one message at a time, as views into the bytes, and counts the fields of all of them."""
+
+    def __init__(self) -> None:
+        self._fields = 0
+
+    def __call__(self, content: memoryview, names: dict[int, str]) -> Message:
+        found: Message = {name: [] for name in names.values()}
+        for number, value in _fields(content):
+            self._fields += 1
+            if number not in names or self._fields > MOST_FIELDS:
+                raise Unreadable(f"field {number}")
+            found[names[number]].append(value)
+        return found
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, Any]]:
+    """(number, value): a whole number for a varint, a view for what has a length or a fixed size."""
+    at, end = 0, len(content)
+    while at < end:
+        tag, at = _varint(content, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == 0:
+            value, at = _varint(content, at)
+            yield number, value
+            continue
+        size = {1: 8, 5: 4}.get(kind)
+        if kind == 2:
+            size, at = _varint(content, at)
+        if size is None or size > end - at or tag >= 2**32:
+            raise Unreadable("a broken field")
+        yield number, content[at : at + size]
+        at += size
+
+
+def _varint(content: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(10):
+        if at >= len(content):
+            break
+        byte = content[at]
+        at += 1
+        value |= (byte & 127) << 7 * place
+        if byte < 128:
+            return value, at
+    raise Unreadable("a broken number")
+
+
+def single(message: Message, name: str, otherwise: Any = None) -> Any:
+    """The value of a field that may be there once: of several, readers differ in which they take. Raises Unreadable."""
+    found = message.get(name, [])
+    if len(found) > 1 or not found and otherwise is None:
+        raise Unreadable(f"{name} {len(found)} times")
+    return found[0] if found else otherwise
+
+
+def single_text(message: Message, name: str) -> str:
+    """The value of a text field. Raises Unreadable where it is not there once."""
+    return bytes(single(message, name)).decode("utf-8")
+
+
+def integers(values: list[Any]) -> list[int]:
+    """Signed 64-bit numbers, one by one or packed, as both are allowed."""
+    found: list[int] = []
+    for value in values:
+        if isinstance(value, int):
+            found.append(value)
+            continue
+        at = 0
+        while at < len(value) and len(found) <= MOST_LISTED:
+            number, at = _varint(value, at)
+            found.append(number)
+    if len(found) > MOST_LISTED:
+        raise Unreadable("a list is too long")
+    return [(number & (2**64 - 1)) - (2**64 if number >> 63 & 1 else 0) for number in found]
+
+
+def count_numbers(values: list[Any], name: str) -> float:
+    """How many numbers a constant's list holds, one by one or packed: of a varint only the last byte is below 128."""
+    if name == "float_datas":
+        return sum(map(len, values)) / 4
+    return sum(1 if isinstance(each, int) else int(np.count_nonzero(np.frombuffer(each, np.uint8) < 128)) for each in values)
