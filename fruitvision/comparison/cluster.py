@@ -24,14 +24,12 @@ def on_ray(address: str) -> type[Work]:
     try:
         import ray
     except ImportError:
-        raise UsageError("ray-missing", "Ray is not installed here.", "Install it: python -m pip install ray") from None
+        raise UsageError("ray-missing") from None
     if not ray.is_initialized():
         try:
             ray.init(address=None if address == LOCAL else address, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise RunError(
-                "ray-unreachable", f"No Ray cluster answers at {address}.", "Check the address, or use --ray local.", address=address
-            ) from error
+            raise RunError("ray-unreachable", address=address) from error
     return _RayWork
 
 

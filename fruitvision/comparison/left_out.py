@@ -96,12 +96,7 @@ def ask_checkpoint(checkpoint: Path, config: RunConfig, say: Say = print) -> Ans
     found = [one for one in _pictures(config) if len(one.rows)]
     strangers = [one for one in found if one.source not in learned]
     if not any(kind != NOT_FRUIT for one in strangers for kind in one.kinds):
-        raise ConfigError(
-            "no-strangers",
-            f"{checkpoint} has learned from all of these sources.",
-            "Give photos that it does not know.",
-            path=str(checkpoint),
-        )
+        raise ConfigError("no-unseen-sources", path=str(checkpoint))
     if passed_over := sorted({one.source for one in found if one.source in learned}):
         say(f"not asked about: {', '.join(passed_over)}")
     return _asked(network, known.transform, known.classes, known.fruit_types, strangers)
@@ -116,13 +111,7 @@ def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Seque
     for names in together:
         for name in names:
             if name not in sizes:
-                raise ConfigError(
-                    "unknown-photo-source",
-                    f"No source is called '{name}'.",
-                    f"Choose of: {', '.join(sorted(sizes))}.",
-                    name=name,
-                    known=", ".join(sorted(sizes)),
-                )
+                raise ConfigError("unknown-photo-source", name=name, known=", ".join(sorted(sizes)))
         first, *others = (bundles[name] for name in names)
         for other in others:
             if other is not first:
@@ -135,13 +124,7 @@ def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Seque
             min(parts, key=lambda part: sum(sizes[name] for name in part)).extend(bundle)
         distinct = [sorted(part) for part in parts]
     if len(distinct) < 2:
-        raise ConfigError(
-            "too-few-sources",
-            f"There must be two groups of sources or more (sources: {len(sizes)}, groups: {len(distinct)}).",
-            "Give two or more sources of photos, and two or more groups.",
-            sources=len(sizes),
-            groups=len(distinct),
-        )
+        raise ConfigError("too-few-sources", sources=len(sizes), groups=len(distinct))
     return distinct
 
 
@@ -186,13 +169,7 @@ def _trained(config: RunConfig) -> Ask:
         if folder.status().state != "finished":
             execute(folder.path)
         if (state := folder.status().state) != "finished":
-            raise ConfigError(
-                "study-stopped",
-                f"The run {folder.path} is {state}.",
-                "Give the same command again to go on.",
-                run=str(folder.path),
-                state=state,
-            )
+            raise ConfigError("study-stopped", run=str(folder.path), state=state)
         network, found = load_checkpoint(folder.best)
         return _asked(network, found.transform, found.classes, found.fruit_types, pictures)
 
@@ -264,12 +241,7 @@ def _claim(out: Path, about: dict[str, Any]) -> None:
     except ValueError:
         found = None
     if found != json.loads(json.dumps(about)):
-        raise ConfigError(
-            "sources-study-differs",
-            f"The study in {out} is another one: its pictures, settings or groups differ.",
-            "Choose another folder, or give the command that began it.",
-            folder=str(out),
-        )
+        raise ConfigError("sources-study-differs", folder=str(out))
 
 
 def write_table(out: Path, summary: dict[str, Any]) -> Path:

@@ -144,9 +144,7 @@ def read_results(folder: Path) -> Results:
         frames[0][[*FIGURES, "norm", "batch_size", "seed", "state"]], frames[1][["epoch", *CURVES]]
         return Results(*frames, dict(about))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            "results-damaged", f"The results in {folder} cannot be read.", "Make them again with the compare command.", path=str(folder)
-        ) from error
+        raise RunError("results-damaged", path=str(folder)) from error
 
 
 def measured() -> Results | None:

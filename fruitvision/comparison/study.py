@@ -30,7 +30,7 @@ from fruitvision.files import write_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.job import execute, hold_lock, turned_away
 from fruitvision.runs.process import Pulse
-from fruitvision.training.config import TrainConfig
+from fruitvision.training.config import TrainConfig, settings_error
 from fruitvision.training.engine import EpochDone, Event, StepDone, choose_device
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")
@@ -107,16 +107,11 @@ class StudyPlan(BaseModel):
         try:
             plan = cls.model_validate(dict(values))
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(str(p) for p in fault['loc'])}: {fault['msg'].lower()}" for fault in error.errors(include_url=False)
-            )
-            raise ConfigError(
-                "bad-settings", f"These settings cannot be used: {faults}.", "Correct them and try again.", faults=faults
-            ) from None
+            raise settings_error(error) from None
         norms = tuple(dict.fromkeys(plan.norms))
         plan = plan.model_copy(update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)})
         if len(plan.norms) * len(plan.batch_sizes) < 2:
-            raise ConfigError("study-needs-two", "A comparison needs two things to compare.", "Choose at least two norms, or batch sizes.")
+            raise ConfigError("study-needs-two")
         plan.cells()
         return plan
 
@@ -173,12 +168,7 @@ class StudyFolder:
         if self.exists:
             before = self.plan()
             if not plan.holds(before):
-                raise RunError(
-                    "study-differs",
-                    f"The study in {self.path} compares something else.",
-                    "Leave the options out to go on with it, or choose another folder.",
-                    path=str(self.path),
-                )
+                raise RunError("study-differs", path=str(self.path))
             if len(plan.cells()) > len(before.cells()):
                 grown = plan.model_copy(update={"name": before.name, "created": before.created})
                 write_text(self.path / PLAN, grown.model_dump_json(indent=1) + "\n")
@@ -192,9 +182,7 @@ class StudyFolder:
         try:
             return StudyPlan.model_validate_json((self.path / PLAN).read_bytes())
         except (OSError, ValidationError):
-            raise RunError(
-                "study-missing", f"There is no study in {self.path} that can be read.", "Start a new one.", path=str(self.path)
-            ) from None
+            raise RunError("study-missing", path=str(self.path)) from None
 
     def run(self, cell: Cell) -> RunFolder:
         """The run folder of a cell, whether it was begun or not."""

@@ -39,9 +39,4 @@ def blend_trunk(network: nn.Module, start: Mapping[str, Tensor], share: float) -
 
 def different(name: str) -> ConfigError:
     """What can have no mean with this run's network."""
-    return ConfigError(
-        "average-differs",
-        f"The weights of {name} cannot be averaged with this run's: another network, norm, width or classes.",
-        "Choose runs with the same architecture, norm, width, pictures, photos and pictures without fruit.",
-        name=name,
-    )
+    return ConfigError("average-differs", name=name)

@@ -296,20 +296,14 @@ class TrainConfig(BaseModel):
         try:
             return cls.model_validate(dict(values)).check()
         except ValidationError as error:
-            raise _config_error(error) from None
+            raise settings_error(error) from None
 
     @classmethod
     def from_preset(cls, preset: str = "plain", **settings: Any) -> TrainConfig:
         """The preset's settings with ``settings`` laid over them. Raises ConfigError."""
         if preset not in PRESETS:
             names = ", ".join(PRESETS)
-            raise ConfigError(
-                "unknown-preset",
-                f"There is no preset called '{preset}'.",
-                f"Choose one of: {names}.",
-                name=preset,
-                names=names,
-            )
+            raise ConfigError("unknown-preset", name=preset, names=names)
         values = {**PRESETS[preset], **settings, "preset": preset}
         if values.get("architecture", RESNET18) != RESNET18:
             values.setdefault("norm", OWN)
@@ -373,7 +367,8 @@ def _shown(value: Any) -> str:
         return "a very large number"
 
 
-def _config_error(error: ValidationError) -> ConfigError:
+def settings_error(error: ValidationError) -> ConfigError:
+    """Every fault that pydantic found, in one error."""
     faults = []
     for fault in error.errors(include_url=False):
         name = ".".join(str(part) for part in fault["loc"])
@@ -388,9 +383,4 @@ def _config_error(error: ValidationError) -> ConfigError:
 
 def _faults(faults: list[str]) -> ConfigError:
     listed = "; ".join(faults)
-    return ConfigError(
-        "bad-settings",
-        f"These settings cannot be used: {listed}.",
-        "Correct them; `python -m fruitvision train --help` lists every setting.",
-        faults=listed,
-    )
+    return ConfigError("bad-settings", faults=listed)

@@ -54,20 +54,9 @@ class Team:
         if self.size == 1 or device.type == "cpu":
             return device
         if device.type != "cuda":
-            raise TrainingError(
-                "distributed-device",
-                f"Several processes cannot train on '{device.type}'.",
-                "Set device to cpu, or train with one process.",
-                device=device.type,
-            )
+            raise TrainingError("distributed-device", device=device.type)
         if self.local_rank >= torch.cuda.device_count():
-            raise TrainingError(
-                "distributed-cards",
-                f"Process {self.local_rank + 1} has no card: this machine has {torch.cuda.device_count()}.",
-                "Start no more processes than there are cards.",
-                process=self.local_rank + 1,
-                cards=torch.cuda.device_count(),
-            )
+            raise TrainingError("distributed-cards", process=self.local_rank + 1, cards=torch.cuda.device_count())
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)
 
@@ -138,12 +127,7 @@ def check_joining() -> None:
         dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     except (RuntimeError, AttributeError) as error:  # AttributeError: built without torch.distributed altogether
         reason = str(error).splitlines()[0][:200]
-        raise TrainingError(
-            "distributed-missing",
-            f"This torch cannot let several processes train together ({reason}).",
-            "Train with one process.",
-            reason=reason,
-        ) from error
+        raise TrainingError("distributed-missing", reason=reason) from error
 
 
 @contextlib.contextmanager

@@ -83,12 +83,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
     if not there[name]:
-        raise TrainingError(
-            "device-missing",
-            f"This machine has no device '{name}' that torch can use.",
-            "Set device to auto or cpu.",
-            device=name,
-        )
+        raise TrainingError("device-missing", device=name)
     return torch.device(name)
 
 
@@ -292,13 +287,7 @@ def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
         return []
     stages = getattr(getattr(network, "module", network), "stages", ())
     if count >= len(stages):
-        raise TrainingError(
-            "too-few-stages",
-            f"This network has {len(stages)} stages that can be told apart; {count} cannot be kept as they are.",
-            f"Set freeze_stages to 0{f' .. {len(stages) - 1}' if stages else ''}.",
-            stages=len(stages),
-            count=count,
-        )
+        raise TrainingError("too-few-stages", stages=len(stages), count=count, most=max(len(stages) - 1, 0))
     return [module for stage in stages[:count] for module in stage]
 
 
@@ -341,25 +330,7 @@ def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
 
 def _diverged(in_a_row: int, loss: float, gradient: float, epoch: int, step: int) -> TrainingError:
     if not math.isfinite(loss):
-        return TrainingError(
-            "non-finite-loss",
-            f"The loss has not been a number for {in_a_row} steps (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.",
-            epoch=epoch,
-            step=step,
-        )
+        return TrainingError("non-finite-loss", steps=in_a_row, epoch=epoch, step=step)
     if math.isfinite(gradient):
-        return TrainingError(
-            "non-finite-statistics",
-            f"The norms' running statistics have not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or a norm like 'group'.",
-            epoch=epoch,
-            step=step,
-        )
-    return TrainingError(
-        "non-finite-gradient",
-        f"The gradient has not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
-        "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.",
-        epoch=epoch,
-        step=step,
-    )
+        return TrainingError("non-finite-statistics", steps=in_a_row, epoch=epoch, step=step)
+    return TrainingError("non-finite-gradient", steps=in_a_row, epoch=epoch, step=step)

@@ -65,12 +65,7 @@ def range_test(state: TrainState, loader: Training, *, steps: int = 100, progres
         if progress:
             progress(number + 1, steps)
     if len(rates) < FEWEST:
-        raise TrainingError(
-            "range-too-short",
-            f"The loss was no number any more after {len(rates)} steps.",
-            "Choose more steps, another norm, or clip_norm=1.",
-            steps=len(rates),
-        )
+        raise TrainingError("range-too-short", steps=len(rates))
     return RangeTest(tuple(rates), tuple(losses), suggestion(rates, losses))
 
 

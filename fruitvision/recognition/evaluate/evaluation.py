@@ -145,14 +145,7 @@ def examine_folder(
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
     scored = (labels >= 0) & ~nothing
     if not scored.any():
-        raise DataError(
-            "no-known-class",
-            f"No picture in {data} lies in a folder that the checkpoint knows (found: {few(found.names)}).",
-            "Name the folders as the checkpoint names its classes, or score by fruit type.",
-            folder=str(data),
-            found=few(found.names),
-            known=few(tuple(known)),
-        )
+        raise DataError("no-known-class", folder=str(data), found=few(found.names), known=few(tuple(known)))
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
         negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout"))
@@ -176,7 +169,7 @@ def examine_folder(
 
 def _known_names(classifier: Classifier, by: str) -> dict[str, int]:
     if by not in ("class", "type"):
-        raise UsageError("unknown-by", f"A folder cannot be scored by '{by}'.", "Score it by 'class' or by 'type'.", name=by)
+        raise UsageError("unknown-by", name=by)
     return {name: i for i, name in enumerate(classifier.classes if by == "class" else classifier.types)}
 
 

@@ -56,7 +56,7 @@ def open_negatives(root: Path, heldout: bool) -> tuple[ImageStore, np.ndarray]:
 
 def few(names: tuple[str, ...]) -> str:
     """The first of them, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return ", ".join(names[:5]) + (f", … (+{len(names) - 5})" if len(names) > 5 else "")
 
 
 def _opened(names: tuple[str, ...], chosen: Split, store: ImageStore, problems: int, parts: list[tuple[Split, list[str]]]) -> Labelled:
@@ -70,12 +70,5 @@ def _opened(names: tuple[str, ...], chosen: Split, store: ImageStore, problems: 
 def _named_split(splits: dict[str, Split], name: str, root: Path) -> Split:
     if name not in splits:
         names = ", ".join([*splits, "heldout", "all"])
-        raise UsageError(
-            "unknown-split",
-            f"{root} has no split called '{name}'.",
-            f"Choose one of: {names}.",
-            name=name,
-            names=names,
-            folder=str(root),
-        )
+        raise UsageError("unknown-split", name=name, names=names, folder=str(root))
     return splits[name]

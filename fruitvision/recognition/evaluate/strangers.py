@@ -114,12 +114,7 @@ def read_answers(path: Path) -> Answers:
             names = {key: tuple(str(name) for name in held[key]) for key in ("classes", "fruit_types", "sources", "kinds")}
             return Answers(logits=torch.from_numpy(held["logits"].astype(np.float32)), **names)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            "study-damaged",
-            f"{path} cannot be read as a study's answers.",
-            "Delete it and give the study's command again.",
-            path=str(path),
-        ) from error
+        raise DataError("study-damaged", path=str(path)) from error
 
 
 def read_study(folder: Path) -> Answers:
@@ -127,31 +122,17 @@ def read_study(folder: Path) -> Answers:
     try:
         groups = json.loads((folder / STUDY_NAME).read_text(encoding="utf-8"))["groups"]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            "no-study",
-            f"{folder} holds no study of sources.",
-            "Make one with: python -m fruitvision evaluate-sources --out DIR.",
-            folder=str(folder),
-        ) from error
+        raise DataError("no-study", folder=str(folder)) from error
     places = [folder / f"answers-{number}.npz" for number in range(len(groups))]
     if missing := [place for place in places if not place.is_file()]:
-        raise DataError(
-            "study-unfinished",
-            f"The study in {folder} has {len(places) - len(missing)} of {len(places)} groups.",
-            "Give its command again to go on.",
-            folder=str(folder),
-            done=len(places) - len(missing),
-            all=len(places),
-        )
+        raise DataError("study-unfinished", folder=str(folder), done=len(places) - len(missing), all=len(places))
     return joined([read_answers(place) for place in places])
 
 
 def joined(parts: Sequence[Answers]) -> Answers:
     """The answers of several networks over the same classes. Raises DataError where they are not the same."""
     if len({part.classes for part in parts}) != 1:
-        raise DataError(
-            "study-classes", "The networks of this study do not know the same classes.", "Make the study anew in another folder."
-        )
+        raise DataError("study-classes")
     return Answers(
         parts[0].classes,
         parts[0].fruit_types,

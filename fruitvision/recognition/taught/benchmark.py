@@ -60,14 +60,7 @@ def teach_benchmark(
         DataError: as :func:`open_folder`. UsageError: a split of another name, or a class with too few pictures.
     """
     if split not in (None, "all", "heldout"):
-        raise UsageError(
-            "unknown-split",
-            f"{data} has no split called '{split}' here.",
-            "Choose one of: all, heldout.",
-            name=split,
-            names="all, heldout",
-            folder=str(data),
-        )
+        raise UsageError("unknown-split", name=split, names="all, heldout", folder=str(data))
     asked = _Pictures.open(classifier, Path(data), progress, held_out if split == "heldout" else None)
     apart = asked.scored if split == "heldout" else np.zeros(len(asked.labels), bool)
     _refuse_too_few(asked, ~apart, max(shots))
@@ -196,11 +189,4 @@ def _refuse_too_few(pictures: _Pictures, free: np.ndarray, shots: int) -> None:
     counts = np.bincount(pictures.labels[free], minlength=len(pictures.names))
     if counts.min() < shots:
         name = pictures.names[int(counts.argmin())]
-        raise UsageError(
-            "too-few-to-teach",
-            f"{name} has {counts.min()} pictures to teach, fewer than {shots}.",
-            "Ask for fewer --shots, or leave that folder out.",
-            name=name,
-            found=int(counts.min()),
-            wanted=shots,
-        )
+        raise UsageError("too-few-to-teach", name=name, found=int(counts.min()), wanted=shots)

@@ -101,12 +101,7 @@ class TaughtStore:
         except FileNotFoundError:
             return TaughtIndex()
         except (OSError, ValidationError) as error:
-            raise DataError(
-                "taught-damaged",
-                f"{path} cannot be read: nothing that was taught can be used.",
-                "Put a copy of the file back, or start over; the pictures beside it are kept.",
-                path=str(path),
-            ) from error
+            raise DataError("taught-damaged", path=str(path)) from error
 
     def pixels(self, picture: str) -> np.ndarray:
         """(H, W, 3) uint8 of one picture. Raises PictureError where its file is gone or damaged."""
@@ -181,12 +176,7 @@ class TaughtStore:
                     self._seen = None  # what another process wrote a moment ago may bear the same time and size
                     yield
             except filelock.Timeout:
-                raise DataError(
-                    "taught-busy",
-                    f"Another process has been writing to {self.folder} for too long.",
-                    "Try again in a moment.",
-                    path=str(self.folder),
-                ) from None
+                raise DataError("taught-busy", path=str(self.folder)) from None
             except OSError as error:
                 raise write_error(error, self.folder) from error
 
@@ -216,18 +206,13 @@ def clean_name(name: str) -> str:
     printable = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in str(name))
     name = " ".join(unicodedata.normalize("NFC", printable).split())[:LONGEST_NAME].rstrip()
     if not name:
-        raise DataError("taught-name-empty", "A kind needs a name.", "Choose one, or type it.")
+        raise DataError("taught-name-empty")
     return name
 
 
 def taught_full() -> DataError:
     """More pictures than can be taught."""
-    return DataError(
-        "taught-full",
-        f"More than {MOST_PICTURES} pictures cannot be taught.",
-        "Train a network with them instead, or take some back.",
-        limit=MOST_PICTURES,
-    )
+    return DataError("taught-full", limit=MOST_PICTURES)
 
 
 def as_kept(image: PictureSource) -> tuple[str, bytes]:

@@ -156,9 +156,4 @@ def folder_name(name: str, taken: set[str]) -> str:
 
 
 def _no_export(file: Path) -> DataError:
-    return DataError(
-        "taught-no-export",
-        f"{Path(file).name} holds nothing that was taught with FruitVision.",
-        "Choose a file that was exported there.",
-        file=Path(file).name,
-    )
+    return DataError("taught-no-export", file=Path(file).name)
