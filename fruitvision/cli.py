@@ -133,9 +133,10 @@ def data_sample(
 def _list_settings(wanted: bool) -> None:
     if wanted:
         from fruitvision.training.config import TrainConfig
+        from fruitvision.wording.text import setting
 
         for name, field in TrainConfig.model_fields.items():
-            typer.echo(f"{name} = {field.get_default(call_default_factory=True)}\n    {field.description}")
+            typer.echo(f"{name} = {field.default}\n    {setting(name, 'en')[1]}")
         raise typer.Exit()
 
 

@@ -93,7 +93,7 @@ def test_groups_hold_about_as_many_pictures_each_and_keep_together_what_belongs_
     assert sorted(sum(sizes[name] for name in part) for part in parts) == [55, 60]
     alone = part_sources(sizes, 0, [("a", "e"), ("e", "d")])
     assert sorted(alone) == [["a", "d", "e"], ["b"], ["c"]]
-    with pytest.raises(ConfigError, match="No source is called 'x'"):
+    with pytest.raises(ConfigError, match="called .*x"):
         part_sources(sizes, 2, [("a", "x")])
     for few in ({"a": 3}, {}):
         with pytest.raises(ConfigError, match="two groups"):
@@ -140,9 +140,9 @@ def test_a_study_goes_on_where_it_was_broken_off_and_another_one_is_refused(worl
         study_sources(asked, out, groups=2, say=quiet)
     study_sources(asked, out, groups=2, say=quiet)
     assert len(done) == 3, "the first group is not trained again"
-    with pytest.raises(ConfigError, match="another one"):
+    with pytest.raises(ConfigError, match="another study"):
         study_sources(asked, out, groups=3, say=quiet)
-    with pytest.raises(ConfigError, match="another one"):
+    with pytest.raises(ConfigError, match="another study"):
         study_sources(config(world, seed=1), out, groups=2, say=quiet)
 
 
