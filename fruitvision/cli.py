@@ -166,10 +166,10 @@ def train(
     from fruitvision.runs.folder import RunConfig, RunFolder
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
-    from fruitvision.training.distributed import launched
+    from fruitvision.training.distributed import torchrun_share
 
     folder, given = RunFolder(run), parse_settings(settings or [])
-    if launched().rank > 0:  # one of several that torchrun started: the first one reads, writes and speaks
+    if torchrun_share().rank > 0:  # one of several that torchrun started: the first one reads, writes and speaks
         run_to_its_end(folder, quiet=True)
         return
     if resume:
@@ -193,7 +193,7 @@ def train(
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
         print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
-    finished = folder.status().state == "finished" and launched().of == 1  # others would wait for this one
+    finished = folder.status().state == "finished" and torchrun_share().of == 1  # others would wait for this one
     stopped_by_hand = not finished and run_to_its_end(folder, quiet=as_json)
     status, tests = folder.status(), folder.metrics("test")
     result = {

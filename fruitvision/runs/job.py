@@ -57,7 +57,7 @@ from fruitvision.runs.tensorboard import Board
 from fruitvision.training.averaging import average_weights, blend_trunk
 from fruitvision.training.compilation import compiler_fault
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team, join
+from fruitvision.training.distributed import World, process_group
 from fruitvision.training.engine import (
     EpochDone,
     Event,
@@ -94,22 +94,22 @@ def execute(
     raised. ``on_sign`` is called whenever something was done, also before the first step and after the last one.
     """
     with ExitStack() as stack:
-        team = stack.enter_context(join())
-        folder = RunFolder(path) if team.leads else Onlooker(path)
-        config = team.tell(folder.config() if team.leads else None)
-        if team.leads:
+        world = stack.enter_context(process_group())
+        folder = RunFolder(path) if world.is_global_zero else Onlooker(path)
+        config = world.broadcast(folder.config() if world.is_global_zero else None)
+        if world.is_global_zero:
             folder.refuse_links()
-        if lock and team.leads:
+        if lock and world.is_global_zero:
             try:
                 stack.enter_context(hold_lock(folder.path, folder.name))
             except FruitVisionError as error:
                 turned_away(folder, error)
                 raise
-        job = _Job(folder, config, on_event, on_sign, team, stack)
+        job = _Job(folder, config, on_event, on_sign, world, stack)
         try:
             return job.run()
         except BaseException as caught:
-            error = another_ended(folder, caught) if team.size > 1 else caught
+            error = another_ended(folder, caught) if world.size > 1 else caught
             job.fail(error)
             if error is caught:
                 raise
@@ -204,10 +204,10 @@ class _Job:
         config: RunConfig,
         on_event: Listener | None,
         on_sign: Callable[[], None] | None,
-        team: Team,
+        world: World,
         stack: ExitStack,
     ) -> None:
-        self.folder, self.config, self.training, self.team = folder, config, config.training, team
+        self.folder, self.config, self.training, self.world = folder, config, config.training, world
         self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
         before = folder.status()
@@ -229,7 +229,7 @@ class _Job:
         self.began = self.last_saved = self.last_status = time.monotonic()
 
     def run(self) -> RunStatus:
-        if self.team.leads:
+        if self.world.is_global_zero:
             if not self.launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
                 self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
@@ -252,13 +252,13 @@ class _Job:
             self.folder.log(f"{problem.kind}: {problem.path}")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
-        if self.team.leads:
+        if self.world.is_global_zero:
             write_environment(
                 self.folder.path,
                 fingerprint=data.fingerprint,
                 command=command(self.config),
                 device=str(state.device),
-                processes=self.team.size,
+                processes=self.world.size,
             )
         self.workers = Workers(worker_processes(self.training, state.device))
         self.stack.callback(self.workers.close)
@@ -272,7 +272,7 @@ class _Job:
         keeper = open_keeper(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
-        if self.training.tensorboard and self.team.leads:
+        if self.training.tensorboard and self.world.is_global_zero:
             board = Board(self.folder.path, state.progress.epoch * self.status.steps + state.progress.step + 1)
             self.stack.callback(board.close)
             self.listeners.append(board)
@@ -298,7 +298,7 @@ class _Job:
 
     def stop_if_asked(self) -> None:
         """Raise _Stopped where a stop was asked for; all processes ask at once."""
-        if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+        if self.world.any(self.world.is_global_zero and self.folder.stop_file.exists()):
             raise _Stopped
 
     def sign(self) -> None:
@@ -310,7 +310,7 @@ class _Job:
     def reading(self, done: int, total: int | None) -> None:
         """So much is read. Each process reads on its own: where there are several, a stop waits until all have."""
         self.sign()
-        if self.team.size == 1:
+        if self.world.size == 1:
             self.stop_if_asked()
 
     def begin(self, data: Prepared) -> TrainState:
@@ -323,18 +323,18 @@ class _Job:
             width=training.width,
             seed=training.seed,
         )
-        saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
+        saved = self.world.broadcast(read_state(self.folder) if self.world.is_global_zero else None)
         if saved is None:
-            leads, log = self.team.leads, self.folder.log
+            leads, log = self.world.is_global_zero, self.folder.log
             started = first_weights(network, training, data.targets, log, self.reading) if leads else ""
-            self.status.start = self.team.tell(started)
+            self.status.start = self.world.broadcast(started)
         elif saved["fingerprint"] != data.fingerprint:
             raise data_changed(self.config.data, data)
         torch.manual_seed(training.seed)
         keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
-        device = self.team.own_device(choose_device(training.device))
-        state = TrainState(network, training, device, keeps, self.team, training.compile and self.can_compile(device))
-        self.team.align(state.network)
+        device = self.world.local_device(choose_device(training.device))
+        state = TrainState(network, training, device, keeps, self.world, training.compile and self.can_compile(device))
+        self.world.broadcast_weights(state.network)
         if saved is not None:
             state.load_state_dict(saved)
             self.folder.log(f"going on after epoch {state.progress.epoch}, step {state.progress.step}")
@@ -342,15 +342,15 @@ class _Job:
         else:
             self.folder.forget_after(0, 0)
         self.status.skipped = summary(self.folder.metrics_file).skipped
-        if self.team.size > 1:
-            self.folder.log(together(self.team, training, state.device))
+        if self.world.size > 1:
+            self.folder.log(together(self.world, training, state.device))
         self.fingerprint = data.fingerprint
         return state
 
     def can_compile(self, device: torch.device) -> bool:
         """Whether all processes can; the log says why not."""
         fault = compiler_fault(device)
-        able = not self.team.any(fault is not None)
+        able = not self.world.any(fault is not None)
         if able:
             self.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
         else:
@@ -404,7 +404,7 @@ class _Job:
         """Keep everything and end. ``state`` is None before there is any."""
         if state is not None:
             self.save_state(state)
-        if self.team.leads:
+        if self.world.is_global_zero:
             self.folder.stop_file.unlink(missing_ok=True)
         self.status.state, self.status.eta_s = "stopped", None
         self.folder.log(f"stopped on request in epoch {self.status.epoch}, after step {self.status.step}")
@@ -425,8 +425,8 @@ class _Job:
                 "The last network is kept in last/. Try a lower learning_rate, or a norm like 'group'.",
                 epochs=state.progress.epoch,
             )
-        network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
-        network, checkpoint = self.team.align(network.to(state.device, memory_format=state.layout)), self.team.tell(checkpoint)
+        network, checkpoint = load_checkpoint(self.folder.best) if self.world.is_global_zero else (copy.deepcopy(state.network), None)
+        network, checkpoint = self.world.broadcast_weights(network.to(state.device, memory_format=state.layout)), self.world.broadcast(checkpoint)
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform, self.workers)
         if self.others:
@@ -454,7 +454,7 @@ class _Job:
             self.status.test_top1, self.status.test_images = metrics["test"]["top1"], metrics["test"]["images"]
             self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
         checkpoint = checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "metrics": metrics})
-        if self.team.leads:
+        if self.world.is_global_zero:
             save_checkpoint(self.folder.best, network, checkpoint)
         self.status.state, self.status.eta_s = "finished", None
         self.write_status()
@@ -472,9 +472,9 @@ class _Job:
         """Fit the last layer anew to all training pictures, as evaluation shows them; where the trunk began with ImageNet's
         weights, the layer is held to what ImageNet's own last layer knows."""
         clear_head(network, self.training, data.targets, start)
-        seen = self.wait(see_as_evaluated(network, data, self.training, transform, state.device, self.team))
+        seen = self.wait(see_as_evaluated(network, data, self.training, transform, state.device, self.world))
         self.wait(refit(network.head, seen, data.targets.membership, self.training.fit_last))
-        self.team.align(network)
+        self.world.broadcast_weights(network)
         self.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures as evaluation shows them")
 
     def refit(
@@ -491,10 +491,10 @@ class _Job:
         labels), and return the logits of the one that was kept."""
         plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
-        seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))
+        seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.world))
         membership = validation.membership
         self.wait(refit(network.head, seen, membership, self.training.refit))
-        self.team.align(network)
+        self.world.broadcast_weights(network)
         fitted, _ = self.measure(network, state, validation, looks=True)
         losses = [calibrated_loss(logits, labels, membership) for logits in (looks, fitted)]
         better = losses[1] < losses[0]
@@ -507,7 +507,7 @@ class _Job:
         return fitted if better else looks
 
     def measure(self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.wait(predict_logits(network, loader, state.device, self.training, looks=looks, team=self.team))
+        return self.wait(predict_logits(network, loader, state.device, self.training, looks=looks, world=self.world))
 
     def wait(self, steps: Iterator[Any]) -> Any:
         """Take all steps, showing that the run is alive, and return what they come to. Raises _Stopped when asked to stop."""
@@ -523,14 +523,14 @@ class _Job:
 
     def save_state(self, state: TrainState) -> None:
         self.last_saved = time.monotonic()
-        if not self.team.leads:
+        if not self.world.is_global_zero:
             return
         buffer = io.BytesIO()
         torch.save({**state.state_dict(), "fingerprint": self.fingerprint}, buffer)
         write_bytes(self.folder.resume_file, buffer.getvalue())
 
     def save_checkpoint(self, path: Path, state: TrainState, data: Prepared, transform: EvalTransform, *, metrics: dict[str, Any]) -> None:
-        if not self.team.leads:
+        if not self.world.is_global_zero:
             return
         dataset = data.dataset
         save_checkpoint(
@@ -590,7 +590,7 @@ class _Job:
 
     def leave_reason(self) -> None:
         """Why it ended: into the log, and for the other processes."""
-        if not self.team.leads and self.folder.exists and self.status.error:
+        if not self.world.is_global_zero and self.folder.exists and self.status.error:
             (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
         self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
 
@@ -647,9 +647,9 @@ def data_changed(path: str, data: Prepared) -> RunError:
     )
 
 
-def together(team: Team, training: TrainConfig, device: torch.device) -> str:
+def together(world: World, training: TrainConfig, device: torch.device) -> str:
     """What several processes share, for the log; and what batch norm does where they cannot share its statistics."""
-    words = f"{team.size} processes, {training.batch_size} pictures a step over all of them"
+    words = f"{world.size} processes, {training.batch_size} pictures a step over all of them"
     if device.type == "cpu" and training.norm in ("batch", OWN):
         words += (
             "; on the CPU each process's batch norm sees its own part of the batch only, and process 0's running averages are"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import ALONE, Team
+from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.loss import balancing_weights, distillation, likelihood_loss
 from fruitvision.training.metrics import answered_right
 from fruitvision.training.optim import clip_gradients, gradient_norm, learning_rate, set_learning_rate
@@ -112,10 +112,10 @@ def train_one_epoch(
     steps = steps_per_epoch(config, loader)
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
     weights = balancing_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
-    team = state.team
-    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
+    world = state.world
+    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, world.share)
     _set_training(state)
-    forward = team.wrap(state.forward)
+    forward = world.setup_module(state.forward)
     buffers = list(network.buffers())
     while progress.step < steps:
         started = time.perf_counter()
@@ -129,7 +129,7 @@ def train_one_epoch(
         before = [value.clone() for value in buffers]  # the forward passes move them, before it is known whether the step is sound
         for batch in group:
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
-            with autocast(config, state.device), team.averaging(forward, batch is group[-1]):
+            with autocast(config, state.device), world.averaging(forward, batch is group[-1]):
                 logits, features, _ = forward(images)
             loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing, weights)
             if teacher is not None:
@@ -137,8 +137,8 @@ def train_one_epoch(
                 loss = torch.lerp(loss, taught, config.teacher_weight)
             if keeper is not None:
                 loss = loss + config.keep_imagenet * keeper(images, features.float())
-            with team.averaging(forward, batch is group[-1]):  # the mean over processes, of sums over their pictures
-                state.scaler.scale(loss * (team.size * batch.own / images_in_step)).backward()
+            with world.averaging(forward, batch is group[-1]):  # the mean over processes, of sums over their pictures
+                state.scaler.scale(loss * (world.size * batch.own / images_in_step)).backward()
             counted += [loss.detach(), answered_right(logits, labels, membership).sum()]
         state.scaler.unscale_(state.optimizer)
         # Read together: each reading waits until a graphics card has done all that it was told.
@@ -146,7 +146,7 @@ def train_one_epoch(
         *figures, grad_norm, largest = torch.stack([value.float() for value in read]).tolist()
         loss_sum = sum(loss * count for loss, count in zip(figures[::2], own, strict=True) if count)
         right = sum(correct for correct, count in zip(figures[1::2], own, strict=True) if count)
-        loss_sum, right, largest = team.sum(loss_sum, right, largest)
+        loss_sum, right, largest = world.all_reduce(loss_sum, right, largest)
         clip_gradients(network, config.clip_norm, grad_norm)
         sound = math.isfinite(loss_sum) and math.isfinite(grad_norm) and math.isfinite(largest)
         if sound:
@@ -193,18 +193,18 @@ def put_back(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None:
 
 
 def predict_logits(
-    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, team: Team = ALONE
+    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, world: World = SINGLE_PROCESS
 ) -> Generator[int, None, tuple[Tensor, Tensor]]:
     """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
 
     Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C). The processes of a
-    ``team`` share the batches, none dropped or repeated, yield equally often, and all return the whole.
+    ``world`` share the batches, none dropped or repeated, yield equally often, and all return the whole.
     """
     network.eval()
     logits, labels = [], []
-    batches, layout = loader.batches(team.part), torch.channels_last if config.channels_last else torch.contiguous_format
-    for turn in range(math.ceil(len(loader) / team.size)):
-        number = min((turn + 1) * team.size, len(loader))
+    batches, layout = loader.batches(world.share), torch.channels_last if config.channels_last else torch.contiguous_format
+    for turn in range(math.ceil(len(loader) / world.size)):
+        number = min((turn + 1) * world.size, len(loader))
         batch = next(batches, None)
         if batch is None:
             yield number
@@ -217,7 +217,7 @@ def predict_logits(
         logits.append(answer)
         labels.append(batch.labels)
         yield number
-    return torch.cat(team.gather(logits)), torch.cat(team.gather(labels))
+    return torch.cat(world.all_gather(logits)), torch.cat(world.all_gather(labels))
 
 
 def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
@@ -293,7 +293,7 @@ def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
 
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
     """As :func:`predict_logits`, with an event a batch, so that a stop need not wait for the end of the validation."""
-    steps = predict_logits(state.team.align(state.kept_network()), loader, state.device, state.config, team=state.team)
+    steps = predict_logits(state.world.broadcast_weights(state.kept_network()), loader, state.device, state.config, world=state.world)
     while True:
         try:
             number = next(steps)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from fruitvision.data.load.loader import Batch, EvalLoader, MixedLoader, TrainLoader
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import ALONE, Team
+from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.engine import autocast
 from fruitvision.training.loss import each_likelihood_loss
 
@@ -49,11 +49,11 @@ def look(
     config: TrainConfig,
     size: int,
     device: torch.device,
-    team: Team = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> Generator[int, None, Seen]:
     """The features of ``EPOCHS`` further epochs of ``train`` at ``size`` px, and of all that ``plain`` shows.
 
-    Yields the number of finished batches. The processes of a ``team`` share them, and all return the whole.
+    Yields the number of finished batches. The processes of a ``world`` share them, and all return the whole.
     """
     network.eval()
     done = 0
@@ -65,15 +65,15 @@ def look(
 
     augmented, as_evaluated = [], []
     for epoch in range(EPOCHS):
-        batches = train.epoch(config.epochs + epoch, size, share=team.part)
+        batches = train.epoch(config.epochs + epoch, size, share=world.share)
         for batch in islice(batches, math.ceil(MOST_PICTURES / EPOCHS / config.batch_size)):
             augmented.append(features(batch))
             yield (done := done + 1)
-    for batch in plain.batches(team.part):
+    for batch in plain.batches(world.share):
         as_evaluated.append(features(batch))
         yield (done := done + 1)
     found, labels, weights = [], [], []
-    for batches, weight in ((team.gather(augmented), 1.0), (team.gather(as_evaluated), AS_EVALUATED)):
+    for batches, weight in ((world.all_gather(augmented), 1.0), (world.all_gather(as_evaluated), AS_EVALUATED)):
         count = sum(len(own) for _, own in batches)
         found += [own for own, _ in batches]
         labels += [own for _, own in batches]

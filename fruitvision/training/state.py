@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fruitvision.models.depthwise import quicken_depthwise
 from fruitvision.training.compilation import compiled
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import ALONE, Team
+from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.optim import make_optimizer
 
 
@@ -93,7 +93,7 @@ class TrainState:
     config: TrainConfig
     device: torch.device
     keeps_statistics: bool = False
-    team: Team = ALONE
+    world: World = SINGLE_PROCESS
     """The processes that train it together. Each holds the same state, but for the norms' running averages on a CPU."""
     compiles: bool = False
     """Whether steps call the network as torch.compile makes it. What is saved and evaluated is the network itself."""
@@ -111,7 +111,7 @@ class TrainState:
         self.network.to(self.device, memory_format=self.layout)
         if self.device.type == "cpu" and arithmetic(self.config, self.device) == torch.bfloat16:
             quicken_depthwise(self.network)
-        self.network = self.team.share_batch_statistics(self.network)
+        self.network = self.world.sync_batchnorm(self.network)
         self.forward = compiled(self.network) if self.compiles else self.network
         self.optimizer = make_optimizer(self.network, self.config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=arithmetic(self.config, self.device) == torch.float16)

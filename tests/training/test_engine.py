@@ -16,7 +16,7 @@ from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team
+from fruitvision.training.distributed import World
 from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size, train_one_epoch
 from fruitvision.training.loss import balancing_weights, likelihood_loss
 from fruitvision.training.state import TrainState, arithmetic
@@ -229,7 +229,7 @@ def test_statistics_that_are_never_finite_end_the_run_by_their_name(opened):
 
 
 @dataclass(frozen=True)
-class OtherOverflows(Team):
+class OtherOverflows(World):
     """Another process, whose statistics overflow in the first step."""
 
     seen: list = field(default_factory=list)
@@ -241,7 +241,7 @@ class OtherOverflows(Team):
 
 def test_a_step_that_overflows_on_another_process_is_skipped_on_this_one_too(opened):
     state, train, _ = setting_out(config(norm="batch"), opened)
-    state.team = OtherOverflows()
+    state.world = OtherOverflows()
     before = copy.deepcopy(state.network.state_dict())
     steps = train_one_epoch(state, train)
     next(steps)
