@@ -67,7 +67,7 @@ class CheckpointConfig(BaseModel):
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
     """What networks made as this one said of sources of photographs that they had not learned from: figures over all, by
-    source and by kind, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives them."""
+    source and by kind, as :func:`fruitvision.recognition.evaluate.left_out.summarize_sources` gives them."""
     notes: str = ""
     """Markdown that goes into the card: what was tried on the way."""
     weights_sha256: str = ""

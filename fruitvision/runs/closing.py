@@ -12,9 +12,9 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.read.store import ImageStore
 from fruitvision.runs.preparation import Beside, Prepared, photo_weights
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.device import autocast
 from fruitvision.training.distributed import SINGLE_PROCESS, World
-from fruitvision.training.engine import autocast
-from fruitvision.training.last_layer import Seen
+from fruitvision.training.last_layer import Features
 
 DATA_WEIGHT = 0.3
 """What the pictures of the data weigh together, beside 1 for all photos and pictures without fruit, where there are such."""
@@ -23,7 +23,7 @@ BATCH = 64
 
 def see_as_evaluated(
     network: nn.Module, data: Prepared, config: TrainConfig, transform: EvalTransform, device: torch.device, world: World = SINGLE_PROCESS
-) -> Generator[int, None, Seen]:
+) -> Generator[int, None, Features]:
     """The features of the first look at every picture that trains, with weights that balance kinds and sources.
 
     Yields the number of finished batches. The processes of a ``world`` share them, and all return the whole.
@@ -38,7 +38,7 @@ def see_as_evaluated(
         yield len(found)
     everything = sorted(world.all_gather(found), key=lambda entry: entry[0])
     labels, weights = labels_and_weights(data, config, beside)
-    return Seen(torch.cat([own for _, own in everything]), labels, weights)
+    return Features(torch.cat([own for _, own in everything]), labels, weights)
 
 
 def labels_and_weights(data: Prepared, config: TrainConfig, beside: Sequence[Beside]) -> tuple[Tensor, Tensor]:

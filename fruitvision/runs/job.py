@@ -32,7 +32,7 @@ from fruitvision.files import sweep, write_bytes, write_error, write_text
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
-from fruitvision.recognition.evaluate.strangers import calibrate_by, read_study, summarize_sources
+from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.closing import see_as_evaluated
 from fruitvision.runs.environment import write_environment
 from fruitvision.runs.figures import summary
@@ -46,7 +46,7 @@ from fruitvision.runs.preparation import (
     first_weights,
     loaders,
     open_average,
-    open_keeper,
+    open_regularizer,
     open_teacher,
     prepare,
     unseen,
@@ -54,24 +54,14 @@ from fruitvision.runs.preparation import (
 )
 from fruitvision.runs.process import Pulse
 from fruitvision.runs.tensorboard import Board
-from fruitvision.training.averaging import average_weights, blend_trunk
-from fruitvision.training.compilation import compiler_fault
+from fruitvision.training.averaging import average_weights, interpolate_trunk
+from fruitvision.training.compilation import compile_error
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.device import choose_device
 from fruitvision.training.distributed import World, process_group
-from fruitvision.training.engine import (
-    EpochDone,
-    Event,
-    StepDone,
-    Training,
-    Validation,
-    ValidationStep,
-    choose_device,
-    fit,
-    predict_logits,
-    steps_per_epoch,
-    summarize,
-)
-from fruitvision.training.last_layer import MOST_PICTURES, look, refit
+from fruitvision.training.engine import EpochDone, Event, StepDone, Training, ValidationStep, fit, steps_per_epoch
+from fruitvision.training.evaluation import Validation, predict_logits, summarize
+from fruitvision.training.last_layer import MAX_PICTURES, extract_features, refit
 from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
@@ -269,7 +259,7 @@ class _Job:
             self.folder.log(f"{self.workers.count} processes make training pictures")
         teacher = open_teacher(self.training, data.targets.classes, state.device)
         self.others = open_average(self.training, data.targets.classes)
-        keeper = open_keeper(self.training, self.status.start, state.device)
+        regularizer = open_regularizer(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
         if self.training.tensorboard and self.world.is_global_zero:
@@ -279,7 +269,7 @@ class _Job:
 
         try:
             self.stop_if_asked()
-            for event in fit(state, train, validation, teacher, keeper):
+            for event in fit(state, train, validation, teacher, regularizer):
                 self.record(event, state, data, transform)
                 for listener in self.listeners:
                     listener(event)
@@ -349,7 +339,7 @@ class _Job:
 
     def can_compile(self, device: torch.device) -> bool:
         """Whether all processes can; the log says why not."""
-        fault = compiler_fault(device)
+        fault = compile_error(device)
         able = not self.world.any(fault is not None)
         if able:
             self.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
@@ -426,7 +416,10 @@ class _Job:
                 epochs=state.progress.epoch,
             )
         network, checkpoint = load_checkpoint(self.folder.best) if self.world.is_global_zero else (copy.deepcopy(state.network), None)
-        network, checkpoint = self.world.broadcast_weights(network.to(state.device, memory_format=state.layout)), self.world.broadcast(checkpoint)
+        network, checkpoint = (
+            self.world.broadcast_weights(network.to(state.device, memory_format=state.memory_format)),
+            self.world.broadcast(checkpoint),
+        )
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform, self.workers)
         if self.others:
@@ -442,7 +435,7 @@ class _Job:
         metrics = {"validation": summarize(logits, labels, validation.membership)}
         strangers = read_study(Path(self.config.study)) if self.config.study else None
         if strangers is not None:
-            temperature, thresholds = calibrate_by(strangers)
+            temperature, thresholds = calibrate_on_sources(strangers)
             checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(strangers, temperature, thresholds)})
         elif isinstance(validation, MixedEvalLoader):
             temperature, thresholds = calibrate(looks, labels, data.targets, validation.as_taken)
@@ -465,7 +458,7 @@ class _Job:
         training, classes = self.training, data.targets.classes
         start = build_network(training.architecture, num_classes=len(classes), norm=training.norm, width=training.width, seed=training.seed)
         first_weights(start, training, data.targets, lambda line: None)
-        blend_trunk(network, start.state_dict(), training.start_share)
+        interpolate_trunk(network, start.state_dict(), training.start_share)
         self.folder.log(f"{training.start_share:.0%} of the trunk's weights are what they were at the start")
 
     def fit_last(self, network: Network, start: str, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
@@ -489,9 +482,9 @@ class _Job:
     ) -> torch.Tensor:
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
-        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.looking("one"))
+        plain = EvalLoader(data.store, evenly(data.train, MAX_PICTURES // 2), transform.looking("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
-        seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.world))
+        seen = self.wait(extract_features(network, train, plain, self.training, transform.crop, state.device, self.world))
         membership = validation.membership
         self.wait(refit(network.head, seen, membership, self.training.refit))
         self.world.broadcast_weights(network)
@@ -507,7 +500,7 @@ class _Job:
         return fitted if better else looks
 
     def measure(self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.wait(predict_logits(network, loader, state.device, self.training, looks=looks, world=self.world))
+        return self.wait(predict_logits(network, loader, state.device, self.training, per_view=looks, world=self.world))
 
     def wait(self, steps: Iterator[Any]) -> Any:
         """Take all steps, showing that the run is alive, and return what they come to. Raises _Stopped when asked to stop."""
@@ -535,7 +528,7 @@ class _Job:
         dataset = data.dataset
         save_checkpoint(
             path,
-            state.kept_network(),
+            state.eval_network(),
             CheckpointConfig(
                 architecture=self.training.architecture,
                 width=self.training.width,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from annotated_types import Le
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
@@ -206,7 +206,7 @@ def _derived(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _maximum(name: str) -> int:
     """The largest value that a setting may have."""
-    return next(bound.le for bound in TrainConfig.model_fields[name].metadata if isinstance(bound, Le))
+    return next(cast(int, bound.le) for bound in TrainConfig.model_fields[name].metadata if isinstance(bound, Le))
 
 
 def _pixels(value: Any) -> int | None:

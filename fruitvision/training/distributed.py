@@ -127,7 +127,8 @@ def check_distributed() -> None:
     Raises TrainingError "distributed-missing" with PyTorch's reason.
     """
     try:
-        dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        # Documented as torch.distributed.TCPStore.
+        dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # pyright: ignore[reportPrivateImportUsage]
     except (RuntimeError, AttributeError) as error:  # AttributeError: built without torch.distributed
         raise TrainingError("distributed-missing", reason=str(error).splitlines()[0][:200]) from error
 

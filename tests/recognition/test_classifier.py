@@ -17,7 +17,8 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.networks import build_network
-from fruitvision.recognition.classifier import MEMORY, Batcher, Beforehand, Classifier
+from fruitvision.recognition.batcher import Batcher
+from fruitvision.recognition.classifier import SMOOTHING, Classifier, FrameContext
 
 RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (128, 128, 128)
 EXIF_ORIENTATION = 0x0112
@@ -138,7 +139,7 @@ def test_an_answer_does_not_depend_on_the_pictures_beside_it(small_network, pict
 
 
 def test_features_are_what_the_head_answers_from(small_network, pictures, monkeypatch):
-    monkeypatch.setattr("fruitvision.recognition.classifier.CHUNK", 4)
+    monkeypatch.setattr("fruitvision.recognition.classifier.BATCH_SIZE", 4)
     features = small_network.embed(pictures)
     assert (features.shape, features.dtype) == ((9, 64), np.float32)
     logits = small_network.network.head(torch.from_numpy(features))
@@ -271,14 +272,14 @@ def test_one_that_was_closed_answers_and_leaves_no_thread_behind(colour_classifi
 def test_a_live_view_remembers_its_earlier_answers(colour_classifier):
     classifier = colour_classifier()
     red, green = (np.full((64, 64, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
-    alone, earlier = classifier.answer([green], [green])[0], classifier.answer([red], [red])[0]
+    alone, earlier = classifier.predict_pixels([green], [green])[0], classifier.predict_pixels([red], [red])[0]
     with closing(Batcher(classifier)) as batcher:
-        joined = batcher.submit(green, Beforehand(earlier=earlier.probabilities))
+        joined = batcher.submit(green, FrameContext(previous=earlier.probabilities))
     assert joined.probabilities.sum() == pytest.approx(1, abs=1e-4)
-    assert np.allclose(joined.probabilities, MEMORY * earlier.probabilities + (1 - MEMORY) * alone.probabilities, atol=1e-4)
+    assert np.allclose(joined.probabilities, SMOOTHING * earlier.probabilities + (1 - SMOOTHING) * alone.probabilities, atol=1e-4)
     probabilities = earlier.probabilities
     for _ in range(4):
-        answer = classifier.answer([green], [green], [Beforehand(earlier=probabilities)])[0]
+        answer = classifier.predict_pixels([green], [green], [FrameContext(previous=probabilities)])[0]
         probabilities = answer.probabilities
     assert answer.fruit_type == "Kiwi", "another fruit wins within four frames"
 
@@ -289,7 +290,7 @@ def test_an_empty_shot_gives_a_second_look_at_what_was_laid_down(colour_classifi
     empty = np.full((64, 64, 3), (40, 200, 40), np.uint8)
     frame = empty.copy()
     frame[20:44, 20:44] = (30, 30, 220)
-    assert classifier.answer([frame], [frame])[0].fruit_type == "Kiwi"
-    found = classifier.answer([frame, frame], [frame] * 2, [Beforehand(), Beforehand(empty=empty)])
+    assert classifier.predict_pixels([frame], [frame])[0].fruit_type == "Kiwi"
+    found = classifier.predict_pixels([frame, frame], [frame] * 2, [FrameContext(), FrameContext(background=empty)])
     assert found[0].fruit_type == "Kiwi"
     assert found[1].probabilities[3] > 2 * found[0].probabilities[3]

@@ -11,7 +11,8 @@ import torch
 
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.state import TrainState, memory_layout
+from fruitvision.training.device import memory_format
+from fruitvision.training.state import TrainState
 
 STEPS = """
 import torch
@@ -53,6 +54,6 @@ def test_a_narrow_network_learns_on_two_threads_in_batches_of_seven(project):
 def test_the_layout_is_the_one_asked_for_but_for_narrow_networks_on_a_cpu(width, device, asked, layout):
     config = TrainConfig.from_preset("fast", width=width, channels_last=asked)
     network = build_network(num_classes=4, width=width, seed=0)
-    assert memory_layout(network, config, torch.device(device)) == layout
+    assert memory_format(network, config, torch.device(device)) == layout
     if device == "cpu":
         assert TrainState(network, config, torch.device("cpu")).network.conv1.weight.is_contiguous(memory_format=layout)
