@@ -141,7 +141,7 @@ def read_results(folder: Path) -> Results:
         frames = [pd.read_csv(folder / name, encoding="utf-8-sig") for name in (TABLE, EPOCHS)]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         frames[0]["diverged"] = frames[0]["diverged"].astype(bool)
-        frames[0][[*FIGURES, "norm", "batch_size", "seed", "state"]], frames[1][["epoch", *CURVES]]
+        _ = frames[0][[*FIGURES, "norm", "batch_size", "seed", "state"]], frames[1][["epoch", *CURVES]]
         return Results(frames[0], frames[1], dict(about))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError("results-damaged", path=str(folder)) from error
