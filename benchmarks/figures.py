@@ -337,7 +337,7 @@ class Bare:
         self._state = begun(data, config, device)
         self._state.network.train()
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size, device=device)
-        self._images = images.contiguous(memory_format=self._state.layout)
+        self._images = images.contiguous(memory_format=self._state.memory_format)
         self._labels = torch.arange(config.batch_size, device=device) % len(data.targets.classes)
 
     def seconds(self, steps: int) -> float:

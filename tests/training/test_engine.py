@@ -236,7 +236,7 @@ class OtherOverflows(World):
 
     seen: list = field(default_factory=list)
 
-    def sum(self, *values: float) -> list[float]:
+    def all_reduce(self, *values: float) -> list[float]:
         self.seen.append(values)
         return [*values[:2], np.inf, *values[3:]] if len(self.seen) == 1 else list(values)
 
