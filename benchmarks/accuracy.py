@@ -31,7 +31,8 @@ from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.runs.preparation import first_weights, loaders, prepare
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import evaluate, train_one_epoch
+from fruitvision.training.engine import train_one_epoch
+from fruitvision.training.evaluation import evaluate
 from fruitvision.training.state import TrainState
 
 GOAL = 0.98
@@ -106,7 +107,7 @@ def fast(folder: Path, *, start: str, **settings: object) -> Learned:
             pass
         state.progress.start_next_epoch()
         seconds += time.perf_counter() - started
-        accuracies.append(evaluate(state.kept_network(), test, state.device, config)["top1"])
+        accuracies.append(evaluate(state.eval_network(), test, state.device, config)["top1"])
         started = time.perf_counter()
     return Learned(seconds, tuple(accuracies))
 

@@ -30,11 +30,12 @@ from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.store import open_store
 from fruitvision.models.export import export_onnx, open_onnx
 from fruitvision.models.networks import build_network
-from fruitvision.recognition.classifier import Batcher
+from fruitvision.recognition.batcher import Batcher
 from fruitvision.runs.folder import RunConfig
 from fruitvision.runs.preparation import Prepared, loaders, prepare
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import Training, autocast, train_one_epoch
+from fruitvision.training.device import autocast
+from fruitvision.training.engine import Training, train_one_epoch
 from fruitvision.training.state import TrainState
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -177,7 +178,7 @@ def predict(bench: Bench) -> list[Figure]:
 
 def _predict(bench: Bench, path: Path, name: str, compiled: bool) -> Figure:
     classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.some(20, 3)
-    how = ", compiled" if compiled and classifier.compile() else ""
+    how = ", compiled" if compiled and classifier.use_openvino() else ""
     return compare(
         f"`predict` on one 640×480 picture, {name}{how}: times faster",
         lambda: each(count, lambda: classifier.predict(path)),
@@ -197,7 +198,7 @@ def crowd(bench: Bench) -> list[Figure]:
 
 def _crowd(bench: Bench, path: Path, name: str) -> Figure:
     classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.some(10, 1)
-    how, batcher = ", compiled" if classifier.compile() else "", Batcher(classifier)
+    how, batcher = ", compiled" if classifier.use_openvino() else "", Batcher(classifier)
 
     def together() -> float:
         started = time.perf_counter()
@@ -246,7 +247,7 @@ def opening(bench: Bench) -> list[Figure]:
 def endurance(bench: Bench) -> list[Figure]:
     """Memory before and after many predictions in one process."""
     count, classifier, process = bench.some(10_000, 40), fruitvision.load(), psutil.Process()
-    classifier.compile()
+    classifier.use_openvino()
     with photo(bench) as path:
         each(bench.some(500, 10), lambda: classifier.predict(path))
         before = process.memory_info().rss / 1e6
@@ -295,7 +296,7 @@ def onnx(bench: Bench) -> list[Figure]:
 def _onnx(bench: Bench, name: str) -> list[Figure]:
     pictures = [path for path, _ in bench.pictures()]
     chosen = pictures[:: max(1, len(pictures) // bench.some(64, 8))]
-    ours, lines, sizes = fruitvision.load(name).looking("one"), [], []
+    ours, lines, sizes = fruitvision.load(name).with_views("one"), [], []
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder, torch.inference_mode():
         image = ours.config.transform.batch([np.zeros((256, 256, 3), np.uint8)])
         for kind, calibration in (("float32", ()), ("int8", chosen)):
@@ -303,7 +304,7 @@ def _onnx(bench: Bench, name: str) -> list[Figure]:
             export_onnx(ours.network, ours.config, chosen, out, calibration=calibration)
             sizes.append(out.stat().st_size / 1e6)
             exported, _ = open_onnx(out, threads=torch.get_num_threads())
-            both = (exported, ours.answering)
+            both = (exported, ours.inference_network)
             answer, theirs = (lambda network=network: each(bench.some(30, 3), lambda: network(image)) for network in both)
             what = f"{name}, one look, ONNX Runtime {kind}: times faster"
             lines.append(compare(what, answer, "torch, as it answers", theirs, pairs=bench.pairs, ratio=lambda a, b: b / a))
@@ -336,7 +337,7 @@ class Bare:
         self._state = begun(data, config, device)
         self._state.network.train()
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size, device=device)
-        self._images = images.contiguous(memory_format=self._state.layout)
+        self._images = images.contiguous(memory_format=self._state.memory_format)
         self._labels = torch.arange(config.batch_size, device=device) % len(data.targets.classes)
 
     def seconds(self, steps: int) -> float:

@@ -133,9 +133,10 @@ def data_sample(
 def _list_settings(wanted: bool) -> None:
     if wanted:
         from fruitvision.training.config import TrainConfig
+        from fruitvision.wording.text import setting
 
         for name, field in TrainConfig.model_fields.items():
-            typer.echo(f"{name} = {field.get_default(call_default_factory=True)}\n    {field.description}")
+            typer.echo(f"{name} = {field.default}\n    {setting(name, 'en')[1]}")
         raise typer.Exit()
 
 
@@ -165,10 +166,10 @@ def train(
     from fruitvision.runs.folder import RunConfig, RunFolder
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
-    from fruitvision.training.distributed import launched
+    from fruitvision.training.distributed import torchrun_share
 
     folder, given = RunFolder(run), parse_settings(settings or [])
-    if launched().rank > 0:  # one of several that torchrun started: the first one reads, writes and speaks
+    if torchrun_share().rank > 0:  # one of several that torchrun started: the first one reads, writes and speaks
         run_to_its_end(folder, quiet=True)
         return
     if resume:
@@ -192,7 +193,7 @@ def train(
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
         print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
-    finished = folder.status().state == "finished" and launched().of == 1  # others would wait for this one
+    finished = folder.status().state == "finished" and torchrun_share().of == 1  # others would wait for this one
     stopped_by_hand = not finished and run_to_its_end(folder, quiet=as_json)
     status, tests = folder.status(), folder.metrics("test")
     result = {
@@ -317,7 +318,7 @@ def _classifier(checkpoint: str | None, views: str | None) -> Any:
     import fruitvision
 
     classifier = fruitvision.load(checkpoint)
-    return classifier.looking(views) if views else classifier
+    return classifier.with_views(views) if views else classifier
 
 
 @app.command()
@@ -340,12 +341,12 @@ def evaluate(
     Accuracy, what was refused, and how far confidence can be believed.
     """
     from fruitvision.models.checkpoint import record_metrics
-    from fruitvision.recognition.evaluate.evaluation import examine_folder
+    from fruitvision.recognition.evaluate.evaluation import evaluate_in_detail
 
     if record and views:
         raise UsageError("record-views", "Figures are kept of a checkpoint as it answers by itself.", "Leave --views or --record out.")
     classifier = _classifier(checkpoint, views)
-    examination = examine_folder(
+    examination = evaluate_in_detail(
         classifier,
         data,
         split=split,
@@ -393,10 +394,10 @@ def evaluate_sources(
     They are left out in turn: for each group of sources a network is trained on all
     the others, as `train` would. The table is by fruit type.
     """
-    from fruitvision.comparison.left_out import ask_checkpoint, study_sources, table_lines, write_table
+    from fruitvision.comparison.left_out import answers_of_checkpoint, study_sources, table_lines, write_table
     from fruitvision.data.synthetic.sample import sample_set
     from fruitvision.models.checkpoint import find_checkpoint, record_calibration
-    from fruitvision.recognition.evaluate.strangers import calibrate_by, summarize_sources
+    from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, summarize_sources
     from fruitvision.runs.folder import RunConfig
     from fruitvision.runs.preparation import check_beside
     from fruitvision.training.config import TrainConfig, parse_settings
@@ -416,11 +417,11 @@ def evaluate_sources(
     say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
     if checkpoint:
         place = find_checkpoint(checkpoint)
-        answers = ask_checkpoint(place, config, say)
+        answers = answers_of_checkpoint(place, config, log=say)
     else:
         bundles = [names.split(",") for names in together or []]
-        answers = study_sources(config, out, groups=groups, together=bundles, frozen=frozen, say=say)
-    temperature, thresholds = calibrate_by(answers)
+        answers = study_sources(config, out, groups=groups, together=bundles, frozen=frozen, log=say)
+    temperature, thresholds = calibrate_on_sources(answers)
     result = summarize_sources(answers, temperature, thresholds)
     lines = [*table_lines(result), f"Written: {write_table(out, result)}"]
     if record and checkpoint:
@@ -585,7 +586,8 @@ def compare(
     Everything else is the same: data, order, first weights and schedule. Runs that are finished are not repeated.
     """
     from fruitvision.comparison.results import save_results, table
-    from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
+    from fruitvision.comparison.runner import run_study
+    from fruitvision.comparison.study import StudyFolder, StudyPlan
     from fruitvision.data.read.listing import list_pictures
     from fruitvision.training.config import parse_settings
 
@@ -608,7 +610,7 @@ def compare(
     else:
         from fruitvision.comparison.cluster import on_ray
 
-        status = run_study(plan, out, work=on_ray(ray))
+        status = run_study(plan, out, runner=on_ray(ray))
     save_results(out)
     rows = table(out)
     result = {"out": str(out), "state": status.state, "rows": rows.to_dict("records")}

@@ -287,11 +287,12 @@ def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, t
 
 def test_every_setting_is_listed_with_its_meaning(run):
     from fruitvision.training.config import TrainConfig
+    from fruitvision.wording.text import setting
 
     code, out, _ = run("train", "--settings")
     assert code == 0
-    for name, field in TrainConfig.model_fields.items():
-        assert f"{name} = " in out and field.description in out
+    for name in TrainConfig.model_fields:
+        assert f"{name} = " in out and setting(name, "en")[1] in out
 
 
 def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
@@ -399,7 +400,7 @@ def test_wrong_words_about_sources_are_one_line(run, sample_set, sources, traine
         (("--photos", sources, "--data", sample_set, "--leave-out", "shops"), "No source is called 'shops'"),
         (("--photos", sources / "phone", "--data", sample_set), "two groups"),
         (("--photos", sources, "--record"), "no checkpoint"),
-        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "learned from all"),
+        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "trained on all"),
     ):
         code, _, err = run("evaluate-sources", *out, *words)
         assert code in (1, 2) and said in one_line(err), words

@@ -95,7 +95,7 @@ import sys
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event) if event.startswith(("socket.", "subprocess.")) else None)
 import fruitvision
-fruitvision.load().compile()
+fruitvision.load().use_openvino()
 print("openvino" in sys.modules, seen)
 from openvino.tools.ovc import telemetry_utils
 print(telemetry_utils.tm.__name__, "openvino_telemetry" in sys.modules)

@@ -75,7 +75,7 @@ def test_a_failure_names_the_next_step_and_writes_nothing(gone: bool, code: str,
 def test_an_exported_file_is_loaded_and_answers_as_its_checkpoint_does(sample_set: Path, exported: Path) -> None:
     (network, config), pictures = _small(), _pictures(sample_set)[:4]
     ours, theirs = Classifier(network, config), fruitvision.load(exported)
-    assert not theirs.compile()  # ONNX Runtime answers
+    assert not theirs.use_openvino()  # ONNX Runtime answers
     assert theirs.config == config and theirs.path == exported
     np.testing.assert_allclose(theirs.probabilities(pictures), ours.probabilities(pictures), atol=1e-4)
     np.testing.assert_allclose(theirs.embed(pictures), ours.embed(pictures), atol=1e-3)

@@ -1,1 +1,1 @@
-"""Norm against norm."""
+"""Studies: normalization layers compared in matched trainings, and cross-validation by source."""

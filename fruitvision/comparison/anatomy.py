@@ -1,6 +1,6 @@
-"""Which elements of a tensor share one mean and one variance, and what becomes of them.
+"""Which elements of a tensor are normalized with the same mean and variance.
 
-Everything here follows from the axes that ``models/norms.py`` declares, and is held against the real layers by tests.
+Everything here follows from the axes that ``models/norms.py`` declares; tests compare it with the real layers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fruitvision.models.norms import EPS, get_norm, groups_for
 
 
 def sharing_sets(norm: str, n: int, c: int, h: int, w: int) -> np.ndarray:
-    """(N, C, H, W) whole numbers: elements with the same number share a mean and a variance; −1 everywhere where
+    """(N, C, H, W) integers: elements with the same number share a mean and a variance; −1 everywhere where
     nothing is normalized. Sets are numbered in the order of their first element.
 
     Raises ConfigError for an unknown norm.
@@ -23,7 +23,7 @@ def sharing_sets(norm: str, n: int, c: int, h: int, w: int) -> np.ndarray:
 
 
 def axis_sets(shares: str, n: int, c: int, h: int, w: int, groups: int = 1) -> np.ndarray:
-    """As :func:`sharing_sets`, for the axes named in ``shares`` ("NHW", "C"…), C being split into ``groups`` first."""
+    """As :func:`sharing_sets`, for the axes named in ``shares`` ("NHW", "C"…), with C split into ``groups`` first."""
     if not shares:
         return np.full((n, c, h, w), -1)
     size = dict(zip("NCHW", (n, c, h, w), strict=True))
@@ -55,7 +55,7 @@ def moments(values: np.ndarray, sets: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def normalized(values: np.ndarray, norm: str) -> np.ndarray:
-    """What the norm's layer gives at its initial weights, in training: zero mean and unit variance in each set."""
+    """The output of the norm's layer at its initial weights, in training: zero mean and unit variance in each set."""
     sets = sharing_sets(norm, *values.shape)
     if (sets < 0).all():
         return values.astype(np.float64)

@@ -1,9 +1,10 @@
-"""Sources left out in turn: what a network says of the photographs of people that it never learned from.
+"""Leave-one-group-out cross-validation by source: predictions for photos of sources that a network was not trained on.
 
-A network that learned from somebody's kitchen flatters itself in that kitchen. So the sources of photographs are parted
-into groups; for each group a network is trained on all the others and asked about the pictures of that group. The answers
-together are what a stranger's photographs would get, and every choice of a recipe, the temperature and the thresholds are
-made on them (:func:`calibrate_by`). Each training is an ordinary run in the study's folder, so that a study that was broken off goes on.
+A network is more accurate on photos of its training sources (a kitchen, a camera) than on any others. The sources are therefore
+split into groups; for each group a network is trained on all others and evaluated on the group's pictures. The predictions of
+all groups together estimate the accuracy on new sources; the choice of settings, the temperature and the thresholds depend on
+them (:func:`fruitvision.recognition.evaluate.left_out.calibrate_on_sources`). Each training is an ordinary run in the study's
+folder, so that an interrupted study can be continued.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fruitvision.errors import ConfigError
 from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
-from fruitvision.recognition.evaluate.strangers import STUDY_NAME, Answers, joined, packed, read_answers
+from fruitvision.recognition.evaluate.left_out import STUDY_NAME, Answers, concatenate, read_answers, to_bytes
 from fruitvision.runs.closing import labels_and_weights, see_as_evaluated
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
@@ -39,90 +40,81 @@ from fruitvision.runs.preparation import (
     open_source,
     prepare,
 )
-from fruitvision.training.last_layer import Seen, refit
+from fruitvision.training.last_layer import Features, refit
 
-BATCH = 64
-LAB_PICTURES, HOLD = 3_000, 1e-4
-"""Where only a last layer is fitted: how many pictures of the data take part, and how strongly its weights are held to zero."""
+BATCH_SIZE = 64
+FROZEN_PICTURES, FROZEN_PENALTY = 3_000, 1e-4
+"""With a frozen trunk: how many pictures of the data are used, and the L2 penalty of the last layer where none is set."""
 TABLE_NAME = "sources.csv"
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def study_sources(
-    config: RunConfig, out: Path, *, groups: int = 4, together: Sequence[Sequence[str]] = (), frozen: bool = False, say: Say = print
+    config: RunConfig, out: Path, *, groups: int = 4, together: Sequence[Sequence[str]] = (), frozen: bool = False, log: Log = print
 ) -> Answers:
-    """Leave every source out once and return all answers; what is finished in ``out`` is not done again.
+    """Predict the pictures of each source by a network that was not trained on it; finished groups in ``out`` are reused.
 
     Args:
-        config: what would be trained with all sources; its ``leave_out`` takes no part at all.
-        groups: into how many groups the sources are parted; 0 leaves each out alone.
-        together: sources that must be left out together, beside those of one name.
-        frozen: fit only a last layer to features of the first weights, in minutes, in place of training the network.
+        config: the run on all sources; those of its ``leave_out`` are not used at all.
+        groups: the number of groups; 0 makes each source a group.
+        together: sets of sources that must be in the same group.
+        frozen: fit only the last layer, on features of the first weights: minutes instead of a training.
 
     Raises:
-        ConfigError: ``out`` holds another study, or there are fewer than two sources.
-        Whatever a run raises.
+        ConfigError: ``out`` holds another study, or there are fewer than two groups.
+        FruitVisionError: as a run.
     """
     pictures = _pictures(config)
     sizes = {own.source: sum(len(one.rows) for one in pictures if one.source == own.source) for own in pictures}
-    parts = part_sources(sizes, groups, together)
-    about = {
-        "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}),
-        "groups": parts,
-        "frozen": frozen,
-    }
-    _claim(out, about)
-    ask: Ask | None = None
-    found = []
+    parts = split_sources(sizes, groups, together)
+    _check_study(
+        out,
+        {
+            "config": config.model_dump(mode="json", exclude={"name", "created", "processes"}),
+            "groups": parts,
+            "frozen": frozen,
+        },
+    )
+    predict: Predict | None = None
+    answers = []
     for number, group in enumerate(parts):
-        place = out / f"answers-{number}.npz"
-        if not place.is_file():
-            say(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
-            ask = ask or (_frozen(config) if frozen else _trained(config))
-            asked = [one for one in pictures if one.source in group and len(one.rows)]
-            write_bytes(place, packed(ask(group, asked, out / f"run-{number}")))
-        found.append(read_answers(place))
-    return joined(found)
+        file = out / f"answers-{number}.npz"
+        if not file.is_file():
+            log(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
+            predict = predict or (_frozen(config) if frozen else _trained(config))
+            left_out = [one for one in pictures if one.source in group and len(one.rows)]
+            write_bytes(file, to_bytes(predict(group, left_out, out / f"run-{number}")))
+        answers.append(read_answers(file))
+    return concatenate(answers)
 
 
-def ask_checkpoint(checkpoint: Path, config: RunConfig, say: Say = print) -> Answers:
-    """What a finished network says of the sources in ``config`` that it has not learned from, as its card names them.
+def answers_of_checkpoint(checkpoint: Path, config: RunConfig, log: Log = print) -> Answers:
+    """A checkpoint's predictions for the sources of ``config`` that it was not trained on, according to its configuration.
 
-    Raises CheckpointError, and ConfigError where it has learned from all of them.
+    Raises CheckpointError, and ConfigError "no-unseen-sources" where it was trained on all of them.
     """
     network, known = load_checkpoint(checkpoint)
-    learned = {*known.dataset.get("sources", ()), *known.dataset.get("beside", ()), *config.leave_out}
+    trained_on = {*known.dataset.get("sources", ()), *known.dataset.get("beside", ()), *config.leave_out}
     found = [one for one in _pictures(config) if len(one.rows)]
-    strangers = [one for one in found if one.source not in learned]
-    if not any(kind != NOT_FRUIT for one in strangers for kind in one.kinds):
-        raise ConfigError(
-            "no-strangers",
-            f"{checkpoint} has learned from all of these sources.",
-            "Give photos that it does not know.",
-            path=str(checkpoint),
-        )
-    if passed_over := sorted({one.source for one in found if one.source in learned}):
-        say(f"not asked about: {', '.join(passed_over)}")
-    return _asked(network, known.transform, known.classes, known.fruit_types, strangers)
+    unseen = [one for one in found if one.source not in trained_on]
+    if not any(kind != NOT_FRUIT for one in unseen for kind in one.kinds):
+        raise ConfigError("no-unseen-sources", path=str(checkpoint))
+    if skipped := sorted({one.source for one in found if one.source in trained_on}):
+        log(f"skipped, trained on: {', '.join(skipped)}")
+    return _predict(network, known.transform, known.classes, known.fruit_types, unseen)
 
 
-def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequence[str]] = ()) -> list[list[str]]:
-    """The sources' names in groups of about as many pictures each; 0 groups: each alone, but for those ``together``.
+def split_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequence[str]] = ()) -> list[list[str]]:
+    """Split the sources into groups with about equal numbers of pictures; 0: a group for each, except those ``together``.
 
-    Raises ConfigError where that leaves fewer than two groups, or names a source that is not there.
+    Raises ConfigError "too-few-sources" for fewer than two groups, "unknown-photo-source" for an unknown name in ``together``.
     """
     bundles: dict[str, list[str]] = {name: [name] for name in sorted(sizes)}
     for names in together:
         for name in names:
             if name not in sizes:
-                raise ConfigError(
-                    "unknown-photo-source",
-                    f"No source is called '{name}'.",
-                    f"Choose of: {', '.join(sorted(sizes))}.",
-                    name=name,
-                    known=", ".join(sorted(sizes)),
-                )
+                raise ConfigError("unknown-photo-source", name=name, known=", ".join(sorted(sizes)))
         first, *others = (bundles[name] for name in names)
         for other in others:
             if other is not first:
@@ -135,13 +127,7 @@ def part_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Seque
             min(parts, key=lambda part: sum(sizes[name] for name in part)).extend(bundle)
         distinct = [sorted(part) for part in parts]
     if len(distinct) < 2:
-        raise ConfigError(
-            "too-few-sources",
-            f"There must be two groups of sources or more (sources: {len(sizes)}, groups: {len(distinct)}).",
-            "Give two or more sources of photos, and two or more groups.",
-            sources=len(sizes),
-            groups=len(distinct),
-        )
+        raise ConfigError("too-few-sources", sources=len(sizes), groups=len(distinct))
     return distinct
 
 
@@ -158,52 +144,46 @@ class _Pictures:
 
 
 def _pictures(config: RunConfig) -> list[_Pictures]:
-    """What may be asked about of each source that takes part, photos first; what is kept as ``heldout`` is not."""
+    """The pictures of each source, photos first, without the ``heldout`` ones."""
     sources = all_sources(config)
-    asked = learnable(config, [source for own in sources for source in own])
+    pictures_of = learnable(config, [source for own in sources for source in own])
     found = []
     for photo, own in zip((True, False), sources, strict=True):
         for source in own:
             if source.name not in config.leave_out:
-                store, rows, _, names = asked(source, open_source(source, photo))
+                store, rows, _, names = pictures_of(source, open_source(source, photo))
                 found.append(_Pictures(source.name, store, rows, tuple(map(fruit_type, names)) if photo else names))
     return found
 
 
 # The networks ---------------------------------------------------------------------------------------------------------
 
-Ask = Callable[[Sequence[str], Sequence[_Pictures], Path], Answers]
-"""(a group, its pictures, the folder for a run) → what a network that has not learned the group says of them."""
+Predict = Callable[[Sequence[str], Sequence[_Pictures], Path], Answers]
+"""(group, its pictures, folder for a run) → predictions by a network that was not trained on the group."""
 
 
-def _trained(config: RunConfig) -> Ask:
-    """A run a group."""
+def _trained(config: RunConfig) -> Predict:
+    """A run for each group."""
 
-    def ask(group: Sequence[str], pictures: Sequence[_Pictures], place: Path) -> Answers:
-        folder = RunFolder(place)
-        if not folder.exists:
-            folder.create(config.model_copy(update={"name": folder.path.name, "leave_out": (*config.leave_out, *group)}))
-        if folder.status().state != "finished":
-            execute(folder.path)
-        if (state := folder.status().state) != "finished":
-            raise ConfigError(
-                "study-stopped",
-                f"The run {folder.path} is {state}.",
-                "Give the same command again to go on.",
-                run=str(folder.path),
-                state=state,
-            )
-        network, found = load_checkpoint(folder.best)
-        return _asked(network, found.transform, found.classes, found.fruit_types, pictures)
+    def predict(group: Sequence[str], pictures: Sequence[_Pictures], folder: Path) -> Answers:
+        run = RunFolder(folder)
+        if not run.exists:
+            run.create(config.model_copy(update={"name": run.path.name, "leave_out": (*config.leave_out, *group)}))
+        if run.status().state != "finished":
+            execute(run.path)
+        if (state := run.status().state) != "finished":
+            raise ConfigError("study-stopped", run=str(run.path), state=state)
+        network, found = load_checkpoint(run.best)
+        return _predict(network, found.transform, found.classes, found.fruit_types, pictures)
 
-    return ask
+    return predict
 
 
-def _frozen(config: RunConfig) -> Ask:
-    """A last layer a group, over features that the first weights make of all pictures once."""
+def _frozen(config: RunConfig) -> Predict:
+    """A last layer for each group, on features of the first weights, which are computed once."""
     training = config.training.model_copy(update={"photo_validation": "pictures"})
     data = prepare(config.model_copy(update={"training": training}))
-    data.train = evenly(data.train, LAB_PICTURES)
+    data.train = evenly(data.train, FROZEN_PICTURES)
     targets, transform, device = data.targets, evaluation_transform(training), torch.device("cpu")
     network = build_network(
         training.architecture, num_classes=len(targets.classes), norm=training.norm, width=training.width, seed=training.seed
@@ -214,28 +194,33 @@ def _frozen(config: RunConfig) -> Ask:
         try:
             next(steps)
         except StopIteration as end:
-            seen: Seen = end.value
+            features: Features = end.value
             break
-    beside = [one for one in (*data.photos, *data.not_fruit) if len(one.train[0])]
-    sources = [one.source for one in beside for _ in one.train[0]] + [""] * len(data.train.labels)
+    additional = [one for one in (*data.photos, *data.not_fruit) if len(one.train[0])]
+    sources = [one.source for one in additional for _ in one.train[0]] + [""] * len(data.train.labels)
 
-    def ask(group: Sequence[str], pictures: Sequence[_Pictures], place: Path) -> Answers:
+    def predict(group: Sequence[str], pictures: Sequence[_Pictures], folder: Path) -> Answers:
         kept = torch.tensor([source not in group for source in sources])
-        _, weights = labels_and_weights(data, training, [one for one in beside if one.source not in group])
-        known = Seen(seen.features[kept], seen.labels[kept], weights)
+        _, weights = labels_and_weights(data, training, [one for one in additional if one.source not in group])
+        rest = Features(features.features[kept], features.labels[kept], weights)
         clear_head(network, training, targets, start)
-        for _ in refit(network.head, known, targets.membership, training.fit_last or HOLD):
+        for _ in refit(network.head, rest, targets.membership, training.fit_last or FROZEN_PENALTY):
             pass
-        return _asked(network, transform, targets.classes, targets.fruit_types, pictures)
+        return _predict(network, transform, targets.classes, targets.fruit_types, pictures)
 
-    return ask
+    return predict
 
 
 @torch.inference_mode()
-def _asked(
+def _predict(
     network: Network, transform: EvalTransform, classes: tuple[str, ...], fruit_types: tuple[str, ...], pictures: Sequence[_Pictures]
 ) -> Answers:
-    logits = [_seen(network, transform, one.store, one.rows, start).logits for one in pictures for start in range(0, len(one.rows), BATCH)]
+    network.eval()
+    logits = [
+        _logits(network, transform, one.store, one.rows[start : start + BATCH_SIZE])
+        for one in pictures
+        for start in range(0, len(one.rows), BATCH_SIZE)
+    ]
     return Answers(
         classes,
         fruit_types,
@@ -245,35 +230,29 @@ def _asked(
     )
 
 
-def _seen(network: Network, transform: EvalTransform, store: ImageStore, rows: np.ndarray, start: int) -> Any:
-    """The network's output for a batch of pictures, each entry (B, V, ...) of V looks."""
-    batch = transform.batch([store[row] for row in rows[start : start + BATCH]]).contiguous(memory_format=torch.channels_last)
-    output = network.eval()(batch)
-    return type(output)(*(value.float().unflatten(0, (-1, transform.num_views)) for value in output))
+def _logits(network: Network, transform: EvalTransform, store: ImageStore, rows: np.ndarray) -> torch.Tensor:
+    """(B, V, C): the logits for each of V views of a batch of pictures."""
+    images = transform.batch([store[row] for row in rows.tolist()]).contiguous(memory_format=torch.channels_last)
+    return network(images).logits.float().unflatten(0, (-1, transform.num_views))
 
 
-def _claim(out: Path, about: dict[str, Any]) -> None:
-    """Write down what the study is, or find that it is the one that began here."""
-    place = out / STUDY_NAME
-    if not place.is_file():
+def _check_study(out: Path, description: dict[str, Any]) -> None:
+    """Write a new study's description, or compare it with that of the study in ``out``."""
+    file = out / STUDY_NAME
+    if not file.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        write_text(place, json.dumps(about, indent=2))
+        write_text(file, json.dumps(description, indent=2))
         return
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         found = None
-    if found != json.loads(json.dumps(about)):
-        raise ConfigError(
-            "sources-study-differs",
-            f"The study in {out} is another one: its pictures, settings or groups differ.",
-            "Choose another folder, or give the command that began it.",
-            folder=str(out),
-        )
+    if found != json.loads(json.dumps(description)):
+        raise ConfigError("sources-study-differs", folder=str(out))
 
 
 def write_table(out: Path, summary: dict[str, Any]) -> Path:
-    """The figures of every source as a table in ``out``, which is made where it is not there."""
+    """Write the metrics of each source as a table in ``out``, which is created if it does not exist."""
     out.mkdir(parents=True, exist_ok=True)
     columns = ("images", "top1", "top3", "sure", "sure_right", "not_fruit_images", "not_fruit_sure")
     rows = ([name, *(own[key] for key in columns)] for name, own in summary["per_source"].items())
@@ -282,16 +261,16 @@ def write_table(out: Path, summary: dict[str, Any]) -> Path:
 
 
 def table_lines(summary: dict[str, Any]) -> list[str]:
-    """The same for a terminal, with the means beneath."""
+    """The same table as lines for a terminal, with the means below."""
     lines = [f"{'source':<24}{'photos':>8}{'top-1':>8}{'top-3':>8}{'sure':>8}{'right':>8}{'no fruit':>10}{'sure':>8}"]
     for name, own in summary["per_source"].items():
-        shares = "".join(f"{_shown(own[key]):>8}" for key in ("top1", "top3", "sure", "sure_right"))
-        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{_shown(own['not_fruit_sure']):>8}")
+        shares = "".join(f"{_percent(own[key]):>8}" for key in ("top1", "top3", "sure", "sure_right"))
+        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{_percent(own['not_fruit_sure']):>8}")
     for key in ("top1", "top3", "ece", "sure", "sure_right", "unknown_kinds_sure", "not_fruit_sure"):
         if summary[key] is not None:
             lines.append(f"  {key:<20}{summary[key]:8.2%}")
     return lines
 
 
-def _shown(share: float | None) -> str:
+def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"

@@ -1,11 +1,11 @@
-"""What a study measured: one row a cell, one row an epoch, and with what it was measured.
+"""The results of a study: a row for each cell, a row for each epoch, and their provenance.
 
-    table.csv    norm, batch size and seed of each cell, and its figures
-    epochs.csv   accuracy and loss of each cell, epoch by epoch
-    about.json   the command that makes it again, the machine, the date
+    table.csv    norm, batch size and seed of each cell, and its results
+    epochs.csv   accuracy and loss of each epoch of each cell
+    about.json   the command that repeats it, the machine, the date
 
-A folder with these three is all that is needed to show a study; one that was really run travels inside the package, in
-``comparison/measured/``.
+A folder with these three is enough to show a study. The results of one that was run with this trainer are part of the package,
+in ``comparison/measured/``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import statistics
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -29,7 +29,7 @@ from fruitvision.runs.folder import RunFolder
 TABLE, EPOCHS, ABOUT = "table.csv", "epochs.csv", "about.json"
 MEASURED = Path(__file__).with_name("measured")
 TARGET = 0.9
-"""The accuracy that ``epochs_to_90`` waits for."""
+"""The accuracy of ``epochs_to_90``."""
 FIGURES = (
     "final_accuracy",
     "best_accuracy",
@@ -47,10 +47,10 @@ CURVES = ("val_accuracy", "val_loss", "train_loss", "grad_norm")
 
 @dataclass(frozen=True)
 class Results:
-    """A study's figures, wherever they come from.
+    """A study's results.
 
-    ``table`` has a row a cell: norm, batch_size, seed, state, diverged, and ``FIGURES``; ``epochs`` a row an epoch: norm,
-    batch_size, seed, epoch, and ``CURVES``. NaN is what was not measured. ``about`` is what about.json holds.
+    ``table`` has a row for each cell: norm, batch_size, seed, state, diverged, and ``FIGURES``; ``epochs`` a row for each epoch: norm,
+    batch_size, seed, epoch, and ``CURVES``. NaN was not measured. ``about`` is the content of about.json.
     """
 
     table: pd.DataFrame
@@ -59,17 +59,17 @@ class Results:
 
     @property
     def measured_on(self) -> str:
-        """Which pictures the accuracies of the epochs are of: "test", or "validation", held out of training."""
+        """The split that the epochs are evaluated on: "test", or "validation", held out from training."""
         return str(self.about.get("measured_on", "validation"))
 
     @property
     def done(self) -> pd.DataFrame:
-        """The rows of cells that ended: finished, or broken off by divergence."""
-        return self.table[(self.table["state"] == "finished") | self.table["diverged"]]
+        """The rows of cells that ended: finished or diverged."""
+        return cast(pd.DataFrame, self.table[(self.table["state"] == "finished") | self.table["diverged"]])
 
 
 def results(study: StudyFolder) -> Results:
-    """What a study's runs say now; it may still go on. Raises RunError where there is no study."""
+    """The results so far of a study, which may be running. Raises RunError "study-missing"."""
     cells = study.plan().cells()
     epochs = [
         {"norm": cell.norm, "batch_size": cell.batch_size, "seed": cell.seed, "epoch": record["epoch"]}
@@ -82,12 +82,12 @@ def results(study: StudyFolder) -> Results:
 
 
 def table(out: str | Path) -> pd.DataFrame:
-    """One row a cell, in the study's order, as ``statistics.py`` reads it; NaN where there is nothing to measure yet.
+    """A row for each cell, in the study's order, for ``statistics.py``; NaN where there is no result yet.
 
-    ``final_accuracy`` and ``loss`` are the last epoch's, which nothing chose; ``best_accuracy`` is the best epoch's, all on
-    the pictures that each epoch is measured on. ``test_accuracy`` is that of the best epoch's weights on the test split, where
-    there is one. ``epochs_to_90`` counts epochs until 90% were right. ``grad_norm`` is the mean over all steps, before
-    clipping; ``seconds_per_epoch`` and ``images_per_s`` are medians, ``peak_memory_mb`` is the whole process's.
+    ``final_accuracy`` and ``loss`` are the last epoch's, which is not selected by its result; ``best_accuracy`` is the best
+    epoch's, all on the split that epochs are evaluated on. ``test_accuracy`` is that of the best epoch's weights on the test
+    split, where there is one. ``epochs_to_90`` counts epochs until 90% accuracy. ``grad_norm`` is the mean over all steps, before
+    clipping; ``seconds_per_epoch`` and ``images_per_s`` are medians, ``peak_memory_mb`` is that of the whole process.
     """
     study = StudyFolder(out)
     return pd.DataFrame([_row(cell, study.run(cell)) for cell in study.plan().cells()])
@@ -123,11 +123,11 @@ def _parameters(norm: str, width: int, num_classes: int) -> int:
 
 def frame_csv(rows: pd.DataFrame) -> str:
     """A table as the text of a CSV file, with six significant digits."""
-    return csv_text(rows.columns, rows.itertuples(index=False, name=None), digits=6)
+    return csv_text(list(rows.columns), rows.itertuples(index=False, name=None), digits=6)
 
 
 def save_results(out: str | Path) -> list[Path]:
-    """Write the tables beside a study's ``about.json``; a folder of these three can be read by :func:`read_results`."""
+    """Write the tables next to a study's ``about.json``, for :func:`read_results`."""
     out = Path(out)
     found = results(StudyFolder(out))
     for name, rows in ((TABLE, found.table), (EPOCHS, found.epochs)):
@@ -136,26 +136,24 @@ def save_results(out: str | Path) -> list[Path]:
 
 
 def read_results(folder: Path) -> Results:
-    """A study from its three files. Raises RunError "results-damaged" where one is missing or is something else."""
+    """The results in a folder with the three files. Raises RunError "results-damaged" where one is missing or invalid."""
     try:
         frames = [pd.read_csv(folder / name, encoding="utf-8-sig") for name in (TABLE, EPOCHS)]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         frames[0]["diverged"] = frames[0]["diverged"].astype(bool)
-        frames[0][[*FIGURES, "norm", "batch_size", "seed", "state"]], frames[1][["epoch", *CURVES]]
-        return Results(*frames, dict(about))
+        _ = frames[0][[*FIGURES, "norm", "batch_size", "seed", "state"]], frames[1][["epoch", *CURVES]]
+        return Results(frames[0], frames[1], dict(about))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            "results-damaged", f"The results in {folder} cannot be read.", "Make them again with the compare command.", path=str(folder)
-        ) from error
+        raise RunError("results-damaged", path=str(folder)) from error
 
 
 def measured() -> Results | None:
-    """The study that the program brings, really run with its own trainer; None where this copy has none."""
+    """The results that are part of the package; None where this copy has none."""
     return read_results(MEASURED) if (MEASURED / ABOUT).is_file() else None
 
 
 def _about(out: Path) -> dict[str, Any]:
-    """What the study's own process wrote; nothing for a study that was never begun."""
+    """What the study's process wrote; empty for a study that was never started."""
     try:
         return dict(json.loads((out / ABOUT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -1,15 +1,16 @@
-"""What a study shows, and what it does not: mean ± standard deviation over seeds, and paired differences.
+"""Statistics of a study: mean and standard deviation over seeds, and paired differences.
 
-Two norms are compared seed by seed: with one seed both begin from the same weights and see the same pictures
-in the same order, so the difference within a seed has less noise in it than either accuracy alone. Its mean
-gets a 95% confidence interval by Student's t. An interval that holds zero is said in words:
-"no-difference-shown", which is not the same as "the same". Nothing is ranked on fewer than three seeds.
+Two norms are compared seed by seed: with the same seed both start from the same weights and see the same pictures in the same
+order, so their difference has less variance than either accuracy. Its mean has a 95% confidence interval by Student's t. An
+interval that contains zero is reported as "no-difference-shown", which is not the same as "equal". Nothing is ranked with fewer
+than three seeds.
 """
 
 from __future__ import annotations
 
 import math
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import pandas as pd
 MIN_SEEDS = 3
 CONFIDENCE = 0.95
 MEASURE = "final_accuracy"
-"""What is compared: the last epoch's, which nothing chose."""
+"""What is compared: the last epoch's accuracy, since it is not selected by its result."""
 
 AVERAGED = {
     "best_mean": "best_accuracy",
@@ -28,7 +29,7 @@ AVERAGED = {
     "images_per_s": "images_per_s",
     "peak_memory_mb": "peak_memory_mb",
 }
-"""Columns of a summary that are means over the finished runs → the table's columns that they are means of."""
+"""Columns of a summary → the columns of the table that they are means of, over finished runs."""
 SUMMARY_COLUMNS = ("norm", "batch_size", "seeds", "diverged", "mean", "sd", *AVERAGED, "reached_90", "parameters")
 EFFECT_COLUMNS = ("norm", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
 DIFFERENCE_COLUMNS = ("batch_size", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
@@ -37,13 +38,13 @@ DIFFERENCE_COLUMNS = ("batch_size", "a", "b", "pairs", "left_out", "mean", "sd",
 def summary(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
     """One row for each norm and batch size, in the table's order.
 
-    ``seeds`` counts the finished runs that ``mean`` and ``sd`` are taken over; ``sd`` (with n − 1) is NaN for
-    a single one. ``diverged`` counts the runs that broke off with a non-finite loss: they are in no mean, so
-    a reader must see the two numbers side by side. ``epochs_to_90`` is the mean over the ``reached_90`` runs that came so
-    far.
+    ``mean`` and ``sd`` (with n − 1; NaN for one run) are over the ``seeds`` finished runs. ``diverged`` counts the runs that
+    ended with a non-finite loss: they are not in the means, so both numbers should be shown together. ``epochs_to_90`` is the
+    mean over the ``reached_90`` runs that reached it.
     """
     rows = []
-    for (norm, batch_size), cells in table.groupby(["norm", "batch_size"], sort=False):
+    for key, cells in table.groupby(["norm", "batch_size"], sort=False):
+        norm, batch_size = cast(tuple[str, int], key)
         done = _finished(cells)
         values = done[measure].astype(float)
         rows.append(
@@ -51,11 +52,11 @@ def summary(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
                 "norm": norm,
                 "batch_size": int(batch_size),
                 "seeds": len(done),
-                "diverged": int(cells["diverged"].sum()),
+                "diverged": int(np.count_nonzero(cells["diverged"])),
                 "mean": values.mean(),
                 "sd": values.std(ddof=1),
                 **{name: done[column].astype(float).mean() for name, column in AVERAGED.items()},
-                "reached_90": int(done["epochs_to_90"].notna().sum()),
+                "reached_90": int(np.count_nonzero(done["epochs_to_90"].notna())),
                 "parameters": cells["parameters"].astype(float).max(),
             }
         )
@@ -63,33 +64,32 @@ def summary(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
 
 
 def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = MEASURE) -> pd.DataFrame:
-    """Norm ``a`` minus norm ``b`` within each seed, one row for each batch size.
+    """Norm ``a`` minus norm ``b`` for each seed, one row for each batch size.
 
     ``low`` and ``high`` bound the 95% confidence interval of the mean difference (NaN for one pair).
     ``verdict`` is one of
 
-    - ``"no-pairs"``: no seed has been finished by both;
-    - ``"one-seed"``, ``"too-few-seeds"``: fewer than three pairs, so that nothing is ranked;
-    - ``"runs-diverged"``: a run of either norm broke off, so that the seeds left are not a fair sample;
-    - ``"no-difference-shown"``: the interval holds zero;
+    - ``"no-pairs"``: no seed is finished for both;
+    - ``"one-seed"``, ``"too-few-seeds"``: fewer than three pairs, so nothing is ranked;
+    - ``"runs-diverged"``: a run of either norm diverged, so the other seeds are not a fair sample;
+    - ``"no-difference-shown"``: the interval contains zero;
     - ``"a-higher"``, ``"b-higher"``: it does not.
     """
     rows = [
-        {"batch_size": int(batch_size), "a": a, "b": b} | _paired(cells[cells["norm"].isin([a, b])], "norm", a, b, measure)
+        {"batch_size": int(cast(int, batch_size)), "a": a, "b": b} | _paired(cells, "norm", a, b, measure)
         for batch_size, cells in table.groupby("batch_size", sort=True)
     ]
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 
 def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
-    """What the smallest batch costs each norm: its result there (``a``) minus that at the largest batch (``b``), seed by seed.
+    """The effect of a small batch on each norm: the result at the smallest (``a``) minus at the largest (``b``), seed by seed.
 
-    One row a norm, as :func:`paired_differences`; empty where there is but one batch size.
+    One row for each norm, as :func:`paired_differences`; empty where there is only one batch size.
     """
-    small, large = table["batch_size"].min(), table["batch_size"].max()
+    small, large = cast(int, table["batch_size"].min()), cast(int, table["batch_size"].max())
     rows = [
-        {"norm": norm, "a": int(small), "b": int(large)}
-        | _paired(cells[cells["batch_size"].isin([small, large])], "batch_size", small, large, measure)
+        {"norm": norm, "a": int(small), "b": int(large)} | _paired(cells, "batch_size", small, large, measure)
         for norm, cells in table.groupby("norm", sort=False)
         if small < large
     ]
@@ -97,11 +97,12 @@ def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFr
 
 
 def _paired(cells: pd.DataFrame, column: str, a: object, b: object, measure: str) -> dict[str, object]:
-    """What the rows with ``a`` in ``column`` have over those with ``b``, seed by seed."""
+    """The differences of the rows with ``a`` in ``column`` and those with ``b``, seed by seed."""
+    cells = cast(pd.DataFrame, cells[cells[column].isin([a, b])])
     done = _finished(cells).pivot_table(index="seed", columns=column, values=measure, aggfunc="first")
     done = done.reindex(columns=[a, b]).dropna()
     differences = (done[a] - done[b]).to_numpy(float)
-    left_out = int(cells["diverged"].sum())
+    left_out = int(np.count_nonzero(cells["diverged"]))
     mean, sd, low, high = mean_interval(differences)
     verdict = _verdict(len(differences), left_out, low, high)
     return {"pairs": len(differences), "left_out": left_out, "mean": mean, "sd": sd, "low": low, "high": high, "verdict": verdict}
@@ -115,10 +116,10 @@ def all_differences(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame
 
 
 def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float, float, float]:
-    """Mean, standard deviation and the two ends of the mean's confidence interval; NaN where not defined."""
+    """Mean, standard deviation and the bounds of the mean's confidence interval; NaN where undefined."""
     count = len(values)
     if count == 0:
-        return (math.nan,) * 4
+        return math.nan, math.nan, math.nan, math.nan
     mean = float(np.mean(values))
     if count == 1:
         return mean, math.nan, math.nan, math.nan
@@ -128,7 +129,7 @@ def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[f
 
 
 def t_cdf(t: float, degrees: int) -> float:
-    """P(T ≤ t) for Student's t with a whole number of degrees of freedom.
+    """P(T ≤ t) for Student's t with an integer number of degrees of freedom.
 
     The closed form of Abramowitz and Stegun, 26.7.3 and 26.7.4: a finite sum of powers of a cosine.
     """
@@ -165,7 +166,7 @@ def t_quantile(probability: float, degrees: int) -> float:
 
 
 def _finished(cells: pd.DataFrame) -> pd.DataFrame:
-    return cells[(cells["state"] == "finished") & ~cells["diverged"].astype(bool)]
+    return cast(pd.DataFrame, cells[(cells["state"] == "finished") & ~cells["diverged"].astype(bool)])
 
 
 def _verdict(pairs: int, left_out: int, low: float, high: float) -> str:

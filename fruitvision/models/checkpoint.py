@@ -67,7 +67,7 @@ class CheckpointConfig(BaseModel):
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
     """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by
-    source and by fruit type, as :func:`fruitvision.recognition.evaluate.strangers.summarize_sources` gives it."""
+    source and by fruit type, as :func:`fruitvision.recognition.evaluate.left_out.summarize_sources` gives it."""
     notes: str = ""
     """Markdown for the model card: what else was tried."""
     weights_sha256: str = ""

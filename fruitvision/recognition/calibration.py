@@ -1,4 +1,4 @@
-"""How sure is sure: probabilities that can be believed, and the words for them."""
+"""Calibration: the temperature of the probabilities, and the thresholds for "sure", "unsure" and "not-fruit"."""
 
 from __future__ import annotations
 
@@ -18,70 +18,69 @@ if TYPE_CHECKING:
 Verdict = Literal["sure", "unsure", "not-fruit"]
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
-SURE_RIGHT, FRUIT_REFUSED, NOTHING_ACCEPTED = 0.95, 0.02, 0.02
-"""What :func:`fit_thresholds` aims at, as shares."""
-ENOUGH_SURE = 0.02
-ENOUGH_PHOTOS = 100
-LEAST_SURE = 0.4
-"""No answer less likely than this is "sure", however well the pictures at hand are known."""
+SURE_ACCURACY, MAX_FRUIT_REFUSED, MAX_NEGATIVES_ACCEPTED = 0.95, 0.02, 0.02
+"""The targets of :func:`fit_thresholds`, as shares."""
+MIN_SURE_SHARE = 0.02
+MIN_PHOTOS = 100
+MIN_SURE = 0.4
+"""No answer of a lower confidence is "sure", however accurate the answers to the given pictures are."""
 
 
-def calibrate(logits: Tensor, labels: Tensor, targets: Targets, as_taken: Tensor | None = None) -> tuple[float, Thresholds]:
-    """Temperature and thresholds for a network's answers to N pictures that training did not see.
+def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor | None = None) -> tuple[float, Thresholds]:
+    """Temperature and thresholds from a network's logits for N validation pictures.
 
-    logits: (N, V, C), of V looks at each; labels: (N,), rows of ``targets.membership``; as_taken: (N,) bool, which of
-    them are photographs as somebody took them. Where there are ``ENOUGH_PHOTOS`` the temperature is theirs alone: among
-    harder pictures that are made of others a network looks surer than it is, and would doubt what it rightly answers.
+    logits: (N, V, C), of V views of each; labels: (N,), rows of ``targets.membership``; photos: (N,) bool, which of them are
+    unaltered photos. Where there are ``MIN_PHOTOS`` of them, only these determine the temperature: composed scenes are harder,
+    and a temperature fitted to them would make the network underconfident on photos.
     """
-    alone = as_taken if as_taken is not None and as_taken.sum() >= ENOUGH_PHOTOS else slice(None)
-    temperature = fit_temperature(logits[alone], labels[alone], targets.membership)
-    probabilities = calibrated(logits.flatten(0, 1), temperature, logits.shape[1])
+    chosen = photos if photos is not None and photos.sum() >= MIN_PHOTOS else slice(None)
+    temperature = fit_temperature(logits[chosen], labels[chosen], targets.membership)
+    probabilities = probabilities_of(logits.flatten(0, 1), temperature, logits.shape[1])
     types = [name for name in dict.fromkeys(targets.fruit_types) if name != NOT_FRUIT]
     belongs = torch.tensor([[own == name for name in types] for own in targets.fruit_types]).float()
     confidence, answer = (probabilities @ belongs).max(dim=1)
     nothing = torch.tensor([own == NOT_FRUIT for own in targets.fruit_types])
-    # A label's type: that of any class that it may mean.
+    # A label's type is that of any class in its set.
     type_of = torch.tensor([types.index(own) if own in types else -1 for own in targets.fruit_types])
     wanted = type_of[targets.membership.int().argmax(dim=1)][labels]
     return temperature, fit_thresholds(confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
-    """The temperature T under which ``softmax(logits / T)`` is likeliest (Guo et al. 2017, arXiv:1706.04599).
+    """The temperature T that maximizes the likelihood of ``softmax(logits / T)`` (Guo et al. 2017, arXiv:1706.04599).
 
-    logits: (N, C), or (N, V, C) of V looks whose probabilities are averaged; labels: (N,), of pictures that training did
-    not see → 0.25 .. 10; 1 where N is 0. It changes how sure the answers are. Labels are classes, or rows of
-    ``membership`` (T, C), the sets of classes that they may mean.
+    logits: (N, C), or (N, V, C) of V views whose probabilities are averaged; labels: (N,), of pictures that were not trained
+    on → 0.25 .. 10; 1 where N is 0. Labels are classes, or rows of ``membership`` (T, C), which are sets of classes.
 
-    Where all N answers are right, the likelihood alone would ask for endless confidence. As in Platt's method (1999),
-    the labels therefore count as right with probability (N + 1) / (N + 2) only.
+    Where all N answers are correct, the maximum likelihood is at infinite confidence. As in Platt's method (1999), each label
+    is therefore correct only with probability (N + 1) / (N + 2).
     """
     count = len(labels)
     if count == 0:
         return 1.0
     logits, labels, classes = logits.detach().double(), labels.long(), logits.shape[-1]
-    smoothing = min(classes / (classes - 1) / (count + 2), 1.0)  # torch gives the right class its part of it back
+    smoothing = min(classes / (classes - 1) / (count + 2), 1.0)  # torch smooths over all classes, the right one included
 
     def loss(log_temperature: float) -> float:
-        return likelihood_loss(_joined(logits / math.exp(log_temperature)), labels, membership, smoothing).item()
+        return likelihood_loss(_mean_over_views(logits / math.exp(log_temperature)), labels, membership, smoothing).item()
 
-    # The loss is convex in 1 / T, so it has one valley over log T too.
+    # The loss is convex in 1 / T, so it is unimodal over log T.
     return math.exp(_golden_section(loss, math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)))
 
 
-def _joined(logits: Tensor) -> Tensor:
-    """(N, V, C) of V looks → (N, C), their mean as probabilities; (N, C) as they are."""
+def _mean_over_views(logits: Tensor) -> Tensor:
+    """Logits (N, V, C) of V views → log-probabilities (N, C) of their mean; (N, C) unchanged."""
     return logits.log_softmax(dim=2).logsumexp(dim=1) if logits.ndim == 3 else logits
 
 
 def calibrated_loss(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
-    """The mean negative log-likelihood (nats) of answers at their own best temperature; arguments as there."""
+    """The mean negative log-likelihood (nats) at the best temperature; arguments as :func:`fit_temperature`."""
     temperature = fit_temperature(logits, labels, membership)
-    return likelihood_loss(_joined(logits.double() / temperature), labels.long(), membership).item()
+    return likelihood_loss(_mean_over_views(logits.double() / temperature), labels.long(), membership).item()
 
 
 def _golden_section(f: Callable[[float], float], low: float, high: float, tolerance: float = 1e-4) -> float:
-    """Where a function with one valley is lowest between two bounds (Kiefer 1953)."""
+    """The minimum of a unimodal function between two bounds (Kiefer 1953)."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = f(left), f(right)
@@ -98,61 +97,60 @@ def _golden_section(f: Callable[[float], float], low: float, high: float, tolera
 
 
 def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit: Tensor) -> Thresholds:
-    """The thresholds for "unsure" and "not a fruit", from pictures that training did not see.
+    """The thresholds for "unsure" and "not-fruit", from pictures that were not trained on.
 
-    Of N pictures, each (N,): ``confidence``, the probability of the likeliest fruit type; ``no_fruit``, that of none;
-    ``right``, whether that type is right; ``is_fruit``, whether the picture holds any.
+    Each (N,): ``confidence``, the probability of the most probable fruit type; ``no_fruit``, that of no fruit; ``right``,
+    whether that type is correct; ``is_fruit``, whether the picture shows fruit.
 
-    "Not a fruit" is said so rarely that at most ``FRUIT_REFUSED`` of the fruit is refused by it. An answer is "sure"
-    from the confidence on at which ``SURE_RIGHT`` of such answers are right and at most ``NOTHING_ACCEPTED`` of the
-    pictures without fruit are taken for one; and from ``LEAST_SURE`` on only. Where no confidence is enough for that, no
-    answer is ever "sure".
+    At the threshold for "not-fruit" at most ``MAX_FRUIT_REFUSED`` of the fruit is refused. An answer is "sure" from the
+    confidence at which ``SURE_ACCURACY`` of the answers are correct and at most ``MAX_NEGATIVES_ACCEPTED`` of the pictures
+    without fruit are accepted, and never below ``MIN_SURE``. Where there is no such confidence, no answer is ever "sure".
     """
     from fruitvision.models.checkpoint import Thresholds
 
     fruit, nothing = confidence[is_fruit], confidence[~is_fruit]
     if not len(fruit):
-        return Thresholds()
+        return Thresholds()  # pyright: ignore[reportCallIssue]  # all fields have defaults
     not_fruit = 1.0
     if no_fruit.max() > 0:
-        # Above the largest of the fruit's own, where that is small: a picture of a shirt has most of its probability here.
-        not_fruit = min(max(float(torch.quantile(no_fruit[is_fruit], 1 - FRUIT_REFUSED)), 0.3), 0.95)
+        # At least 0.3, where the fruit's own are small: a picture of a shirt has most of its probability on "no fruit".
+        not_fruit = min(max(float(torch.quantile(no_fruit[is_fruit], 1 - MAX_FRUIT_REFUSED)), 0.3), 0.95)
     answered = is_fruit & (no_fruit < not_fruit)
-    bounds = [LEAST_SURE, right_from(confidence[answered], right[answered])]
+    bounds = [MIN_SURE, confidence_threshold(confidence[answered], right[answered])]
     if len(nothing):
-        open_to = confidence[~is_fruit & (no_fruit < not_fruit)]
-        bounds.append(_accepted_from(open_to, allowed=math.floor(NOTHING_ACCEPTED * len(nothing))))
+        accepted = confidence[~is_fruit & (no_fruit < not_fruit)]
+        bounds.append(_accepted_from(accepted, allowed=math.floor(MAX_NEGATIVES_ACCEPTED * len(nothing))))
     return Thresholds(unsure=round(max(bounds), 4), not_fruit=round(not_fruit, 4))
 
 
-def right_from(confidence: Tensor, right: Tensor, share_right: float = SURE_RIGHT) -> float:
-    """The lowest confidence from which on ``share_right`` of N answers, (N,) each, are right; 1 where there is none.
+def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SURE_ACCURACY) -> float:
+    """The lowest confidence from which ``accuracy`` of N answers, (N,) each, are correct; 1 where there is none.
 
-    A few lucky ones at the top are no ground: at least ``ENOUGH_SURE`` of the answers must reach it.
+    At least ``MIN_SURE_SHARE`` of the answers must reach it, since a few at the top may be correct by chance.
     """
     order = confidence.argsort(descending=True)
     count = torch.arange(1, len(order) + 1)
-    good = torch.nonzero((right[order].double().cumsum(0) / count >= share_right) & (count >= ENOUGH_SURE * len(order)))
+    good = torch.nonzero((right[order].double().cumsum(0) / count >= accuracy) & (count >= MIN_SURE_SHARE * len(order)))
     return float(confidence[order][good[-1, 0]]) if len(good) else 1.0
 
 
 def _accepted_from(confidence: Tensor, allowed: int) -> float:
-    """The confidence that at most ``allowed`` of these reach."""
+    """A confidence that at most ``allowed`` of these reach."""
     if len(confidence) <= allowed:
         return 0.0
     return min(float(confidence.sort(descending=True).values[allowed]) + 1e-4, 1.0)
 
 
-def calibrated(logits: Tensor, temperature: float, views: int = 1) -> Tensor:
-    """Logits (N × views, C), the views of a picture side by side → probabilities (N, C), the mean over its views."""
+def probabilities_of(logits: Tensor, temperature: float, views: int = 1) -> Tensor:
+    """Logits (N × views, C), the views of a picture side by side → probabilities (N, C), their mean over the views."""
     probabilities = torch.softmax(logits.float() / temperature, dim=1)
     return probabilities if views == 1 else probabilities.unflatten(0, (-1, views)).mean(dim=1)
 
 
 def verdict(confidence: float, no_fruit: float, thresholds: Thresholds) -> Verdict:
-    """In words: ``confidence`` is the probability of the likeliest fruit type, ``no_fruit`` that of none at all.
+    """The verdict for ``confidence``, the probability of the most probable fruit type, and ``no_fruit``, that of no fruit.
 
-    A ``not_fruit`` threshold of 1 means that nothing is ever called "not-fruit".
+    A ``not_fruit`` threshold of 1 means that nothing is ever "not-fruit".
     """
     if thresholds.not_fruit < 1 and no_fruit >= thresholds.not_fruit:
         return "not-fruit"

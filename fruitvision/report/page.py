@@ -20,9 +20,9 @@ from fruitvision.errors import quoted
 from fruitvision.files import write_text
 from fruitvision.models.checkpoint import versions
 from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, most_confused, within_kind
-from fruitvision.recognition.evaluate.evaluation import Examination, Negatives
-from fruitvision.recognition.evaluate.findings import contradicted, hardest, losses
-from fruitvision.recognition.evaluate.twins import Twin, Twins, find_twins
+from fruitvision.recognition.evaluate.evaluation import Evaluation, Negatives
+from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
+from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
 from fruitvision.report.bilingual import Name, both, named
 from fruitvision.report.figures import matrix, picture, reliability_chart
 from fruitvision.report.table import class_table
@@ -37,16 +37,16 @@ LEAK = 0.05
 HERE = Path(__file__).parent
 
 
-def write_report(folder: Path, examination: Examination, language: str = "en") -> Path:
+def write_report(folder: Path, examination: Evaluation, language: str = "en") -> Path:
     """Write ``report.html`` into ``folder``, atomically; ``language`` is what it opens in. Raises DataError."""
     path = folder / FILE
     write_text(path, report_page(examination, language))
     return path
 
 
-def report_page(examination: Examination, language: str = "en") -> str:
+def report_page(examination: Evaluation, language: str = "en") -> str:
     """The whole page. Names of classes and files are escaped wherever they stand."""
-    twins = find_twins(examination)
+    twins = find_duplicates(examination)
     parts = [
         _lead(examination, twins),
         _figures(examination),
@@ -76,7 +76,7 @@ def _section(name: str, *content: str, **facts: object) -> str:
     return f'<section id="{name}"><h2>{both(f"report.{name}")}</h2><p class="meaning">{words}</p>{"".join(content)}</section>'
 
 
-def _checkpoint_name(examination: Examination) -> str:
+def _checkpoint_name(examination: Evaluation) -> str:
     path = examination.classifier.path
     if path is None:
         return examination.classifier.config.architecture
@@ -84,7 +84,7 @@ def _checkpoint_name(examination: Examination) -> str:
     return path.parent.name if path.name in ("best", "last") else path.name
 
 
-def _header(examination: Examination) -> str:
+def _header(examination: Evaluation) -> str:
     summary = examination.summary
     switch = "".join(
         f'<button type="button" data-language="{language}">{words}</button>' for language, words in (("en", "English"), ("zh", "中文"))
@@ -96,7 +96,7 @@ def _header(examination: Examination) -> str:
     )
 
 
-def _lead(examination: Examination, twins: Twins) -> str:
+def _lead(examination: Evaluation, twins: Duplicates) -> str:
     """The result in a few sentences, what limits it among them."""
     summary, wrong = examination.summary, int(examination.wrong.sum())
     images = summary["images"]
@@ -117,7 +117,7 @@ def _lead(examination: Examination, twins: Twins) -> str:
     return f'<section id="lead"><p class="lead">{first}</p><p>{" ".join(more)}</p>{marks}</section>'
 
 
-def _figures(examination: Examination) -> str:
+def _figures(examination: Evaluation) -> str:
     summary = examination.summary
     cards = []
     for name in ("top1", "top3", "macro_recall", "answered", "answered_top1", "not_fruit_accepted", "ece"):
@@ -127,7 +127,7 @@ def _figures(examination: Examination) -> str:
     return f'<section id="figures" class="figures">{"".join(cards)}</section>'
 
 
-def _matrices(examination: Examination) -> str:
+def _matrices(examination: Evaluation) -> str:
     mistaken, everything = by_kind(examination, mistaken_only=True), by_kind(examination)
     folders: dict[str, set[str]] = {}
     for i in range(len(examination.labels)):
@@ -152,7 +152,7 @@ def _matrices(examination: Examination) -> str:
     return _section("matrix", *parts)
 
 
-def _kind(examination: Examination, kind: str, anchor: str) -> str:
+def _kind(examination: Evaluation, kind: str, anchor: str) -> str:
     found = within_kind(examination, kind)
     of_kind = [i for i in range(len(examination.labels)) if fruit_type(examination.folder(i)) == kind]
     words = both("report.kind_line", kind=Name(kind), wrong=int(examination.wrong[of_kind].sum()), images=len(of_kind))
@@ -164,7 +164,7 @@ def _folded(words: str, content: str, anchor: str = "") -> str:
     return f"<details{named_by}><summary>{words}</summary>{content}</details>"
 
 
-def _pairs(examination: Examination) -> str:
+def _pairs(examination: Evaluation) -> str:
     pairs = most_confused(examination, PAIRS)
     if not pairs:
         return ""
@@ -185,7 +185,7 @@ def _pairs(examination: Examination) -> str:
     return _section("pairs", f'<div class="pairs">{"".join(cards)}</div>')
 
 
-def _hardest(examination: Examination) -> str:
+def _hardest(examination: Evaluation) -> str:
     chosen = hardest(examination, HARDEST)
     if not chosen:
         return ""
@@ -193,13 +193,13 @@ def _hardest(examination: Examination) -> str:
     cards = []
     for i in chosen:
         pixels = examination.pictures.store[examination.rows[i]]
-        answer = examination.classifier.answer([pixels], [Image.fromarray(pixels)])[0]
+        answer = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]
         heat = picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")
         cards.append(_card(examination, i, _answer_caption(examination, i, f"{loss[i]:.2f}"), heat))
     return _section("hardest", f'<div class="pictures">{"".join(cards)}</div>')
 
 
-def _reliability(examination: Examination) -> str:
+def _reliability(examination: Evaluation) -> str:
     found = reliability(examination.scores.confidence, torch.from_numpy(~examination.wrong))
     claimed, true = examination.scores.confidence.mean().item(), examination.summary["top1"]
     gap = "fits" if abs(claimed - true) < 0.02 else "over" if claimed > true else "under"
@@ -207,7 +207,7 @@ def _reliability(examination: Examination) -> str:
     return _section("reliability", f'<div class="beside">{reliability_chart(found)}<p>{words}</p></div>')
 
 
-def _without_fruit(examination: Examination) -> str:
+def _without_fruit(examination: Evaluation) -> str:
     def confidence(pair: tuple[Negatives, int]) -> float:
         return pair[0].scores.confidence[pair[1]].item()
 
@@ -222,15 +222,15 @@ def _without_fruit(examination: Examination) -> str:
     return _section("nothing", f'<div class="pictures">{"".join(cards)}</div>', count=len(accepted))
 
 
-def _contradicted(examination: Examination) -> str:
-    chosen = contradicted(examination)
+def _contradicted(examination: Evaluation) -> str:
+    chosen = label_issues(examination)
     if not chosen:
         return _section("labels", f'<p class="good">{both("report.labels_none")}</p>')
     cards = "".join(_card(examination, i, _answer_caption(examination, i)) for i in chosen[:CONTRADICTED])
     return _section("labels", f'<p>{_shown(len(chosen), CONTRADICTED)}</p><div class="pictures">{cards}</div>')
 
 
-def _twins(examination: Examination, twins: Twins) -> str:
+def _twins(examination: Evaluation, twins: Duplicates) -> str:
     parts = []
     for name, found in (("other_name", twins.other_name), ("copies", twins.copies), ("other_place", twins.other_place)):
         if found:
@@ -240,7 +240,7 @@ def _twins(examination: Examination, twins: Twins) -> str:
     return _section("twins", *(parts or [f'<p class="good">{both("report.twins_none")}</p>']))
 
 
-def _twin(examination: Examination, twin: Twin) -> str:
+def _twin(examination: Evaluation, twin: Duplicate) -> str:
     pictures = examination.pictures
     images, lines = [], []
     for row in (twin.row, twin.other):
@@ -250,7 +250,7 @@ def _twin(examination: Examination, twin: Twin) -> str:
     return f"<figure>{''.join(images)}<figcaption>{words}{''.join(lines)}</figcaption></figure>"
 
 
-def _origin(examination: Examination) -> str:
+def _origin(examination: Evaluation) -> str:
     """What was measured, with what: enough to measure it again."""
     summary, config = examination.summary, examination.classifier.config
     data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
@@ -271,12 +271,12 @@ def _origin(examination: Examination) -> str:
 # Pictures with words ---------------------------------------------------------------------------------------------
 
 
-def _card(examination: Examination, i: int, caption: str, beside: str = "") -> str:
+def _card(examination: Evaluation, i: int, caption: str, beside: str = "") -> str:
     """A scored picture, something beside it, and what is said of it: HTML."""
     return f"<figure>{picture(examination.pictures.store[examination.rows[i]], examination.path(i))}{beside}{caption}</figure>"
 
 
-def _answer_caption(examination: Examination, i: int, loss: str = "") -> str:
+def _answer_caption(examination: Evaluation, i: int, loss: str = "") -> str:
     """What the picture is called, what was answered, and how sure the network was of either."""
     scores = examination.scores
     truth = both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=_share(scores.right[i].item()))

@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 
 from fruitvision.data.fruits import fruit_type
-from fruitvision.recognition.evaluate.evaluation import Examination
+from fruitvision.recognition.evaluate.evaluation import Evaluation
 from fruitvision.report.bilingual import both, hint, named
 
 COLUMNS = ("name", "kind", "images", "recall", "precision", "mistaken")
 
 
-def class_table(examination: Examination) -> str:
+def class_table(examination: Evaluation) -> str:
     """The least recognised first. A cell's ``data-value`` is what its column is sorted by."""
     mistakes: dict[int, Counter[int]] = {}
     for i in np.flatnonzero(examination.wrong).tolist():
@@ -31,7 +31,7 @@ def _head(name: str) -> str:
     return f'<th scope="col" aria-sort="{order}"><button type="button">{both(f"report.column_{name}")}</button></th>'
 
 
-def _row(examination: Examination, name: str, figures: dict, mistakes: dict[int, Counter[int]], columns: list[str]) -> str:
+def _row(examination: Evaluation, name: str, figures: dict, mistakes: dict[int, Counter[int]], columns: list[str]) -> str:
     mostly = mistakes.get(examination.names.index(name), Counter()).most_common(2)
     words = ", ".join(f"{named(examination.names[other])} ({count})" for other, count in mostly)
     cells = {

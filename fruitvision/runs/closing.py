@@ -12,9 +12,9 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.read.store import ImageStore
 from fruitvision.runs.preparation import Beside, Prepared, photo_weights
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import ALONE, Team
-from fruitvision.training.engine import autocast
-from fruitvision.training.last_layer import Seen
+from fruitvision.training.device import autocast
+from fruitvision.training.distributed import SINGLE_PROCESS, World
+from fruitvision.training.last_layer import Features
 
 DATA_WEIGHT = 0.3
 """What the pictures of the data weigh together, beside 1 for all photos and pictures without fruit, where there are such."""
@@ -22,23 +22,23 @@ BATCH = 64
 
 
 def see_as_evaluated(
-    network: nn.Module, data: Prepared, config: TrainConfig, transform: EvalTransform, device: torch.device, team: Team = ALONE
-) -> Generator[int, None, Seen]:
+    network: nn.Module, data: Prepared, config: TrainConfig, transform: EvalTransform, device: torch.device, world: World = SINGLE_PROCESS
+) -> Generator[int, None, Features]:
     """The features of the first look at every picture that trains, with weights that balance kinds and sources.
 
-    Yields the number of finished batches. The processes of a ``team`` share them, and all return the whole.
+    Yields the number of finished batches. The processes of a ``world`` share them, and all return the whole.
     """
     network.eval()
     beside = [one for one in (*data.photos, *data.not_fruit) if len(one.train[0])]
     parts = [(one.store, one.train[0]) for one in beside] + [(data.store, data.train.rows)]
     batches = [(store, rows[start : start + BATCH]) for store, rows in parts for start in range(0, len(rows), BATCH)]
     found: list[tuple[int, Tensor]] = []
-    for turn in range(team.part.rank, len(batches), team.part.of):
+    for turn in range(world.share.rank, len(batches), world.share.of):
         found.append((turn, features(network, transform.with_views("one"), *batches[turn], config, device)))
         yield len(found)
-    everything = sorted(team.gather(found), key=lambda entry: entry[0])
+    everything = sorted(world.all_gather(found), key=lambda entry: entry[0])
     labels, weights = labels_and_weights(data, config, beside)
-    return Seen(torch.cat([own for _, own in everything]), labels, weights)
+    return Features(torch.cat([own for _, own in everything]), labels, weights)
 
 
 def labels_and_weights(data: Prepared, config: TrainConfig, beside: Sequence[Beside]) -> tuple[Tensor, Tensor]:

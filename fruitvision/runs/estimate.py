@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import training_transform
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import autocast, choose_device, image_size
-from fruitvision.training.state import memory_layout
+from fruitvision.training.device import autocast, choose_device, memory_format
+from fruitvision.training.engine import image_size
 
 STEPS = 2
 MOST_PICTURES = 32
@@ -29,7 +29,7 @@ def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int
     """
     device = choose_device(config.device)
     network = build_network(config.architecture, num_classes=num_classes, norm=config.norm, width=config.width, seed=0)
-    layout = memory_layout(network, config, device)
+    layout = memory_format(network, config, device)
     network = network.to(device, memory_format=layout).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     count = min(config.batch_size, MOST_PICTURES)

@@ -32,7 +32,7 @@ from fruitvision.files import remove_leftovers, write_bytes, write_error, write_
 from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint, versions
 from fruitvision.models.networks import OWN, Network, build_network
 from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
-from fruitvision.recognition.evaluate.strangers import calibrate_by, read_study, summarize_sources
+from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.closing import see_as_evaluated
 from fruitvision.runs.environment import write_environment
 from fruitvision.runs.figures import summary
@@ -46,7 +46,7 @@ from fruitvision.runs.preparation import (
     first_weights,
     loaders,
     open_average,
-    open_keeper,
+    open_regularizer,
     open_teacher,
     prepare,
     unseen,
@@ -54,24 +54,14 @@ from fruitvision.runs.preparation import (
 )
 from fruitvision.runs.process import Pulse
 from fruitvision.runs.tensorboard import Board
-from fruitvision.training.averaging import average_weights, blend_trunk
-from fruitvision.training.compilation import compiler_fault
+from fruitvision.training.averaging import average_weights, interpolate_trunk
+from fruitvision.training.compilation import compile_error
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team, join
-from fruitvision.training.engine import (
-    EpochDone,
-    Event,
-    StepDone,
-    Training,
-    Validation,
-    ValidationStep,
-    choose_device,
-    fit,
-    predict_logits,
-    steps_per_epoch,
-    summarize,
-)
-from fruitvision.training.last_layer import MOST_PICTURES, look, refit
+from fruitvision.training.device import choose_device
+from fruitvision.training.distributed import World, process_group
+from fruitvision.training.engine import EpochDone, Event, StepDone, Training, ValidationStep, fit, steps_per_epoch
+from fruitvision.training.evaluation import Validation, predict_logits, summarize
+from fruitvision.training.last_layer import MAX_PICTURES, extract_features, refit
 from fruitvision.training.state import TrainState
 
 SAVE_SECONDS = 60.0
@@ -94,22 +84,22 @@ def execute(
     raised. ``on_sign`` is called whenever something was done, also before the first step and after the last one.
     """
     with ExitStack() as stack:
-        team = stack.enter_context(join())
-        folder = RunFolder(path) if team.leads else Onlooker(path)
-        config = team.tell(folder.config() if team.leads else None)
-        if team.leads:
+        world = stack.enter_context(process_group())
+        folder = RunFolder(path) if world.is_global_zero else Onlooker(path)
+        config = world.broadcast(folder.config() if world.is_global_zero else None)
+        if world.is_global_zero:
             folder.refuse_links()
-        if lock and team.leads:
+        if lock and world.is_global_zero:
             try:
                 stack.enter_context(hold_lock(folder.path, folder.name))
             except FruitVisionError as error:
                 turned_away(folder, error)
                 raise
-        job = _Job(folder, config, on_event, on_sign, team, stack)
+        job = _Job(folder, config, on_event, on_sign, world, stack)
         try:
             return job.run()
         except BaseException as caught:
-            error = another_ended(folder, caught) if team.size > 1 else caught
+            error = another_ended(folder, caught) if world.size > 1 else caught
             job.fail(error)
             if error is caught:
                 raise
@@ -204,10 +194,10 @@ class _Job:
         config: RunConfig,
         on_event: Listener | None,
         on_sign: Callable[[], None] | None,
-        team: Team,
+        world: World,
         stack: ExitStack,
     ) -> None:
-        self.folder, self.config, self.training, self.team = folder, config, config.training, team
+        self.folder, self.config, self.training, self.world = folder, config, config.training, world
         self.listeners, self.stack = [on_event] if on_event else [], stack
         process = psutil.Process()
         before = folder.status()
@@ -229,7 +219,7 @@ class _Job:
         self.began = self.last_saved = self.last_status = time.monotonic()
 
     def run(self) -> RunStatus:
-        if self.team.leads:
+        if self.world.is_global_zero:
             if not self.launched:  # what is there was asked of a process that is gone; while this one was awaited, of this one
                 self.folder.stop_file.unlink(missing_ok=True)
             (self.folder.path / REASON_NAME).unlink(missing_ok=True)
@@ -252,13 +242,13 @@ class _Job:
             self.folder.log(f"{problem.kind}: {problem.path}")
         state = self.begin(data)
         transform = evaluation_transform(self.training)
-        if self.team.leads:
+        if self.world.is_global_zero:
             write_environment(
                 self.folder.path,
                 fingerprint=data.fingerprint,
                 command=command(self.config),
                 device=str(state.device),
-                processes=self.team.size,
+                processes=self.world.size,
             )
         self.workers = Workers(worker_processes(self.training, state.device))
         self.stack.callback(self.workers.close)
@@ -269,17 +259,17 @@ class _Job:
             self.folder.log(f"{self.workers.count} processes make training pictures")
         teacher = open_teacher(self.training, data.targets.classes, state.device)
         self.others = open_average(self.training, data.targets.classes)
-        keeper = open_keeper(self.training, self.status.start, state.device)
+        regularizer = open_regularizer(self.training, self.status.start, state.device)
         self.status.state, self.status.steps = "running", steps_per_epoch(self.training, train)
         self.write_status()
-        if self.training.tensorboard and self.team.leads:
+        if self.training.tensorboard and self.world.is_global_zero:
             board = Board(self.folder.path, state.progress.epoch * self.status.steps + state.progress.step + 1)
             self.stack.callback(board.close)
             self.listeners.append(board)
 
         try:
             self.stop_if_asked()
-            for event in fit(state, train, validation, teacher, keeper):
+            for event in fit(state, train, validation, teacher, regularizer):
                 self.record(event, state, data, transform)
                 for listener in self.listeners:
                     listener(event)
@@ -298,7 +288,7 @@ class _Job:
 
     def stop_if_asked(self) -> None:
         """Raise _Stopped where a stop was asked for; all processes ask at once."""
-        if self.team.any(self.team.leads and self.folder.stop_file.exists()):
+        if self.world.any(self.world.is_global_zero and self.folder.stop_file.exists()):
             raise _Stopped
 
     def sign(self) -> None:
@@ -310,7 +300,7 @@ class _Job:
     def reading(self, done: int, total: int | None) -> None:
         """So much is read. Each process reads on its own: where there are several, a stop waits until all have."""
         self.sign()
-        if self.team.size == 1:
+        if self.world.size == 1:
             self.stop_if_asked()
 
     def begin(self, data: Prepared) -> TrainState:
@@ -323,18 +313,18 @@ class _Job:
             width=training.width,
             seed=training.seed,
         )
-        saved = self.team.tell(read_state(self.folder) if self.team.leads else None)
+        saved = self.world.broadcast(read_state(self.folder) if self.world.is_global_zero else None)
         if saved is None:
-            leads, log = self.team.leads, self.folder.log
+            leads, log = self.world.is_global_zero, self.folder.log
             started = first_weights(network, training, data.targets, log, self.reading) if leads else ""
-            self.status.start = self.team.tell(started)
+            self.status.start = self.world.broadcast(started)
         elif saved["fingerprint"] != data.fingerprint:
             raise data_changed(self.config.data, data)
         torch.manual_seed(training.seed)
         keeps = training.norm_statistics == "kept" and self.status.start == "imagenet"
-        device = self.team.own_device(choose_device(training.device))
-        state = TrainState(network, training, device, keeps, self.team, training.compile and self.can_compile(device))
-        self.team.align(state.network)
+        device = self.world.local_device(choose_device(training.device))
+        state = TrainState(network, training, device, keeps, self.world, training.compile and self.can_compile(device))
+        self.world.broadcast_weights(state.network)
         if saved is not None:
             state.load_state_dict(saved)
             self.folder.log(f"going on after epoch {state.progress.epoch}, step {state.progress.step}")
@@ -342,15 +332,15 @@ class _Job:
         else:
             self.folder.forget_after(0, 0)
         self.status.skipped = summary(self.folder.metrics_file).skipped
-        if self.team.size > 1:
-            self.folder.log(together(self.team, training, state.device))
+        if self.world.size > 1:
+            self.folder.log(together(self.world, training, state.device))
         self.fingerprint = data.fingerprint
         return state
 
     def can_compile(self, device: torch.device) -> bool:
         """Whether all processes can; the log says why not."""
-        fault = compiler_fault(device)
-        able = not self.team.any(fault is not None)
+        fault = compile_error(device)
+        able = not self.world.any(fault is not None)
         if able:
             self.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
         else:
@@ -404,7 +394,7 @@ class _Job:
         """Keep everything and end. ``state`` is None before there is any."""
         if state is not None:
             self.save_state(state)
-        if self.team.leads:
+        if self.world.is_global_zero:
             self.folder.stop_file.unlink(missing_ok=True)
         self.status.state, self.status.eta_s = "stopped", None
         self.folder.log(f"stopped on request in epoch {self.status.epoch}, after step {self.status.step}")
@@ -425,8 +415,11 @@ class _Job:
                 "The last network is kept in last/. Try a lower learning_rate, or a norm like 'group'.",
                 epochs=state.progress.epoch,
             )
-        network, checkpoint = load_checkpoint(self.folder.best) if self.team.leads else (copy.deepcopy(state.network), None)
-        network, checkpoint = self.team.align(network.to(state.device, memory_format=state.layout)), self.team.tell(checkpoint)
+        network, checkpoint = load_checkpoint(self.folder.best) if self.world.is_global_zero else (copy.deepcopy(state.network), None)
+        network, checkpoint = (
+            self.world.broadcast_weights(network.to(state.device, memory_format=state.memory_format)),
+            self.world.broadcast(checkpoint),
+        )
         if isinstance(validation, MixedEvalLoader):
             validation = unseen(data, self.training, transform, self.workers)
         if self.others:
@@ -442,7 +435,7 @@ class _Job:
         metrics = {"validation": summarize(logits, labels, validation.membership)}
         strangers = read_study(Path(self.config.study)) if self.config.study else None
         if strangers is not None:
-            temperature, thresholds = calibrate_by(strangers)
+            temperature, thresholds = calibrate_on_sources(strangers)
             checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(strangers, temperature, thresholds)})
         elif isinstance(validation, MixedEvalLoader):
             temperature, thresholds = calibrate(looks, labels, data.targets, validation.as_taken)
@@ -454,7 +447,7 @@ class _Job:
             self.status.test_top1, self.status.test_images = metrics["test"]["top1"], metrics["test"]["images"]
             self.folder.log(f"test: top-1 {metrics['test']['top1']:.4f}, top-3 {metrics['test']['top3']:.4f}")
         checkpoint = checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "metrics": metrics})
-        if self.team.leads:
+        if self.world.is_global_zero:
             save_checkpoint(self.folder.best, network, checkpoint)
         self.status.state, self.status.eta_s = "finished", None
         self.write_status()
@@ -465,16 +458,16 @@ class _Job:
         training, classes = self.training, data.targets.classes
         start = build_network(training.architecture, num_classes=len(classes), norm=training.norm, width=training.width, seed=training.seed)
         first_weights(start, training, data.targets, lambda line: None)
-        blend_trunk(network, start.state_dict(), training.start_share)
+        interpolate_trunk(network, start.state_dict(), training.start_share)
         self.folder.log(f"{training.start_share:.0%} of the trunk's weights are what they were at the start")
 
     def fit_last(self, network: Network, start: str, state: TrainState, data: Prepared, transform: EvalTransform) -> None:
         """Fit the last layer anew to all training pictures, as evaluation shows them; where the trunk began with ImageNet's
         weights, the layer is held to what ImageNet's own last layer knows."""
         clear_head(network, self.training, data.targets, start)
-        seen = self.wait(see_as_evaluated(network, data, self.training, transform, state.device, self.team))
+        seen = self.wait(see_as_evaluated(network, data, self.training, transform, state.device, self.world))
         self.wait(refit(network.head, seen, data.targets.membership, self.training.fit_last))
-        self.team.align(network)
+        self.world.broadcast_weights(network)
         self.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures as evaluation shows them")
 
     def refit(
@@ -489,12 +482,12 @@ class _Job:
     ) -> torch.Tensor:
         """Fit the last layer to the end, keep it where it answers validation's pictures better than ``before``, (logits,
         labels), and return the logits of the one that was kept."""
-        plain = EvalLoader(data.store, evenly(data.train, MOST_PICTURES // 2), transform.with_views("one"))
+        plain = EvalLoader(data.store, evenly(data.train, MAX_PICTURES // 2), transform.with_views("one"))
         kept, (looks, labels) = copy.deepcopy(network.head.state_dict()), before
-        seen = self.wait(look(network, train, plain, self.training, transform.crop, state.device, self.team))
+        seen = self.wait(extract_features(network, train, plain, self.training, transform.crop, state.device, self.world))
         membership = validation.membership
         self.wait(refit(network.head, seen, membership, self.training.refit))
-        self.team.align(network)
+        self.world.broadcast_weights(network)
         fitted, _ = self.measure(network, state, validation, looks=True)
         losses = [calibrated_loss(logits, labels, membership) for logits in (looks, fitted)]
         better = losses[1] < losses[0]
@@ -507,7 +500,7 @@ class _Job:
         return fitted if better else looks
 
     def measure(self, network: Network, state: TrainState, loader: Validation, *, looks: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.wait(predict_logits(network, loader, state.device, self.training, looks=looks, team=self.team))
+        return self.wait(predict_logits(network, loader, state.device, self.training, per_view=looks, world=self.world))
 
     def wait(self, steps: Iterator[Any]) -> Any:
         """Take all steps, showing that the run is alive, and return what they come to. Raises _Stopped when asked to stop."""
@@ -523,19 +516,19 @@ class _Job:
 
     def save_state(self, state: TrainState) -> None:
         self.last_saved = time.monotonic()
-        if not self.team.leads:
+        if not self.world.is_global_zero:
             return
         buffer = io.BytesIO()
         torch.save({**state.state_dict(), "fingerprint": self.fingerprint}, buffer)
         write_bytes(self.folder.resume_file, buffer.getvalue())
 
     def save_checkpoint(self, path: Path, state: TrainState, data: Prepared, transform: EvalTransform, *, metrics: dict[str, Any]) -> None:
-        if not self.team.leads:
+        if not self.world.is_global_zero:
             return
         dataset = data.dataset
         save_checkpoint(
             path,
-            state.kept_network(),
+            state.eval_network(),
             CheckpointConfig(
                 architecture=self.training.architecture,
                 width=self.training.width,
@@ -590,7 +583,7 @@ class _Job:
 
     def leave_reason(self) -> None:
         """Why it ended: into the log, and for the other processes."""
-        if not self.team.leads and self.folder.exists and self.status.error:
+        if not self.world.is_global_zero and self.folder.exists and self.status.error:
             (self.folder.path / REASON_NAME).write_text(self.status.error["message"], encoding="utf-8")
         self.folder.log(f"ended: {self.status.error['message'] if self.status.error else self.status.state}")
 
@@ -647,9 +640,9 @@ def data_changed(path: str, data: Prepared) -> RunError:
     )
 
 
-def together(team: Team, training: TrainConfig, device: torch.device) -> str:
+def together(world: World, training: TrainConfig, device: torch.device) -> str:
     """What several processes share, for the log; and what batch norm does where they cannot share its statistics."""
-    words = f"{team.size} processes, {training.batch_size} pictures a step over all of them"
+    words = f"{world.size} processes, {training.batch_size} pictures a step over all of them"
     if device.type == "cpu" and training.norm in ("batch", OWN):
         words += (
             "; on the CPU each process's batch norm sees its own part of the batch only, and process 0's running averages are"

@@ -15,7 +15,7 @@ from fruitvision.errors import RunError
 from fruitvision.files import write_error
 from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run, not_responding
 from fruitvision.runs.job import LOCK_NAME, busy, lock_holder
-from fruitvision.training.distributed import check_joining
+from fruitvision.training.distributed import check_distributed
 
 LET_GO_SECONDS = 1.5
 
@@ -27,7 +27,7 @@ def start(root: str | Path, config: RunConfig) -> RunFolder:
     """
     refuse_if_busy(root)
     if config.processes > 1:
-        check_joining()
+        check_distributed()
     run = new_run(root, config)
     _spawn(run)
     return run

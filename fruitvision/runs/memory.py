@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from fruitvision.errors import TrainingError
-from fruitvision.training.engine import autocast, to_device
+from fruitvision.training.device import autocast
+from fruitvision.training.engine import to_device
 from fruitvision.training.state import TrainState
 
 WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")

@@ -30,12 +30,13 @@ from fruitvision.errors import ConfigError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
-from fruitvision.recognition.evaluate.strangers import read_study
+from fruitvision.recognition.evaluate.left_out import read_study
 from fruitvision.runs.folder import RunConfig
-from fruitvision.training.averaging import average_weights, different
+from fruitvision.training.averaging import average_error, average_weights
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import Keeper, Teacher, Training, Validation
-from fruitvision.training.loss import distillation
+from fruitvision.training.engine import Regularizer, Teacher, Training
+from fruitvision.training.evaluation import Validation
+from fruitvision.training.loss import distillation_loss
 
 CPU = torch.device("cpu")
 MOST_WORKERS = 8
@@ -438,7 +439,7 @@ def first_weights(
     if config.start not in ("imagenet", "shipped"):
         (weights, before), *others = (load_checkpoint(find_checkpoint(name)) for name in _names(config.start))
         if any(other.classes != before.classes for _, other in others):
-            raise different(config.start)
+            raise average_error(config.start)
         average_weights(weights, [other for other, _ in others], config.start)
         load_trunk(network, weights.state_dict())
         if before.classes == targets.classes:
@@ -489,7 +490,7 @@ def _shipped_alike(config: TrainConfig) -> Path | None:
     return None
 
 
-def open_keeper(config: TrainConfig, start: str, device: torch.device) -> Keeper | None:
+def open_regularizer(config: TrainConfig, start: str, device: torch.device) -> Regularizer | None:
     """How far features have strayed from ImageNet's, judged by what its own last layer makes of them; None if not asked.
 
     Learning without forgetting (Li and Hoiem 2016, arXiv:1606.09282), with that layer frozen: what the trunk knew of a
@@ -506,7 +507,7 @@ def open_keeper(config: TrainConfig, start: str, device: torch.device) -> Keeper
         with torch.no_grad():
             kept = known(images).logits.float()
         own = torch.nn.functional.linear(features, known.head.weight, known.head.bias)
-        return distillation(own, kept, temperature=1.0)
+        return distillation_loss(own, kept, temperature=1.0)
 
     return strayed
 
@@ -517,7 +518,7 @@ def open_average(config: TrainConfig, classes: tuple[str, ...]) -> list[Network]
     for name in _names(config.average_with):
         network, known = load_checkpoint(find_checkpoint(name))
         if (known.architecture, known.norm, known.width, known.classes) != (config.architecture, config.norm, config.width, classes):
-            raise different(name)
+            raise average_error(name)
         networks.append(network)
     return networks
 

@@ -15,7 +15,7 @@ from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig
 from fruitvision.runs.preparation import first_weights, loaders, prepare
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.engine import choose_device
+from fruitvision.training.device import choose_device
 from fruitvision.training.lr_find import RangeTest, range_test
 from fruitvision.training.state import TrainState
 

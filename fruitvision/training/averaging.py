@@ -1,4 +1,4 @@
-"""The mean of several networks' weights, where all began from the same ones (Wortsman et al. 2022, arXiv:2203.05482)."""
+"""Weight averaging of networks that were fine-tuned from the same weights: model soups, and WiSE-FT."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.errors import ConfigError
+from fruitvision.models.networks import Network
 
 
 def average_weights(network: nn.Module, others: Sequence[nn.Module], name: str) -> None:
-    """Give ``network`` the even mean of its and the ``others``' weights and running statistics; counters stay its own.
+    """Set ``network`` to the mean of its and the ``others``' weights and running statistics; counters stay.
 
-    Raises ConfigError where they differ in shape; ``name`` is what the others are called in it.
+    A uniform model soup (Wortsman et al. 2022, arXiv:2203.05482). Raises ConfigError "average-differs" where shapes differ;
+    ``name`` is what the error calls the others.
     """
     own, theirs = network.state_dict(), [other.state_dict() for other in others]
     shapes = {key: value.shape for key, value in own.items()}
     if any({key: value.shape for key, value in one.items()} != shapes for one in theirs):
-        raise different(name)
+        raise average_error(name)
     with torch.no_grad():
         for key, value in own.items():
             if value.is_floating_point():
                 value.copy_(torch.stack([value, *(one[key].to(value) for one in theirs)]).mean(dim=0))
 
 
-def blend_trunk(network: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
-    """Give the trunk of ``network`` the mean of its weights and those of ``start``, which count by ``share`` (0..1).
+def interpolate_trunk(network: Network, start: Mapping[str, Tensor], share: float) -> None:
+    """Interpolate the trunk of ``network`` with the weights ``start``, which count by ``share`` (0..1).
 
-    What was fine-tuned on few photographs and what it began from are better together on strangers' photographs than either
-    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). The last layer stays as it is, and has to be fitted to the new trunk.
+    The fine-tuned weights and those they started from do better together on photos of unseen sources than either alone
+    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). The last layer is left; it has to be fitted to the new trunk.
     """
     with torch.no_grad():
         for key, value in network.state_dict().items():
@@ -37,11 +39,6 @@ def blend_trunk(network: nn.Module, start: Mapping[str, Tensor], share: float) -
                 value.lerp_(start[key].to(value), share)
 
 
-def different(name: str) -> ConfigError:
-    """What can have no mean with this run's network."""
-    return ConfigError(
-        "average-differs",
-        f"The weights of {name} cannot be averaged with this run's: another network, norm, width or classes.",
-        "Choose runs with the same architecture, norm, width, pictures, photos and pictures without fruit.",
-        name=name,
-    )
+def average_error(name: str) -> ConfigError:
+    """The weights of ``name`` do not fit this run's network."""
+    return ConfigError("average-differs", name=name)

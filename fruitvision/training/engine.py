@@ -1,4 +1,4 @@
-"""The training loop: a generator of small events, to be printed, plotted, saved or stopped by whoever consumes it.
+"""The training loop: a generator of small events, for the caller to print, plot, save or stop.
 
 for event in fit(state, train, validation):
     ...  # state is complete here: save it, or stop by leaving the loop
@@ -6,7 +6,6 @@ for event in fit(state, train, validation):
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,14 +15,15 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader, MixedLoader, TrainLoader
+from fruitvision.data.load.loader import MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import ALONE, Team
-from fruitvision.training.loss import balancing_weights, distillation, likelihood_loss
-from fruitvision.training.metrics import answered_right
+from fruitvision.training.device import autocast
+from fruitvision.training.evaluation import Validation, predict_logits, summarize
+from fruitvision.training.loss import class_weights, distillation_loss, likelihood_loss
+from fruitvision.training.metrics import topk_correct
 from fruitvision.training.optim import clip_gradients, gradient_norm, learning_rate, set_learning_rate
-from fruitvision.training.state import TrainState, arithmetic
+from fruitvision.training.state import TrainState
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class ValidationStep:
-    """One batch of validation; nothing has changed."""
+    """One batch of validation; the state has not changed."""
 
     epoch: int
     step: int
@@ -62,65 +62,49 @@ class EpochDone:
     images_per_s: float
     seconds: float
     skipped: int
-    """Steps that were not taken, since their loss, gradient or running statistics were not finite."""
+    """Steps without an update, because their loss, gradient or running statistics were not finite."""
     improved: bool
 
 
-MOST_SKIPPED = 20
+MAX_SKIPPED_STEPS = 20
 
 Event = StepDone | ValidationStep | EpochDone
 Training = TrainLoader | MixedLoader
-Validation = EvalLoader | MixedEvalLoader
-Keeper = Callable[[Tensor, Tensor], Tensor]
-"""(images (N, 3, S, S), features (N, F)) → how far the features have strayed, a loss."""
 Teacher = Callable[[Tensor], Tensor]
-"""A batch of pictures, (N, 3, H, W) → logits (N, C) over the network's own classes."""
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU. Raises TrainingError."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    if not there[name]:
-        raise TrainingError(
-            "device-missing",
-            f"This machine has no device '{name}' that torch can use.",
-            "Set device to auto or cpu.",
-            device=name,
-        )
-    return torch.device(name)
+"""Images (N, 3, H, W) → logits (N, C) over the network's own classes."""
+Regularizer = Callable[[Tensor, Tensor], Tensor]
+"""(images (N, 3, S, S), features (N, F)) → a loss, (): how far the features are from what they are regularized towards."""
 
 
 def fit(
-    state: TrainState, train: Training, validation: Validation, teacher: Teacher | None = None, keeper: Keeper | None = None
+    state: TrainState, train: Training, validation: Validation, teacher: Teacher | None = None, regularizer: Regularizer | None = None
 ) -> Iterator[Event]:
-    """Train from where ``state`` stands to its last epoch, yielding after every step.
+    """Train from where ``state`` is to its last epoch, yielding after every step.
 
-    ``teacher`` takes the configuration's ``teacher_weight`` of the loss; ``keeper`` adds ``keep_imagenet`` of its own.
+    The loss is that of the labels; ``teacher_weight`` of it is replaced by the distillation from ``teacher``, and
+    ``keep_imagenet`` times ``regularizer`` is added.
 
-    Between two yields ``state`` is complete. A step whose loss, gradient or running statistics are not finite is skipped
-    and counted; after a whole epoch of them, or ``MOST_SKIPPED`` in a row, raises TrainingError "non-finite-loss",
-    "non-finite-gradient" or "non-finite-statistics". Weights and running statistics stay as they were.
+    Between two yields ``state`` is complete. A step whose loss, gradient or running statistics are not finite is skipped and
+    counted; after a whole epoch of them, or ``MAX_SKIPPED_STEPS`` in a row, raises TrainingError "non-finite-loss",
+    "non-finite-gradient" or "non-finite-statistics", with weights and running statistics as they were before.
     """
     while not state.finished:
-        yield from train_one_epoch(state, train, teacher, keeper)
+        yield from train_one_epoch(state, train, teacher, regularizer)
         logits, labels = yield from _validate(state, validation)
         yield _close_epoch(state, summarize(logits, labels, validation.membership))
 
 
 def train_one_epoch(
-    state: TrainState, loader: Training, teacher: Teacher | None = None, keeper: Keeper | None = None
+    state: TrainState, loader: Training, teacher: Teacher | None = None, regularizer: Regularizer | None = None
 ) -> Iterator[StepDone]:
     """The rest of the epoch that ``state`` is in."""
-    config, progress, network = state.config, state.progress, state.network
+    config, progress, network, world = state.config, state.progress, state.network, state.world
     steps = steps_per_epoch(config, loader)
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
-    weights = balancing_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
-    team = state.team
-    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, team.part)
+    weights = class_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
+    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, world.share)
     _set_training(state)
-    forward = team.wrap(state.forward)
+    forward = world.setup_module(state.forward)
     buffers = list(network.buffers())
     while progress.step < steps:
         started = time.perf_counter()
@@ -131,127 +115,80 @@ def train_one_epoch(
         group = list(islice(batches, config.accumulate))
         images_in_step = sum(batch.total for batch in group)
         counted, own = [], [batch.own for batch in group]
-        before = [value.clone() for value in buffers]  # the forward passes move them, before it is known whether the step is sound
+        before = [value.clone() for value in buffers]  # the forward pass changes them before the step is known to be finite
         for batch in group:
+            accumulating = batch is not group[-1]
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
-            with autocast(config, state.device), team.averaging(forward, batch is group[-1]):
+            with autocast(config, state.device), world.no_backward_sync(forward, enabled=accumulating):
                 logits, features, _ = forward(images)
             loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing, weights)
             if teacher is not None:
-                taught = distillation(logits.float(), teacher(images))
-                loss = torch.lerp(loss, taught, config.teacher_weight)
-            if keeper is not None:
-                loss = loss + config.keep_imagenet * keeper(images, features.float())
-            with team.averaging(forward, batch is group[-1]):  # the mean over processes, of sums over their pictures
-                state.scaler.scale(loss * (team.size * batch.own / images_in_step)).backward()
-            counted += [loss.detach(), answered_right(logits, labels, membership).sum()]
+                loss = torch.lerp(loss, distillation_loss(logits.float(), teacher(images)), config.teacher_weight)
+            if regularizer is not None:
+                loss = loss + config.keep_imagenet * regularizer(images, features.float())
+            with world.no_backward_sync(forward, enabled=accumulating):
+                # DistributedDataParallel takes the mean over processes, of losses summed over each one's pictures.
+                state.scaler.scale(loss * (world.size * batch.own / images_in_step)).backward()
+            counted += [loss.detach(), topk_correct(logits, labels, membership).sum()]
         state.scaler.unscale_(state.optimizer)
-        # Read together: each reading waits until a graphics card has done all that it was told.
-        read = (*counted, gradient_norm(network), largest_value(buffers, state.device))
+        # Read all at once: each read waits until the GPU has finished.
+        read = (*counted, gradient_norm(network), max_abs(buffers, state.device))
         *figures, grad_norm, largest = torch.stack([value.float() for value in read]).tolist()
         loss_sum = sum(loss * count for loss, count in zip(figures[::2], own, strict=True) if count)
-        right = sum(correct for correct, count in zip(figures[1::2], own, strict=True) if count)
-        loss_sum, right, largest = team.sum(loss_sum, right, largest)
+        correct = sum(correct for correct, count in zip(figures[1::2], own, strict=True) if count)
+        loss_sum, correct, largest = world.all_reduce(loss_sum, correct, largest)
         clip_gradients(network, config.clip_norm, grad_norm)
-        sound = math.isfinite(loss_sum) and math.isfinite(grad_norm) and math.isfinite(largest)
-        if sound:
+        finite = math.isfinite(loss_sum) and math.isfinite(grad_norm) and math.isfinite(largest)
+        if finite:
             state.scaler.step(state.optimizer)
         else:
-            put_back(buffers, before)
+            restore_buffers(buffers, before)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
 
         seconds = time.perf_counter() - started
         progress.step += 1
         progress.seconds += seconds
-        if sound:
-            state.update_average(step)
+        if finite:
+            state.update_ema(step)
             progress.seen += images_in_step
-            progress.right += int(right)
+            progress.right += int(correct)
             progress.loss_sum += loss_sum
             progress.norm_sum += grad_norm
             progress.skipped_in_a_row = 0
         else:
             progress.skipped += 1
             progress.skipped_in_a_row += 1
-            # float16's scaler may have to be halved a dozen times before its first step; else a whole epoch is too much.
-            most = MOST_SKIPPED if state.scaler.is_enabled() else min(MOST_SKIPPED, steps)
+            # float16's scaler may have to be halved a dozen times before its first step; otherwise a whole epoch is too much.
+            most = MAX_SKIPPED_STEPS if state.scaler.is_enabled() else min(MAX_SKIPPED_STEPS, steps)
             if progress.skipped_in_a_row >= most:
                 raise _diverged(progress.skipped_in_a_row, loss_sum, grad_norm, progress.epoch + 1, progress.step)
         yield StepDone(progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds)
 
 
-def largest_value(buffers: Sequence[Tensor], device: torch.device) -> Tensor:
+def max_abs(buffers: Sequence[Tensor], device: torch.device) -> Tensor:
     """The largest absolute value in any of a network's buffers, (); not finite where one of them is not.
 
-    A batch variance can overflow where the loss and all gradients stay finite.
+    A batch variance can overflow while the loss and all gradients stay finite.
     """
     values = [value for value in buffers if value.is_floating_point()]
     return torch.nn.utils.get_total_norm(values, norm_type=math.inf) if values else torch.zeros((), device=device)
 
 
 @torch.no_grad()
-def put_back(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None:
-    """Give a network's buffers the values that they had."""
+def restore_buffers(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    """Copy earlier values into a network's buffers."""
     for value, old in zip(buffers, before, strict=True):
         value.copy_(old)
 
 
-def predict_logits(
-    network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig, *, looks: bool = False, team: Team = ALONE
-) -> Generator[int, None, tuple[Tensor, Tensor]]:
-    """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
-
-    Several looks at a picture are averaged as probabilities; or, with ``looks``, kept: (N, V, C). The processes of a
-    ``team`` share the batches, none dropped or repeated, yield equally often, and all return the whole.
-    """
-    network.eval()
-    logits, labels = [], []
-    batches, layout = loader.batches(team.part), torch.channels_last if config.channels_last else torch.contiguous_format
-    for turn in range(math.ceil(len(loader) / team.size)):
-        number = min((turn + 1) * team.size, len(loader))
-        batch = next(batches, None)
-        if batch is None:
-            yield number
-            continue
-        with torch.inference_mode(), autocast(config, device):
-            answer = network(batch.images.to(device, memory_format=layout)).logits.float().cpu()
-        answer = answer.unflatten(0, (len(batch.labels), -1))
-        if not looks:
-            answer = answer[:, 0] if answer.shape[1] == 1 else answer.softmax(dim=2).mean(dim=1).log()
-        logits.append(answer)
-        labels.append(batch.labels)
-        yield number
-    return torch.cat(team.gather(logits)), torch.cat(team.gather(labels))
-
-
-def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
-    """Loss and accuracies (0..1) of a network on a split."""
-    steps = predict_logits(network, loader, device, config)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return summarize(*end.value, loader.membership)
-
-
-def summarize(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> dict[str, float]:
-    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) against labels (N,), which are classes or sets of them."""
-    return {
-        "images": len(labels),
-        "loss": likelihood_loss(logits, labels, membership).item(),
-        "top1": answered_right(logits, labels, membership).double().mean().item(),
-        "top3": answered_right(logits, labels, membership, k=3).double().mean().item(),
-    }
-
-
 def steps_per_epoch(config: TrainConfig, loader: Training) -> int:
-    """Optimizer steps an epoch; the last may add up fewer batches."""
+    """Optimizer steps per epoch; the last may accumulate fewer batches."""
     return math.ceil(loader.steps / config.accumulate)
 
 
 def image_size(config: TrainConfig, epoch: int) -> int:
-    """The side of the training pictures in ``epoch`` (from 0): it grows evenly, and the last third is trained in full."""
+    """The side of the training pictures in ``epoch`` (from 0): it grows evenly, and the last third trains at full size."""
     if not config.first_image_size or config.first_image_size == config.image_size:
         return config.image_size
     growing = max(math.ceil(config.epochs * 2 / 3) - 1, 1)
@@ -261,50 +198,37 @@ def image_size(config: TrainConfig, epoch: int) -> int:
 
 
 def to_device(images: Tensor, state: TrainState) -> Tensor:
-    """Move a batch to the device, in the layout that the network has there."""
-    return images.to(state.device, memory_format=state.layout)
+    """Move a batch to the network's device, in its memory format."""
+    return images.to(state.device, memory_format=state.memory_format)
 
 
-def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:
-    """The arithmetic that the configuration asks for, where it is shorter than float32."""
-    kind = arithmetic(config, device)
-    shorter = kind != torch.float32
-    return torch.autocast(device.type, dtype=kind if shorter else None, enabled=shorter)
+def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
+    """The modules of the trunk's first ``count`` stages. Raises TrainingError "too-few-stages" where these are all it has."""
+    if not count:
+        return []
+    stages = getattr(getattr(network, "module", network), "stages", ())
+    if count >= len(stages):
+        raise TrainingError("too-few-stages", stages=len(stages), count=count, most=max(len(stages) - 1, 0))
+    return [module for stage in stages[:count] for module in stage]
 
 
 def _set_training(state: TrainState) -> None:
-    """Training mode, but that batch norm goes on with the means and variances it has where these are to be kept, and that
-    the trunk, or its first stages, are left as they are where the configuration asks for that."""
+    """Training mode, except for what the configuration freezes: the trunk or its first stages, and batch norm's statistics."""
     frozen, head = state.progress.epoch < state.config.freeze_epochs, state.network.head
     state.network.train(not frozen).requires_grad_(not frozen)
     head.train().requires_grad_(True)
     for module in first_stages(state.network, state.config.freeze_stages):
         module.eval().requires_grad_(False)
-    if state.keeps_statistics:
+    if state.frozen_statistics:
         for module in state.network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
                 module.eval()
 
 
-def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
-    """The modules of the trunk's first ``count`` stages. Raises TrainingError where it has no more than these."""
-    if not count:
-        return []
-    stages = getattr(getattr(network, "module", network), "stages", ())
-    if count >= len(stages):
-        raise TrainingError(
-            "too-few-stages",
-            f"This network has {len(stages)} stages that can be told apart; {count} cannot be kept as they are.",
-            f"Set freeze_stages to 0{f' .. {len(stages) - 1}' if stages else ''}.",
-            stages=len(stages),
-            count=count,
-        )
-    return [module for stage in stages[:count] for module in stage]
-
-
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
-    """As :func:`predict_logits`, with an event a batch, so that a stop need not wait for the end of the validation."""
-    steps = predict_logits(state.team.align(state.kept_network()), loader, state.device, state.config, team=state.team)
+    """As :func:`predict_logits`, with an event for each batch, so that a stop need not wait for the end of the validation."""
+    network = state.world.broadcast_weights(state.eval_network())
+    steps = predict_logits(network, loader, state.device, state.config, world=state.world)
     while True:
         try:
             number = next(steps)
@@ -315,7 +239,7 @@ def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep
 
 def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
     progress = state.progress
-    # Equal accuracy is common on easy data: the smaller loss then decides which weights are kept.
+    # Equal accuracy is common on easy data: the smaller loss then decides which weights are best.
     improved = math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
     event = EpochDone(
         epoch=progress.epoch + 1,
@@ -341,25 +265,7 @@ def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
 
 def _diverged(in_a_row: int, loss: float, gradient: float, epoch: int, step: int) -> TrainingError:
     if not math.isfinite(loss):
-        return TrainingError(
-            "non-finite-loss",
-            f"The loss has not been a number for {in_a_row} steps (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.",
-            epoch=epoch,
-            step=step,
-        )
+        return TrainingError("non-finite-loss", steps=in_a_row, epoch=epoch, step=step)
     if math.isfinite(gradient):
-        return TrainingError(
-            "non-finite-statistics",
-            f"The norms' running statistics have not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
-            "The last good checkpoint is kept. Try a lower learning_rate, or a norm like 'group'.",
-            epoch=epoch,
-            step=step,
-        )
-    return TrainingError(
-        "non-finite-gradient",
-        f"The gradient has not been finite for {in_a_row} steps (epoch {epoch}, step {step}).",
-        "The last good checkpoint is kept. Try a lower learning_rate, or clip_norm=1.",
-        epoch=epoch,
-        step=step,
-    )
+        return TrainingError("non-finite-statistics", steps=in_a_row, epoch=epoch, step=step)
+    return TrainingError("non-finite-gradient", steps=in_a_row, epoch=epoch, step=step)

@@ -1,8 +1,8 @@
-"""The last layer, fitted to the end on what a trained trunk makes of the pictures.
+"""Fitting the last layer to convergence, on the features of a trained trunk.
 
-A trunk that is held to what it knew learns slowly, and the last layer above it is still on its way when the epochs end.
-With the trunk at rest its fit is a convex problem, solved in a minute: on augmented pictures at the resolution of
-evaluation (Touvron et al. 2019, arXiv:1906.06423), and on the training pictures just as evaluation shows them.
+With a small learning rate for the trunk the last layer above it has not converged when the epochs end. With the trunk frozen its
+fit is a convex problem, solved in a minute: on augmented pictures at the resolution of evaluation (Touvron et al. 2019,
+arXiv:1906.06423), and on the training pictures as evaluation transforms them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,21 @@ from torch.nn import functional as F
 
 from fruitvision.data.load.loader import Batch, EvalLoader, MixedLoader, TrainLoader
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import ALONE, Team
-from fruitvision.training.engine import autocast
-from fruitvision.training.loss import each_likelihood_loss
+from fruitvision.training.device import autocast
+from fruitvision.training.distributed import SINGLE_PROCESS, World
+from fruitvision.training.loss import likelihood_losses
 
-MOST_PICTURES = 40_000
-"""Features are kept in memory: 1280 of each of so many pictures are 0.2 GB."""
+MAX_PICTURES = 40_000
+"""Features are kept in memory: 1280 of each of this many pictures are 0.2 GB."""
 EPOCHS = 2
-"""How often each training picture is augmented anew."""
-AS_EVALUATED = 0.3
-"""What the pictures as evaluation shows them weigh together, beside 1 for all the augmented ones."""
+"""How often each training picture is augmented."""
+PLAIN_WEIGHT = 0.3
+"""The weight of all pictures without augmentation together; that of all augmented ones is 1."""
 ROUNDS, ITERATIONS = 12, 10
 
 
-class Seen(NamedTuple):
-    """What a trunk made of N pictures."""
+class Features(NamedTuple):
+    """What a trunk makes of N pictures."""
 
     features: Tensor
     """(N, F)"""
@@ -42,18 +42,18 @@ class Seen(NamedTuple):
     """(N,) of each picture's loss"""
 
 
-def look(
+def extract_features(
     network: nn.Module,
     train: TrainLoader | MixedLoader,
     plain: EvalLoader,
     config: TrainConfig,
     size: int,
     device: torch.device,
-    team: Team = ALONE,
-) -> Generator[int, None, Seen]:
-    """The features of ``EPOCHS`` further epochs of ``train`` at ``size`` px, and of all that ``plain`` shows.
+    world: World = SINGLE_PROCESS,
+) -> Generator[int, None, Features]:
+    """The features of ``EPOCHS`` more epochs of ``train`` at ``size`` px, and of all pictures of ``plain``.
 
-    Yields the number of finished batches. The processes of a ``team`` share them, and all return the whole.
+    Yields the number of finished batches. The processes of a ``world`` divide the batches, and all return all features.
     """
     network.eval()
     done = 0
@@ -63,32 +63,31 @@ def look(
             found = network(batch.images.to(device, memory_format=torch.channels_last)).features
         return found[: batch.own].float().cpu(), batch.labels[: batch.own].cpu()
 
-    augmented, as_evaluated = [], []
+    augmented, unaugmented = [], []
     for epoch in range(EPOCHS):
-        batches = train.epoch(config.epochs + epoch, size, share=team.part)
-        for batch in islice(batches, math.ceil(MOST_PICTURES / EPOCHS / config.batch_size)):
+        batches = train.epoch(config.epochs + epoch, size, share=world.share)
+        for batch in islice(batches, math.ceil(MAX_PICTURES / EPOCHS / config.batch_size)):
             augmented.append(features(batch))
             yield (done := done + 1)
-    for batch in plain.batches(team.part):
-        as_evaluated.append(features(batch))
+    for batch in plain.batches(world.share):
+        unaugmented.append(features(batch))
         yield (done := done + 1)
     found, labels, weights = [], [], []
-    for batches, weight in ((team.gather(augmented), 1.0), (team.gather(as_evaluated), AS_EVALUATED)):
+    for batches, weight in ((world.all_gather(augmented), 1.0), (world.all_gather(unaugmented), PLAIN_WEIGHT)):
         count = sum(len(own) for _, own in batches)
         found += [own for own, _ in batches]
         labels += [own for _, own in batches]
         weights.append(torch.full((count,), weight / max(count, 1)))
-    return Seen(torch.cat(found), torch.cat(labels), torch.cat(weights))
+    return Features(torch.cat(found), torch.cat(labels), torch.cat(weights))
 
 
-def refit(head: nn.Linear, seen: Seen, membership: Tensor | None, hold: float) -> Iterator[float]:
-    """Give ``head`` the weights of the least loss over ``seen``, yielding the loss (nats) from time to time.
+def refit(head: nn.Linear, data: Features, membership: Tensor | None, penalty: float) -> Iterator[float]:
+    """Minimize the loss of ``head`` over ``data`` by L-BFGS, yielding the loss (nats) from time to time.
 
-    The loss is the weighted negative log-likelihood, as in :func:`fruitvision.training.loss.likelihood_loss`, and
-    ``hold`` times the square of what the change of the weights adds to the logits where a feature is one standard
-    deviation from its mean: it is held to where it was, in features that are all of one size. Solved with L-BFGS.
+    The loss is the weighted negative log-likelihood, as in :func:`fruitvision.training.loss.likelihood_loss`, plus ``penalty``
+    times the squared L2 norm of the change of the weights, for features standardized to unit variance.
     """
-    features, labels, weights = seen
+    features, labels, weights = data
     mean, spread = features.mean(dim=0), features.std(dim=0)
     spread = spread + 0.01 * spread.mean()
     standard = (features - mean) / spread
@@ -97,15 +96,15 @@ def refit(head: nn.Linear, seen: Seen, membership: Tensor | None, hold: float) -
     level = (bias + before @ mean).requires_grad_(True)
     solver = torch.optim.LBFGS([change, level], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> float:
         solver.zero_grad()
         logits = F.linear(standard, before * spread + change, level)
-        loss = (each_likelihood_loss(logits, labels, membership) * weights).sum() + hold * change.square().sum()
+        loss = (likelihood_losses(logits, labels, membership) * weights).sum() + penalty * change.square().sum()
         loss.backward()
-        return loss
+        return loss  # pyright: ignore[reportReturnType]  # torch declares float, and documents and takes a tensor
 
     for _ in range(ROUNDS):
-        yield solver.step(closure).item()
+        yield cast(Tensor, solver.step(closure)).item()
     with torch.no_grad():
         weight = before + change / spread
         head.weight.copy_(weight)

@@ -1,4 +1,4 @@
-"""The losses: cross-entropy over classes or sets of classes, and what a teacher says."""
+"""The losses: cross-entropy over classes or sets of classes, and distillation."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def likelihood_loss(
 ) -> Tensor:
     """The mean negative log-likelihood (nats) of logits (N, C).
 
-    Without ``membership`` labels are classes and this is cross-entropy. With it, (T, C) bool, a label is a row: the set
-    of classes that it may mean, and its likelihood is the sum of theirs. ``label_smoothing`` gives that share of the
-    certainty to all classes evenly; ``weights``, one a label, multiply each picture's loss before the mean.
+    Without ``membership`` labels are classes and this is cross-entropy. With it, (T, C) bool, a label is a row: a set of
+    classes, whose likelihood is the sum of theirs. ``label_smoothing`` spreads that share of the probability over all
+    classes; ``weights``, one for each label, multiply each picture's loss before the mean.
     """
     if weights is not None:
-        return (each_likelihood_loss(logits, labels, membership, label_smoothing) * weights[labels]).mean()
+        return (likelihood_losses(logits, labels, membership, label_smoothing) * weights[labels]).mean()
     if membership is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     logs = logits.log_softmax(dim=1)
@@ -29,8 +29,8 @@ def likelihood_loss(
     return loss if not label_smoothing else (1 - label_smoothing) * loss - label_smoothing * logs.mean()
 
 
-def each_likelihood_loss(logits: Tensor, labels: Tensor, membership: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-    """(N,) the same of each picture."""
+def likelihood_losses(logits: Tensor, labels: Tensor, membership: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
+    """(N,) the loss of each picture, as :func:`likelihood_loss`."""
     if membership is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
     logs = logits.log_softmax(dim=1)
@@ -38,17 +38,20 @@ def each_likelihood_loss(logits: Tensor, labels: Tensor, membership: Tensor | No
     return loss if not label_smoothing else (1 - label_smoothing) * loss - label_smoothing * logs.mean(dim=1)
 
 
-def balancing_weights(counts: Tensor) -> Tensor:
-    """One a label, for :func:`likelihood_loss`: every label that occurs counts the same, and the mean over pictures is 1.
+def class_weights(counts: Tensor) -> Tensor:
+    """A weight for each label, for :func:`likelihood_loss`: labels that occur count equally, and the mean over pictures is 1.
 
-    counts: (T,) pictures of each; a label without any has the weight 1.
+    counts: (T,) pictures of each label; one without any has the weight 1.
     """
-    there = counts > 0
-    return torch.where(there, counts.sum() / (there.sum() * counts.clamp(min=1)), 1.0).float()
+    occurs = counts > 0
+    return torch.where(occurs, counts.sum() / (occurs.sum() * counts.clamp(min=1)), 1.0).float()
 
 
-def distillation(logits: Tensor, taught: Tensor, temperature: float = 2.0) -> Tensor:
-    """How far the answers are from the teacher's: Kullback-Leibler divergence at a temperature (Hinton et al. 2015,
-    arXiv:1503.02531), times its square, so that its gradient does not shrink. Both are logits (N, C)."""
-    own = (logits / temperature).log_softmax(dim=1)
-    return F.kl_div(own, (taught / temperature).log_softmax(dim=1), reduction="batchmean", log_target=True) * temperature**2
+def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float = 2.0) -> Tensor:
+    """Kullback-Leibler divergence from the teacher's softened probabilities (Hinton et al. 2015, arXiv:1503.02531).
+
+    Times the temperature squared, so that the gradient does not shrink with it. Both are logits (N, C).
+    """
+    student = (logits / temperature).log_softmax(dim=1)
+    teacher = (teacher_logits / temperature).log_softmax(dim=1)
+    return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2

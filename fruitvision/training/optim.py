@@ -7,14 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fruitvision.models.networks import Network
 from fruitvision.training.config import TrainConfig
 
 
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over all parameters.
 
-    ``decay="all"`` is the textbook's single group. ``decay="matrices"`` leaves biases and the norms' one-dimensional
-    parameters alone: pulling a scale towards zero regularizes nothing that a later layer could not undo.
+    ``decay="matrices"`` excludes biases and the norms' one-dimensional parameters from weight decay: pulling a scale towards
+    zero regularizes nothing that a later layer could not undo.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     head = set(network.head.parameters()) if config.trunk_rate != 1 else set()
@@ -27,13 +28,13 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     return kind(
         [{"params": members, "weight_decay": decay, "rate": share} for (decay, share), members in groups.items()],
         lr=config.learning_rate,
-        # One pass over all that a step reads and writes, in place of a dozen: a third of the time on two cores.
+        # One pass over memory in place of a dozen: a third of the time on two cores.
         fused=all(parameter.device.type in ("cpu", "cuda") for _, parameter in named),
     )
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of optimizer step ``step`` (from 0): a function of the position alone, so nothing to resume.
+    """The learning rate of optimizer step ``step`` (from 0): a function of the step alone, so there is no state to resume.
 
     The values are those of torch's StepLR (stepped each epoch), CosineAnnealingLR and OneCycleLR (stepped each step).
     """
@@ -49,7 +50,7 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 def _one_cycle(peak: float, step: int, total: int, warmup: float) -> float:
-    """Smith & Topin 2017 (arXiv:1708.07120): up from a 25th by a half cosine, then down to a 250,000th."""
+    """Smith & Topin 2017 (arXiv:1708.07120): up from 1/25 of the peak by a half cosine, then down to 1/250,000."""
     first, last = peak / 25, peak / 25 / 1e4
     top = warmup * total - 1
     if step <= top:
@@ -62,21 +63,20 @@ def _half_cosine(start: float, end: float, share: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every parameter group its share ("rate") of this learning rate."""
+    """Set every parameter group to its share ("rate") of this learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = value * group["rate"]
 
 
 def gradient_norm(network: nn.Module) -> Tensor:
-    """The joint L2 norm of all gradients, (), on their device."""
+    """The L2 norm of all gradients together, (), on their device."""
     return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
 
 
 def clip_gradients(network: nn.Module, max_norm: float, norm: float | None = None) -> float:
-    """Scale all gradients so that their joint L2 norm is at most ``max_norm`` (0: leave them); return the norm before.
+    """Scale all gradients so that their L2 norm together is at most ``max_norm`` (0: never); return the norm before.
 
-    ``norm``: that norm, where it is known already. One that is not finite is returned as it is and nothing is scaled, since
-    scaling by it would make every gradient NaN.
+    ``norm``: that norm, where it is known already. Where it is not finite nothing is scaled: every gradient would become NaN.
     """
     norm = gradient_norm(network).item() if norm is None else norm
     if math.isfinite(norm) and 0 < max_norm < norm + 1e-6:

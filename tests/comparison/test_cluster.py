@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from fruitvision.comparison.results import table
-from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import RunError, UsageError
 
 SAME = ["norm", "batch_size", "seed", "state", "diverged", "final_accuracy", "best_accuracy", "loss", "parameters", "grad_norm"]
@@ -41,12 +42,12 @@ def test_two_workers_make_the_table_of_the_local_run(two_workers, tmp_path, samp
     from fruitvision.comparison.cluster import on_ray
 
     work = on_ray("local")
-    assert run_study(plan(sample_set), tmp_path / "ray", work=work).state == "finished"
+    assert run_study(plan(sample_set), tmp_path / "ray", runner=work).state == "finished"
     assert run_study(plan(sample_set), tmp_path / "here").state == "finished"
     pd.testing.assert_frame_equal(table(tmp_path / "ray")[SAME], table(tmp_path / "here")[SAME], rtol=1e-4)
-    assert run_study(None, tmp_path / "ray", work=work).state == "finished"  # nothing is left to do
+    assert run_study(None, tmp_path / "ray", runner=work).state == "finished"  # nothing is left to do
 
     stopped = StudyFolder(tmp_path / "broken").create(plan(sample_set).model_copy(update={"data": str(tmp_path / "nothing")}))
     with pytest.raises(Exception) as caught:
-        run_study(None, stopped.path, work=work)
+        run_study(None, stopped.path, runner=work)
     assert not isinstance(caught.value, RunError) and stopped.status().state == "failed"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fruitvision.comparison import estimate
-from fruitvision.comparison.circumstances import measured_on, picture_counts
-from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
+from fruitvision.comparison.provenance import measured_on, picture_counts
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.study import StudyFolder, StudyPlan
 
 TINY = {"width": 8, "image_size": 40, "epochs": 2}
 

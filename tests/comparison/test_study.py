@@ -8,13 +8,8 @@ import pandas as pd
 import pytest
 
 from fruitvision.comparison.results import read_results, results, save_results, table
-from fruitvision.comparison.study import (
-    BUDGETS,
-    StudyFolder,
-    StudyPlan,
-    list_studies,
-    run_study,
-)
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan, list_studies
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.runs import job
 from fruitvision.runs.job import hold_lock

@@ -55,9 +55,9 @@ def test_the_shipped_networks_answer_compiled_in_every_way_of_looking(shipped):
     classifier = fruitvision.load(shipped)
     picture = np.tile(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], (240, 1, 3))
     expected = classifier.predict(picture)
-    assert classifier.compile()
-    assert isinstance(classifier.answering, CompiledNetwork)
-    assert classifier.looking("one").answering is classifier.answering
+    assert classifier.use_openvino()
+    assert isinstance(classifier.inference_network, CompiledNetwork)
+    assert classifier.with_views("one").inference_network is classifier.inference_network
     found = classifier.predict(picture)
     assert found.fruit_type == expected.fruit_type and found.verdict == expected.verdict
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.01)
@@ -169,10 +169,11 @@ def test_the_end_waits_a_while_for_a_compilation_that_no_answer_waits_for(compil
 import threading, time
 import numpy as np
 import fruitvision
+from fruitvision.recognition import batcher as batching
 from fruitvision.recognition import classifier
-classifier.EXIT_SECONDS = 2.5
+batching.EXIT_SECONDS = 2.5
 classifier.compiled = lambda *_: {compiling}
-batcher = classifier.Batcher(fruitvision.load("fruits-360"), compiles=True)
+batcher = batching.Batcher(fruitvision.load("fruits-360"), openvino=True)
 picture = np.zeros((64, 64, 3), np.uint8)
 print(batcher.submit(picture).label == batcher.submit(picture).label)
 """
@@ -182,10 +183,10 @@ print(batcher.submit(picture).label == batcher.submit(picture).label)
 
 def test_without_openvino_torch_goes_on(monkeypatch):
     classifier = fruitvision.load()
-    before = classifier.answering
+    before = classifier.inference_network
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    assert not classifier.compile()
-    assert classifier.answering is before
+    assert not classifier.use_openvino()
+    assert classifier.inference_network is before
 
 
 def test_what_is_clearly_slower_is_not_kept(monkeypatch):
@@ -196,17 +197,17 @@ def test_what_is_clearly_slower_is_not_kept(monkeypatch):
 
 def test_networks_compiled_at_once_by_many_threads_are_all_compiled_and_nothing_is_compiled_twice():
     classifiers = [fruitvision.load("fruits-360") for _ in range(3)]
-    threads = [threading.Thread(target=classifier.compile) for classifier in classifiers]
+    threads = [threading.Thread(target=classifier.use_openvino) for classifier in classifiers]
     before = list(warnings.filters)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert warnings.filters == before
-    made = [classifier.answering for classifier in classifiers]
+    made = [classifier.inference_network for classifier in classifiers]
     assert all(isinstance(each, CompiledNetwork) for each in made)
-    assert all(classifier.compile() for classifier in classifiers)
-    assert [classifier.answering for classifier in classifiers] == made
+    assert all(classifier.use_openvino() for classifier in classifiers)
+    assert [classifier.inference_network for classifier in classifiers] == made
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
@@ -219,9 +220,9 @@ signal.signal(signal.SIGUSR1, lambda *_: got.append("heard"))
 from fruitvision.models import compiled
 compiled._seconds = lambda networks, _: [1.0 for _ in networks]
 first = fruitvision.load("fruits-360")
-assert first.compile()
+assert first.use_openvino()
 second = fruitvision.load("fruits-360")
-assert second.compile()
+assert second.use_openvino()
 del first
 del second
 os.kill(os.getpid(), signal.SIGUSR1)

@@ -53,18 +53,18 @@ def _same(network: nn.Module) -> None:
 @pytest.mark.parametrize("shipped", ["fruits-360", "fruits-webcam"])
 def test_the_shipped_networks_are_prepacked_and_faster(shipped):
     classifier = fruitvision.load(shipped)
-    assert isinstance(classifier.answering, PrepackedNetwork)
-    assert classifier.looking("one").answering is classifier.answering
+    assert isinstance(classifier.inference_network, PrepackedNetwork)
+    assert classifier.with_views("one").inference_network is classifier.inference_network
     side = classifier.config.transform.crop
-    x, times = torch.randn(1, 3, side, side), {classifier.network: [], classifier.answering: []}
+    x, times = torch.randn(1, 3, side, side), {classifier.network: [], classifier.inference_network: []}
     with torch.inference_mode():
-        torch.testing.assert_close(classifier.answering(x).logits, classifier.network(x).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(classifier.inference_network(x).logits, classifier.network(x).logits, atol=1e-4, rtol=1e-4)
         for _ in range(12):
             for network, taken in times.items():
                 started = time.perf_counter()
                 network(x)
                 taken.append(time.perf_counter() - started)
-    assert min(times[classifier.answering]) < 0.8 * min(times[classifier.network])
+    assert min(times[classifier.inference_network]) < 0.8 * min(times[classifier.network])
 
 
 def test_a_network_that_would_answer_otherwise_is_left_as_it_is(monkeypatch):

@@ -7,7 +7,7 @@ import torch
 
 from fruitvision.data.load.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.calibration import calibrate, calibrated, fit_temperature, verdict
+from fruitvision.recognition.calibration import calibrate, fit_temperature, probabilities_of, verdict
 from fruitvision.training.metrics import expected_calibration_error
 
 
@@ -40,7 +40,7 @@ def test_calibrated_confidence_agrees_with_accuracy():
     logits, labels = drawn(4.0)
     errors = []
     for temperature in (1.0, fit_temperature(logits, labels)):
-        confidence, predicted = calibrated(logits, temperature).max(dim=1)
+        confidence, predicted = probabilities_of(logits, temperature).max(dim=1)
         errors.append(expected_calibration_error(confidence, predicted == labels))
     assert errors[0] > 0.2
     assert errors[1] < 0.03
@@ -49,7 +49,7 @@ def test_calibrated_confidence_agrees_with_accuracy():
 def test_ten_pictures_all_right_give_no_endless_confidence():
     labels = torch.arange(10) % 3
     logits = 4.0 * torch.nn.functional.one_hot(labels, 3)
-    confidence = calibrated(logits, fit_temperature(logits, labels)).max(dim=1).values
+    confidence = probabilities_of(logits, fit_temperature(logits, labels)).max(dim=1).values
     assert confidence.max() < 0.95
 
 
@@ -64,7 +64,7 @@ def test_bounds_hold_on_sets_without_any_information():
 
 def test_views_of_a_picture_are_averaged_as_probabilities():
     logits = torch.tensor([[4.0, 0.0], [0.0, 4.0], [1.0, 0.0], [1.0, 0.0]])
-    probabilities = calibrated(logits, 1.0, views=2)
+    probabilities = probabilities_of(logits, 1.0, views=2)
     assert probabilities.shape == (2, 2)
     assert probabilities[0].tolist() == pytest.approx([0.5, 0.5])
     assert probabilities[1].tolist() == pytest.approx(torch.tensor([1.0, 0.0]).softmax(0).tolist())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -17,7 +15,8 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.networks import build_network
-from fruitvision.recognition.classifier import MEMORY, Batcher, Beforehand, Classifier
+from fruitvision.recognition.batcher import Batcher
+from fruitvision.recognition.classifier import SMOOTHING, Classifier, FrameContext
 
 RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (128, 128, 128)
 EXIF_ORIENTATION = 0x0112
@@ -138,7 +137,7 @@ def test_an_answer_does_not_depend_on_the_pictures_beside_it(small_network, pict
 
 
 def test_features_are_what_the_head_answers_from(small_network, pictures, monkeypatch):
-    monkeypatch.setattr("fruitvision.recognition.classifier.CHUNK", 4)
+    monkeypatch.setattr("fruitvision.recognition.classifier.BATCH_SIZE", 4)
     features = small_network.embed(pictures)
     assert (features.shape, features.dtype) == ((9, 64), np.float32)
     logits = small_network.network.head(torch.from_numpy(features))
@@ -178,107 +177,17 @@ def test_many_threads_may_ask_one_classifier(small_network, pictures):
     assert [a.label for a in answers] == [a.label for a in expected] * 4
 
 
-# Many visitors -----------------------------------------------------------------------------------------------------
-
-
-def batcher_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "fruitvision-batcher"]
-
-
-def test_visitors_share_passes_and_each_gets_their_own_answer(colour_classifier):
-    classifier = colour_classifier()
-    forward = classifier.network.forward
-
-    def slow(x):
-        time.sleep(0.02)  # a real network takes a while, in which others come
-        return forward(x)
-
-    classifier.network.forward = slow
-    batcher = Batcher(classifier, max_batch=8)
-    asked = [RED, GREEN, BLUE] * 20
-    with ThreadPoolExecutor(30) as pool:
-        answers = list(pool.map(lambda colour: batcher.submit(plain(colour)), asked))
-    batcher.close()
-    assert [a.fruit_type for a in answers] == ["Apple", "Kiwi", "Blueberry"] * 20
-    assert sum(classifier.network.passes) == 60
-    assert len(classifier.network.passes) < 30
-    assert max(classifier.network.passes) <= 8
-
-
-def test_a_lone_picture_does_not_wait_for_company(colour_classifier):
-    batcher = Batcher(colour_classifier(), max_wait_s=60)
-    begun = time.monotonic()
-    assert batcher.submit(plain(RED)).fruit_type == "Apple"
-    assert time.monotonic() - begun < 10
-    batcher.close()
-
-
-def test_a_picture_that_cannot_be_read_fails_alone(colour_classifier):
-    batcher = Batcher(colour_classifier())
-
-    def ask(image):
-        try:
-            return batcher.submit(image).fruit_type
-        except PictureError as error:
-            return error.code
-
-    with ThreadPoolExecutor(9) as pool:
-        said = list(pool.map(ask, [plain(RED), b"no picture", plain(GREEN)] * 3))
-    batcher.close()
-    assert said == ["Apple", "picture-not-an-image", "Kiwi"] * 3
-
-
-def test_a_picture_that_breaks_the_pass_fails_alone(colour_classifier):
-    classifier = colour_classifier()
-    forward, gate = classifier.network.forward, threading.Event()
-
-    def picky(x):
-        gate.wait(10)
-        if (x[:, 2].mean(dim=(1, 2)) > 2).any():  # blue
-            raise RuntimeError("cannot stand blue")
-        return forward(x)
-
-    classifier.network.forward = picky
-    batcher = Batcher(classifier)
-    with ThreadPoolExecutor(6) as pool:
-        asked = [pool.submit(batcher.submit, plain(colour)) for colour in (RED, RED, BLUE, GREEN)]
-        gate.set()
-        assert [asked[i].result().fruit_type for i in (0, 1, 3)] == ["Apple", "Apple", "Kiwi"]
-        with pytest.raises(RuntimeError, match="blue"):
-            asked[2].result()
-    batcher.close()
-
-
-def test_its_thread_comes_with_the_first_picture_and_goes_with_close(colour_classifier):
-    before = len(batcher_threads())
-    batcher = Batcher(colour_classifier())
-    assert len(batcher_threads()) == before
-    batcher.submit(plain(RED))
-    assert len(batcher_threads()) == before + 1
-    batcher.close()
-    assert len(batcher_threads()) == before
-
-
-def test_one_that_was_closed_answers_and_leaves_no_thread_behind(colour_classifier):
-    """Four models are kept: whoever still had hold of a fifth one started a thread that nobody ended."""
-    before = len(batcher_threads())
-    batcher = Batcher(colour_classifier())
-    batcher.submit(plain(RED))
-    batcher.close()
-    assert batcher.submit(plain(RED)).fruit_type == "Apple" and len(batcher_threads()) == before
-
-
 def test_a_live_view_remembers_its_earlier_answers(colour_classifier):
     classifier = colour_classifier()
     red, green = (np.full((64, 64, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
-    alone, earlier = classifier.answer([green], [green])[0], classifier.answer([red], [red])[0]
+    alone, earlier = classifier.predict_pixels([green], [green])[0], classifier.predict_pixels([red], [red])[0]
     with closing(Batcher(classifier)) as batcher:
-        joined = batcher.submit(green, Beforehand(earlier=earlier.probabilities))
+        joined = batcher.submit(green, FrameContext(previous=earlier.probabilities))
     assert joined.probabilities.sum() == pytest.approx(1, abs=1e-4)
-    assert np.allclose(joined.probabilities, MEMORY * earlier.probabilities + (1 - MEMORY) * alone.probabilities, atol=1e-4)
+    assert np.allclose(joined.probabilities, SMOOTHING * earlier.probabilities + (1 - SMOOTHING) * alone.probabilities, atol=1e-4)
     probabilities = earlier.probabilities
     for _ in range(4):
-        answer = classifier.answer([green], [green], [Beforehand(earlier=probabilities)])[0]
+        answer = classifier.predict_pixels([green], [green], [FrameContext(previous=probabilities)])[0]
         probabilities = answer.probabilities
     assert answer.fruit_type == "Kiwi", "another fruit wins within four frames"
 
@@ -289,7 +198,7 @@ def test_an_empty_shot_gives_a_second_look_at_what_was_laid_down(colour_classifi
     empty = np.full((64, 64, 3), (40, 200, 40), np.uint8)
     frame = empty.copy()
     frame[20:44, 20:44] = (30, 30, 220)
-    assert classifier.answer([frame], [frame])[0].fruit_type == "Kiwi"
-    found = classifier.answer([frame, frame], [frame] * 2, [Beforehand(), Beforehand(empty=empty)])
+    assert classifier.predict_pixels([frame], [frame])[0].fruit_type == "Kiwi"
+    found = classifier.predict_pixels([frame, frame], [frame] * 2, [FrameContext(), FrameContext(background=empty)])
     assert found[0].fruit_type == "Kiwi"
     assert found[1].probabilities[3] > 2 * found[0].probabilities[3]

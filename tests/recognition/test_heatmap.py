@@ -15,7 +15,7 @@ from fruitvision.data.fruits import fruit_type, span
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.data.read.store import open_dataset
 from fruitvision.models.networks import build_network
-from fruitvision.recognition.heatmap import Gaze, class_activation, overlay
+from fruitvision.recognition.heatmap import ActivationMap, blend, class_activation
 
 
 def test_mean_of_a_class_map_is_how_far_its_logit_is_above_the_others():
@@ -85,20 +85,20 @@ def test_seen_part_lies_inside_the_picture_and_is_square_where_it_can_be(size):
     picture = Image.new("RGB", size)
     pixels = load_pixels(picture)
     transform = EvalTransform(resize=128, crop=112)
-    gaze = Gaze(np.zeros((4, 4), np.float32), transform.crop_box(*pixels.shape[:2]), *pixels.shape[:2])
-    left, top, right, bottom = gaze.box_in(*size)
+    activation_map = ActivationMap(np.zeros((4, 4), np.float32), transform.crop_box(*pixels.shape[:2]), *pixels.shape[:2])
+    left, top, right, bottom = activation_map.box_in(*size)
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
     assert (right - left) == pytest.approx(min(size) * 112 / 128, rel=0.02)
     assert (left + right) / 2 == pytest.approx(size[0] / 2, abs=0.02 * min(size))
     assert (top + bottom) / 2 == pytest.approx(size[1] / 2, abs=0.02 * min(size))
-    assert gaze.over(picture).size == size
+    assert activation_map.overlay(picture).size == size
 
 
 def test_hotter_is_lighter_on_a_grey_ground():
     ground = Image.new("RGB", (256, 1), (128, 128, 128))
     heat = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    lightness = np.asarray(overlay(ground, heat).convert("L"), int)[0]
+    lightness = np.asarray(blend(ground, heat).convert("L"), int)[0]
     assert (np.diff(lightness) >= -1).all()
     assert lightness[-1] - lightness[0] > 80
 
@@ -106,8 +106,8 @@ def test_hotter_is_lighter_on_a_grey_ground():
 def test_an_even_map_and_a_map_of_one_place_are_drawn(colour_classifier):
     picture = Image.new("RGB", (80, 60), (250, 10, 10))
     assert colour_classifier().predict(picture).heatmap().size == (80, 60)
-    one = Gaze(np.ones((1, 1), np.float32), (0, 0, 60, 60), 60, 80)
-    assert one.over(picture).size == (80, 60)
+    one = ActivationMap(np.ones((1, 1), np.float32), (0, 0, 60, 60), 60, 80)
+    assert one.overlay(picture).size == (80, 60)
 
 
 def test_the_hottest_place_lies_on_the_fruit_in_scenes_whose_fruit_is_known(real_data):
@@ -120,13 +120,13 @@ def test_the_hottest_place_lies_on_the_fruit_in_scenes_whose_fruit_is_known(real
     images, fruit = SceneRecipe(Backgrounds(), plain=0.0).scenes(pictures, seeds, 240, None, [span(name) for name in names])
     scenes = list(images.round().byte().permute(0, 2, 3, 1).numpy())
     classifier = fruitvision.load("fruits-webcam")
-    answers = [answer for k in range(0, 120, 40) for answer in classifier.answer(scenes[k : k + 40], scenes[k : k + 40])]
+    answers = [answer for k in range(0, 120, 40) for answer in classifier.predict_pixels(scenes[k : k + 40], scenes[k : k + 40])]
     hits = []
     for scene, mask, name, answer in zip(scenes, fruit, names, answers, strict=True):
         if answer.fruit_type == fruit_type(name):
-            gaze = answer._gaze(scene)
-            left, top, right, bottom = (round(edge) for edge in gaze.seen)
-            heat = np.asarray(Image.fromarray(gaze.activation).resize((right - left, bottom - top), Image.Resampling.BICUBIC))
+            activation_map = answer._activation(scene)
+            left, top, right, bottom = (round(edge) for edge in activation_map.box)
+            heat = np.asarray(Image.fromarray(activation_map.activation).resize((right - left, bottom - top), Image.Resampling.BICUBIC))
             y, x = np.unravel_index(heat.argmax(), heat.shape)
             hits.append(bool(mask[top + y, left + x] > 0.5))
     assert len(hits) > 45 and np.mean(hits) >= 0.9, f"{np.mean(hits):.3f} of {len(hits)}"

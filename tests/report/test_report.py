@@ -17,7 +17,7 @@ from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.evaluate.evaluation import Examination, examine_folder
+from fruitvision.recognition.evaluate.evaluation import Evaluation, evaluate_in_detail
 from fruitvision.report.page import FILE, report_page, write_report
 from fruitvision.wording.text import sentences
 
@@ -61,8 +61,8 @@ def classifier(*classes: str) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def examined(sample_set) -> Examination:
-    return examine_folder(classifier("Apple", "Banana", "Kiwi", "Orange"), sample_set, split="test")
+def examined(sample_set) -> Evaluation:
+    return evaluate_in_detail(classifier("Apple", "Banana", "Kiwi", "Orange"), sample_set, split="test")
 
 
 def test_one_file_holds_everything_and_asks_nobody(examined, tmp_path):
@@ -95,7 +95,7 @@ def test_mistakes_within_a_kind_are_counted_beside_the_matrix_of_kinds_that_does
     for split in ("Training", "Test"):
         (data / split / "Kiwi").rename(data / split / "Apple Green")
         (data / split / "Apple").rename(data / split / "Apple Red")
-    found = examine_folder(classifier("Apple Green", "Apple Red"), data, split="test")
+    found = evaluate_in_detail(classifier("Apple Green", "Apple Red"), data, split="test")
     wrong = int(found.wrong.sum())
     assert 0 < wrong < 8 and f"Of the {wrong} mistakes {wrong} stay within a kind" in report_page(found)
     assert "No kind of fruit was taken for another one." in report_page(found)
@@ -126,7 +126,7 @@ def test_names_that_people_wrote_cannot_become_markup(tmp_path):
         for number, file in enumerate(sorted((data / split / HOSTILE).iterdir())):
             file.rename(file.with_name(f"<script>alert({number})<.jpg"))
     (data / "Test" / "<b>stranger").mkdir()
-    page = Page(report_page(examine_folder(classifier(HOSTILE, "Kiwi"), data)))
+    page = Page(report_page(evaluate_in_detail(classifier(HOSTILE, "Kiwi"), data)))
     assert not page.open
     assert sum(tag == "script" for tag, _ in page.elements) == 1
     assert all(attributes.get("src", "data:").startswith("data:") for _, attributes in page.elements)
@@ -141,7 +141,7 @@ def test_a_perfect_network_and_a_folder_without_fruit_have_their_words_too(exami
     folder = tmp_path / "one" / answer
     folder.parent.mkdir()
     (kiwi / "Test" / "Kiwi").rename(folder)
-    page = report_page(examine_folder(known, folder.parent, not_fruit=tmp_path / "nothing"))
+    page = report_page(evaluate_in_detail(known, folder.parent, not_fruit=tmp_path / "nothing"))
     Page(page)
     assert "No kind of fruit was taken for another one." in page
     assert 'id="nothing"' in page and "pictures without fruit" in page

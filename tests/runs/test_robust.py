@@ -103,7 +103,7 @@ def test_a_stop_in_the_fit_of_the_last_layer_is_taken_and_going_on_ends_as_if_no
         run = RunFolder(tmp_path / name / "run").create(config(world, epochs=1, refit=1e-4))
         if name == "stopped":
             with monkeypatch.context() as patch:
-                patch.setattr(job, "look", lambda *given, run=run: run.request_stop() or last_layer.look(*given))
+                patch.setattr(job, "extract_features", lambda *given, run=run: run.request_stop() or last_layer.extract_features(*given))
                 assert execute(run.path).state == "stopped"
             assert "last layer fitted" not in run.log_tail()
         assert execute(run.path).state == "finished"
@@ -364,14 +364,14 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: weights)
     asked = TrainConfig.from_preset("robust", keep_imagenet=0.5)
     images = torch.randn(4, 3, 32, 32)
-    strayed = preparation.open_keeper(asked, "imagenet", torch.device("cpu"))
+    strayed = preparation.open_regularizer(asked, "imagenet", torch.device("cpu"))
     features = known.eval()(images).features.detach().requires_grad_()
     assert strayed(images, features).item() == pytest.approx(0, abs=1e-4)
     other = (features * 0.5).detach().requires_grad_()
     strayed(images, other).backward()
     assert strayed(images, other).item() > 1e-3 and other.grad.abs().sum() > 0
-    assert preparation.open_keeper(asked, "shipped", torch.device("cpu")) is None
-    assert preparation.open_keeper(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
+    assert preparation.open_regularizer(asked, "shipped", torch.device("cpu")) is None
+    assert preparation.open_regularizer(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
     held, free = (
         RunFolder(tmp_path / name).create(config(world, **LARGE, start="imagenet", keep_imagenet=keep))
         for name, keep in (("held", 2.0), ("free", 0.0))

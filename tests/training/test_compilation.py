@@ -13,7 +13,7 @@ from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.training import compilation
-from fruitvision.training.compilation import compiler_fault
+from fruitvision.training.compilation import compile_error
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import StepDone
 
@@ -54,7 +54,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(pictures, tmp_path, mon
         raise RuntimeError("Compiler: cl is not found.\nand much more")
 
     monkeypatch.setattr(compilation, "BACKEND", no_compiler)
-    assert "cl is not found" in compiler_fault(torch.device("cpu"))
+    assert "cl is not found" in compile_error(torch.device("cpu"))
     run = begun(tmp_path, pictures, compile=True, epochs=1)
     assert execute(run.path).state == "finished"
     assert "torch.compile cannot be used here, training goes on without it" in run.log_tail()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fruitvision.errors import ConfigError
-from fruitvision.training.config import PRESETS, TrainConfig, parse_settings
+from fruitvision.training.config import PRESETS, TrainConfig, parse_settings, preset_settings
+from fruitvision.training.settings import GROUPS
 
 
 def test_plain_is_the_textbook_recipe_to_the_letter():
@@ -36,6 +37,18 @@ def test_plain_is_the_textbook_recipe_to_the_letter():
         "precision": "float32",
     }
     assert {name: getattr(plain, name) for name in expected} == expected
+
+
+def test_settings_are_flat_by_name_and_each_is_in_one_group():
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert ["preset", *grouped] == list(TrainConfig.model_fields) == list(TrainConfig.from_preset("fast").model_dump())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_presets_values_are_its_configuration_and_nothing_is_derived_from_complete_values(preset):
+    values = preset_settings(preset)
+    assert TrainConfig.parse(values) == TrainConfig.from_preset(preset)
+    assert TrainConfig.parse({**values, "image_size": 64, "first_image_size": 32}).eval_resize == values["eval_resize"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

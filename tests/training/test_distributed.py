@@ -20,7 +20,7 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job import execute
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team, launched
+from fruitvision.training.distributed import World, torchrun_share
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -181,10 +181,10 @@ def test_a_torch_that_cannot_join_processes_is_named_before_there_is_a_run(sampl
 def test_on_one_process_nothing_happens(monkeypatch):
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert launched() == (0, 1)
-    team = Team()
-    assert team.leads and team.sum(1.5, 2) == [1.5, 2] and team.any(True) and not team.any(False)
-    assert team.tell("word") == "word" and team.gather([1, 2]) == [1, 2]
+    assert torchrun_share() == (0, 1)
+    world = World()
+    assert world.is_global_zero and world.all_reduce(1.5, 2) == [1.5, 2] and world.any(True) and not world.any(False)
+    assert world.broadcast("word") == "word" and world.all_gather([1, 2]) == [1, 2]
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "8")
-    assert launched() == (3, 8)
+    assert torchrun_share() == (3, 8)

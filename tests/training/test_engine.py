@@ -16,10 +16,12 @@ from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
 from fruitvision.runs.preparation import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import Team
-from fruitvision.training.engine import EpochDone, StepDone, choose_device, evaluate, fit, image_size, train_one_epoch
-from fruitvision.training.loss import balancing_weights, likelihood_loss
-from fruitvision.training.state import TrainState, arithmetic
+from fruitvision.training.device import choose_device, compute_dtype
+from fruitvision.training.distributed import World
+from fruitvision.training.engine import EpochDone, StepDone, fit, image_size, train_one_epoch
+from fruitvision.training.evaluation import evaluate
+from fruitvision.training.loss import class_weights, likelihood_loss
+from fruitvision.training.state import TrainState
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def setting_out(settings: TrainConfig, opened, kept: bool = False) -> tuple[Trai
 
 
 def weights(state: TrainState) -> list[torch.Tensor]:
-    return [value.clone() for value in state.kept_network().state_dict().values()]
+    return [value.clone() for value in state.eval_network().state_dict().values()]
 
 
 def test_it_learns_a_small_set_by_heart_and_says_so_in_its_events(opened):
@@ -229,19 +231,19 @@ def test_statistics_that_are_never_finite_end_the_run_by_their_name(opened):
 
 
 @dataclass(frozen=True)
-class OtherOverflows(Team):
+class OtherOverflows(World):
     """Another process, whose statistics overflow in the first step."""
 
     seen: list = field(default_factory=list)
 
-    def sum(self, *values: float) -> list[float]:
+    def all_reduce(self, *values: float) -> list[float]:
         self.seen.append(values)
         return [*values[:2], np.inf, *values[3:]] if len(self.seen) == 1 else list(values)
 
 
 def test_a_step_that_overflows_on_another_process_is_skipped_on_this_one_too(opened):
     state, train, _ = setting_out(config(norm="batch"), opened)
-    state.team = OtherOverflows()
+    state.world = OtherOverflows()
     before = copy.deepcopy(state.network.state_dict())
     steps = train_one_epoch(state, train)
     next(steps)
@@ -258,8 +260,8 @@ def test_float16_scales_its_gradients_and_a_resume_knows_the_scale(opened, monke
     again.load_state_dict(state.state_dict())
     assert state.scaler.is_enabled() and again.scaler.get_scale() == state.scaler.get_scale()
     for able, kind in ((False, torch.float32), (True, torch.bfloat16)):
-        monkeypatch.setattr("fruitvision.training.state.multiplies_bfloat16", lambda able=able: able)
-        assert arithmetic(config(precision="auto"), torch.device("cpu")) == kind
+        monkeypatch.setattr("fruitvision.training.device.cpu_has_bfloat16", lambda able=able: able)
+        assert compute_dtype(config(precision="auto"), torch.device("cpu")) == kind
     assert not setting_out(config(), opened)[0].scaler.is_enabled()
 
 
@@ -275,7 +277,7 @@ def test_the_trunk_rests_in_the_first_epochs_and_learns_after_them(opened):
 
 def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
     counts = torch.tensor([30, 10, 0, 20])
-    weights = balancing_weights(counts)
+    weights = class_weights(counts)
     assert torch.allclose(weights * counts, torch.tensor([20.0, 20.0, 0.0, 20.0])) and weights[2] == 1
     logits, labels = torch.randn(12, 4), torch.arange(12) % 4
     ones = torch.ones(4)

@@ -10,7 +10,7 @@ from torch import nn
 
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.metrics import answered_right
+from fruitvision.training.metrics import topk_correct
 from fruitvision.training.optim import clip_gradients, learning_rate, make_optimizer
 
 STEPS = 9
@@ -73,4 +73,4 @@ def test_clipping_reports_the_norm_before_and_bounds_it_after():
 def test_answers_count_the_right_answer_among_the_first_k():
     probabilities = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
     labels = torch.tensor([1, 2])
-    assert [answered_right(probabilities, labels, k=k).double().mean() for k in (1, 2, 3, 9)] == [0.5, 1, 1, 1]
+    assert [topk_correct(probabilities, labels, k=k).double().mean() for k in (1, 2, 3, 9)] == [0.5, 1, 1, 1]

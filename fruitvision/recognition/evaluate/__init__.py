@@ -1,1 +1,1 @@
-"""Scores on labelled folders, and what they were wrong about."""
+"""Evaluation on labelled folders, and analysis of the errors."""

@@ -1,4 +1,4 @@
-"""Which fruit is taken for which: counts by kind, by variety within a kind, and the pairs that are hardest to tell apart."""
+"""Confusion matrices by fruit type and by variety, and the pairs that are confused most."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fruitvision.data.fruits import fruit_type
-from fruitvision.recognition.evaluate.evaluation import Examination
+from fruitvision.recognition.evaluate.evaluation import Evaluation
 
 
 @dataclass(frozen=True, eq=False)
 class Confusions:
-    """How often pictures of each row were answered with each column."""
+    """A confusion matrix: how often pictures of each row were predicted as each column."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -23,7 +23,7 @@ class Confusions:
 
     @classmethod
     def of(cls, truths: Sequence[str], answers: Sequence[str], rows: Sequence[str], columns: Sequence[str]) -> Confusions:
-        """Count pairs of (truth, answer) among N pictures; what is in neither ``rows`` nor ``columns`` is left out."""
+        """Count pairs of (label, prediction) of N pictures; those outside ``rows`` and ``columns`` are left out."""
         down, across = ({name: i for i, name in enumerate(names)} for names in (rows, columns))
         counts = np.zeros((len(rows), len(columns)), np.int64)
         for truth, answer in zip(truths, answers, strict=True):
@@ -32,32 +32,32 @@ class Confusions:
         return cls(tuple(rows), tuple(columns), counts)
 
 
-def by_kind(examination: Examination, *, mistaken_only: bool = False) -> Confusions:
-    """Kind of fruit against kind, whatever the folder was scored by; the answer is the likeliest kind.
+def by_kind(evaluation: Evaluation, *, mistaken_only: bool = False) -> Confusions:
+    """By fruit type, whatever the folder was scored by; the prediction is the most probable type.
 
-    A square of all kinds that occur or were answered; with ``mistaken_only``, of those with a mistake among them.
+    A square matrix of all types that occur or were predicted; with ``mistaken_only``, of those with an error.
     """
-    truths = [fruit_type(examination.folder(i)) for i in range(len(examination.labels))]
-    answers = [examination.classifier.types[i] for i in examination.scores.types.tolist()]
+    truths = [fruit_type(evaluation.folder(i)) for i in range(len(evaluation.labels))]
+    answers = [evaluation.classifier.types[i] for i in evaluation.scores.types.tolist()]
     pairs = list(zip(truths, answers, strict=True))
     names = sorted({name for pair in pairs if not mistaken_only or pair[0] != pair[1] for name in pair})
     return Confusions.of(truths, answers, names, names)
 
 
-def within_kind(examination: Examination, kind: str) -> Confusions:
-    """The folders of one kind against the classes that were answered: its own varieties first, then the others."""
-    chosen = [i for i in range(len(examination.labels)) if fruit_type(examination.folder(i)) == kind]
-    return _varieties(examination, chosen, own=kind)
+def within_kind(evaluation: Evaluation, kind: str) -> Confusions:
+    """The folders of one fruit type against the predicted classes: its own varieties first, then the others."""
+    chosen = [i for i in range(len(evaluation.labels)) if fruit_type(evaluation.folder(i)) == kind]
+    return _varieties(evaluation, chosen, own=kind)
 
 
-def by_variety(examination: Examination) -> Confusions:
-    """Every folder against every class that was answered."""
-    return _varieties(examination, range(len(examination.labels)))
+def by_variety(evaluation: Evaluation) -> Confusions:
+    """Every folder against every predicted class."""
+    return _varieties(evaluation, range(len(evaluation.labels)))
 
 
-def _varieties(examination: Examination, chosen: Sequence[int], own: str = "") -> Confusions:
-    truths = [examination.folder(i) for i in chosen]
-    answers = [examination.classifier.classes[examination.scores.classes[i]] for i in chosen]
+def _varieties(evaluation: Evaluation, chosen: Sequence[int], own: str = "") -> Confusions:
+    truths = [evaluation.folder(i) for i in chosen]
+    answers = [evaluation.classifier.classes[evaluation.scores.classes[i]] for i in chosen]
     rows = sorted(set(truths))
     # Columns stand in the order of the rows, so that what is right lies on the diagonal.
     others = sorted(set(answers) - set(rows), key=lambda name: (fruit_type(name) != own, name))
@@ -66,38 +66,39 @@ def _varieties(examination: Examination, chosen: Sequence[int], own: str = "") -
 
 @dataclass(frozen=True)
 class Pair:
-    """Two names that were taken for one another, the one that was more often mistaken first. Pictures are positions."""
+    """Two names that were confused, the one with more errors first. Pictures are positions in the evaluation."""
 
     names: tuple[str, str]
     counts: tuple[int, int]
-    """How often the first was taken for the second, and the second for the first."""
+    """How often the first was predicted as the second, and the second as the first."""
     mistaken: tuple[int, ...]
-    """Those pictures, the most confident mistakes first."""
+    """These pictures, by decreasing confidence."""
     typical: tuple[int | None, int | None]
-    """Of each name the picture that was recognised best; None where there is none."""
+    """For each name the picture with the highest probability of its label; None where there is none."""
 
 
-def most_confused(examination: Examination, limit: int) -> list[Pair]:
-    """The pairs with the most mistakes between them, in either direction; equal ones in the order of their names."""
-    predicted, confidence = examination.scores.predicted.numpy(), examination.scores.confidence.numpy()
-    wrong = np.flatnonzero(examination.wrong)
+def most_confused(evaluation: Evaluation, limit: int) -> list[Pair]:
+    """The pairs with the most errors in both directions together; ties in the order of their names."""
+    predicted, confidence = evaluation.scores.predicted.numpy(), evaluation.scores.confidence.numpy()
+    wrong = np.flatnonzero(evaluation.wrong)
     found: Counter[tuple[int, int]] = Counter()
     for i in wrong.tolist():
-        found[tuple(sorted((int(examination.labels[i]), int(predicted[i]))))] += 1
-    names = examination.names
+        label, other = int(evaluation.labels[i]), int(predicted[i])
+        found[min(label, other), max(label, other)] += 1
+    names = evaluation.names
     order = sorted(found, key=lambda pair: (-found[pair], names[pair[0]], names[pair[1]]))[:limit]
     pairs = []
     for first, second in order:
-        between = [i for i in wrong.tolist() if {int(examination.labels[i]), int(predicted[i])} == {first, second}]
-        forth = sum(int(examination.labels[i]) == first for i in between)
+        between = [i for i in wrong.tolist() if {int(evaluation.labels[i]), int(predicted[i])} == {first, second}]
+        forth = sum(int(evaluation.labels[i]) == first for i in between)
         if 2 * forth < len(between):
             first, second, forth = second, first, len(between) - forth
         between.sort(key=lambda i: -confidence[i])
-        typical = _typical(examination, first), _typical(examination, second)
+        typical = _typical(evaluation, first), _typical(evaluation, second)
         pairs.append(Pair((names[first], names[second]), (forth, len(between) - forth), tuple(between), typical))
     return pairs
 
 
-def _typical(examination: Examination, name: int) -> int | None:
-    of_it = np.flatnonzero(examination.labels == name)
-    return int(of_it[examination.scores.right.numpy()[of_it].argmax()]) if len(of_it) else None
+def _typical(evaluation: Evaluation, name: int) -> int | None:
+    of_it = np.flatnonzero(evaluation.labels == name)
+    return int(of_it[evaluation.scores.right.numpy()[of_it].argmax()]) if len(of_it) else None

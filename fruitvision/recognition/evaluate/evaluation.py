@@ -1,10 +1,9 @@
-"""A labelled folder scored: how often the network is right, whether it knows, and what it takes for fruit.
+"""Evaluation on a labelled folder: accuracy, calibration, and how many pictures without fruit are accepted.
 
-Three kinds of folder names are told apart: those the checkpoint knows, which are scored; ``not-fruit``, whose pictures
-hold none and ought to be refused; and all others, which are reported and left out.
+Folders are scored whose names the checkpoint knows; the pictures of ``not-fruit`` show no fruit and should be refused; all other
+folders are reported and left out.
 
-:func:`evaluate_folder` gives the figures; :func:`examine_folder` keeps, a few bytes a picture, what a report needs to
-show which pictures they came from.
+:func:`evaluate_folder` returns the metrics; :func:`evaluate_in_detail` also keeps the scores of each picture, for a report.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
 from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.evaluate.labelled import Labelled, few, open_labelled, open_negatives
-from fruitvision.training.metrics import confusion, expected_calibration_error, recall_and_precision
+from fruitvision.recognition.evaluate.labelled import LabelledFolder, abbreviated, open_labelled, open_negatives
+from fruitvision.training.metrics import confusion_matrix, expected_calibration_error, recall_and_precision
 
-__all__ = ["Examination", "Negatives", "Scores", "evaluate_folder", "examine_folder", "held_out"]
+__all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 
 By = Literal["class", "type"]
 BATCH_SIZE = 64
@@ -36,27 +35,27 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Scores:
-    """Of N pictures, some bytes each: neither pictures nor probabilities are held."""
+    """The predictions for N pictures, without their probabilities for all classes."""
 
     predicted: Tensor
-    """(N,) the answer: a class, or a type where the folder is scored by type"""
+    """(N,) the predicted class, or type where the folder is scored by type"""
     confidence: Tensor
     """(N,) its probability"""
     sure: Tensor
-    """(N,) whether it was said without doubt: the verdict "sure", of the likeliest type"""
+    """(N,) whether the verdict on the most probable type is "sure"."""
     top3: Tensor
-    """(N,) whether the right answer is among the three likeliest; empty where there is no right answer"""
+    """(N,) whether the label is among the three most probable; empty for pictures without fruit"""
     right: Tensor
-    """(N,) the probability of the right answer; empty where there is none"""
+    """(N,) the probability of the label; empty for pictures without fruit"""
     classes: Tensor
-    """(N,) the likeliest class, whatever is scored"""
+    """(N,) the most probable class, whatever is scored"""
     types: Tensor
-    """(N,) the likeliest type, whatever is scored"""
+    """(N,) the most probable type, whatever is scored"""
 
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """Pictures that hold no fruit, and what the network said of them."""
+    """Pictures without fruit, and the predictions for them."""
 
     store: ImageStore
     rows: np.ndarray
@@ -64,19 +63,19 @@ class Negatives:
 
 
 @dataclass(frozen=True, eq=False)
-class Examination:
-    """A folder that was scored, with all that can be told of it. Pictures stay in their store."""
+class Evaluation:
+    """The scores of a folder, picture by picture. The pictures stay in their store."""
 
     classifier: Classifier
     by: By
     names: tuple[str, ...]
-    """What ``labels`` and ``scores.predicted`` count: the checkpoint's classes or types."""
+    """The checkpoint's classes or types, which ``labels`` and ``scores.predicted`` index."""
     labels: np.ndarray
     """(N,) positions in ``names``"""
     rows: np.ndarray
     """(N,) positions in ``pictures.store``"""
     scores: Scores
-    pictures: Labelled
+    pictures: LabelledFolder
     negatives: tuple[Negatives, ...]
     summary: dict[str, Any] = field(repr=False)
     """As :func:`evaluate_folder` returns it."""
@@ -87,11 +86,11 @@ class Examination:
         return self.scores.predicted.numpy() != self.labels
 
     def folder(self, i: int) -> str:
-        """The folder that names the i-th scored picture: finer than its label where a folder of varieties is scored by type."""
+        """The class folder of the i-th scored picture: a variety also where the folder is scored by type."""
         return self.pictures.folders[self.rows[i]]
 
     def path(self, i: int) -> str:
-        """Relative to the folder that was scored."""
+        """The path of the i-th scored picture, relative to the folder."""
         return self.pictures.store.paths[self.rows[i]]
 
 
@@ -111,24 +110,24 @@ def evaluate_folder(
         split: None or "all" for every picture; "train", "val" or "test" of a dataset with splits; "heldout" for the
             fifth of a photo folder that is never trained on (see :func:`held_out`).
         by: "class" scores varieties, "type" fruit types, whose probability is the sum over their varieties.
-        not_fruit: a folder of pictures that hold no fruit; "heldout" takes a fifth of it too.
-        progress: called with the number of pictures scored so far and of all.
+        not_fruit: a folder of pictures without fruit; "heldout" uses a fifth of it too.
+        progress: called with the number of pictures scored so far and in total.
 
     Returns:
-        What JSON can hold; shares are 0..1. ``images``, ``top1``, ``top3``; ``macro_recall``, the mean over the
+        A dictionary for JSON; shares are 0..1. ``images``, ``top1``, ``top3``; ``macro_recall``, the mean over the
         classes that occur; ``ece`` over 15 bins; ``answered``, the share whose verdict is "sure", and
         ``answered_top1`` among them (None where there are none); ``not_fruit_images`` and ``not_fruit_accepted``, the
         share of those whose verdict is "sure" (None without any); ``per_class`` with images, recall and precision;
-        ``unknown_folders``; ``problems``, the number of files that the scan left out or warned of.
+        ``unknown_folders``; ``problems``, the number of files that the scan omitted or warned of.
 
     Raises:
         DataError: no picture lies in a folder that the checkpoint knows, or as the scan raises.
         UsageError: ``by`` or ``split`` is none of those above.
     """
-    return examine_folder(classifier, data, split=split, by=by, not_fruit=not_fruit, progress=progress).summary
+    return evaluate_in_detail(classifier, data, split=split, by=by, not_fruit=not_fruit, progress=progress).summary
 
 
-def examine_folder(
+def evaluate_in_detail(
     classifier: Classifier,
     data: str | Path,
     *,
@@ -136,8 +135,8 @@ def examine_folder(
     by: By = "class",
     not_fruit: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Examination:
-    """As :func:`evaluate_folder`, with what was said of each picture."""
+) -> Evaluation:
+    """As :func:`evaluate_folder`, with the scores of each picture."""
     known = _known_names(classifier, by)
     found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)))
     targets = np.array([known.get(_scored_as(name, by), -1) for name in found.names], np.int64)
@@ -145,14 +144,7 @@ def examine_folder(
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
     scored = (labels >= 0) & ~nothing
     if not scored.any():
-        raise DataError(
-            "no-known-class",
-            f"No picture in {data} lies in a folder that the checkpoint knows (found: {few(found.names)}).",
-            "Name the folders as the checkpoint names its classes, or score by fruit type.",
-            folder=str(data),
-            found=few(found.names),
-            known=few(tuple(known)),
-        )
+        raise DataError("no-known-class", folder=str(data), found=abbreviated(found.names), known=abbreviated(tuple(known)))
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
         negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout"))
@@ -171,12 +163,12 @@ def examine_folder(
         "unknown_folders": unknown,
         "problems": found.problems,
     }
-    return Examination(classifier, by, tuple(known), labels[scored], found.rows[scored], fruit, found, refused, summary)
+    return Evaluation(classifier, by, tuple(known), labels[scored], found.rows[scored], fruit, found, refused, summary)
 
 
 def _known_names(classifier: Classifier, by: str) -> dict[str, int]:
     if by not in ("class", "type"):
-        raise UsageError("unknown-by", f"A folder cannot be scored by '{by}'.", "Score it by 'class' or by 'type'.", name=by)
+        raise UsageError("unknown-by", name=by)
     return {name: i for i, name in enumerate(classifier.classes if by == "class" else classifier.types)}
 
 
@@ -188,7 +180,7 @@ def _index(names: tuple[str, ...], name: str) -> int:
     return names.index(name) if name in names else -1
 
 
-# What the network says of them -----------------------------------------------------------------------------------
+# Scores --------------------------------------------------------------------------------------------------------------
 
 
 def _score(
@@ -238,7 +230,7 @@ def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callabl
 
 def _summary(scores: Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
     right = scores.predicted == labels
-    counts = confusion(scores.predicted, labels, len(names))
+    counts = confusion_matrix(scores.predicted, labels, len(names))
     images = counts.sum(dim=1).tolist()
     recall, precision = (values.tolist() for values in recall_and_precision(counts))
     per_class = {

@@ -1,4 +1,4 @@
-"""A labelled folder opened to be scored: which pictures, under which names, and what else lies beside them."""
+"""Opening a labelled folder for evaluation."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from fruitvision.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """The pictures to be scored, and of every picture of the folder where it lies."""
+class LabelledFolder:
+    """The pictures to score, and the class folder and split of every picture in the store."""
 
     names: tuple[str, ...]
-    """The folders of pictures."""
+    """The class folders."""
     labels: np.ndarray
     """(N,) positions in ``names``"""
     rows: np.ndarray
     """(N,) positions in ``store``"""
     store: ImageStore
     problems: int
-    """Files that the scan left out or warned of."""
+    """Files that the scan omitted or warned of."""
     folders: tuple[str, ...]
-    """(M,) of each row of the store, scored or not, the folder that names it; "" where it belongs to none."""
-    places: tuple[str, ...]
-    """(M,) its split: "train", "test", the folder above, "heldout" or "rest"; "" where there are no splits."""
+    """(M,) the class folder of each row of the store, scored or not; "" where it has none."""
+    splits: tuple[str, ...]
+    """(M,) the split of each row: "train", "test", the folder above, "heldout" or "rest"; "" where there are no splits."""
 
 
-def open_labelled(root: Path, split: str | None, seed: int = 0) -> Labelled:
+def open_labelled(root: Path, split: str | None, seed: int = 0) -> LabelledFolder:
     """Open ``split`` of a folder: None or "all", "heldout", or the name of a dataset's own. Raises DataError, UsageError."""
     if split in (None, "all", "heldout"):
         names, everything, store, problems = open_folder(root)
         kept = np.ones(len(everything), bool)
-        places = [path.partition(f"{names[label]}/")[0].strip("/") for path, label in zip(everything.paths, everything.labels, strict=True)]
+        splits = [path.partition(f"{names[label]}/")[0].strip("/") for path, label in zip(everything.paths, everything.labels, strict=True)]
         if split == "heldout":
             kept = np.array([held_out(path) for path in everything.paths], bool)
-            places = ["heldout" if chosen else "rest" for chosen in kept]
-        return _opened(names, everything.select(kept), store, len(problems), [(everything, places)])
+            splits = ["heldout" if chosen else "rest" for chosen in kept]
+        return _opened(names, everything.select(kept), store, len(problems), [(everything, splits)])
     dataset, store = open_dataset(root, seed=seed)
     chosen = _named_split(dataset.splits, split, root)
     parts = [(part, [name] * len(part)) for name, part in dataset.splits.items()]
@@ -54,28 +54,23 @@ def open_negatives(root: Path, heldout: bool) -> tuple[ImageStore, np.ndarray]:
     return store, np.array(kept, np.int64)
 
 
-def few(names: tuple[str, ...]) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def abbreviated(names: tuple[str, ...]) -> str:
+    """The first five of them, and the number of the others."""
+    return ", ".join(names[:5]) + (f", … (+{len(names) - 5})" if len(names) > 5 else "")
 
 
-def _opened(names: tuple[str, ...], chosen: Split, store: ImageStore, problems: int, parts: list[tuple[Split, list[str]]]) -> Labelled:
-    folders, places = [""] * len(store), [""] * len(store)
-    for part, where in parts:
-        for row, label, place in zip(part.rows.tolist(), part.labels.tolist(), where, strict=True):
-            folders[row], places[row] = names[label], place
-    return Labelled(names, chosen.labels, chosen.rows, store, problems, tuple(folders), tuple(places))
+def _opened(
+    names: tuple[str, ...], chosen: Split, store: ImageStore, problems: int, parts: list[tuple[Split, list[str]]]
+) -> LabelledFolder:
+    folders, splits = [""] * len(store), [""] * len(store)
+    for part, part_splits in parts:
+        for row, label, split in zip(part.rows.tolist(), part.labels.tolist(), part_splits, strict=True):
+            folders[row], splits[row] = names[label], split
+    return LabelledFolder(names, chosen.labels, chosen.rows, store, problems, tuple(folders), tuple(splits))
 
 
 def _named_split(splits: dict[str, Split], name: str, root: Path) -> Split:
     if name not in splits:
         names = ", ".join([*splits, "heldout", "all"])
-        raise UsageError(
-            "unknown-split",
-            f"{root} has no split called '{name}'.",
-            f"Choose one of: {names}.",
-            name=name,
-            names=names,
-            folder=str(root),
-        )
+        raise UsageError("unknown-split", name=name, names=names, folder=str(root))
     return splits[name]

@@ -1,11 +1,11 @@
-"""What a person taught, as plain files: pictures by id, and one JSON that says which are of which name.
+"""The taught pictures as plain files: pictures by id, and a JSON file with the ids of each name.
 
     taught.json                       {"version": 1, "names": {"Quince": ["0f3a…", …], …}}
     pictures/0f3a….jpg                upright RGB, short side at most 256 px; nothing of the file that was given is kept
-    features/<network>/0f3a….npy      what a network saw in it: can be thrown away, and is made again
+    features/<network>/0f3a….npy      its embedding by a network: a cache
 
-A name is data and never becomes a path. An id is the SHA-256 of a picture's pixels: the same picture taught twice is
-one, and taught under another name it moves there. Two processes may write at once; whoever reads needs no lock.
+A name is data and never becomes a path. An id is the SHA-256 of a picture's pixels: the same picture taught twice is stored
+once, and taught under another name it moves there. Several processes may write; reading needs no lock.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from fruitvision.files import remove_leftovers, retried, write_bytes, write_erro
 
 SHORT_SIDE = 256
 QUALITY = 92
-MOST_PICTURES = 20_000
-LONGEST_NAME = 100
+MAX_PICTURES = 20_000
+MAX_NAME_LENGTH = 100
 WAIT_SECONDS = 10.0
 INDEX, PICTURES, FEATURES = "taught.json", "pictures", "features"
 
@@ -42,7 +42,7 @@ PictureId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 class TaughtIndex(BaseModel):
-    """What ``taught.json`` holds: the ids of each name's pictures, in the order in which they were taught."""
+    """The content of ``taught.json``: the ids of each name's pictures, in the order in which they were taught."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -51,18 +51,18 @@ class TaughtIndex(BaseModel):
 
     @property
     def pictures(self) -> int:
-        """How many there are, of all names."""
+        """The number of pictures of all names."""
         return sum(map(len, self.names.values()))
 
     def without(self, ids: set[str]) -> TaughtIndex:
-        """The same without some pictures, and without the names that then have none."""
+        """A copy without some pictures, and without the names that then have none."""
         kept = {name: tuple(one for one in own if one not in ids) for name, own in self.names.items()}
         return TaughtIndex(names={name: own for name, own in kept.items() if own})
 
     def adding(self, taught: Mapping[str, Iterable[str]]) -> TaughtIndex:
-        """The same with pictures added to names, and taken from any other that had them.
+        """A copy with pictures added to names, and removed from any other name that had them.
 
-        A name that is there already is the same where it differs in capitals alone.
+        Names that differ only in case are the same.
         """
         names = {name: dict.fromkeys(own) for name, own in self.names.items()}
         known = {name.casefold(): name for name in reversed(names)}
@@ -78,78 +78,73 @@ class TaughtIndex(BaseModel):
 
 
 class TaughtStore:
-    """The folder of taught pictures. It need not exist: the first picture makes it."""
+    """The folder of taught pictures. It need not exist: the first picture creates it."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._lock = filelock.FileLock(self.folder / ".lock", thread_local=False)
         self._threads = threading.RLock()
-        self._seen: tuple[tuple[int, ...], TaughtIndex] | None = None
+        self._cached: tuple[tuple[int, ...], TaughtIndex] | None = None
 
     def index(self) -> TaughtIndex:
-        """The names and their pictures, read anew where the file has changed.
+        """The names and their pictures, read again when the file has changed.
 
-        Raises DataError "taught-damaged" where it cannot be read as what it should be.
+        Raises DataError "taught-damaged" where it cannot be read.
         """
         path = self.folder / INDEX
         try:
             info = os.stat(path)
             stamp = (info.st_mtime_ns, info.st_size, info.st_ino)
-            if self._seen is None or self._seen[0] != stamp:
-                self._seen = stamp, TaughtIndex.model_validate_json(retried(path.read_bytes))
-            return self._seen[1]
+            if self._cached is None or self._cached[0] != stamp:
+                self._cached = stamp, TaughtIndex.model_validate_json(retried(path.read_bytes))
+            return self._cached[1]
         except FileNotFoundError:
             return TaughtIndex()
         except (OSError, ValidationError) as error:
-            raise DataError(
-                "taught-damaged",
-                f"{path} cannot be read: nothing that was taught can be used.",
-                "Put a copy of the file back, or start over; the pictures beside it are kept.",
-                path=str(path),
-            ) from error
+            raise DataError("taught-damaged", path=str(path)) from error
 
     def pixels(self, picture: str) -> np.ndarray:
         """(H, W, 3) uint8 of one picture. Raises PictureError where its file is gone or damaged."""
         return load_pixels(self.picture_file(picture), SHORT_SIDE)
 
-    # Teaching and taking back -------------------------------------------------------------------------------------
+    # Adding and removing ------------------------------------------------------------------------------------------
 
     def add(self, name: str, *images: PictureSource) -> list[str]:
-        """Teach pictures of a name; their ids. All of them, or none.
+        """Teach pictures of a name, all of them or none; returns their ids.
 
         Raises PictureError for one that cannot be read, DataError "taught-name-empty", "taught-full", "taught-damaged",
-        "taught-busy", or where nothing can be written.
+        "taught-busy", or where the disk is full or not writable.
         """
-        files = dict(as_kept(image) for image in images)
+        files = dict(encoded(image) for image in images)
         self.add_all({clean_name(name): files})
         return list(files)
 
     def add_all(self, taught: Mapping[str, Mapping[str, bytes]]) -> None:
-        """Add files as :func:`as_kept` makes them, by id, to names as :func:`clean_name` makes them: in one step."""
+        """Add files by id, as :func:`encoded` returns them, to names as :func:`clean_name` returns them: all or none."""
         with self._writing():
             index = self.index().adding(taught)
-            if index.pictures > MOST_PICTURES:
-                raise taught_full()
+            if index.pictures > MAX_PICTURES:
+                raise DataError("taught-full", limit=MAX_PICTURES)
             for picture, content in (pair for files in taught.values() for pair in files.items()):
                 if not self.picture_file(picture).is_file():
                     write_bytes(self.picture_file(picture), content)
             self._write(index)
 
     def remove_picture(self, picture: str) -> None:
-        """Take one picture back, and its name where it was the last. One that is not there is gone already."""
+        """Remove a picture, and its name where it was the last one. One that does not exist is ignored."""
         with self._writing():
             self._write(self.index().without({picture}))
-            self._forget()
+            self._clean_up()
 
     def remove_name(self, name: str) -> None:
-        """Take a name back with all its pictures."""
+        """Remove a name with all its pictures."""
         with self._writing():
             index = self.index()
             self._write(TaughtIndex(names={other: own for other, own in index.names.items() if other != name}))
-            self._forget()
+            self._clean_up()
 
     def clear(self) -> None:
-        """Start over: nothing is taught any more, whatever state the folder is in. A damaged index is kept beside."""
+        """Remove everything, whatever state the folder is in. A damaged index is renamed and kept."""
         with self._writing():
             try:
                 self.index()
@@ -159,42 +154,37 @@ class TaughtStore:
                 self._write(TaughtIndex())
                 return
             self._write(TaughtIndex())
-            self._forget()
+            self._clean_up()
 
     # Files --------------------------------------------------------------------------------------------------------
 
     def features_file(self, picture: str, network: str) -> Path:
-        """Where what a network saw in a picture is kept; ``network`` is its fingerprint, in hexadecimal."""
+        """The path of a picture's embedding; ``network`` is the network's fingerprint, in hexadecimal."""
         return self.folder / FEATURES / network[:16] / f"{picture}.npy"
 
     def picture_file(self, picture: str) -> Path:
-        """Where a picture is kept, whether it is there or not."""
+        """The path of a picture, whether it exists or not."""
         return self.folder / PICTURES / f"{picture}.jpg"
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One writer at a time, of all threads and processes."""
+        """Exclusive writing, among all threads and processes."""
         with self._threads:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with self._lock.acquire(timeout=WAIT_SECONDS):
-                    self._seen = None  # what another process wrote a moment ago may bear the same time and size
+                    self._cached = None  # a change by another process may have the same time and size
                     yield
             except filelock.Timeout:
-                raise DataError(
-                    "taught-busy",
-                    f"Another process has been writing to {self.folder} for too long.",
-                    "Try again in a moment.",
-                    path=str(self.folder),
-                ) from None
+                raise DataError("taught-busy", path=str(self.folder)) from None
             except OSError as error:
                 raise write_error(error, self.folder) from error
 
     def _write(self, index: TaughtIndex) -> None:
         write_text(self.folder / INDEX, index.model_dump_json(indent=1) + "\n")
 
-    def _forget(self) -> None:
-        """Remove the files of pictures that no name has, and what killed processes left half written; nothing through a link."""
+    def _clean_up(self) -> None:
+        """Remove files of pictures without a name, and partial files of killed processes; never follows links."""
         kept = {one for own in self.index().names.values() for one in own}
         for path in [*self.folder.glob(f"{PICTURES}/*.jpg"), *self.folder.glob(f"{FEATURES}/*/*.npy")]:
             if path.stem not in kept and re.fullmatch("[0-9a-f]{32}", path.stem) and not _through_link(path, self.folder):
@@ -204,34 +194,24 @@ class TaughtStore:
 
 
 def _through_link(path: Path, folder: Path) -> bool:
-    """Whether a folder on the way from ``folder``, which may be one, is a link."""
+    """Whether a folder below ``folder`` on the way to ``path`` is a link; ``folder`` itself may be one."""
     return any(one.is_symlink() for one in path.parents if one != folder and folder in one.parents)
 
 
 def clean_name(name: str) -> str:
-    """A name as it is kept: composed letters, no control characters, single spaces, at most 100 characters.
+    """A name as it is stored: NFC, no control characters, single spaces, at most 100 characters.
 
     Raises DataError "taught-name-empty" where nothing is left.
     """
     printable = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in str(name))
-    name = " ".join(unicodedata.normalize("NFC", printable).split())[:LONGEST_NAME].rstrip()
+    name = " ".join(unicodedata.normalize("NFC", printable).split())[:MAX_NAME_LENGTH].rstrip()
     if not name:
-        raise DataError("taught-name-empty", "A kind needs a name.", "Choose one, or type it.")
+        raise DataError("taught-name-empty")
     return name
 
 
-def taught_full() -> DataError:
-    """More pictures than can be taught."""
-    return DataError(
-        "taught-full",
-        f"More than {MOST_PICTURES} pictures cannot be taught.",
-        "Train a network with them instead, or take some back.",
-        limit=MOST_PICTURES,
-    )
-
-
-def as_kept(image: PictureSource) -> tuple[str, bytes]:
-    """A picture's id, and the file in which it is kept. Raises PictureError where it cannot be read."""
+def encoded(image: PictureSource) -> tuple[str, bytes]:
+    """A picture's id, and the content of its file. Raises PictureError where it cannot be read."""
     pixels = load_pixels(image, SHORT_SIDE)
     digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What was taught, going elsewhere: to another machine as one zip, or into a training run as folders of photos."""
+"""Export and import of the taught pictures: as a zip file for another machine, or as folders of photos for training."""
 
 from __future__ import annotations
 
@@ -19,29 +19,28 @@ from fruitvision.errors import DataError
 from fruitvision.files import named_write_errors, retried, temporary_folder, write_bytes, write_error
 from fruitvision.recognition.taught.store import (
     INDEX,
-    MOST_PICTURES,
+    MAX_PICTURES,
     PICTURES,
     SHORT_SIDE,
     TaughtIndex,
     TaughtStore,
-    as_kept,
     clean_name,
-    taught_full,
+    encoded,
 )
-from fruitvision.recognition.taught_classes import NOTHING
+from fruitvision.recognition.taught_head import NO_FRUIT_NAMES
 
-MOST_INDEX_BYTES = 16 * 2**20
-MOST_UNPACKED_BYTES = 2**30
-MOST_PIXELS = 4 * SHORT_SIDE**2
-"""Of a picture as it is kept: see :func:`fruitvision.data.read.picture.cap_short_side`."""
-LONGEST_FOLDER = 120
-"""Bytes of a folder's name; file systems take 255."""
+MAX_INDEX_BYTES = 16 * 2**20
+MAX_UNPACKED_BYTES = 2**30
+MAX_PIXELS = 4 * SHORT_SIDE**2
+"""Of a stored picture: see :func:`fruitvision.data.read.picture.cap_short_side`."""
+MAX_FOLDER_BYTES = 120
+"""File systems allow 255."""
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 
 
 def export_taught(store: TaughtStore, file: Path) -> None:
-    """Write all that is taught as one zip, laid out as the folder is. Pictures that are gone are left out."""
+    """Write everything that is taught to a zip file with the layout of the folder. Missing pictures are left out."""
     index = store.index()
     found = {one: _content(store, one) for own in index.names.values() for one in own}
     buffer = io.BytesIO()
@@ -54,40 +53,40 @@ def export_taught(store: TaughtStore, file: Path) -> None:
 
 
 def import_taught(store: TaughtStore, file: Path) -> int:
-    """Add what another machine exported; how many pictures it held. All of it, or nothing.
+    """Add the pictures of an export, all or none; returns how many it had.
 
-    Every entry is checked before it is unpacked, the number of pictures and the size of each before the first is decoded;
-    each is decoded once, however often it is named, and written anew. Raises DownloadError for an archive that is damaged
-    or unsafe, DataError "taught-no-export" for one that is something else and "taught-full", PictureError.
+    Every entry is checked before it is unpacked, and the number of pictures and the size of each before the first is decoded;
+    each is decoded once, however often it is listed, and encoded again. Raises DownloadError for an archive that is damaged
+    or unsafe, DataError "taught-no-export" for another file, and "taught-full", PictureError.
     """
     with temporary_folder("fruitvision-taught-") as temporary:
-        folder = unpack(Path(file), temporary / "taught", max_files=MOST_PICTURES + 10, max_bytes=MOST_UNPACKED_BYTES)
-        there = TaughtStore(folder)
-        index = _exported_index(there, file)
-        kept = {one: as_kept(there.picture_file(one))[1] for one in dict.fromkeys(_named(index))}
+        folder = unpack(Path(file), temporary / "taught", max_files=MAX_PICTURES + 10, max_bytes=MAX_UNPACKED_BYTES)
+        exported = TaughtStore(folder)
+        index = _exported_index(exported, file)
+        kept = {one: encoded(exported.picture_file(one))[1] for one in dict.fromkeys(_named(index))}
         taught: dict[str, dict[str, bytes]] = {}
         for name, own in index.names.items():
-            # Under the ids that they had: what is here already is not added again.
+            # Under their exported ids: what is already here is not added again.
             taught.setdefault(clean_name(name), {}).update((one, kept[one]) for one in own)
         store.add_all(taught)
     return len(kept)
 
 
-def _exported_index(there: TaughtStore, file: Path) -> TaughtIndex:
-    """The index of an unpacked export, when all that it names is known to be bounded; nothing is decoded."""
+def _exported_index(exported: TaughtStore, file: Path) -> TaughtIndex:
+    """The index of an unpacked export, after its size and those of its pictures are checked; nothing is decoded."""
     try:
-        if os.stat(there.folder / INDEX).st_size > MOST_INDEX_BYTES:
+        if os.stat(exported.folder / INDEX).st_size > MAX_INDEX_BYTES:
             raise _no_export(file)
-        index = there.index()
+        index = exported.index()
     except (OSError, DataError) as error:
         raise _no_export(file) from error
-    if index.pictures > MOST_PICTURES:
-        raise taught_full()
+    if index.pictures > MAX_PICTURES:
+        raise DataError("taught-full", limit=MAX_PICTURES)
     if not index.pictures or not all(index.names.values()):
         raise _no_export(file)
     for picture in set(_named(index)):
-        width, height = picture_size(there.picture_file(picture))
-        if width * height > MOST_PIXELS:
+        width, height = picture_size(exported.picture_file(picture))
+        if width * height > MAX_PIXELS:
             raise _no_export(file)
     return index
 
@@ -99,8 +98,8 @@ def _named(index: TaughtIndex) -> list[str]:
 def class_folders(store: TaughtStore, root: Path) -> Path:
     """A folder under ``root`` with one folder of pictures for each name, as training reads photos.
 
-    It is a copy: what is taught or taken back later does not change a run. What was taught to hold no fruit lies in
-    ``not-fruit``. No file falls into the ``heldout`` fifth of a photo folder: all of them are there to be learned.
+    It is a copy: later changes of what is taught do not affect a run. Pictures taught as without fruit are in ``not-fruit``.
+    No file name falls into the ``heldout`` fifth of a photo folder: all are for training.
     """
     index = store.index()
     copy = root / f".taught-{hashlib.sha256(index.model_dump_json().encode()).hexdigest()[:12]}"
@@ -108,12 +107,12 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
         return copy
     with named_write_errors(copy):
         root.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=root))  # two apps may make it at once, each its own
+        beside = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=root))  # two apps may create it at once
     try:
         _copy_pictures(store, index, beside)
         retried(lambda: os.replace(beside, copy))
     except OSError as error:
-        if not copy.is_dir():  # otherwise another one was first
+        if not copy.is_dir():  # otherwise another process was first
             raise write_error(error, copy) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -123,7 +122,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
 def _copy_pictures(store: TaughtStore, index: TaughtIndex, folder: Path) -> None:
     called: dict[str, str] = {}
     for name, pictures in index.names.items():
-        name = NOT_FRUIT if name in NOTHING else name
+        name = NOT_FRUIT if name in NO_FRUIT_NAMES else name
         if name not in called:
             called[name] = folder_name(name, set(called.values()))
         for picture in pictures:
@@ -134,7 +133,7 @@ def _copy_pictures(store: TaughtStore, index: TaughtIndex, folder: Path) -> None
 
 
 def _content(store: TaughtStore, picture: str) -> bytes | None:
-    """A picture's file; None where it is gone, perhaps taken back by another process this moment."""
+    """A picture's file; None where it does not exist, perhaps removed by another process just now."""
     try:
         return store.picture_file(picture).read_bytes()
     except FileNotFoundError:
@@ -142,9 +141,9 @@ def _content(store: TaughtStore, picture: str) -> bytes | None:
 
 
 def folder_name(name: str, taken: set[str]) -> str:
-    """As near to a kind's name as every file system allows, and different from those taken where capitals do not count."""
+    """A folder name valid on every file system, close to ``name``, and different from those taken, ignoring case."""
     safe = _FORBIDDEN.sub("_", name).strip(" .")
-    while len(safe.encode("utf-8")) > LONGEST_FOLDER:
+    while len(safe.encode("utf-8")) > MAX_FOLDER_BYTES:
         safe = safe[:-1]
     safe = safe.rstrip(" .") or "_"
     if _RESERVED.fullmatch(safe):
@@ -156,9 +155,4 @@ def folder_name(name: str, taken: set[str]) -> str:
 
 
 def _no_export(file: Path) -> DataError:
-    return DataError(
-        "taught-no-export",
-        f"{Path(file).name} holds nothing that was taught with FruitVision.",
-        "Choose a file that was exported there.",
-        file=Path(file).name,
-    )
+    return DataError("taught-no-export", file=Path(file).name)

@@ -14,7 +14,7 @@ from PIL import Image
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
-from fruitvision.recognition.classifier import Beforehand, Prediction
+from fruitvision.recognition.classifier import FrameContext, Prediction
 from fruitvision.ui.classify.teach import build_teaching
 from fruitvision.ui.page.answer import answer_card, empty_card, error_card, honest_note
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
@@ -124,7 +124,7 @@ def answer_picture(
     try:
         taught = context.lessons.taught(model, owner=owner)
         batcher = context.models.batcher(model)
-        prediction = batcher.submit(picture, Beforehand(taught=taught))
+        prediction = batcher.submit(picture, FrameContext(taught=taught))
         card = answer_card(prediction, language, batcher.classifier.config)
         return card, gr.update(value=_fitting(prediction.heatmap(HEATMAP_SIDE)), visible=True) if heat else hidden
     except FruitVisionError as error:
@@ -145,7 +145,7 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
         empty, taught = given.get("empty"), context.lessons.taught(model, owner=owner)
-        before = Beforehand(
+        before = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
             _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
             taught,

@@ -12,7 +12,7 @@ from PIL import Image
 from fruitvision.data.fruits import display_name
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.taught.store import TaughtIndex, TaughtStore
-from fruitvision.recognition.taught_classes import NOTHING
+from fruitvision.recognition.taught_head import NO_FRUIT_NAMES
 from fruitvision.wording.text import LANGUAGES, say
 
 THUMBNAIL = 72
@@ -22,14 +22,14 @@ MOST_SHOWN = 60
 
 def spoken_name(name: str, language: str) -> str:
     """A taught name as it is shown; the names of what holds no fruit, and known kinds, follow the language."""
-    return say(f"teach.name_{name}", language) if name in NOTHING else display_name(name, language)
+    return say(f"teach.name_{name}", language) if name in NO_FRUIT_NAMES else display_name(name, language)
 
 
 def meant_name(typed: str, known: Iterable[str]) -> str:
     """The name that a person means: a known one, typed in either language and any capitals, or what was typed."""
     typed = " ".join(typed.split())
     wanted = typed.casefold()
-    for name in (*NOTHING, *known):
+    for name in (*NO_FRUIT_NAMES, *known):
         if wanted == name.casefold() or wanted in {spoken_name(name, language).casefold() for language in LANGUAGES}:
             return name
     return typed
@@ -39,7 +39,7 @@ def name_choices(index: TaughtIndex, types: Iterable[str], language: str) -> str
     """What the field for the name suggests, as <option>s: what was taught already, nothing, and the known kinds."""
     known = sorted(spoken_name(name, language) for name in types)
     taught = [spoken_name(name, language) for name in index.names]
-    names = dict.fromkeys([*taught, *(spoken_name(name, language) for name in NOTHING), *known])
+    names = dict.fromkeys([*taught, *(spoken_name(name, language) for name in NO_FRUIT_NAMES), *known])
     return "".join(f'<option value="{escape(name, quote=True)}"></option>' for name in names)
 
 

@@ -111,7 +111,7 @@ def taught_state(context: Context, given: Given, language: str) -> dict[str, Any
         "names": name_choices(index, types, language),
         "kinds": len(index.names),
         "pictures": index.pictures,
-        "html": taught_list(index, lessons.waiting(), language),
+        "html": taught_list(index, lessons.pending(), language),
     }
 
 
@@ -127,7 +127,7 @@ def teach_picture(context: Context, given: Given, language: str) -> dict[str, An
     known = (*context.lessons.store.index().names, *lessons.classifier.types)
     name = meant_name(_text(given, "name"), known)
     for picture in context.lessons.store.add(name, image):
-        lessons.see(picture)
+        lessons.embed(picture)
     return {"name": spoken_name(name, language)}
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from fruitvision.comparison.same_picture import Answer, answers, pairs
 from fruitvision.comparison.study import StudyFolder
-from fruitvision.comparison.together import Answer, answers, pairs
 from fruitvision.data.fruits import display_name
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped

@@ -7,7 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from fruitvision.comparison.touch import CHANNELS, LAYERS, alone_as_instance, batch_of, makeup_effect, makeup_effects, touch
+from fruitvision.comparison.norm_effect import (
+    CHANNELS,
+    LAYERS,
+    compose_batch,
+    composition_effect,
+    composition_effects,
+    norm_effect,
+    single_picture_difference,
+)
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
@@ -91,14 +99,14 @@ def answer(
     training, turn = mode != "use", max(int(turn or 1), 1)
     try:
         mine = None if picture is None else load_pixels(picture, SHORT_SIDE)
-        now, before = batch_of(mine, count, turn), batch_of(mine, count, turn - 1)
-        seen = touch(norm, layer, now, training=training)
+        now, before = compose_batch(mine, count, turn), compose_batch(mine, count, turn - 1)
+        seen = norm_effect(norm, layer, now, training=training)
         alone, effects, difference = None, {}, seen.after[0]
         if count == 1:
-            alone = alone_as_instance(layer, now[0])
+            alone = single_picture_difference(layer, now[0])
         else:
-            effects = makeup_effects(layer, now, before, training=training)
-            difference = makeup_effect(norm, layer, now, before, training=training)
+            effects = composition_effects(layer, now, before, training=training)
+            difference = composition_effect(norm, layer, now, before, training=training)
     except FruitVisionError as error:
         return notice(error, language), ""
     made = makeup_view(now, before, effects, difference, alone, norm, training=training, language=language)

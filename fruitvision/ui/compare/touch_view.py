@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from fruitvision.comparison.touch import EPS, OVER, Touch, hardly_varying, over_axes
+from fruitvision.comparison.norm_effect import AXES, EPS, NormEffect, low_variance_sets, moments_by_axes
 from fruitvision.models.norms import get_norm
 from fruitvision.report.histogram import histogram
 from fruitvision.ui.compare.norm_words import norm_html
@@ -23,7 +23,7 @@ REACH = 4.0  # deviations that a histogram and a map of the result show
 NOTHING = 1e-4  # a smaller difference is rounding
 
 
-def touch_view(seen: Touch, channel: int, language: str) -> str:
+def touch_view(seen: NormEffect, channel: int, language: str) -> str:
     """The layer's numbers: what shares, over which axes it is normalized, how it is spread, how it looks."""
     cards = [_sets_card(seen, channel, language), _axes_card(seen, language)]
     cards += [_spread_card(seen, channel, language), _maps_card(seen, channel, language)]
@@ -37,7 +37,7 @@ def touch_view(seen: Touch, channel: int, language: str) -> str:
     return f'<p class="fv-note">{network}</p><p class="fv-note">{shape}</p><div class="fv-touch">{"".join(cards)}</div>'
 
 
-def _sets_card(seen: Touch, channel: int, language: str) -> str:
+def _sets_card(seen: NormEffect, channel: int, language: str) -> str:
     """Mean and deviation of the sharing sets that the chosen channel of my picture lies among."""
     before, after = seen.moments(seen.before), seen.moments(seen.after)
     title = say("touch.sets", language)
@@ -57,14 +57,14 @@ def _sets_card(seen: Touch, channel: int, language: str) -> str:
     facts = {"count": f"{len(before[0]):,}", "size": f"{size:,}", "norm": norm_html(seen.norm, language)}
     table = f'<div class="fv-table"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     words = say("touch.sets_count", language, **facts)
-    if few := hardly_varying(seen):
+    if few := low_variance_sets(seen):
         words += " " + say("touch.eps_few", language, count=few)
     if seen.running is not None and not seen.training:
         words += " " + say("touch.sets_in_use", language)
     return _card(title, f"<p>{words}</p>{table}")
 
 
-def _set_name(seen: Touch, number: int, language: str) -> str:
+def _set_name(seen: NormEffect, number: int, language: str) -> str:
     """Such as "picture 2, group 5": the coordinates that all elements of a set have in common."""
     n, c, h, w = (int(axis[0]) for axis in np.nonzero(seen.sets == number))
     norm = get_norm(seen.norm)
@@ -81,11 +81,11 @@ def _set_name(seen: Touch, number: int, language: str) -> str:
     return ", ".join(parts) or say("touch.everything", language)
 
 
-def _axes_card(seen: Touch, language: str) -> str:
+def _axes_card(seen: NormEffect, language: str) -> str:
     """The moments of the result over each choice of axes: where they are 0 and 1, and where not."""
     own = _own_axes(seen.norm)
     rows = []
-    for row in over_axes(seen.after):
+    for row in moments_by_axes(seen.after):
         whole = row.normalized == row.count
         mark = "✓" if whole else "–"
         share = say("touch.of", language, some=f"{row.normalized:,}", all=f"{row.count:,}")
@@ -102,10 +102,10 @@ def _axes_card(seen: Touch, language: str) -> str:
 
 def _own_axes(norm: str) -> str:
     found = get_norm(norm)
-    return next((name for name, (shares, grouped) in OVER.items() if (shares, grouped) == (found.shares, found.grouped)), "")
+    return next((name for name, (shares, grouped) in AXES.items() if (shares, grouped) == (found.shares, found.grouped)), "")
 
 
-def _spread_card(seen: Touch, channel: int, language: str) -> str:
+def _spread_card(seen: NormEffect, channel: int, language: str) -> str:
     before, after = seen.before[:, channel], seen.after[:, channel]
     reach = _round_up(float(np.abs(before).max()))
     charts = [
@@ -122,7 +122,7 @@ def _spread_card(seen: Touch, channel: int, language: str) -> str:
     return _card(say("touch.spread_title", language), f'<p>{words}</p><div class="fv-pair">{"".join(charts)}</div>')
 
 
-def _maps_card(seen: Touch, channel: int, language: str) -> str:
+def _maps_card(seen: NormEffect, channel: int, language: str) -> str:
     """My picture's maps of a few channels, each row on one scale for all channels."""
     first = min(channel, seen.before.shape[1] - MAPS)
     rows = []
@@ -134,7 +134,7 @@ def _maps_card(seen: Touch, channel: int, language: str) -> str:
     return _card(say("touch.maps", language), f'<p>{words}</p><figure class="fv-maps">{"".join(rows)}</figure>')
 
 
-def _running_card(seen: Touch, channel: int, language: str) -> str:
+def _running_card(seen: NormEffect, channel: int, language: str) -> str:
     """Training against inference: what is kept of the batches, how fast it moves, what ε does."""
     kept = seen.running
     values = seen.before[:, channel].astype(np.float64)

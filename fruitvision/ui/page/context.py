@@ -16,10 +16,11 @@ import gradio as gr
 
 from fruitvision.errors import CheckpointError, FruitVisionError
 from fruitvision.models.checkpoint import find_checkpoint, shipped
-from fruitvision.recognition.classifier import Batcher, Classifier
-from fruitvision.recognition.taught.lessons import Lessons
+from fruitvision.recognition.batcher import Batcher
+from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
 from fruitvision.recognition.taught.store import TaughtStore
-from fruitvision.recognition.taught_classes import Taught
+from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.page.data_shelf import DataShelf
 from fruitvision.ui.server.access import Access
@@ -88,7 +89,7 @@ class ModelShelf:
             key = (str(folder), 0)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = Batcher(Classifier.from_checkpoint(folder), compiles=True)
+                self._loaded[key] = Batcher(Classifier.from_checkpoint(folder), openvino=True)
                 while len(self._loaded) > KEPT_MODELS:
                     self._loaded.popitem(last=False)[1].close()
             self._loaded.move_to_end(key)
@@ -121,18 +122,18 @@ class LessonShelf:
     def __init__(self, folder: Path, models: ModelShelf) -> None:
         self.store = TaughtStore(folder)
         self._models = models
-        self._lessons: WeakKeyDictionary[Batcher, Lessons] = WeakKeyDictionary()
+        self._lessons: WeakKeyDictionary[Batcher, TaughtEmbeddings] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def of(self, model_id: str | None) -> Lessons:
+    def of(self, model_id: str | None) -> TaughtEmbeddings:
         """The lessons of a model. Raises CheckpointError."""
         batcher = self._models.batcher(model_id)
         with self._lock:
             if batcher not in self._lessons:
-                self._lessons[batcher] = Lessons(self.store, batcher.classifier)
+                self._lessons[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
             return self._lessons[batcher]
 
-    def taught(self, model_id: str | None, *, owner: bool) -> Taught | None:
+    def taught(self, model_id: str | None, *, owner: bool) -> TaughtHead | None:
         """What joins a model's answers: nothing for a visitor, and nothing where what was taught cannot be read."""
         if not owner:
             return None

@@ -9,10 +9,10 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import ConfigError
-from fruitvision.models.networks import ARCHITECTURES, OWN
+from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS
 from fruitvision.runs.estimate import run_seconds, seconds_per_picture
-from fruitvision.training.config import PRESETS, TrainConfig
+from fruitvision.training.config import PRESETS, TrainConfig, preset_settings
 from fruitvision.ui.page.context import Page
 from fruitvision.wording.text import duration, say, sentences, setting
 
@@ -75,7 +75,7 @@ DEFAULT_PRESET = "fast"
 
 def build_fields(page: Page) -> dict[str, Any]:
     """One component for each setting, by its name."""
-    values = TrainConfig.from_preset(DEFAULT_PRESET).model_dump()
+    values = preset_settings(DEFAULT_PRESET)
     schemas, fields = TrainConfig.model_json_schema()["properties"], {}
     for group, names in GROUPS.items():
         page.bind(gr.HTML(), value=partial(_group_heading, group))
@@ -125,7 +125,7 @@ def option_name(field: str, option: str, language: str) -> str:
 
 def preset_values(preset: str) -> list[Any]:
     """What the preset puts into each of ``FIELDS``."""
-    values = TrainConfig.from_preset(preset).model_dump()
+    values = preset_settings(preset)
     return [values[name] for name in FIELDS]
 
 
@@ -135,12 +135,10 @@ def configuration(preset: str, values: tuple[Any, ...] | list[Any]) -> TrainConf
     empty = [name for name, value in given.items() if value is None]
     if empty:
         listed = "; ".join(f"{name}: empty" for name in empty)
-        raise ConfigError("bad-settings", f"These settings cannot be used: {listed}.", "Fill them in.", faults=listed)
-    standard = TrainConfig.from_preset(preset).model_dump()
-    changed = {name: value for name, value in given.items() if value != standard[name]}
-    # What the form shows is what is meant: sizes that follow one another by themselves do so on the command line only.
-    sizes = {name: given[name] for name in ("eval_resize", "first_image_size")} if "image_size" in changed else {}
-    return TrainConfig.from_preset(preset, **{**sizes, **changed})
+        raise ConfigError("bad-settings", faults=listed)
+    if given["architecture"] != RESNET18 and given["norm"] == preset_settings(preset)["norm"]:  # nobody chose it
+        given["norm"] = OWN
+    return TrainConfig.parse({**preset_settings(preset), **given})
 
 
 class Estimates:

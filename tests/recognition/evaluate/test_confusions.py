@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, most_confused, within_kind
-from fruitvision.recognition.evaluate.evaluation import Examination, examine_folder
-from fruitvision.recognition.evaluate.findings import contradicted, hardest, losses
+from fruitvision.recognition.evaluate.evaluation import Evaluation, evaluate_in_detail
+from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
 
 RED, DEEP, GREEN, BLUE, GREY = (250, 20, 20), (200, 0, 0), (20, 250, 20), (20, 20, 250), (128, 128, 128)
 
@@ -23,13 +23,13 @@ def put(folder: Path, *colours: tuple[int, int, int]) -> Path:
 
 
 @pytest.fixture
-def examined(colour_classifier, tmp_path) -> Examination:
+def examined(colour_classifier, tmp_path) -> Evaluation:
     """Red apples of two varieties that the network cannot tell apart, one blue apple, a red kiwi; the rest as named."""
     put(tmp_path / "Apple Red 1", RED, DEEP, BLUE)
     put(tmp_path / "Apple Red 2", RED)
     put(tmp_path / "Kiwi", GREEN, GREEN, RED)
     put(tmp_path / "Blueberry", BLUE)
-    return examine_folder(colour_classifier(), tmp_path)
+    return evaluate_in_detail(colour_classifier(), tmp_path)
 
 
 def test_kinds_are_counted_whatever_the_folder_was_scored_by(examined):
@@ -42,7 +42,7 @@ def test_kinds_are_counted_whatever_the_folder_was_scored_by(examined):
 def test_kinds_without_a_mistake_can_be_left_out(colour_classifier, tmp_path):
     put(tmp_path / "Apple Red 1", RED)
     put(tmp_path / "Kiwi", GREEN)
-    found = by_kind(examine_folder(colour_classifier(), tmp_path), mistaken_only=True)
+    found = by_kind(evaluate_in_detail(colour_classifier(), tmp_path), mistaken_only=True)
     assert (found.rows, found.counts.shape) == ((), (0, 0))
 
 
@@ -69,7 +69,7 @@ def test_pairs_are_those_with_the_most_mistakes_the_more_mistaken_first(examined
 
 def test_a_name_that_no_picture_has_shows_none(colour_classifier, tmp_path):
     put(tmp_path / "Kiwi", RED, GREEN)
-    (pair,) = most_confused(examine_folder(colour_classifier(), tmp_path), limit=5)
+    (pair,) = most_confused(evaluate_in_detail(colour_classifier(), tmp_path), limit=5)
     assert pair.names == ("Kiwi", "Apple Red 1") and pair.typical[1] is None
 
 
@@ -83,6 +83,6 @@ def test_the_hardest_picture_is_the_one_whose_right_answer_was_least_likely(exam
 def test_a_firm_contradiction_is_reported_and_a_doubtful_one_is_not(colour_classifier, tmp_path):
     put(tmp_path / "Kiwi", GREEN, GREEN, RED)
     put(tmp_path / "Blueberry", BLUE, BLUE, GREEN, GREY)
-    examined = examine_folder(colour_classifier(unsure=0.1), tmp_path)
-    assert {examined.path(i) for i in contradicted(examined)} <= {"Kiwi/2.png", "Blueberry/2.png"}
-    assert "Blueberry/2.png" in {examined.path(i) for i in contradicted(examined)}
+    examined = evaluate_in_detail(colour_classifier(unsure=0.1), tmp_path)
+    assert {examined.path(i) for i in label_issues(examined)} <= {"Kiwi/2.png", "Blueberry/2.png"}
+    assert "Blueberry/2.png" in {examined.path(i) for i in label_issues(examined)}

@@ -170,7 +170,7 @@ def test_what_another_app_wrote_is_not_lost_where_its_file_looks_as_the_one_befo
         same.truncate(0)
         same.write(other)
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    ours._seen = ((stamp.st_mtime_ns, stamp.st_size, file.stat().st_ino), ours._seen[1])
+    ours._cached = ((stamp.st_mtime_ns, stamp.st_size, file.stat().st_ino), ours._cached[1])
     (third,) = ours.add("Pear", *coloured(3))
     assert ours.index().names == {"Pear": (second, third)}
 

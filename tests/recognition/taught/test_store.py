@@ -20,7 +20,7 @@ from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError, DownloadError, PictureError
 from fruitvision.recognition.taught import store as taught_store
 from fruitvision.recognition.taught import transfer as taught_transfer
-from fruitvision.recognition.taught.lessons import AT_ONCE, Lessons, fingerprint
+from fruitvision.recognition.taught.embeddings import AT_ONCE, TaughtEmbeddings, fingerprint
 from fruitvision.recognition.taught.store import TaughtStore, clean_name
 from fruitvision.recognition.taught.transfer import class_folders, export_taught, import_taught
 
@@ -230,20 +230,20 @@ def test_training_finds_every_picture_in_a_folder_near_to_its_name(store, tmp_pa
 def test_what_a_network_saw_is_kept_beside_the_pictures_and_another_network_looks_again(store, colour_classifier):
     classifier = colour_classifier()
     store.add("Quince", *colours(3))
-    lessons = Lessons(store, classifier)
-    assert lessons.waiting() == 3 and lessons.current().names == ("Quince",) and lessons.waiting() == 0
+    lessons = TaughtEmbeddings(store, classifier)
+    assert lessons.pending() == 3 and lessons.current().names == ("Quince",) and lessons.pending() == 0
     passes = len(classifier.network.passes)
     assert lessons.current() is lessons.current()
-    again = Lessons(store, classifier)
+    again = TaughtEmbeddings(store, classifier)
     assert again.current().names == ("Quince",) and len(classifier.network.passes) == passes, "nothing is looked at twice"
     other = colour_classifier(temperature=2.0)
     assert fingerprint(other) != fingerprint(classifier)
-    Lessons(store, other).current()
+    TaughtEmbeddings(store, other).current()
     assert len(other.network.passes) > 0
 
 
 def test_lessons_follow_the_store_and_a_damaged_file_costs_one_picture_or_one_look(store, colour_classifier):
-    lessons = Lessons(store, colour_classifier())
+    lessons = TaughtEmbeddings(store, colour_classifier())
     assert lessons.current() is None
     first, second, third = store.add("Quince", *colours(3))
     store.add("Pear", picture())
@@ -253,7 +253,7 @@ def test_lessons_follow_the_store_and_a_damaged_file_costs_one_picture_or_one_lo
     store.features_file(first, lessons.fingerprint).write_bytes(b"\x93NUMPY broken")
     (store.folder / "pictures" / f"{second}.jpg").write_bytes(b"broken")
     store.features_file(second, lessons.fingerprint).unlink()
-    again = Lessons(store, lessons.classifier)
+    again = TaughtEmbeddings(store, lessons.classifier)
     assert again.current().names == ("Quince",)
     store.remove_name("Quince")
     assert again.current() is None
@@ -261,10 +261,10 @@ def test_lessons_follow_the_store_and_a_damaged_file_costs_one_picture_or_one_lo
 
 def test_many_pictures_are_looked_at_while_the_answers_go_on(store, colour_classifier):
     store.add("Quince", *colours(AT_ONCE + 20))
-    lessons = Lessons(store, colour_classifier())
+    lessons = TaughtEmbeddings(store, colour_classifier())
     lessons.current()
     lessons._thread.join(60)
-    assert lessons.waiting() == 0 and lessons.current().names == ("Quince",)
+    assert lessons.pending() == 0 and lessons.current().names == ("Quince",)
 
 
 # What an import holds is counted before it is decoded --------------------------------------------------------------
@@ -295,7 +295,7 @@ def large_png() -> bytes:
 )
 def test_an_import_is_counted_before_anything_is_decoded(store, tmp_path, monkeypatch, names, content, code):
     file = exported(tmp_path / "in.zip", names, {ID: content()})
-    monkeypatch.setattr(taught_transfer, "as_kept", lambda image: pytest.fail("decoded before it was counted"))
+    monkeypatch.setattr(taught_transfer, "encoded", lambda image: pytest.fail("decoded before it was counted"))
     start = time.process_time()
     with pytest.raises(DataError) as caught:
         import_taught(store, file)
@@ -305,7 +305,7 @@ def test_an_import_is_counted_before_anything_is_decoded(store, tmp_path, monkey
 
 def test_a_picture_that_is_named_again_and_again_is_decoded_once_and_soon_kept(store, tmp_path, monkeypatch):
     decoded = []
-    monkeypatch.setattr(taught_transfer, "as_kept", lambda image: decoded.append(image) or (ID, jpeg()))
+    monkeypatch.setattr(taught_transfer, "encoded", lambda image: decoded.append(image) or (ID, jpeg()))
     names = {f"name {n}": [ID] for n in range(9_999)} | {"last": [ID] * 9_999}
     start = time.process_time()
     assert import_taught(store, exported(tmp_path / "in.zip", names, {ID: jpeg()})) == 1
@@ -313,7 +313,7 @@ def test_a_picture_that_is_named_again_and_again_is_decoded_once_and_soon_kept(s
 
 
 def test_an_index_that_is_larger_than_any_is_not_read(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(taught_transfer, "MOST_INDEX_BYTES", 5000)
+    monkeypatch.setattr(taught_transfer, "MAX_INDEX_BYTES", 5000)
     monkeypatch.setattr(TaughtStore, "index", lambda store: pytest.fail("it was read"))
     with pytest.raises(DataError) as caught:
         import_taught(store, exported(tmp_path / "in.zip", {"x" * 5000: [ID]}, {ID: jpeg()}))
@@ -321,7 +321,7 @@ def test_an_index_that_is_larger_than_any_is_not_read(store, tmp_path, monkeypat
 
 
 def test_an_export_of_more_files_than_can_be_taught_is_not_unpacked(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(taught_transfer, "MOST_PICTURES", 5)
+    monkeypatch.setattr(taught_transfer, "MAX_PICTURES", 5)
     file = exported(tmp_path / "in.zip", {"x": [ID]}, {f"{n:032x}": b"x" for n in range(20)})
     with pytest.raises(DownloadError) as caught:
         import_taught(store, file)

@@ -10,9 +10,9 @@ import torch
 
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.classifier import Beforehand, Classifier
-from fruitvision.recognition.taught.lessons import VIEWS, fit, impression
-from fruitvision.recognition.taught_classes import EMPTY_TABLE, Impression, Taught
+from fruitvision.recognition.classifier import Classifier, FrameContext
+from fruitvision.recognition.taught.embeddings import VIEWS, embedding, fit
+from fruitvision.recognition.taught_head import EMPTY_TABLE, Embedding, TaughtHead
 
 
 def drawn(kind: str, count: int, ground: str = "wood", start: int = 0) -> list[np.ndarray]:
@@ -29,14 +29,14 @@ def shipped(shipped_checkpoint) -> Classifier:
 def teach(shipped):
     """Teaches pictures by name."""
 
-    def make(**pictures: list[np.ndarray]) -> Taught:
-        return fit(shipped, [(name, impression(shipped, one)) for name, own in pictures.items() for one in own])
+    def make(**pictures: list[np.ndarray]) -> TaughtHead:
+        return fit(shipped, [(name, embedding(shipped, one)) for name, own in pictures.items() for one in own])
 
     return make
 
 
-def ask(classifier: Classifier, pictures: list[np.ndarray], taught: Taught | None):
-    return classifier.answer(pictures, pictures, [Beforehand(taught=taught)] * len(pictures))
+def ask(classifier: Classifier, pictures: list[np.ndarray], taught: TaughtHead | None):
+    return classifier.predict_pixels(pictures, pictures, [FrameContext(taught=taught)] * len(pictures))
 
 
 def test_a_new_name_is_answered_for_other_pictures_of_the_kind_and_the_rest_stays(shipped, teach):
@@ -79,7 +79,7 @@ def test_the_empty_table_is_no_fruit_even_for_a_network_that_knows_none(shipped,
 def test_each_is_answered_by_what_they_taught_themselves_in_one_pass(shipped, teach):
     taught = teach(Quitte=drawn("Banana", 5))
     picture = drawn("Banana", 1, start=1)[0]
-    owner, visitor = shipped.answer([picture] * 2, [picture] * 2, [Beforehand(taught=taught), Beforehand()])
+    owner, visitor = shipped.predict_pixels([picture] * 2, [picture] * 2, [FrameContext(taught=taught), FrameContext()])
     assert owner.label == "Quitte" and visitor.label != "Quitte"
     assert len(visitor.probabilities) == len(shipped.classes)
 
@@ -87,8 +87,8 @@ def test_each_is_answered_by_what_they_taught_themselves_in_one_pass(shipped, te
 def test_a_memory_of_another_length_is_forgotten(shipped, teach):
     taught, picture = teach(Quitte=drawn("Banana", 5)), drawn("Banana", 1, start=1)
     plain = ask(shipped, picture, taught)[0]
-    before = Beforehand(taught=taught, earlier=np.full(len(shipped.classes), 1 / len(shipped.classes), np.float32))
-    assert np.allclose(shipped.answer(picture, picture, [before])[0].probabilities, plain.probabilities)
+    before = FrameContext(taught=taught, previous=np.full(len(shipped.classes), 1 / len(shipped.classes), np.float32))
+    assert np.allclose(shipped.predict_pixels(picture, picture, [before])[0].probabilities, plain.probabilities)
 
 
 def test_a_taught_answer_has_a_heatmap(shipped, teach):
@@ -99,7 +99,7 @@ def test_a_taught_answer_has_a_heatmap(shipped, teach):
 
 def test_a_picture_is_seen_in_several_views_the_first_as_it_is_answered_by(shipped):
     picture = drawn("Kiwi", 1)[0]
-    seen = impression(shipped, picture)
+    seen = embedding(shipped, picture)
     assert seen.features.shape == (VIEWS, shipped.network.head.in_features)
     assert np.allclose(seen.features[0], shipped.embed([picture])[0], atol=1e-4)
     assert np.allclose(seen.probabilities, shipped.probabilities([picture])[0], atol=1e-5)
@@ -112,9 +112,9 @@ def test_a_hundred_names_with_fifty_pictures_are_fitted_in_seconds():
     head = torch.randn(118, 1280, generator=generator)
     classes = [f"class {n}" for n in range(118)]
     even = torch.full((118,), 1 / 118)
-    lessons = [(f"name {n}", Impression(views[n, i], even)) for n in range(100) for i in range(50)]
+    lessons = [(f"name {n}", Embedding(views[n, i], even)) for n in range(100) for i in range(50)]
     began = time.process_time()
-    taught = Taught(lessons, head, classes, classes)
+    taught = TaughtHead(lessons, head, classes, classes)
     joined = taught.join(even.expand(100, -1), means[:, 0, 0] + 0.15)
     assert (joined[:, 118:].argmax(dim=1) == torch.arange(100)).all()
     assert time.process_time() - began < 12, "processor time, generously"

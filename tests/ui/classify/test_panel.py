@@ -276,10 +276,10 @@ def test_the_live_view_carries_its_words_in_both_languages():
 def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeypatch):
     monkeypatch.setattr("fruitvision.models.compiled._seconds", lambda networks, _: [1.0 for _ in networks])
     batcher = ModelShelf(tmp_path).batcher(None)
-    assert isinstance(batcher.classifier.answering, PrepackedNetwork)
+    assert isinstance(batcher.classifier.inference_network, PrepackedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
     end = time.monotonic() + 30
-    while find_spec("openvino") and not isinstance(batcher.classifier.answering, CompiledNetwork):
+    while find_spec("openvino") and not isinstance(batcher.classifier.inference_network, CompiledNetwork):
         assert time.monotonic() < end
         time.sleep(0.05)
     again = batcher.submit(np.full((240, 320, 3), 200, np.uint8))

@@ -88,9 +88,9 @@ def test_what_was_taught_changes_the_owners_answers_alone(context, tmp_path):
 def test_another_model_looks_at_the_pictures_when_it_is_asked(context):
     owner(context, teach_picture, name="Quitte", image=data_url(png()))
     frame = {"image": data_url(png()), "model": "shipped:fruits-webcam"}
-    assert context.lessons.of("shipped:fruits-webcam").waiting() == 1
+    assert context.lessons.of("shipped:fruits-webcam").pending() == 1
     assert "Quitte" in answer_frame(context, frame, owner=True)["html"]
-    assert context.lessons.of("shipped:fruits-webcam").waiting() == 0
+    assert context.lessons.of("shipped:fruits-webcam").pending() == 0
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)

@@ -7,8 +7,8 @@ import re
 import pytest
 from torch import nn
 
+from fruitvision.comparison.norm_effect import compose_batch, norm_effect
 from fruitvision.comparison.study import StudyPlan
-from fruitvision.comparison.touch import batch_of, touch
 from fruitvision.models import norms
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
@@ -93,7 +93,7 @@ def test_a_norm_of_ones_own_is_one_function_and_appears_everywhere(own_norm, lan
     assert "18,432" in page  # N · H · W means, each over 64 numbers
     makeup, view = answer(own_norm, None, 2, 1, "stem", "training", 0, language)
     assert "Mine &lt;over C&gt;" in makeup and "<over" not in makeup + view
-    seen = touch(own_norm, "stem", batch_of(None, 2, 0))
+    seen = norm_effect(own_norm, "stem", compose_batch(None, 2, 0))
     mean, deviation = seen.moments(seen.after)
     assert abs(mean).max() < 1e-4 and deviation.max() < 1.001
     assert TrainConfig.from_preset("fast", norm=own_norm, start="scratch").norm == own_norm

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from fruitvision.comparison.results import CURVES, FIGURES, Results, save_results
-from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan, run_study
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan
 from fruitvision.errors import RunError
 from fruitvision.ui.compare import race_panel, race_view
 from fruitvision.ui.compare.race_results import race_charts, race_table, race_words

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fruitvision.errors import ConfigError, DataError
-from fruitvision.recognition.taught_classes import EMPTY_TABLE
+from fruitvision.recognition.taught_head import EMPTY_TABLE
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
 from fruitvision.training.config import PRESETS, TrainConfig

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.recognition.evaluate.evaluation import examine_folder
-from fruitvision.recognition.evaluate.twins import ALIKE, Twins, find_twins
+from fruitvision.recognition.evaluate.evaluation import evaluate_in_detail
+from fruitvision.recognition.evaluate.near_duplicates import MAX_DIFFERENCE, Duplicates, find_duplicates
 
 
 def scene(number: int) -> Image.Image:
@@ -31,8 +31,8 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def twins(colour_classifier, folder: Path, split: str | None = None) -> Twins:
-    return find_twins(examine_folder(colour_classifier(), folder, split=split))
+def twins(colour_classifier, folder: Path, split: str | None = None) -> Duplicates:
+    return find_duplicates(evaluate_in_detail(colour_classifier(), folder, split=split))
 
 
 def test_different_pictures_are_no_twins(colour_classifier, folder):
@@ -47,7 +47,7 @@ def test_a_copy_under_another_name_and_one_saved_again_are_found_across_splits(c
     found = twins(colour_classifier, folder, split="test")
     (other_name,), (other_place,) = found.other_name, found.other_place
     assert (other_name.difference, other_name.same_file) == (0, True)
-    assert 0 < other_place.difference < ALIKE and not other_place.same_file
+    assert 0 < other_place.difference < MAX_DIFFERENCE and not other_place.same_file
     assert found.measured == 1
 
 
@@ -61,10 +61,10 @@ def test_a_pair_is_reported_once_though_both_were_scored(colour_classifier, fold
 def test_frames_of_one_film_are_twins_across_splits_and_classes_are_not(real_data):
     from fruitvision.recognition.evaluate.labelled import open_labelled
 
-    class Seen:  # what find_twins reads of an examination; the network is not asked
+    class Seen:  # what find_duplicates reads of an examination; the network is not asked
         pictures = open_labelled(real_data / "fruits-360", "test")
         rows = pictures.rows[::30]
 
-    found = find_twins(Seen)
+    found = find_duplicates(Seen)
     assert not found.other_name
     assert found.measured > len(Seen.rows) / 10

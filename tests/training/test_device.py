@@ -1,8 +1,9 @@
-"""A memory layout that a person may ask for must never end the process: torch's own fault is kept away from."""
+"""The precision and the memory format that a configuration asks for, where the device supports them."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import torch
 
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.state import TrainState, memory_layout
+from fruitvision.training.device import memory_format
+from fruitvision.training.state import TrainState
 
 STEPS = """
 import torch
@@ -27,7 +29,7 @@ print("whole")
 """
 
 
-def test_a_narrow_network_learns_on_two_threads_in_batches_of_seven(project):
+def test_a_narrow_network_trains_on_two_threads_in_batches_of_seven(project):
     found = subprocess.run(
         [sys.executable, "-c", STEPS],
         cwd=project,
@@ -50,9 +52,14 @@ def test_a_narrow_network_learns_on_two_threads_in_batches_of_seven(project):
         (64, "cpu", False, torch.contiguous_format),
     ],
 )
-def test_the_layout_is_the_one_asked_for_but_for_narrow_networks_on_a_cpu(width, device, asked, layout):
+def test_the_memory_format_is_as_configured_except_for_narrow_networks_on_a_cpu(width, device, asked, layout):
     config = TrainConfig.from_preset("fast", width=width, channels_last=asked)
     network = build_network(num_classes=4, width=width, seed=0)
-    assert memory_layout(network, config, torch.device(device)) == layout
+    assert memory_format(network, config, torch.device(device)) == layout
     if device == "cpu":
         assert TrainState(network, config, torch.device("cpu")).network.conv1.weight.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="instructions of another processor")
+def test_torch_reports_the_instructions_for_bfloat16():
+    assert {"avx512_bf16", "amx_tile"} <= torch.cpu.get_capabilities().keys()

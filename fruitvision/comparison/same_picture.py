@@ -1,4 +1,4 @@
-"""One picture, answered by the network of every norm of a study."""
+"""One picture, classified by the network of every norm of a study."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from fruitvision.comparison.study import Cell, StudyFolder
 from fruitvision.data.read.picture import PictureSource
 from fruitvision.recognition.classifier import Classifier, Prediction
 
-KEPT_NETWORKS = 24
+CACHED_NETWORKS = 24
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the network of one cell says of a picture."""
+    """The answer of one cell's network."""
 
     cell: Cell
     prediction: Prediction
     heatmap: Image.Image
-    """RGB, the picture's size: where it looked for the fruit type that it answered."""
+    """RGB, the picture's size: the class activation map of the answered fruit type."""
     accuracy: float | None
-    """Of the cell's last epoch, on the pictures that its epochs are measured on."""
+    """Of the cell's last epoch, on the split that its epochs are evaluated on."""
 
 
 def pairs(study: StudyFolder) -> list[tuple[int, int]]:
-    """The (batch size, seed) of which at least one norm has a network to answer with, in the study's order."""
+    """The (batch size, seed) for which at least one norm has a checkpoint, in the study's order."""
     return list(dict.fromkeys((cell.batch_size, cell.seed) for cell in _trained(study)))
 
 
 def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: int) -> list[Answer]:
-    """Every norm's answer, from the best epoch's weights, in the study's order. Raises PictureError, CheckpointError."""
+    """Every norm's answer, by the weights of the best epoch, in the study's order. Raises PictureError, CheckpointError."""
     found = []
     for cell in _trained(study):
         if (cell.batch_size, cell.seed) != (batch_size, seed):
@@ -49,6 +49,6 @@ def _trained(study: StudyFolder) -> list[Cell]:
     return [cell for cell in study.plan().cells() if study.run(cell).has_checkpoint]
 
 
-@lru_cache(maxsize=KEPT_NETWORKS)
+@lru_cache(maxsize=CACHED_NETWORKS)
 def _classifier(path: Path, changed: int) -> Classifier:
     return Classifier.from_checkpoint(path)

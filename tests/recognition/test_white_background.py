@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fruitvision.recognition.studio import studio_view
+from fruitvision.recognition.white_background import on_white_background
 
 
 def table(kind: str, side=160) -> np.ndarray:
@@ -35,7 +35,7 @@ def is_on_white(view: np.ndarray, colour=(200, 40, 30)) -> bool:
 
 @pytest.mark.parametrize("kind", ["paper", "dim", "cloth"])
 def test_a_fruit_on_a_plain_ground_comes_out_on_white_and_fills_the_view(kind):
-    view = studio_view(with_fruit(table(kind)))
+    view = on_white_background(with_fruit(table(kind)))
     assert view is not None and is_on_white(view)
     red = (view[..., 0].astype(int) - view[..., 2] > 60).mean()
     assert 0.45 < red < 0.85, "a disc that fills a square covers 0.785 of it"
@@ -44,7 +44,7 @@ def test_a_fruit_on_a_plain_ground_comes_out_on_white_and_fills_the_view(kind):
 def test_paper_takes_the_colour_of_the_light_away():
     yellow = np.array([1.0, 0.9, 0.72])
     lit = (with_fruit(table("paper"), (80, 80, 80)) * yellow).astype(np.uint8)
-    middle = studio_view(lit)
+    middle = on_white_background(lit)
     centre = middle[len(middle) // 2, len(middle) // 2].astype(int)
     assert np.ptp(centre) < 0.5 * np.ptp(lit[80, 80].astype(int))
 
@@ -55,12 +55,12 @@ def test_paper_takes_the_colour_of_the_light_away():
     ids=["no plain ground", "no fruit", "a crumb", "nothing but fruit"],
 )
 def test_no_view_where_the_ground_is_not_plain_or_nothing_lies_there(picture):
-    assert studio_view(picture) is None
+    assert on_white_background(picture) is None
 
 
 def test_an_empty_shot_tells_the_ground_where_it_is_not_plain_and_the_light_has_changed():
     empty = table("stripes")
     now = (with_fruit(empty, (150, 30, 90)) * 0.85).astype(np.uint8)
-    view = studio_view(now, empty)
+    view = on_white_background(now, empty)
     assert view is not None and is_on_white(view, (150, 30, 90))
-    assert studio_view((empty * 0.85).astype(np.uint8), empty) is None
+    assert on_white_background((empty * 0.85).astype(np.uint8), empty) is None

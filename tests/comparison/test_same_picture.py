@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fruitvision.comparison.study import StudyFolder, StudyPlan, run_study
-from fruitvision.comparison.together import answers, pairs
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.same_picture import answers, pairs
+from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import PictureError
 
 

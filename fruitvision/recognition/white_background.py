@@ -1,7 +1,7 @@
-"""The studio view: cut the fruit from a plain ground and set it on white, where the network learned most.
+"""Cut the fruit from a plain background and set it on white, as in most training pictures (lab frames).
 
-The ground's colours are read along the border, or known exactly from a shot of the empty table. What differs from them
-and lies about the middle is kept. On a sheet of white paper this also takes the light's colour away.
+The background's colours are those along the border, or known from a picture of the same place without fruit. What differs from
+them and is connected to the center is kept. On a sheet of white paper this also balances the colour of the light.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from fruitvision.data.augment.sprites import flood_fill
 SIDE = 128
 COLOURS = 4
 AREA = (0.015, 0.8)
-"""Of the middle square: a fruit covers no less and no more."""
-LEAST_DIFFERENCE = 22.0
+"""Smallest and largest share of the center square that a fruit covers."""
+MIN_DIFFERENCE = 22.0
 BORDER = 0.06
 MARGIN = 1.12
 
 
-def studio_view(pixels: np.ndarray, empty: np.ndarray | None = None) -> np.ndarray | None:
-    """The fruit of a picture on white: (S, S, 3) uint8; None where the ground is not plain enough to tell.
+def on_white_background(pixels: np.ndarray, background: np.ndarray | None = None) -> np.ndarray | None:
+    """The fruit of a picture on white: (S, S, 3) uint8; None where it cannot be separated from the background.
 
-    ``pixels`` and ``empty`` are (H, W, 3) uint8; ``empty`` shows the same table without the fruit, from the same place.
-    Only the middle square is looked at.
+    ``pixels`` and ``background`` are (H, W, 3) uint8; ``background`` is the same view without the fruit. Only the center square
+    of both is used.
     """
-    picture = _middle(pixels)
-    if empty is not None:
-        difference, plain = _change(picture, _middle(empty))
+    picture = _center(pixels)
+    if background is not None:
+        difference, plain = _change(picture, _center(background))
     else:
         difference, plain = _difference(picture)
     if difference is None:
         return None
-    fruit = _about_the_middle(difference > max(LEAST_DIFFERENCE, plain))
+    fruit = _central_object(difference > max(MIN_DIFFERENCE, plain))
     share = fruit.mean()
-    if not AREA[0] <= share <= AREA[1] or _frame(fruit).mean() > 0.25:
+    if not AREA[0] <= share <= AREA[1] or _border(fruit).mean() > 0.25:
         return None
-    return _on_white(picture, fruit, _paper(picture, fruit))
+    return _on_white(picture, fruit, _white_balance(picture, fruit))
 
 
-def _middle(pixels: np.ndarray) -> np.ndarray:
+def _center(pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -48,7 +48,7 @@ def _middle(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BOX if side >= SIDE else Image.Resampling.BILINEAR))
 
 
-def _frame(values: np.ndarray) -> np.ndarray:
+def _border(values: np.ndarray) -> np.ndarray:
     """The values along the border, (N, …)."""
     width = max(round(BORDER * len(values)), 1)
     inner = np.ones(values.shape[:2], bool)
@@ -57,27 +57,27 @@ def _frame(values: np.ndarray) -> np.ndarray:
 
 
 def _difference(picture: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """(H, W) distance from the nearest colour of the border, and how far the border itself strays from them.
+    """(H, W) distance from the nearest main colour of the border, and a threshold from the spread of the border's own.
 
-    None where the border has too many colours for a plain ground.
+    None where the border has too many colours for a plain background.
     """
     colours = _opponent(picture)
-    border = _frame(colours)
+    border = _border(colours)
     centres = _cluster(border, COLOURS)
     stray = float(np.quantile(_distance(border, centres), 0.95))
     return (_distance(colours, centres), 2.2 * stray) if stray < 26 else (None, 0.0)
 
 
-def _change(picture: np.ndarray, empty: np.ndarray) -> tuple[np.ndarray, float]:
-    """(H, W) distance from the empty table, once its exposure was matched, and how far the border changed."""
-    gain = _frame(picture).mean(axis=0) / np.maximum(_frame(empty).mean(axis=0), 1)
-    there = np.clip(empty * np.clip(gain, 0.5, 2), 0, 255)
-    difference = np.sqrt(((_opponent(picture) - _opponent(there)) ** 2).sum(axis=2))
-    return difference, 1.6 * float(np.quantile(_frame(difference), 0.9))
+def _change(picture: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, float]:
+    """(H, W) distance from the background at matched exposure, and a threshold from the change along the border."""
+    gain = _border(picture).mean(axis=0) / np.maximum(_border(background).mean(axis=0), 1)
+    matched = np.clip(background * np.clip(gain, 0.5, 2), 0, 255)
+    difference = np.sqrt(((_opponent(picture) - _opponent(matched)) ** 2).sum(axis=2))
+    return difference, 1.6 * float(np.quantile(_border(difference), 0.9))
 
 
 def _opponent(picture: np.ndarray) -> np.ndarray:
-    """Brightness, counting less since shadows change it, and two differences of colour."""
+    """Opponent colours: brightness, with less weight because of shadows, and two colour differences."""
     red, green, blue = np.moveaxis(picture.astype(np.float32), 2, 0)
     return np.stack([0.6 * (red + green + blue) / 3, 1.2 * (red - green), 1.2 * (blue - (red + green) / 2)], axis=2)
 
@@ -87,7 +87,7 @@ def _distance(colours: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _cluster(points: np.ndarray, count: int, rounds: int = 8) -> np.ndarray:
-    """The means of ``count`` groups of points (Lloyd 1957), begun at even quantiles of brightness."""
+    """k-means (Lloyd 1957) from even quantiles of brightness: ``count`` centres."""
     ordered = points[np.argsort(points[:, 0], kind="stable")]
     centres = ordered[((np.arange(count) + 0.5) / count * len(ordered)).astype(int)]
     for _ in range(rounds):
@@ -96,12 +96,12 @@ def _cluster(points: np.ndarray, count: int, rounds: int = 8) -> np.ndarray:
     return centres
 
 
-def _about_the_middle(different: np.ndarray) -> np.ndarray:
-    """What is connected with the middle of the picture, its holes filled."""
+def _central_object(different: np.ndarray) -> np.ndarray:
+    """What is connected to the center of the picture, holes filled."""
     place = np.abs(np.arange(SIDE) + 0.5 - SIDE / 2) < 0.22 * SIDE
     seeds = np.zeros_like(different)
     seeds[np.ix_(place, place)] = True
-    # A thin bridge joins a fruit to its shadow or a stripe of the cloth: what survives an erosion counts as connected.
+    # Thin bridges connect a fruit to its shadow or a stripe of the cloth: an erosion removes them.
     core = _eroded(different, 2)
     kept = _dilated(flood_fill((seeds & core)[None], core[None])[0], 3) & different
     outside = np.zeros_like(kept)
@@ -120,8 +120,8 @@ def _dilated(mask: np.ndarray, by: int) -> np.ndarray:
     return mask
 
 
-def _paper(picture: np.ndarray, fruit: np.ndarray) -> np.ndarray:
-    """The gains that make the ground white, where it is bright and pale enough to be white; ones elsewhere."""
+def _white_balance(picture: np.ndarray, fruit: np.ndarray) -> np.ndarray:
+    """(3,) gains that make the background white, where it is bright and pale enough to be white; else ones."""
     ground = np.median(picture[~fruit], axis=0)
     pale = ground.max() - ground.min() < 0.3 * max(ground.max(), 1)
     return np.clip(245 / np.maximum(ground, 1), 1, 1.8) if pale and ground.max() > 115 else np.ones(3)

@@ -1,9 +1,9 @@
-"""Pictures that are in the data twice: byte for byte, or so alike that they show the same thing.
+"""Exact and near-duplicates among the pictures.
 
-Each picture is reduced to 12 × 12 coloured cells, and two are compared by the root of the mean squared difference of
-these. Copies that were saved again or made smaller differ by one or two of 255 levels; in Fruits-360 a frame and the next
-one of its film by two to six, and the two frames of different classes that are most alike by 12.7. The photographs of a
-grocery shop differ by 17 and more, but for a few shots of the same shelf.
+Each picture is reduced to 12 × 12 RGB cells, and two are compared by the root mean square difference of these. Copies that were
+resaved or downsized differ by 1 to 2 of 255 levels; in Fruits-360 a frame and the next one of its video by 2 to 6, and the two
+most similar frames of different classes by 12.7. Photos of a grocery shop differ by 17 or more, except for a few of the same
+shelf.
 """
 
 from __future__ import annotations
@@ -14,72 +14,72 @@ import numpy as np
 from PIL import Image
 
 from fruitvision.data.read.image_store import ImageStore
-from fruitvision.recognition.evaluate.evaluation import Examination
+from fruitvision.recognition.evaluate.evaluation import Evaluation
 
 CELLS = 12
-ALIKE = 8.0
-"""Levels of 0..255: pictures that differ less are twins."""
+MAX_DIFFERENCE = 8.0
+"""Levels of 0..255: pictures that differ by no more are near-duplicates."""
 CHUNK = 512
 
 
 @dataclass(frozen=True)
-class Twin:
-    """Two rows of the store; the first one was scored."""
+class Duplicate:
+    """Two rows of the store; the first was scored."""
 
     row: int
     other: int
     difference: float
-    """Levels of 0..255; 0 where the files are the same byte for byte."""
+    """Levels of 0..255; 0 where the files are identical."""
     same_file: bool
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Twins of scored pictures, each with its nearest, those most alike first; every pair once."""
+class Duplicates:
+    """Near-duplicates of scored pictures, each with its nearest, by increasing difference; every pair once."""
 
-    copies: tuple[Twin, ...]
-    """The same file twice under one name, in one place."""
-    other_name: tuple[Twin, ...]
-    """Under different names: one of the two is wrong."""
-    other_place: tuple[Twin, ...]
-    """In different splits, under one name: what was measured was seen in training."""
+    copies: tuple[Duplicate, ...]
+    """Identical files in the same class and split."""
+    other_name: tuple[Duplicate, ...]
+    """In different classes: one of the two labels is wrong."""
+    other_place: tuple[Duplicate, ...]
+    """In the same class and different splits: a scored picture was also trained on."""
     measured: int
-    """Scored pictures, each counted once, that have a twin in another split."""
+    """The number of scored pictures with a near-duplicate in another split."""
 
 
-def find_twins(examination: Examination) -> Twins:
+def find_duplicates(evaluation: Evaluation) -> Duplicates:
     """Compare every scored picture with every picture of its folder, other splits included.
 
     For N scored of M pictures that is N × M comparisons of 432 numbers, and M small pictures in memory.
     """
-    pictures = examination.pictures
+    pictures = evaluation.pictures
     known = np.array([row for row, folder in enumerate(pictures.folders) if folder], np.int64)
     cells = thumbnails(pictures.store, known)
-    folders, places = (np.unique(names, return_inverse=True)[1] for names in (_at(pictures.folders, known), _at(pictures.places, known)))
+    folders, splits = (np.unique(names, return_inverse=True)[1] for names in (_at(pictures.folders, known), _at(pictures.splits, known)))
     files = np.unique(_at(pictures.store.hashes, known), return_inverse=True)[1]
-    at = np.searchsorted(known, examination.rows)
-    found: dict[str, dict[tuple[int, int], Twin]] = {"copies": {}, "other_name": {}, "other_place": {}}
+    at = np.searchsorted(known, evaluation.rows)
+    found: dict[str, dict[tuple[int, int], Duplicate]] = {"copies": {}, "other_name": {}, "other_place": {}}
     measured = 0
     for start in range(0, len(at), CHUNK):
         chunk = at[start : start + CHUNK]
         differences = _differences(cells[chunk], cells)
         same_file = files[chunk][:, None] == files
-        same_name, same_place = folders[chunk][:, None] == folders, places[chunk][:, None] == places
+        same_name, same_split = folders[chunk][:, None] == folders, splits[chunk][:, None] == splits
         differences[same_file] = 0
         differences[np.arange(len(chunk)), chunk] = np.inf
-        wanted = {"copies": same_file & same_name & same_place, "other_name": ~same_name, "other_place": same_name & ~same_place}
+        wanted = {"copies": same_file & same_name & same_split, "other_name": ~same_name, "other_place": same_name & ~same_split}
         for kind, allowed in wanted.items():
             nearest = np.where(allowed, differences, np.inf)
             best = nearest.argmin(axis=1)
             for i, j in enumerate(best.tolist()):
                 difference = float(nearest[i, j])
-                if difference <= ALIKE:
+                if difference <= MAX_DIFFERENCE:
                     measured += kind == "other_place"
                     one, other = int(known[chunk[i]]), int(known[j])
-                    twin = Twin(one, other, difference, bool(same_file[i, j]))
-                    found[kind].setdefault((min(one, other), max(one, other)), twin)
-    ordered = {kind: tuple(sorted(twins.values(), key=lambda t: (t.difference, t.row))) for kind, twins in found.items()}
-    return Twins(**ordered, measured=measured)
+                    duplicate = Duplicate(one, other, difference, bool(same_file[i, j]))
+                    found[kind].setdefault((min(one, other), max(one, other)), duplicate)
+    ordered = {kind: tuple(sorted(pairs.values(), key=lambda t: (t.difference, t.row))) for kind, pairs in found.items()}
+    return Duplicates(**ordered, measured=measured)
 
 
 def thumbnails(store: ImageStore, rows: np.ndarray) -> np.ndarray:

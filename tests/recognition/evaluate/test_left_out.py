@@ -1,4 +1,4 @@
-"""Answers about sources left out: what they come to, and what a network is calibrated to by them."""
+"""Answers about sources left out: what they come to, and what a network is probabilities_of to by them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.evaluate.strangers import (
+from fruitvision.recognition.evaluate.left_out import (
     Answers,
-    calibrate_by,
-    joined,
-    packed,
+    calibrate_on_sources,
+    concatenate,
     read_answers,
     read_study,
     summarize_sources,
+    to_bytes,
 )
 
 CLASSES = ("Apple Red 1", "Apple Red 2", "Banana", "Kiwi", NOT_FRUIT)
@@ -50,7 +50,7 @@ def made(count: int = 600, right: float = 0.7, seed: int = 0, boldness: float = 
 def test_kinds_are_counted_by_type_and_a_kind_without_a_name_is_never_right():
     answers = made()
     assert answers.types == ("Apple", "Banana", "Kiwi")
-    wanted = dict(zip(answers.kinds, answers.wanted.tolist(), strict=True))
+    wanted = dict(zip(answers.kinds, answers.labels.tolist(), strict=True))
     assert wanted == {"Apple": 0, "Banana": 1, "Kiwi": 2, NOT_FRUIT: -1, "Okra": -1}
     by_type, nothing = answers.probabilities(1.0)
     assert by_type.shape == (600, 3) and torch.allclose(by_type.sum(1) + nothing, torch.ones(600), atol=1e-5)
@@ -59,7 +59,7 @@ def test_kinds_are_counted_by_type_and_a_kind_without_a_name_is_never_right():
 @pytest.mark.parametrize("boldness", [0.5, 1.0, 3.0])
 def test_sure_is_said_where_nineteen_of_twenty_are_right_however_bold_the_network_is(boldness):
     answers = made(boldness=boldness)
-    found = summarize_sources(answers, *calibrate_by(answers))
+    found = summarize_sources(answers, *calibrate_on_sources(answers))
     assert found["top1"] == pytest.approx(0.7, abs=0.06)
     assert found["sure_right"] >= 0.95 and found["sure"] > 0.5
     assert found["unknown_kinds_sure"] < 0.1 and found["not_fruit_sure"] <= 0.02
@@ -68,7 +68,7 @@ def test_sure_is_said_where_nineteen_of_twenty_are_right_however_bold_the_networ
 
 def test_a_network_that_is_wrong_wherever_it_is_bold_is_never_sure():
     answers = made(right=0.0)
-    found = summarize_sources(answers, *calibrate_by(answers))
+    found = summarize_sources(answers, *calibrate_on_sources(answers))
     assert found["sure"] < 0.02
 
 
@@ -78,14 +78,14 @@ def test_a_few_lucky_answers_are_no_ground_to_be_sure():
     fruit = [i for i, kind in enumerate(answers.kinds) if kind == "Banana"][:5]
     logits[fruit, 0, 2] = 20  # five of five hundred are right, and boldest of all
     answers = Answers(CLASSES, TYPES, logits, answers.sources, answers.kinds)
-    found = summarize_sources(answers, *calibrate_by(answers))
+    found = summarize_sources(answers, *calibrate_on_sources(answers))
     assert found["sure"] == 0 and found["sure_right"] is None
 
 
 def test_a_large_source_does_not_speak_for_all():
     small, large = made(200, right=0.9, seed=1), made(3000, right=0.1, seed=2)
     large = Answers(CLASSES, TYPES, large.logits, tuple("huge" if kind != NOT_FRUIT else "rooms" for kind in large.kinds), large.kinds)
-    both = joined([small, large]).evenly(100)
+    both = concatenate([small, large]).capped(100)
     counts = {name: both.sources.count(name) for name in set(both.sources)}
     assert counts["huge"] == 100 and counts["phone"] <= 100
     taken = [kind for source, kind in zip(both.sources, both.kinds, strict=True) if source == "huge"]
@@ -106,7 +106,7 @@ def test_figures_are_of_each_source_and_of_each_kind():
 
 def test_answers_come_back_from_disk_as_they_were(tmp_path):
     answers = made(40)
-    (tmp_path / "answers-0.npz").write_bytes(packed(answers))
+    (tmp_path / "answers-0.npz").write_bytes(to_bytes(answers))
     (tmp_path / "study.json").write_text('{"groups": [["phone"]]}')
     again = read_study(tmp_path)
     assert (again.classes, again.sources, again.kinds) == (CLASSES, answers.sources, answers.kinds)
@@ -118,15 +118,15 @@ def test_a_study_that_is_not_there_not_finished_or_damaged_is_a_sentence(tmp_pat
         read_study(tmp_path)
     assert caught.value.code == "no-study" and "evaluate-sources" in str(caught.value)
     (tmp_path / "study.json").write_text('{"groups": [["a"], ["b"]]}')
-    (tmp_path / "answers-0.npz").write_bytes(packed(made(5)))
+    (tmp_path / "answers-0.npz").write_bytes(to_bytes(made(5)))
     with pytest.raises(DataError, match="1 of 2 groups"):
         read_study(tmp_path)
-    (tmp_path / "answers-1.npz").write_bytes(packed(made(5))[:100])
+    (tmp_path / "answers-1.npz").write_bytes(to_bytes(made(5))[:100])
     with pytest.raises(DataError) as caught:
         read_study(tmp_path)
     assert caught.value.code == "study-damaged"
     other = Answers(("A", "B"), ("A", "B"), torch.zeros(1, 1, 2), ("x",), ("A",))
-    (tmp_path / "answers-1.npz").write_bytes(packed(other))
+    (tmp_path / "answers-1.npz").write_bytes(to_bytes(other))
     with pytest.raises(DataError, match="same classes"):
         read_study(tmp_path)
 

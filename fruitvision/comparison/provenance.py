@@ -1,4 +1,4 @@
-"""With what a study is measured: the command, the machine, the day. What makes its figures worth quoting."""
+"""The provenance of a study's results: command, pictures, machine, date and versions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import torch
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
-from fruitvision.training.engine import choose_device
+from fruitvision.training.device import choose_device
 
 if TYPE_CHECKING:
     from fruitvision.comparison.study import StudyPlan
 
 
-def circumstances(plan: StudyPlan) -> dict[str, Any]:
-    """What ``about.json`` holds: command, machine, date, versions, the pictures, and which of them each epoch is measured on.
+def provenance(plan: StudyPlan) -> dict[str, Any]:
+    """The content of ``about.json``: command, machine, date, versions, pictures, and the split each epoch is evaluated on.
 
-    Raises FruitVisionError where the device is missing.
+    Raises TrainingError "device-missing", and DataError where the pictures are missing.
     """
     counts, classes = picture_counts(plan)
     device = choose_device(plan.cells()[0].training.device)
@@ -41,7 +41,7 @@ def circumstances(plan: StudyPlan) -> dict[str, Any]:
 
 
 def command(plan: StudyPlan) -> str:
-    """The command line that makes the same study again."""
+    """The command line that repeats the study."""
     listed = {"norms": plan.norms, "batch-sizes": plan.batch_sizes, "seeds": plan.seeds}
     words = ["--data", Path(plan.data).name, "--out", "DIR"]
     words += [word for name, values in listed.items() for word in (f"--{name}", ",".join(map(str, values)))]
@@ -50,7 +50,7 @@ def command(plan: StudyPlan) -> str:
 
 
 def machine(device: torch.device) -> str:
-    """Such as "Linux x86_64, AMD EPYC 7B13, 2 cores"; and the accelerator where one computes."""
+    """For example "Linux x86_64, AMD EPYC 7B13, 2 cores", and the GPU where it is used."""
     parts = [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores"]
     if device.type == "cuda":
         parts.append(torch.cuda.get_device_name(device))
@@ -58,7 +58,7 @@ def machine(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    """Linux names it in /proc; elsewhere Python may know it."""
+    """From /proc on Linux; elsewhere what Python knows, perhaps nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -67,7 +67,7 @@ def _processor() -> str:
 
 
 def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
-    """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is measured on. Raises DataError."""
+    """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is evaluated on. Raises DataError."""
     training, files = plan.cells()[0].training, list_pictures(Path(plan.data)).files
     splits = {name: sum(file.split == name for file in files) for name in ("train", "val", "test")}
     train, measured = splits["train"], splits["val"] or (0 if training.val_fraction else splits["test"])
@@ -78,7 +78,7 @@ def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
 
 
 def measured_on(plan: StudyPlan) -> str:
-    """ "test" where the epochs are measured on the test split, "validation" otherwise; the latter where the data is gone."""
+    """The split that each epoch is evaluated on, "test" or "validation"; the latter where the data no longer exists."""
     try:
         splits = {file.split for file in list_pictures(Path(plan.data)).files}
     except DataError:

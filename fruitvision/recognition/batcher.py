@@ -1,0 +1,139 @@
+"""Dynamic batching: pictures that are waiting at the same moment share one forward pass."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fruitvision.data.read.picture import PictureSource, load_pixels
+from fruitvision.recognition.classifier import SHORT_SIDE, Classifier, FrameContext, Prediction
+
+EXIT_SECONDS = 10.0
+"""How long the end of the process waits for networks that are being compiled: one that ends meanwhile is aborted."""
+
+
+@dataclass
+class _Request:
+    pixels: np.ndarray
+    source: PictureSource
+    context: FrameContext
+    answer: Future[Prediction] = field(default_factory=Future)
+
+
+class Batcher:
+    """Answers the pictures of many threads in common forward passes, in a thread that the first picture starts.
+
+    A pass costs the same whether one thread asks for it or sixteen, and two passes at once only compete for the cores.
+    :meth:`close` ends the thread. With ``openvino`` the classifier switches to it (:meth:`Classifier.use_openvino`) after its
+    first answer, in the background, while torch goes on answering.
+    """
+
+    def __init__(self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003, openvino: bool = False) -> None:
+        self.classifier = classifier
+        self._openvino = openvino
+        self._max_batch, self._max_wait_s = max_batch, max_wait_s
+        self._queue: deque[_Request] = deque()
+        self._decoding, self._closed = 0, False
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+
+    def submit(self, image: PictureSource, context: FrameContext | None = None) -> Prediction:
+        """As :meth:`Classifier.predict`; returns when the picture's batch is answered."""
+        with self._changed:
+            self._decoding += 1
+        request = None
+        try:
+            # Decoded in the caller's thread: a picture that cannot be read affects nobody else.
+            request = _Request(load_pixels(image, SHORT_SIDE), image, context or FrameContext())
+        finally:
+            with self._changed:
+                self._decoding -= 1
+                if request and not self._closed:
+                    self._queue.append(request)
+                    self._start()
+                self._changed.notify_all()
+                closed = self._closed
+        assert request is not None
+        if closed:  # a thread started now would never be ended
+            return self.classifier.predict_pixels([request.pixels], [request.source], [request.context])[0]
+        return request.answer.result()
+
+    def close(self) -> None:
+        """Answer what is queued and end the thread. A later picture is answered by itself."""
+        with self._changed:
+            self._closed = True
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread:
+            thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="fruitvision-batcher", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            self._answer(batch)
+
+    def _next(self) -> list[_Request]:
+        """The next batch; empty when the batcher is closed and the queue is empty.
+
+        A single picture is not delayed, unless another one is being decoded.
+        """
+        me = threading.current_thread()
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._queue or self._thread is not me)
+                self._changed.wait_for(self._is_complete, timeout=self._max_wait_s)
+                if self._queue or self._thread is not me:  # a thread that was closed just now may have taken all
+                    return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
+
+    def _is_complete(self) -> bool:
+        return not self._decoding or len(self._queue) >= self._max_batch or self._thread is None
+
+    def _answer(self, batch: list[_Request]) -> None:
+        try:
+            pixels, sources, contexts = zip(*((one.pixels, one.source, one.context) for one in batch), strict=True)
+            answers = self.classifier.predict_pixels(pixels, sources, contexts)
+        except Exception as error:
+            if len(batch) == 1:  # raised again in the caller's thread
+                batch[0].answer.set_exception(error)
+            else:
+                for request in batch:
+                    self._answer([request])
+        else:
+            for request, answer in zip(batch, answers, strict=True):
+                request.answer.set_result(answer)
+            if self._openvino:
+                self._openvino = False
+                _compile_in_background(self.classifier)
+
+
+_compiling: list[threading.Thread] | None = []  # None: the process is ending
+_starting = threading.Lock()
+
+
+def _compile_in_background(classifier: Classifier) -> None:
+    with _starting, contextlib.suppress(RuntimeError):  # no more threads: torch goes on
+        if _compiling is not None:
+            thread = threading.Thread(target=classifier.use_openvino, name="fruitvision-compile", daemon=True)
+            thread.start()
+            _compiling[:] = [*filter(threading.Thread.is_alive, _compiling), thread]
+
+
+@atexit.register
+def _wait_for_compiling() -> None:
+    global _compiling
+    with _starting:
+        threads, _compiling = _compiling or [], None
+    end = time.monotonic() + EXIT_SECONDS
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))

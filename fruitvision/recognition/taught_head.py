@@ -1,0 +1,159 @@
+"""A few-shot head: classes that a user taught with a few pictures, added to the network's own.
+
+Two questions are separate. *Is this one of the taught classes at all?* A gate answers with a probability g, from the similarity
+of the picture to the taught ones. *Which of them?* A ridge classifier on the features of the last pooling answers. The joint
+probabilities are (1 - g) times the network's, class by class, and g times those of the taught names: where g is small, the
+network's answer is unchanged.
+
+The gate has five inputs: the similarity of the features; the similarity of the network's outputs, as directions of its logits and
+as probabilities of fruit types; the network's own confidence; and the number of pictures of the name. Its weights were
+fitted once (logistic regression) on three hundred teaching sessions with both shipped networks: one to five classes taught with
+one to thirty pictures (shop photos, photos on a cloth, lab frames), then tested on other pictures of these classes, and on
+pictures of other classes that the network had right by itself. The ``heldout`` fifth of the shop photos and the test frames
+of the lab were not used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fruitvision.data.load.targets import NOT_FRUIT
+
+if TYPE_CHECKING:
+    from fruitvision.models.checkpoint import Thresholds
+
+EMPTY_TABLE = "empty-table"
+NO_FRUIT_NAMES = (NOT_FRUIT, EMPTY_TABLE)
+"""Names under which pictures without fruit are taught: the verdict is then "not-fruit"."""
+
+GATE = {"responses": 3.53, "features": 3.54, "types": 1.66, "doubt": 0.28, "pictures": -1.01}
+GATE_BIAS = -1.4
+"""0.7 lower than fitted: features of the current network are more similar between classes than those that the gate was fitted on.
+A higher bias favours taught names at the cost of the network's own classes."""
+MIN_COUNT, MAX_COUNT = 2, 5
+"""The gate's number of pictures is clamped to these: a single one must not open it too wide."""
+RIDGE = 0.3
+SURE = 0.5
+"""The probability from which on a taught name is "sure"."""
+SHARPNESS = 14.0
+"""The factor from ridge scores, which are about 0 or 1, to logits."""
+MAX_ROWS = 10_000
+"""The most views that the ridge classifier is fitted on: the more pictures, the fewer views of each."""
+
+
+class Embedding(NamedTuple):
+    """A network's outputs for one taught picture."""
+
+    features: Tensor
+    """(V, F): row 0 of the picture as it is classified, then those of augmented views."""
+    probabilities: Tensor
+    """(C,) by class, after temperature."""
+
+
+class TaughtHead:
+    """The fitted head for one network. Immutable and thread-safe.
+
+    Args:
+        examples: a name and embedding for each picture.
+        head: (C, F), the weight of the network's last layer.
+        classes: the names of the C classes.
+        fruit_types: the fruit type of each class.
+    """
+
+    def __init__(self, examples: Sequence[tuple[str, Embedding]], head: Tensor, classes: Sequence[str], fruit_types: Sequence[str]) -> None:
+        self.names = tuple(dict.fromkeys(name for name, _ in examples))
+        known = {**dict(zip(classes, fruit_types, strict=True)), **{one: one for one in fruit_types}}
+        self.fruit_types = tuple(NOT_FRUIT if name in NO_FRUIT_NAMES else known.get(name, name) for name in self.names)
+        self._name_of = torch.tensor([self.names.index(name) for name, _ in examples])
+        self._counts = torch.bincount(self._name_of, minlength=len(self.names))
+        self._head = (head - head.mean(dim=0)).float().cpu()
+        kinds = list(dict.fromkeys(fruit_types))
+        self._membership = F.one_hot(torch.tensor([kinds.index(one) for one in fruit_types]), len(kinds)).float()
+        views = torch.stack([one.features for _, one in examples]).float()
+        self._features = F.normalize(F.normalize(views, dim=2).mean(dim=1), dim=1)
+        self._responses = F.normalize(self._response(views).mean(dim=1), dim=1)
+        self._types = self._roots(torch.stack([one.probabilities for _, one in examples]).float())
+        rows = views[:, : max(MAX_ROWS // len(examples), 1)]
+        self._weight, self._bias = _ridge(F.normalize(rows, dim=2), self._name_of, self._counts)
+
+    def join(self, probabilities: Tensor, features: Tensor) -> Tensor:
+        """The network's probabilities (N, C) and features (N, F) → (N, C + T), the T taught names behind the classes."""
+        gate = self._gate(probabilities, features)[:, None]
+        scores = F.normalize(features.float(), dim=1) @ self._weight + self._bias
+        return torch.cat(((1 - gate) * probabilities, gate * torch.softmax(SHARPNESS * scores, dim=1)), dim=1)
+
+    def extended_weight(self, weight: Tensor) -> Tensor:
+        """(C + T, F): the last layer's weight, and behind it the mean features of each taught name, for heatmaps."""
+        means = torch.stack([self._features[self._name_of == n].mean(dim=0) for n in range(len(self.names))])
+        means = F.normalize(means, dim=1) * weight.norm(dim=1).mean().cpu()
+        return torch.cat((weight, means.to(weight)))
+
+    def thresholds(self, own: Thresholds, label: str = "") -> Thresholds:
+        """The network's thresholds, changed for an answer ``label``.
+
+        A network that never says "not-fruit" says it of what was taught to be none. A taught name is sure from ``SURE`` on:
+        the network's own threshold is for photos of unseen sources, and the user's are not.
+        """
+        changed = {}
+        if NOT_FRUIT in self.fruit_types:
+            changed["not_fruit"] = min(own.not_fruit, 0.5)
+        if label in self.names:
+            changed["unsure"] = min(own.unsure, SURE)
+        return own.model_copy(update=changed) if changed else own
+
+    def _gate(self, probabilities: Tensor, features: Tensor) -> Tensor:
+        """(N,): the probability that a picture shows one of the taught classes."""
+        similarity = torch.stack(
+            (
+                self._nearest(self._response(features.float()) @ self._responses.T),
+                self._nearest(F.normalize(features.float(), dim=1) @ self._features.T),
+                self._nearest(self._roots(probabilities) @ self._types.T),
+            )
+        )
+        best = (similarity[0] + similarity[1]).argmax(dim=1, keepdim=True)
+        responses, like, types = similarity.gather(2, best.expand(3, -1, 1))[:, :, 0]
+        doubt = torch.log(1 - (probabilities @ self._membership).max(dim=1).values.clamp(max=1) + 0.003)
+        odds = GATE["responses"] * responses + GATE["features"] * like + GATE["types"] * torch.log(types + 0.01)
+        odds += GATE["doubt"] * doubt + GATE["pictures"] * torch.log(self._counts[best[:, 0]].clamp(MIN_COUNT, MAX_COUNT).float())
+        return torch.sigmoid(odds + GATE_BIAS)
+
+    def _nearest(self, similarity: Tensor) -> Tensor:
+        """(N, pictures) → (N, names): the mean over the nearest third of each name's pictures."""
+        found = []
+        for n, count in enumerate(self._counts.tolist()):
+            own = similarity[:, self._name_of == n]
+            found.append(own.topk(max(math.ceil(count / 3), 1), dim=1).values.mean(dim=1))
+        return torch.stack(found, dim=1)
+
+    def _response(self, features: Tensor) -> Tensor:
+        """Features (…, F) → unit vectors (…, C) of their logits, without biases and their mean over classes."""
+        logits = features @ self._head.T
+        return F.normalize(logits - logits.mean(dim=-1, keepdim=True), dim=-1)
+
+    def _roots(self, probabilities: Tensor) -> Tensor:
+        """By class → square roots of those by fruit type, whose inner products are Bhattacharyya coefficients."""
+        return (probabilities @ self._membership).clamp(min=0).sqrt()
+
+
+def _ridge(views: Tensor, name_of: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Closed-form ridge regression onto the names, each name weighted equally: weight (F, T) and bias (T,).
+
+    views: (n, V, F). Solved in the primal or the dual, whichever is smaller.
+    """
+    rows = views.flatten(0, 1)
+    labels = name_of.repeat_interleave(views.shape[1])
+    targets = F.one_hot(labels, len(counts)).float()
+    shares = (1 / (len(counts) * views.shape[1] * counts.float()))[labels][:, None]  # their sum is 1
+    centre, middle = (shares * rows).sum(dim=0), (shares * targets).sum(dim=0)
+    x, y = (rows - centre) * shares.sqrt(), (targets - middle) * shares.sqrt()
+    wide = len(x) > x.shape[1]
+    gram = x.T @ x if wide else x @ x.T
+    gram.diagonal().add_(RIDGE * gram.trace() / len(labels) + 1e-6)
+    weight = torch.linalg.solve(gram, x.T @ y) if wide else x.T @ torch.linalg.solve(gram, y)
+    return weight, middle - centre @ weight

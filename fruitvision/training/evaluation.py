@@ -1,0 +1,73 @@
+"""A network's predictions for a validation or test split, and what they score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+
+import torch
+from torch import Tensor, nn
+
+from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.device import autocast
+from fruitvision.training.distributed import SINGLE_PROCESS, World
+from fruitvision.training.loss import likelihood_loss
+from fruitvision.training.metrics import topk_correct
+
+Validation = EvalLoader | MixedEvalLoader
+
+
+def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
+    """Loss (nats) and accuracies (0..1) of a network on a split."""
+    steps = predict_logits(network, loader, device, config)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            logits, labels = end.value
+            return summarize(logits, labels, loader.membership)
+
+
+def predict_logits(
+    network: nn.Module,
+    loader: Validation,
+    device: torch.device,
+    config: TrainConfig,
+    *,
+    per_view: bool = False,
+    world: World = SINGLE_PROCESS,
+) -> Generator[int, None, tuple[Tensor, Tensor]]:
+    """Yield the number of each finished batch; return (logits (N, C), labels (N,)) on the CPU in float32.
+
+    The probabilities of several views of a picture are averaged; with ``per_view`` the logits of each are returned, (N, V, C).
+    The processes of a ``world`` divide the batches, none dropped or repeated; all yield equally often and return all of them.
+    """
+    network.eval()
+    logits, labels = [], []
+    batches, layout = loader.batches(world.share), torch.channels_last if config.channels_last else torch.contiguous_format
+    for turn in range(math.ceil(len(loader) / world.size)):
+        number = min((turn + 1) * world.size, len(loader))
+        batch = next(batches, None)
+        if batch is None:
+            yield number
+            continue
+        with torch.inference_mode(), autocast(config, device):
+            output = network(batch.images.to(device, memory_format=layout)).logits.float().cpu()
+        output = output.unflatten(0, (len(batch.labels), -1))
+        if not per_view:
+            output = output[:, 0] if output.shape[1] == 1 else output.softmax(dim=2).mean(dim=1).log()
+        logits.append(output)
+        labels.append(batch.labels)
+        yield number
+    return torch.cat(world.all_gather(logits)), torch.cat(world.all_gather(labels))
+
+
+def summarize(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> dict[str, float]:
+    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) against labels (N,), which are classes or sets of them."""
+    return {
+        "images": len(labels),
+        "loss": likelihood_loss(logits, labels, membership).item(),
+        "top1": topk_correct(logits, labels, membership).double().mean().item(),
+        "top3": topk_correct(logits, labels, membership, k=3).double().mean().item(),
+    }
