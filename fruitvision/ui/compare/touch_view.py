@@ -12,7 +12,7 @@ from PIL import Image
 
 from fruitvision.comparison.touch import EPS, OVER, Touch, hardly_varying, over_axes
 from fruitvision.models.norms import get_norm
-from fruitvision.report.histogram import histogram
+from fruitvision.report.charts import histogram
 from fruitvision.ui.compare.norm_words import norm_html
 from fruitvision.wording.text import say
 

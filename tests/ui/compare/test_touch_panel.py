@@ -11,7 +11,7 @@ from PIL import Image
 
 from fruitvision.comparison.touch import LAYERS
 from fruitvision.models.norms import NORMS
-from fruitvision.report.histogram import histogram
+from fruitvision.report.charts import histogram
 from fruitvision.ui.compare.touch_panel import SIZES, answer
 from fruitvision.wording.text import LANGUAGES
 
