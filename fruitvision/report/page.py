@@ -143,7 +143,7 @@ def _matrices(examination: Examination) -> dict[str, Any]:
         folders.setdefault(fruit_type(examination.folder(i)), set()).add(examination.folder(i))
     # A kind is worth opening where it has varieties, or was taken for something else.
     opened = [kind for kind in everything.rows if len(folders.get(kind, ())) > 1 or kind in mistaken.rows and kind in folders]
-    mistakes, types = np.flatnonzero(examination.wrong), examination.classifier.types
+    mistakes, types = np.flatnonzero(examination.wrong).tolist(), examination.classifier.types
     wrong = Counter(fruit_type(examination.folder(i)) for i in mistakes)
     opened.sort(key=lambda kind: -wrong[kind])
     links = {kind: f"kind-{number}" for number, kind in enumerate(opened)}

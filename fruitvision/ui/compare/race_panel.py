@@ -20,7 +20,7 @@ from fruitvision.ui.compare.race_results import race_charts, race_table, race_wo
 from fruitvision.ui.compare.race_time import RaceTimes
 from fruitvision.ui.compare.race_view import BROUGHT, brought_results, race_status, shown_studies, study_choices
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.data_shelf import SAMPLE, TYPED, DataShelf
+from fruitvision.ui.page.datasets import SAMPLE, TYPED, Datasets
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.events import QUIET, SHOWN, notice
 from fruitvision.ui.train.panel import TICK_SECONDS
@@ -33,7 +33,7 @@ SAVE_CHARTS = Path(__file__).with_name("chart_png.js").read_text(encoding="utf-8
 def build(page: Page) -> None:
     """The tab's contents."""
     context, language = page.context, page.context.language
-    shelf = context.pictures
+    shelf = context.datasets
     page.bind(gr.HTML(), value=_race_heading)
     with gr.Row():
         with gr.Column(scale=4, min_width=320):
@@ -80,7 +80,7 @@ def _race_heading(language: str) -> str:
     return f'<h2 class="fv-step">{say("compare.race", language)}</h2><p>{say("compare.race_meaning", language)}</p>'
 
 
-def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:
+def _race_choices(page: Page, shelf: Datasets) -> dict[str, Any]:
     def folders(language: str) -> list[tuple[str, str]]:
         return [choice for choice in shelf.choices(language) if choice[1] != TYPED]
 
@@ -109,7 +109,7 @@ def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:
     }
 
 
-def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
+def _wire_race(page: Page, shelf: Datasets, p: dict[str, Any]) -> None:
     context = page.context
 
     def start(data: str, norms: list[str], budget: str, language: str, study: str | None, request: gr.Request) -> tuple[Any, ...]:
@@ -180,7 +180,7 @@ def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
     )
 
 
-def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyFolder:
+def start_study(context: Context, shelf: Datasets, data: str, norms: list[str], budget: str) -> StudyFolder:
     """Check what was asked for, write the study's folder and start its process. Raises FruitVisionError."""
     launcher.refuse_if_busy(context.runs)
     plan = race_plan(shelf, data, norms, budget)
@@ -193,7 +193,7 @@ def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str],
     return study
 
 
-def race_plan(shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyPlan:
+def race_plan(shelf: Datasets, data: str, norms: list[str], budget: str) -> StudyPlan:
     """The study that the choices ask for. Raises ConfigError, DataError."""
     spent, path = BUDGETS.get(budget, BUDGETS["quick"]), shelf.path(data)
     return StudyPlan.parse(
@@ -209,7 +209,7 @@ def race_plan(shelf: DataShelf, data: str, norms: list[str], budget: str) -> Stu
 
 
 def time_words(
-    context: Context, shelf: DataShelf, times: RaceTimes, data: str, norms: list[str], budget: str, language: str, *, owner: bool
+    context: Context, shelf: Datasets, times: RaceTimes, data: str, norms: list[str], budget: str, language: str, *, owner: bool
 ) -> str:
     """How long the chosen race will take; measured while nothing trains. Empty where nothing can be said, and for a visitor:
     to count the drawn pictures is to draw them, on first use."""

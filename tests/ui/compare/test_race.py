@@ -17,8 +17,9 @@ from fruitvision.ui.compare.race_results import race_charts, race_table, race_wo
 from fruitvision.ui.compare.race_time import RaceTimes
 from fruitvision.ui.compare.race_view import BROUGHT
 from fruitvision.ui.compare.together_panel import together_view
-from fruitvision.ui.page.context import Context, ModelShelf
-from fruitvision.ui.page.data_shelf import SAMPLE, DataShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.datasets import SAMPLE, Datasets
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.wording.text import LANGUAGES, sentences
 
@@ -45,7 +46,7 @@ def text_of(html: str) -> str:
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     runs = tmp_path / "runs"
-    return Context(runs=runs, taught=tmp_path / "taught", access=Access(), models=ModelShelf(runs), data=tmp_path / "data")
+    return Context(runs=runs, taught=tmp_path / "taught", access=Access(), models=Models(runs), data=tmp_path / "data")
 
 
 def test_what_small_batches_cost_is_said_norm_by_norm():
@@ -118,7 +119,7 @@ def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monk
 def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch, context, sample_set):
     monkeypatch.setattr("fruitvision.ui.compare.race_time.study_seconds", lambda plan: 3000.0)
     monkeypatch.setattr("fruitvision.ui.train.data.sample_set", lambda: sample_set)
-    times, shelf = RaceTimes(), DataShelf(context.data)
+    times, shelf = RaceTimes(), Datasets(context.data)
     ask = (context, shelf, times, SAMPLE, ["batch", "group"], "batches", "en")
     assert race_panel.time_words(*ask, owner=False) == ""
     assert "18 runs; measuring" in race_panel.time_words(*ask, owner=True)

@@ -23,7 +23,8 @@ from fruitvision.data.read import decode_gate
 from fruitvision.ui.app import build_app
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import together_panel, touch_panel
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import gate
 from fruitvision.ui.server.access import Access
 from tests.ui.conftest import MARKUP, STOPPED
@@ -34,7 +35,7 @@ VISITORS = Counter(
     {
         "app._speak.first_language": 1,
         "app._speak.switch": 1,
-        "page.context.ModelShelf.choices_update": 1,
+        "page.context.Models.choices_update": 1,
         "classify.panel._wire_picture.answer_it": 1,
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.panel._wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
@@ -110,7 +111,7 @@ REFUSAL = "only the owner of this app may do that"
 @pytest.fixture(scope="module")
 def demo(shared):
     runs = shared.folder / "runs"
-    shelf = ModelShelf(runs, "fruits-360")
+    shelf = Models(runs, "fruits-360")
     context = Context(runs=runs, taught=shared.folder / "taught", access=Access(shared.token), models=shelf, data=shared.folder / "data")
     gradio.context.Context.id = 0  # as in the process of the app, whatever was built in this one before
     return quietly(build_app, context)
