@@ -55,6 +55,7 @@ def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | 
             updates = {said: "", **updates}
         return updates or gr.skip()
 
+    handle.__module__, handle.__qualname__, handle.__name__ = action.__module__, action.__qualname__, action.__name__
     return handle
 
 
