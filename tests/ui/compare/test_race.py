@@ -52,7 +52,7 @@ def test_what_small_batches_cost_is_said_norm_by_norm():
     words = text_of(race_words(made_up(), "en"))
     assert re.search(r"Batch norm loses 1\d\.\d to 2\d\.\d points from batches of 32 to 2", words)
     assert "Group norm : no difference shown between batches of 32 and 2" in words
-    assert "Instance norm: runs broke off" in words
+    assert "Instance norm: runs diverged" in words
     assert "Group norm is ahead of Batch norm" in words  # at batches of 2
 
 

@@ -39,8 +39,8 @@ def test_the_sentence_follows_what_was_computed():
     composition, view = answer("batch", png(), 4, 1, "stem", "training", 3, "en")
     changed = int(re.search(r"changes by (\d+)%", composition)[1])
     assert changed > 0 and "✓" in view
-    assert "no difference. A picture" in answer("group", png(), 4, 1, "stem", "training", 3, "en")[0]
-    assert "in use: no difference" in answer("batch", png(), 4, 1, "stem", "use", 3, "en")[0]
+    assert "no difference. A picture’s output" in answer("group", png(), 4, 1, "stem", "training", 3, "en")[0]
+    assert "in evaluation mode: no difference" in answer("batch", png(), 4, 1, "stem", "use", 3, "en")[0]
     assert "which is instance norm" in answer("batch", png(), 1, 1, "stem", "training", 3, "en")[0]
 
 

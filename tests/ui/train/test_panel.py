@@ -182,7 +182,7 @@ def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_woul
     assert "标准 · 快速" in fitting_words(estimates, 20, 600, 100, "zh")
     none = fitting_words(estimates, 0.25, 600, 100, "en")
     pictures = int(re.search(r"about (\d+)", none)[1])
-    assert "Most training pictures" in none and 200 < pictures < 400
+    assert "Maximum training pictures" in none and 200 < pictures < 400
     assert estimates.seconds("fast", pictures, 100 * pictures // 600) <= 16
 
 
