@@ -48,8 +48,8 @@ def taught_list(index: TaughtIndex, waiting: int, language: str) -> Markup:
     if not index.names:
         return note(say("teach.nothing", language))
     rows = [_row(name, len(own), language) for name, own in index.names.items()]
-    told = note(say("teach.waiting", language, count=waiting)) if waiting else None
-    return join([told, tag("ul", rows, class_="fv-taught-names")])
+    waits = note(say("teach.waiting", language, count=waiting)) if waiting else None
+    return join([waits, tag("ul", rows, class_="fv-taught-names")])
 
 
 def _row(name: str, count: int, language: str) -> Markup:

@@ -31,9 +31,7 @@ from fruitvision.ui.server.access import Access
 @pytest.fixture(scope="module")
 def context(tmp_path_factory, shipped_checkpoint) -> Context:
     folder = tmp_path_factory.mktemp("context")
-    return Context(
-        runs=folder / "runs", taught=folder / "taught", access=Access(), models=Models(folder / "runs"), data=folder / "data"
-    )
+    return Context(runs=folder / "runs", taught=folder / "taught", access=Access(), models=Models(folder / "runs"), data=folder / "data")
 
 
 @pytest.fixture(scope="module")
