@@ -16,8 +16,8 @@ from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.classifier import Beforehand, Prediction
 from fruitvision.report.markup import render
+from fruitvision.ui.classify.answer import accuracy_note, answer_card, empty_card, error_card
 from fruitvision.ui.classify.teach import build_teaching
-from fruitvision.ui.page.answer import accuracy_note, answer_card, empty_card, error_card
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import LANGUAGES, say

@@ -20,8 +20,8 @@ from fruitvision.models.compiled import CompiledNetwork
 from fruitvision.models.prepared import PreparedNetwork
 from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
+from fruitvision.ui.classify.answer import accuracy_note, answer_card, error_card
 from fruitvision.ui.classify.panel import LIVE_WORDS, _remembered, answer_frame, answer_picture, live_view
-from fruitvision.ui.page.answer import accuracy_note, answer_card, error_card
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
