@@ -23,7 +23,7 @@ def open_compare(visit, **how):
 
 def test_each_norm_shows_at_once_what_shares_a_mean_and_answers_the_question(visit):
     page = open_compare(visit)
-    assert "Yes. Each channel has its own mean and variance, taken over N, H and W" in page.inner_text("#compare-page")
+    assert "Yes. Each channel has its own mean and variance, computed over N, H and W" in page.inner_text("#compare-page")
     pictures = set()
     for norm in NORMS:
         page.locator("#compare-norm").get_by_text(norm, exact=True).click()
