@@ -57,6 +57,11 @@ class FruitVisionError(Exception):
         return {"code": self.code, "message": str(self), "facts": facts}
 
 
+def unexpected(error: Exception) -> FruitVisionError:
+    """An exception that nobody foresaw, as an error that can be said and written down: code "internal"."""
+    return FruitVisionError("internal", error=f"{type(error).__name__}: {error}"[:300])
+
+
 def printable(text: str) -> str:
     """The text with what UTF-8 cannot hold written out: bytes of a file's name that are no text on this system."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

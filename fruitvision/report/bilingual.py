@@ -1,42 +1,39 @@
-"""Words in both languages at once, for a page that stands alone: HTML that its own switch shows one half of.
-
-Everything that is filled in is escaped here, once: what a person wrote can never become markup.
-"""
+"""Words in both languages at once, for a page without a server: its own switch hides one of them. Facts are escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from fruitvision.data.fruits import display_name
-from fruitvision.wording.text import LANGUAGES, say
+from fruitvision.report.markup import join, say_html, tag
+from fruitvision.wording.text import LANGUAGES
 
 
 class Name(str):
     """A class or a kind of fruit: shown by its Chinese name in Chinese, where it has one."""
 
 
-def both(key: str, **facts: Any) -> str:
-    """The sentence of that key in each language, each in a ``<span lang>``. Facts are escaped."""
-    return _spans(lambda language: say(key, language, **{k: escape(_spoken(v, language)) for k, v in facts.items()}))
+def both(key: str, **facts: Any) -> Markup:
+    """The sentence of that key in each language, each in a ``<span lang>``."""
+    return join(
+        tag("span", say_html(key, language, **{name: _spoken(fact, language) for name, fact in facts.items()}), lang=language)
+        for language in LANGUAGES
+    )
 
 
-def named(name: str) -> str:
+def named(name: str) -> Markup:
     """A class or kind in both languages; once where they are the same."""
     words = {language: display_name(name, language) for language in LANGUAGES}
     if len(set(words.values())) == 1:
         return escape(name)
-    return _spans(lambda language: escape(words[language]))
+    return join(tag("span", word, lang=language) for language, word in words.items())
 
 
 def hint(name: str) -> str:
-    """The same for an attribute, which knows no switch: "Apple 苹果". Escaped, quotation marks too."""
-    return escape(" ".join(dict.fromkeys(display_name(name, language) for language in LANGUAGES)), quote=True)
-
-
-def _spans(words: Callable[[str], str]) -> str:
-    return "".join(f'<span lang="{language}">{words(language)}</span>' for language in LANGUAGES)
+    """The same for an attribute, which the switch cannot reach: "Apple 苹果"."""
+    return " ".join(dict.fromkeys(display_name(name, language) for language in LANGUAGES))
 
 
 def _spoken(value: Any, language: str) -> str:

@@ -1,20 +1,26 @@
-"""Tables in, drawings out: line charts as inline SVG that take their colours from the page, light or dark.
+"""Charts as inline SVG that takes its colours from the page's CSS, light or dark: lines, a histogram, calibration.
 
-A chart's axes follow from what is asked for (``x_max``, and a scale that only widens in round steps), so a curve that
+A line chart's axes follow from what is asked for (``x_max``, and a scale that only widens in round steps), so a curve that
 grows by a point each epoch is drawn over the last one without a flicker.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from numbers import Real
-from typing import Literal
+from typing import Literal, TypeGuard
 
-# After Okabe and Ito's palette, which the colour-blind can tell apart; each at least 3:1 against the light and the
-# dark ground of a chart.
+import numpy as np
+from markupsafe import Markup
+
+from fruitvision.report.markup import tag
+from fruitvision.training.metrics import Reliability
+from fruitvision.wording.text import LANGUAGES, say
+
+# After Okabe and Ito's palette, which people with colour blindness can tell apart; each has a contrast of at least 3:1 against
+# the light and the dark background of a chart.
 COLOURS = ("#2474bb", "#d55e00", "#009e73", "#c86a9f", "#b8860b", "#2f9bd0", "#7f5fc8", "#8c8c8c")
 
 WIDTH, HEIGHT = 460.0, 230.0
@@ -25,7 +31,7 @@ Format = Literal["percent", "number"]
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: points (x, y); a y that is None or no number leaves a gap. ``band``: from where to where it is uncertain."""
+    """One curve: points (x, y); a y that is None or not finite leaves a gap. ``band``: the (low, high) of each point's uncertainty."""
 
     name: str
     xs: Sequence[float]
@@ -46,32 +52,26 @@ def line_chart(
     empty: str = "",
     x_places: Sequence[tuple[float, str]] | None = None,
     close: bool = False,
-) -> str:
+) -> Markup:
     """HTML of a chart with its title and legend.
 
     Args:
         x_max: the right end of the x axis, which begins at 0; the curves may be shorter.
-        description: what the chart shows, for those who do not see it.
+        description: what the chart shows, for screen readers.
         y_format: "percent" takes y in 0..1 on a fixed scale from 0 to 100%.
         empty: what stands in the middle of a chart without points.
-        x_places: where on the x axis which words stand, instead of whole numbers.
+        x_places: (x, label) of the ticks of the x axis, instead of whole numbers.
         close: a percent scale only as wide as the curves and their bands, for a chart of small differences.
     """
     if y_format == "percent":
         ticks = close_ticks(series) if close else [0, 0.25, 0.5, 0.75, 1]
     else:
         ticks = round_ticks(series)
-    parts = [_grid(ticks, y_format), _x_axis(x_max, x_label, x_places)]
-    parts += [_band(one, x_max, ticks) for one in series]
-    drawn = [_curve(one, x_max, ticks, y_format) for one in series]
-    parts += drawn
-    if not any(drawn) and empty:
-        parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle" class="fv-tick">{escape(empty)}</text>')
-    label = escape(description, quote=True)
-    return (
-        f'<figure class="fv-chart"><figcaption>{escape(title)}{_legend(series)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg></figure>'
-    )
+    drawn = [_curve(one, x_max, ticks, y_format) for one in series if any(is_number(y) for y in one.ys)]
+    missing = None if drawn or not empty else tag("text", empty, x=WIDTH / 2, y=HEIGHT / 2, text_anchor="middle", class_="fv-tick")
+    content = [_grid(ticks, y_format), _x_axis(x_max, x_label, x_places), [_band(one, x_max, ticks) for one in series], drawn, missing]
+    svg = tag("svg", content, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img", aria_label=description)
+    return tag("figure", tag("figcaption", title, _legend(series)), svg, class_="fv-chart")
 
 
 def round_ticks(series: Sequence[Series]) -> list[float]:
@@ -96,6 +96,7 @@ def close_ticks(series: Sequence[Series]) -> list[float]:
     if not values:
         return [0, 0.25, 0.5, 0.75, 1]
     low, high = max(0.0, min(values)), min(1.0, max(values))
+    percent, first, last = 25, 0, 4
     for percent in (5, 10, 20, 25):
         first, last = math.floor(low * 100 / percent + 1e-9), math.ceil(high * 100 / percent - 1e-9)
         if last - first <= 5:
@@ -105,44 +106,40 @@ def close_ticks(series: Sequence[Series]) -> list[float]:
     return [n * percent / 100 for n in range(first, last + 1)]
 
 
-def is_number(value: object) -> bool:
-    """Whether it can be drawn; NumPy's numbers as well as Python's."""
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number, NumPy's as well as Python's."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def _grid(ticks: Sequence[float], y_format: Format) -> str:
-    lines = []
+def _grid(ticks: Sequence[float], y_format: Format) -> Iterator[Markup]:
     for tick in ticks:
         y = _y(tick, ticks)
+        yield tag("path", class_="fv-grid", d=f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}")
         words = f"{tick:.0%}" if y_format == "percent" else f"{tick:.3g}"
-        lines.append(f'<path class="fv-grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        lines.append(f'<text class="fv-tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{words}</text>')
-    return "".join(lines)
+        yield tag("text", words, class_="fv-tick", x=LEFT - 6, y=y + 3.5, text_anchor="end")
 
 
-def _x_axis(x_max: float, label: str, places: Sequence[tuple[float, str]] | None) -> str:
+def _x_axis(x_max: float, label: str, places: Sequence[tuple[float, str]] | None) -> Iterator[Markup]:
     step = max(1, round(x_max / 6)) if x_max >= 2 else 1
-    texts = [
-        f'<text class="fv-tick" x="{_x(place, x_max):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(words)}</text>'
-        for place, words in places or [(n, str(n)) for n in range(0, int(x_max) + 1, step)]
-    ]
-    texts.append(f'<text class="fv-tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(label)}</text>')
-    return "".join(texts)
+    for place, words in places or [(n, str(n)) for n in range(0, int(x_max) + 1, step)]:
+        yield tag("text", words, class_="fv-tick", x=_x(place, x_max), y=HEIGHT - BOTTOM + 15, text_anchor="middle")
+    yield tag("text", label, class_="fv-tick", x=WIDTH - RIGHT, y=HEIGHT - 3, text_anchor="end")
 
 
-def _band(series: Series, x_max: float, ticks: Sequence[float]) -> str:
+def _band(series: Series, x_max: float, ticks: Sequence[float]) -> Markup | None:
     """The area between the band's edges, where both are numbers; edges off the scale are cut to it."""
     known = [(x, low, high) for x, (low, high) in zip(series.xs, series.band or (), strict=False) if is_number(low) and is_number(high)]
     if len(known) < 2:
-        return ""
+        return None
     corners = [(x, high) for x, _, high in known] + [(x, low) for x, low, _ in reversed(known)]
     path = "L".join(f"{_x(x, x_max):.1f} {_y(min(max(y, ticks[0]), ticks[-1]), ticks):.1f}" for x, y in corners)
-    return f'<path class="fv-curve-band" d="M{path}Z" fill="{series.colour}"/>'
+    return tag("path", class_="fv-curve-band", d=f"M{path}Z", fill=series.colour)
 
 
-def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Format) -> str:
+def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Format) -> list[Markup]:
+    """The line, and below 40 points a dot for each with its value as a tooltip."""
     path, alone, dots = [], True, []
-    points = [(x, y) for x, y in zip(series.xs, series.ys, strict=True)]
+    points = list(zip(series.xs, series.ys, strict=True))
     drawn = sum(is_number(y) for _, y in points)
     for place, (x, y) in enumerate(points):
         if not is_number(y):
@@ -154,23 +151,16 @@ def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Forma
             path.append("h0")  # a line without length, whose round ends are a dot
         alone = False
         if drawn <= 40:
-            words = f"{y:.1%}" if y_format == "percent" else f"{y:.4g}"
-            dots.append(
-                f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{3 if drawn > 1 else 4}" fill="{series.colour}">'
-                f"<title>{escape(series.name)} · {x:g}: {words}</title></circle>"
-            )
-    if not path:
-        return ""
-    dashes = ' stroke-dasharray="6 4"' if series.dashed else ""
-    return f'<path class="fv-curve" d="{"".join(path)}" stroke="{series.colour}"{dashes}/>{"".join(dots)}'
+            words = f"{series.name} · {x:g}: {f'{y:.1%}' if y_format == 'percent' else f'{y:.4g}'}"
+            dots.append(tag("circle", tag("title", words), cx=px, cy=py, r=3 if drawn > 1 else 4, fill=series.colour))
+    dashes = "6 4" if series.dashed else None
+    return [tag("path", class_="fv-curve", d="".join(path), stroke=series.colour, stroke_dasharray=dashes), *dots]
 
 
-def _legend(series: Sequence[Series]) -> str:
-    names = "".join(
-        f'<span><i style="{"border-top: 3px dashed" if one.dashed else "border-top: 3px solid"} {one.colour}"></i>{escape(one.name)}</span>'
-        for one in series
-    )
-    return f'<span class="fv-legend">{names}</span>'
+def _legend(series: Sequence[Series]) -> Markup:
+    styles = [f"border-top: 3px {'dashed' if one.dashed else 'solid'} {one.colour}" for one in series]
+    names = [tag("span", tag("i", style=style), one.name) for style, one in zip(styles, series, strict=True)]
+    return tag("span", names, class_="fv-legend")
 
 
 def _x(x: float, x_max: float) -> float:
@@ -179,3 +169,67 @@ def _x(x: float, x_max: float) -> float:
 
 def _y(y: float, ticks: Sequence[float]) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - ticks[0]) / (ticks[-1] - ticks[0])
+
+
+# Histogram -------------------------------------------------------------------------------------------------------
+
+BINS = 41
+HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT, BASE, HIGHEST, MARGIN = 300.0, 120.0, 98.0, 88.0, 8.0
+
+
+def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, description: str) -> Markup:
+    """HTML of the distribution of ``values`` between −reach and reach; what lies beyond is counted in the outermost bars.
+
+    A line marks 0 and a band the mean ± one standard deviation.
+    """
+    values = np.asarray(values, float).ravel()
+    counts, _ = np.histogram(np.clip(values, -reach, reach), BINS, (-reach, reach))
+    width = HISTOGRAM_WIDTH - 2 * MARGIN
+
+    def across(value: float) -> float:
+        return MARGIN + width * (min(max(value / reach, -1), 1) + 1) / 2
+
+    mean, deviation, highest = float(values.mean()), float(values.std()), max(int(counts.max()), 1)
+    left, right = across(mean - deviation), across(mean + deviation)
+    content = [tag("rect", class_="fv-band", x=left, y=6, width=max(right - left, 1.0), height=BASE - 6)]
+    for place, count in enumerate(counts.tolist()):
+        if count:
+            height, x = HIGHEST * count / highest, MARGIN + place * width / BINS
+            content.append(tag("rect", x=x, y=BASE - height, width=width / BINS - 0.8, height=height, fill=colour))
+    content.append(tag("path", class_="fv-grid", d=f"M{MARGIN} {BASE}H{HISTOGRAM_WIDTH - MARGIN}"))
+    content.append(tag("path", class_="fv-zero", d=f"M{across(0):.1f} 4V{BASE}"))
+    for place, anchor in ((-reach, "start"), (0.0, "middle"), (reach, "end")):
+        content.append(tag("text", f"{place:.3g}", class_="fv-tick", x=across(place), y=BASE + 15, text_anchor=anchor))
+    svg = tag("svg", content, viewBox=f"0 0 {HISTOGRAM_WIDTH:.0f} {HISTOGRAM_HEIGHT:.0f}", role="img", aria_label=description)
+    return tag("figure", tag("figcaption", title), svg, class_="fv-chart fv-histogram")
+
+
+# Calibration -----------------------------------------------------------------------------------------------------
+
+
+def reliability_chart(found: Reliability) -> Markup:
+    """A reliability diagram (Guo et al. 2017, arXiv:1706.04599): confidence across, accuracy up, a bar for each bin.
+
+    Bars of few pictures are pale. Its words are in both languages, each in an element with a ``lang``.
+    """
+    width, height, left, bottom, top, right = 440, 300, 58, 42, 12, 24
+    across, up = width - left - right, height - top - bottom
+    content: list[Markup] = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        x, y = left + across * share, height - bottom - up * share
+        content.append(tag("path", class_="grid", d=f"M{left} {y:.1f}H{width - right}"))
+        content.append(tag("text", f"{share:.0%}", x=left - 6, y=y + 4, text_anchor="end"))
+        content.append(tag("text", f"{share:.0%}", x=x, y=height - bottom + 16, text_anchor="middle"))
+    bins, most = len(found.counts), float(found.counts.max())
+    for i, (count, claimed, true) in enumerate(zip(found.counts.tolist(), found.confidence.tolist(), found.accuracy.tolist(), strict=True)):
+        if count:
+            title = tag("title", f"{claimed:.1%} → {true:.1%} ({count:.0f})")
+            x, y, opacity = left + across * i / bins + 1, height - bottom - up * true, 0.25 + 0.75 * min((count / most) ** 0.25, 1)
+            content.append(tag("rect", title, class_="bar", x=x, y=y, width=across / bins - 2, height=up * true, opacity=opacity))
+    content.append(tag("path", class_="ideal", d=f"M{left} {height - bottom}L{width - right} {top}"))
+    turned = {"x": 12, "y": top + up / 2, "transform": f"rotate(-90 12 {top + up / 2})", "text_anchor": "middle"}
+    for language in LANGUAGES:
+        claimed, true = (say(f"report.axis_{axis}", language) for axis in ("claimed", "right"))
+        content.append(tag("text", claimed, lang=language, x=left + across / 2, y=height - 4, text_anchor="middle"))
+        content.append(tag("text", true, lang=language, **turned))
+    return tag("svg", content, class_="chart", viewBox=f"0 0 {width} {height}", role="img", aria_label=f"ECE {found.error:.3f}")

@@ -1,18 +1,20 @@
-"""A network's results on a folder as one HTML file that stands alone: no server, no network, no other file.
+"""A network's results on a folder as one HTML file that needs no server, no network and no other file.
 
-Numbers first, then the pictures behind them: what is confused with what, what was hardest and where the network looked,
-whether its confidence can be believed, and what in the folder itself looks wrong. Without gradio.
+Numbers first, then the pictures behind them: what is confused with what, which pictures have the highest loss and the class
+activation maps of their answers, whether confidence is calibrated, and which labels and files look wrong. Without gradio.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from PIL import Image
 
 from fruitvision.data.fruits import fruit_type
@@ -21,20 +23,34 @@ from fruitvision.files import write_text
 from fruitvision.models.checkpoint import versions
 from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, most_confused, within_kind
 from fruitvision.recognition.evaluate.evaluation import Evaluation, Negatives
-from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
+from fruitvision.recognition.evaluate.findings import hardest, losses
 from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
 from fruitvision.report.bilingual import Name, both, named
-from fruitvision.report.figures import matrix, picture, reliability_chart
+from fruitvision.report.charts import reliability_chart
+from fruitvision.report.figures import matrix, picture
+from fruitvision.report.markup import render
 from fruitvision.report.table import class_table
 from fruitvision.training.metrics import reliability
+from fruitvision.wording.text import LANGUAGES
 
 FILE = "report.html"
-PAIRS, HARDEST, CONTRADICTED, TWINS, ACCEPTED = 12, 18, 18, 12, 12
+PAIRS, HARDEST, CONTRADICTED, DUPLICATES, ACCEPTED = 12, 18, 18, 12, 12
 """How many of each are shown."""
 PER_PAIR = 3
 LEAK = 0.05
-"""From this share of twins in other splits on, the figures are called flattering at the very top."""
+"""From this share of near-duplicates in other splits on, a warning stands above the figures."""
+SMALL_FROM = 40
+"""Rows from which on a matrix has narrow cells without numbers."""
 HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures side by side, what is said of them, and their files' names."""
+
+    images: list[Markup]
+    words: Markup
+    files: tuple[str, ...] = ()
 
 
 def write_report(folder: Path, examination: Evaluation, language: str = "en") -> Path:
@@ -46,34 +62,35 @@ def write_report(folder: Path, examination: Evaluation, language: str = "en") ->
 
 def report_page(examination: Evaluation, language: str = "en") -> str:
     """The whole page. Names of classes and files are escaped wherever they stand."""
-    twins = find_duplicates(examination)
-    parts = [
-        _lead(examination, twins),
-        _figures(examination),
-        _matrices(examination),
-        _pairs(examination),
-        _hardest(examination),
-        _reliability(examination),
-        _without_fruit(examination),
-        _contradicted(examination),
-        _twins(examination, twins),
-        _section("classes", class_table(examination)),
-        _origin(examination),
-    ]
-    style, script = ((HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    title = escape(f"{_checkpoint_name(examination)} · {Path(examination.summary['data']).name}")
-    return (
-        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>{title} · FruitVision</title><style>{style}</style></head><body>"
-        f"{_header(examination)}<main>{''.join(parts)}</main><script>{script}</script></body></html>\n"
+    summary, twins = examination.summary, find_duplicates(examination)
+    accepted, labels = _accepted(examination), contradicted(examination)
+    return render(
+        "report/report.html",
+        both=both,
+        named=named,
+        language=language,
+        languages=LANGUAGES,
+        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        network=_checkpoint_name(examination),
+        data=Path(summary["data"]).name,
+        split=summary["split"],
+        date=time.strftime("%Y-%m-%d"),
+        lead=_lead(examination),
+        warnings=_warnings(examination, twins),
+        summary=_figures(examination),
+        matrices=_matrices(examination),
+        pairs=_pairs(examination),
+        hardest=_hardest(examination),
+        reliability=_reliability(examination),
+        accepted=[_accepted_card(examination, *one) for one in accepted[:ACCEPTED]],
+        accepted_count=len(accepted),
+        labels=[_card(examination, i, _answer(examination, i)) for i in labels[:CONTRADICTED]],
+        labels_count=len(labels),
+        duplicates=_duplicates(examination, twins),
+        classes=class_table(examination),
+        origin=_origin(examination),
     )
-
-
-def _section(name: str, *content: str, **facts: object) -> str:
-    """A heading, a sentence of what it means, and what there is to see."""
-    words = both(f"report.{name}_meaning", **facts)
-    return f'<section id="{name}"><h2>{both(f"report.{name}")}</h2><p class="meaning">{words}</p>{"".join(content)}</section>'
 
 
 def _checkpoint_name(examination: Evaluation) -> str:
@@ -84,214 +101,174 @@ def _checkpoint_name(examination: Evaluation) -> str:
     return path.parent.name if path.name in ("best", "last") else path.name
 
 
-def _header(examination: Evaluation) -> str:
-    summary = examination.summary
-    switch = "".join(
-        f'<button type="button" data-language="{language}">{words}</button>' for language, words in (("en", "English"), ("zh", "中文"))
-    )
-    where = both("report.where", data=Path(summary["data"]).name, split=summary["split"])
-    return (
-        f"<header><div><h1>{both('report.title')}</h1><p>{escape(_checkpoint_name(examination))} · {where} · "
-        f'{time.strftime("%Y-%m-%d")}</p></div><nav aria-label="Language 语言">{switch}</nav></header>'
-    )
+# Figures ---------------------------------------------------------------------------------------------------------
 
 
-def _lead(examination: Evaluation, twins: Duplicates) -> str:
-    """The result in a few sentences, what limits it among them."""
+def _lead(examination: Evaluation) -> list[Markup]:
+    """The result in a few sentences."""
     summary, wrong = examination.summary, int(examination.wrong.sum())
     images = summary["images"]
-    first = both("report.lead", right=f"{images - wrong:,}", images=f"{images:,}", top1=_share(summary["top1"]), wrong=f"{wrong:,}")
-    more = [both("report.lead_top3", top3=_share(summary["top3"]))]
+    lead = [both("report.lead", right=f"{images - wrong:,}", images=f"{images:,}", top1=_share(summary["top1"]), wrong=f"{wrong:,}")]
+    lead.append(both("report.lead_top3", top3=_share(summary["top3"])))
     if summary["answered_top1"] is not None:
-        more.append(both("report.lead_sure", answered=_share(summary["answered"]), right=_share(summary["answered_top1"])))
+        lead.append(both("report.lead_sure", answered=_share(summary["answered"]), right=_share(summary["answered_top1"])))
     if summary["not_fruit_images"]:
-        more.append(both("report.lead_nothing", images=f"{summary['not_fruit_images']:,}", share=_share(summary["not_fruit_accepted"])))
-    notes = []
-    if twins.measured >= LEAK * images:
-        notes.append(both("report.warn_twins", count=f"{twins.measured:,}", share=_share(twins.measured / images)))
+        lead.append(both("report.lead_nothing", images=f"{summary['not_fruit_images']:,}", share=_share(summary["not_fruit_accepted"])))
+    return lead
+
+
+def _warnings(examination: Evaluation, twins: Duplicates) -> list[Markup]:
+    """What limits the result."""
+    summary, warnings = examination.summary, []
+    if twins.measured >= LEAK * summary["images"]:
+        warnings.append(both("report.warn_duplicates", count=f"{twins.measured:,}", share=_share(twins.measured / summary["images"])))
     if summary["unknown_folders"]:
-        notes.append(both("report.warn_unknown", count=len(summary["unknown_folders"]), names=", ".join(summary["unknown_folders"][:8])))
+        warnings.append(both("report.warn_unknown", count=len(summary["unknown_folders"]), names=", ".join(summary["unknown_folders"][:8])))
     if summary["problems"]:
-        notes.append(both("report.warn_problems", count=summary["problems"]))
-    marks = "".join(f'<p class="warn">{note}</p>' for note in notes)
-    return f'<section id="lead"><p class="lead">{first}</p><p>{" ".join(more)}</p>{marks}</section>'
+        warnings.append(both("report.warn_problems", count=summary["problems"]))
+    return warnings
 
 
-def _figures(examination: Evaluation) -> str:
-    summary = examination.summary
-    cards = []
-    for name in ("top1", "top3", "macro_recall", "answered", "answered_top1", "not_fruit_accepted", "ece"):
-        if summary[name] is not None:
-            value = f"{summary[name]:.3f}" if name == "ece" else _share(summary[name])
-            cards.append(f'<div><b>{value}</b><span class="what">{both(f"report.figure_{name}")}</span></div>')
-    return f'<section id="figures" class="figures">{"".join(cards)}</section>'
+def _figures(examination: Evaluation) -> list[tuple[str, str]]:
+    names = ("top1", "top3", "macro_recall", "answered", "answered_top1", "not_fruit_accepted", "ece")
+    known = [(name, examination.summary[name]) for name in names if examination.summary[name] is not None]
+    return [(name, f"{value:.3f}" if name == "ece" else _share(value)) for name, value in known]
 
 
-def _matrices(examination: Evaluation) -> str:
-    mistaken, everything = by_kind(examination, mistaken_only=True), by_kind(examination)
+def _matrices(examination: Evaluation) -> dict[str, Any]:
+    """The matrix of the kinds that were mistaken, of all kinds and of all varieties, and one within each kind."""
+    mistaken, everything, variety = by_kind(examination, mistaken_only=True), by_kind(examination), by_variety(examination)
     folders: dict[str, set[str]] = {}
     for i in range(len(examination.labels)):
         folders.setdefault(fruit_type(examination.folder(i)), set()).add(examination.folder(i))
     # A kind is worth opening where it has varieties, or was taken for something else.
     opened = [kind for kind in everything.rows if len(folders.get(kind, ())) > 1 or kind in mistaken.rows and kind in folders]
-    wrong = Counter(fruit_type(examination.folder(i)) for i in np.flatnonzero(examination.wrong))
+    mistakes, types = np.flatnonzero(examination.wrong).tolist(), examination.classifier.types
+    wrong = Counter(fruit_type(examination.folder(i)) for i in mistakes)
     opened.sort(key=lambda kind: -wrong[kind])
     links = {kind: f"kind-{number}" for number, kind in enumerate(opened)}
-    details = "".join(_kind(examination, kind, links[kind]) for kind in opened)
-    variety = by_variety(examination)
-    parts = [matrix(mistaken, links=links) if mistaken.rows else f'<p class="good">{both("report.no_mistake_by_kind")}</p>']
-    mistakes, types = np.flatnonzero(examination.wrong), examination.classifier.types
     within = sum(fruit_type(examination.folder(i)) == types[examination.scores.types[i]] for i in mistakes)
-    if within and examination.by == "class":
-        parts.insert(0, f"<p>{both('report.within_kinds', wrong=len(mistakes), within=within)}</p>")
-    whole = matrix(everything, links=links, small=len(everything.rows) > 40)
-    parts.append(_folded(both("report.all_kinds", count=len(everything.rows)), whole))
-    if len(variety.rows) > 1 and variety.rows != everything.rows:
-        parts.append(_folded(both("report.all_varieties", count=len(variety.rows)), matrix(variety, small=len(variety.rows) > 40)))
-    parts.append(f'<h3>{both("report.by_variety")}</h3><div class="kinds">{details}</div>' if opened else "")
-    return _section("matrix", *parts)
+    several = len(variety.rows) > 1 and variety.rows != everything.rows
+    return {
+        "within": {"wrong": len(mistakes), "within": within} if within and examination.by == "class" else None,
+        "mistaken": matrix(mistaken, links=links) if mistaken.rows else None,
+        "kinds": len(everything.rows),
+        "everything": matrix(everything, links=links, small=len(everything.rows) > SMALL_FROM),
+        "varieties": len(variety.rows),
+        "by_variety": matrix(variety, small=len(variety.rows) > SMALL_FROM) if several else None,
+        "opened": [_kind(examination, kind, anchor) for kind, anchor in links.items()],
+    }
 
 
-def _kind(examination: Evaluation, kind: str, anchor: str) -> str:
-    found = within_kind(examination, kind)
+def _kind(examination: Evaluation, kind: str, anchor: str) -> dict[str, Any]:
     of_kind = [i for i in range(len(examination.labels)) if fruit_type(examination.folder(i)) == kind]
-    words = both("report.kind_line", kind=Name(kind), wrong=int(examination.wrong[of_kind].sum()), images=len(of_kind))
-    return _folded(words, matrix(found), anchor)
+    counts = {"kind": Name(kind), "wrong": int(examination.wrong[of_kind].sum()), "images": len(of_kind)}
+    return {"anchor": anchor, "counts": counts, "matrix": matrix(within_kind(examination, kind))}
 
 
-def _folded(words: str, content: str, anchor: str = "") -> str:
-    named_by = f' id="{anchor}"' if anchor else ""
-    return f"<details{named_by}><summary>{words}</summary>{content}</details>"
-
-
-def _pairs(examination: Evaluation) -> str:
-    pairs = most_confused(examination, PAIRS)
-    if not pairs:
-        return ""
-    cards = []
-    for pair in pairs:
-        (first, second), (forth, back) = pair.names, pair.counts
-        typical = [
-            _card(examination, i, f"<figcaption>{both('report.typical', name=Name(name))}</figcaption>")
-            for name, i in zip(pair.names, pair.typical, strict=True)
-            if i is not None
-        ]
-        mistakes = [_card(examination, i, _answer_caption(examination, i)) for i in pair.mistaken[:PER_PAIR]]
-        count = both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back)
-        cards.append(
-            f'<article class="pair"><h3>{named(first)} <span aria-hidden="true">⇄</span> {named(second)}</h3><p>{count}</p>'
-            f'<div class="pictures"><div class="typical">{"".join(typical)}</div>{"".join(mistakes)}</div></article>'
-        )
-    return _section("pairs", f'<div class="pairs">{"".join(cards)}</div>')
-
-
-def _hardest(examination: Evaluation) -> str:
-    chosen = hardest(examination, HARDEST)
-    if not chosen:
-        return ""
-    loss = losses(examination)
-    cards = []
-    for i in chosen:
-        pixels = examination.pictures.store[examination.rows[i]]
-        answer = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]
-        heat = picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")
-        cards.append(_card(examination, i, _answer_caption(examination, i, f"{loss[i]:.2f}"), heat))
-    return _section("hardest", f'<div class="pictures">{"".join(cards)}</div>')
-
-
-def _reliability(examination: Evaluation) -> str:
+def _reliability(examination: Evaluation) -> dict[str, Markup]:
     found = reliability(examination.scores.confidence, torch.from_numpy(~examination.wrong))
     claimed, true = examination.scores.confidence.mean().item(), examination.summary["top1"]
     gap = "fits" if abs(claimed - true) < 0.02 else "over" if claimed > true else "under"
     words = both(f"report.confidence_{gap}", claimed=_share(claimed), right=_share(true), ece=f"{found.error:.3f}")
-    return _section("reliability", f'<div class="beside">{reliability_chart(found)}<p>{words}</p></div>')
+    return {"chart": reliability_chart(found), "words": words}
 
 
-def _without_fruit(examination: Evaluation) -> str:
-    def confidence(pair: tuple[Negatives, int]) -> float:
-        return pair[0].scores.confidence[pair[1]].item()
-
-    accepted = [(one, i) for one in examination.negatives for i in torch.nonzero(one.scores.sure)[:, 0].tolist()]
-    if not accepted:
-        return ""
-    cards = []
-    for one, i in sorted(accepted, key=confidence, reverse=True)[:ACCEPTED]:
-        name, path = examination.names[one.scores.predicted[i]], one.store.paths[one.rows[i]]
-        words = both("report.taken_for", answer=Name(name), confidence=_share(confidence((one, i))))
-        cards.append(f"<figure>{picture(one.store[one.rows[i]], path)}<figcaption>{words}{_file(path)}</figcaption></figure>")
-    return _section("nothing", f'<div class="pictures">{"".join(cards)}</div>', count=len(accepted))
-
-
-def _contradicted(examination: Evaluation) -> str:
-    chosen = label_issues(examination)
-    if not chosen:
-        return _section("labels", f'<p class="good">{both("report.labels_none")}</p>')
-    cards = "".join(_card(examination, i, _answer_caption(examination, i)) for i in chosen[:CONTRADICTED])
-    return _section("labels", f'<p>{_shown(len(chosen), CONTRADICTED)}</p><div class="pictures">{cards}</div>')
-
-
-def _twins(examination: Evaluation, twins: Duplicates) -> str:
-    parts = []
-    for name, found in (("other_name", twins.other_name), ("copies", twins.copies), ("other_place", twins.other_place)):
-        if found:
-            cards = "".join(_twin(examination, twin) for twin in found[:TWINS])
-            words = both(f"report.twins_{name}", count=f"{len(found):,}", measured=f"{twins.measured:,}")
-            parts.append(f'<h3>{words}</h3><p>{_shown(len(found), TWINS)}</p><div class="pictures">{cards}</div>')
-    return _section("twins", *(parts or [f'<p class="good">{both("report.twins_none")}</p>']))
-
-
-def _twin(examination: Evaluation, twin: Duplicate) -> str:
-    pictures = examination.pictures
-    images, lines = [], []
-    for row in (twin.row, twin.other):
-        images.append(picture(pictures.store[row], pictures.store.paths[row]))
-        lines.append(_file(pictures.store.paths[row]))
-    words = both("report.same_file") if twin.same_file else both("report.alike", difference=f"{twin.difference:.1f}")
-    return f"<figure>{''.join(images)}<figcaption>{words}{''.join(lines)}</figcaption></figure>"
-
-
-def _origin(examination: Evaluation) -> str:
+def _origin(examination: Evaluation) -> dict[str, str]:
     """What was measured, with what: enough to measure it again."""
     summary, config = examination.summary, examination.classifier.config
     data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
     words = ["--data", data, "--checkpoint", _checkpoint_name(examination), "--split", summary["split"], "--by", summary["by"]]
-    command = f"python -m fruitvision evaluate {quoted(words)}"
-    facts = {
-        "command": command,
+    return {
+        "command": f"python -m fruitvision evaluate {quoted(words)}",
         "network": f"{config.architecture}, {config.norm}, {len(config.classes)} classes",
         "weights": config.weights_sha256[:16],
         "learned": str(config.dataset.get("name", "")),
         "time": time.strftime("%Y-%m-%d %H:%M"),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
-    rows = "".join(f"<dt>{both(f'report.origin_{name}')}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
-    return _section("origin", f"<dl>{rows}</dl>")
 
 
-# Pictures with words ---------------------------------------------------------------------------------------------
+# Pictures --------------------------------------------------------------------------------------------------------
 
 
-def _card(examination: Evaluation, i: int, caption: str, beside: str = "") -> str:
-    """A scored picture, something beside it, and what is said of it: HTML."""
-    return f"<figure>{picture(examination.pictures.store[examination.rows[i]], examination.path(i))}{beside}{caption}</figure>"
+def _pairs(examination: Evaluation) -> list[dict[str, Any]]:
+    """The pairs of kinds that are confused most: of each a picture that was recognised well, and the mistakes."""
+    found = []
+    for pair in most_confused(examination, PAIRS):
+        (first, second), (forth, back) = pair.names, pair.counts
+        typical = zip(pair.names, pair.typical, strict=True)
+        found.append(
+            {
+                "names": pair.names,
+                "count": both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back),
+                "typical": [
+                    Card([_picture(examination, i)], both("report.typical", name=Name(name))) for name, i in typical if i is not None
+                ],
+                "mistaken": [_card(examination, i, _answer(examination, i)) for i in pair.mistaken[:PER_PAIR]],
+            }
+        )
+    return found
 
 
-def _answer_caption(examination: Evaluation, i: int, loss: str = "") -> str:
-    """What the picture is called, what was answered, and how sure the network was of either."""
+def _hardest(examination: Evaluation) -> list[Card]:
+    cards, loss = [], losses(examination)
+    for i in hardest(examination, HARDEST):
+        pixels = examination.pictures.store[examination.rows[i]]
+        answer = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]
+        heatmap = picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")
+        cards.append(_card(examination, i, _answer(examination, i, f"{loss[i]:.2f}"), heatmap))
+    return cards
+
+
+def _accepted(examination: Evaluation) -> list[tuple[Negatives, int]]:
+    """The pictures without fruit that got a confident answer, the most confident first."""
+    accepted = [(one, i) for one in examination.negatives for i in torch.nonzero(one.scores.sure)[:, 0].tolist()]
+    return sorted(accepted, key=lambda pair: -pair[0].scores.confidence[pair[1]].item())
+
+
+def _accepted_card(examination: Evaluation, negatives: Negatives, i: int) -> Card:
+    name, row = examination.names[negatives.scores.predicted[i]], negatives.rows[i]
+    words = both("report.taken_for", answer=Name(name), confidence=_share(negatives.scores.confidence[i].item()))
+    path = negatives.store.paths[row]
+    return Card([picture(negatives.store[row], path)], words, (path,))
+
+
+def _duplicates(examination: Evaluation, twins: Duplicates) -> list[dict[str, Any]]:
+    groups = []
+    for name, found in (("other_name", twins.other_name), ("copies", twins.copies), ("other_place", twins.other_place)):
+        if found:
+            words = both(f"report.duplicates_{name}", count=f"{len(found):,}", measured=f"{twins.measured:,}")
+            cards = [_duplicate(examination, twin) for twin in found[:DUPLICATES]]
+            groups.append({"words": words, "count": len(found), "cards": cards})
+    return groups
+
+
+def _duplicate(examination: Evaluation, twin: Duplicate) -> Card:
+    store = examination.pictures.store
+    words = both("report.same_file") if twin.same_file else both("report.alike", difference=f"{twin.difference:.1f}")
+    files = (store.paths[twin.row], store.paths[twin.other])
+    return Card([picture(store[row], path) for row, path in zip((twin.row, twin.other), files, strict=True)], words, files)
+
+
+def _card(examination: Evaluation, i: int, words: Markup, *beside: Markup) -> Card:
+    """A scored picture, and what is shown beside it."""
+    return Card([_picture(examination, i), *beside], words, (examination.path(i),))
+
+
+def _picture(examination: Evaluation, i: int) -> Markup:
+    return picture(examination.pictures.store[examination.rows[i]], examination.path(i))
+
+
+def _answer(examination: Evaluation, i: int, loss: str = "") -> Markup:
+    """What the picture is labelled, what was answered, and the probability of either."""
     scores = examination.scores
-    truth = both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=_share(scores.right[i].item()))
+    lines = [both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=_share(scores.right[i].item()))]
     answer = Name(examination.names[scores.predicted[i]])
-    said = both("report.answered", answer=answer, confidence=_share(scores.confidence[i].item()))
-    words = f"{truth}<br>{said}" + (f"<br>{both('report.loss', loss=loss)}" if loss else "")
-    return f"<figcaption>{words}{_file(examination.path(i))}</figcaption>"
-
-
-def _file(path: str) -> str:
-    return f'<span class="file">{escape(path)}</span>'
-
-
-def _shown(count: int, most: int) -> str:
-    return both("report.shown", shown=most, count=f"{count:,}") if count > most else ""
+    lines.append(both("report.answered", answer=answer, confidence=_share(scores.confidence[i].item())))
+    if loss:
+        lines.append(both("report.loss", loss=loss))
+    return Markup("<br>").join(lines)
 
 
 def _share(value: float) -> str:

@@ -28,7 +28,8 @@ from fruitvision.errors import UsageError
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
-from fruitvision.ui.page.context import Context, ModelShelf, Page
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -189,7 +190,7 @@ def launch(
         runs=runs,
         taught=Path(taught or "taught").absolute(),
         access=access,
-        models=ModelShelf(runs, checkpoint),
+        models=Models(runs, checkpoint),
         data=Path(data or "data").absolute(),
         language=language or "en",
         follow_browser=language is None,

@@ -1,10 +1,9 @@
 """Every sentence that a person reads, in English and Chinese. It needs neither torch nor gradio.
 
-The sentences lie side by side in ``sentences/``, so that a translator needs no Python:
+The sentences are in ``sentences/``, both languages side by side, so that a translator needs no Python:
 
-    [train.start]            # say("train.start", language)
-    en = "Start training"
-    zh = "开始训练"
+    [train]                  # say("train.start", language)
+    start = { en = "Start training", zh = "开始训练" }
 
 ``settings.toml`` has a name and a meaning for each field of ``TrainConfig``. ``errors/`` has a file for each package that
 raises errors, with what was found and what to do next for each code; ``next`` in general, or ``page`` and ``terminal`` where
@@ -29,7 +28,7 @@ from typing import Any, Literal
 
 Place = Literal["page", "terminal"]
 LANGUAGES = {"en": "English", "zh": "中文"}
-MOST_LANGUAGES = 32  # of a header that are looked at
+MAX_LANGUAGES = 32  # of a header that are read
 FOLDER = Path(__file__).with_name("sentences")
 
 
@@ -51,7 +50,7 @@ def _flatten(table: Mapping[str, Any], prefix: str, found: dict[str, dict[str, s
 
 
 def say(key: str, language: str, **facts: Any) -> str:
-    """The sentence of that key. Raises KeyError where there is none: a mistake of ours, that a test finds."""
+    """The sentence of that key. Raises KeyError where there is none, which a test finds."""
     sentence = sentences()[key][language]
     return sentence.format_map(facts) if facts else sentence
 
@@ -71,7 +70,7 @@ def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Pl
 
 
 def say_error(error: Any, language: str, place: Place = "page") -> str:
-    """An error of ours, or what its ``as_dict`` kept of one (by a version that knew more codes, perhaps), for a reader."""
+    """A FruitVisionError, or its ``as_dict`` (perhaps of a version that knew more codes), in a language."""
     kept = error if isinstance(error, Mapping) else error.as_dict()
     return error_sentence(str(kept.get("code", "")), kept.get("facts", {}), language, place) or str(kept.get("message", ""))
 
@@ -84,7 +83,7 @@ def setting(name: str, language: str) -> tuple[str, str]:
 def language_of(accepted: str | None) -> str:
     """The language that an Accept-Language header prefers (RFC 9110) of those that there are; English where it names none."""
     best, weight = "en", 0.0
-    for part in (accepted or "").split(",")[:MOST_LANGUAGES]:
+    for part in (accepted or "").split(",")[:MAX_LANGUAGES]:
         name, *parameters = (word.strip().lower() for word in part.split(";"))
         code = name.partition("-")[0]
         quality = next((word.partition("=")[2].strip() for word in parameters if word.startswith("q")), "1")

@@ -23,7 +23,7 @@ def open_compare(visit, **how):
 
 def test_each_norm_shows_at_once_what_shares_a_mean_and_answers_the_question(visit):
     page = open_compare(visit)
-    assert "Yes. Each channel has its own mean and variance, taken over N, H and W" in page.inner_text("#compare-page")
+    assert "Yes. Each channel has its own mean and variance, computed over N, H and W" in page.inner_text("#compare-page")
     pictures = set()
     for norm in NORMS:
         page.locator("#compare-norm").get_by_text(norm, exact=True).click()
@@ -70,8 +70,8 @@ def test_a_picture_is_touched_and_who_is_beside_it_matters_to_batch_norm_alone(v
     page.wait_for_selector("#touch-makeup:has-text('Group norm: no difference')")
     page.wait_for_selector("#touch-view tr.fv-mine:has-text('C/G,H,W'):has-text('256 / 256'), #touch-view tr.fv-mine:has-text('128 / 128')")
     page.locator("#compare-norm").get_by_text("Batch norm", exact=True).click()
-    page.locator("#touch-mode").get_by_text("in use", exact=True).click()
-    page.wait_for_selector("#touch-makeup:has-text('Batch norm in use: no difference')")
+    page.locator("#touch-mode").get_by_text("evaluation", exact=True).click()
+    page.wait_for_selector("#touch-makeup:has-text('Batch norm in evaluation mode: no difference')")
     page.locator("#touch-size").get_by_text("1", exact=True).click()
     page.wait_for_selector("#touch-makeup:has-text('which is instance norm')")
 

@@ -101,7 +101,7 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
     page = open_train(visit)
     page.wait_for_selector("#train-status .fv-run-finished", timeout=120_000)
     status = page.inner_text("#train-status")
-    assert "苹果 <b>three</b>" in status and "test pictures right" in status
+    assert "苹果 <b>three</b>" in status and "Test accuracy" in status
     assert page.locator("#train-charts circle").count() >= 9  # three epochs of three curves that are drawn by epoch
     page.locator("#train-log-fold > button").click()
     assert "epoch 3/3" in page.locator("#train-log textarea").input_value()
@@ -144,7 +144,7 @@ def test_wrong_settings_are_named_all_at_once_and_nothing_is_started(visit, app)
     page.locator("#train-processes input").fill("99")
     page.locator("#train-processes input").press("Tab")
     page.click("#train-start")
-    page.wait_for_selector("#train-notice:has-text('99 is no number of processes')")
+    page.wait_for_selector("#train-notice:has-text('99 is not a valid number of processes')")
     assert len(list(app.runs.glob("*/config.json"))) == before
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import gradio as gr
 import pytest
 
 from fruitvision.files import FRESH_SECONDS, FileCache
@@ -18,10 +17,11 @@ from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, 
 from fruitvision.runs.job import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.run_view import main_charts, run_table, status_line
-from fruitvision.ui.train.runs import run_view
+from fruitvision.ui.train.watch import run_view
 
 opened: list[str] | None = None
 
@@ -73,7 +73,7 @@ def make_run(root: Path, name: str, state: str = "finished", *, steps: int = 0, 
 @pytest.fixture
 def context(tmp_path) -> Context:
     runs = tmp_path / "runs"
-    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=ModelShelf(runs), data=tmp_path / "data")
+    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=Models(runs), data=tmp_path / "data")
 
 
 @pytest.mark.parametrize("owner", [True, False])
@@ -84,15 +84,15 @@ def test_a_tick_reads_nothing_of_200_runs_that_rest(context, owner, old):
     first = files_read(lambda: run_view(context, None, [], None, "en", owner=owner))
     assert first.count("status.json") == first.count("config.json") == 200
     assert first.count("metrics.jsonl") <= (202 if old else 2), "only what an earlier version wrote is looked for there"
-    run = run_view(context, None, [], None, "en", owner=owner)[-2]
-    seen = run_view(context, run, [], None, "en", owner=owner)[-1]
+    run = run_view(context, None, [], None, "en", owner=owner)["run"]
+    seen = run_view(context, run, [], None, "en", owner=owner)["seen"]
     took = []
 
     def tick() -> None:
         began = time.process_time()
         shown = run_view(context, run, [], seen, "en", owner=owner)
         took.append(time.process_time() - began)
-        assert all(value == gr.skip() for value in shown), "nothing is sent"
+        assert shown == {}, "nothing is sent"
 
     assert files_read(tick) == []
     for _ in range(20):
@@ -107,14 +107,14 @@ def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_
     live = make_run(context.runs, "live", "waiting", steps=15_000)
     long_ago(context.runs)
     shown = run_view(context, live.id, [], None, "en", owner=True)
-    seen = shown[-1]
+    seen = shown["seen"]
     with live.metrics_file.open("a", encoding="utf-8") as file:
         file.write(step(2, 1))
     live.write_status(live.status().model_copy(update={"epoch": 2, "step": 1, "heartbeat": time.time()}))
     parsed, real = [], figures.parse_record
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "parse_record", lambda line: parsed.append(line) or real(line))
-        patch.setattr("fruitvision.ui.train.runs.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
+        patch.setattr("fruitvision.ui.train.watch.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
         found = files_read(lambda: run_view(context, live.id, [], seen, "en", owner=True))
     assert found.count("metrics.jsonl") <= 2 and set(found) <= {"status.json", "metrics.jsonl"}, found
     assert found.count("status.json") <= 4, "those of the live run alone"
@@ -146,7 +146,7 @@ def test_runs_of_earlier_versions_and_damaged_ones_are_shown_as_before(tmp_path)
     new, old = make_run(tmp_path, "new"), make_run(tmp_path, "old", old=True)
     for run in (new, old):
         assert "25.0%" in run_table([run], [], "en", owner=True) and "25.0% of 8" in status_line(run, "en")
-        assert "left out" in status_line(run, "en")
+        assert "skipped" in status_line(run, "en")
     for damage in (b'{"kind": "test", "top1": "x"}\n', b'{"kind": "epoch", "epoch": 1, "skipped": "many"}\n', b"\xff\xfe{\n", b"[1]\n"):
         old.metrics_file.write_bytes(damage + step(1, 1).encode())
         assert "50.0%" in run_table([old], [], "en", owner=True) and "finished" in status_line(old, "en")

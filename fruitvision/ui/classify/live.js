@@ -126,7 +126,7 @@ function frame() {
 startButton.addEventListener("click", () => (stream ? stop() : start()));
 emptyButton.addEventListener("click", () => { empty = empty ? null : frame(); memory = null; label(); });
 switchButton.addEventListener("click", () => { chosen = (chosen + 1) % cameras.length; start(); });
-// What teach.js needs of the camera. A new lesson ends the memory of the answers before it.
+// What teach.js needs of the camera. What is taught ends the memory of the answers before it.
 view.camera = {
   on: () => Boolean(stream && video.videoWidth),
   start, frame,

@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 import base64
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
+from markupsafe import Markup
 
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.classifier import FrameContext, Prediction
+from fruitvision.report.markup import render
+from fruitvision.ui.classify.answer import accuracy_note, answer_card, empty_card, error_card
 from fruitvision.ui.classify.teach import build_teaching
-from fruitvision.ui.page.answer import answer_card, empty_card, error_card, honest_note
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.wording.text import LANGUAGES, sentences
+from fruitvision.wording.text import LANGUAGES, say
 
 MAX_FRAME_BYTES = 2**20
 MAX_EMPTY_SIDE = 256
-HEATMAP_SIDE = 720
-"""Pixels of a heatmap's short side, at most: what a screen shows, and not what 64 visitors might send."""
-# Each answer is a short call of its own, so a visitor holds no place between two of them. As many as this are let in
-# at once, and are answered together in small batches (see Batcher).
+HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
+"""Pixels of a heatmap's sides, at most: what a screen shows, whatever 64 visitors may upload."""
+# Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
 VISITORS_AT_ONCE = 64
 CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
 LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "video", "denied", "none", "busy", "insecure", "lost")
+
+
+@dataclass(frozen=True)
+class PictureTab:
+    """The components of the tab that answers one picture."""
+
+    picture: CheckedImage
+    heat: gr.Checkbox
+    answer: gr.HTML
+    heatmap: gr.Image
 
 
 def build(page: Page) -> None:
     """The panel, inside its tab."""
     with gr.Tabs(elem_classes="fv-ways"):
         with page.bind(gr.Tab(id="picture", elem_id="classify-picture-tab"), label="classify.picture"):
-            answering = _build_picture(page)
+            tab = _build_picture(page)
         with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
-            live = gr.HTML(
+            gr.HTML(
                 html_template=live_view(),
                 js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
                 server_functions=[_frame_answerer(page.context)],
                 elem_id="classify-live",
             )
-            live.api_name = False
-    _wire_picture(page, answering, build_teaching(page))
+    _wire_picture(page, tab, build_teaching(page))
     note = gr.HTML(elem_id="classify-note")
     gr.on(
         [page.demo.load, page.model.change, page.language.change],
@@ -57,8 +66,7 @@ def build(page: Page) -> None:
     )
 
 
-def _build_picture(page: Page) -> list[Any]:
-    """The picture, the heatmap's switch, the answer and the heatmap."""
+def _build_picture(page: Page) -> PictureTab:
     context = page.context
     with gr.Row(elem_classes="fv-classify"):
         with gr.Column(scale=5, min_width=320):
@@ -84,27 +92,25 @@ def _build_picture(page: Page) -> list[Any]:
                 ),
                 label="classify.heat_picture",
             )
-    return [picture, heat, answer, heatmap]
+    return PictureTab(picture, heat, answer, heatmap)
 
 
-def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
+def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
     context = page.context
-    picture, heat, answer, heatmap = parts
 
-    def answer_it(
-        given: Path | bytes | None, warm: bool, model: str | None, language: str, request: gr.Request
-    ) -> tuple[str, dict[str, Any]]:
+    def answer(given: Path | bytes | None, heat: bool, model: str | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
         with decoding_for(context.access.visitor(request)):
-            return answer_picture(context, given, warm, model, language, owner=owner)
+            card, heatmap = answer_picture(context, given, heat, model, language, owner=owner)
+        return {tab.answer: card, tab.heatmap: heatmap}
 
     gr.on(
-        [picture.change, heat.change, page.model.change, page.language.change, teaching.click],
-        answer_it,
-        [picture, heat, page.model, page.language],
-        [answer, heatmap],
+        [tab.picture.change, tab.heat.change, page.model.change, page.language.change, teaching.click],
+        answer,
+        [tab.picture, tab.heat, page.model, page.language],
+        [tab.answer, tab.heatmap],
         show_progress="minimal",
-        show_progress_on=answer,
+        show_progress_on=tab.answer,
         concurrency_limit=VISITORS_AT_ONCE,
         api_visibility="private",
         trigger_mode="always_last",
@@ -113,20 +119,24 @@ def _wire_picture(page: Page, parts: list[Any], teaching: gr.HTML) -> None:
 
 def answer_picture(
     context: Context, picture: Path | bytes | None, heat: bool, model: str | None, language: str, *, owner: bool = False
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[Markup, dict[str, Any]]:
     """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead.
 
-    What was taught joins the owner's answers alone.
+    The classes that were taught join the owner's answers alone.
     """
     hidden = gr.update(value=None, visible=False)
     if picture is None:
         return empty_card(language), hidden
     try:
-        taught = context.lessons.taught(model, owner=owner)
+        taught = context.teaching.taught(model, owner=owner)
         batcher = context.models.batcher(model)
         prediction = batcher.submit(picture, FrameContext(taught=taught))
         card = answer_card(prediction, language, batcher.classifier.config)
-        return card, gr.update(value=_fitting(prediction.heatmap(HEATMAP_SIDE)), visible=True) if heat else hidden
+        if not heat:
+            return card, hidden
+        heatmap = prediction.heatmap(HEATMAP_SIDE)
+        heatmap.thumbnail((HEATMAP_LONG_SIDE, HEATMAP_LONG_SIDE))
+        return card, gr.update(value=heatmap, visible=True)
     except FruitVisionError as error:
         return error_card(error, language), hidden
 
@@ -135,8 +145,8 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
     """The answer to one frame of the camera, as {"html": …, "memory": …}.
 
     ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
-    perhaps "empty", such a picture of the place without fruit, and "memory", what the last answer of this model gave.
-    The browser keeps both: the server knows nothing of a visitor from one frame to the next.
+    perhaps "empty", such a picture of the place without fruit, and "memory" of the last answer of this model.
+    The browser keeps both: the server has no state of a visitor between frames.
     """
     given = frame if isinstance(frame, dict) else {}
     language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
@@ -144,7 +154,7 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
     try:
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
-        empty, taught = given.get("empty"), context.lessons.taught(model, owner=owner)
+        empty, taught = given.get("empty"), context.teaching.taught(model, owner=owner)
         before = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
             _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
@@ -157,7 +167,7 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
 
 
 def _memory(prediction: Prediction) -> str:
-    """By-class probabilities, two bytes each, as text."""
+    """The probability of each class as float16, in base64."""
     return base64.b64encode(prediction.probabilities.astype("<f2").tobytes()).decode()
 
 
@@ -185,36 +195,16 @@ def _frame_answerer(context: Context) -> Any:
     return answer_frame_here
 
 
-def note_of(context: Context, model: str | None, language: str) -> str:
-    """What is known of how good the chosen model is."""
+def note_of(context: Context, model: str | None, language: str) -> Markup:
+    """The measured accuracy of the chosen model."""
     try:
         config = context.models.batcher(model).classifier.config
     except FruitVisionError as error:
         return error_card(error, language)
-    return honest_note(config, context.models.name(model, language), language)
+    return accuracy_note(config, context.models.name(model, language), language)
 
 
-def live_view() -> str:
-    """The camera view's HTML; ``live.js`` fills in the words, in the language of the moment."""
-    known = sentences()
-    words = "".join(
-        f'<template data-language="{lang}" '
-        + " ".join(f'data-{w}="{escape(known[f"classify.live_{w}"][lang])}"' for w in LIVE_WORDS)
-        + f">{empty_card(lang)}</template>"
-        for lang in LANGUAGES
-    )
-    return (
-        f'<div class="fv-live">{words}'
-        '<div class="fv-live-left"><div class="fv-stage"><video playsinline muted></video><div class="fv-guide"></div>'
-        '<p class="fv-live-message" role="status"></p></div>'
-        '<div class="fv-live-buttons"><button type="button" class="fv-live-start"></button>'
-        '<button type="button" class="fv-live-empty" hidden></button>'
-        '<button type="button" class="fv-live-switch" hidden></button></div><p class="fv-live-hint"></p></div>'
-        '<div class="fv-live-answer"></div></div>'
-    )
-
-
-def _fitting(image: Image.Image, longest: int = 1280) -> Image.Image:
-    """No larger than a screen shows."""
-    image.thumbnail((longest, longest))
-    return image
+def live_view() -> Markup:
+    """The camera view's HTML; ``live.js`` fills in the words, in the page's language."""
+    words = {language: {name: say(f"classify.live_{name}", language) for name in LIVE_WORDS} for language in LANGUAGES}
+    return render("ui/classify/live.html", words_by_language=words, empty_card=empty_card)

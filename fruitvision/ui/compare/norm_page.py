@@ -1,111 +1,161 @@
-"""What a normalization layer does: its drawing, its formula, and plain words. HTML, without gradio."""
+"""What a normalization layer does, as HTML: its drawing, its formula, plain words, and what is counted from the real layer."""
 
 from __future__ import annotations
 
-from html import escape
+import math
+from functools import lru_cache
 
-import numpy as np
+from markupsafe import Markup
 
-from fruitvision.comparison.anatomy import sharing_sets
-from fruitvision.models.norms import Norm, get_norm
+from fruitvision.comparison.anatomy import count_sets, sharing_sets
+from fruitvision.models.norms import Norm, get_norm, groups_for
+from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.compare.norm_drawing import draw_tensor
-from fruitvision.ui.compare.norm_facts import norm_facts, textbook_errors
-from fruitvision.ui.compare.norm_words import described, norm_name, sentence_key
-from fruitvision.wording.text import say
+from fruitvision.ui.page.elements import folded, note
+from fruitvision.ui.page.norm_names import norm_name
+from fruitvision.wording.text import say, sentences
 
-SHAPE = (3, 4, 3, 3)  # of the drawing: samples, channels, height, width
+SHAPE = (3, 4, 3, 3)
+"""N, C, H, W of the drawing."""
+REAL = (32, 64, 24, 24)
+"""N, C, H, W of the layer that is counted: a ResNet18's first block, 32 pictures of 96 pixels."""
+ASPECTS = ("alone", "test", "good", "bad", "when", "used")
+ERRORS = ("purpose", "layer", "momentum", "decay", "alone")
 
 
-def norm_page(norm: str, language: str) -> str:
+def norm_page(norm: str, language: str) -> Markup:
     """Drawing and words, side by side where there is room."""
     found, key = get_norm(norm), sentence_key(norm)
-    sets = _drawn_sets(norm)
-    description = say(f"compare.drawing_{key}", language) if described(norm) else norm_name(norm, language)
+    sets = sharing_sets(norm, *SHAPE)
     drawing = draw_tensor(
         sets,
         lit=int(sets[0, -1, 0, 0]),
-        description=description,
+        description=say(f"compare.drawing_{key}", language) if described(norm) else norm_name(norm, language),
         sample=say("compare.sample", language),
         channels=say("compare.channels", language),
     )
-    hint = say("compare.drawing_hint", language) if found.shares else say("compare.drawing_none", language)
-    return (
-        f'<div class="fv-norm"><div class="fv-norm-drawing">{drawing}<p class="fv-note">{hint}</p>{textbook_errors(language)}</div>'
-        f'<div class="fv-norm-words"><h2>{escape(norm_name(norm, language))}</h2>'
-        f"{_words(found, language)}{norm_facts(norm, language)}</div></div>"
-    )
+    hint = say("compare.drawing_hint" if found.shares else "compare.drawing_none", language)
+    words = [tag("h2", norm_name(norm, language)), _words(found, language), norm_facts(norm, language)]
+    shown = tag("div", drawing, note(hint), textbook_errors(language), class_="fv-norm-drawing")
+    return tag("div", shown, tag("div", words, class_="fv-norm-words"), class_="fv-norm")
 
 
-def _words(norm: Norm, language: str) -> str:
-    """What it does, in words and as a formula; of a norm of one's own, what its author wrote of it."""
+def described(norm: str) -> bool:
+    """Whether there are sentences about it: about the six that the program brings."""
+    return f"compare.{sentence_key(norm)}_shares" in sentences()
+
+
+def sentence_key(norm: str) -> str:
+    """The norm's part of a sentence's key."""
+    return norm.replace("-", "_")
+
+
+def _words(norm: Norm, language: str) -> Markup:
+    """What it does, in words and as a formula; of a norm that a person registered, its docstring."""
     if not described(norm.name):
-        over = ", ".join(norm.shares) or "–"
-        shares = say("compare.own_shares", language, over=over)
-        return f'<p class="fv-shares">{shares}</p><p class="fv-reply">{escape(norm.summary)}</p>'
+        shares = say_html("compare.own_shares", language, over=", ".join(norm.shares) or "–")
+        return join([tag("p", shares, class_="fv-shares"), tag("p", norm.summary, class_="fv-reply")])
     key = sentence_key(norm.name)
-    return (
-        f'<p class="fv-shares">{say(f"compare.{key}_shares", language)}</p>'
-        f'<p class="fv-question">{say("compare.question", language)}</p>'
-        f'<p class="fv-reply">{say(f"compare.{key}_reply", language)}</p><div class="fv-formula">{formula(norm.name)}</div>'
+    return join(
+        [
+            tag("p", say_html(f"compare.{key}_shares", language), class_="fv-shares"),
+            tag("p", say("compare.question", language), class_="fv-question"),
+            tag("p", say(f"compare.{key}_reply", language), class_="fv-reply"),
+            tag("div", formula(norm.name), class_="fv-formula"),
+        ]
     )
 
 
-def formula(norm: str) -> str:
-    """The norm's equations as MathML, which browsers set without any script."""
-    scaled = _row(_sub("γ", "c"), _hat("x"), _o("+"), _sub("β", "c"))
+# Facts -----------------------------------------------------------------------------------------------------------
+
+
+def norm_facts(norm: str, language: str) -> Markup:
+    """Counts, behaviour, strengths, weaknesses, use and source, as a list."""
+    facts: list[tuple[str, str]] = [("means", _means(norm, language)), ("parameters", _parameters(norm, language))]
+    if described(norm):
+        facts += [(aspect, say_html(f"compare.{sentence_key(norm)}_{aspect}", language)) for aspect in ASPECTS]
+    who, number = get_norm(norm).paper
+    if number:
+        words = f"{who}, arXiv:{number}"
+        facts.append(("source", tag("a", words, href=f"https://arxiv.org/abs/{number}", target="_blank", rel="noopener")))
+    return tag("dl", ([tag("dt", say(f"compare.{name}", language)), tag("dd", fact)] for name, fact in facts))
+
+
+def _means(norm: str, language: str) -> str:
+    count = count_sets(norm, *REAL)
+    shape = " × ".join(map(str, REAL))
+    if not count:
+        return say("compare.means_none", language, shape=shape)
+    words = say("compare.means_count", language, shape=shape, count=f"{count:,}", size=f"{math.prod(REAL) // count:,}")
+    if get_norm(norm).grouped:
+        groups = groups_for(REAL[1])
+        words += " " + say("compare.means_groups", language, groups=groups, size=REAL[1] // groups)
+    return words
+
+
+def _parameters(norm: str, language: str) -> str:
+    parameters, buffers = _counted(norm)
+    words = say("compare.parameters_count", language, learned=f"{parameters:,}", channels=REAL[1])
+    return words + " " + say("compare.parameters_kept" if buffers else "compare.parameters_no_kept", language, kept=f"{buffers:,}")
+
+
+@lru_cache(maxsize=64)
+def _counted(norm: str) -> tuple[int, int]:
+    """The numbers in the real layer's parameters, and in its buffers (the count of batches left out)."""
+    layer = get_norm(norm).build(REAL[1])
+    return sum(p.numel() for p in layer.parameters()), sum(b.numel() for b in layer.buffers() if b.ndim)
+
+
+def textbook_errors(language: str) -> Markup:
+    """Common claims about norms, and what is true; folded away."""
+    items = ([tag("dt", say(f"compare.error_{name}", language)), tag("dd", say_html(f"compare.truth_{name}", language))] for name in ERRORS)
+    return folded(say("compare.errors", language), tag("dl", items), class_="fv-errors")
+
+
+# Formula ---------------------------------------------------------------------------------------------------------
+
+
+def formula(norm: str) -> Markup:
+    """The norm's equations as MathML, which browsers render without any script."""
     found = get_norm(norm)
+    scaled = [_sub("γ", "c"), _hat("x"), _o("+"), _sub("β", "c")]
     if not found.shares:
-        return _math(_row(_sub("y", "nchw"), _o("="), _sub("γ", "c"), _sub("x", "nchw"), _o("+"), _sub("β", "c")))
+        return _math(_sub("y", "nchw"), _o("="), _sub("γ", "c"), _sub("x", "nchw"), _o("+"), _sub("β", "c"))
     kept, summed, count = _axes(found)
-    mean = _row(_sub("μ", kept), _o("="), _frac("<mn>1</mn>", f"<mi>{count}</mi>"), _sum(summed), _sub("x", "nchw"))
-    squared = f"<msup>{_row(_o('('), _sub('x', 'nchw'), _o('−'), _sub('μ', kept), _o(')'))}<mn>2</mn></msup>"
-    variance = _row(_power("σ", kept), _o("="), _frac("<mn>1</mn>", f"<mi>{count}</mi>"), _sum(summed), squared)
-    root = f"<msqrt>{_power('σ', kept)}{_o('+')}<mi>ε</mi></msqrt>"
-    scale = _frac(_row(_sub("x", "nchw"), _o("−"), _sub("μ", kept)), root)
-    result = _row(_hat("x"), _o("="), scale, _o(","), "<mi>y</mi>", _o("="), scaled)
-    return "".join(_math(line) for line in (mean, variance, result))
+    one_over = tag("mfrac", tag("mn", 1), tag("mi", count))
+    total = tag("munder", _o("∑"), tag("mi", summed))
+    mean = _math(_sub("μ", kept), _o("="), one_over, total, _sub("x", "nchw"))
+    centered = tag("mrow", _o("("), _sub("x", "nchw"), _o("−"), _sub("μ", kept), _o(")"))
+    variance = _math(_square("σ", kept), _o("="), one_over, total, tag("msup", centered, tag("mn", 2)))
+    root = tag("msqrt", _square("σ", kept), _o("+"), tag("mi", "ε"))
+    normalized = tag("mfrac", tag("mrow", _sub("x", "nchw"), _o("−"), _sub("μ", kept)), root)
+    result = _math(_hat("x"), _o("="), normalized, _o(","), tag("mi", "y"), _o("="), *scaled)
+    return join([mean, variance, result])
 
 
 def _axes(norm: Norm) -> tuple[str, str, str]:
-    """A formula's indices: those that a mean keeps, those that it is summed over, and how many numbers those are."""
+    """A formula's indices: those of a mean, those that it is summed over, and how many numbers those are."""
     channels = ("g", "c∈g", "C/G") if norm.grouped else ("", "c", "C")
     kept = ["n"] * ("N" not in norm.shares) + ["c"] * ("C" not in norm.shares) + ["g"] * norm.grouped
     summed = [channels[1] if axis == "C" else axis.lower() for axis in norm.shares]
     return ",".join(kept), ",".join(summed), "·".join(channels[2] if axis == "C" else axis for axis in norm.shares)
 
 
-def _drawn_sets(norm: str) -> np.ndarray:
-    """As :func:`sharing_sets`; the drawing's four channels make two groups, as many as their rule would."""
-    return sharing_sets(norm, *SHAPE)
+def _math(*parts: Markup) -> Markup:
+    return tag("math", tag("mrow", parts), display="block")
 
 
-def _math(content: str) -> str:
-    return f'<math display="block">{content}</math>'
+def _o(sign: str) -> Markup:
+    return tag("mo", sign)
 
 
-def _row(*parts: str) -> str:
-    return f"<mrow>{''.join(parts)}</mrow>"
+def _hat(letter: str) -> Markup:
+    return tag("mover", tag("mi", letter), _o("^"))
 
 
-def _o(sign: str) -> str:
-    return f"<mo>{sign}</mo>"
+def _sub(letter: str, index: str) -> Markup:
+    return tag("msub", tag("mi", letter), tag("mi", index))
 
 
-def _hat(letter: str) -> str:
-    return f"<mover><mi>{letter}</mi><mo>^</mo></mover>"
-
-
-def _sub(letter: str, index: str) -> str:
-    return f"<msub><mi>{letter}</mi><mi>{index}</mi></msub>"
-
-
-def _power(letter: str, index: str) -> str:
-    return f"<msubsup><mi>{letter}</mi><mi>{index}</mi><mn>2</mn></msubsup>"
-
-
-def _frac(top: str, bottom: str) -> str:
-    return f"<mfrac>{top}{bottom}</mfrac>"
-
-
-def _sum(index: str) -> str:
-    return f"<munder><mo>∑</mo><mi>{index}</mi></munder>"
+def _square(letter: str, index: str) -> Markup:
+    return tag("msubsup", tag("mi", letter), tag("mi", index), tag("mn", 2))

@@ -1,15 +1,15 @@
-"""Compare: what each normalization layer does; to touch, in a race, and on one picture."""
+"""Compare: what each normalization layer does; on a picture's numbers, in a race, and in the answers to one picture."""
 
 from __future__ import annotations
 
 import gradio as gr
 
-from fruitvision.ui.compare import race_panel, together_panel, touch_panel
+from fruitvision.ui.compare import race_panel, same_picture, touch_panel
 from fruitvision.ui.compare.norm_drawing import SCRIPT
 from fruitvision.ui.compare.norm_page import norm_page
-from fruitvision.ui.compare.norm_words import norm_choices
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.norm_names import norm_choices
 
 
 def build(page: Page) -> None:
@@ -20,8 +20,8 @@ def build(page: Page) -> None:
             touch_panel.build(page, norm)
         with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race"):
             race_panel.build(page)
-        with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_together") as tab:
-            together_panel.build(page, tab)
+        with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_same_picture") as tab:
+            same_picture.build(page, tab)
 
 
 def _build_norms(page: Page) -> gr.Radio:

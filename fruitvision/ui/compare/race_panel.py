@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from fruitvision.comparison.results import Results, frame_csv, results
 from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies
@@ -14,176 +15,157 @@ from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import write_text
 from fruitvision.models.norms import NORMS
+from fruitvision.report.markup import join, tag
 from fruitvision.runs import launcher
-from fruitvision.ui.compare.norm_words import norm_choices
 from fruitvision.ui.compare.race_results import race_charts, race_table, race_words
-from fruitvision.ui.compare.race_time import RaceTimes
-from fruitvision.ui.compare.race_view import BROUGHT, brought_results, race_status, shown_studies, study_choices
+from fruitvision.ui.compare.race_view import SHIPPED, RaceTimes, race_status, shipped_results, shown_studies, study_choices
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.data_shelf import SAMPLE, TYPED, DataShelf
+from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import to_download
-from fruitvision.ui.page.events import QUIET, SHOWN, notice
-from fruitvision.ui.train.panel import TICK_SECONDS
-from fruitvision.ui.train.runs import SAVE_FILE
+from fruitvision.ui.page.elements import note
+from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 
+TICK_SECONDS = 1.0
+WATCHED = ("status", "words", "charts", "figures", "stop", "end", "resume", "csv", "seen")
+"""The components that :func:`race_view` updates."""
 SAVE_CHARTS = Path(__file__).with_name("chart_png.js").read_text(encoding="utf-8")
+
+
+class Race:
+    """The components, in the order of the page."""
+
+    def __init__(self, page: Page) -> None:
+        language, datasets = page.context.language, page.context.datasets
+
+        def folders(language: str) -> list[tuple[str, str]]:
+            return [choice for choice in datasets.choices(language) if choice[1] != TYPED]
+
+        page.bind(gr.HTML(), value=_heading)
+        with gr.Row():
+            with gr.Column(scale=4, min_width=320):
+                data = gr.Dropdown(folders(language), value=SAMPLE, filterable=False, elem_id="compare-data")
+                self.data = page.bind(data, label="train.data", choices=folders)
+                norms = gr.CheckboxGroup(norm_choices(language), value=list(DEFAULT_NORMS), elem_id="compare-norms")
+                self.norms = page.bind(norms, label="compare.norms", choices=norm_choices)
+                budget = gr.Radio(_budgets(language), value="quick", elem_id="compare-budget", elem_classes="fv-cards")
+                self.budget = page.bind(budget, label="compare.budget", choices=_budgets)
+                self.time = gr.HTML(elem_id="compare-time")
+                self.start = page.bind(gr.Button(variant="primary", size="lg", elem_id="compare-start"), value="compare.start")
+                self.notice = gr.HTML(elem_id="compare-notice")
+            with gr.Column(scale=7, min_width=320):
+                study = gr.Dropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False)
+                self.study = page.bind(study, label="compare.study")
+                self.status = gr.HTML(race_status(None, language), elem_id="compare-status")
+                with gr.Row():
+                    self.stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
+                    self.end = page.bind(gr.Button(visible=False, variant="stop", elem_id="compare-end"), value="train.end")
+                    self.resume = page.bind(gr.Button(visible=False, elem_id="compare-resume"), value="train.resume")
+                    self.csv = page.bind(gr.Button(visible=False, elem_id="compare-csv"), value="compare.csv")
+                    self.png = page.bind(gr.Button(elem_id="compare-png"), value="compare.png")
+                    self.file = gr.DownloadButton(visible="hidden")
+                self.words = gr.HTML(elem_id="compare-words")
+                self.charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
+                self.figures = gr.HTML(elem_id="compare-table")
+        self.seen, self.timer = gr.State(None), gr.Timer(TICK_SECONDS)
+
+
+def _heading(language: str) -> Markup:
+    return join([tag("h2", say("compare.race", language), class_="fv-step"), tag("p", say("compare.race_meaning", language))])
+
+
+def _budgets(language: str) -> list[tuple[str, str]]:
+    return [(say(f"compare.budget_{name}", language), name) for name in BUDGETS]
 
 
 def build(page: Page) -> None:
     """The tab's contents."""
-    context, language = page.context, page.context.language
-    shelf = context.pictures
-    page.bind(gr.HTML(), value=_race_heading)
-    with gr.Row():
-        with gr.Column(scale=4, min_width=320):
-            parts = _race_choices(page, shelf)
-        with gr.Column(scale=7, min_width=320):
-            study = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False), label="compare.study"
-            )
-            status = gr.HTML(race_status(None, language), elem_id="compare-status")
-            with gr.Row():
-                stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
-                end = page.bind(gr.Button(visible=False, variant="stop", elem_id="compare-end"), value="train.end")
-                resume = page.bind(gr.Button(visible=False, elem_id="compare-resume"), value="train.resume")
-                csv = page.bind(gr.Button(visible=False, elem_id="compare-csv"), value="compare.csv")
-                png = page.bind(gr.Button(elem_id="compare-png"), value="compare.png")
-                made = gr.DownloadButton(visible="hidden")
-            words = gr.HTML(elem_id="compare-words")
-            charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
-            figures = gr.HTML(elem_id="compare-table")
-    seen, timer = gr.State(""), gr.Timer(TICK_SECONDS)
-    _wire_race(
-        page,
-        shelf,
-        {
-            **parts,
-            "study": study,
-            "status": status,
-            "stop": stop,
-            "end": end,
-            "resume": resume,
-            "csv": csv,
-            "png": png,
-            "made": made,
-            "words": words,
-            "charts": charts,
-            "figures": figures,
-            "seen": seen,
-            "timer": timer,
-        },
-    )
+    parts = Race(page)
+    _wire_start(page, parts)
+    _wire_study(page, parts)
+    _wire_watch(page, parts)
 
 
-def _race_heading(language: str) -> str:
-    return f'<h2 class="fv-step">{say("compare.race", language)}</h2><p>{say("compare.race_meaning", language)}</p>'
+def _wire_start(page: Page, parts: Race) -> None:
+    """Start, and how long it will take."""
+    context, times = page.context, RaceTimes()
+
+    def start(language: str, data: str, norms: list[str], budget: str) -> Updates:
+        begun = start_study(context, data, norms, budget)
+        choices = study_choices(list_studies(context.runs), language)
+        return {parts.study: gr.update(choices=choices, value=begun.id, visible=True), parts.seen: None}
+
+    asked = [page.language, parts.data, parts.norms, parts.budget]
+    parts.start.click(for_owner(context, start, parts.notice), asked, [parts.study, parts.notice, parts.seen], **SHOWN)
+
+    def count_time(language: str, data: str, norms: list[str], budget: str, request: gr.Request) -> Any:
+        return note(time_words(context, times, data, norms, budget, language, owner=context.access.is_owner(request)))
+
+    gr.on([parts.timer.tick, *(one.change for one in asked)], count_time, asked, parts.time, **QUIET)
 
 
-def _race_choices(page: Page, shelf: DataShelf) -> dict[str, Any]:
-    def folders(language: str) -> list[tuple[str, str]]:
-        return [choice for choice in shelf.choices(language) if choice[1] != TYPED]
+def _wire_study(page: Page, parts: Race) -> None:
+    """What can be done with the study in view."""
+    context, here = page.context, [page.language, parts.study]
 
-    def budgets(language: str) -> list[tuple[str, str]]:
-        return [(say(f"compare.budget_{name}", language), name) for name in BUDGETS]
+    def stop(language: str, study: str | None) -> Updates:
+        find_study(context, study).request_stop()
+        return {parts.seen: None}
 
-    return {
-        "data": page.bind(
-            gr.Dropdown(folders(page.context.language), value=SAMPLE, filterable=False, elem_id="compare-data"),
-            label="train.data",
-            choices=folders,
-        ),
-        "norms": page.bind(
-            gr.CheckboxGroup(norm_choices(page.context.language), value=list(DEFAULT_NORMS), elem_id="compare-norms"),
-            label="compare.norms",
-            choices=norm_choices,
-        ),
-        "budget": page.bind(
-            gr.Radio(budgets(page.context.language), value="quick", elem_id="compare-budget", elem_classes="fv-cards"),
-            label="compare.budget",
-            choices=budgets,
-        ),
-        "time": gr.HTML(elem_id="compare-time"),
-        "start": page.bind(gr.Button(variant="primary", size="lg", elem_id="compare-start"), value="compare.start"),
-        "notice": gr.HTML(elem_id="compare-notice"),
-    }
+    def end(language: str, study: str | None) -> Updates:
+        find_study(context, study).end()
+        return {parts.seen: None}
+
+    def resume(language: str, study: str | None) -> Updates:
+        resume_study(find_study(context, study))
+        return {parts.seen: None}
+
+    for button, action in ((parts.stop, stop), (parts.end, end), (parts.resume, resume)):
+        button.click(for_owner(context, action, parts.notice), here, [parts.notice, parts.seen], **SHOWN)
+
+    def csv(language: str, study: str | None) -> Updates:
+        return {parts.file: str(csv_file(results_of(context, study), study))}
+
+    made = parts.csv.click(for_owner(context, csv, parts.notice), here, [parts.file, parts.notice], **SHOWN)
+    made.success(None, parts.file, None, js=SAVE_FILE)
+    parts.png.click(None, None, None, js=SAVE_CHARTS)
 
 
-def _wire_race(page: Page, shelf: DataShelf, p: dict[str, Any]) -> None:
+def _wire_watch(page: Page, parts: Race) -> None:
+    """Which studies there are, and the one in view."""
     context = page.context
 
-    def start(data: str, norms: list[str], budget: str, language: str, study: str | None, request: gr.Request) -> tuple[Any, ...]:
-        try:
-            context.access.require_owner(request)
-            begun = start_study(context, shelf, data, norms, budget)
-        except FruitVisionError as error:
-            return gr.skip(), notice(error, language), gr.skip()
-        choices = study_choices(list_studies(context.runs), language)
-        return gr.update(choices=choices, value=begun.id, visible=True), "", ""
+    def choices(language: str, request: gr.Request) -> list[tuple[str, str]]:
+        return study_choices(shown_studies(context.runs, owner=context.access.is_owner(request)), language)
 
-    p["start"].click(start, [p["data"], p["norms"], p["budget"], page.language, p["study"]], [p["study"], p["notice"], p["seen"]], **SHOWN)
-
-    def changing(action: Any) -> Any:
-        def change(study: str | None, language: str, request: gr.Request) -> tuple[str, str]:
-            try:
-                context.access.require_owner(request)
-                action(find_study(context, study))
-            except FruitVisionError as error:
-                return notice(error, language), ""
-            return "", ""
-
-        return change
-
-    for name, action in (("stop", StudyFolder.request_stop), ("end", StudyFolder.end), ("resume", resume_study)):
-        p[name].click(changing(action), [p["study"], page.language], [p["notice"], p["seen"]], **SHOWN)
-
-    def save(study: str | None, language: str, request: gr.Request) -> tuple[str | None, str]:
-        try:
-            context.access.require_owner(request)
-            return str(csv_file(results_of(context, study), study)), ""
-        except FruitVisionError as error:
-            return None, notice(error, language)
-
-    p["csv"].click(save, [p["study"], page.language], [p["made"], p["notice"]], **SHOWN).success(None, p["made"], None, js=SAVE_FILE)
-    p["png"].click(None, None, None, js=SAVE_CHARTS)
-    times = RaceTimes()
-
-    def count_time(data: str, norms: list[str], budget: str, language: str, request: gr.Request) -> Any:
-        said = time_words(context, shelf, times, data, norms, budget, language, owner=context.access.is_owner(request))
-        return f'<p class="fv-note">{said}</p>' if said else ""
-
-    asked = [p["data"], p["norms"], p["budget"], page.language]
-    gr.on([p["timer"].tick, *(one.change for one in asked)], count_time, asked, p["time"], **QUIET)
-
-    def newest(language: str, request: gr.Request) -> list[Any]:
-        choices = study_choices(shown_studies(context.runs, owner=context.access.is_owner(request)), language)
-        chosen = choices[0][1] if choices else None
-        return [gr.update(choices=choices, value=chosen, visible=bool(choices)), gr.update(interactive=context.access.is_owner(request))]
-
-    page.demo.load(newest, page.language, [p["study"], p["start"]], **QUIET)
+    def newest(language: str, request: gr.Request) -> Updates:
+        known = choices(language, request)
+        chosen = known[0][1] if known else None
+        study = gr.update(choices=known, value=chosen, visible=bool(known))
+        return {parts.study: study, parts.start: gr.update(interactive=context.access.is_owner(request))}
 
     def rename(language: str, request: gr.Request) -> Any:
-        return gr.update(choices=study_choices(shown_studies(context.runs, owner=context.access.is_owner(request)), language))
+        return gr.update(choices=choices(language, request))
 
-    page.language.change(rename, page.language, p["study"], **QUIET)
+    def watch(study: str | None, seen: Seen | None, language: str, request: gr.Request) -> Any:
+        return by_component(vars(parts), race_view(context, study, seen, language, owner=context.access.is_owner(request)))
 
-    def watch(study: str | None, seen: str, language: str, request: gr.Request) -> list[Any]:
-        return race_view(context, study, seen, language, owner=context.access.is_owner(request))
-
-    shown = [p[name] for name in ("status", "words", "charts", "figures", "stop", "end", "resume", "csv", "seen")]
+    page.demo.load(newest, page.language, [parts.study, parts.start], **QUIET)
+    page.language.change(rename, page.language, parts.study, **QUIET)
     gr.on(
-        [page.demo.load, p["timer"].tick, p["study"].change, page.language.change],
+        [page.demo.load, parts.timer.tick, parts.study.change, page.language.change],
         watch,
-        [p["study"], p["seen"], page.language],
-        shown,
+        [parts.study, parts.seen, page.language],
+        [getattr(parts, name) for name in WATCHED],
         **QUIET,
     )
 
 
-def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyFolder:
+def start_study(context: Context, data: str, norms: list[str], budget: str) -> StudyFolder:
     """Check what was asked for, write the study's folder and start its process. Raises FruitVisionError."""
     launcher.refuse_if_busy(context.runs)
-    plan = race_plan(shelf, data, norms, budget)
+    plan = race_plan(context, data, norms, budget)
     list_pictures(Path(plan.data))
     stem = time.strftime("study-%Y%m%d-%H%M%S")
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 100))
@@ -193,9 +175,9 @@ def start_study(context: Context, shelf: DataShelf, data: str, norms: list[str],
     return study
 
 
-def race_plan(shelf: DataShelf, data: str, norms: list[str], budget: str) -> StudyPlan:
+def race_plan(context: Context, data: str, norms: list[str], budget: str) -> StudyPlan:
     """The study that the choices ask for. Raises ConfigError, DataError."""
-    spent, path = BUDGETS.get(budget, BUDGETS["quick"]), shelf.path(data)
+    spent, path = BUDGETS.get(budget, BUDGETS["quick"]), context.datasets.path(data)
     return StudyPlan.parse(
         {
             "data": str(path.absolute()),
@@ -208,24 +190,24 @@ def race_plan(shelf: DataShelf, data: str, norms: list[str], budget: str) -> Stu
     )
 
 
-def time_words(
-    context: Context, shelf: DataShelf, times: RaceTimes, data: str, norms: list[str], budget: str, language: str, *, owner: bool
-) -> str:
-    """How long the chosen race will take; measured while nothing trains. Empty where nothing can be said, and for a visitor:
-    to count the drawn pictures is to draw them, on first use."""
+def time_words(context: Context, times: RaceTimes, data: str, norms: list[str], budget: str, language: str, *, owner: bool) -> str:
+    """How long the chosen race will take; measured while nothing trains.
+
+    Empty where there is no race, and for a visitor: the sample set's pictures are drawn when they are first counted.
+    """
     if not owner:
         return ""
-    quiet = launcher.running(context.runs) is None and not any(study.status().active for study in list_studies(context.runs))
+    idle = launcher.running(context.runs) is None and not any(study.status().active for study in list_studies(context.runs))
     try:
-        return times.words(race_plan(shelf, data, norms, budget), language, may_measure=quiet)
+        return times.words(race_plan(context, data, norms, budget), language, may_measure=idle)
     except FruitVisionError:
         return ""
 
 
 def results_of(context: Context, study_id: str | None) -> Results:
-    """The figures of a study made here, or of the one that the program brings. Raises RunError "study-missing"."""
-    brought = brought_results() if study_id == BROUGHT else None
-    return brought or results(find_study(context, study_id))
+    """The figures of a study made here, or of the one that the program ships with. Raises RunError "study-missing"."""
+    found = shipped_results() if study_id == SHIPPED else None
+    return found or results(find_study(context, study_id))
 
 
 def csv_file(found: Results, name: str | None) -> Path:
@@ -248,27 +230,28 @@ def find_study(context: Context, study_id: str | None) -> StudyFolder:
     for study in list_studies(context.runs):
         if study.id == study_id:
             return study
-    raise RunError("study-missing", "That study is not there any more.", "Start a new one.", path=str(study_id))
+    raise RunError("study-missing", path=str(study_id))
 
 
-def race_view(context: Context, study_id: str | None, seen: str, language: str, *, owner: bool) -> list[Any]:
-    """What the race's side shows, where it differs from what is shown already."""
+def race_view(context: Context, study_id: str | None, seen: Seen | None, language: str, *, owner: bool) -> dict[str, Any]:
+    """Updates of ``WATCHED``, by name; what did not change is left out."""
     study = next((one for one in shown_studies(context.runs, owner=owner) if one.id == study_id), None)
-    brought = study is None and study_id == BROUGHT
+    shipped = study is None and study_id == SHIPPED
     status = study.status() if study else None
-    now = repr((study_id, language, owner, (status.state, status.responding, status.epoch, status.step, status.eta_s) if status else ()))
-    if now == seen:
-        return [gr.skip()] * 9
+    position = (status.state, status.responding, status.epoch, status.step, status.eta_s) if status else ()
+    key = repr((study_id, language, owner, position))
+    if seen and key == seen[0]:
+        return {}
     state = status.state if status else ""
-    found = results(study) if study else brought_results() if brought else None
-    return [
-        race_status(study, language, brought=brought),
-        race_words(found, language),
-        race_charts(found, language),
-        race_table(found, language),
-        gr.update(visible=bool(owner and status and status.active and status.responding)),
-        gr.update(visible=bool(owner and status and not status.responding)),
-        gr.update(visible=bool(owner and state in ("stopped", "interrupted", "failed"))),
-        gr.update(visible=owner and (state == "finished" or brought)),
-        now,
-    ]
+    found = results(study) if study else shipped_results() if shipped else None
+    values = {
+        "status": race_status(study, language, shipped=shipped),
+        "words": race_words(found, language),
+        "charts": race_charts(found, language),
+        "figures": race_table(found, language),
+        "stop": gr.update(visible=bool(owner and status and status.active and status.responding)),
+        "end": gr.update(visible=bool(owner and status and not status.responding)),
+        "resume": gr.update(visible=owner and state in ("stopped", "interrupted", "failed")),
+        "csv": gr.update(visible=owner and (state == "finished" or shipped)),
+    }
+    return changed(values, seen, key)

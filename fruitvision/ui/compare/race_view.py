@@ -1,46 +1,49 @@
-"""Where a study stands, and which studies there are. HTML, without gradio."""
+"""Where a study stands, how long it will take, and which studies there are. HTML, without gradio."""
 
 from __future__ import annotations
 
+import math
 from functools import cache
-from html import escape
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
+from fruitvision.comparison.estimate import study_seconds
 from fruitvision.comparison.results import Results, measured
-from fruitvision.comparison.study import Cell, StudyFolder, list_studies
-from fruitvision.ui.compare.norm_words import norm_html, norm_name
+from fruitvision.comparison.study import Cell, StudyFolder, StudyPlan, list_studies
+from fruitvision.errors import FruitVisionError
+from fruitvision.ui.page.background import Task
+from fruitvision.ui.page.elements import status as status_box
+from fruitvision.ui.page.norm_names import norm_name
 from fruitvision.wording.text import duration, say, say_error
 
-BROUGHT = "measured-before"
+SHIPPED = "measured-before"
 """The id of the study that the program brings, among those that were made here."""
 
 
-def race_status(study: StudyFolder | None, language: str, *, brought: bool = False) -> str:
-    """One line of words, and a bar while it goes on. ``brought``: the program's own study is in view."""
+def race_status(study: StudyFolder | None, language: str, *, shipped: bool = False) -> Markup:
+    """One line of words, and a bar while it trains. ``shipped``: the program's own study is in view."""
     if study is None:
-        words = say("compare.race_brought" if brought else "compare.race_idle", language)
-        return f'<div class="fv-status" role="status"><p>{words}</p></div>'
+        return status_box(say("compare.race_shipped" if shipped else "compare.race_idle", language))
     status = study.status()
+    training = status.active and status.responding
     cell = next((one for one in study.plan().cells() if one.id == status.message), None)
     facts = {"done": status.epoch, "total": status.epochs, "now": _cell_name(cell, language) if cell else "…"}
-    words = say(f"compare.race_{status.state if status.responding else 'unresponsive'}", language, **facts)
+    words = [say(f"compare.race_{status.state if status.responding else 'unresponsive'}", language, **facts)]
     if status.state == "failed" and status.error:
-        words += " " + escape(say_error(status.error, language))
-    if status.active and status.responding and status.eta_s is not None:
-        words += " " + say("train.time_left", language, time=duration(status.eta_s, language))
-    bar = ""
-    if status.active and status.responding:
-        share = (status.epoch + status.step / max(status.steps, 1)) / max(status.epochs, 1)
-        bar = f'<span class="fv-bar" role="progressbar" aria-valuenow="{share * 100:.0f}"><i style="width:{share * 100:.1f}%"></i></span>'
-    return f'<div class="fv-status fv-run-{status.state}" role="status"><p>{words}</p>{bar}</div>'
+        words.append(say_error(status.error, language))
+    if training and status.eta_s is not None:
+        words.append(say("train.time_left", language, time=duration(status.eta_s, language)))
+    done = (status.epoch + status.step / max(status.steps, 1)) / max(status.epochs, 1) if training else None
+    return status_box(escape(" ".join(words)), status.state, done)
 
 
 def _cell_name(cell: Cell, language: str) -> str:
-    return say("compare.cell", language, size=cell.batch_size, norm=norm_html(cell.norm, language), seed=cell.seed)
+    return say("compare.cell", language, size=cell.batch_size, norm=norm_name(cell.norm, language), seed=cell.seed)
 
 
 def shown_studies(runs: str | Path, *, owner: bool) -> list[StudyFolder]:
-    """The studies that somebody may look at, newest first: a visitor those that are finished."""
+    """The studies that somebody may see, newest first: a visitor those that are finished."""
     return [study for study in list_studies(runs) if owner or study.status().state == "finished"]
 
 
@@ -51,11 +54,41 @@ def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, 
         plan = study.plan()
         norms = ", ".join(norm_name(norm, language) for norm in plan.norms)
         choices.append((f"{plan.name or study.id} · {norms}", study.id))
-    return [*choices, (say("compare.brought", language), BROUGHT)] if brought_results() else choices
+    return [*choices, (say("compare.shipped", language), SHIPPED)] if shipped_results() else choices
 
 
 @cache
-def brought_results() -> Results | None:
+def shipped_results() -> Results | None:
     """The study that the program brings, read once."""
     found = measured()
     return found and Results(found.table, found.epochs, {**found.about, "shipped": True})
+
+
+class RaceTimes:
+    """The times of the races that were asked about, by plan: measured in the background. One for all visitors of an app."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, float] = {}
+        self.task: Task[None] | None = None
+
+    def words(self, plan: StudyPlan, language: str, *, may_measure: bool) -> str:
+        """ "36 runs, about 40 min here", or that it is being measured; the first question begins it where it may.
+
+        Empty where the time could not be measured.
+        """
+        key, count = repr(plan.model_dump(exclude={"name", "created"})), len(plan.cells())
+        seconds = self._known.get(key)
+        if seconds is None:
+            if may_measure and not (self.task and self.task.busy):
+                self.task = Task(lambda progress: self._measure(key, plan), "race-time")
+            return say("compare.time_measuring", language, count=count) if may_measure else ""
+        if math.isnan(seconds):
+            return ""
+        about = say("train.time_about", language, time=duration(seconds, language))
+        return say("compare.time_here", language, count=count, time=about)
+
+    def _measure(self, key: str, plan: StudyPlan) -> None:
+        try:
+            self._known[key] = study_seconds(plan)
+        except (FruitVisionError, RuntimeError):  # the race then says nothing about time
+            self._known[key] = math.nan

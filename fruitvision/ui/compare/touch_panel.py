@@ -1,4 +1,4 @@
-"""Touch it: a picture of one's own goes through a norm layer of a real network."""
+"""Touch it: an uploaded picture goes through a norm layer of a real network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from fruitvision.comparison.norm_effect import (
     CHANNELS,
@@ -20,10 +21,12 @@ from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.norms import NORMS
-from fruitvision.ui.compare.touch_view import makeup_view, touch_view
+from fruitvision.report.markup import tag
+from fruitvision.ui.compare.touch_view import composition_view, touch_view
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Page
-from fruitvision.ui.page.events import QUIET, notice
+from fruitvision.ui.page.elements import notice
+from fruitvision.ui.page.events import QUIET
 from fruitvision.wording.text import say
 
 SIZES = (1, 2, 4, 8)
@@ -34,7 +37,7 @@ SHORT_SIDE = 256
 def build(page: Page, norm: gr.Radio) -> None:
     """The tab's contents; ``norm`` is the panel's one choice of a norm."""
     language = page.context.language
-    page.bind(gr.HTML(), value=lambda spoken: f"<p>{say('touch.intro', spoken)}</p>")
+    page.bind(gr.HTML(), value=lambda spoken: tag("p", say("touch.intro", spoken)))
     with gr.Row():
         with gr.Column(scale=3, min_width=260):
             picture = page.bind(
@@ -61,12 +64,12 @@ def build(page: Page, norm: gr.Radio) -> None:
             )
             channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="touch-channel"), label="touch.channel")
         with gr.Column(scale=8, min_width=320):
-            makeup = gr.HTML(elem_id="touch-makeup")
+            composition = gr.HTML(elem_id="touch-makeup")
             shown = gr.HTML(elem_id="touch-view")
-    turn = gr.State(1)  # which pictures lie beside mine; the turn before is what they are compared with
+    turn = gr.State(1)  # which other pictures are in the batch; it is compared with that of the turn before
     others.click(lambda number: number + 1, turn, turn, **QUIET)
 
-    def answer_it(request: gr.Request, *given: Any) -> tuple[Any, Any]:
+    def answer_it(request: gr.Request, *given: Any) -> tuple[Markup, Markup]:
         with decoding_for(page.context.access.visitor(request)):
             return answer(*given)
 
@@ -74,7 +77,7 @@ def build(page: Page, norm: gr.Radio) -> None:
         [page.demo.load, *(one.change for one in (page.language, norm, picture, size, layer, mode, channel, turn))],
         answer_it,
         [norm, picture, size, turn, layer, mode, channel, page.language],
-        [makeup, shown],
+        [composition, shown],
         show_progress="hidden",
         api_visibility="private",
         concurrency_limit=VISITORS_AT_ONCE,
@@ -92,8 +95,8 @@ def _modes(language: str) -> list[tuple[str, str]]:
 
 def answer(
     norm: str, picture: Path | bytes | None, size: int, turn: int, layer: str, mode: str, channel: float, language: str
-) -> tuple[Any, Any]:
-    """The HTML of the batch's make-up and of the layer's numbers; a picture that cannot be read gets a sentence instead."""
+) -> tuple[Markup, Markup]:
+    """The HTML of the batch's composition and of the layer's numbers; a picture that cannot be read gets a sentence instead."""
     norm, layer = (norm if norm in NORMS else "batch"), (layer if layer in LAYERS else "stem")
     count, channel = min(max(int(size or 1), 1), SIZES[-1]), min(max(int(channel or 0), 0), CHANNELS - 1)
     training, turn = mode != "use", max(int(turn or 1), 1)
@@ -108,6 +111,6 @@ def answer(
             effects = composition_effects(layer, now, before, training=training)
             difference = composition_effect(norm, layer, now, before, training=training)
     except FruitVisionError as error:
-        return notice(error, language), ""
-    made = makeup_view(now, before, effects, difference, alone, norm, training=training, language=language)
+        return notice(error, language), Markup()
+    made = composition_view(now, before, effects, difference, alone, norm, training=training, language=language)
     return made, touch_view(seen, channel, language)

@@ -20,21 +20,20 @@ PLACES = ("classify-picture", "touch-picture", "together-picture")
 
 
 def smaller_script() -> str:
-    """What makes a picture that is too large to be sent smaller in the browser, or says there that it is too large."""
+    """JavaScript that scales a picture that is too large to be sent down in the browser, or says there that it is too large."""
     opening = "() => {\n"
     _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
     error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
-    told = {
+    constants = {
         "LIMIT": MAX_UPLOAD_BYTES,
         "PLACES": ", ".join(f"#{place}" for place in PLACES),
         "WORDS": {language: say_error(error, language) for language in LANGUAGES},
     }
-    constants = "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in told.items())
-    return opening + constants + body
+    return opening + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body
 
 
 class CheckedImage(gr.Image):
-    """A picture component that hands on what it was given without opening it.
+    """A picture component that passes on what it was given without decoding it.
 
     Gradio's own preprocessing decodes an upload before any handler sees it; here the checks of ``data/read/picture.py``
     come first, in the handler, where a picture that fails them becomes a sentence in the visitor's language.
@@ -57,20 +56,14 @@ class CheckedImage(gr.Image):
 
 
 def data_url_bytes(url: Any, limit: int) -> bytes:
-    """The bytes of a base64 data URL of a picture. Raises PictureError where it is none, or is larger than ``limit``."""
+    """The bytes of a base64 data URL of a picture. Raises PictureError where it is not one, or has more than ``limit`` bytes."""
     if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url[:64]:
-        raise PictureError("picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture="")
+        raise PictureError("picture-not-an-image", picture="")
     encoded = url.partition(",")[2]
     if len(encoded) > limit * 4 // 3 + 4:
-        raise PictureError(
-            "picture-too-large",
-            "The picture is too large.",
-            "Choose a smaller one.",
-            picture="",
-            size=f"{len(encoded) * 3 // 4 / 2**20:.0f} MB",
-            limit=f"{limit / 2**20:.0f} MB",
-        )
+        size = f"{len(encoded) * 3 // 4 / 2**20:.0f} MB"
+        raise PictureError("picture-too-large", picture="", size=size, limit=f"{limit / 2**20:.0f} MB")
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PictureError("picture-damaged", "The picture arrived damaged.", "Try it again.", picture="") from error
+        raise PictureError("picture-damaged", picture="") from error

@@ -1,18 +1,75 @@
-"""How a panel calls the server, and how it shows an error of ours: the same for all panels."""
+"""How a panel calls the server: without a progress bar, for the owner alone, and sending back only what changed."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import gradio as gr
+from gradio.blocks import Block
+from markupsafe import escape
+
 from fruitvision.errors import FruitVisionError
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.elements import notice
 from fruitvision.wording.text import say_error
 
 #: Arguments of a Gradio event: no progress bar over the outputs, no public API endpoint; QUIET passes by the queue.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
+Updates = dict[Block, Any]
+Seen = tuple[Any, dict[str, int]]
+"""What a page shows already: the key that it was computed from, and a hash of each value."""
 
-def notice(error: FruitVisionError, language: str) -> str:
-    """An error as a sentence under the button that led to it."""
-    return f'<div class="fv-data fv-wrong" role="alert"><p>{escape(say_error(error, language))}</p></div>'
+# Saves the file of a gr.DownloadButton that was made when it was asked for: what lies ready on the server is deleted after a while.
+SAVE_FILE = """(file) => {
+  if (!file) return;
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name || "";
+  link.click();
+}"""
+
+
+def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | None = None) -> Callable[..., Any]:
+    """A handler that lets the owner alone do something.
+
+    Args:
+        action: gets the language and the other inputs, and returns updates by component; it may raise FruitVisionError.
+        said: where an error is shown, and cleared otherwise; by default in a toast. It has to be among the outputs.
+
+    The handler's first input is the language.
+    """
+
+    def handle(request: gr.Request, language: str, *values: Any) -> Any:
+        try:
+            context.access.require_owner(request)
+            updates = action(language, *values)
+        except FruitVisionError as error:
+            if said is not None:
+                return {said: notice(error, language)}
+            gr.Warning(escape(say_error(error, language)))
+            return gr.skip()
+        if said is not None:
+            updates = {said: "", **updates}
+        return updates or gr.skip()
+
+    handle.__module__, handle.__qualname__, handle.__name__ = action.__module__, action.__qualname__, action.__name__
+    return handle
+
+
+def changed(values: Mapping[str, Any], seen: Seen | None, key: Any) -> dict[str, Any]:
+    """Those of ``values`` that the page does not show yet, and what it shows then, under "seen".
+
+    So a button keeps the focus, and a list stays open, while a curve beside it grows.
+    """
+    known = seen[1] if seen else {}
+    hashes = {name: hash(repr(value)) for name, value in values.items()}
+    fresh = {name: value for name, value in values.items() if hashes[name] != known.get(name)}
+    return {**fresh, "seen": (key, {**known, **hashes})}
+
+
+def by_component(components: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    """Updates of the components of these names; nothing is changed where there are none."""
+    return {components[name]: value for name, value in values.items()} or gr.skip()

@@ -40,7 +40,7 @@
     }
   }
 
-  function look(event, file, input) {
+  function check(event, file, input) {
     const place = event.target.closest?.(PLACES);
     if (!place) return;
     document.querySelectorAll(`.${NOTE}`).forEach((note) => note.remove());
@@ -51,10 +51,10 @@
   }
 
   document.addEventListener("change", (event) => {
-    if (event.target.type === "file") look(event, event.target.files[0], event.target);
+    if (event.target.type === "file") check(event, event.target.files[0], event.target);
   }, true);
   document.addEventListener("drop", (event) => {
-    look(event, event.dataTransfer?.files[0], null);
+    check(event, event.dataTransfer?.files[0], null);
     if (event.defaultPrevented) event.target.dispatchEvent(new Event("dragleave", { bubbles: true }));
   }, true);
 }

@@ -1,52 +1,56 @@
-"""A run as a person reads it: where it stands, its curves, and all runs as a table. HTML, without gradio."""
+"""A run as HTML: its status, its curves, and the table of all runs. Without gradio."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from fruitvision.data.synthetic.sample import MARKER
 from fruitvision.files import csv_text
-from fruitvision.report.charts import COLOURS, Series, line_chart
+from fruitvision.report.charts import COLOURS, Format, Series, line_chart
+from fruitvision.report.markup import join, say_html, tag
 from fruitvision.runs.figures import followed
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.training.config import PRESETS, TrainConfig
+from fruitvision.ui.page.elements import folded, note, table
+from fruitvision.ui.page.elements import status as status_box
 from fruitvision.wording.text import duration, say, say_error, sentences, setting
 
-MOST_POINTS = 300
-MOST_DIFFERENCES = 4
+MAX_POINTS = 300
+MAX_DIFFERENCES = 4
 TRAIN, VALIDATION = COLOURS[5], COLOURS[1]
 
 
-def status_line(run: RunFolder | None, language: str, going: RunFolder | None = None) -> str:
-    """One line of words, and a bar while it goes on.
+def status_line(run: RunFolder | None, language: str, training: RunFolder | None = None) -> Markup:
+    """One line of words, and a bar while it trains.
 
     Args:
-        going: the run at work, which is named where it is not the one in view.
+        training: the run that is training now, which is named where it is not the one in view.
     """
-    other = "" if going is None or going == run else " " + say("train.status_other", language, name=escape(going.name))
+    other = Markup() if training is None or training == run else say_html("train.status_other", language, name=training.name)
     if run is None:
-        return _line("idle", say("train.status_idle", language) if going is None else other.strip())
-    status, name = run.status(), escape(run.name)
+        return status_box(other or say("train.status_idle", language), "idle")
+    status = run.status()
     epochs = status.epochs or run.config().training.epochs
-    facts = {"name": name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
-    if not status.responding:
-        return _line("unresponsive", say("train.status_unresponsive", language, **facts) + other)
-    words = say(f"train.status_{status.state}", language, **facts)
-    if status.state == "failed" and status.error:
-        words += " " + escape(say_error(status.error, language))
-    if skipped := run.summary(status).skipped:
-        words += " " + say("train.skipped", language, count=skipped)
-    if status.state == "finished":
-        words += " " + results(run, status, language)
-    if not status.active:
-        return _line(status.state, words + other)
-    if status.eta_s is not None:
-        words += " " + say("train.time_left", language, time=duration(status.eta_s, language))
-    return _line(status.state, words, progress(status, epochs))
+    facts = {"name": run.name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
+    state = status.state if status.responding else "unresponsive"
+    words = [say_html(f"train.status_{state}", language, **facts)]
+    if status.responding:
+        if status.state == "failed" and status.error:
+            words.append(escape(say_error(status.error, language)))
+        if skipped := run.summary(status).skipped:
+            words.append(escape(say("train.skipped", language, count=skipped)))
+        if status.state == "finished":
+            words.append(escape(results(run, status, language)))
+        if status.active:
+            if status.eta_s is not None:
+                words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
+            return status_box(Markup(" ").join(words), state, progress(status, epochs))
+    return status_box(Markup(" ").join(filter(None, [*words, other])), state)
 
 
 def progress(status: RunStatus, epochs: int) -> float:
@@ -90,52 +94,37 @@ def preset_name(preset: str, language: str) -> str:
     return say(f"train.preset_{preset}", language)
 
 
-def main_charts(runs: Sequence[RunFolder], language: str) -> str:
+def main_charts(runs: Sequence[RunFolder], language: str) -> Markup:
     """Loss and accuracy; of one run both its curves, of several the validation curve and, dashed, the training one."""
     return _charts(
-        runs,
-        language,
-        [
-            ("loss", "number", ("train_loss", "val_loss")),
-            ("accuracy", "percent", ("train_accuracy", "val_accuracy")),
-        ],
+        runs, language, {"loss": ("number", ("train_loss", "val_loss")), "accuracy": ("percent", ("train_accuracy", "val_accuracy"))}
     )
 
 
-def more_charts(runs: Sequence[RunFolder], language: str) -> str:
+def more_charts(runs: Sequence[RunFolder], language: str) -> Markup:
     """Learning rate, gradient norm and images per second, step by step."""
-    return _charts(
-        runs,
-        language,
-        [
-            ("lr", "number", ("lr",)),
-            ("grad_norm", "number", ("grad_norm",)),
-            ("images_per_s", "number", ("images_per_s",)),
-        ],
-    )
+    return _charts(runs, language, {name: ("number", (name,)) for name in ("lr", "grad_norm", "images_per_s")})
 
 
-def _charts(runs: Sequence[RunFolder], language: str, wanted: Sequence[tuple[str, Any, tuple[str, ...]]]) -> str:
+def _charts(runs: Sequence[RunFolder], language: str, wanted: dict[str, tuple[Format, tuple[str, ...]]]) -> Markup:
+    """A chart for each name, of the records' keys."""
     read = [(run, *followed(run.metrics_file).read()) for run in runs]
     records = [(run, epochs, _thinned(steps)) for run, epochs, steps in read]
-    x_max = max((run.config().training.epochs for run in runs), default=1)
     charts = []
-    for name, y_format, keys in wanted:
+    for name, (y_format, keys) in wanted.items():
         title = say(f"train.chart_{name}", language)
-        series = [one for number, found in enumerate(records) for one in _curves(number, len(runs), *found, keys, language)]
-        description = say("train.chart_description", language, title=title, runs=", ".join(run.name for run in runs))
         charts.append(
             line_chart(
-                series,
+                [one for number, found in enumerate(records) for one in _curves(number, len(runs), *found, keys, language)],
                 title=title,
-                x_max=x_max,
+                x_max=max((run.config().training.epochs for run in runs), default=1),
                 x_label=say("train.chart_epoch", language),
-                description=description,
+                description=say("train.chart_description", language, title=title, runs=", ".join(run.name for run in runs)),
                 y_format=y_format,
                 empty=say("train.chart_empty", language),
             )
         )
-    return f'<div class="fv-charts">{"".join(charts)}</div>'
+    return tag("div", charts, class_="fv-charts")
 
 
 def _curves(
@@ -161,24 +150,23 @@ def _curves(
 
 
 def _thinned(records: list[dict]) -> list[dict]:
-    """At most ``MOST_POINTS`` of them, evenly, the last one always."""
-    stride = -(-len(records) // MOST_POINTS)
+    """At most ``MAX_POINTS`` of them, evenly, the last one always."""
+    stride = -(-len(records) // MAX_POINTS)
     return records[::-1][::stride][::-1] if stride > 1 else records
 
 
-def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *, owner: bool) -> str:
-    """All runs, newest first, each with what can be done with it."""
+def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *, owner: bool) -> Markup:
+    """The table of all runs, newest first, each with what can be done with it. ``shown``: the ids of those that are overlaid."""
     if not runs:
-        return f'<p class="fv-note">{say("train.no_runs", language)}</p>'
-    differing = differences([run.config() for run in runs])
-    heads = "".join(f"<th>{say(f'train.column_{name}', language)}</th>" for name in ("name", "state", "accuracy", "when", "do"))
-    rows = "".join(_row(run, run.id in shown, language, owner, changes) for run, changes in zip(runs, differing, strict=True))
-    return f'<div class="fv-table"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        return note(say("train.no_runs", language))
+    heads = [tag("th", say(f"train.column_{name}", language)) for name in ("name", "state", "accuracy", "when", "do")]
+    differing = zip(runs, differences([run.config() for run in runs]), strict=True)
+    return table(heads, [_row(run, run.id in shown, language, owner, changes) for run, changes in differing])
 
 
 def differences(configs: Sequence[RunConfig]) -> list[dict[str, Any]]:
-    """What sets each run apart from the others: the settings that it changed from its preset, but for those that all of
-    them changed alike, and the pictures where not all learn from the same."""
+    """What sets each run apart from the others: the settings that differ from its preset's, but for those that all runs have in
+    common, and the pictures where not all learn from the same."""
     changes = [_changes(config) for config in configs]
     alike = {name for name, value in (changes[0] if changes else {}).items() if all(one.get(name, None) == value for one in changes)}
     return [{name: value for name, value in one.items() if name not in alike} for one in changes]
@@ -201,14 +189,14 @@ def _difference(name: str, value: Any, language: str) -> str:
     return f"{setting(name, language)[0]} {say(choice, language) if choice in sentences() else value}"
 
 
-def _differing(changes: dict[str, Any], language: str) -> str:
+def _differing(changes: dict[str, Any], language: str) -> Markup | None:
     """The first few in one line, all of very many behind a fold."""
     words = [_difference(name, value, language) for name, value in changes.items()]
-    if len(words) <= MOST_DIFFERENCES:
-        return f"<small>{escape(' · '.join(words))}</small>" if words else ""
-    first, rest = words[:MOST_DIFFERENCES], words[MOST_DIFFERENCES:]
-    more = say("train.differs_more", language, count=len(rest))
-    return f"<small>{escape(' · '.join(first))}<details><summary>{more}</summary>{escape(' · '.join(rest))}</details></small>"
+    if not words:
+        return None
+    first, rest = words[:MAX_DIFFERENCES], words[MAX_DIFFERENCES:]
+    more = folded(say("train.differs_more", language, count=len(rest)), " · ".join(rest)) if rest else None
+    return tag("small", " · ".join(first), more)
 
 
 def epochs_csv(run: RunFolder) -> str:
@@ -218,7 +206,7 @@ def epochs_csv(run: RunFolder) -> str:
     return csv_text(names, ([record.get(name) for name in names] for record in epochs))
 
 
-def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> str:
+def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> Markup:
     status, config = run.status(), run.config()
     tested = run.summary(status).test_top1
     accuracy = status.best_val_accuracy if tested is None else tested
@@ -227,29 +215,9 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
         actions.append("classify")
     if owner:
         actions += ["rename"] + ([] if status.active else ["delete"])
-    buttons = "".join(
-        f'<button type="button" data-action="{action}" data-run="{escape(run.id, quote=True)}">'
-        f"{say(f'train.do_{action}', language)}</button>"
-        for action in actions
-    )
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
+    buttons = [tag("button", say(f"train.do_{one}", language), type="button", data_action=one, data_run=run.id) for one in actions]
+    named = join([run.name, tag("small", start_line(run, language)), _differing(changes, language)])
     state = say(f"train.state_{status.state if status.responding else 'unresponsive'}", language)
-    return (
-        f'<tr class="{"fv-shown" if shown else ""}"><td>{escape(run.name)}<small>{escape(start_line(run, language))}</small>'
-        f"{_differing(changes, language)}</td>"
-        f"<td>{state}</td><td>{'–' if accuracy is None else f'{accuracy:.1%}'}</td><td>{when}</td><td>{buttons}</td></tr>"
-    )
-
-
-def _line(state: str, words: str, share: float | None = None) -> str:
-    bar = (
-        ""
-        if share is None
-        else (
-            f'<span class="fv-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share * 100:.0f}">'
-            f'<i style="width:{share * 100:.1f}%"></i></span>'
-        )
-    )
-    # A screen reader hears of what has ended by itself; of what changes every second, when it is asked.
-    role = "status" if share is None else "group"
-    return f'<div class="fv-status fv-run-{state}" role="{role}"><p>{words}</p>{bar}</div>'
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
+    cells = (named, state, "–" if accuracy is None else f"{accuracy:.1%}", when, join(buttons))
+    return tag("tr", [tag("td", cell) for cell in cells], class_="fv-shown" if shown else "")

@@ -20,19 +20,18 @@ from fruitvision.models.compiled import CompiledNetwork
 from fruitvision.models.prepacked import PrepackedNetwork
 from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
+from fruitvision.ui.classify.answer import accuracy_note, answer_card, error_card
 from fruitvision.ui.classify.panel import LIVE_WORDS, _remembered, answer_frame, answer_picture, live_view
-from fruitvision.ui.page.answer import answer_card, error_card, honest_note
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory, shipped_checkpoint) -> Context:
     folder = tmp_path_factory.mktemp("context")
-    return Context(
-        runs=folder / "runs", taught=folder / "taught", access=Access(), models=ModelShelf(folder / "runs"), data=folder / "data"
-    )
+    return Context(runs=folder / "runs", taught=folder / "taught", access=Access(), models=Models(folder / "runs"), data=folder / "data")
 
 
 @pytest.fixture(scope="module")
@@ -216,9 +215,9 @@ def test_a_fruit_known_from_the_studio_alone_says_so(context):
 def test_the_note_leads_with_what_strangers_photographs_gave(context):
     config = context.models.batcher("shipped:fruits-360").classifier.config
     found = {"top1": 0.712, "sources": 19, "sure": 0.55, "sure_right": 0.958}
-    note = text_of(honest_note(config.model_copy(update={"left_out": found}), "mine", "en"))
+    note = text_of(accuracy_note(config.model_copy(update={"left_out": found}), "mine", "en"))
     assert all(figure in note for figure in ("71%", "19 sources", "55%", "96%")) and "99.1%" not in note
-    never = text_of(honest_note(config.model_copy(update={"left_out": {**found, "sure": 0.0, "sure_right": None}}), "mine", "en"))
+    never = text_of(accuracy_note(config.model_copy(update={"left_out": {**found, "sure": 0.0, "sure_right": None}}), "mine", "en"))
     assert "never sure" in never
 
 
@@ -239,27 +238,27 @@ def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
 def test_the_note_of_a_shipped_network_is_what_strangers_photographs_gave(context):
     for name in ("fruits-webcam", "fruits-360"):
         config = context.models.batcher(f"shipped:{name}").classifier.config
-        note = text_of(honest_note(config, name, "en"))
+        note = text_of(accuracy_note(config, name, "en"))
         assert name in note and f"{config.left_out['top1']:.0%}" in note and f"{config.left_out['sources']} sources" in note
 
 
 def test_the_note_shows_the_lab_and_the_range_of_all_photographs_where_no_source_was_left_out(context):
     config = context.models.batcher("shipped:fruits-360").classifier.config.model_copy(update={"left_out": {}})
     figures = {"test": {"top1": 0.991}, "photos": {"top1": 0.96}, "photos-x": {"top1": 0.43}}
-    note = text_of(honest_note(config.model_copy(update={"metrics": figures}), "mine", "en"))
+    note = text_of(accuracy_note(config.model_copy(update={"metrics": figures}), "mine", "en"))
     assert "99.1%" in note and "43% to 96%" in note
 
 
 def test_the_note_gives_one_figure_of_photographs_where_there_is_but_one(context):
     config = context.models.batcher("shipped:fruits-360").classifier.config.model_copy(update={"left_out": {}})
     one = config.model_copy(update={"metrics": {"test": {"top1": 0.99}, "photos": {"top1": 0.8}}})
-    assert "and 80% of photographs that it never saw: " in text_of(honest_note(one, "mine", "en"))
-    assert "照片上答对了 80%" in text_of(honest_note(one, "mine", "zh"))
+    assert "and 80% of photographs that it never saw: " in text_of(accuracy_note(one, "mine", "en"))
+    assert "照片上答对了 80%" in text_of(accuracy_note(one, "mine", "zh"))
     unmeasured = {"photos-old": {}, "photos-x": {"top1": None}}
     odd = one.model_copy(update={"metrics": {**one.metrics, **unmeasured}})
-    assert honest_note(odd, "mine", "en") == honest_note(one, "mine", "en")
+    assert accuracy_note(odd, "mine", "en") == accuracy_note(one, "mine", "en")
     lab = config.model_copy(update={"metrics": {"test": {"top1": 0.99}}})
-    assert "99.0%" in text_of(honest_note(lab, "mine", "en")) and "photographs" not in text_of(honest_note(lab, "mine", "en"))
+    assert "99.0%" in text_of(accuracy_note(lab, "mine", "en")) and "photographs" not in text_of(accuracy_note(lab, "mine", "en"))
 
 
 def test_an_error_is_no_html():
@@ -275,7 +274,7 @@ def test_the_live_view_carries_its_words_in_both_languages():
 
 def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeypatch):
     monkeypatch.setattr("fruitvision.models.compiled._seconds", lambda networks, _: [1.0 for _ in networks])
-    batcher = ModelShelf(tmp_path).batcher(None)
+    batcher = Models(tmp_path).batcher(None)
     assert isinstance(batcher.classifier.inference_network, PrepackedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
     end = time.monotonic() + 30
@@ -293,7 +292,7 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
     assert time.perf_counter() - started < 0.1
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text("{")
-    shelf = ModelShelf(tmp_path / "runs", tmp_path / "damaged")
+    shelf = Models(tmp_path / "runs", tmp_path / "damaged")
     shelf.load_ahead().join(30)
     with pytest.raises(CheckpointError):
         shelf.batcher(None)

@@ -26,7 +26,8 @@ from fruitvision.ui.classify.teach import (
     teach_picture,
     teach_view,
 )
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.wording.text import say
 
@@ -38,7 +39,7 @@ VISITOR = SimpleNamespace(headers={})
 def context(tmp_path, shipped_checkpoint) -> Context:
     runs = tmp_path / "runs"
     return Context(
-        runs=runs, taught=tmp_path / "taught", access=Access("token"), models=ModelShelf(runs, shipped_checkpoint), data=tmp_path / "data"
+        runs=runs, taught=tmp_path / "taught", access=Access("token"), models=Models(runs, shipped_checkpoint), data=tmp_path / "data"
     )
 
 
@@ -65,7 +66,7 @@ def test_the_owner_teaches_sees_and_takes_back(context):
     assert '<option value="Apple">' in state["names"]
     shown = owner(context, taught_pictures, name="<b>Quitte</b>")["html"]
     assert shown.count("data:image/jpeg;base64,") == 3
-    (first, *_) = context.lessons.store.index().names["<b>Quitte</b>"]
+    (first, *_) = context.teaching.store.index().names["<b>Quitte</b>"]
     assert owner(context, take_back, picture=first) == {}
     assert owner(context, taught_state)["pictures"] == 2
     owner(context, take_back, name="<b>Quitte</b>")
@@ -88,27 +89,27 @@ def test_what_was_taught_changes_the_owners_answers_alone(context, tmp_path):
 def test_another_model_looks_at_the_pictures_when_it_is_asked(context):
     owner(context, teach_picture, name="Quitte", image=data_url(png()))
     frame = {"image": data_url(png()), "model": "shipped:fruits-webcam"}
-    assert context.lessons.of("shipped:fruits-webcam").pending() == 1
+    assert context.teaching.of("shipped:fruits-webcam").pending() == 1
     assert "Quitte" in answer_frame(context, frame, owner=True)["html"]
-    assert context.lessons.of("shipped:fruits-webcam").pending() == 0
+    assert context.teaching.of("shipped:fruits-webcam").pending() == 0
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
 @pytest.mark.parametrize("request_", [VISITOR, None, SimpleNamespace(headers={"cookie": f"{COOKIE}=guess"})])
 def test_a_visitor_is_refused_whatever_is_asked_and_nothing_happens(context, handler, request_):
-    context.lessons.store.add("Quitte", png())
-    before = context.lessons.store.index()
+    context.teaching.store.add("Quitte", png())
+    before = context.teaching.store.index()
     given = {"name": "Quitte", "picture": before.names["Quitte"][0], "image": data_url(png(1)), "file": "AAAA", "language": "zh"}
     answer = call(context, handler, given, request_)
     assert set(answer) == {"error", "code"} and answer["code"] == "owner-only" and "访客" in answer["error"]
-    assert context.lessons.store.index() == before
+    assert context.teaching.store.index() == before
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
 @pytest.mark.parametrize("given", [None, [], {}, {"name": 3, "image": [], "file": {}, "picture": None, "language": ["x"], "model": {}}])
 def test_whatever_pretends_to_be_a_call_is_answered(context, handler, given):
     assert isinstance(call(context, handler, given, OWNER), dict)
-    assert context.lessons.store.index().names == {}
+    assert context.teaching.store.index().names == {}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_whatever_pretends_to_be_a_call_is_answered(context, handler, given):
 )
 def test_what_cannot_be_taught_is_said_and_nothing_is_kept(context, given, code):
     assert owner(context, teach_picture, **given)["code"] == code
-    assert context.lessons.store.index().names == {}
+    assert context.teaching.store.index().names == {}
 
 
 def test_an_export_is_imported_again_and_anything_else_refused(context):
@@ -132,7 +133,7 @@ def test_an_export_is_imported_again_and_anything_else_refused(context):
     owner(context, start_over)
     assert owner(context, taught_state)["kinds"] == 0
     assert "1" in owner(context, import_taught, file=exported["file"], called="x.zip")["said"]
-    assert list(context.lessons.store.index().names) == ["CON"]
+    assert list(context.teaching.store.index().names) == ["CON"]
     for wrong in ("", "!!!", base64.b64encode(b"no zip").decode()):
         assert "error" in owner(context, import_taught, file=wrong, called="../../x.zip")
 

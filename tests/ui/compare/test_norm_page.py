@@ -12,10 +12,9 @@ from fruitvision.comparison.study import StudyPlan
 from fruitvision.models import norms
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.ui.compare.norm_facts import ERRORS, REAL
-from fruitvision.ui.compare.norm_page import formula, norm_page
-from fruitvision.ui.compare.norm_words import norm_choices, norm_colour, norm_name
+from fruitvision.ui.compare.norm_page import ERRORS, REAL, formula, norm_page
 from fruitvision.ui.compare.touch_panel import answer
+from fruitvision.ui.page.norm_names import norm_choices, norm_colour, norm_name
 from fruitvision.wording.text import LANGUAGES
 
 DESCRIBED = ("batch", "layer", "instance", "group", "group-ws", "none")
@@ -91,8 +90,8 @@ def test_a_norm_of_ones_own_is_one_function_and_appears_everywhere(own_norm, lan
     page = norm_page(own_norm, language)
     assert "Mine &lt;over C&gt;" in page and "Per sample and position, over the channels." in page
     assert "18,432" in page  # N · H · W means, each over 64 numbers
-    makeup, view = answer(own_norm, None, 2, 1, "stem", "training", 0, language)
-    assert "Mine &lt;over C&gt;" in makeup and "<over" not in makeup + view
+    composition, view = answer(own_norm, None, 2, 1, "stem", "training", 0, language)
+    assert "Mine &lt;over C&gt;" in composition and "<over" not in composition + view
     seen = norm_effect(own_norm, "stem", compose_batch(None, 2, 0))
     mean, deviation = seen.moments(seen.after)
     assert abs(mean).max() < 1e-4 and deviation.max() < 1.001

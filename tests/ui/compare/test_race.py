@@ -15,11 +15,11 @@ from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan
 from fruitvision.errors import RunError
 from fruitvision.ui.compare import race_panel, race_view
 from fruitvision.ui.compare.race_results import race_charts, race_table, race_words
-from fruitvision.ui.compare.race_time import RaceTimes
-from fruitvision.ui.compare.race_view import BROUGHT
-from fruitvision.ui.compare.together_panel import together_view
-from fruitvision.ui.page.context import Context, ModelShelf
-from fruitvision.ui.page.data_shelf import SAMPLE, DataShelf
+from fruitvision.ui.compare.race_view import SHIPPED, RaceTimes
+from fruitvision.ui.compare.same_picture import same_picture_view
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.datasets import SAMPLE
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.wording.text import LANGUAGES, sentences
 
@@ -46,14 +46,14 @@ def text_of(html: str) -> str:
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     runs = tmp_path / "runs"
-    return Context(runs=runs, taught=tmp_path / "taught", access=Access(), models=ModelShelf(runs), data=tmp_path / "data")
+    return Context(runs=runs, taught=tmp_path / "taught", access=Access(), models=Models(runs), data=tmp_path / "data")
 
 
 def test_what_small_batches_cost_is_said_norm_by_norm():
     words = text_of(race_words(made_up(), "en"))
     assert re.search(r"Batch norm loses 1\d\.\d to 2\d\.\d points from batches of 32 to 2", words)
     assert "Group norm : no difference shown between batches of 32 and 2" in words
-    assert "Instance norm: runs broke off" in words
+    assert "Instance norm: runs diverged" in words
     assert "Group norm is ahead of Batch norm" in words  # at batches of 2
 
 
@@ -87,12 +87,12 @@ def test_the_programs_own_study_says_that_it_was_measured_before():
 
 
 def test_where_the_program_brings_a_study_the_panel_opens_with_it(monkeypatch, context):
-    monkeypatch.setattr(race_panel, "brought_results", lambda: made_up(shipped=True))
-    monkeypatch.setattr(race_view, "brought_results", lambda: made_up(shipped=True))
-    assert [choice for _, choice in race_view.study_choices([], "en")] == [BROUGHT]
-    shown = race_panel.race_view(context, BROUGHT, "", "en", owner=True)
-    assert "fv-curve" in shown[2] and "Measured before" in shown[1] and shown[7]["visible"]
-    assert pd.read_csv(race_panel.csv_file(race_panel.results_of(context, BROUGHT), BROUGHT), encoding="utf-8-sig").shape[0] == 18
+    monkeypatch.setattr(race_panel, "shipped_results", lambda: made_up(shipped=True))
+    monkeypatch.setattr(race_view, "shipped_results", lambda: made_up(shipped=True))
+    assert [choice for _, choice in race_view.study_choices([], "en")] == [SHIPPED]
+    shown = race_panel.race_view(context, SHIPPED, None, "en", owner=True)
+    assert "fv-curve" in shown["charts"] and "Measured before" in shown["words"] and shown["csv"]["visible"]
+    assert pd.read_csv(race_panel.csv_file(race_panel.results_of(context, SHIPPED), SHIPPED), encoding="utf-8-sig").shape[0] == 18
     with pytest.raises(RunError):
         race_panel.results_of(context, "gone")
 
@@ -117,21 +117,21 @@ def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monk
 
 
 def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch, context, sample_set):
-    monkeypatch.setattr("fruitvision.ui.compare.race_time.study_seconds", lambda plan: 3000.0)
-    monkeypatch.setattr("fruitvision.ui.train.data.sample_set", lambda: sample_set)
-    times, shelf = RaceTimes(), DataShelf(context.data)
-    ask = (context, shelf, times, SAMPLE, ["batch", "group"], "batches", "en")
+    monkeypatch.setattr("fruitvision.ui.compare.race_view.study_seconds", lambda plan: 3000.0)
+    monkeypatch.setattr("fruitvision.ui.page.datasets.sample_set", lambda: sample_set)
+    times = RaceTimes()
+    ask = (context, times, SAMPLE, ["batch", "group"], "batches", "en")
     assert race_panel.time_words(*ask, owner=False) == ""
     assert "18 runs; measuring" in race_panel.time_words(*ask, owner=True)
-    times._thread.join(10)
+    times.task.join(10)
     assert race_panel.time_words(*ask, owner=True) == "18 runs, about 50 min here."
     assert race_panel.time_words(*ask, owner=False) == ""
-    assert race_panel.time_words(*ask[:4], ["batch"], "quick", "en", owner=True) == ""  # no race at all
+    assert race_panel.time_words(*ask[:3], ["batch"], "quick", "en", owner=True) == ""  # no race at all
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context, sample_set, language):
-    assert sentences()["together.none"][language] in together_view(context, None, None, None, language, owner=True)
+    assert sentences()["same_picture.none"][language] in same_picture_view(context, None, None, None, language, owner=True)
     plan = StudyPlan.parse(
         {
             "data": str(sample_set),
@@ -142,10 +142,10 @@ def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context,
     )
     run_study(plan, context.runs / "study")
     assert StudyFolder(context.runs / "study").exists
-    assert sentences()["together.no_picture"][language] in together_view(context, None, "study", None, language, owner=True)
-    cards = together_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language, owner=True)
+    assert sentences()["same_picture.no_picture"][language] in same_picture_view(context, None, "study", None, language, owner=True)
+    cards = same_picture_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language, owner=True)
     assert cards.count("<section") == 2 and cards.count("data:image/jpeg") == 2
-    assert 'role="alert"' in together_view(context, b"\xff\xd8\xff broken", "study", "no/such", language, owner=True)
+    assert 'role="alert"' in same_picture_view(context, b"\xff\xd8\xff broken", "study", "no/such", language, owner=True)
 
 
 def test_every_budget_has_its_words():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fruitvision.comparison.norm_effect import LAYERS
 from fruitvision.models.norms import NORMS
-from fruitvision.report.histogram import histogram
+from fruitvision.report.charts import histogram
 from fruitvision.ui.compare.touch_panel import SIZES, answer
 from fruitvision.wording.text import LANGUAGES
 
@@ -30,23 +30,23 @@ def png(colour: str = "orange") -> bytes:
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_layer_and_size_has_its_numbers(norm, language):
     for place, layer in enumerate(LAYERS):
-        makeup, view = answer(norm, None, SIZES[place], 1, layer, ("training", "use")[place % 2], 63, language)
-        assert "<table" in view and "nan" not in text_of(makeup + view).lower()
-        assert makeup.count("<img") >= SIZES[place]
+        composition, view = answer(norm, None, SIZES[place], 1, layer, ("training", "use")[place % 2], 63, language)
+        assert "<table" in view and "nan" not in text_of(composition + view).lower()
+        assert composition.count("<img") >= SIZES[place]
 
 
 def test_the_sentence_follows_what_was_computed():
-    makeup, view = answer("batch", png(), 4, 1, "stem", "training", 3, "en")
-    changed = int(re.search(r"changes by (\d+)%", makeup)[1])
+    composition, view = answer("batch", png(), 4, 1, "stem", "training", 3, "en")
+    changed = int(re.search(r"changes by (\d+)%", composition)[1])
     assert changed > 0 and "✓" in view
-    assert "no difference. A picture" in answer("group", png(), 4, 1, "stem", "training", 3, "en")[0]
-    assert "in use: no difference" in answer("batch", png(), 4, 1, "stem", "use", 3, "en")[0]
+    assert "no difference. A picture’s output" in answer("group", png(), 4, 1, "stem", "training", 3, "en")[0]
+    assert "in evaluation mode: no difference" in answer("batch", png(), 4, 1, "stem", "use", 3, "en")[0]
     assert "which is instance norm" in answer("batch", png(), 1, 1, "stem", "training", 3, "en")[0]
 
 
 def test_a_damaged_picture_and_a_made_up_request_end_in_words():
-    makeup, view = answer("batch", b"\xff\xd8\xff broken", 4, 1, "stem", "training", 0, "en")
-    assert 'role="alert"' in makeup and view == ""
+    composition, view = answer("batch", b"\xff\xd8\xff broken", 4, 1, "stem", "training", 0, "en")
+    assert 'role="alert"' in composition and view == ""
     assert "<table" in answer("no-such", None, 10**9, -5, "no-such", "no-such", 1e9, "zh")[1]
 
 

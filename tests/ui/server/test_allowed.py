@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import html
 import inspect
 import json
 import warnings
@@ -18,12 +17,14 @@ import gradio
 import psutil
 import pytest
 from gradio.routes import App
+from markupsafe import escape
 
 from fruitvision.data.read import decode_gate
 from fruitvision.ui.app import build_app
 from fruitvision.ui.classify import panel as classify_panel
-from fruitvision.ui.compare import together_panel, touch_panel
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.compare import same_picture, touch_panel
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import gate
 from fruitvision.ui.server.access import Access
 from tests.ui.conftest import MARKUP, STOPPED
@@ -34,48 +35,52 @@ VISITORS = Counter(
     {
         "app._speak.first_language": 1,
         "app._speak.switch": 1,
-        "page.context.ModelShelf.choices_update": 1,
-        "classify.panel._wire_picture.answer_it": 1,
+        "page.models.Models.choices_update": 1,
+        "classify.panel._wire_picture.answer": 1,
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
-        "train.panel._wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
-        "train.panel._wire_choices.view": 1,
-        "train.panel._wire_start.greet": 1,
+        "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
+        "train.choices.wire_choices.view": 1,
+        "train.panel._wire_visitor.greet": 1,
         "train.settings.preset_values": 1,
         "train.rate.wire_rate.watch": 1,
-        "train.rate.wire_rate.<lambda>": 1,  # nothing to a visitor; takes the rate that was found
-        "train.runs.wire_view.watch": 1,
-        "train.runs.wire_view.<lambda>": 1,  # classify with this run
+        "train.rate.wire_rate.take": 1,  # nothing to a visitor; takes the rate that was found
+        "train.watch.wire_view.watch": 1,
+        "train.watch.wire_view.use": 1,  # classify with this run
         "train.runs.wire_table.act": 1,
         "train.runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
         "compare.norm_page.norm_page": 1,
         "compare.touch_panel.build.answer_it": 1,
         "compare.touch_panel.build.<lambda>": 1,
-        "compare.race_panel._wire_race.count_time": 1,
-        "compare.race_panel._wire_race.newest": 1,
-        "compare.race_panel._wire_race.rename": 1,
-        "compare.race_panel._wire_race.watch": 1,
-        "compare.together_panel.build.look": 1,
-        "compare.together_panel.build.choose": 1,
-        "compare.together_panel.build.view": 1,
+        "compare.race_panel._wire_start.count_time": 1,
+        "compare.race_panel._wire_watch.newest": 1,
+        "compare.race_panel._wire_watch.rename": 1,
+        "compare.race_panel._wire_watch.watch": 1,
+        "compare.same_picture.build.studies": 1,
+        "compare.same_picture.build.choose": 1,
+        "compare.same_picture.build.view": 1,
     }
 )
 #: What changes something, or gives away what is the owner's.
 OWNERS = Counter(
     {
-        "train.panel._wire_choices.look": 1,
-        "train.panel._wire_choices.download": 1,
-        "train.panel._wire_start.start": 1,
-        "train.panel._wire_start.start_taught": 1,
-        "train.runs.wire_view.changing.change": 3,  # stop, end, resume
+        "train.choices.wire_choices.scan": 1,
+        "train.choices.wire_choices.download": 1,
+        "train.choices.wire_start.start": 1,
+        "train.choices.wire_start.start_taught": 1,
         "train.rate.wire_rate.toggle": 1,
-        "train.runs.wire_view.figures": 1,
-        "train.runs.wire_view.pack": 1,
-        "train.runs.wire_view.report": 1,
+        "train.watch.wire_view.stop": 1,
+        "train.watch.wire_view.end": 1,
+        "train.watch.wire_view.resume": 1,
+        "train.watch.wire_view.checkpoint": 1,
+        "train.watch.wire_view.report": 1,
+        "train.watch.wire_view.csv": 1,
         "train.runs.wire_table.rename": 1,
         "train.runs.wire_table.delete": 1,
-        "compare.race_panel._wire_race.start": 1,
-        "compare.race_panel._wire_race.changing.change": 3,
-        "compare.race_panel._wire_race.save": 1,
+        "compare.race_panel._wire_start.start": 1,
+        "compare.race_panel._wire_study.stop": 1,
+        "compare.race_panel._wire_study.end": 1,
+        "compare.race_panel._wire_study.resume": 1,
+        "compare.race_panel._wire_study.csv": 1,
     }
 )
 SERVED = {
@@ -110,7 +115,7 @@ REFUSAL = "only the owner of this app may do that"
 @pytest.fixture(scope="module")
 def demo(shared):
     runs = shared.folder / "runs"
-    shelf = ModelShelf(runs, "fruits-360")
+    shelf = Models(runs, "fruits-360")
     context = Context(runs=runs, taught=shared.folder / "taught", access=Access(shared.token), models=shelf, data=shared.folder / "data")
     gradio.context.Context.id = 0  # as in the process of the app, whatever was built in this one before
     return quietly(build_app, context)
@@ -209,7 +214,7 @@ def chosen(shared, visitor, demo) -> Visitor:
     runs = sorted(one.name for one in (shared.folder / "runs").iterdir() if "finished" in one.name)
     table = number_of(demo, "train-runs")
     for action in ("open", "overlay", "rename", "delete"):
-        assert '"success": true' in visitor.call(table, [None, [], "en"], {"action": action, "run": runs[0]})
+        assert '"success": true' in visitor.call(table, [[], "en"], {"action": action, "run": runs[0]})
     return visitor
 
 
@@ -249,7 +254,7 @@ def test_what_a_visitor_may_call_changes_nothing_and_shows_finished_runs_alone(s
         assert STOPPED not in said and "stopped-and" not in said, name
         drawn = [text for line in said.splitlines() for text in texts(json.loads(line)) if 'class="fv-' in text]
         assert not [text for text in drawn if MARKUP in text], f"{name}: a run's name is a name, not markup"
-        names += sum(html.escape(MARKUP) in text for text in drawn)
+        names += sum(escape(MARKUP) in text for text in drawn)
     assert everything(shared) == before and names
 
 
@@ -299,7 +304,7 @@ def test_no_path_that_a_visitor_types_is_opened(shared, visitor, demo, meta):
 
 def test_each_visitors_choices_are_his_own(client, shared, demo, chosen):
     """The run that one session has in view is not in view in another."""
-    watch = next(n for n, name in registered(demo).items() if name == "train.runs.wire_view.watch")
+    watch = next(n for n, name in registered(demo).items() if name == "train.watch.wire_view.watch")
     other = Visitor(client)
     assert "renamed" not in other.call(watch, other.values(watch))
     teach = other.serve("classify-teach", "teach_picture", {"image": data_url(picture_bytes()), "name": "Apple"})
@@ -312,16 +317,17 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
 
     def note(*given, **named):
         seen.append(decode_gate._visitor.get())
+        return "", ""
 
     for panel, name in ((classify_panel, "answer_picture"), (classify_panel, "answer_frame"), (touch_panel, "answer")):
         monkeypatch.setattr(panel, name, note)
-    monkeypatch.setattr(together_panel, "together_view", note)
+    monkeypatch.setattr(same_picture, "same_picture_view", note)
     request = SimpleNamespace(client=SimpleNamespace(host="192.0.2.7"), headers={})
     context = SimpleNamespace(access=Access("a-token-of-the-owner"))
     handlers = {name: demo.fns[number].fn for number, name in registered(demo).items()}
-    handlers["classify.panel._wire_picture.answer_it"](None, False, None, "en", request)
+    handlers["classify.panel._wire_picture.answer"](None, False, None, "en", request)
     handlers["compare.touch_panel.build.answer_it"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
-    handlers["compare.together_panel.build.view"](None, None, None, "en", request)
+    handlers["compare.same_picture.build.view"](None, None, None, "en", request)
     classify_panel._frame_answerer(context)({}, request)
     assert seen == ["at 192.0.2.7"] * 4
     assert Access().visitor(request) is None and Access("a-token-of-the-owner").visitor(None) == "at "

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from fruitvision.ui import app as app_module
 from fruitvision.ui.app import SESSIONS, build_app, launch
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import CALLER, Access, Caller
 from fruitvision.ui.server.sessions import Sessions
 from tests.ui.server.test_allowed import name_of, quietly
@@ -22,7 +23,7 @@ from tests.ui.visitor import Visitor
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sessions")
-    context = Context(runs=folder, taught=folder, access=Access("token"), models=ModelShelf(folder), data=folder / "data")
+    context = Context(runs=folder, taught=folder, access=Access("token"), models=Models(folder), data=folder / "data")
     demo = quietly(build_app, context)
     demo.app = quietly(App.create_app, demo)
     Sessions.of(demo)
@@ -76,7 +77,7 @@ def test_the_app_that_is_launched_forgets_the_pages_unused_for_longest(tmp_path,
         demo.app = App.create_app(demo)
 
     monkeypatch.setattr(gr.Blocks, "launch", launched)
-    monkeypatch.setattr(app_module.ModelShelf, "load_ahead", lambda shelf: None)
+    monkeypatch.setattr(app_module.Models, "load_ahead", lambda shelf: None)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     demo = quietly(launch, port=None, runs=tmp_path, taught=tmp_path, data=tmp_path, open_browser=False, block=False)
     pages = demo.app.state_holder

@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from fruitvision.ui import app as app_module
 from fruitvision.ui.app import build_app
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES
-from fruitvision.ui.page.context import Context, ModelShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import uploads as uploads_module
 from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, Caller
 from fruitvision.ui.server.places import Busy
@@ -30,7 +31,7 @@ from tests.ui.visitor import UPLOAD, picture_bytes
 def test_uploads_are_deleted_after_their_time_and_the_rest_when_the_app_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(app_module, "KEEP_SECONDS", 1)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    context = Context(runs=tmp_path, taught=tmp_path, access=Access("token"), models=ModelShelf(tmp_path), data=tmp_path / "data")
+    context = Context(runs=tmp_path, taught=tmp_path, access=Access("token"), models=Models(tmp_path), data=tmp_path / "data")
     demo = quietly(build_app, context)
     demo.max_file_size = MAX_UPLOAD_BYTES  # launch() does
     app = quietly(App.create_app, demo)

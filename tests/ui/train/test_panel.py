@@ -16,13 +16,14 @@ from fruitvision.recognition.taught_head import EMPTY_TABLE
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
 from fruitvision.training.config import PRESETS, TrainConfig
-from fruitvision.ui.page.context import LessonShelf, ModelShelf
-from fruitvision.ui.page.data_shelf import TYPED, DataShelf, Look
-from fruitvision.ui.train.data import augmentation_grid, look_card
-from fruitvision.ui.train.panel import TrainPanel, start_run, start_with_taught
+from fruitvision.ui.page.datasets import TYPED, Datasets, Scan
+from fruitvision.ui.page.models import Models, Teaching
+from fruitvision.ui.train.data import augmentation_grid, scan_card
 from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line
-from fruitvision.ui.train.runs import figures_file
-from fruitvision.ui.train.settings import CHOICES, FIELDS, Estimates, configuration, fitting_words, preset_choices, preset_values
+from fruitvision.ui.train.settings import CHOICES, FIELDS, configuration, preset_values
+from fruitvision.ui.train.start import Form, start_run, start_with_taught
+from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
+from fruitvision.ui.train.watch import csv_file
 from fruitvision.wording.text import sentences
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
@@ -55,13 +56,12 @@ def make_run(root: Path, name: str = "three", state: str = "finished", data: Pat
     return run
 
 
-def seen(shelf: DataShelf, choice: str, typed: str = "") -> Look:
-    """What the shelf finds, when it is done."""
-    end = time.monotonic() + 60
-    while (look := shelf.look(choice, typed)).busy:
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return look
+def scanned(datasets: Datasets, choice: str, typed: str = "") -> Scan:
+    """A folder's scan, when it is done."""
+    scan = datasets.scan(choice, typed)
+    scan.join(60)
+    assert not scan.busy
+    return scan
 
 
 # Starting --------------------------------------------------------------------------------------------------------
@@ -73,12 +73,10 @@ def started(monkeypatch, tmp_path, sample_set):
     asked = []
     monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
-    page = SimpleNamespace(context=SimpleNamespace(runs=tmp_path / "runs"))
-    panel = TrainPanel(page, DataShelf(sample_set.parent))
+    context = SimpleNamespace(runs=tmp_path / "runs", datasets=Datasets(sample_set.parent))
 
     def press(preset: str, photos: str = "", not_fruit: str = "", processes: float | None = 1) -> RunConfig:
-        values = preset_values(preset)
-        start_run(panel, TYPED, str(sample_set), preset, "", values, (photos, not_fruit), processes=processes)
+        start_run(context, Form.of(TYPED, str(sample_set), photos, not_fruit, preset, processes, "", *preset_values(preset)))
         return asked[-1]
 
     return press
@@ -153,7 +151,7 @@ def test_fields_left_empty_are_named():
 def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monkeypatch):
     estimates = Estimates()
     assert "measuring" in preset_choices(estimates, 100, 20, "en")[0][0]
-    monkeypatch.setattr("fruitvision.ui.train.settings.seconds_per_picture", lambda config, num_classes: 0.1)
+    monkeypatch.setattr("fruitvision.ui.train.times.seconds_per_picture", lambda config, num_classes: 0.1)
     estimates.begin()
     end = time.monotonic() + 10
     while not estimates.done and time.monotonic() < end:
@@ -167,24 +165,24 @@ def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
     def broken(config, num_classes):
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr("fruitvision.ui.train.settings.seconds_per_picture", broken)
+    monkeypatch.setattr("fruitvision.ui.train.times.seconds_per_picture", broken)
     estimates = Estimates()
     estimates.begin()
-    estimates._thread.join(10)
+    estimates.task.join(10)
     assert "about" not in preset_choices(estimates, 600, 100, "en")[0][0]
 
 
 def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_would(monkeypatch):
     estimates = Estimates()
     assert fitting_words(estimates, 10, 600, 100, "en") == "", "not measured yet"
-    estimates._per_picture = {"plain": 0.1, "fast": 0.01, "robust": float("nan")}  # 600 pictures: about 10.6 min and 35 s
+    estimates.per_picture = {"plain": 0.1, "fast": 0.01, "robust": float("nan")}  # 600 pictures: about 10.6 min and 35 s
     assert fitting_words(estimates, None, 600, 100, "en") == fitting_words(estimates, 5, None, 0, "en") == ""
     assert "Fast" in (words := fitting_words(estimates, 5, 600, 100, "en")) and "Plain" not in words
     assert "Plain · Fast" in fitting_words(estimates, 20, 600, 100, "en")
     assert "标准 · 快速" in fitting_words(estimates, 20, 600, 100, "zh")
     none = fitting_words(estimates, 0.25, 600, 100, "en")
     pictures = int(re.search(r"about (\d+)", none)[1])
-    assert "Most training pictures" in none and 200 < pictures < 400
+    assert "Maximum training pictures" in none and 200 < pictures < 400
     assert estimates.seconds("fast", pictures, 100 * pictures // 600) <= 16
 
 
@@ -192,26 +190,26 @@ def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_woul
 
 
 def test_drawn_pictures_are_counted_and_called_synthetic(sample_set, tmp_path):
-    look = seen(DataShelf(tmp_path), TYPED, str(sample_set))
+    scan = scanned(Datasets(tmp_path), TYPED, str(sample_set))
     for language, word in (("en", "synthetic"), ("zh", "合成")):
-        card = look_card(look, language)
+        card = scan_card(scan, language)
         assert word in card and "32" in card and "16" in card
-    assert "4 kinds" in look_card(look, "en")
+    assert "4 kinds" in scan_card(scan, "en")
 
 
 def test_a_folder_without_pictures_gets_a_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
-    look = seen(DataShelf(tmp_path), TYPED, str(tmp_path / "empty"))
-    assert look.error and 'role="alert"' in look_card(look, "en")
+    scan = scanned(Datasets(tmp_path), TYPED, str(tmp_path / "empty"))
+    assert scan.error and 'role="alert"' in scan_card(scan, "en")
 
 
 def test_folders_of_the_data_folder_are_offered_and_nothing_beside_it(sample_set, tmp_path):
     (tmp_path / "data" / "mine").mkdir(parents=True)
     (tmp_path / "data" / ".hidden").mkdir()
-    shelf = DataShelf(tmp_path / "data")
+    shelf = Datasets(tmp_path / "data")
     assert [choice for _, choice in shelf.choices("en")] == ["sample", "folder:mine", "typed"]
     for choice in ("folder:..", "folder:../data", "folder:.", "folder:"):
-        assert seen(shelf, choice).error["code"] == "data-not-chosen"
+        assert scanned(shelf, choice).error["code"] == "data-not-chosen"
 
 
 def test_names_of_classes_and_files_are_escaped(sample_set, tmp_path):
@@ -221,14 +219,14 @@ def test_names_of_classes_and_files_are_escaped(sample_set, tmp_path):
     shutil.copytree(sample_set, root)
     (root / "Training" / "Apple").rename(root / "Training" / "<b>Apple")
     (root / "Training" / "<b>Apple" / "<i>.jpg").write_bytes(b"no picture")
-    card = look_card(seen(DataShelf(tmp_path), TYPED, str(root)), "en")
+    card = scan_card(scanned(Datasets(tmp_path), TYPED, str(root)), "en")
     assert "<i>" not in card and "<b>" not in card and "&lt;i&gt;.jpg" in card
 
 
 def test_the_grid_shows_other_pictures_for_another_seed_and_says_what_it_is(sample_set, tmp_path):
-    look = seen(DataShelf(tmp_path), TYPED, str(sample_set))
+    scan = scanned(Datasets(tmp_path), TYPED, str(sample_set))
     config = TrainConfig.from_preset("fast")
-    grids = [augmentation_grid(look, config, seed, "en") for seed in (0, 0, 1)]
+    grids = [augmentation_grid(scan.result, config, seed, "en") for seed in (0, 0, 1)]
     assert grids[0] == grids[1] != grids[2]
     assert 'alt="' in grids[0] and 'alt=""' not in grids[0]
 
@@ -241,8 +239,8 @@ def test_a_download_that_fails_is_a_sentence(tmp_path, monkeypatch):
         progress(2**20, None)
         raise DownloadError("unreachable", "The mirror <x> cannot be reached.", "Check the network.")
 
-    monkeypatch.setattr("fruitvision.ui.train.data.download_fruits360", refuse)
-    shelf = DataShelf(tmp_path)
+    monkeypatch.setattr("fruitvision.ui.page.datasets.download_fruits360", refuse)
+    shelf = Datasets(tmp_path)
     assert download_card(shelf.downloading(), "en") == ""
     shelf.download()
     end = time.monotonic() + 10
@@ -318,7 +316,7 @@ def test_runs_are_listed_with_what_differs_between_them_only(tmp_path):
 def test_a_runs_figures_are_a_table_that_a_spreadsheet_opens(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     run = make_run(tmp_path, "苹果 1")
-    path = figures_file(run)
+    path = csv_file(run)
     table = pd.read_csv(path, encoding="utf-8-sig")
     assert path.name == "苹果-1.csv" and table["epoch"].tolist() == [1, 2, 3]
     assert table["val_loss"].tolist() == pytest.approx([0.9, 0.45, 0.3]) and "kind" not in table
@@ -340,18 +338,18 @@ def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was
     asked = []
     monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
-    lessons = LessonShelf(tmp_path / "taught", ModelShelf(tmp_path / "runs"))
-    page = SimpleNamespace(context=SimpleNamespace(runs=tmp_path / "runs", lessons=lessons))
-    panel = TrainPanel(page, DataShelf(sample_set.parent))
+    teaching = Teaching(tmp_path / "taught", Models(tmp_path / "runs"))
+    context = SimpleNamespace(runs=tmp_path / "runs", teaching=teaching, datasets=Datasets(sample_set.parent))
+    form = Form.of(TYPED, str(sample_set), "", "", "fast", 1, "", *preset_values("fast"))
     with pytest.raises(DataError) as caught:
-        start_with_taught(panel, TYPED, str(sample_set), "")
+        start_with_taught(context, form)
     assert caught.value.code == "nothing-taught"
     pictures = [np.full((40, 40, 3), 20 * n, np.uint8) for n in range(8)]
-    lessons.store.add("a/b", *pictures[:5])
-    lessons.store.add("Banana", pictures[5])
-    lessons.store.add(EMPTY_TABLE, *pictures[6:])
-    start_with_taught(panel, TYPED, str(sample_set), "")
-    lessons.store.clear()
+    teaching.store.add("a/b", *pictures[:5])
+    teaching.store.add("Banana", pictures[5])
+    teaching.store.add(EMPTY_TABLE, *pictures[6:])
+    start_with_taught(context, form)
+    teaching.store.clear()
     (config,) = asked
     assert config.training.preset == "robust" and len(config.photos) == 1
     prepared = prepare(config)

@@ -18,14 +18,14 @@ TINY = TrainConfig.from_preset("fast", start="scratch", width=8, image_size=32, 
 
 
 def wait(search: RateSearch) -> RateSearch:
-    search._thread.join(60)
+    search.task.join(60)
     assert not search.busy
     return search
 
 
 def again(search: RateSearch, runs, data) -> None:
     """Another one, while the first takes its steps."""
-    while search.busy and not search.done:
+    while search.busy and not search.task.done:
         time.sleep(0.001)
     RateSearch().begin(runs, data, TINY)
 
@@ -38,11 +38,12 @@ def test_it_is_drawn_and_suggested_and_lets_go_of_the_folder(tmp_path, sample_se
     wait(search)
     for language in ("en", "zh"):
         card = rate_card(search, language)
-        assert f"<strong>{search.found.suggested:g}</strong>" in card and "<svg" in card and "1e-06" in card
+        assert f"<strong>{search.task.result.suggested:g}</strong>" in card and "<svg" in card and "1e-06" in card
         assert say("train.rate_suggested", language) in card
-    card, button, take, timer = rate_view(search, "en", owner=True)
-    assert take["visible"] and f"{search.found.suggested:g}" in take["value"] and button["value"] == say("train.rate_begin", "en")
-    assert not timer.active and rate_view(search, "en", owner=False)[0] == ""
+    shown = rate_view(search, "en", owner=True)
+    assert shown["take"]["visible"] and f"{search.task.result.suggested:g}" in shown["take"]["value"]
+    assert shown["begin"]["value"] == say("train.rate_begin", "en")
+    assert not shown["timer"].active and rate_view(search, "en", owner=False)["card"] == ""
     with hold_lock(tmp_path / "runs" / "next", "next"):
         pass  # it let go of the runs folder
 
@@ -53,16 +54,16 @@ def test_nothing_else_trains_meanwhile_and_it_stops_when_asked(tmp_path, sample_
     search.begin(tmp_path / "runs", sample_set, TINY)
     with pytest.raises(RunError, match="lr-find"):
         again(search, tmp_path / "runs", sample_set)
-    assert "step" in rate_card(search, "en") and rate_view(search, "en", owner=True)[-1].active
-    search.stop()
+    assert "step" in rate_card(search, "en") and rate_view(search, "en", owner=True)["timer"].active
+    search.task.stop()
     wait(search)
-    assert search.found is None and search.error is None and rate_card(search, "en") == ""
+    assert search.task.result is None and search.task.error is None and rate_card(search, "en") == ""
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path, monkeypatch):
     search = RateSearch()
     search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
-    assert wait(search).error["code"] == "data-missing" and 'role="alert"' in rate_card(search, "zh")
+    assert wait(search).task.error["code"] == "data-missing" and 'role="alert"' in rate_card(search, "zh")
     monkeypatch.setattr(train_rate, "find_rate", lambda *given, **how: 1 / 0)
     search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
     assert "ZeroDivisionError" in rate_card(wait(search), "en")

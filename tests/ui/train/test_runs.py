@@ -6,9 +6,7 @@ import json
 import time
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
-import gradio as gr
 import numpy as np
 import psutil
 import pytest
@@ -18,26 +16,29 @@ from fruitvision.report.charts import COLOURS, Series, line_chart
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page import downloads
-from fruitvision.ui.page.context import Context, ModelShelf
-from fruitvision.ui.page.data_shelf import TYPED, DataShelf
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.datasets import TYPED
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.train import panel as train_panel
+from fruitvision.ui.train.choices import Training, data_view
 from fruitvision.ui.train.run_view import run_table, status_line
-from fruitvision.ui.train.runs import VIEW, find_run, packed, run_view, table_action
+from fruitvision.ui.train.runs import find_run, table_action
 from fruitvision.ui.train.settings import preset_values
+from fruitvision.ui.train.start import Form
+from fruitvision.ui.train.watch import WATCHED, checkpoint_file, run_view
 
 
 @pytest.fixture
 def context(tmp_path) -> Context:
     runs = tmp_path / "runs"
-    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=ModelShelf(runs), data=tmp_path / "data")
+    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=Models(runs), data=tmp_path / "data")
 
 
 @pytest.fixture
-def panel(context):
-    built = train_panel.TrainPanel(SimpleNamespace(context=context), DataShelf(context.data))
-    built.estimates.begin = lambda: None
-    return built
+def training(context) -> Training:
+    made = Training(context)
+    made.estimates.begin = lambda: None
+    return made
 
 
 def make_run(context: Context, name: str, state: str = "finished", data: str = "pictures", **status) -> RunFolder:
@@ -52,67 +53,65 @@ def make_run(context: Context, name: str, state: str = "finished", data: str = "
 
 
 def watch(context, run_id, seen=None, overlaid=(), owner=True) -> dict:
-    """What a tick sends, by name; what it skips is left out."""
-    *values, now = run_view(context, run_id, list(overlaid), seen, "en", owner=owner)
-    names = [*VIEW, "model", "run"]
-    sent = {name: value for name, value in zip(names, values, strict=True) if not is_skip(value)}
-    return {**sent, "seen": now}
+    """What a tick sends, by name."""
+    sent = run_view(context, run_id, list(overlaid), seen, "en", owner=owner)
+    assert sent.keys() <= set(WATCHED)
+    return sent
 
 
-def is_skip(value: object) -> bool:
-    return isinstance(value, dict) and value == gr.skip()
+def look(training, typed: str, choice: str = TYPED, *, owner: bool) -> tuple[str, str]:
+    """What is found in a folder, and the grid of its pictures."""
+    form = Form.of(choice, "", "", "", "fast", 1, "", *preset_values("fast"))
+    shown = data_view(training, form, typed, 0, None, None, "en", owner=owner)
+    return shown["found"], shown["grid"]
 
 
-def look(panel, typed: str, *, owner: bool):
-    return train_panel.data_view(panel, TYPED, typed, "fast", 0, None, "en", None, *preset_values("fast"), owner=owner)
-
-
-def test_a_visitor_cannot_have_a_folder_of_this_computer_looked_through(panel, sample_set, monkeypatch):
+def test_a_visitor_cannot_have_a_folder_of_this_computer_scanned(training, sample_set, monkeypatch):
     asked = []
-    monkeypatch.setattr(panel.data, "look", lambda *given, **more: asked.append(given))
-    found, grid, *_ = look(panel, str(sample_set), owner=False)
+    monkeypatch.setattr(training.context.datasets, "scan", lambda *given, **more: asked.append(given))
+    found, grid = look(training, str(sample_set), owner=False)
     assert "owner" in found and grid == "" and not asked
 
 
-def test_a_visitor_sets_no_looking_through_going_and_sees_what_the_owner_had_looked_through(panel, sample_set, monkeypatch):
-    panel.data.root = sample_set.parent
-    values = (f"folder:{sample_set.name}", "", "fast", 0, None, "en", None, *preset_values("fast"))
-    for choice in (values[0], "sample"):
-        found, grid, *_ = train_panel.data_view(panel, choice, *values[1:], owner=False)
-        assert (found, grid) == ("", "") and not panel.data._looks and not panel.estimates.done
+def test_a_visitor_starts_no_scan_and_sees_what_the_owner_has_scanned(training, sample_set):
+    datasets = training.context.datasets
+    datasets.root = sample_set.parent
+    folder = f"folder:{sample_set.name}"
+    for choice in (folder, "sample"):
+        assert look(training, "", choice, owner=False) == ("", "")
+        assert not datasets._scans and not training.estimates.done
     end = time.monotonic() + 60
-    while "4 kinds" not in train_panel.data_view(panel, *values, owner=True)[0]:
+    while "4 kinds" not in look(training, "", folder, owner=True)[0]:
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert "4 kinds" in train_panel.data_view(panel, *values, owner=False)[0]
+    assert "4 kinds" in look(training, "", folder, owner=False)[0]
 
 
 def test_a_disk_that_is_full_while_a_download_is_made_is_said(context, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        packed(make_run(context, "one"))
+        checkpoint_file(make_run(context, "one"))
     assert caught.value.code == "cannot-write"
 
 
-def test_the_owner_sees_the_folder_that_he_named(panel, sample_set):
+def test_the_owner_sees_the_folder_that_he_named(training, sample_set):
     end = time.monotonic() + 60
-    while "4 kinds" not in (shown := look(panel, str(sample_set), owner=True))[0]:
+    while "4 kinds" not in (shown := look(training, str(sample_set), owner=True))[0]:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert "<img" in shown[1]
 
 
-def test_no_folder_is_looked_through_before_one_is_named(panel):
-    assert look(panel, "  ", owner=True)[0] == ""
+def test_no_folder_is_scanned_before_one_is_named(training):
+    assert look(training, "  ", owner=True)[0] == ""
 
 
 def test_a_tick_sends_nothing_where_nothing_changed(context):
     run = make_run(context, "one")
     first = watch(context, run.id)
     assert {"status", "charts", "table", "model"} <= first.keys()
-    again = run_view(context, run.id, [], first["seen"], "en", owner=True)
-    assert all(is_skip(value) for value in again)
+    assert watch(context, run.id, first["seen"]) == {}
 
 
 def test_a_step_sends_the_status_and_leaves_the_table_and_the_models_alone(context):
@@ -162,7 +161,7 @@ def test_results_on_drawn_pictures_are_called_synthetic(context, sample_set):
 def test_the_download_is_named_as_the_run_and_holds_the_checkpoint(context, monkeypatch, tmp_path, name, file):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     run = make_run(context, name)
-    path = packed(run)
+    path = checkpoint_file(run)
     assert path.name == (file or f"{run.id}.zip")
     assert tmp_path / "gradio" in path.parents
     with zipfile.ZipFile(path) as archive:
@@ -173,30 +172,30 @@ def test_the_download_is_named_as_the_run_and_holds_the_checkpoint(context, monk
 def test_old_downloads_are_cleared_away_when_another_is_made(context, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     run = make_run(context, "one")
-    first = packed(run)
+    first = checkpoint_file(run)
     monkeypatch.setattr(downloads, "OLD_SECONDS", -1.0)
-    second = packed(run)
+    second = checkpoint_file(run)
     assert second.is_file() and not first.parent.exists()
 
 
 def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
     run = make_run(context, "<img src=x>")
-    asked = table_action(context, "delete", run.id, [], "en")[6]
+    asked = table_action(context, "delete", run.id, [], "en")["delete_ask"]
     assert "<img" not in asked and "&lt;img" in asked
     json.dumps(asked)
 
 
 def test_overlaid_runs_are_shown_and_hidden_again(context):
     one, two = make_run(context, "one"), make_run(context, "two")
-    overlaid = table_action(context, "overlay", two.id, [], "en")[1]
+    overlaid = table_action(context, "overlay", two.id, [], "en")["overlaid"]
     assert overlaid == [two.id]
     assert "two" in watch(context, one.id, overlaid=overlaid)["charts"]
-    assert table_action(context, "hide", two.id, overlaid, "en")[1] == []
+    assert table_action(context, "hide", two.id, overlaid, "en")["overlaid"] == []
 
 
 def test_what_the_table_is_asked_of_a_run_that_is_gone_does_nothing(context):
-    assert all(is_skip(value) for value in table_action(context, "delete", "../elsewhere", [], "en"))
-    with pytest.raises(RunError, match="not there any more"):
+    assert table_action(context, "delete", "../elsewhere", [], "en") == {}
+    with pytest.raises(RunError, match="no longer exists"):
         find_run(context, "../elsewhere")
 
 

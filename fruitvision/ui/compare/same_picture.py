@@ -1,15 +1,12 @@
-"""Same picture, each norm: a picture of one's own, answered by every network of a study side by side."""
+"""Same picture, each norm: an uploaded picture, answered by every network of a study side by side."""
 
 from __future__ import annotations
 
-import base64
-import io
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
+from markupsafe import Markup
 
 from fruitvision.comparison.same_picture import Answer, answers, pairs
 from fruitvision.comparison.study import StudyFolder
@@ -17,12 +14,14 @@ from fruitvision.data.fruits import display_name
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped
 from fruitvision.errors import FruitVisionError
-from fruitvision.ui.compare.norm_words import norm_colour, norm_html
-from fruitvision.ui.compare.race_view import BROUGHT, shown_studies, study_choices
-from fruitvision.ui.page.answer import sureness
+from fruitvision.report.markup import data_url, join, tag
+from fruitvision.ui.classify.answer import sureness
+from fruitvision.ui.compare.race_view import SHIPPED, shown_studies, study_choices
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.events import QUIET, notice
+from fruitvision.ui.page.elements import bar, note, notice, status
+from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 
 VISITORS_AT_ONCE = 4
@@ -30,9 +29,9 @@ SIDE = 320
 
 
 def build(page: Page, tab: gr.Tab) -> None:
-    """The tab's contents; studies are looked for when it is opened."""
+    """The tab's contents; the studies are listed when it is opened."""
     context = page.context
-    page.bind(gr.HTML(), value=lambda language: f"<p>{say('together.intro', language)}</p>")
+    page.bind(gr.HTML(), value=lambda language: tag("p", say("same_picture.intro", language)))
     with gr.Row():
         with gr.Column(scale=3, min_width=260):
             picture = page.bind(
@@ -46,18 +45,18 @@ def build(page: Page, tab: gr.Tab) -> None:
                 gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-study"), label="compare.study"
             )
             pair = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="together.pair"
+                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="same_picture.pair"
             )
         with gr.Column(scale=8, min_width=320):
-            shown = gr.HTML(together_view(context, None, None, None, context.language, owner=False), elem_id="together-view")
+            shown = gr.HTML(same_picture_view(context, None, None, None, context.language, owner=False), elem_id="together-view")
 
-    def look(chosen: str | None, language: str, request: gr.Request) -> Any:
-        studies = shown_studies(context.runs, owner=context.access.is_owner(request))
-        choices = [choice for choice in study_choices(studies, language) if choice[1] != BROUGHT]
+    def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
+        shown = shown_studies(context.runs, owner=context.access.is_owner(request))
+        choices = [choice for choice in study_choices(shown, language) if choice[1] != SHIPPED]
         known = [study_id for _, study_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in known else next(iter(known), None), visible=bool(known))
 
-    gr.on([tab.select, page.language.change], look, [study, page.language], study, **QUIET)
+    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **QUIET)
     chosen = [study, pair, page.language]
 
     def choose(study_id: str | None, pair: str | None, language: str, request: gr.Request) -> Any:
@@ -66,7 +65,7 @@ def build(page: Page, tab: gr.Tab) -> None:
     def view(picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, request: gr.Request) -> str:
         owner = context.access.is_owner(request)
         with decoding_for(context.access.visitor(request)):
-            return together_view(context, picture, study_id, pair, language, owner=owner)
+            return same_picture_view(context, picture, study_id, pair, language, owner=owner)
 
     gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET)
     gr.on(
@@ -82,7 +81,7 @@ def build(page: Page, tab: gr.Tab) -> None:
 
 
 def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder | None:
-    """The study of that id, where there is one that may be looked at."""
+    """The study of that id, where there is one that this person may see."""
     return next((study for study in shown_studies(context.runs, owner=owner) if study.id == study_id), None)
 
 
@@ -90,50 +89,43 @@ def pair_choices(context: Context, study_id: str | None, chosen: str | None, lan
     """The batch sizes and seeds of a study that have networks, for the dropdown; hidden where there is one at most."""
     study = find(context, study_id, owner=owner)
     known = pairs(study) if study else []
-    choices = [(say("together.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in known]
+    choices = [(say("same_picture.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in known]
     values = [value for _, value in choices]
     return gr.update(choices=choices, value=chosen if chosen in values else next(iter(values), None), visible=len(values) > 1)
 
 
-def together_view(
+def same_picture_view(
     context: Context, picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, *, owner: bool
-) -> str:
+) -> Markup:
     """A card a norm; or what is missing, in a sentence."""
     study = find(context, study_id, owner=owner)
     known = pairs(study) if study else []
-    if not known:
-        return _empty("none", language)
+    if study is None or not known:
+        return status(say("same_picture.none", language))
     if picture is None:
-        return _empty("no_picture", language)
+        return status(say("same_picture.no_picture", language))
     chosen = next((one for one in known if f"{one[0]}/{one[1]}" == pair), known[0])
     try:
         found = answers(study, load_capped(picture, SIDE), *chosen)
     except FruitVisionError as error:
         return notice(error, language)
-    cards = "".join(_card(answer, language) for answer in found)
-    return f'<div class="fv-together">{cards}</div><p class="fv-note">{say("together.note", language)}</p>'
+    cards = tag("div", (_card(answer, language) for answer in found), class_="fv-together")
+    return join([cards, note(say("same_picture.note", language))])
 
 
-def _empty(key: str, language: str) -> str:
-    return f'<div class="fv-status"><p>{say(f"together.{key}", language)}</p></div>'
-
-
-def _card(answer: Answer, language: str) -> str:
-    prediction, norm = answer.prediction, answer.cell.norm
-    name = escape(display_name(prediction.fruit_type, language))
-    alt = escape(say("together.heatmap", language, norm=norm_html(norm, language)), quote=True)
+def _card(answer: Answer, language: str) -> Markup:
+    prediction, norm = answer.prediction, norm_name(answer.cell.norm, language)
+    answer.heatmap.thumbnail((SIDE, SIDE))
+    heatmap = data_url(answer.heatmap, quality=88)
     share = prediction.confidence
-    accuracy = "" if answer.accuracy is None else say("together.accuracy", language, accuracy=f"{answer.accuracy:.1%}")
-    return (
-        f'<section class="fv-card"><h3><i class="fv-dot" style="background:{norm_colour(norm)}"></i>{norm_html(norm, language)}</h3>'
-        f'<img alt="{alt}" src="{_data_url(answer.heatmap)}"><p class="fv-together-name">{name}</p>'
-        f'<p class="fv-sureness"><span>{say(f"classify.{sureness(prediction)}", language)}</span> <span>{share:.0%}</span></p>'
-        f'<span class="fv-bar"><i style="width:{share * 100:.0f}%"></i></span><p class="fv-note">{accuracy}</p></section>'
+    accuracy = "" if answer.accuracy is None else say("same_picture.accuracy", language, accuracy=f"{answer.accuracy:.1%}")
+    return tag(
+        "section",
+        tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.cell.norm)}"), norm),
+        tag("img", alt=say("same_picture.heatmap", language, norm=norm), src=heatmap),
+        tag("p", display_name(prediction.fruit_type, language), class_="fv-together-name"),
+        tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", tag("span", f"{share:.0%}"), class_="fv-sureness"),
+        bar(share),
+        tag("p", accuracy, class_="fv-note"),
+        class_="fv-card",
     )
-
-
-def _data_url(image: Image.Image) -> str:
-    image.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,102 @@
+"""The datasets that a person may choose, and what is known of each: scanned in the background, once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fruitvision.data.fetch.download import download_fruits360
+from fruitvision.data.read.dataset import Dataset
+from fruitvision.data.read.store import ImageStore, open_dataset
+from fruitvision.data.synthetic.sample import sample_set
+from fruitvision.errors import DataError
+from fruitvision.ui.page.background import Progress, Task
+from fruitvision.wording.text import say
+
+SAMPLE, TYPED = "sample", "typed"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A folder of pictures that was scanned."""
+
+    dataset: Dataset
+    store: ImageStore
+
+    @property
+    def train_images(self) -> int:
+        """Pictures to learn from."""
+        return len(self.dataset.splits["train"])
+
+    @property
+    def other_images(self) -> int:
+        """Pictures of the other splits."""
+        return sum(len(split) for name, split in self.dataset.splits.items() if name != "train")
+
+
+Scan = Task[Scanned]
+
+
+class Datasets:
+    """The datasets that a person may choose, and their scans. One for all visitors of an app."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._scans: dict[str, Scan] = {}
+        self._download: Task[Path] | None = None
+        self._lock = threading.Lock()
+
+    def choices(self, language: str) -> list[tuple[str, str]]:
+        """(name, id): the drawn sample set, every folder under the data folder, and a folder that the person names."""
+        folders = []
+        if self.root.is_dir():
+            folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        named = [(folder.name, f"folder:{folder.name}") for folder in folders]
+        return [(say("train.data_sample", language), SAMPLE), *named, (say("train.data_typed", language), TYPED)]
+
+    def path(self, choice: str, typed: str = "") -> Path:
+        """The folder of a choice; the sample set is drawn on first use. Raises DataError."""
+        if choice == SAMPLE:
+            return sample_set()
+        kind, _, name = choice.partition(":")
+        if kind == "folder" and choice in {known for _, known in self.choices("en")}:
+            return self.root / name
+        if choice == TYPED and typed.strip():
+            return Path(typed.strip().strip('"')).expanduser()
+        raise DataError("data-not-chosen")
+
+    def scan(self, choice: str, typed: str = "", *, again: bool = False) -> Scan:
+        """The scan of a choice, which the first call starts; with ``again`` another one, where none is going on."""
+
+        def work(progress: Progress) -> Scanned:
+            return Scanned(*open_dataset(self.path(choice, typed), progress=progress))
+
+        key = f"{choice}|{typed if choice == TYPED else ''}"
+        with self._lock:
+            self._scans[key] = _current(self._scans.get(key), work, again)
+            return self._scans[key]
+
+    def known(self, choice: str) -> Scan | None:
+        """The scan of a folder of the list, where there was one; none is started."""
+        return self._scans.get(f"{choice}|")
+
+    def download(self) -> Task[Path]:
+        """Download Fruits-360 into the data folder in the background."""
+
+        def work(progress: Progress) -> Path:
+            return download_fruits360(self.root / "fruits-360", progress=progress)
+
+        with self._lock:
+            self._download = _current(self._download, work, again=True)
+            return self._download
+
+    def downloading(self) -> Task[Path] | None:
+        """The download that is going on, or how the last one ended."""
+        return self._download
+
+
+def _current(task: Task[Any] | None, work: Callable[[Progress], Any], again: bool) -> Task[Any]:
+    return task if task is not None and (task.busy or not again) else Task(work, "data")

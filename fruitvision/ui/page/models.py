@@ -1,0 +1,130 @@
+"""The models that can answer, and what was taught to them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gradio as gr
+
+from fruitvision.errors import CheckpointError, FruitVisionError
+from fruitvision.models.checkpoint import find_checkpoint, shipped
+from fruitvision.recognition.batcher import Batcher
+from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
+from fruitvision.recognition.taught.store import TaughtStore
+from fruitvision.recognition.taught_head import TaughtHead
+from fruitvision.runs.folder import RunFolder, list_runs
+from fruitvision.ui.page.background import Task
+from fruitvision.wording.text import say
+
+MAX_LOADED = 4
+
+
+class Models:
+    """The models that can answer, by id: "shipped:NAME", "run:ID", and "given" for the one named at the start.
+
+    Ids are looked up in lists made here; nothing that a visitor sends is ever taken for a path.
+    """
+
+    def __init__(self, runs: Path, given: str | Path | None = None) -> None:
+        self._runs = runs
+        self._given = find_checkpoint(given) if given else None
+        self._loaded: OrderedDict[tuple[str, int], Batcher] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def choices(self, language: str) -> list[tuple[str, str]]:
+        """(name, id), the default first."""
+        known = [(_checkpoint_name(self._given), "given")] if self._given else []
+        known += [(say("header.shipped", language, name=path.name), f"shipped:{path.name}") for path in shipped()]
+        return known + [(say("header.run", language, name=run.name), f"run:{run.id}") for run in self.runs()]
+
+    def choices_update(self, language: str, chosen: str | None) -> dict[str, Any]:
+        """The choices as they are now, for the dropdown; a model that is gone gives way to the default."""
+        choices = self.choices(language)
+        known = [model_id for _, model_id in choices]
+        return gr.update(choices=choices, value=chosen if chosen in known else self.default)
+
+    def name(self, model_id: str | None, language: str) -> str:
+        """What the choices call a model."""
+        wanted = model_id or self.default
+        return next((name for name, known in self.choices(language) if known == wanted), wanted or "")
+
+    def runs(self) -> list[RunFolder]:
+        """The finished runs, newest first."""
+        return [run for run in list_runs(self._runs) if run.has_checkpoint and run.status().state == "finished"]
+
+    @property
+    def default(self) -> str | None:
+        """The id of the model that answers first; None where there is none at all."""
+        return next((model_id for _, model_id in self.choices("en")), None)
+
+    def folder(self, model_id: str | None) -> Path:
+        """The checkpoint folder of an id. Raises CheckpointError "model-gone" where there is no such model now."""
+        kind, _, name = (model_id or self.default or "").partition(":")
+        if kind == "given" and self._given:
+            return self._given
+        candidates = {"shipped": {p.name: p for p in shipped()}, "run": {r.id: r.best for r in self.runs()}}.get(kind, {})
+        if name in candidates:
+            return candidates[name]
+        if self.default is None:
+            return find_checkpoint(None)
+        raise CheckpointError("model-gone")
+
+    def batcher(self, model_id: str | None) -> Batcher:
+        """The model behind an id, loaded once and shared by all visitors. Raises CheckpointError."""
+        folder = self.folder(model_id)
+        try:
+            key = (str(folder), (folder / "config.json").stat().st_mtime_ns)
+        except OSError:
+            key = (str(folder), 0)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = Batcher(Classifier.from_checkpoint(folder), openvino=True)
+                while len(self._loaded) > MAX_LOADED:
+                    self._loaded.popitem(last=False)[1].close()
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+
+    def load_ahead(self) -> Task[Batcher]:
+        """Load the default model in the background, so that the first picture need not wait for it.
+
+        An error is said when the model is to answer.
+        """
+        return Task(lambda progress: self.batcher(None), "load-ahead")
+
+
+def _checkpoint_name(folder: Path) -> str:
+    """A run's name for its best/ and last/, the folder's own name otherwise."""
+    folder = folder.absolute()
+    return folder.parent.name if folder.name in ("best", "last") else folder.name
+
+
+class Teaching:
+    """What the owner taught, and its features by each of the models that can answer."""
+
+    def __init__(self, folder: Path, models: Models) -> None:
+        self.store = TaughtStore(folder)
+        self._models = models
+        self._lessons: WeakKeyDictionary[Batcher, TaughtEmbeddings] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def of(self, model_id: str | None) -> TaughtEmbeddings:
+        """What was taught, for one model. Raises CheckpointError."""
+        batcher = self._models.batcher(model_id)
+        with self._lock:
+            if batcher not in self._lessons:
+                self._lessons[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
+            return self._lessons[batcher]
+
+    def taught(self, model_id: str | None, *, owner: bool) -> TaughtHead | None:
+        """The classes that join a model's answers: none for a visitor, and none where what was taught cannot be read."""
+        if not owner:
+            return None
+        try:
+            return self.of(model_id).current()
+        except FruitVisionError:
+            return None  # the panel says why

@@ -1,0 +1,186 @@
+"""The left side of Train: the pictures, the preset, every setting, and Start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from fruitvision.errors import AccessError, FruitVisionError
+from fruitvision.runs import launcher
+from fruitvision.training.config import TrainConfig
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
+from fruitvision.ui.page.elements import note, notice
+from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.train.data import augmentation_grid, download_card, scan_card
+from fruitvision.ui.train.rate import RateParts, RateSearch
+from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values
+from fruitvision.ui.train.start import Form, start_run, start_with_taught
+from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
+
+
+@dataclass
+class Training:
+    """What the panel's handlers share, for all visitors of an app."""
+
+    context: Context
+    estimates: Estimates = field(default_factory=Estimates)
+    rate: RateSearch = field(default_factory=RateSearch)
+
+    @property
+    def idle(self) -> bool:
+        """Whether this machine is free to measure times: they would be wrong beside a training, and slow it down."""
+        return not self.rate.busy and launcher.running(self.context.runs) is None
+
+
+class Choices:
+    """The components, in the order of the page."""
+
+    def __init__(self, page: Page, training: Training) -> None:
+        context, language = page.context, page.context.language
+        self.visitor = page.bind(gr.Markdown(visible=False, elem_id="train-visitor"), value="train.owner_only")
+        heading(page, "train.step_data")
+        self.data = page.bind(
+            gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
+            label="train.data",
+            choices=context.datasets.choices,
+        )
+        with gr.Row(visible=False) as self.folder_row:
+            self.folder = page.bind(gr.Textbox("", elem_id="train-folder", max_lines=1), label="train.folder", info="train.folder_info")
+            self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
+        self.found = gr.HTML(elem_id="train-found")
+        with page.bind(gr.Accordion(open=False, elem_id="train-beside"), label="train.beside"):
+            photos, not_fruit = (gr.Textbox("", elem_id=f"train-{name}", max_lines=1) for name in ("photos", "not-fruit"))
+            self.photos = page.bind(photos, label="train.photos", info="train.photos_info")
+            self.not_fruit = page.bind(not_fruit, label="train.not_fruit", info="train.not_fruit_info")
+        with page.bind(gr.Accordion(open=True), label="train.grid"):
+            self.grid = gr.HTML(elem_id="train-grid")
+            self.again = page.bind(gr.Button(size="sm", elem_id="train-again"), value="train.grid_again")
+        self.download = page.bind(gr.Button(size="sm", elem_id="train-download-data"), value="train.download")
+        self.downloading = gr.HTML()
+        heading(page, "train.step_preset")
+        cards = preset_choices(training.estimates, None, 0, language)
+        self.preset = page.bind(
+            gr.Radio(cards, value=DEFAULT_PRESET, elem_id="train-preset", elem_classes="fv-cards"), label="train.preset"
+        )
+        minutes = gr.Number(None, elem_id="train-minutes", min_width=160)
+        self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info")
+        self.fitting = gr.HTML(elem_id="train-fitting")
+        with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
+            self.fields = build_fields(page)
+            processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
+            self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
+        self.rate = RateParts(page)
+        heading(page, "train.step_start")
+        name = gr.Textbox(elem_id="train-name", max_lines=1, max_length=100)
+        self.name = page.bind(name, label="train.name", placeholder="train.name_hint")
+        self.start = page.bind(gr.Button(variant="primary", size="lg", elem_id="train-start"), value="train.start")
+        self.start_taught = page.bind(gr.Button(size="sm", elem_id="train-taught"), value="train.start_taught")
+        self.notice = gr.HTML(elem_id="train-notice")
+        self.scanned = gr.State("")  # the folder that the owner asked to scan
+        self.seed, self.seen = gr.State(0), gr.State(None)
+
+    @property
+    def form(self) -> list[Any]:
+        """The inputs of :meth:`Form.of`."""
+        first = [self.data, self.folder, self.photos, self.not_fruit, self.preset, self.processes, self.name]
+        return first + [self.fields[name] for name in FIELDS]
+
+
+def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer) -> None:
+    """What follows from a choice: the form's own changes, the scan of a folder, the download, and what is shown of them."""
+    context, datasets = training.context, training.context.datasets
+    parts.data.change(lambda choice: gr.update(visible=choice == TYPED), parts.data, parts.folder_row, **QUIET)
+    parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **QUIET)
+    parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **QUIET)
+
+    def scan(language: str, choice: str, folder: str | None) -> Updates:
+        named = folder or ""
+        if choice != TYPED or named.strip():
+            datasets.scan(choice, named, again=True)
+        return {parts.scanned: named if choice == TYPED else ""}
+
+    gr.on(
+        [parts.scan.click, parts.folder.submit, parts.data.input],
+        for_owner(context, scan, parts.notice),
+        [page.language, parts.data, parts.folder],
+        [parts.scanned, parts.notice],
+        **SHOWN,
+    )
+
+    def download(language: str) -> Updates:
+        return {parts.downloading: download_card(datasets.download(), language)}
+
+    parts.download.click(for_owner(context, download, parts.downloading), page.language, parts.downloading, **SHOWN)
+
+    def view(request: gr.Request, language: str, scanned: str, seed: int, seen: Seen | None, minutes: float | None, *values: Any) -> Any:
+        owner = context.access.is_owner(request)
+        shown = data_view(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner)
+        return by_component(vars(parts), shown)
+
+    gr.on(
+        [page.demo.load, timer.tick, parts.seed.change],
+        view,
+        [page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
+        [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.seen],
+        **QUIET,
+    )
+
+
+def data_view(
+    training: Training, form: Form, scanned: str, seed: int, seen: Seen | None, minutes: float | None, language: str, *, owner: bool
+) -> dict[str, Any]:
+    """What the panel shows of the chosen pictures, by component, where it differs from what is shown already.
+
+    A folder by its path is for the owner to name, and is scanned when asked, not while it is being typed. A visitor sees what the
+    owner has scanned, and starts no scan.
+    """
+    datasets, estimates = training.context.datasets, training.estimates
+    found, scan = _found(training.context, form.data, scanned, language, owner)
+    result = scan.result if scan else None
+    if owner and result and not estimates.done and training.idle:
+        estimates.begin()
+    try:
+        config = configuration(form.preset, form.values)
+    except FruitVisionError:
+        config = TrainConfig.from_preset(form.preset)
+    counts = (result.train_images, result.other_images) if result else (None, 0)
+    values = {
+        "found": found,
+        "preset": gr.update(choices=preset_choices(estimates, *counts, language)),
+        "downloading": download_card(datasets.downloading(), language),
+        "data": gr.update(choices=datasets.choices(language)),
+        "fitting": note(fitting_words(estimates, minutes, *counts, language), role="status"),
+    }
+    recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
+    key = repr((form.data, scanned, language, seed, result is not None, recipe, values))
+    if seen and key == seen[0]:
+        return {}
+    values["grid"] = augmentation_grid(result, config, seed, language) if result else ""
+    return changed(values, seen, key)
+
+
+def _found(context: Context, choice: str, scanned: str, language: str, owner: bool) -> tuple[str, Scan | None]:
+    """The card of the chosen pictures, and their scan."""
+    if choice == TYPED and not owner:
+        return notice(AccessError("owner-only"), language), None
+    if choice == TYPED and not scanned.strip():
+        return "", None
+    scan = context.datasets.scan(choice, scanned) if owner else context.datasets.known(choice)
+    return (scan_card(scan, language), scan) if scan else ("", None)
+
+
+def wire_start(page: Page, training: Training, parts: Choices, run: gr.State) -> None:
+    """The two ways to start; ``run`` is the id of the run in view."""
+    context = training.context
+
+    def start(language: str, *values: Any) -> Updates:
+        return {run: start_run(context, Form.of(*values)).id}
+
+    def start_taught(language: str, *values: Any) -> Updates:
+        return {run: start_with_taught(context, Form.of(*values)).id}
+
+    for button, action in ((parts.start, start), (parts.start_taught, start_taught)):
+        button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **SHOWN)

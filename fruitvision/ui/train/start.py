@@ -1,0 +1,95 @@
+"""Starting a run from what the panel is set to: checked whole before anything is written. No gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fruitvision.data.read.listing import list_pictures
+from fruitvision.errors import ConfigError, DataError
+from fruitvision.recognition.taught.transfer import class_folders
+from fruitvision.runs import launcher
+from fruitvision.runs.folder import MOST_PROCESSES, RunConfig, RunFolder
+from fruitvision.runs.preparation import check_beside
+from fruitvision.training.config import TrainConfig
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.datasets import SAMPLE
+from fruitvision.ui.train.settings import configuration, preset_values
+
+TAUGHT_PRESET = "robust"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the left side of the panel is set to."""
+
+    data: str
+    """The id of a dataset, see :class:`Datasets`."""
+    folder: str
+    """As it was typed, where ``data`` is ``TYPED``."""
+    photos: str
+    not_fruit: str
+    """Folders of photos, and of pictures without fruit, as they were typed; empty for none."""
+    preset: str
+    processes: float | None
+    name: str
+    values: Sequence[Any]
+    """Of the settings, in the order of ``FIELDS``."""
+
+    @classmethod
+    def of(
+        cls, data: str, folder: str | None, photos: str | None, not_fruit: str | None, preset: str, processes: Any, name: str, *values: Any
+    ) -> Form:
+        """From the values of the components, in their order."""
+        return cls(data, folder or "", photos or "", not_fruit or "", preset, processes, name, values)
+
+
+def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -> RunFolder:
+    """Check what was asked for and start its process, or processes. Raises FruitVisionError, before anything is written.
+
+    ``more_photos``: folders of photos beside those that were typed.
+    """
+    launcher.refuse_if_busy(context.runs)
+    processes = form.processes
+    if processes is None or not 1 <= processes <= MOST_PROCESSES or processes != int(processes):
+        raise ConfigError("bad-processes", given="–" if processes is None else processes, most=MOST_PROCESSES)
+    path, training = chosen(context, form)
+    config = RunConfig(
+        name=" ".join((form.name or "").split()) or f"{'sample' if form.data == SAMPLE else path.name}-{form.preset}",
+        data=str(path.absolute()),
+        training=training,
+        photos=_typed(form.photos) + more_photos,
+        not_fruit=_typed(form.not_fruit),
+        processes=int(processes),
+    )
+    check_beside(config)
+    return launcher.start(context.runs, config)
+
+
+def start_with_taught(context: Context, form: Form) -> RunFolder:
+    """Start the preset robust on the chosen data, with what was taught in Classify as photos beside it."""
+    launcher.refuse_if_busy(context.runs)
+    store = context.teaching.store
+    if not store.index().pictures:
+        raise DataError("nothing-taught")
+    form = replace(form, preset=TAUGHT_PRESET, values=preset_values(TAUGHT_PRESET), processes=1)
+    return start_run(context, form, (str(class_folders(store, context.runs)),))
+
+
+def chosen(context: Context, form: Form) -> tuple[Path, TrainConfig]:
+    """The folder of pictures and the configuration. Raises FruitVisionError for what cannot be used."""
+    config = configuration(form.preset, form.values)
+    if context.datasets.scan(form.data, form.folder).error:
+        context.datasets.scan(form.data, form.folder, again=True)
+    path = context.datasets.path(form.data, form.folder)
+    if form.data != SAMPLE:
+        list_pictures(path)  # raises what the run would, before its folder is made
+    return path, config
+
+
+def _typed(folder: str) -> tuple[str, ...]:
+    """A path as a person typed or pasted it, perhaps in quotation marks."""
+    folder = folder.strip().strip('"')
+    return (str(Path(folder).expanduser().absolute()),) if folder else ()

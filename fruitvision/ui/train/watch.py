@@ -1,0 +1,210 @@
+"""The right side of Train: the run in view, watched each second from its folder alone, and what can be done with it."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from fruitvision.files import named_write_errors, write_text
+from fruitvision.runs import launcher
+from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
+from fruitvision.runs.report import begin_report, report_file, report_state
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.downloads import to_download
+from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
+from fruitvision.ui.train.runs import RunTable, find_run, use_run
+from fruitvision.wording.text import say
+
+WATCHED = (
+    "status",
+    "charts",
+    "more",
+    "log",
+    "stop",
+    "end",
+    "resume",
+    "use",
+    "checkpoint",
+    "report",
+    "csv",
+    "table",
+    "model",
+    "run",
+    "seen",
+)
+"""The components that :func:`run_view` updates."""
+
+
+class RunView:
+    """The components, in the order of the page."""
+
+    def __init__(self, page: Page) -> None:
+        language = page.context.language
+
+        def button(name: str, key: str, min_width: int = 150, variant: Any = "secondary") -> gr.Button:
+            return page.bind(gr.Button(visible=False, variant=variant, elem_id=f"train-{name}", min_width=min_width), value=key)
+
+        self.status = gr.HTML(status_line(None, language), elem_id="train-status")
+        with gr.Row():
+            self.stop = button("stop", "train.stop", 110)
+            self.end = button("end", "train.end", 110, "stop")
+            self.resume = button("resume", "train.resume", 110)
+            self.use = button("use", "train.use", variant="primary")
+            self.checkpoint = button("checkpoint", "train.checkpoint")
+            self.report = button("report", "train.report_none")
+            self.csv = button("csv", "train.csv")
+            self.file = gr.DownloadButton(visible="hidden")
+        self.charts = gr.HTML(main_charts([], language), elem_id="train-charts")
+        with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
+            self.more = gr.HTML()
+        with page.bind(gr.Accordion(open=False, elem_id="train-log-fold"), label="train.log"):
+            self.log = gr.Textbox(
+                lines=10, max_lines=10, show_label=False, interactive=False, autoscroll=True, elem_id="train-log", container=False
+            )
+        self.seen = gr.State(None)
+
+
+def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, timer: gr.Timer) -> None:
+    """The buttons stop, resume, classify with and download the run in view; ``notice`` shows their errors."""
+    context, here, components = page.context, [page.language, table.run], {**vars(table), **vars(parts)}
+
+    def stop(language: str, run: str | None) -> Updates:
+        launcher.stop(find_run(context, run))
+        return {}
+
+    def end(language: str, run: str | None) -> Updates:
+        find_run(context, run).end()
+        return {}
+
+    def resume(language: str, run: str | None) -> Updates:
+        launcher.resume(find_run(context, run))
+        return {}
+
+    for button, action in ((parts.stop, stop), (parts.end, end), (parts.resume, resume)):
+        button.click(for_owner(context, action, notice), here, notice, **SHOWN)
+
+    def checkpoint(language: str, run: str | None) -> Updates:
+        return {parts.file: str(checkpoint_file(find_run(context, run)))}
+
+    def report(language: str, run: str | None) -> Updates:
+        return {parts.file: report_copy(find_run(context, run), language)}
+
+    def csv(language: str, run: str | None) -> Updates:
+        return {parts.file: str(csv_file(find_run(context, run)))}
+
+    for button, action in ((parts.checkpoint, checkpoint), (parts.report, report), (parts.csv, csv)):
+        made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
+        made.success(None, parts.file, None, js=SAVE_FILE)
+
+    def use(language: str, run: str | None) -> Any:
+        return by_component(components, use_run(context, run, language))
+
+    parts.use.click(use, here, [page.model, page.tabs], **SHOWN)
+
+    def watch(run: str | None, overlaid: list[str], seen: Seen | None, language: str, request: gr.Request) -> Any:
+        return by_component(components, run_view(context, run, overlaid, seen, language, owner=context.access.is_owner(request)))
+
+    gr.on(
+        [page.demo.load, timer.tick, table.run.change, table.overlaid.change],
+        watch,
+        [table.run, table.overlaid, parts.seen, page.language],
+        [components[name] for name in WATCHED],
+        **QUIET,
+    )
+
+
+def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Seen | None, language: str, *, owner: bool) -> dict[str, Any]:
+    """Updates of ``WATCHED``, by name; what did not change is left out.
+
+    Where there is no run in view, or it is gone, the one that is training is taken, or the newest. A visitor sees finished runs,
+    and not their logs, which name folders of this computer.
+    """
+    runs = list_runs(context.runs)
+    states = {one.id: one.status() for one in runs}
+    if not owner:
+        runs = [one for one in runs if states[one.id].state == "finished"]
+    training = next((one for one in runs if states[one.id].active), None)
+    run = next((one for one in runs if one.id == run_id), None) or training or next(iter(runs), None)
+    status = states[run.id] if run else None
+    report = report_state(run) if run else "none"
+    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report) if status else ()
+    beside = [one for one in runs if one.id in overlaid and one != run]
+    listed = repr(([_facts(one, states[one.id]) for one in runs], [one.id for one in beside], language, owner))
+    key = (listed, repr((run_id, run and run.id, overlaid, position)))
+    if seen and key == tuple(seen[0]):
+        return {}
+    drawn = [*([run] if run else []), *beside]
+    values = {
+        "status": status_line(run, language, training),
+        "charts": main_charts(drawn, language),
+        "more": more_charts(drawn, language),
+        "log": run.log_tail() if run and owner else "",
+        **_buttons(run, status, report, language, owner),
+        "run": run.id if run else None,
+    }
+    if not (seen and listed == seen[0][0]):  # a step of one run changes nothing of the others
+        values["table"] = run_table(runs, [one.id for one in beside], language, owner=owner)
+        values["model"] = gr.update(choices=context.models.choices(language))
+    return changed(values, seen, key)
+
+
+def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool) -> dict[str, Any]:
+    """Which buttons are shown."""
+    if run is None or status is None:
+        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "checkpoint", "report", "csv")}
+    done = status.state == "finished" and run.has_checkpoint
+    return {
+        "stop": gr.update(visible=status.active and status.responding),
+        "end": gr.update(visible=not status.responding),
+        "resume": gr.update(visible=status.state in ("stopped", "interrupted", "failed")),
+        "use": gr.update(visible=done),
+        "checkpoint": gr.update(visible=done and owner),
+        "report": gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
+        "csv": gr.update(visible=bool(owner and status.epoch)),
+    }
+
+
+def _facts(run: RunFolder, status: RunStatus) -> tuple[Any, ...]:
+    """What the table shows of a run that can change."""
+    return run.id, run.name, status.state, status.responding, status.start, status.best_val_accuracy, status.test_top1
+
+
+# Files to download -----------------------------------------------------------------------------------------------
+
+
+def report_copy(run: RunFolder, language: str) -> str | None:
+    """The report's file to download where there is one; otherwise it is begun, and the answer is None. Raises as that does."""
+    if report_state(run) != "ready":
+        begin_report(run, language)
+        return None
+    return str(_made(run, "html", lambda path: shutil.copyfile(report_file(run), path)))
+
+
+def csv_file(run: RunFolder) -> Path:
+    """The run's epochs as CSV by its name, with the byte order mark by which Excel knows UTF-8."""
+    return _made(run, "csv", lambda path: write_text(path, epochs_csv(run)))
+
+
+def checkpoint_file(run: RunFolder) -> Path:
+    """The run's best checkpoint as one ZIP file by the run's name."""
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:  # weights do not compress
+            for file in sorted(run.best.iterdir()):
+                archive.write(file, f"{path.stem}/{file.name}")
+
+    return _made(run, "zip", write)
+
+
+def _made(run: RunFolder, kind: str, write: Callable[[Path], Any]) -> Path:
+    """A file by the run's name. Raises DataError where it cannot be written."""
+    path = to_download(run.name, kind, otherwise=run.id)
+    with named_write_errors(path):
+        write(path)
+    return path
