@@ -28,8 +28,10 @@ from benchmarks.pairs import Figure
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
-from fruitvision.runs.preparation import first_weights, loaders, prepare
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.loaders import loaders
+from fruitvision.runs.prepare.weights import load_initial_weights
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import evaluate, train_one_epoch
 from fruitvision.training.state import TrainState
@@ -98,7 +100,7 @@ def fast(folder: Path, *, start: str, **settings: object) -> Learned:
     config = TrainConfig.from_preset("fast", **{"start": start, "val_fraction": 0, "device": "cpu", **settings})
     data = prepare(RunConfig(data=str(folder), training=config))
     network = build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=config.seed)
-    first_weights(network, config, data.targets, print)
+    load_initial_weights(network, config, data.targets, print)
     train, test = loaders(data, config)
     state, seconds, accuracies = TrainState(network, config, torch.device("cpu")), 0.0, []
     while not state.finished:

@@ -25,7 +25,7 @@ from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import read_state
+from fruitvision.runs.job.resume import read_state
 from fruitvision.training.config import TrainConfig, parse_settings
 
 WAIT_SECONDS, WHOLE_SECONDS = 120.0, 4 * 3600.0

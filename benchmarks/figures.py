@@ -32,7 +32,8 @@ from fruitvision.models.export import export_onnx, open_onnx
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.classifier import Batcher
 from fruitvision.runs.folder import RunConfig
-from fruitvision.runs.preparation import Prepared, loaders, prepare
+from fruitvision.runs.prepare.data import RunData, prepare
+from fruitvision.runs.prepare.loaders import loaders
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Training, autocast, train_one_epoch
 from fruitvision.training.state import TrainState
@@ -66,13 +67,13 @@ class Bench:
         labels = {name: n for n, name in enumerate(sorted({file.folder for file in files}))}
         return [(listing.root / file.path, labels[file.folder]) for file in files]
 
-    def prepared(self, preset: str, **settings: object) -> tuple[Prepared, TrainConfig]:
+    def prepared(self, preset: str, **settings: object) -> tuple[RunData, TrainConfig]:
         """The data as a run of ``preset`` opens it, from random weights."""
         config = TrainConfig.from_preset(preset, start="scratch", epochs=1000, **settings)
         return prepare(RunConfig(data=str(self.data.absolute()), training=config)), config
 
 
-def begun(data: Prepared, config: TrainConfig, device: torch.device) -> TrainState:
+def begun(data: RunData, config: TrainConfig, device: torch.device) -> TrainState:
     """Training before its first step, from random weights."""
     return TrainState(build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=0), config, device)
 
@@ -80,7 +81,7 @@ def begun(data: Prepared, config: TrainConfig, device: torch.device) -> TrainSta
 class Ours:
     """The package's own training, a few steps at a time."""
 
-    def __init__(self, data: Prepared, config: TrainConfig, *, resident: bool = False, device: torch.device = CPU) -> None:
+    def __init__(self, data: RunData, config: TrainConfig, *, resident: bool = False, device: torch.device = CPU) -> None:
         loader = loaders(data, config, device)[0]
         self.state = begun(data, config, device)
         self._events = self._train(Resident(loader, config) if resident else loader)
@@ -332,7 +333,7 @@ def machine(bench: Bench) -> list[Figure]:
 class Bare:
     """The same network on one batch of random numbers that lies on the card: forward, backward, AdamW, and nothing else."""
 
-    def __init__(self, data: Prepared, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, data: RunData, config: TrainConfig, device: torch.device) -> None:
         self._state = begun(data, config, device)
         self._state.network.train()
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size, device=device)

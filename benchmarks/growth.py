@@ -123,7 +123,7 @@ def main(folder: Path, turns: list[int]) -> None:
     """Measure every turn, each with a cache of its own; print the seconds."""
     from fruitvision.data.load.loader import TrainLoader
     from fruitvision.data.read.store import open_dataset
-    from fruitvision.runs.preparation import training_transform
+    from fruitvision.runs.prepare.transforms import training_transform
     from fruitvision.training.config import TrainConfig
 
     config, found = TrainConfig.from_preset("fast"), []

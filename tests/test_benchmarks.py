@@ -17,7 +17,7 @@ from benchmarks.processes import TINY, WARM_UP, pictures_a_second
 from benchmarks.tutorials import Fastai, Timm, tutorials
 from fruitvision.data.read.store import open_dataset
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 
 # Python 3.12 warns of the workers that torch's DataLoader forks.

@@ -278,9 +278,9 @@ def test_a_run_is_never_overwritten(run, trained, sample_set):
 def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, trained, sample_set):
     code, _, err = run("train", "--run", trained, "--resume", "--preset", "plain", "--set", "epochs=7", "width=8")
     assert code == 2
-    assert "epochs is 1, not 7" in one_line(err) and "preset is fast, not plain" in err and "width" not in err
+    assert "started with preset=fast, epochs=1" in one_line(err) and "with preset=plain, epochs=7" in err and "width" not in err
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set.parent)
-    assert code == 2 and "data is" in one_line(err)
+    assert code == 2 and "data=" in one_line(err)
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set, "--set", "epochs=1")
     assert (code, err) == (0, "")
 
@@ -332,7 +332,7 @@ def test_ctrl_c_keeps_everything_and_the_run_goes_on(sample_set, tmp_path):
 
 
 def test_a_run_that_was_turned_away_is_begun_by_the_same_command(run, sample_set, tmp_path):
-    from fruitvision.runs.job import hold_lock
+    from fruitvision.runs.lock import hold_lock
 
     words = ("train", "--run", tmp_path / "b", "--data", sample_set, "--set", "epochs=1", *TINY)
     with hold_lock(tmp_path / "a", "another"):
@@ -468,8 +468,8 @@ def test_teaching_is_measured_known_and_new_and_by_what_it_costs_the_others(run,
     assert set(result["known"]) == set(result["new"]) == {"1", "2"}
     assert all(0 <= result[way][count][key] <= 1 for way in ("known", "new") for count in "12" for key in ("top1", "sd", "ece"))
     code, out, _ = run(*words)
-    assert code == 0 and out.count("names nobody knows") == 2
-    for wrong, name in ((["--shots", "0"], "no numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
+    assert code == 0 and out.count("new names") == 2
+    for wrong, name in ((["--shots", "0"], "not a list of numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
         code, _, err = run(*words[:5], *wrong)
         assert code == 2 and name in one_line(err)
 

@@ -52,7 +52,7 @@ class _RayWork(Work):
             for one in done:
                 waiting.pop(one)
                 states.append(_result(one))
-            self.pulse.sign()
+            self.pulse.notify()
             self.note(len(left), list(waiting.values()), time.monotonic() - began)
         return "stopped" not in states
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from fruitvision.comparison.circumstances import picture_counts
 from fruitvision.comparison.study import StudyFolder, StudyPlan, is_settled
-from fruitvision.runs.estimate import run_seconds, seconds_per_picture
+from fruitvision.runs.prepare.estimate import run_seconds, seconds_per_picture
 from fruitvision.training.config import TrainConfig
 
 EVALUATED_AT_ONCE = 32

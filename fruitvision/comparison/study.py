@@ -28,8 +28,9 @@ from fruitvision.comparison.circumstances import circumstances
 from fruitvision.errors import ConfigError, FruitVisionError, RunError, TrainingError
 from fruitvision.files import write_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
-from fruitvision.runs.job import execute, hold_lock, turned_away
-from fruitvision.runs.process import Pulse
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.lock import hold_lock
+from fruitvision.runs.process import Heartbeat
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone, Event, StepDone, choose_device
 
@@ -242,7 +243,7 @@ def run_study(
         lock = hold_lock(study.path, plan.name or study.id)
     except FruitVisionError as error:
         if study.exists:
-            turned_away(RunFolder(study.path), error)
+            RunFolder(study.path).mark_not_started(error)
         raise
     with lock:
         study.create(plan)
@@ -268,7 +269,7 @@ class Work:
         )
         self.took: dict[int, float] = {}  # batch size → seconds
         self.began, self.last_status = time.monotonic(), 0.0
-        self.pulse = Pulse(self.write_status)
+        self.pulse = Heartbeat(self.write_status)
 
     def run(self) -> RunStatus:
         with self.pulse:
@@ -292,7 +293,7 @@ class Work:
         for number, cell in enumerate(self.cells):
             self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
             self.write_status()
-            self.pulse.sign()
+            self.pulse.notify()
             if is_settled(self.study.run(cell)):
                 continue
             if self.study.stop_file.exists() or self.train(cell).state == "stopped":
@@ -314,7 +315,7 @@ class Work:
             if self.on_event:
                 self.on_event(event)
 
-        status = train_cell(self.study, self.plan.data, cell, watch, self.pulse.sign)
+        status = train_cell(self.study, self.plan.data, cell, watch, self.pulse.notify)
         self.took[cell.batch_size] = time.monotonic() - began
         return status
 
@@ -360,7 +361,7 @@ def train_cell(
             run.request_stop()
 
     try:
-        return execute(run.path, on_event=follow, on_sign=pass_on, lock=False)
+        return execute(run.path, on_event=follow, on_progress=pass_on, lock=False)
     except TrainingError as error:
         if not error.code.startswith(DIVERGED):
             raise

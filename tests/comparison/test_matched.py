@@ -10,7 +10,8 @@ from fruitvision.comparison.study import Cell, StudyPlan
 from fruitvision.models.networks import build_network
 from fruitvision.models.norms import NORMS
 from fruitvision.runs.folder import RunConfig
-from fruitvision.runs.preparation import loaders, prepare
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.loaders import loaders
 from fruitvision.training.engine import image_size
 from fruitvision.training.optim import learning_rate
 from fruitvision.training.state import TrainState

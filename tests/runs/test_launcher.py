@@ -15,7 +15,7 @@ from fruitvision.errors import RunError
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 
 from .conftest import wait_for
 

@@ -8,7 +8,7 @@ import pytest
 
 from fruitvision.errors import RunError
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.train.runs import give_report
 

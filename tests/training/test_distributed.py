@@ -17,7 +17,7 @@ from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import Team, launched
 

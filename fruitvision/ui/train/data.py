@@ -12,7 +12,7 @@ from PIL import Image
 from fruitvision.data.augment.transforms import augmented_grid
 from fruitvision.data.fruits import display_name
 from fruitvision.data.read.dataset import Dataset
-from fruitvision.runs.preparation import training_transform
+from fruitvision.runs.prepare.transforms import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.data_shelf import Look
 from fruitvision.wording.text import say, say_error

@@ -12,8 +12,9 @@ from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import AccessError, ConfigError, DataError, FruitVisionError
 from fruitvision.recognition.taught.transfer import class_folders
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import MOST_PROCESSES, RunConfig, RunFolder
-from fruitvision.runs.preparation import check_beside
+from fruitvision.runs.config import MAX_PROCESSES, RunConfig
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.prepare.sources import find_sources
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.data_shelf import SAMPLE, TYPED, DataShelf, Look
@@ -327,20 +328,20 @@ def start_run(
     """
     runs = panel.context.runs
     launcher.refuse_if_busy(runs)
-    if processes is None or not 1 <= processes <= MOST_PROCESSES or processes != int(processes):
+    if processes is None or not 1 <= processes <= MAX_PROCESSES or processes != int(processes):
         raise ConfigError(
             "bad-processes",
             f"{processes} is no number of processes.",
-            f"Give a whole number from 1 to {MOST_PROCESSES}.",
+            f"Give a whole number from 1 to {MAX_PROCESSES}.",
             given=processes if processes is not None else "–",
-            most=MOST_PROCESSES,
+            most=MAX_PROCESSES,
         )
     path, config = chosen(panel, choice, folder, preset, values)
     called = " ".join((name or "").split()) or f"{'sample' if choice == SAMPLE else path.name}-{preset}"
     photos, not_fruit = (_typed(one) for one in beside)
     photos += more_photos
     asked = RunConfig(name=called, data=str(path.absolute()), training=config, photos=photos, not_fruit=not_fruit, processes=int(processes))
-    check_beside(asked)
+    find_sources(asked)
     return launcher.start(runs, asked)
 
 

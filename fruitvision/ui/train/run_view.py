@@ -11,8 +11,8 @@ from typing import Any
 from fruitvision.data.synthetic.sample import MARKER
 from fruitvision.files import csv_text
 from fruitvision.report.charts import COLOURS, Series, line_chart
-from fruitvision.runs.figures import followed
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.wording.text import duration, say, say_error, sentences, setting
 
@@ -116,7 +116,7 @@ def more_charts(runs: Sequence[RunFolder], language: str) -> str:
 
 
 def _charts(runs: Sequence[RunFolder], language: str, wanted: Sequence[tuple[str, Any, tuple[str, ...]]]) -> str:
-    read = [(run, *followed(run.metrics_file).read()) for run in runs]
+    read = [(run, *metrics_reader(run.metrics_file).read()) for run in runs]
     records = [(run, epochs, _thinned(steps)) for run, epochs, steps in read]
     x_max = max((run.config().training.epochs for run in runs), default=1)
     charts = []

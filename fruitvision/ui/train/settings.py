@@ -11,7 +11,7 @@ import gradio as gr
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import ARCHITECTURES, OWN
 from fruitvision.models.norms import NORMS
-from fruitvision.runs.estimate import run_seconds, seconds_per_picture
+from fruitvision.runs.prepare.estimate import run_seconds, seconds_per_picture
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.context import Page
 from fruitvision.wording.text import duration, say, sentences, setting

@@ -335,7 +335,7 @@ def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
 
 
 def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was(monkeypatch, tmp_path, sample_set):
-    from fruitvision.runs.preparation import prepare
+    from fruitvision.runs.prepare.data import prepare
 
     asked = []
     monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))
