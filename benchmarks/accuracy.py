@@ -23,7 +23,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks import plain
-from benchmarks.figures import BATCH, Bench
+from benchmarks.bench import BATCH, Bench
 from benchmarks.pairs import Figure
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
@@ -119,9 +119,11 @@ def plainly(bench: Bench) -> Learned:
     with some_classes(bench) as (folder, _):
         listing = list_pictures(folder)
         labels = {name: n for n, name in enumerate(chosen_classes(bench))}
-        parts = [[(listing.root / f.path, labels[f.folder]) for f in listing.files if f.split == split] for split in ("train", "test")]
+        train, test = (
+            [(listing.root / f.path, labels[f.folder]) for f in listing.files if f.split == split] for split in ("train", "test")
+        )
         seconds, accuracies = 0.0, []
-        for took, found in plain.epochs(*parts, len(labels), bench.some(SIDE, QUICK_SIDE), BATCH):
+        for took, found in plain.epochs(train, test, len(labels), bench.some(SIDE, QUICK_SIDE), BATCH):
             seconds += took
             accuracies.append(found)
             if found >= GOAL or len(accuracies) == bench.some(MOST_EPOCHS, 1):

@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.accuracy import accuracy, chosen_classes, unseen
-from benchmarks.figures import Bench
+from benchmarks.bench import Bench
 from benchmarks.growth import drawn_small, growth, write_pictures
 from benchmarks.pairs import Figure, compare, table
-from benchmarks.processes import TINY, WARM_UP, pictures_a_second
+from benchmarks.training import TINY, WARM_UP, pictures_a_second
 from benchmarks.tutorials import Fastai, Timm, tutorials
 from fruitvision.data.read.store import open_dataset
 from fruitvision.runs.folder import RunConfig, RunFolder
