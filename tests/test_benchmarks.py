@@ -62,6 +62,7 @@ def test_a_side_that_did_not_get_there_reaches_no_goal() -> None:
     assert missed.reached is False and "| **no** |" in table([missed])
 
 
+@pytest.mark.slow
 @FORKS
 def test_time_to_an_accuracy_is_measured_on_the_same_classes_from_nothing_and_from_the_other_classes(quick: Bench) -> None:
     assert len(chosen_classes(quick)) == 2
@@ -97,6 +98,7 @@ def test_a_disk_that_is_too_full_for_growth_is_said(quick: Bench, monkeypatch, c
     assert growth(quick) == [] and "growth is left out: it needs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @FORKS
 def test_timm_is_compared_with_and_what_is_not_installed_is_left_out_with_a_sentence(quick: Bench, monkeypatch, capsys) -> None:
     monkeypatch.setattr("benchmarks.tutorials.OTHERS", {"fastai_that_nobody_has": Fastai, "timm": Timm})

@@ -308,6 +308,7 @@ def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
     assert run("train", "--run", tmp_path / "b", "--set", "epochs=1", *TINY, "--json")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a test cannot press Ctrl-C in another console on Windows")
 def test_ctrl_c_keeps_everything_and_the_run_goes_on(sample_set, tmp_path):
     from fruitvision.runs.folder import RunFolder
@@ -340,6 +341,33 @@ def test_a_run_that_was_turned_away_is_begun_by_the_same_command(run, sample_set
         assert code == 1 and "another" in one_line(err)
     code, out, err = run(*words)
     assert (code, err) == (0, "") and "Finished" in out
+
+
+def test_a_run_that_was_only_set_up_is_begun_without_resume_and_not_with_other_settings(run, sample_set, tmp_path):
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.folder import RunFolder
+    from fruitvision.training.config import TrainConfig, parse_settings
+
+    training = TrainConfig.from_preset("fast", **parse_settings([*TINY, "epochs=1"]))
+    folder = RunFolder(tmp_path / "run").create(RunConfig(name="app", data=str(sample_set), training=training))
+    code, _, err = run("train", "--run", folder.path, "--set", "epochs=2", *TINY)
+    assert code == 1 and "already a run" in one_line(err)
+    code, out, err = run("train", "--run", folder.path, "--json")
+    assert (code, err, json.loads(out)["state"]) == (0, "", "finished") and folder.name == "app"
+    code, _, err = run("train", "--run", folder.path)
+    assert code == 1 and "--resume" in one_line(err)
+
+
+def test_the_folder_of_pictures_is_listed_once(run, sample_set, tmp_path, monkeypatch):
+    from fruitvision.data.read.listing import list_pictures
+
+    listed = []
+    for module in ("data.read.store", "runs.prepare.data"):
+        monkeypatch.setattr(
+            f"fruitvision.{module}.list_pictures", lambda *given, **named: listed.append(given) or list_pictures(*given, **named)
+        )
+    code, _, err = run("train", "--run", tmp_path / "run", "--data", sample_set, "--json", "--set", "epochs=1", *TINY)
+    assert (code, err, len(listed)) == (0, "", 1)
 
 
 def test_stopping_a_run_that_does_not_go_on_says_so(run, trained):
@@ -393,6 +421,7 @@ def test_a_finished_network_is_asked_about_sources_that_it_never_learned_and_kee
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_wrong_words_about_sources_are_one_line(run, sample_set, sources, trained, tmp_path):
     out = ("--out", tmp_path / "study")
     for words, said in (

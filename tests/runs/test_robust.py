@@ -140,6 +140,7 @@ def test_scenes_made_by_processes_train_the_same_network_and_the_processes_end_w
     assert both[0] == pytest.approx(both[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_nothing_is_lost(world, tmp_path):
     asked = config(world, epochs=1000, workers=2, max_train_images=12)
     run = RunFolder(tmp_path / "run").create(asked)
@@ -307,6 +308,7 @@ def test_more_stages_than_there_are_cannot_be_kept(world, tmp_path):
         execute(run.path)
 
 
+@pytest.mark.slow
 def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monkeypatch):
     known = build_network(num_classes=1000, width=64, seed=4)
     known.bn1.running_mean.fill_(0.25)
@@ -363,6 +365,7 @@ def test_a_student_learns_its_teachers_answers_and_a_stranger_cannot_teach(world
         execute(taught.path)
 
 
+@pytest.mark.slow
 def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     """The network itself stands for ImageNet's: at its own features nothing has strayed, elsewhere something has."""
     known = build_network(num_classes=1000, width=64, seed=4)

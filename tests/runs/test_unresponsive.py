@@ -87,6 +87,7 @@ def _leave_nothing(tmp_path):
             one.kill()
 
 
+@pytest.mark.slow
 @stops
 def test_a_stopped_run_is_said_not_to_respond_is_ended_frees_the_lock_and_goes_on(tmp_path, tiny, monkeypatch):
     run = launcher.start(tmp_path / "runs", tiny("held", epochs=400))
@@ -120,6 +121,7 @@ def test_a_stopped_run_is_said_not_to_respond_is_ended_frees_the_lock_and_goes_o
     assert run.status().state == "stopped"
 
 
+@pytest.mark.slow
 @stops
 def test_all_processes_of_a_run_are_ended_also_what_started_them(tmp_path, tiny, monkeypatch):
     run = launcher.start(tmp_path / "runs", tiny(epochs=400, norm="group", device="cpu").model_copy(update={"processes": 2}))
@@ -185,6 +187,7 @@ def test_a_clock_that_was_set_makes_no_run_look_dead_for_longer_than_a_beat(tmp_
     assert process.Heartbeat.INTERVAL_SECONDS * 2 <= process.RECENT_SECONDS < status.RESPONSE_SECONDS
 
 
+@pytest.mark.slow
 def test_a_long_reading_does_not_look_dead_and_one_that_hangs_does(tmp_path, tiny, monkeypatch):
     """Before the first step nothing but its own thread shows that a run lives; and that only while something is done."""
     run, prepare = RunFolder(tmp_path / "runs" / "run").create(tiny(epochs=1)), loop.prepare
