@@ -21,10 +21,10 @@ from fruitvision.errors import FruitVisionError, UsageError
 CTRL_C = 130  # 128 + SIGINT, as shells count
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+    """Run one command and return its exit code. ``program``: what messages call this program; by default as it was started."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _run(argv), as_json="--json" in words)
+    return guarded(lambda: _run(argv, program), as_json="--json" in words)
 
 
 def limit_spinning() -> None:
@@ -65,7 +65,7 @@ def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
         return explained.exit_code
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(argv: Sequence[str] | None, program: str | None) -> int:
     import typer
     from typer.exceptions import TyperException
 
@@ -73,7 +73,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
     try:
         # Without argv typer takes sys.argv, on Windows with its patterns (*.jpg) expanded.
-        code = typer.main.get_command(cli.app).main(argv, standalone_mode=False) or 0
+        code = typer.main.get_command(cli.app).main(argv, prog_name=program, standalone_mode=False) or 0
     except TyperException as error:  # an unknown option, a missing argument, a value of the wrong kind
         context = getattr(error, "ctx", None)
         usage = error.format_message().strip() or "A command is missing."

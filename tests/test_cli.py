@@ -532,6 +532,12 @@ def test_a_wrong_flag_of_the_app_is_one_line(words):
     assert words[0] in one_line(result.stderr)
 
 
+def test_app_py_is_the_command_app(run):
+    code, out, err = run("app", "--help")
+    assert (code, err) == (0, "")
+    assert out.partition("Options:")[2] == app("--help").stdout.partition("Options:")[2] != ""
+
+
 def test_a_port_in_use_is_one_line_with_the_way_out():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

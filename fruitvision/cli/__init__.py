@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import typer
 
-from fruitvision.cli import compare, data, evaluate, export, rate, sources, teach, train
+from fruitvision.cli import compare, data, evaluate, export, launch, rate, sources, teach, train
 from fruitvision.cli.options import ManyValues
 
 app = typer.Typer(
-    help="FruitVision: train a network that recognises fruit, measure it, ask it. The browser app is `python app.py`.",
+    help="FruitVision: train a network that recognises fruit, measure it, ask it. `app` opens it in the browser.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("app")(launch.open_app)
 app.add_typer(data.app, name="data")
 app.command(cls=ManyValues)(train.train)
 app.command("lr-find", cls=ManyValues)(rate.lr_find)

@@ -28,7 +28,7 @@ Settings = Annotated[
 ]
 Photos = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", help="Photos beside the data: a folder of fruit types, or of sources that each hold such folders."),
+    typer.Option(metavar="DIR", help="Additional photos: a folder of fruit types, or of sources that each hold such folders."),
 ]
 NotFruit = Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit: a folder of them, or of sources.")]
 LeaveOut = Annotated[

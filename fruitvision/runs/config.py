@@ -21,7 +21,7 @@ class RunConfig(BaseModel):
     name: str = ""
     data: str
     photos: tuple[str, ...] = ()
-    """Folders of photos labelled by fruit type, used beside ``data``."""
+    """Folders of photos labelled by fruit type, in addition to ``data``."""
     not_fruit: tuple[str, ...] = ()
     """Folders of pictures without fruit."""
     leave_out: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ def log_data(session: Session, data: RunData) -> None:
             train, validation = counts.get(one.source, (0, 0))
             counts[one.source] = train + len(one.train.rows), validation + len(one.validation.rows)
         listed = ", ".join(f"{name} {train} + {validation}" for name, (train, validation) in counts.items())
-        log(f"{len(counts)} sources beside the data (training + validation pictures): {listed}")
+        log(f"{len(counts)} additional sources (training + validation pictures): {listed}")
         if session.config.leave_out:
             log(f"left out as asked: {', '.join(session.config.leave_out)}")
         if data.too_few:

@@ -67,7 +67,7 @@ class Session:
             raise Stopped
 
     def reading(self, done: int, total: int | None) -> None:
-        """So much is read or downloaded. Each process reads on its own: with several, a stop waits until all have."""
+        """Progress of reading or downloading. With several processes each reads by itself, and a stop waits until all have."""
         self.notify()
         if self.team.size == 1:
             self.stop_if_asked()

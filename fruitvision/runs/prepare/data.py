@@ -43,7 +43,7 @@ class RunData:
 
     @property
     def sources(self) -> tuple[ExtraSource, ...]:
-        """Everything beside the dataset: photos first, then pictures without fruit."""
+        """All additional sources: photos first, then pictures without fruit."""
         return (*self.photos, *self.not_fruit)
 
     @property

@@ -1,4 +1,4 @@
-"""Photos and pictures without fruit that a run uses beside its dataset, source by source."""
+"""Photos and pictures without fruit that a run uses in addition to its dataset, source by source."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LabelledRows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ExtraSource:
-    """A source used beside the dataset: photos labelled by type, or pictures without fruit.
+    """A source used in addition to the dataset: photos labelled by type, or pictures without fruit.
 
     The source's ``heldout`` fifth is in neither part.
     """
