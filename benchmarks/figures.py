@@ -167,7 +167,7 @@ def _onnx(bench: Bench, name: str) -> list[Figure]:
             exported, _ = open_onnx(out, threads=torch.get_num_threads())
             both = (exported, ours.answering)
             answer, theirs = (lambda network=network: each(bench.some(30, 3), lambda: network(image)) for network in both)
-            what = f"{name}, one look, ONNX Runtime {kind}: times faster"
+            what = f"{name}, one view, ONNX Runtime {kind}: times faster"
             lines.append(compare(what, answer, "torch, as it answers", theirs, pairs=bench.pairs, ratio=lambda a, b: b / a))
     share = sizes[1] / sizes[0]
     return [*lines, Figure(f"{name}, size of int8", "float32", "MB", sizes[1], sizes[0], share, share, share, ("<=", 0.3))]
