@@ -79,6 +79,13 @@ def _spawn(run: RunFolder, *options: str) -> None:
     spawn_command(["train", "--run", str(run.path), *options], run.path / "output.txt", processes=run.config().processes)
 
 
+def module_options(processes: int) -> list[str]:
+    """What stands between Python and the module's name; ``--`` keeps torchrun from reading options that are ours."""
+    if processes == 1:
+        return ["-m"]
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
+
+
 def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int:
     """Start ``python -m fruitvision ARGUMENTS`` detached from this process, its output in ``log``; return its pid.
 
@@ -95,12 +102,10 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
-    # The second "--" keeps torchrun from reading options that are ours.
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, *(["-m"] if processes == 1 else torchrun), "fruitvision", *arguments],
+                [sys.executable, *module_options(processes), "fruitvision", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -104,7 +104,7 @@ def test_the_number_of_processes_goes_into_the_run_and_no_other_number_does(star
         with pytest.raises(ConfigError) as caught:
             started("fast", processes=wrong)
         assert caught.value.code == "bad-processes"
-    assert launcher.together(1) == ["-m"] and "--nproc-per-node=3" in launcher.together(3)
+    assert launcher.module_options(1) == ["-m"] and "--nproc-per-node=3" in launcher.module_options(3)
 
 
 # The settings ----------------------------------------------------------------------------------------------------
