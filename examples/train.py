@@ -24,9 +24,7 @@ from fruitvision.training.state import TrainState
 
 
 def main(data: Path, out: Path, **settings: object) -> None:
-    config = TrainConfig.from_preset(
-        "fast", start="scratch", width=16, image_size=64, first_image_size=64, epochs=8, **settings
-    )
+    config = TrainConfig.from_preset("fast", start="scratch", width=16, image_size=64, first_image_size=64, epochs=8, **settings)
     run = RunConfig(data=str(data), training=config)
     pictures = prepare(run)  # every file is decoded once; the classes are the training folder's
     device = choose_device()
