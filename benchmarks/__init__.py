@@ -1,5 +1,5 @@
 """What FruitVision reaches, measured: ``python -m benchmarks``."""
 
-from fruitvision.__main__ import spin_shortly
+from fruitvision.__main__ import limit_spinning
 
-spin_shortly()  # before torch is imported, as the app and its runs have it
+limit_spinning()  # before torch is imported, as the app and its runs have it

@@ -20,15 +20,18 @@ import torch
 
 from benchmarks import figures
 from benchmarks.accuracy import accuracy, unseen
-from benchmarks.figures import Bench
+from benchmarks.bench import Bench
 from benchmarks.growth import growth
 from benchmarks.pairs import Figure, table
-from benchmarks.processes import processes
+from benchmarks.training import card, pipeline, processes, throughput
 from benchmarks.tutorials import tutorials
 from benchmarks.webcam import first_answer, webcam
 
 FIGURES = {
+    "throughput": throughput,
+    "pipeline": pipeline,
     **figures.FIGURES,
+    "card": card,
     "tutorials": tutorials,
     "processes": processes,
     "webcam": webcam,
@@ -41,7 +44,7 @@ FIGURES = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; return 0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a folder of class folders, such as fruits-360")
     parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=list(FIGURES), help="measure these alone")
     parser.add_argument("--pairs", type=int, default=5)

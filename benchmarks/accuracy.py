@@ -23,13 +23,15 @@ from unittest.mock import patch
 import torch
 
 from benchmarks import plain
-from benchmarks.figures import BATCH, Bench
+from benchmarks.bench import BATCH, Bench
 from benchmarks.pairs import Figure
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
-from fruitvision.runs.preparation import first_weights, loaders, prepare
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.loaders import loaders
+from fruitvision.runs.prepare.weights import load_initial_weights
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import train_one_epoch
 from fruitvision.training.evaluation import evaluate
@@ -99,7 +101,7 @@ def fast(folder: Path, *, start: str, **settings: object) -> Learned:
     config = TrainConfig.from_preset("fast", **{"start": start, "val_fraction": 0, "device": "cpu", **settings})
     data = prepare(RunConfig(data=str(folder), training=config))
     network = build_network(config.architecture, num_classes=len(data.targets.classes), norm=config.norm, seed=config.seed)
-    first_weights(network, config, data.targets, print)
+    load_initial_weights(network, config, data.targets, print)
     train, test = loaders(data, config)
     state, seconds, accuracies = TrainState(network, config, torch.device("cpu")), 0.0, []
     while not state.finished:
@@ -118,9 +120,11 @@ def plainly(bench: Bench) -> Learned:
     with some_classes(bench) as (folder, _):
         listing = list_pictures(folder)
         labels = {name: n for n, name in enumerate(chosen_classes(bench))}
-        parts = [[(listing.root / f.path, labels[f.folder]) for f in listing.files if f.split == split] for split in ("train", "test")]
+        train, test = (
+            [(listing.root / f.path, labels[f.folder]) for f in listing.files if f.split == split] for split in ("train", "test")
+        )
         seconds, accuracies = 0.0, []
-        for took, found in plain.epochs(*parts, len(labels), bench.some(SIDE, QUICK_SIDE), BATCH):
+        for took, found in plain.epochs(train, test, len(labels), bench.some(SIDE, QUICK_SIDE), BATCH):
             seconds += took
             accuracies.append(found)
             if found >= GOAL or len(accuracies) == bench.some(MOST_EPOCHS, 1):

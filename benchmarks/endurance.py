@@ -25,7 +25,7 @@ from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import read_state
+from fruitvision.runs.job.resume import read_state
 from fruitvision.training.config import TrainConfig, parse_settings
 
 WAIT_SECONDS, WHOLE_SECONDS = 120.0, 4 * 3600.0
@@ -36,7 +36,7 @@ SMALL = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 3
 
 def main() -> int:
     """Return 0 where every kill was survived and the weights are the same."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, help="a folder of class folders; without it, a few drawn pictures")

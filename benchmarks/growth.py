@@ -21,7 +21,7 @@ from statistics import median
 import psutil
 from PIL import Image
 
-from benchmarks.figures import PROJECT, Bench
+from benchmarks.bench import PROJECT, Bench
 from benchmarks.pairs import Figure
 
 SIZES, QUICK_SIZES = (10_000, 100_000, 500_000), (100, 200, 400)
@@ -74,6 +74,7 @@ def measured(folder: Path, turns: list[int]) -> tuple[list[list[float]], float]:
             time.sleep(WATCH_SECONDS)
         if process.returncode:
             raise SystemExit(f"It ended with {process.returncode}: {' '.join(command)}")
+        assert process.stdout is not None
         return json.loads(process.stdout.read()), most
 
 
@@ -123,7 +124,7 @@ def main(folder: Path, turns: list[int]) -> None:
     """Measure every turn, each with a cache of its own; print the seconds."""
     from fruitvision.data.load.loader import TrainLoader
     from fruitvision.data.read.store import open_dataset
-    from fruitvision.runs.preparation import training_transform
+    from fruitvision.runs.prepare.transforms import training_transform
     from fruitvision.training.config import TrainConfig
 
     config, found = TrainConfig.from_preset("fast"), []

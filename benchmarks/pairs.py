@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+Goal = tuple[Literal["<=", ">="], float]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -22,7 +24,7 @@ class Figure:
     """The median over the pairs of ours / other, or of whatever ``what`` says; judged against ``goal``."""
     lowest: float
     highest: float
-    goal: tuple[Literal["<=", ">="], float] | None = None
+    goal: Goal | None = None
     pairs: list[tuple[float, float]] = field(default_factory=list)
     missed: bool = False
     """Ours did not get as far as ``what`` says: its figure stands, but reaches no goal."""
@@ -50,7 +52,7 @@ def compare(
     *,
     pairs: int,
     unit: str = "s",
-    goal: tuple[Literal["<=", ">="], float] | None = None,
+    goal: Goal | None = None,
     ratio: Callable[[float, float], float] = lambda a, b: a / b,
 ) -> Figure:
     """Measure both in turns ``pairs`` times, the order changing each time. Each call returns its own figure, in ``unit``."""

@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
 from benchmarks import plain
-from benchmarks.figures import BATCH, Bench, Ours, Plain, rest
+from benchmarks.bench import BATCH, Bench, Ours, Plain, rest
 from benchmarks.pairs import Figure, compare
 from fruitvision.compat import import_torchvision
 
@@ -65,14 +66,16 @@ class Timm(Plain):
     def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
         import_torchvision()
         import timm
-        from timm.data import create_loader
-        from timm.loss import LabelSmoothingCrossEntropy
-        from timm.optim import create_optimizer_v2
+
+        # The names that timm documents; it has no __all__ to say so.
+        from timm.data import create_loader  # pyright: ignore[reportPrivateImportUsage]
+        from timm.loss import LabelSmoothingCrossEntropy  # pyright: ignore[reportPrivateImportUsage]
+        from timm.optim import create_optimizer_v2  # pyright: ignore[reportPrivateImportUsage]
 
         network = timm.create_model("resnet18", num_classes=len({label for _, label in pictures})).train()
         optimizer, criterion = create_optimizer_v2(network, opt="adamw", lr=1e-3, weight_decay=0.05), LabelSmoothingCrossEntropy(0.1)
         loader = create_loader(
-            plain.Folder(pictures, side),
+            cast(Any, plain.Folder(pictures, side)),  # any map-style dataset works
             (3, side, side),
             self.batch,
             is_training=True,
@@ -96,7 +99,7 @@ class Fastai:
 
     def __init__(self, pictures: Pictures, side: int) -> None:
         torchvision = import_torchvision()
-        from fastai.vision import all as fastai
+        from fastai.vision import all as fastai  # pyright: ignore[reportMissingImports]  # an extra
 
         self.batch = min(BATCH, len(pictures))
         # An epoch longer than any measurement, so that the workers never run out of work before its end.
@@ -116,7 +119,7 @@ class Fastai:
 
     def seconds(self, steps: int) -> float:
         """What ``steps`` steps take, after those for which batches lay ready."""
-        from fastai.vision.all import Callback, CancelFitException
+        from fastai.vision.all import Callback, CancelFitException  # pyright: ignore[reportMissingImports]  # an extra
 
         marks: list[float] = []
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.figures import OPENING_SECONDS, PROJECT, Bench, free_port, serving
+from benchmarks.bench import OPENING_SECONDS, PROJECT, Bench, free_port, serving
 from benchmarks.pairs import Figure
 
 MOST_MS, MOST_SECONDS = 150.0, 2.0

@@ -1,12 +1,13 @@
 """From a command line to an exit code: ``python -m fruitvision COMMAND``.
 
-Whatever goes wrong below ends here as one line on standard error that names the next step, and as an exit code:
-1 failed, 2 misused, 130 stopped with Ctrl-C. With ``--json`` the error is also the one object on standard output.
-A stack trace goes to a log file; with FRUITVISION_DEBUG=1 it is shown as Python shows it.
+Any error ends here as one line on standard error that names the next step, and as an exit code: 1 failed, 2 misused, 130
+stopped with Ctrl-C. With ``--json`` the error is also the one object on standard output. A stack trace goes to a log file;
+with FRUITVISION_DEBUG=1 Python prints it.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -20,17 +21,17 @@ from fruitvision.errors import FruitVisionError, UsageError
 CTRL_C = 130  # 128 + SIGINT, as shells count
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+    """Run one command and return its exit code. ``program``: what messages call this program; by default as it was started."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _run(argv), as_json="--json" in words)
+    return guarded(lambda: _run(argv, program), as_json="--json" in words)
 
 
-def spin_shortly() -> None:
-    """Let threads of torch's that have finished their part sleep soon, here and in what is started from here.
+def limit_spinning() -> None:
+    """Let torch's idle threads sleep soon, in this process and in those it starts.
 
-    On Linux they spin for milliseconds otherwise, also where another program could use the core: on two cores of which
-    one is taken, training is twice as fast so, and as fast alone. torch's OpenMP (libgomp) reads it when torch is imported.
+    On Linux they spin for milliseconds by default, also when another program could use the core: on two cores of which one
+    is busy, training is twice as fast with this, and as fast alone. torch's OpenMP (libgomp) reads it when torch is imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -38,9 +39,9 @@ def spin_shortly() -> None:
 
 def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
     """Call ``action`` and return its exit code; an error becomes one line and 1 or 2, Ctrl-C becomes 130."""
-    spin_shortly()
+    limit_spinning()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a console that cannot write 苹果 writes ?? instead of failing
+        if isinstance(stream, io.TextIOWrapper):  # a console that cannot print 苹果 prints ?? instead of failing
             stream.reconfigure(errors="replace")
     try:
         code = action() or 0
@@ -64,7 +65,7 @@ def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
         return explained.exit_code
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(argv: Sequence[str] | None, program: str | None) -> int:
     import typer
     from typer.exceptions import TyperException
 
@@ -72,45 +73,32 @@ def _run(argv: Sequence[str] | None) -> int:
 
     try:
         # Without argv typer takes sys.argv, on Windows with its patterns (*.jpg) expanded.
-        code = typer.main.get_command(cli.app).main(argv, standalone_mode=False) or 0
+        code = typer.main.get_command(cli.app).main(argv, prog_name=program, standalone_mode=False) or 0
     except TyperException as error:  # an unknown option, a missing argument, a value of the wrong kind
         context = getattr(error, "ctx", None)
-        path = context.command_path if context else "python -m fruitvision"
-        message = error.format_message().strip() or "A command is missing."
-        message = message if message.endswith((".", "?")) else f"{message}."
-        raise UsageError("bad-usage", message, f"See: {path} --help", usage=message) from error
+        usage = error.format_message().strip() or "A command is missing."
+        usage = usage if usage.endswith((".", "?")) else f"{usage}."
+        raise UsageError("bad-usage", usage=usage, command=context.command_path if context else "python -m fruitvision") from error
     if code == CTRL_C:  # typer has caught the KeyboardInterrupt
         raise KeyboardInterrupt
     return code
 
 
 def _explain(error: Exception) -> FruitVisionError:
-    """Any error as one that is meant for the person."""
+    """Any exception as one of ours."""
     if isinstance(error, FruitVisionError):
         return error
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fruitvision"):
-        return FruitVisionError(
-            "package-missing",
-            f"The Python package {error.name!r} is not installed.",
-            f"Run: {sys.executable} -m pip install -r requirements.txt",
-            package=error.name,
-        )
+        return FruitVisionError("package-missing", package=error.name, python=sys.executable)
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return FruitVisionError(
-            "file-trouble",
-            f"{error.filename}: {error.strerror}.",
-            "Check the path, its permissions and the free disk space.",
-            path=str(error.filename),
-            reason=error.strerror,
-        )
-    log = _write_log(error)
-    where = f"The details are in {log}." if log else "Set FRUITVISION_DEBUG=1 to see the details."
+        return FruitVisionError("file-trouble", path=str(error.filename), reason=error.strerror)
     what = f"{type(error).__name__}: {error}".rstrip(": ")
-    return FruitVisionError("internal-error", f"Internal error ({what}).", where, reason=what, log=str(log))
+    log = _write_log(error)
+    return FruitVisionError("internal-error", error=what, log=str(log)) if log else FruitVisionError("internal", error=what)
 
 
 def _write_log(error: Exception) -> Path | None:
-    """Keep the stack trace where it can be read later; None where no file can be written."""
+    """Append the stack trace to a log file; None if no file can be written."""
     try:
         import platformdirs
 
@@ -126,8 +114,8 @@ def _write_log(error: Exception) -> Path | None:
 
 
 def _leave(code: int) -> None:
-    """End the process. Among several that torchrun started, at once: torch's threads for their connections may otherwise meet
-    Python's end half closed, and abort a process whose work is done and saved."""
+    """End the process; one of several that torchrun started, at once: torch's connection threads may otherwise abort a process
+    whose work is done and saved while Python shuts down."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -34,6 +34,7 @@ libc.fflush(out)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
 def test_threads_share_a_few_pools_of_memory():
     def arenas(how: str) -> int:

@@ -10,14 +10,14 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.accuracy import accuracy, chosen_classes, unseen
-from benchmarks.figures import Bench
+from benchmarks.bench import Bench
 from benchmarks.growth import drawn_small, growth, write_pictures
 from benchmarks.pairs import Figure, compare, table
-from benchmarks.processes import TINY, WARM_UP, pictures_a_second
+from benchmarks.training import TINY, WARM_UP, pictures_a_second
 from benchmarks.tutorials import Fastai, Timm, tutorials
 from fruitvision.data.read.store import open_dataset
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 
 # Python 3.12 warns of the workers that torch's DataLoader forks.
@@ -62,6 +62,7 @@ def test_a_side_that_did_not_get_there_reaches_no_goal() -> None:
     assert missed.reached is False and "| **no** |" in table([missed])
 
 
+@pytest.mark.slow
 @FORKS
 def test_time_to_an_accuracy_is_measured_on_the_same_classes_from_nothing_and_from_the_other_classes(quick: Bench) -> None:
     assert len(chosen_classes(quick)) == 2
@@ -97,6 +98,7 @@ def test_a_disk_that_is_too_full_for_growth_is_said(quick: Bench, monkeypatch, c
     assert growth(quick) == [] and "growth is left out: it needs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @FORKS
 def test_timm_is_compared_with_and_what_is_not_installed_is_left_out_with_a_sentence(quick: Bench, monkeypatch, capsys) -> None:
     monkeypatch.setattr("benchmarks.tutorials.OTHERS", {"fastai_that_nobody_has": Fastai, "timm": Timm})

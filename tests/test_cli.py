@@ -278,21 +278,20 @@ def test_a_run_is_never_overwritten(run, trained, sample_set):
 def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, trained, sample_set):
     code, _, err = run("train", "--run", trained, "--resume", "--preset", "plain", "--set", "epochs=7", "width=8")
     assert code == 2
-    assert "epochs is 1, not 7" in one_line(err) and "preset is fast, not plain" in err and "width" not in err
+    assert "started with preset=fast, epochs=1" in one_line(err) and "with preset=plain, epochs=7" in err and "width" not in err
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set.parent)
-    assert code == 2 and "data is" in one_line(err)
+    assert code == 2 and "data=" in one_line(err)
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set, "--set", "epochs=1")
     assert (code, err) == (0, "")
 
 
 def test_every_setting_is_listed_with_its_meaning(run):
     from fruitvision.training.config import TrainConfig
-    from fruitvision.wording.text import setting
 
     code, out, _ = run("train", "--settings")
     assert code == 0
-    for name in TrainConfig.model_fields:
-        assert f"{name} = " in out and setting(name, "en")[1] in out
+    for name, field in TrainConfig.model_fields.items():
+        assert f"{name} = " in out and field.description in out
 
 
 def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
@@ -309,6 +308,7 @@ def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
     assert run("train", "--run", tmp_path / "b", "--set", "epochs=1", *TINY, "--json")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a test cannot press Ctrl-C in another console on Windows")
 def test_ctrl_c_keeps_everything_and_the_run_goes_on(sample_set, tmp_path):
     from fruitvision.runs.folder import RunFolder
@@ -333,7 +333,7 @@ def test_ctrl_c_keeps_everything_and_the_run_goes_on(sample_set, tmp_path):
 
 
 def test_a_run_that_was_turned_away_is_begun_by_the_same_command(run, sample_set, tmp_path):
-    from fruitvision.runs.job import hold_lock
+    from fruitvision.runs.lock import hold_lock
 
     words = ("train", "--run", tmp_path / "b", "--data", sample_set, "--set", "epochs=1", *TINY)
     with hold_lock(tmp_path / "a", "another"):
@@ -341,6 +341,33 @@ def test_a_run_that_was_turned_away_is_begun_by_the_same_command(run, sample_set
         assert code == 1 and "another" in one_line(err)
     code, out, err = run(*words)
     assert (code, err) == (0, "") and "Finished" in out
+
+
+def test_a_run_that_was_only_set_up_is_begun_without_resume_and_not_with_other_settings(run, sample_set, tmp_path):
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.folder import RunFolder
+    from fruitvision.training.config import TrainConfig, parse_settings
+
+    training = TrainConfig.from_preset("fast", **parse_settings([*TINY, "epochs=1"]))
+    folder = RunFolder(tmp_path / "run").create(RunConfig(name="app", data=str(sample_set), training=training))
+    code, _, err = run("train", "--run", folder.path, "--set", "epochs=2", *TINY)
+    assert code == 1 and "already a run" in one_line(err)
+    code, out, err = run("train", "--run", folder.path, "--json")
+    assert (code, err, json.loads(out)["state"]) == (0, "", "finished") and folder.name == "app"
+    code, _, err = run("train", "--run", folder.path)
+    assert code == 1 and "--resume" in one_line(err)
+
+
+def test_the_folder_of_pictures_is_listed_once(run, sample_set, tmp_path, monkeypatch):
+    from fruitvision.data.read.listing import list_pictures
+
+    listed = []
+    for module in ("data.read.store", "runs.prepare.data"):
+        monkeypatch.setattr(
+            f"fruitvision.{module}.list_pictures", lambda *given, **named: listed.append(given) or list_pictures(*given, **named)
+        )
+    code, _, err = run("train", "--run", tmp_path / "run", "--data", sample_set, "--json", "--set", "epochs=1", *TINY)
+    assert (code, err, len(listed)) == (0, "", 1)
 
 
 def test_stopping_a_run_that_does_not_go_on_says_so(run, trained):
@@ -389,18 +416,19 @@ def test_a_finished_network_is_asked_about_sources_that_it_never_learned_and_kee
     code, out, err = run(*words, "--record")
     assert code == 0 and f"Recorded in {checkpoint}" in out, err
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    assert config["left_out"]["images"] > 10 and "left out of training" in (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert config["left_out"]["images"] > 10 and "never learned from" in (checkpoint / "README.md").read_text(encoding="utf-8")
     code, _, err = run("predict", next((sources / "phone").rglob("*.jpg")), "--checkpoint", checkpoint)
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_wrong_words_about_sources_are_one_line(run, sample_set, sources, trained, tmp_path):
     out = ("--out", tmp_path / "study")
     for words, said in (
         (("--photos", sources, "--data", sample_set, "--leave-out", "shops"), "No source is called 'shops'"),
         (("--photos", sources / "phone", "--data", sample_set), "two groups"),
         (("--photos", sources, "--record"), "no checkpoint"),
-        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "trained on all"),
+        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "learned from all"),
     ):
         code, _, err = run("evaluate-sources", *out, *words)
         assert code in (1, 2) and said in one_line(err), words
@@ -469,8 +497,8 @@ def test_teaching_is_measured_known_and_new_and_by_what_it_costs_the_others(run,
     assert set(result["known"]) == set(result["new"]) == {"1", "2"}
     assert all(0 <= result[way][count][key] <= 1 for way in ("known", "new") for count in "12" for key in ("top1", "sd", "ece"))
     code, out, _ = run(*words)
-    assert code == 0 and out.count("names nobody knows") == 2
-    for wrong, name in ((["--shots", "0"], "no numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
+    assert code == 0 and out.count("new names") == 2
+    for wrong, name in ((["--shots", "0"], "not a list of numbers"), (["--shots", "9"], "fewer than 9"), (["--split", "val"], "no split")):
         code, _, err = run(*words[:5], *wrong)
         assert code == 2 and name in one_line(err)
 
@@ -502,6 +530,12 @@ def test_a_wrong_flag_of_the_app_is_one_line(words):
     result = app(*words)
     assert (result.returncode, result.stdout) == (2, "")
     assert words[0] in one_line(result.stderr)
+
+
+def test_app_py_is_the_command_app(run):
+    code, out, err = run("app", "--help")
+    assert (code, err) == (0, "")
+    assert out.partition("Options:")[2] == app("--help").stdout.partition("Options:")[2] != ""
 
 
 def test_a_port_in_use_is_one_line_with_the_way_out():

@@ -87,6 +87,7 @@ def test_another_failure_is_not_hidden(project, tmp_path):
     assert "RuntimeError: compiled for another CUDA" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
 def test_openvino_reports_to_nobody_that_it_is_used(project):
     result = python(

@@ -55,6 +55,10 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_shipped_checkpoints(w
     assert not {name for name in wanted if "/." not in name} - held
 
 
+def test_type_checkers_are_told_that_the_package_is_typed(wheel):
+    assert "fruitvision/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
 def test_the_installed_package_answers_a_picture_from_another_folder(wheel, shipped_checkpoint, tmp_path):
     from fruitvision.data.synthetic.sample import draw_sample
 
@@ -133,7 +137,7 @@ def test_the_readme_opens_with_the_two_commands():
         assert f"\n{command.replace(' &&', ';')}\n" in readme, "PowerShell wants a semicolon"
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "checkpoints/LICENSE.md"])
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "checkpoints/LICENSE.md"])
 def test_every_link_within_the_project_leads_somewhere(name):
     page = PROJECT / name
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
@@ -146,6 +150,22 @@ def test_the_test_machine_runs_the_readmes_own_command():
     pattern = re.search(r"grep -m1 -E '([^']+)' README\.md", script).group(1)
     lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
     assert next(line for line in lines if re.search(pattern, line)) == INSTALL_AND_TEST
+
+
+def test_ci_and_the_hooks_call_the_one_script_with_parts_that_it_has():
+    script = (PROJECT / "scripts" / "check").read_text(encoding="utf-8")
+    parts = set(re.findall(r"^    ([a-z]+)\)", script, re.MULTILINE))
+    assert parts == {"lint", "format", "types", "tests"}
+    for name in (".ci/run", ".github/workflows/tests.yml", ".pre-commit-config.yaml"):
+        calls = re.findall(r"scripts/check ([a-z ]+)", (PROJECT / name).read_text(encoding="utf-8"))
+        assert calls and all(set(call.split()) <= parts for call in calls), name
+
+
+def test_the_changelog_names_the_version_that_is_here():
+    import fruitvision
+
+    changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in changelog and f"## [{fruitvision.__version__}]" in changelog
 
 
 def test_the_run_configurations_start_files_and_commands_that_are_there():
@@ -175,5 +195,5 @@ def requirements(name: str, *, everywhere: bool = False) -> list[tuple[str, str]
     """The (package, version) of every line that pins one for this machine, or for any; a line that pins nothing fails."""
     lines = [line.strip() for line in (PROJECT / name).read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if line and not line.startswith(("#", "-r"))]
-    pins = [re.fullmatch(r"([a-z0-9-]+)==([0-9.]+)(?:; (.+))?", line).groups() for line in lines]
+    pins = [re.fullmatch(r"([a-z0-9-]+)(?:\[[a-z]+\])?==([0-9.]+)(?:; (.+))?", line).groups() for line in lines]
     return [(name, pinned) for name, pinned, marker in pins if everywhere or not marker or Marker(marker).evaluate()]

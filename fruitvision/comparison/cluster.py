@@ -51,7 +51,7 @@ class _RayRunner(StudyRunner):
             for one in done:
                 waiting.pop(one)
                 states.append(_result(one))
-            self.pulse.sign()
+            self.pulse.notify()
             self.report(len(remaining), list(waiting.values()), time.monotonic() - started)
         return "stopped" not in states
 

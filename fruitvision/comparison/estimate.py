@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from fruitvision.comparison.provenance import picture_counts
 from fruitvision.comparison.study import StudyFolder, StudyPlan, is_done
-from fruitvision.runs.estimate import run_seconds, seconds_per_picture
+from fruitvision.runs.prepare.estimate import run_seconds, seconds_per_picture
 from fruitvision.training.config import TrainConfig
 
 EVAL_BATCH_SIZE = 32

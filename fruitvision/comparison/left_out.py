@@ -27,19 +27,13 @@ from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.evaluate.left_out import STUDY_NAME, Answers, concatenate, read_answers, to_bytes
-from fruitvision.runs.closing import labels_and_weights, see_as_evaluated
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
-from fruitvision.runs.preparation import (
-    all_sources,
-    clear_head,
-    evaluation_transform,
-    evenly,
-    first_weights,
-    learnable,
-    open_source,
-    prepare,
-)
+from fruitvision.runs.job.features import evaluation_features, labels_and_weights
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.prepare.data import evenly, prepare
+from fruitvision.runs.prepare.sources import find_sources, open_source, trainable_pictures
+from fruitvision.runs.prepare.transforms import evaluation_transform
+from fruitvision.runs.prepare.weights import load_initial_weights, reset_head
 from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
@@ -145,8 +139,8 @@ class _Pictures:
 
 def _pictures(config: RunConfig) -> list[_Pictures]:
     """The pictures of each source, photos first, without the ``heldout`` ones."""
-    sources = all_sources(config)
-    pictures_of = learnable(config, [source for own in sources for source in own])
+    sources = find_sources(config)
+    pictures_of = trainable_pictures(config.training, [source for own in sources for source in own])
     found = []
     for photo, own in zip((True, False), sources, strict=True):
         for source in own:
@@ -188,8 +182,8 @@ def _frozen(config: RunConfig) -> Predict:
     network = build_network(
         training.architecture, num_classes=len(targets.classes), norm=training.norm, width=training.width, seed=training.seed
     )
-    start = first_weights(network, training, targets, lambda line: None)
-    steps = see_as_evaluated(network, data, training, transform, device)
+    start = load_initial_weights(network, training, targets, lambda line: None)
+    steps = evaluation_features(network, data, training, transform, device)
     while True:
         try:
             next(steps)
@@ -203,7 +197,7 @@ def _frozen(config: RunConfig) -> Predict:
         kept = torch.tensor([source not in group for source in sources])
         _, weights = labels_and_weights(data, training, [one for one in additional if one.source not in group])
         rest = Features(features.features[kept], features.labels[kept], weights)
-        clear_head(network, training, targets, start)
+        reset_head(network, training, targets, start)
         for _ in refit(network.head, rest, targets.membership, training.fit_last or FROZEN_PENALTY):
             pass
         return _predict(network, transform, targets.classes, targets.fruit_types, pictures)

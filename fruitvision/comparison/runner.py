@@ -16,8 +16,9 @@ from fruitvision.comparison.study import DIVERGED, Cell, StudyFolder, StudyPlan,
 from fruitvision.errors import FruitVisionError, TrainingError
 from fruitvision.files import write_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
-from fruitvision.runs.job import execute, hold_lock, turned_away
-from fruitvision.runs.process import Pulse
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.lock import hold_lock
+from fruitvision.runs.process import Heartbeat
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device
 from fruitvision.training.engine import EpochDone, Event, StepDone
@@ -41,7 +42,7 @@ def run_study(
         lock = hold_lock(study.path, plan.name or study.id)
     except FruitVisionError as error:
         if study.exists:
-            turned_away(RunFolder(study.path), error)
+            RunFolder(study.path).mark_not_started(error)
         raise
     with lock:
         study.create(plan)
@@ -67,7 +68,7 @@ class StudyRunner:
         )
         self.cell_seconds: dict[int, float] = {}  # by batch size, of the last cell
         self.started, self.last_status = time.monotonic(), 0.0
-        self.pulse = Pulse(self.write_status)
+        self.pulse = Heartbeat(self.write_status)
 
     def run(self) -> RunStatus:
         """Train, and write the final status."""
@@ -88,7 +89,7 @@ class StudyRunner:
         for number, cell in enumerate(self.cells):
             self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
             self.write_status()
-            self.pulse.sign()
+            self.pulse.notify()
             if is_done(self.study.run(cell)):
                 continue
             if self.study.stop_file.exists() or self.train(cell).state == "stopped":
@@ -110,7 +111,7 @@ class StudyRunner:
             if self.on_event:
                 self.on_event(event)
 
-        status = train_cell(self.study, self.plan.data, cell, on_event, self.pulse.sign)
+        status = train_cell(self.study, self.plan.data, cell, on_event, self.pulse.notify)
         self.cell_seconds[cell.batch_size] = time.monotonic() - started
         return status
 
@@ -156,7 +157,7 @@ def train_cell(
             run.request_stop()
 
     try:
-        return execute(run.path, on_event=record_memory, on_sign=pass_stop_on, lock=False)
+        return execute(run.path, on_event=record_memory, on_progress=pass_stop_on, lock=False)
     except TrainingError as error:
         if not error.code.startswith(DIVERGED):
             raise

@@ -23,7 +23,7 @@ from fruitvision.files import write_text
 from fruitvision.models.checkpoint import versions
 from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, most_confused, within_kind
 from fruitvision.recognition.evaluate.evaluation import Evaluation, Negatives
-from fruitvision.recognition.evaluate.findings import hardest, losses
+from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
 from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
 from fruitvision.report.bilingual import Name, both, named
 from fruitvision.report.charts import reliability_chart
@@ -63,7 +63,7 @@ def write_report(folder: Path, examination: Evaluation, language: str = "en") ->
 def report_page(examination: Evaluation, language: str = "en") -> str:
     """The whole page. Names of classes and files are escaped wherever they stand."""
     summary, twins = examination.summary, find_duplicates(examination)
-    accepted, labels = _accepted(examination), contradicted(examination)
+    accepted, labels = _accepted(examination), label_issues(examination)
     return render(
         "report/report.html",
         both=both,

@@ -1,1 +1,1 @@
-"""Long jobs: a run is a folder, and a process of its own that fills it."""
+"""Long jobs: a run is a folder and the detached process that fills it."""

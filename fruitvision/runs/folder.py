@@ -1,11 +1,11 @@
-"""The run folder: all that is known of a run, readable while the run writes.
+"""The run folder: everything about a run, readable while the run writes.
 
 config.json    what was asked for (RunConfig)
 status.json    where it stands (RunStatus), replaced whole
 metrics.jsonl  one JSON object a line, appended and flushed
-log.txt        what was said
+log.txt        messages, with the time
 environment.json  versions, git commit, device and data of the last execution
-report/        the page that shows its results, once it was asked for
+report/        the HTML report, once it was asked for
 resume/        everything for an exact resume
 best/ last/    checkpoint folders
 stop           an empty file that asks the run to stop (signals do not exist on Windows)
@@ -21,11 +21,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
-from fruitvision.errors import RunError
+from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import (
     CHECKSUM,
     FileCache,
@@ -38,84 +38,20 @@ from fruitvision.files import (
     write_error,
     write_text,
 )
-from fruitvision.runs.figures import MOST_RUNS, Summary, coarse_records, parse_record, summary
-from fruitvision.runs.process import beats, end_process, find_process, not_ended
-from fruitvision.training.config import TrainConfig
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.metrics import MAX_RUNS, Summary, coarse_records, parse_record, summary
+from fruitvision.runs.process import end_process, find_process, seen_recently
+from fruitvision.runs.status import RunStatus
 
-State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
-ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
 # A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
 START_SECONDS = 90.0
-# Without a heartbeat for so long, a run that should be at work is not responding.
-RESPONSE_SECONDS = 60.0
-MOST_PROCESSES = 64
-_WRITING = threading.Lock()  # a run's thread that shows its life writes the status too
-
-
-class RunConfig(BaseModel):
-    """What a run was asked to do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = ""
-    data: str
-    photos: tuple[str, ...] = ()
-    not_fruit: tuple[str, ...] = ()
-    leave_out: tuple[str, ...] = ()
-    """Sources among these that neither train nor validate, by name."""
-    study: str = ""
-    """The folder of a finished study of sources left out, by whose answers the network is calibrated; empty is none."""
-    training: TrainConfig = TrainConfig()
-    processes: int = Field(1, ge=1, le=MOST_PROCESSES, description="How many processes of this machine the app trains it with.")
-    created: float = Field(default_factory=time.time, description="Seconds since 1970.")
-
-
-class RunStatus(BaseModel):
-    """Where a run stands. Epochs and steps count from 1; 0 is before the first."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    state: State = "waiting"
-    epoch: int = 0
-    epochs: int = 0
-    step: int = 0
-    steps: int = 0
-    pid: int = 0
-    process_started: float = 0.0
-    heartbeat: float = 0.0
-    started: float = 0.0
-    seconds: float = 0.0
-    eta_s: float | None = None
-    start: str = ""
-    best_val_accuracy: float | None = None
-    skipped: int | None = None
-    """Steps that were left out, in epochs that are done; None where an earlier version wrote it, without the two below."""
-    test_top1: float | None = None
-    test_images: int | None = None
-    message: str = ""
-    error: dict[str, Any] | None = None
-
-    @field_validator("best_val_accuracy")
-    @classmethod
-    def _measured(cls, value: float | None) -> float | None:
-        """Until November 2026 a run without any finite validation wrote -1."""
-        return value if value is not None and value >= 0 else None
-
-    @property
-    def active(self) -> bool:
-        """Whether a process is at work on it, or about to be."""
-        return self.state in ACTIVE
-
-    @property
-    def responding(self) -> bool:
-        """False where it is active, and its process was not heard of for a minute: stopped by the system, or hanging."""
-        return not self.active or not self.pid or abs(time.time() - self.heartbeat) < RESPONSE_SECONDS
+_WRITING = threading.Lock()  # the heartbeat's thread writes the status too
 
 
 def _read_config(path: str) -> RunConfig:
     values = json.loads(retried(Path(path).read_bytes))
     if not checksum_matches(values):
-        raise ValueError("not as it was written")
+        raise ValueError("its checksum differs")
     return RunConfig.model_validate(without_checksum(values))
 
 
@@ -123,7 +59,7 @@ def _read_status(path: str) -> RunStatus:
     return RunStatus.model_validate_json(retried(Path(path).read_bytes))
 
 
-_configs, _statuses = FileCache(_read_config, MOST_RUNS), FileCache(_read_status, MOST_RUNS)
+_configs, _statuses = FileCache(_read_config, MAX_RUNS), FileCache(_read_status, MAX_RUNS)
 
 
 class RunFolder:
@@ -172,17 +108,12 @@ class RunFolder:
         return (current_folder(self.best) / "config.json").is_file()
 
     def create(self, config: RunConfig) -> RunFolder:
-        """Write the configuration of a new run, or of one that was turned away before it began, since another one went on.
+        """Write the configuration of a new run, or of one that another run kept from starting.
 
         Raises RunError "run-exists", DataError where it cannot be written.
         """
-        if self.exists and not self._turned_away():
-            raise RunError(
-                "run-exists",
-                f"There is a run in {self.path} already.",
-                "Go on with it by --resume, or choose another folder.",
-                path=str(self.path),
-            )
+        if self.exists and not self._kept_from_starting():
+            raise RunError("run-exists", path=str(self.path))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -191,86 +122,75 @@ class RunFolder:
         self.write_status(RunStatus(epochs=config.training.epochs, heartbeat=time.time()))
         return self
 
-    def _turned_away(self) -> bool:
+    def _kept_from_starting(self) -> bool:
         status = self.status()
         busy = status.state == "failed" and (status.error or {}).get("code") == "busy"
         return busy and not status.epoch and not self.resume_file.exists()
 
+    @property
+    def unstarted(self) -> bool:
+        """Whether the run was set up and no process has begun it yet."""
+        try:
+            status = _statuses(os.path.join(self.path, "status.json"))
+        except (OSError, ValidationError):
+            return False
+        return self.exists and status.state == "waiting" and not status.pid and not self.resume_file.exists()
+
     def config(self) -> RunConfig:
-        """Read ``config.json``. Raises RunError where there is no run, or none that can be read."""
+        """Read ``config.json``. Raises RunError "run-missing", or "run-damaged" where it cannot be read."""
         path = os.path.join(self.path, "config.json")
         try:
             return _configs(path)
         except FileNotFoundError:
-            raise RunError(
-                "run-missing",
-                f"There is no run in {self.path}.",
-                "Check the folder, or start a new run.",
-                path=str(self.path),
-            ) from None
+            raise RunError("run-missing", path=str(self.path)) from None
         except (ValueError, AttributeError, RecursionError, OSError) as error:
-            raise RunError(
-                "run-damaged",
-                f"{path} cannot be read as a run's configuration, or is not as it was written.",
-                f"Delete the run, or restore the file; if you changed it yourself, take its line {CHECKSUM} out.",
-                path=str(path),
-            ) from error
+            raise RunError("run-damaged", path=path, checksum=CHECKSUM) from error
 
     @property
     def name(self) -> str:
-        """What the person calls it; the folder's name where they called it nothing."""
+        """The name that the user gave the run; the folder's name where they gave none."""
         return self.config().name or self.id
 
     def rename(self, name: str) -> None:
         """Give the run another name; its folder stays where it is. Raises RunError for an empty name."""
         name = " ".join(name.split())[:100]
         if not name:
-            raise RunError("run-name-empty", "A run needs a name.", "Type at least one letter.")
+            raise RunError("run-name-empty")
         self._write_config(self.config().model_copy(update={"name": name}))
 
     def _write_config(self, config: RunConfig) -> None:
         write_text(self.path / "config.json", json_with_checksum(config.model_dump(mode="json")))
 
     def refuse_if_active(self) -> None:
-        """Raise RunError "run-active" while a process is at work on it, "run-not-responding" where that one must be ended."""
+        """Raise RunError "run-active" while a process is working on it, "run-not-responding" where that process hangs."""
         status = self.status()
         if not status.active:
             return
         if not status.responding:
-            raise not_responding(self.name)
-        raise RunError("run-active", f"The run {self.name} is going on.", "Stop it first.", run=self.name)
+            raise RunError("run-not-responding", run=self.name)
+        raise RunError("run-active", run=self.name)
 
     def delete(self) -> None:
-        """Remove the folder and all in it; of one that is a link, the link alone.
+        """Remove the folder and everything in it; if it is a link, only the link.
 
-        Raises RunError while a process is at work on it.
+        Raises RunError while a process is working on it.
         """
         self.refuse_if_active()
-        if not self.exists:  # never remove a folder that is no run
-            raise RunError(
-                "run-missing",
-                f"There is no run in {self.path}.",
-                "Check the folder, or start a new run.",
-                path=str(self.path),
-            )
+        if not self.exists:  # never remove a folder that is not a run
+            raise RunError("run-missing", path=str(self.path))
         try:
             retried(lambda: remove_folder(self.path))
         except OSError as error:
             raise write_error(error, self.path) from error
 
     def refuse_links(self) -> None:
-        """Raise RunError "run-has-link" where something in the folder leads out of it: writing there would write elsewhere.
+        """Raise RunError "run-has-link" if the folder contains a symbolic link: writing through it would write elsewhere.
 
         The folder itself may be a link.
         """
         link = next((path for path in self.path.rglob("*") if path.is_symlink()), None)
         if link is not None:
-            raise RunError(
-                "run-has-link",
-                f"{link} is a link, and a run writes nowhere but into its own folder.",
-                "Put a copy of what it leads to in its place, or start a new run.",
-                path=str(link),
-            )
+            raise RunError("run-has-link", path=str(link))
 
     def write_status(self, status: RunStatus) -> None:
         """Replace ``status.json``."""
@@ -278,7 +198,7 @@ class RunFolder:
             write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
 
     def status(self) -> RunStatus:
-        """Where the run stands now: "interrupted" where its process is gone without having said so."""
+        """Where the run stands now: "interrupted" if its process is gone and did not say so."""
         try:
             status = _statuses(os.path.join(self.path, "status.json")).model_copy()
         except (OSError, ValidationError):
@@ -291,26 +211,37 @@ class RunFolder:
         if not status.pid:
             return abs(time.time() - status.heartbeat) < START_SECONDS
         process = find_process(status.pid, status.process_started, self.path)
-        return process is not None or beats(status.pid, status.heartbeat)
+        return process is not None or seen_recently(status.pid, status.heartbeat)
+
+    def mark_not_started(self, error: FruitVisionError) -> None:
+        """Write into the status why the run did not start; not while a process is working on it, whose status it is."""
+        status = self.status()
+        if status.state == "finished" or status.active and status.pid:
+            return
+        try:
+            self.write_status(status.model_copy(update={"state": "failed", "eta_s": None, "error": error.as_dict()}))
+            self.log(f"not started: {error}")
+        except FruitVisionError:
+            pass  # the caller raises the error itself
 
     def end(self) -> None:
-        """End the run's process at once, and what belongs to it; what it saved stands, and it can go on from there.
+        """Kill the run's process and its children at once; the last save stands, and the run can be resumed from it.
 
-        For one that is not responding, which hears no :meth:`request_stop`. Does nothing where there is none. Raises RunError
-        "run-not-ended", also for one that is not surely its own.
+        For a process that is not responding, which ignores :meth:`request_stop`. Does nothing where there is no process.
+        Raises RunError "run-not-ended", also for a process that may not be the run's.
         """
         status = self.status()
         if not status.active or not status.pid:
             return
         process, name = find_process(status.pid, status.process_started, self.path), self.name if self.exists else self.id
         if process is None:
-            raise not_ended(name, status.pid)
+            raise RunError("run-not-ended", run=name, pid=status.pid)
         end_process(process, self.path, name)
         status = self.status()
-        if status.state == "interrupted":  # it may have come to its end meanwhile
+        if status.state == "interrupted":  # it may have finished meanwhile
             self.stop_file.unlink(missing_ok=True)
             self.write_status(status)
-            self.log("ended at once, on request")
+            self.log("process killed on request")
 
     @property
     def metrics_file(self) -> Path:
@@ -318,7 +249,7 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def summary(self, status: RunStatus | None = None) -> Summary:
-        """What the table shows of its figures, where ``status`` (by default the run's) has them; read of all figures otherwise."""
+        """Skipped steps and test accuracy, from ``status`` (by default the run's own) or, if it lacks them, from all metrics."""
         status = status or self.status()
         if status.skipped is None:  # written by an earlier version
             return summary(self.metrics_file)
@@ -344,7 +275,7 @@ class RunFolder:
             raise write_error(error, path) from error
 
     def metrics(self, kind: str | None = "epoch") -> list[dict[str, Any]]:
-        """The records of one kind, or all; a line that is still being written, or was damaged, is left out."""
+        """The records of one kind, or all; incomplete and damaged lines are left out."""
         records = self._records() if kind in (None, "step") else coarse_records(self.metrics_file)
         return [r for r in records if kind is None or r.get("kind") == kind]
 
@@ -358,21 +289,18 @@ class RunFolder:
                 yield record
 
     def forget_after(self, epoch: int, step: int) -> None:
-        """Drop the records past a position: those of steps that a resume will take again.
+        """Drop the records of steps that a resume will repeat: past ``epoch`` whole epochs and ``step`` steps of the next."""
 
-        ``epoch`` whole epochs are done, and ``step`` steps of the one after.
-        """
-        kept = [
-            r
-            for r in self._records()
-            if r.get("kind") not in ("epoch", "step")
-            and r.get("kind") != "test"
-            or r.get("kind") == "epoch"
-            and r["epoch"] <= epoch
-            or r.get("kind") == "step"
-            and (r["epoch"], r["step"]) <= (epoch + 1, step)
-        ]
-        write_text(self.metrics_file, "".join(json.dumps(r) + "\n" for r in kept))
+        def kept(record: dict[str, Any]) -> bool:
+            match record.get("kind"):
+                case "epoch":
+                    return record["epoch"] <= epoch
+                case "step":
+                    return (record["epoch"], record["step"]) <= (epoch + 1, step)
+                case kind:
+                    return kind != "test"
+
+        write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in self._records() if kept(record)))
 
     def log(self, line: str) -> None:
         """Append a line to ``log.txt``, with the time. Raises DataError "disk-full" or "cannot-write"."""
@@ -394,29 +322,19 @@ class RunFolder:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def not_responding(name: str) -> RunError:
-    """Its process is there, and does nothing."""
-    return RunError(
-        "run-not-responding",
-        f"The run {name} is not responding: its process was stopped, or hangs.",
-        "End it: with --force where you stop it, or by the button in the app; it can go on from its last save.",
-        run=name,
-    )
-
-
 def new_run(root: str | Path, config: RunConfig) -> RunFolder:
     """Create a run under ``root``, named by the time and its name, never over another."""
     slug = re.sub(r"[^\w-]+", "-", config.name).strip("-")[:40]
     stem = time.strftime("%Y%m%d-%H%M%S", time.localtime(config.created)) + (f"-{slug}" if slug else "")
-    for number in range(1, 1000):
-        folder = RunFolder(Path(root) / (stem if number == 1 else f"{stem}-{number}"))
-        if not folder.path.exists():
-            return folder.create(config)
-    raise RunError("run-exists", f"There is a run in {folder.path} already.", "Choose another name.", path=str(folder.path))
+    number, folder = 1, RunFolder(Path(root) / stem)
+    while folder.path.exists():
+        number += 1
+        folder = RunFolder(Path(root) / f"{stem}-{number}")
+    return folder.create(config)
 
 
 def list_runs(root: str | Path) -> list[RunFolder]:
-    """The runs directly under ``root``, newest first; folders that are no runs are passed over."""
+    """The runs directly under ``root``, newest first; other folders are skipped."""
     root = Path(root)
     if not root.is_dir():
         return []

@@ -1,4 +1,4 @@
-"""Start, stop and resume runs: one ``python -m fruitvision train`` process each, on its own from the first moment."""
+"""Start, stop and resume runs: one detached ``python -m fruitvision train`` process each."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import threading
 import time
 from pathlib import Path
 
-import filelock
-
 from fruitvision.errors import RunError
 from fruitvision.files import write_error
-from fruitvision.runs.folder import RunConfig, RunFolder, list_runs, new_run, not_responding
-from fruitvision.runs.job import LOCK_NAME, busy, lock_holder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, list_runs, new_run
+from fruitvision.runs.lock import refuse_if_locked
 from fruitvision.training.distributed import check_distributed
 
-LET_GO_SECONDS = 1.5
+# A killed process may release its lock a moment after it is seen to be dead.
+RELEASE_SECONDS = 1.5
 
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
     """Create a run under ``root`` and start its process, or its processes.
 
-    Raises RunError "busy" while another one goes on, TrainingError "distributed-missing".
+    Raises RunError "busy" while another run is going on, TrainingError "distributed-missing".
     """
     refuse_if_busy(root)
     if config.processes > 1:
@@ -37,15 +37,15 @@ def resume(run: RunFolder) -> None:
     """Go on with a run that was stopped, interrupted or failed. Raises RunError."""
     run.refuse_if_active()
     if run.status().state == "finished":
-        raise RunError("run-finished", f"The run {run.name} is finished.", "Start a new one.", run=run.name)
+        raise RunError("run-finished", run=run.name)
     refuse_if_busy(run.path.parent)
-    _spawn(run)
+    _spawn(run, "--resume")
 
 
 def stop(run: RunFolder, *, wait: float = 0.0) -> None:
-    """Ask a run to stop after its current step; with ``wait``, return when it has, or after so many seconds.
+    """Ask a run to stop after its current step; with ``wait``, return once it has, or after so many seconds.
 
-    One that is not responding is not waited for: see :meth:`RunFolder.end`.
+    A run that is not responding is not waited for: see :meth:`RunFolder.end`.
     """
     if not run.status().active:
         return
@@ -56,38 +56,31 @@ def stop(run: RunFolder, *, wait: float = 0.0) -> None:
 
 
 def running(root: str | Path) -> RunFolder | None:
-    """The run at work under ``root``, or None."""
+    """The active run under ``root``, or None."""
     return next((run for run in list_runs(root) if run.status().active), None)
 
 
 def refuse_if_busy(root: str | Path) -> None:
-    """Raise RunError "busy", naming it, where a run or a study goes on under ``root``; "run-not-responding" for such a run."""
-    root = Path(root)
-    going = running(root)
-    if going is not None:
-        raise busy(going.name) if going.status().responding else not_responding(going.name)
-    if not root.is_dir():
-        return
-    try:
-        # A killed process may let go of its lock a moment after it is seen to be dead.
-        with filelock.FileLock(root / LOCK_NAME).acquire(timeout=LET_GO_SECONDS):
-            return
-    except filelock.Timeout:
-        raise busy(lock_holder(root)) from None
-    except OSError as error:
-        raise write_error(error, root) from error
+    """Raise RunError "busy" while a run or a study is going on under ``root``, "run-not-responding" for a run that hangs."""
+    active = running(root)
+    if active is not None:
+        if not active.status().responding:
+            raise RunError("run-not-responding", run=active.name)
+        raise RunError("busy", run=active.name)
+    refuse_if_locked(Path(root), wait=RELEASE_SECONDS)
 
 
-def _spawn(run: RunFolder) -> None:
+def _spawn(run: RunFolder, *options: str) -> None:
+    """Start the run's process. A new run is begun by the same command without ``--resume``."""
     run.refuse_links()
-    run.stop_file.unlink(missing_ok=True)  # what was asked of the process before; from here on it is meant for the new one
+    run.stop_file.unlink(missing_ok=True)  # a request to the previous process; from here on it is for the new one
     status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
     run.write_status(status)
-    spawn_command(["train", "--run", str(run.path), "--resume"], run.path / "output.txt", processes=run.config().processes)
+    spawn_command(["train", "--run", str(run.path), *options], run.path / "output.txt", processes=run.config().processes)
 
 
-def together(processes: int) -> list[str]:
-    """What stands between Python and the module's name. The two dashes keep torchrun from reading options that are ours."""
+def module_options(processes: int) -> list[str]:
+    """What stands between Python and the module's name; ``--`` keeps torchrun from reading options that are ours."""
     if processes == 1:
         return ["-m"]
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
@@ -99,7 +92,7 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
     It outlives this process, and no Ctrl-C in this console reaches it. Several ``processes`` are started by torchrun.
     """
     options: dict = {"start_new_session": True}
-    if os.name == "nt":
+    if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
@@ -112,7 +105,7 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, *together(processes), "fruitvision", *arguments],
+                [sys.executable, *module_options(processes), "fruitvision", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -121,6 +114,6 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
             )
     except OSError as error:
         raise write_error(error, log) from error
-    # Somebody has to take note of its end, or it stays in the system's table as a zombie.
+    # Without wait() the ended process would stay in the system's table as a zombie.
     threading.Thread(target=process.wait, name=f"fruitvision-wait-{process.pid}", daemon=True).start()
     return process.pid

@@ -1,4 +1,4 @@
-"""The process that works on a run: whether it is still the one that said so, its sign of life, and how it is ended."""
+"""The process that works on a run: its heartbeat, whether it is still the same process, and how it is killed."""
 
 from __future__ import annotations
 
@@ -13,77 +13,78 @@ import psutil
 
 from fruitvision.errors import FruitVisionError, RunError
 
-# A run says so many times oftener than this that it is at work.
-BEAT_SECONDS = 10.0
-BIRTH_SECONDS = 2.0
+# A heartbeat younger than this is believed; a working run writes one several times as often.
+RECENT_SECONDS = 10.0
+START_TIME_TOLERANCE = 2.0
 END_SECONDS = 10.0
 COMMANDS = {"train": "--run", "compare": "--out", "evaluate-sources": "--out"}
-"""What trains, and the option that names its folder."""
+"""The commands that train, and the option that names their folder."""
 
 
-class Pulse:
-    """Calls ``beat`` every few seconds from a thread of its own, while what it watches over makes progress.
+class Heartbeat:
+    """Calls ``beat`` every few seconds from a thread while the work makes progress.
 
-    A process that is stopped beats no more. Nor does one that hangs, in a driver for example, once ``HUNG_SECONDS`` have passed
-    without a :meth:`sign`: a single step or a download may take long, and has no sign of its own meanwhile.
+    A suspended process stops beating. So does one that hangs, for example in a driver, after ``HUNG_SECONDS`` without
+    :meth:`notify`: a single step or a download may take long, and reports nothing meanwhile.
     """
 
-    PULSE_SECONDS, HUNG_SECONDS = 5.0, 300.0
+    INTERVAL_SECONDS, HUNG_SECONDS = 5.0, 300.0
 
     def __init__(self, beat: Callable[[], None]) -> None:
-        self._beat, self._last_sign, self._over = beat, time.monotonic(), threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="fruitvision-pulse", daemon=True)
+        self._beat, self._last_progress, self._ended = beat, time.monotonic(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fruitvision-heartbeat", daemon=True)
 
-    def sign(self) -> None:
-        """Something was done."""
-        self._last_sign = time.monotonic()
+    def notify(self) -> None:
+        """The work has made progress."""
+        self._last_progress = time.monotonic()
 
-    def __enter__(self) -> Pulse:
+    def __enter__(self) -> Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(self, *given: object) -> None:
-        self._over.set()
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
         self._thread.join()
 
-    def _go_on(self) -> None:
-        while not self._over.wait(self.PULSE_SECONDS):
-            if time.monotonic() - self._last_sign < self.HUNG_SECONDS:
-                with contextlib.suppress(FruitVisionError, OSError):  # the disk is full: the run itself will say so
+    def _run(self) -> None:
+        while not self._ended.wait(self.INTERVAL_SECONDS):
+            if time.monotonic() - self._last_progress < self.HUNG_SECONDS:
+                with contextlib.suppress(FruitVisionError, OSError):  # the disk is full: the run itself reports it
                     self._beat()
 
 
-def find_process(pid: int, born: float, folder: Path) -> psutil.Process | None:
-    """The process of that pid, where it is the one that was born then and works on ``folder``.
+def find_process(pid: int, started: float, folder: Path) -> psutil.Process | None:
+    """The process with that pid, if it started at that time (seconds since 1970) or works on ``folder``.
 
-    A pid may have been given to another process since; its time of birth tells. Where the clock was set, Linux moves all births
-    with it: then it is believed by its command, which names the folder.
+    A pid may have been given to another process since; its start time tells. If the clock was set, Linux moves all start
+    times with it: then the process is recognized by its command line, which names the folder.
     """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return process if abs(process.create_time() - born) < BIRTH_SECONDS or works_on(process, folder) else None
+        same = abs(process.create_time() - started) < START_TIME_TOLERANCE
+        return process if same or works_on(process, folder) else None
     except psutil.Error:
         return None
 
 
-def beats(pid: int, heartbeat: float) -> bool:
-    """Whether it was heard of just now, and that pid is one of our commands: enough to wait for it, and not to end it."""
+def seen_recently(pid: int, heartbeat: float) -> bool:
+    """Whether the heartbeat is recent and that pid is one of our commands: enough to wait for it, not enough to kill it."""
     try:
         process = psutil.Process(pid)
-        heard = abs(time.time() - heartbeat) < BEAT_SECONDS and process.status() != psutil.STATUS_ZOMBIE
-        return heard and bool(_command(process.cmdline()))
+        recent = abs(time.time() - heartbeat) < RECENT_SECONDS and process.status() != psutil.STATUS_ZOMBIE
+        return recent and bool(_command(process.cmdline()))
     except psutil.Error:
         return False
 
 
 def works_on(process: psutil.Process, folder: Path) -> bool:
-    """Whether it is a command of ours that trains in ``folder``, or in a folder around it."""
+    """Whether it is one of our commands that trains in ``folder``, or in a folder above it."""
     try:
         words = process.cmdline()
         option = COMMANDS.get(_command(words))
-        given = next((_value(words, at, option) for at in range(len(words)) if _is(words[at], option)), None) if option else None
+        given = _value(words, option) if option else ""
         if not given:
             return False
         place, named = folder.resolve(), Path(process.cwd(), given).resolve()
@@ -97,46 +98,37 @@ def _command(words: list[str]) -> str:
     return next((word for word in words if word in COMMANDS), "") if any(Path(word).stem == "fruitvision" for word in words) else ""
 
 
-def _is(word: str, option: str) -> bool:
-    return word == option or word.startswith(f"{option}=")
-
-
-def _value(words: list[str], at: int, option: str) -> str:
-    return words[at].removeprefix(f"{option}=") if words[at] != option else "".join(words[at + 1 : at + 2])
+def _value(words: list[str], option: str) -> str:
+    """What follows ``--option``, or stands behind ``--option=``; empty where neither is there."""
+    for at, word in enumerate(words):
+        if word == option:
+            return "".join(words[at + 1 : at + 2])
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return ""
 
 
 def end_process(process: psutil.Process, folder: Path, name: str) -> None:
-    """Kill it, all that it started, and what started it for the same run (torchrun); return when they are gone.
+    """Kill it, its children, and the parents that work on the same run (torchrun); return when they are gone.
 
-    SIGKILL reaches a stopped process too; on Windows it is TerminateProcess. Raises RunError "run-not-ended".
+    SIGKILL reaches a suspended process too; on Windows it is TerminateProcess. Raises RunError "run-not-ended".
     """
-    everything: list[psutil.Process] = []
+    processes: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         top = process
         for parent in process.parents():
             if not works_on(parent, folder):
                 break
             top = parent
-        everything = [top, *top.children(recursive=True)]
-    for one in everything:
+        processes = [top, *top.children(recursive=True)]
+    for one in processes:
         if one.pid != os.getpid():
-            with contextlib.suppress(psutil.Error):  # what may not be ended is among those that are left
+            with contextlib.suppress(psutil.Error):  # one that may not be killed is among those left below
                 one.kill()
-    _, left = psutil.wait_procs(everything, timeout=END_SECONDS)
+    _, left = psutil.wait_procs(processes, timeout=END_SECONDS)
     remaining = [one.pid for one in left if _remains(one)]
     if remaining:
-        raise not_ended(name, remaining[0])
-
-
-def not_ended(name: str, pid: int) -> RunError:
-    """A process that the system does not end, or that is not surely the run's."""
-    return RunError(
-        "run-not-ended",
-        f"The process {pid} of {name} cannot be ended: it may wait for a device, or be another person's.",
-        "Try again in a moment, or restart the computer.",
-        run=name,
-        pid=pid,
-    )
+        raise RunError("run-not-ended", run=name, pid=remaining[0])
 
 
 def _remains(process: psutil.Process) -> bool:

@@ -1,4 +1,4 @@
-"""A finished run's report, made by a process of its own: ``python -m fruitvision evaluate --report``, as a person would."""
+"""A finished run's report, made by a separate process: ``python -m fruitvision evaluate --report``."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from fruitvision.errors import RunError
 from fruitvision.files import named_write_errors, write_text
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.launcher import spawn_command
+from fruitvision.runs.process import START_TIME_TOLERANCE
 
 State = Literal["none", "making", "ready", "failed"]
 
 
 def report_file(run: RunFolder) -> Path:
-    """Where a run's report lies, once it is made."""
+    """The path of a run's report, whether it exists yet or not."""
     return run.path / "report" / "report.html"
 
 
 def begin_report(run: RunFolder, language: str = "en") -> None:
-    """Start making it, on the pictures that the run did not learn from. One that is being made is left alone.
+    """Start making it, on pictures that the run was not trained on. Does nothing while one is being made.
 
-    Raises RunError "report-not-finished" for a run that is not, "run-has-link"; DataError where its
+    Raises RunError "report-not-finished" for a run that is not finished, "run-has-link"; DataError if its
     pictures are gone.
     """
     if run.status().state != "finished" or not run.has_checkpoint:
-        raise RunError("report-not-finished", f"The run {run.name} is not finished.", "Wait until it is, or resume it.", run=run.name)
+        raise RunError("report-not-finished", run=run.name)
     if report_state(run) == "making":
         return
     data = run.config().data
@@ -42,14 +43,14 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
     words = ["evaluate", "--data", data, "--checkpoint", str(run.best), "--split", split, "--report", str(report_file(run).parent)]
     pid = spawn_command([*words, "--lang", language], run.path / "report.txt")
     try:
-        born = psutil.Process(pid).create_time()
+        started = psutil.Process(pid).create_time()
     except psutil.Error:
-        born = time.time()
-    write_text(_marker(run), json.dumps({"pid": pid, "started": born}) + "\n")
+        started = time.time()
+    write_text(_marker(run), json.dumps({"pid": pid, "started": started}) + "\n")
 
 
 def report_state(run: RunFolder) -> State:
-    """Whether there is one, or will be."""
+    """Whether there is a report, or one is being made."""
     try:
         process = json.loads(_marker(run).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -64,8 +65,8 @@ def _marker(run: RunFolder) -> Path:
 
 
 def _alive(process: dict) -> bool:
-    try:  # a pid may have been given to another process since; its time of birth tells
+    try:  # a pid may have been given to another process since; its start time tells
         found = psutil.Process(process["pid"])
-        return abs(found.create_time() - process["started"]) < 2 and found.status() != psutil.STATUS_ZOMBIE
+        return abs(found.create_time() - process["started"]) < START_TIME_TOLERANCE and found.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

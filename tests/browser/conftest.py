@@ -35,6 +35,13 @@ FEW = "few kinds"  # a folder that the app offers beside its sample set: 240 pic
 LEFT_PAGE = "AbortError|aborted without reason|Connection errored out"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder has the marker ``browser``."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.browser)
+
+
 @dataclass(frozen=True)
 class RunningApp:
     """An app that answers at ``url``; ``runs`` is its folder of runs."""

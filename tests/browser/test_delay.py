@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="run: python -m pip install -r requirements-dev.txt")
 
-from benchmarks.figures import Bench
+from benchmarks.bench import Bench
 from benchmarks.webcam import answered, answered_frames, frames
 
 

@@ -20,7 +20,7 @@ from fruitvision.errors import ConfigError, RunError
 from fruitvision.models.checkpoint import read_config
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 
 TINY = {
@@ -167,7 +167,7 @@ def test_a_run_is_calibrated_by_a_study_and_its_card_leads_with_it(world, tmp_pa
 
 def test_a_study_that_is_not_there_is_said_before_there_is_a_run(world, tmp_path):
     from fruitvision.errors import DataError
-    from fruitvision.runs.preparation import check_beside
+    from fruitvision.runs.prepare.sources import find_sources
 
     with pytest.raises(DataError, match="no study"):
-        check_beside(config(world).model_copy(update={"study": str(tmp_path)}))
+        find_sources(config(world).model_copy(update={"study": str(tmp_path)}))

@@ -10,7 +10,8 @@ from fruitvision.comparison.study import Cell, StudyPlan
 from fruitvision.models.networks import build_network
 from fruitvision.models.norms import NORMS
 from fruitvision.runs.folder import RunConfig
-from fruitvision.runs.preparation import loaders, prepare
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.loaders import loaders
 from fruitvision.training.engine import image_size
 from fruitvision.training.optim import learning_rate
 from fruitvision.training.state import TrainState
@@ -44,7 +45,7 @@ def shown(cells, sample_set):
     return {key: batches(cell) for key, cell in cells.items()}
 
 
-def first_weights(cell: Cell) -> dict[str, torch.Tensor]:
+def load_initial_weights(cell: Cell) -> dict[str, torch.Tensor]:
     """Convolutions and head; the norms have no random weights."""
     training = cell.training
     network = build_network(training.architecture, num_classes=4, norm=training.norm, width=training.width, seed=training.seed)
@@ -60,11 +61,13 @@ def test_a_cell_differs_from_its_neighbours_in_the_norm_alone(cells):
 
 def test_cells_of_one_seed_begin_with_the_same_convolutions_and_head(cells):
     for seed in (0, 1):
-        first = first_weights(cells["batch", 2, seed])
+        first = load_initial_weights(cells["batch", 2, seed])
         for (_, _, own), cell in cells.items():
             if own == seed:
-                assert all(torch.equal(first[name], value) for name, value in first_weights(cell).items()), cell.id
-    assert not torch.equal(first_weights(cells["batch", 2, 0])["conv1.weight"], first_weights(cells["batch", 2, 1])["conv1.weight"])
+                assert all(torch.equal(first[name], value) for name, value in load_initial_weights(cell).items()), cell.id
+    assert not torch.equal(
+        load_initial_weights(cells["batch", 2, 0])["conv1.weight"], load_initial_weights(cells["batch", 2, 1])["conv1.weight"]
+    )
 
 
 def test_cells_of_one_seed_see_the_same_augmented_pictures_in_the_same_order_whatever_the_norm(shown):

@@ -11,8 +11,8 @@ from fruitvision.comparison.results import read_results, results, save_results, 
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan, list_studies
 from fruitvision.errors import ConfigError, RunError
-from fruitvision.runs import job
-from fruitvision.runs.job import hold_lock
+from fruitvision.runs.job import finish
+from fruitvision.runs.lock import hold_lock
 from fruitvision.training.engine import StepDone
 
 TINY = {"width": 8, "image_size": 40, "epochs": 2}
@@ -85,14 +85,14 @@ def test_a_study_hears_a_stop_while_it_is_starting_and_says_that_another_trainin
 
 
 def test_a_study_hears_a_stop_while_a_cell_is_measured(tmp_path, sample_set, monkeypatch):
-    study, predict = StudyFolder(tmp_path / "study"), job.predict_logits
+    study, predict = StudyFolder(tmp_path / "study"), finish.predict_logits
 
     def asked_meanwhile(*given, **named):
         study.request_stop()
         return predict(*given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "predict_logits", asked_meanwhile)
+        patch.setattr(finish, "predict_logits", asked_meanwhile)
         assert run_study(plan(sample_set), study.path).state == "stopped"
     assert not any(study.run(cell).status().state == "finished" for cell in study.plan().cells())
 

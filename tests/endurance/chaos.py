@@ -22,7 +22,7 @@ from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, list_runs
-from fruitvision.runs.job import read_state
+from fruitvision.runs.job.resume import read_state
 from tests.endurance.faults.sitecustomize import BALLAST, CLOCK, DISK, FAULT, fill, set_clocks
 from tests.endurance.outcome import Outcome
 from tests.endurance.served import PROJECT, SMALL, Asked, Person, Served, open_app

@@ -216,6 +216,7 @@ NETWORKS = [("resnet18", norm) for norm in ("batch", "layer", "instance", "group
 NETWORKS += [("tf_efficientnet_lite0", "own")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "norm"), NETWORKS)
 def test_what_is_exported_asks_for_these_operators_alone(architecture: str, norm: str) -> None:
     pytest.importorskip("onnxscript")

@@ -10,9 +10,9 @@ import torch
 
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import ResNet18
-from fruitvision.runs.environment import git_commit
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.environment import git_commit
+from fruitvision.runs.job.loop import execute
 
 
 def test_versions_commit_device_and_data_stand_in_the_run_folder(tmp_path, tiny, project):

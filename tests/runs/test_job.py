@@ -17,10 +17,12 @@ from fruitvision.comparison.study import diverged
 from fruitvision.data.read.store import ImageStore, open_dataset
 from fruitvision.errors import DataError, RunError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
-from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute, hold_lock, read_state
-from fruitvision.runs.preparation import evenly, prepare
+from fruitvision.runs.job import loop, resume
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.job.resume import read_state
+from fruitvision.runs.lock import hold_lock
+from fruitvision.runs.prepare.data import evenly, prepare
 from fruitvision.training.engine import StepDone
 from fruitvision.ui.train.run_view import run_table, status_line
 
@@ -75,8 +77,8 @@ def test_four_epochs_are_two_a_stop_in_the_middle_and_the_rest_to_the_bit(tmp_pa
 def test_a_loss_that_is_no_number_fails_by_name_and_the_last_good_checkpoint_stands(tmp_path, tiny, monkeypatch):
     run = begun(tmp_path, tiny(norm="none", epochs=3))
 
-    built, build = [], job.build_network
-    monkeypatch.setattr(job, "build_network", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
+    built, build = [], loop.build
+    monkeypatch.setattr(loop, "build", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
 
     def spoil(event):
         if isinstance(event, StepDone) and event.epoch == 2:
@@ -94,14 +96,14 @@ def test_a_loss_that_is_no_number_fails_by_name_and_the_last_good_checkpoint_sta
 
 def test_a_full_disk_fails_by_name_and_what_was_saved_loads(tmp_path, tiny, monkeypatch):
     run = begun(tmp_path, tiny(epochs=3))
-    real = job.write_bytes
+    real = resume.write_bytes
 
     def full(path, data):
         if len(run.metrics()) >= 1:
             raise DataError("disk-full", "The disk is full.", "Free some space.", path=str(path))
         real(path, data)
 
-    monkeypatch.setattr(job, "write_bytes", full)
+    monkeypatch.setattr(resume, "write_bytes", full)
     with pytest.raises(DataError):
         execute(run.path)
     assert run.status().error["code"] == "disk-full"
@@ -117,7 +119,7 @@ def test_the_best_accuracy_that_is_shown_is_that_of_a_checkpoint_that_was_saved(
         raise DataError("disk-full", "The disk is full.", "Free some space.", path=str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "save_checkpoint", full)
+        patch.setattr(loop, "save_checkpoint", full)
         with pytest.raises(DataError):
             execute(run.path)
     assert run.status().best_val_accuracy is None and not run.has_checkpoint
@@ -209,8 +211,8 @@ def test_a_run_under_way_needs_its_folder_no_more_and_a_resume_says_that_it_is_g
 
 
 def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log(tmp_path, tiny, monkeypatch):
-    run, built, build = begun(tmp_path, tiny(epochs=3)), [], job.build_network
-    monkeypatch.setattr(job, "build_network", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
+    run, built, build = begun(tmp_path, tiny(epochs=3)), [], loop.build
+    monkeypatch.setattr(loop, "build", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
 
     def spoil(event):
         if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 2):
@@ -221,18 +223,18 @@ def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log
     assert run.status().error["code"] == "non-finite-gradient"
     assert [record["skipped"] for record in run.metrics()] == [2] and "2 steps skipped" in run.log_tail()
     assert all(torch.isfinite(value).all() for value in load_checkpoint(run.best)[0].state_dict().values())
-    assert "skipped" in status_line(run, "en") and "2" in status_line(run, "zh")
+    assert "left out" in status_line(run, "en") and "2" in status_line(run, "zh")
 
 
 def test_a_run_that_never_validated_finitely_ends_by_name_and_keeps_what_it_learned(tmp_path, tiny, monkeypatch):
-    run, build = begun(tmp_path, tiny(epochs=2)), job.build_network
+    run, build = begun(tmp_path, tiny(epochs=2)), loop.build
 
     def overflows_when_asked(*given, **named):
         network = build(*given, **named)
         network.fc.register_forward_hook(lambda module, given, logits: logits if module.training else logits * float("nan"))
         return network
 
-    monkeypatch.setattr(job, "build_network", overflows_when_asked)
+    monkeypatch.setattr(loop, "build", overflows_when_asked)
     with pytest.raises(TrainingError) as caught:
         execute(run.path)
     status = run.status()
@@ -312,18 +314,18 @@ def test_a_stop_counts_for_the_process_that_it_was_asked_of(tmp_path, tiny, monk
 
 def test_a_stop_is_heard_while_pictures_are_read(tmp_path, tiny, sample_set, monkeypatch):
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
-    run, prepare, read = begun(tmp_path, tiny(epochs=1)), job.prepare, []
+    run, prepare, read = begun(tmp_path, tiny(epochs=1)), loop.prepare, []
 
-    def asked_meanwhile(config, progress):
+    def asked_meanwhile(config, progress, listing):
         def reading(done, total):
             read.append(done)
             run.request_stop()
             progress(done, total)
 
-        return prepare(config, reading)
+        return prepare(config, reading, listing)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "prepare", asked_meanwhile)
+        patch.setattr(loop, "prepare", asked_meanwhile)
         assert execute(run.path).state == "stopped" and len(read) == 1
     assert not run.resume_file.exists() and execute(run.path).state == "finished"
 
@@ -334,7 +336,7 @@ def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monke
 
         raise DownloadError("download-offline", "no way out", "check the cable")
 
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given, **named: offline())
+    monkeypatch.setattr("fruitvision.runs.prepare.weights.imagenet_weights", lambda *given, **named: offline())
     run = begun(tmp_path, tiny(start="imagenet", width=64, epochs=1, max_train_images=8))
     status = execute(run.path)
     assert status.start.startswith(("shipped", "scratch"))

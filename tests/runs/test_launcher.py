@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import torch
 
@@ -15,11 +16,12 @@ from fruitvision.errors import RunError
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 
 from .conftest import wait_for
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_process_that_started_it_and_refuses_a_second_one(tmp_path, tiny):
     config = tiny("水果 run", epochs=400)
     starter = (
@@ -42,12 +44,14 @@ def test_a_run_outlives_the_process_that_started_it_and_refuses_a_second_one(tmp
     assert launcher.running(runs) is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 def test_a_killed_run_is_interrupted_within_seconds_and_ends_as_if_it_had_not_been(tmp_path, tiny):
     undisturbed = RunFolder(tmp_path / "a" / "run").create(tiny(epochs=12))
     execute(undisturbed.path)
     run = launcher.start(tmp_path / "b", tiny(epochs=12))
     wait_for(run, "running")
+    assert psutil.Process(run.status().pid).cmdline()[-3:] == ["train", "--run", str(run.path)], "a new run is not a resumed one"
     while not run.metrics():
         time.sleep(0.02)
     os.kill(run.status().pid, signal.SIGKILL)

@@ -26,10 +26,15 @@ from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluate.evaluation import evaluate_folder
-from fruitvision.runs import job, preparation
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute, read_state
-from fruitvision.runs.preparation import clear_head, loaders, prepare
+from fruitvision.runs.job import finish
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.job.resume import read_state
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.loaders import loaders
+from fruitvision.runs.prepare.references import open_regularizer
+from fruitvision.runs.prepare.sources import find_sources
+from fruitvision.runs.prepare.weights import reset_head
 from fruitvision.training import last_layer
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import StepDone
@@ -103,7 +108,7 @@ def test_a_stop_in_the_fit_of_the_last_layer_is_taken_and_going_on_ends_as_if_no
         run = RunFolder(tmp_path / name / "run").create(config(world, epochs=1, refit=1e-4))
         if name == "stopped":
             with monkeypatch.context() as patch:
-                patch.setattr(job, "extract_features", lambda *given, run=run: run.request_stop() or last_layer.extract_features(*given))
+                patch.setattr(finish, "extract_features", lambda *given, run=run: run.request_stop() or last_layer.extract_features(*given))
                 assert execute(run.path).state == "stopped"
             assert "last layer fitted" not in run.log_tail()
         assert execute(run.path).state == "finished"
@@ -117,9 +122,9 @@ def test_the_last_layer_stays_where_its_fit_answers_unseen_pictures_worse(world,
         with torch.no_grad():
             head.bias[0] += 50
 
-    monkeypatch.setattr(job, "refit", spoil)
+    monkeypatch.setattr(finish, "refit", spoil)
     run = RunFolder(tmp_path / "run").create(config(world, epochs=1))
-    assert execute(run.path).state == "finished" and "left as it was" in run.log_tail()
+    assert execute(run.path).state == "finished" and "the fit was discarded" in run.log_tail()
     assert load_checkpoint(run.best)[0].head.bias[0] < 25
 
 
@@ -135,17 +140,18 @@ def test_scenes_made_by_processes_train_the_same_network_and_the_processes_end_w
     assert both[0] == pytest.approx(both[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_nothing_is_lost(world, tmp_path):
     asked = config(world, epochs=1000, workers=2, max_train_images=12)
     run = RunFolder(tmp_path / "run").create(asked)
-    command = [sys.executable, "-m", "fruitvision", "train", "--run", str(run.path), "--resume"]
+    command = [sys.executable, "-m", "fruitvision", "train", "--run", str(run.path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as trainer:
         end = time.monotonic() + 60
         while len(run.metrics()) < 2 and time.monotonic() < end:
             time.sleep(0.1)
         psutil.Process(trainer.pid).children()[0].kill()
         _, said = trainer.communicate(timeout=60)
-    assert trainer.returncode == 1 and "loads training pictures was killed" in said and "Traceback" not in said
+    assert trainer.returncode == 1 and "makes training pictures was ended" in said and "Traceback" not in said
     assert run.status().state == "failed" and run.status().error["code"] == "workers-ended"
     assert read_state(run)["progress"]["epoch"] >= run.metrics()[-1]["epoch"] > 0
 
@@ -254,7 +260,7 @@ def test_a_source_that_is_left_out_takes_no_part_and_its_kinds_are_still_known(w
     without = prepare(asked.model_copy(update={"leave_out": ("b",)}))
     assert [one.source for one in without.photos] == ["a", "c"] and without.targets.classes == prepare(asked).targets.classes
     with pytest.raises(ConfigError, match="No source is called 'bb'"):
-        preparation.check_beside(asked.model_copy(update={"leave_out": ("bb",)}))
+        find_sources(asked.model_copy(update={"leave_out": ("bb",)}))
 
 
 def test_the_fifth_is_kept_of_those_sources_that_are_named_or_of_all(world, tmp_path):
@@ -302,11 +308,13 @@ def test_more_stages_than_there_are_cannot_be_kept(world, tmp_path):
         execute(run.path)
 
 
+@pytest.mark.slow
 def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monkeypatch):
     known = build_network(num_classes=1000, width=64, seed=4)
     known.bn1.running_mean.fill_(0.25)
     weights = {name: value.clone() for name, value in known.state_dict().items()}
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: weights)
+    for module in ("weights", "references"):
+        monkeypatch.setattr(f"fruitvision.runs.prepare.{module}.imagenet_weights", lambda *given: weights)
     for start, statistics, kept in (("imagenet", "kept", True), ("imagenet", "batch", False), ("scratch", "kept", False)):
         asked = config(world, **LARGE, start=start, keep_imagenet=0.0, norm_statistics=statistics)
         run = RunFolder(tmp_path / f"{start}-{statistics}").create(asked)
@@ -357,21 +365,23 @@ def test_a_student_learns_its_teachers_answers_and_a_stranger_cannot_teach(world
         execute(taught.path)
 
 
+@pytest.mark.slow
 def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     """The network itself stands for ImageNet's: at its own features nothing has strayed, elsewhere something has."""
     known = build_network(num_classes=1000, width=64, seed=4)
     weights = {name: value.clone() for name, value in known.state_dict().items()}
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: weights)
+    for module in ("weights", "references"):
+        monkeypatch.setattr(f"fruitvision.runs.prepare.{module}.imagenet_weights", lambda *given: weights)
     asked = TrainConfig.from_preset("robust", keep_imagenet=0.5)
     images = torch.randn(4, 3, 32, 32)
-    strayed = preparation.open_regularizer(asked, "imagenet", torch.device("cpu"))
+    strayed = open_regularizer(asked, "imagenet", torch.device("cpu"))
     features = known.eval()(images).features.detach().requires_grad_()
     assert strayed(images, features).item() == pytest.approx(0, abs=1e-4)
     other = (features * 0.5).detach().requires_grad_()
     strayed(images, other).backward()
     assert strayed(images, other).item() > 1e-3 and other.grad.abs().sum() > 0
-    assert preparation.open_regularizer(asked, "shipped", torch.device("cpu")) is None
-    assert preparation.open_regularizer(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
+    assert open_regularizer(asked, "shipped", torch.device("cpu")) is None
+    assert open_regularizer(asked.model_copy(update={"keep_imagenet": 0.0}), "imagenet", torch.device("cpu")) is None
     held, free = (
         RunFolder(tmp_path / name).create(config(world, **LARGE, start="imagenet", keep_imagenet=keep))
         for name, keep in (("held", 2.0), ("free", 0.0))
@@ -387,7 +397,7 @@ def test_a_run_can_begin_and_end_as_the_mean_of_others_and_its_last_layer_is_fit
     for seed, run in enumerate((first, second)):
         execute(run.create(config(world, epochs=1, seed=seed, refit=0)).path)
     heads = []
-    monkeypatch.setattr(job, "refit", lambda head, *others: heads.append(head.weight.detach().clone()) or iter(()))
+    monkeypatch.setattr(finish, "refit", lambda head, *others: heads.append(head.weight.detach().clone()) or iter(()))
     both = f"{first.best}, {second.best}"
     execute(last.create(config(world, epochs=1, start=both, average_with=both, learning_rate=1e-9, trunk_rate=0, ema=0)).path)
     one, other, mean = (load_checkpoint(run.best)[0] for run in (first, second, last))
@@ -425,11 +435,11 @@ def test_the_last_layer_fitted_anew_is_held_to_what_imagenet_knows_where_the_tru
     network = build_network(num_classes=len(targets.classes), width=8)
     rows = torch.arange(1000.0)[:, None].expand(1000, network.head.in_features)
     known = {f"{network.head_prefix}weight": rows, f"{network.head_prefix}bias": torch.zeros(1000)}
-    monkeypatch.setattr(preparation, "imagenet_weights", lambda *given: known)
-    clear_head(network, asked, targets, "imagenet")
+    monkeypatch.setattr("fruitvision.runs.prepare.weights.imagenet_weights", lambda *given: known)
+    reset_head(network, asked, targets, "imagenet")
     apple = targets.classes.index("Apple") if "Apple" in targets.classes else targets.fruit_types.index("Apple")
     assert network.head.weight[apple].eq(948).all() and network.head.weight[targets.fruit_types.index(NOT_FRUIT)].eq(0).all()
-    clear_head(network, asked, targets, "shipped")
+    reset_head(network, asked, targets, "shipped")
     assert not network.head.weight.any() and not network.head.bias.any()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fruitvision.errors import TrainingError
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 
 
 def test_without_it_the_error_says_what_to_install(tmp_path, tiny, monkeypatch):

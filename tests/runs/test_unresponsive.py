@@ -17,9 +17,10 @@ import pytest
 from fruitvision.cli import app
 from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import RunError
-from fruitvision.runs import folder, job, launcher, process
+from fruitvision.runs import launcher, process, status
 from fruitvision.runs.folder import RunFolder, RunStatus
-from fruitvision.runs.job import execute
+from fruitvision.runs.job import loop
+from fruitvision.runs.job.loop import execute
 from fruitvision.ui.compare.race_view import race_status
 from fruitvision.ui.train.run_view import run_table, status_line
 
@@ -56,7 +57,7 @@ def at_work(run: RunFolder, child: psutil.Process, *, born: float = 0.0, heartbe
 
 def silent(run: RunFolder, monkeypatch) -> None:
     """Wait until nothing was heard of the run for a second, which counts as a minute here."""
-    monkeypatch.setattr(folder, "RESPONSE_SECONDS", 1.0)
+    monkeypatch.setattr(status, "RESPONSE_SECONDS", 1.0)
     end = time.monotonic() + 30
     while run.status().responding:
         assert time.monotonic() < end
@@ -86,6 +87,7 @@ def _leave_nothing(tmp_path):
             one.kill()
 
 
+@pytest.mark.slow
 @stops
 def test_a_stopped_run_is_said_not_to_respond_is_ended_frees_the_lock_and_goes_on(tmp_path, tiny, monkeypatch):
     run = launcher.start(tmp_path / "runs", tiny("held", epochs=400))
@@ -101,7 +103,7 @@ def test_a_stopped_run_is_said_not_to_respond_is_ended_frees_the_lock_and_goes_o
     for action in (lambda: launcher.start(tmp_path / "runs", tiny("next")), lambda: launcher.resume(run), run.delete):
         with pytest.raises(RunError) as caught:
             action()
-        assert caught.value.code == "run-not-responding" and "--force" in caught.value.next_step
+        assert caught.value.code == "run-not-responding" and "--force" in str(caught.value)
     began = time.monotonic()
     launcher.stop(run, wait=60)
     assert time.monotonic() - began < 20 and run.status().active, "a stop is not waited for"
@@ -119,6 +121,7 @@ def test_a_stopped_run_is_said_not_to_respond_is_ended_frees_the_lock_and_goes_o
     assert run.status().state == "stopped"
 
 
+@pytest.mark.slow
 @stops
 def test_all_processes_of_a_run_are_ended_also_what_started_them(tmp_path, tiny, monkeypatch):
     run = launcher.start(tmp_path / "runs", tiny(epochs=400, norm="group", device="cpu").model_copy(update={"processes": 2}))
@@ -181,14 +184,15 @@ def test_a_clock_that_was_set_makes_no_run_look_dead_for_longer_than_a_beat(tmp_
         assert not run.status().responding, "neither a beat of the past nor one of the future is one of now"
         at_work(run, me)
         assert run.status().responding
-    assert process.Pulse.PULSE_SECONDS * 2 <= process.BEAT_SECONDS < folder.RESPONSE_SECONDS
+    assert process.Heartbeat.INTERVAL_SECONDS * 2 <= process.RECENT_SECONDS < status.RESPONSE_SECONDS
 
 
+@pytest.mark.slow
 def test_a_long_reading_does_not_look_dead_and_one_that_hangs_does(tmp_path, tiny, monkeypatch):
     """Before the first step nothing but its own thread shows that a run lives; and that only while something is done."""
-    run, prepare = RunFolder(tmp_path / "runs" / "run").create(tiny(epochs=1)), job.prepare
-    monkeypatch.setattr(process.Pulse, "PULSE_SECONDS", 0.05)
-    monkeypatch.setattr(process.Pulse, "HUNG_SECONDS", 1.0)
+    run, prepare = RunFolder(tmp_path / "runs" / "run").create(tiny(epochs=1)), loop.prepare
+    monkeypatch.setattr(process.Heartbeat, "INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(process.Heartbeat, "HUNG_SECONDS", 1.0)
     heard: dict[str, float] = {}
 
     def beats_for(seconds: float, sign) -> float:
@@ -199,19 +203,19 @@ def test_a_long_reading_does_not_look_dead_and_one_that_hangs_does(tmp_path, tin
             time.sleep(0.05)
         return run.status().heartbeat - began
 
-    def slow(config, progress):
+    def slow(config, progress, listing):
         heard["reading"] = beats_for(3.0, lambda: progress(1, 100))
         heard["hanging"] = beats_for(6.0, lambda: None)
-        return prepare(config, progress)
+        return prepare(config, progress, listing)
 
-    monkeypatch.setattr(job, "prepare", slow)
+    monkeypatch.setattr(loop, "prepare", slow)
     assert execute(run.path).state == "finished"
     assert heard["reading"] > 2.0 and 0.0 < heard["hanging"] < 4.0
 
 
 def test_measuring_in_the_end_is_a_sign_of_life(tmp_path, tiny, monkeypatch):
     run, signs = RunFolder(tmp_path / "runs" / "run").create(tiny(epochs=1)), []
-    monkeypatch.setattr(process.Pulse, "sign", lambda pulse: signs.append(run.status().steps and (run.path / "last").exists()))
+    monkeypatch.setattr(process.Heartbeat, "notify", lambda heartbeat: signs.append(run.status().steps and (run.path / "last").exists()))
     execute(run.path)
     assert signs[0] == 0 and signs[-1] is True, "while pictures are read, and while the best network is measured"
 

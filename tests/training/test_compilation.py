@@ -11,7 +11,7 @@ import torch
 from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.training import compilation
 from fruitvision.training.compilation import compile_error
 from fruitvision.training.config import TrainConfig

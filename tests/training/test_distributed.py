@@ -18,7 +18,7 @@ from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import World, torchrun_share
 
@@ -71,6 +71,7 @@ def finished(run: Path, data: Path, *settings: str, processes: int = 1) -> RunFo
     return RunFolder(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [("norm=group",), ("norm=layer", "accumulate=2", "ema=0.9", "batch_size=7")],
@@ -93,6 +94,7 @@ def test_two_processes_draw_the_curve_of_one(sample_set, tmp_path, extra):
     assert "2 processes" in two.log_tail() and (two.path / "log.txt").read_text(encoding="utf-8").count("epoch 1/2") == 1
 
 
+@pytest.mark.slow
 def test_the_app_starts_two_processes_and_batch_norm_on_a_cpu_learns_by_parts_and_says_so(sample_set, tmp_path):
     given = dict(setting.split("=") for setting in (*TINY, "norm=batch", "epochs=1"))
     config = RunConfig(data=str(sample_set), training=TrainConfig.from_preset("fast", **given), processes=2)
@@ -107,6 +109,7 @@ def test_the_app_starts_two_processes_and_batch_norm_on_a_cpu_learns_by_parts_an
     assert tests[0]["images"] == 16 and 0 <= tests[0]["top1"] <= 1
 
 
+@pytest.mark.slow
 def test_a_stop_file_stops_all_of_them_and_the_run_goes_on(sample_set, tmp_path):
     run = RunFolder(tmp_path / "runs" / "a")
     process = train(run.path, sample_set, *TINY, "norm=group", "epochs=500", processes=2)
@@ -125,6 +128,7 @@ def test_a_stop_file_stops_all_of_them_and_the_run_goes_on(sample_set, tmp_path)
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.slow
 def test_the_end_of_one_ends_all_and_the_reason_is_kept(sample_set, tmp_path):
     run = RunFolder(tmp_path / "runs" / "a")
     process = train(run.path, sample_set, *TINY, "norm=group", "epochs=500", processes=2)

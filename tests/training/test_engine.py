@@ -14,7 +14,7 @@ from fruitvision.data.load.loader import EvalLoader, TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
-from fruitvision.runs.preparation import evaluation_transform, training_transform
+from fruitvision.runs.prepare.transforms import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device, compute_dtype
 from fruitvision.training.distributed import World

@@ -9,7 +9,7 @@ from torch import nn
 from fruitvision.data.load.loader import EvalLoader, TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.models.networks import build_network
-from fruitvision.runs.preparation import evaluation_transform, training_transform
+from fruitvision.runs.prepare.transforms import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.last_layer import EPOCHS, PLAIN_WEIGHT, Features, extract_features, refit
 

@@ -12,7 +12,7 @@ from fruitvision.data.load.loader import TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
-from fruitvision.runs.preparation import training_transform
+from fruitvision.runs.prepare.transforms import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.lr_find import HIGHEST, LOWEST, range_test, suggestion
 from fruitvision.training.state import TrainState

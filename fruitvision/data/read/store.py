@@ -39,7 +39,7 @@ __all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_lo
 
 
 def open_dataset(
-    root: str | Path,
+    root: str | Path | Listing,
     *,
     seed: int = 0,
     test_fraction: float = 0.2,
@@ -50,6 +50,7 @@ def open_dataset(
     """Scan a folder of pictures, decoding each file that is not in the cache yet.
 
     Args:
+        root: the folder, or its listing.
         seed: decides which pictures a folder without splits keeps for testing.
         test_fraction: how many those are, of each class.
         short_side: the longest short side that is kept, in pixels.
@@ -59,7 +60,7 @@ def open_dataset(
     Raises:
         DataError: there are not two classes with pictures, or the cache cannot be written.
     """
-    listing = list_pictures(root)
+    listing = root if isinstance(root, Listing) else list_pictures(root)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
     rows = {path: row for row, path in enumerate(store.paths)}
     problems = _problems(listing, store)

@@ -12,7 +12,7 @@ from fruitvision.data.augment.recipes import augmented_grid
 from fruitvision.data.fruits import display_name
 from fruitvision.data.read.dataset import Dataset
 from fruitvision.report.markup import data_url, tag
-from fruitvision.runs.preparation import training_transform
+from fruitvision.runs.prepare.transforms import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.datasets import Scan, Scanned

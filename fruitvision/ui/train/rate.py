@@ -12,8 +12,8 @@ from markupsafe import Markup
 from fruitvision.report.charts import COLOURS, Series, line_chart
 from fruitvision.report.markup import join, say_html
 from fruitvision.runs import launcher
-from fruitvision.runs.job import hold_lock
-from fruitvision.runs.rate import find_rate
+from fruitvision.runs.lock import hold_lock
+from fruitvision.runs.prepare.rate import find_rate
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.lr_find import LOWEST, RangeTest
 from fruitvision.ui.page.background import Progress, Task

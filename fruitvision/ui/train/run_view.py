@@ -13,8 +13,8 @@ from fruitvision.data.synthetic.sample import MARKER
 from fruitvision.files import csv_text
 from fruitvision.report.charts import COLOURS, Format, Series, line_chart
 from fruitvision.report.markup import join, say_html, tag
-from fruitvision.runs.figures import followed
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.elements import status as status_box
@@ -108,7 +108,7 @@ def more_charts(runs: Sequence[RunFolder], language: str) -> Markup:
 
 def _charts(runs: Sequence[RunFolder], language: str, wanted: dict[str, tuple[Format, tuple[str, ...]]]) -> Markup:
     """A chart for each name, of the records' keys."""
-    read = [(run, *followed(run.metrics_file).read()) for run in runs]
+    read = [(run, *metrics_reader(run.metrics_file).read()) for run in runs]
     records = [(run, epochs, _thinned(steps)) for run, epochs, steps in read]
     charts = []
     for name, (y_format, keys) in wanted.items():

@@ -13,7 +13,7 @@ from fruitvision.errors import ConfigError
 from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
-from fruitvision.training.config import TrainConfig
+from fruitvision.training.config import TrainConfig, preset_settings
 from fruitvision.ui.page.context import Page
 from fruitvision.wording.text import say, sentences, setting
 

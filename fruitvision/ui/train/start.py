@@ -11,8 +11,9 @@ from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import ConfigError, DataError
 from fruitvision.recognition.taught.transfer import class_folders
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import MOST_PROCESSES, RunConfig, RunFolder
-from fruitvision.runs.preparation import check_beside
+from fruitvision.runs.config import MAX_PROCESSES
+from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.prepare.sources import find_sources
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
@@ -53,8 +54,8 @@ def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -
     """
     launcher.refuse_if_busy(context.runs)
     processes = form.processes
-    if processes is None or not 1 <= processes <= MOST_PROCESSES or processes != int(processes):
-        raise ConfigError("bad-processes", given="–" if processes is None else processes, most=MOST_PROCESSES)
+    if processes is None or not 1 <= processes <= MAX_PROCESSES or processes != int(processes):
+        raise ConfigError("bad-processes", given="–" if processes is None else processes, most=MAX_PROCESSES)
     path, training = chosen(context, form)
     config = RunConfig(
         name=" ".join((form.name or "").split()) or f"{'sample' if form.data == SAMPLE else path.name}-{form.preset}",
@@ -64,7 +65,7 @@ def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -
         not_fruit=_typed(form.not_fruit),
         processes=int(processes),
     )
-    check_beside(config)
+    find_sources(config)
     return launcher.start(context.runs, config)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fruitvision.runs.estimate import run_seconds, seconds_per_picture
+from fruitvision.runs.prepare.estimate import run_seconds, seconds_per_picture
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import duration, say, setting

@@ -279,6 +279,7 @@ def test_markup_in_the_name_of_a_class_is_shown_as_it_is_written(visitor, shared
     assert MARKUP not in answer and html.escape(MARKUP) in answer
 
 
+@pytest.mark.slow
 def test_values_that_no_component_can_take_are_a_sentence_and_do_not_fill_the_console(visitor, shared):
     log = shared.folder / "app.log"
     lengths = []

@@ -102,7 +102,7 @@ def test_the_number_of_processes_goes_into_the_run_and_no_other_number_does(star
         with pytest.raises(ConfigError) as caught:
             started("fast", processes=wrong)
         assert caught.value.code == "bad-processes"
-    assert launcher.together(1) == ["-m"] and "--nproc-per-node=3" in launcher.together(3)
+    assert launcher.module_options(1) == ["-m"] and "--nproc-per-node=3" in launcher.module_options(3)
 
 
 # The settings ----------------------------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
 
 
 def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was(monkeypatch, tmp_path, sample_set):
-    from fruitvision.runs.preparation import prepare
+    from fruitvision.runs.prepare.data import prepare
 
     asked = []
     monkeypatch.setattr(launcher, "start", lambda runs, config: asked.append(config))

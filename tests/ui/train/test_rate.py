@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fruitvision.errors import RunError
-from fruitvision.runs.job import hold_lock
+from fruitvision.runs.lock import hold_lock
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.lr_find import RangeTest
 from fruitvision.ui.train import rate as train_rate

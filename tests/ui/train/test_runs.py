@@ -128,7 +128,7 @@ def test_a_run_that_falls_silent_is_shown_so_though_nothing_of_it_is_written_any
     run = make_run(context, "one", "running", pid=me.pid, process_started=me.create_time())
     first = watch(context, run.id)
     assert first["stop"]["visible"] and not first["end"]["visible"]
-    monkeypatch.setattr("fruitvision.runs.folder.RESPONSE_SECONDS", 0.0)
+    monkeypatch.setattr("fruitvision.runs.status.RESPONSE_SECONDS", 0.0)
     second = watch(context, run.id, first["seen"])
     assert second["end"]["visible"] and not second["stop"]["visible"]
     assert "not responding" in second["status"] and "not responding" in second["table"] and "delete" not in second["table"]

@@ -1,4 +1,4 @@
-"""A learning rate for a folder of pictures and a recipe, and the curve that it was read from."""
+"""A learning rate for a folder of pictures and a configuration, and the curve that it was read from."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.synthetic.sample import sample_set
 from fruitvision.files import write_text
-from fruitvision.models.networks import build_network
-from fruitvision.runs.folder import RunConfig
-from fruitvision.runs.preparation import first_weights, loaders, prepare
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.loaders import loaders
+from fruitvision.runs.prepare.weights import build, load_initial_weights
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device
 from fruitvision.training.lr_find import RangeTest, range_test
@@ -23,18 +23,14 @@ from fruitvision.training.state import TrainState
 def find_rate(
     data: Path | None, training: TrainConfig, *, steps: int = 100, progress: Callable[[int, int], None] | None = None
 ) -> RangeTest:
-    """Test rates as a run with these settings would begin. Raises DataError, ConfigError, TrainingError."""
+    """Run a learning rate range test on ``data`` (a drawn sample set without it), from where a run would start.
+
+    Raises DataError, ConfigError, TrainingError.
+    """
     source = data.absolute() if data else sample_set()
-    list_pictures(source)
     prepared = prepare(RunConfig(data=str(source), training=training))
-    network = build_network(
-        training.architecture,
-        num_classes=len(prepared.targets.classes),
-        norm=training.norm,
-        width=training.width,
-        seed=training.seed,
-    )
-    first_weights(network, training, prepared.targets, lambda line: None)
+    network = build(training, len(prepared.targets.classes))
+    load_initial_weights(network, training, prepared.targets)
     torch.manual_seed(training.seed)
     device = choose_device(training.device)
     train, _ = loaders(prepared, training, device)
@@ -42,7 +38,7 @@ def find_rate(
 
 
 def save_curve(folder: Path, found: RangeTest) -> list[Path]:
-    """``rates.csv`` and ``rates.svg``, loss over the logarithm of the rate, the suggestion marked."""
+    """Write ``rates.csv`` and ``rates.svg``: loss over the logarithm of the rate, with the suggestion marked."""
     rows = "".join(f"{rate:.6g},{loss:.6g}\n" for rate, loss in zip(found.rates, found.losses, strict=True))
     write_text(folder / "rates.csv", "learning_rate,loss\n" + rows)
     write_text(folder / "rates.svg", _drawing(found))

@@ -1,4 +1,4 @@
-"""A run's figures for TensorBoard, which is an extra: ``pip install tensorboard``, then ``--set tensorboard=true``."""
+"""A run's metrics for TensorBoard, an optional package: ``pip install tensorboard``, then ``--set tensorboard=true``."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ from fruitvision.training.engine import EpochDone, Event, StepDone
 FOLDER = "tensorboard"
 
 
-class Board:
+class TensorBoardWriter:
     """Writes every step and epoch under the run folder's ``tensorboard/``, through torch's own writer."""
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
-        """``first_step``: what was written from there on is superseded. Raises TrainingError "tensorboard-missing"."""
+        """``first_step``: events from there on are discarded. Raises TrainingError "tensorboard-missing"."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise TrainingError(
-                "tensorboard-missing",
-                "TensorBoard is not installed.",
-                "Run: python -m pip install tensorboard; or leave tensorboard=true out.",
-            ) from error
+            raise TrainingError("tensorboard-missing") from error
         self._writer = SummaryWriter(folder / FOLDER, purge_step=first_step or None)
 
     def __call__(self, event: Event) -> None:
-        """Write down one event. Steps are counted over the whole run, from 1."""
+        """Write one event. Steps are counted over the whole run, from 1."""
         if isinstance(event, StepDone):
             step = (event.epoch - 1) * event.steps + event.step
             for name in ("loss", "lr", "grad_norm", "images_per_s"):
@@ -39,5 +35,5 @@ class Board:
             self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the event file."""
         self._writer.close()

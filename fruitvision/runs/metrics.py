@@ -1,4 +1,4 @@
-"""What a page shows of a run's figures while it grows, without reading ``metrics.jsonl`` whole each time it looks."""
+"""Reading ``metrics.jsonl`` while it grows, without parsing the whole file again each time."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from fruitvision.files import FileCache
 
 STEP = ("epoch", "step", "steps", "loss", "lr", "grad_norm", "images_per_s")
 STEP_MARK = b'"kind": "step"'
-"""What stands in the line of every step, as json writes it: by far the most lines, which need not be parsed to be told apart."""
-MOST_FOLLOWED, MOST_RUNS = 4, 2000
+"""Part of every step's line as json writes it: most lines are steps, and this tells them apart without parsing."""
+MAX_READERS, MAX_RUNS = 4, 2000
 TAIL = 64
 
 
 class Summary(NamedTuple):
-    """Of a whole run."""
+    """The figures of a whole run that a table of runs shows."""
 
     skipped: int
-    """Steps that were left out."""
+    """Steps that were skipped."""
     test_top1: float | None
     test_images: int | None
 
 
 def parse_record(line: bytes) -> dict[str, Any] | None:
-    """The record in a line of ``metrics.jsonl``; None for one that is still being written, or was damaged."""
+    """The record in a line of ``metrics.jsonl``; None if it is incomplete or damaged."""
     try:
         record = json.loads(line.decode("utf-8", errors="replace"))
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and _placed(record) else None
+    return record if isinstance(record, dict) and _has_position(record) else None
 
 
-def _placed(record: dict[str, Any]) -> bool:
-    """Whether an epoch's or a step's record says where it belongs; one that was damaged since may not."""
+def _has_position(record: dict[str, Any]) -> bool:
+    """Whether an epoch's record has its epoch and a step's its epoch and step; a damaged one may not."""
     wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
     return all(isinstance(record.get(name), int) for name in wanted)
 
@@ -48,11 +48,11 @@ def _read_coarse(path: str) -> tuple[dict[str, Any], ...]:
     return tuple(record for line in lines if STEP_MARK not in line if (record := parse_record(line)))
 
 
-_coarse = FileCache(_read_coarse, MOST_RUNS)
+_coarse = FileCache(_read_coarse, MAX_RUNS)
 
 
 def coarse_records(path: Path) -> list[dict[str, Any]]:
-    """All records of a metrics file but those of single steps, read again only after it changed; none where it is not there."""
+    """All records of a metrics file except single steps, read again only after it changed; none if there is no file."""
     try:
         return [dict(record) for record in _coarse(str(path)) if record.get("kind") != "step"]
     except OSError:
@@ -60,7 +60,7 @@ def coarse_records(path: Path) -> list[dict[str, Any]]:
 
 
 def summary(path: Path) -> Summary:
-    """What a metrics file says of the whole run."""
+    """Skipped steps and test accuracy of the whole run."""
     records = coarse_records(path)
     skipped = sum(_number(record.get("skipped")) or 0 for record in records if record.get("kind") == "epoch")
     test = next((record for record in reversed(records) if record.get("kind") == "test"), {})
@@ -71,8 +71,8 @@ def _number(value: Any) -> Any:
     return value if isinstance(value, int | float) else None
 
 
-class Followed:
-    """The epochs and steps of a metrics file, read on from where it was read to before."""
+class MetricsReader:
+    """The epochs and steps of a metrics file; each call parses only what was appended since the last one."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
@@ -95,7 +95,7 @@ class Followed:
             except OSError:
                 self._forget()
             found = list(self._epochs), list(self._steps)
-            if self._rest:  # the end of a file that was cut off may be whole all the same
+            if self._rest:  # the last line may be complete although its newline is missing
                 _put(self._rest, *found)
             return found
 
@@ -103,7 +103,7 @@ class Followed:
         with self.path.open("rb") as file:
             file.seek(max(0, self._at - TAIL))
             grown = info.st_ino == self._inode and info.st_size > self._at and file.read(min(self._at, TAIL)) == self._tail
-            if not grown:  # another file, or another content, since a resume drops what it will do again
+            if not grown:  # another file, or rewritten: a resume drops the records that it will repeat
                 self._forget()
             file.seek(self._at)
             *lines, rest = file.read().split(b"\n")
@@ -115,7 +115,7 @@ class Followed:
 
 
 def _put(line: bytes, epochs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
-    """Add a line's record to its list, where it can be drawn."""
+    """Append a line's record to its list if it can be plotted."""
     record = parse_record(line) or {}
     if record.get("kind") == "epoch":
         epochs.append({name: _number(value) for name, value in record.items()})
@@ -123,7 +123,7 @@ def _put(line: bytes, epochs: list[dict[str, Any]], steps: list[dict[str, Any]])
         steps.append({name: _number(record.get(name)) for name in STEP})
 
 
-@lru_cache(maxsize=MOST_FOLLOWED)
-def followed(path: Path) -> Followed:
-    """The one reader of a file that all pages share."""
-    return Followed(path)
+@lru_cache(maxsize=MAX_READERS)
+def metrics_reader(path: Path) -> MetricsReader:
+    """The reader of a file that all pages share."""
+    return MetricsReader(path)

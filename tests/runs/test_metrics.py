@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from fruitvision.files import FRESH_SECONDS, FileCache
-from fruitvision.runs import figures
-from fruitvision.runs.figures import followed
+from fruitvision.runs import metrics
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
-from fruitvision.runs.job import execute
+from fruitvision.runs.job.loop import execute
+from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone
 from fruitvision.ui.page.context import Context
@@ -111,9 +111,9 @@ def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_
     with live.metrics_file.open("a", encoding="utf-8") as file:
         file.write(step(2, 1))
     live.write_status(live.status().model_copy(update={"epoch": 2, "step": 1, "heartbeat": time.time()}))
-    parsed, real = [], figures.parse_record
+    parsed, real = [], metrics.parse_record
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "parse_record", lambda line: parsed.append(line) or real(line))
+        patch.setattr(metrics, "parse_record", lambda line: parsed.append(line) or real(line))
         patch.setattr("fruitvision.ui.train.watch.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
         found = files_read(lambda: run_view(context, live.id, [], seen, "en", owner=True))
     assert found.count("metrics.jsonl") <= 2 and set(found) <= {"status.json", "metrics.jsonl"}, found
@@ -123,30 +123,30 @@ def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_
 
 def test_a_file_that_grows_is_read_on_and_one_that_was_rewritten_from_the_start(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    assert followed(path).read() == ([], [])
+    assert metrics_reader(path).read() == ([], [])
     path.write_text(step(1, 1) + step(1, 2)[:20], encoding="utf-8")
-    assert [one["step"] for one in followed(path).read()[1]] == [1]
+    assert [one["step"] for one in metrics_reader(path).read()[1]] == [1]
     with path.open("a", encoding="utf-8") as file:
         file.write(step(1, 2)[20:] + "not json\n" + '{"kind": "epoch", "epoch": 1, "val_loss": "x"}\n' + step(1, 3).rstrip("\n"))
-    epochs, steps = followed(path).read()
+    epochs, steps = metrics_reader(path).read()
     assert [one["step"] for one in steps] == [1, 2, 3], "the last line is whole, though its end is missing"
     assert epochs == [{"kind": None, "epoch": 1, "val_loss": None}]
-    assert [one["step"] for one in followed(path).read()[1]] == [1, 2, 3]
+    assert [one["step"] for one in metrics_reader(path).read()[1]] == [1, 2, 3]
     run = RunFolder(tmp_path)
     run.forget_after(0, 1)
     run.append({"kind": "step", "epoch": 1, "step": 2, "steps": 9, "loss": 7.0})
-    assert [(one["step"], one["loss"]) for one in followed(path).read()[1]] == [(1, 1.0), (2, 7.0)]
+    assert [(one["step"], one["loss"]) for one in metrics_reader(path).read()[1]] == [(1, 1.0), (2, 7.0)]
     path.write_text(path.read_text(encoding="utf-8").replace("7.0", "8.0") + step(1, 3), encoding="utf-8")  # in place, and longer
-    assert [one["loss"] for one in followed(path).read()[1]][1] in (7.0, 8.0)
+    assert [one["loss"] for one in metrics_reader(path).read()[1]][1] in (7.0, 8.0)
     path.unlink()
-    assert followed(path).read() == ([], [])
+    assert metrics_reader(path).read() == ([], [])
 
 
 def test_runs_of_earlier_versions_and_damaged_ones_are_shown_as_before(tmp_path):
     new, old = make_run(tmp_path, "new"), make_run(tmp_path, "old", old=True)
     for run in (new, old):
         assert "25.0%" in run_table([run], [], "en", owner=True) and "25.0% of 8" in status_line(run, "en")
-        assert "skipped" in status_line(run, "en")
+        assert "left out" in status_line(run, "en")
     for damage in (b'{"kind": "test", "top1": "x"}\n', b'{"kind": "epoch", "epoch": 1, "skipped": "many"}\n', b"\xff\xfe{\n", b"[1]\n"):
         old.metrics_file.write_bytes(damage + step(1, 1).encode())
         assert "50.0%" in run_table([old], [], "en", owner=True) and "finished" in status_line(old, "en")

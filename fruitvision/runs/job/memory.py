@@ -1,4 +1,4 @@
-"""When the memory does not suffice: the batch size that would have."""
+"""Running out of memory: recognizing it, and finding the batch size that would fit."""
 
 from __future__ import annotations
 
@@ -13,41 +13,27 @@ WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, or Python itself, had no memory left."""
+    """Whether torch, or Python itself, ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS)
 
 
 def out_of_memory(state: TrainState) -> TrainingError:
-    """The error for the person, once it was tried which batch size fits. ``state`` is of no use after it."""
-    config = state.config
+    """The error to raise, after trying which batch size fits. ``state`` cannot be used afterwards."""
+    config, device = state.config, str(state.device)
     fits = fitting_batch(state)
     if fits is None:
-        return TrainingError(
-            "out-of-memory-at-all",
-            f"The memory of {state.device} does not suffice even for two pictures of {config.image_size} px.",
-            "Choose a smaller image_size or width, or another device.",
-            device=str(state.device),
-            side=config.image_size,
-        )
+        return TrainingError("out-of-memory-at-all", device=device, side=config.image_size)
     steps = -(-config.batch_size // fits) * config.accumulate
-    return TrainingError(
-        "out-of-memory",
-        f"The memory of {state.device} does not suffice for batches of {config.batch_size} pictures.",
-        f"batch_size={fits} fits; with accumulate={steps} the steps stay as large as they were.",
-        device=str(state.device),
-        batch_size=config.batch_size,
-        fits=fits,
-        accumulate=steps,
-    )
+    return TrainingError("out-of-memory", device=device, batch_size=config.batch_size, fits=fits, accumulate=steps)
 
 
 def fitting_batch(state: TrainState) -> int | None:
-    """The largest half, quarter, … of the batch size whose step fits into memory, two at least; None where none does."""
+    """The largest half, quarter, … of the batch size whose step fits into memory, at least two; None if none does."""
     size = state.config.batch_size // 2
     while size >= 2:
-        _let_go(state)
+        _free(state)
         try:
             side = state.config.image_size
             with autocast(state.config, state.device):
@@ -59,11 +45,11 @@ def fitting_batch(state: TrainState) -> int | None:
                 raise
             size //= 2
         finally:
-            _let_go(state)
+            _free(state)
     return None
 
 
-def _let_go(state: TrainState) -> None:
+def _free(state: TrainState) -> None:
     state.optimizer.zero_grad(set_to_none=True)
     if state.device.type == "cuda":
         torch.cuda.empty_cache()

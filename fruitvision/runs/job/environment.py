@@ -1,4 +1,4 @@
-"""What a run was made with, so that its figures can be traced: ``environment.json`` in the run folder."""
+"""The provenance of a run's results: ``environment.json`` in the run folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ GIT_SECONDS = 5.0
 
 
 def write_environment(folder: Path, **facts: Any) -> None:
-    """Versions, the commit of the code, and ``facts``: of the execution that began last."""
+    """Write library versions, the git commit of the code and ``facts``; a later execution replaces them."""
     known = {"versions": versions(), "git": git_commit(), **facts}
     write_text(folder / "environment.json", json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
 
 def git_commit(folder: Path = HERE) -> dict[str, Any] | None:
-    """The commit that the code stands at, and whether it was changed since; None where it is not under git."""
+    """The checked-out commit and whether files differ from it; None if the code is not in a git repository."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

@@ -1,0 +1,30 @@
+"""The commands of ``python -m fruitvision``, a file for each group; each is a few lines over the packages below.
+
+Every command prints its result once: with ``--json`` as one JSON object, otherwise as a few lines to read. Imports are made
+inside the commands, so that ``--help`` needs neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from fruitvision.cli import compare, data, evaluate, export, launch, rate, sources, teach, train
+from fruitvision.cli.options import ManyValues
+
+app = typer.Typer(
+    help="FruitVision: train a network that recognises fruit, measure it, ask it. `app` opens it in the browser.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("app")(launch.open_app)
+app.add_typer(data.app, name="data")
+app.command(cls=ManyValues)(train.train)
+app.command("lr-find", cls=ManyValues)(rate.lr_find)
+app.command()(train.stop)
+app.command()(evaluate.evaluate)
+app.command("evaluate-sources", cls=ManyValues)(sources.evaluate_sources)
+app.command()(evaluate.predict)
+app.command()(export.export)
+app.command("teach-benchmark", cls=ManyValues)(teach.teach_benchmark)
+app.command(cls=ManyValues)(compare.compare)

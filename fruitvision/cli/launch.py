@@ -1,0 +1,53 @@
+"""``app``: open FruitVision in the browser."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fruitvision.errors import UsageError
+
+
+def open_app(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1, this computer only")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="7860, or the next free one")] = None,
+    share: Annotated[bool, typer.Option("--share", help="Create a public link through Gradio's servers, for 72 hours.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Let visitors classify and look; only the owner may train.")] = False,
+    root_path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Path at which a reverse proxy serves the app, or its whole public address.")
+    ] = None,
+    embed_in: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Origin whose pages may show the app in a frame; may be repeated.")
+    ] = None,
+    upload_quota: Annotated[int, typer.Option(metavar="MB", help="Disk space for all uploads together.")] = 1024,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data.")] = None,
+    runs: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of training runs.", show_default="runs")] = None,
+    taught: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of taught classes.", show_default="taught")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint folder, or shipped network, to classify with at first.")] = None,
+    lang: Annotated[Literal["en", "zh"] | None, typer.Option(help="Language at first.", show_default="the browser's own")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
+) -> None:
+    """Open FruitVision in the browser."""
+    if share and public:
+        raise UsageError("share-and-public")
+    gc.disable()  # until the page is ready: while libraries load there is little to collect, and it takes a fifth of the time
+    from fruitvision.ui.app import launch
+
+    launch(
+        host=host,
+        port=port,
+        share=share,
+        public=public,
+        root_path=root_path,
+        embed_in=embed_in or (),
+        upload_quota=upload_quota * 2**20,
+        data=data,
+        runs=runs,
+        taught=taught,
+        checkpoint=checkpoint,
+        language=lang,
+        open_browser=not no_browser,
+    )

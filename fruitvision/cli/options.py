@@ -1,0 +1,65 @@
+"""Options that several commands share, and options that take several values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+
+DEFAULT_PRESET = "fast"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help="A checkpoint folder (a run's best/), or the name of a shipped one.", show_default="the app's own"),
+]
+Views = Annotated[
+    Literal["one", "mirror", "middle"] | None,
+    typer.Option(
+        help="Views of each picture to average: one, its mirror image too, or its middle too.", show_default="the checkpoint's own"
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated. `--settings` lists them."),
+]
+Photos = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Additional photos: a folder of fruit types, or of sources that each hold such folders."),
+]
+NotFruit = Annotated[list[Path] | None, typer.Option(metavar="DIR", help="Pictures that hold no fruit: a folder of them, or of sources.")]
+LeaveOut = Annotated[
+    list[str] | None, typer.Option(metavar="SOURCE", help="A source of photos, by its folder's name, that is not trained on.")
+]
+
+
+class ManyValues(TyperCommand):
+    """A command whose repeatable options take several values at once: ``--photos A B`` is ``--photos A --photos B``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeatable = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        spread: list[str] = []
+        option, has_value = None, False
+        for word in args:
+            if word.startswith("-"):
+                name, equals, _ = word.partition("=")
+                option, has_value = (name if name in repeatable else None), bool(equals)
+            elif option and has_value:
+                spread.append(option)
+            else:
+                has_value = True
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+def split_values(words: Iterable[str] | None) -> list[str]:
+    """``--norms batch,layer`` and ``--norms batch layer`` alike."""
+    return [part.strip() for word in words or [] for part in word.split(",") if part.strip()]
+
+
+def absolute(folders: Iterable[Path] | None) -> tuple[str, ...]:
+    """The folders as a configuration keeps them."""
+    return tuple(str(folder.absolute()) for folder in folders or ())

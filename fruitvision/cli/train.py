@@ -1,0 +1,208 @@
+"""``train`` and ``stop``: begin, resume and stop a run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fruitvision.cli.console import follow, give
+from fruitvision.cli.options import DEFAULT_PRESET, Json, LeaveOut, NotFruit, Photos, Settings, absolute
+from fruitvision.errors import ConfigError, quoted
+
+if TYPE_CHECKING:
+    from fruitvision.data.read.listing import Listing
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.folder import RunFolder
+
+STOP_SECONDS = 60.0
+
+
+def _list_settings(wanted: bool) -> None:
+    if wanted:
+        from fruitvision.training.config import TrainConfig
+        from fruitvision.wording.text import setting
+
+        for name, field in TrainConfig.model_fields.items():
+            typer.echo(f"{name} = {field.default}\n    {setting(name, 'en')[1]}")
+        raise typer.Exit()
+
+
+def train(
+    run: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; created if it does not exist.")],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of class folders; without it, a drawn sample set.")] = None,
+    photos: Photos = None,
+    not_fruit: NotFruit = None,
+    leave_out: LeaveOut = None,
+    study: Annotated[Path | None, typer.Option(metavar="DIR", help="A study of `evaluate-sources` to calibrate on.")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain, fast or robust.", show_default=DEFAULT_PRESET)] = None,
+    settings: Settings = None,
+    name: Annotated[str | None, typer.Option(help="The run's name in the app.", show_default="the folder's name")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in DIR exactly where it stopped.")] = False,
+    list_settings: Annotated[
+        bool, typer.Option("--settings", is_eager=True, callback=_list_settings, help="List every setting with its meaning.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network, or resume training one.
+
+    Ctrl-C stops after the current step and keeps everything.
+    """
+    from fruitvision.data.synthetic.sample import MARKER, sample_set
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.folder import RunFolder
+    from fruitvision.runs.prepare.data import check_data
+    from fruitvision.training.config import TrainConfig, parse_settings
+    from fruitvision.training.distributed import torchrun_share
+
+    folder = RunFolder(run)
+    if torchrun_share().rank > 0:  # one of several processes that torchrun started: only the first one prints
+        _execute_in_terminal(folder, None, quiet=True)
+        return
+    given, listing = parse_settings(settings or []), None
+    options = {"data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
+    if resume:
+        _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
+    elif any([*options.values(), preset, given, name]) or not folder.unstarted:
+        config = RunConfig(
+            name=name or run.absolute().name,
+            data=str(data.absolute() if data else sample_set()),
+            training=TrainConfig.from_preset(preset or DEFAULT_PRESET, **given),
+            photos=absolute(photos),
+            not_fruit=absolute(not_fruit),
+            leave_out=tuple(leave_out or []),
+            study=str(study.absolute()) if study else "",
+        )
+        listing = check_data(config)  # before there is a run
+        folder.create(config)
+    if not as_json:
+        config = folder.config()
+        drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
+        print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
+    finished = folder.status().state == "finished" and torchrun_share().of == 1  # other processes would wait for this one
+    interrupted = not finished and _execute_in_terminal(folder, listing, quiet=as_json)
+    give(*_result(run, folder), as_json)
+    if interrupted and folder.status().state == "stopped":
+        sys.exit(130)
+
+
+def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: bool) -> bool:
+    """Execute the run in this process, printing its log as it grows; return whether Ctrl-C ended it.
+
+    The first Ctrl-C (or SIGTERM) asks the run to stop after its step, the second one ends the process.
+    """
+    from fruitvision.runs.job.loop import execute
+
+    asked = threading.Event()
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        asked.set()
+        print("Stopping after this step. Press Ctrl-C again to leave at once.", file=sys.stderr, flush=True)
+
+    show_log = (lambda: None) if quiet else follow(folder.path / "log.txt")
+
+    def on_event(event: object) -> None:
+        if asked.is_set() and folder.exists:  # it does not on a second machine
+            folder.request_stop()
+        show_log()
+
+    before = [signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        execute(folder.path, listing=listing, on_event=on_event)
+    finally:
+        show_log()
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    return asked.is_set()
+
+
+def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
+    """What ``train`` prints in the end: as JSON, and as lines."""
+    status, tests = folder.status(), folder.metrics("test")
+    result = {
+        "run": str(run),
+        "state": status.state,
+        "epoch": status.epoch,
+        "epochs": status.epochs,
+        "best_val_accuracy": status.best_val_accuracy,
+        "test": tests[-1] if tests else None,
+        "checkpoint": str(folder.best) if folder.has_checkpoint else None,
+    }
+    if status.state == "finished":
+        return result, [f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"]
+    return result, [f"Stopped; everything is kept. Resume with: python -m fruitvision train --run {quoted([str(run)])} --resume"]
+
+
+def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:
+    """On resume the folder's configuration stands. Raises ConfigError "resume-differs" for options that disagree with it."""
+    from fruitvision.training.config import TrainConfig
+
+    config = folder.config()
+    wanted = TrainConfig.parse({**config.training.model_dump(), **given})
+    changes = {name: (theirs, mine) for name, (mine, theirs) in wanted.differences(config.training).items()}
+    for name, stands in _folders(config).items():
+        asked = options[name]
+        if isinstance(asked, Path):
+            asked = str(asked.absolute())
+        elif asked:
+            asked = tuple(str(one.absolute()) if isinstance(one, Path) else one for one in asked)
+        if asked and asked != stands:
+            changes[name] = stands, asked
+    if changes:
+        before, after = (", ".join(f"{name}={_listed(pair[side])}" for name, pair in changes.items()) for side in (0, 1))
+        raise ConfigError("resume-differs", path=str(folder.path), stands=before, given=after)
+
+
+def _folders(config: RunConfig) -> dict[str, str | tuple[str, ...]]:
+    """What the options of ``train`` that name folders and sources are in a configuration."""
+    return {
+        "data": config.data,
+        "photos": config.photos,
+        "not-fruit": config.not_fruit,
+        "leave-out": config.leave_out,
+        "study": config.study,
+    }
+
+
+def _listed(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def stop(
+    run: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    force: Annotated[bool, typer.Option("--force", help="Kill its process at once, if it is not responding.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop a run after its current step.
+
+    It keeps everything and can be resumed; after --force, from its last save.
+    """
+    from fruitvision.comparison.study import StudyFolder
+    from fruitvision.runs import launcher
+    from fruitvision.runs.folder import RunFolder
+
+    folder, study = RunFolder(run), StudyFolder(run)
+    name = study.plan().name or study.id if study.exists else folder.name
+    active = folder.status().active
+    if force:
+        folder.end()
+    else:
+        launcher.stop(folder, wait=STOP_SECONDS)
+    status = folder.status()
+    if not active:
+        line = f"{name} is not running: it is {status.state}."
+    elif not status.responding:
+        again = quoted(["stop", "--run", str(run), "--force"])
+        line = f"{name} is not responding. Kill its process with: python -m fruitvision {again}"
+    elif status.active:
+        line = f"{name} will stop after its current step."
+    else:
+        again = quoted(["compare", "--out", str(run)] if study.exists else ["train", "--run", str(run), "--resume"])
+        line = f"{name} has {'been killed' if force else 'stopped'}. Resume with: python -m fruitvision {again}"
+    result = {"run": str(run), "state": status.state, "was_active": active, "responding": status.responding}
+    give(result, [line], as_json)

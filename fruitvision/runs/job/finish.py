@@ -1,0 +1,151 @@
+"""After the last epoch: average, refit and calibrate the best network, test it once, and save it as ``best/``."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader
+from fruitvision.data.load.workers import Workers
+from fruitvision.errors import TrainingError
+from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from fruitvision.models.networks import Network
+from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
+from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
+from fruitvision.runs.job.features import evaluation_features
+from fruitvision.runs.job.session import Session
+from fruitvision.runs.prepare.data import RunData, evenly
+from fruitvision.runs.prepare.loaders import scene_validation
+from fruitvision.runs.prepare.weights import build, load_initial_weights, reset_head
+from fruitvision.runs.status import RunStatus
+from fruitvision.training.averaging import average_weights, interpolate_trunk
+from fruitvision.training.engine import Training
+from fruitvision.training.evaluation import Validation, predict_logits, summarize
+from fruitvision.training.last_layer import MAX_PICTURES, extract_features, refit
+from fruitvision.training.state import TrainState
+
+
+def finish(
+    session: Session,
+    data: RunData,
+    state: TrainState,
+    transform: EvalTransform,
+    train: Training,
+    validation: Validation,
+    workers: Workers,
+    averaged_with: list[Network],
+) -> RunStatus:
+    """Write the final ``best/`` checkpoint and return the status "finished".
+
+    In this order: weights averaged with those of other networks (``average_with``), trunk blended with its start
+    (``start_share``), last layer fitted anew (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
+    evaluation on the test split. Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
+    """
+    folder, training, world = session.folder, session.training, session.world
+    if state.progress.best_epoch < 0:
+        raise TrainingError("non-finite-validation", epochs=state.progress.epoch)
+    network, checkpoint = _best_network(session, state)
+    if isinstance(validation, MixedEvalLoader):
+        validation = scene_validation(data, training, transform, workers)
+    if averaged_with:
+        average_weights(network, [other.to(state.device) for other in averaged_with], training.average_with)
+    if training.start_share:
+        _blend(session, network, data)
+    if training.fit_last:
+        _fit_last_layer(session, network, checkpoint.start, state, data, transform)
+    views, labels = _measure(session, network, state, validation, views=True)
+    if training.refit:
+        views = _refit_last_layer(session, network, state, data, transform, train, validation, views, labels)
+    logits = views.log_softmax(dim=2).logsumexp(dim=1)
+    metrics = {"validation": summarize(logits, labels, validation.membership)}
+    thresholds = checkpoint.thresholds
+    if session.config.study:
+        answers = read_study(Path(session.config.study))
+        temperature, thresholds = calibrate_on_sources(answers)
+        checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(answers, temperature, thresholds)})
+    elif isinstance(validation, MixedEvalLoader):
+        temperature, thresholds = calibrate(views, labels, data.targets, validation.as_taken)
+    else:
+        temperature = fit_temperature(views, labels)
+    if data.test is not None:
+        metrics["test"] = test = summarize(*_measure(session, network, state, EvalLoader(data.store, data.test, transform)))
+        folder.append({"kind": "test", **test})
+        session.status.test_top1, session.status.test_images = test["top1"], int(test["images"])
+        folder.log(f"test: top-1 {test['top1']:.4f}, top-3 {test['top3']:.4f}")
+    if world.is_global_zero:
+        found = {"temperature": temperature, "thresholds": thresholds, "metrics": metrics}
+        save_checkpoint(folder.best, network, checkpoint.model_copy(update=found))
+    session.status.state, session.status.eta_s = "finished", None
+    session.status_writer.write()
+    return session.status
+
+
+def _best_network(session: Session, state: TrainState) -> tuple[Network, CheckpointConfig]:
+    """The best checkpoint, read by process 0, on this process's device."""
+    world = session.world
+    network, checkpoint = load_checkpoint(session.folder.best) if world.is_global_zero else (copy.deepcopy(state.network), None)
+    network = network.to(state.device, memory_format=state.memory_format)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
+    return cast(Network, world.broadcast_weights(network)), cast(CheckpointConfig, world.broadcast(checkpoint))
+
+
+def _blend(session: Session, network: Network, data: RunData) -> None:
+    """Move the trunk's weights back towards those that it started from."""
+    training = session.training
+    start = build(training, len(data.targets.classes))
+    load_initial_weights(start, training, data.targets)
+    interpolate_trunk(network, start.state_dict(), training.start_share)
+    session.folder.log(f"trunk averaged with the weights it started from, which count for {training.start_share:.0%}")
+
+
+def _fit_last_layer(session: Session, network: Network, start: str, state: TrainState, data: RunData, transform: EvalTransform) -> None:
+    """Fit the last layer from zero to all training pictures under the evaluation transform.
+
+    If the trunk started from ImageNet, the layer is regularized towards ImageNet's own weights for these fruits.
+    """
+    reset_head(network, session.training, data.targets, start)
+    seen = session.wait(evaluation_features(network, data, session.training, transform, state.device, session.world))
+    session.wait(refit(network.head, seen, data.targets.membership, session.training.fit_last))
+    session.world.broadcast_weights(network)
+    session.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures under the evaluation transform")
+
+
+def _refit_last_layer(
+    session: Session,
+    network: Network,
+    state: TrainState,
+    data: RunData,
+    transform: EvalTransform,
+    train: Training,
+    validation: Validation,
+    views: Tensor,
+    labels: Tensor,
+) -> Tensor:
+    """Fit the last layer to convergence and keep that fit if validation improves.
+
+    ``views``: (N, V, C) validation logits before, whose labels (N,) are ``labels``. Returns the logits of the layer that is kept.
+    """
+    plain = EvalLoader(data.store, evenly(data.train, MAX_PICTURES // 2), transform.with_views("one"))
+    kept = copy.deepcopy(network.head.state_dict())
+    seen = session.wait(extract_features(network, train, plain, session.training, transform.crop, state.device, session.world))
+    membership = validation.membership
+    session.wait(refit(network.head, seen, membership, session.training.refit))
+    session.world.broadcast_weights(network)
+    fitted, _ = _measure(session, network, state, validation, views=True)
+    before, after = (calibrated_loss(logits, labels, membership) for logits in (views, fitted))
+    session.folder.log(
+        f"last layer fitted on {len(seen.labels)} pictures: validation loss {before:.4f} → {after:.4f}"
+        + ("" if after < before else "; the fit was discarded")
+    )
+    if after < before:
+        return fitted
+    network.head.load_state_dict(kept)
+    return views
+
+
+def _measure(session: Session, network: Network, state: TrainState, loader: Validation, *, views: bool = False) -> tuple[Tensor, Tensor]:
+    """Logits (N, C), or (N, V, C) with ``views``, and labels (N,)."""
+    return session.wait(predict_logits(network, loader, state.device, session.training, per_view=views, world=session.world))

@@ -1,0 +1,46 @@
+"""Saving and loading the training state of a run, for an exact resume."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import torch
+
+from fruitvision.errors import RunError
+from fruitvision.files import write_bytes
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.prepare.data import RunData
+from fruitvision.training.state import TrainState
+
+UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable")
+"""Kinds of problems of a picture file that leave it out of the dataset."""
+
+
+def save_state(folder: RunFolder, state: TrainState, fingerprint: str) -> None:
+    """Write the training state, with the fingerprint of the data it belongs to."""
+    buffer = io.BytesIO()
+    torch.save({**state.state_dict(), "fingerprint": fingerprint}, buffer)
+    write_bytes(folder.resume_file, buffer.getvalue())
+
+
+def read_state(folder: RunFolder) -> dict[str, Any] | None:
+    """The saved training state, or None before the first save. Raises RunError "resume-damaged"."""
+    if not folder.resume_file.exists():
+        return None
+    try:
+        with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load compares no checksums
+            if damaged := parts.testzip():
+                raise ValueError(f"{damaged} does not match its checksum")
+        return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RunError("resume-damaged", path=str(folder.resume_file)) from error
+
+
+def data_changed(path: str, data: RunData) -> RunError:
+    """The pictures are not those that the run started with; names the first one that can no longer be read, if there is one."""
+    found = next((problem for problem in data.dataset.problems if problem.kind in UNREADABLE), None)
+    if found is None:
+        return RunError("data-changed", path=path)
+    return RunError("data-damaged", path=path, file=found.path)

@@ -1,0 +1,84 @@
+"""What one execution works with from its first moment to its last: folder, processes, status, and requests to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.job.status import StatusWriter
+from fruitvision.runs.process import Heartbeat
+from fruitvision.runs.status import RunStatus
+from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import World
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The run was asked to stop."""
+
+
+class ReadOnlyRun(RunFolder):
+    """The run folder for every process but the first, which may be on another machine: nothing is written to it."""
+
+    def write_status(self, status: RunStatus) -> None:
+        """Process 0 does."""
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Process 0 does."""
+
+    def log(self, line: str) -> None:
+        """Process 0 does."""
+
+    def forget_after(self, epoch: int, step: int) -> None:
+        """Process 0 does."""
+
+
+class Session:
+    """One execution of a run, on one of its processes."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, world: World, on_progress: Callable[[], None] | None) -> None:
+        self.folder, self.config, self.world = folder, config, world
+        self.status_writer = StatusWriter(folder, config.training.epochs)
+        self.heartbeat = Heartbeat(self.status_writer.beat)
+        self._on_progress = on_progress
+
+    @property
+    def training(self) -> TrainConfig:
+        """The training settings."""
+        return self.config.training
+
+    @property
+    def status(self) -> RunStatus:
+        """The status that is written next."""
+        return self.status_writer.status
+
+    def notify(self) -> None:
+        """The work has made progress."""
+        self.heartbeat.notify()
+        if self._on_progress:
+            self._on_progress()
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped if a stop was requested; all processes ask at the same time."""
+        if self.world.any(self.world.is_global_zero and self.folder.stop_file.exists()):
+            raise Stopped
+
+    def reading(self, done: int, total: int | None) -> None:
+        """Progress of reading or downloading. With several processes each reads by itself, and a stop waits until all have."""
+        self.notify()
+        if self.world.size == 1:
+            self.stop_if_asked()
+
+    def wait(self, steps: Iterator[Any]) -> Any:
+        """Take all steps of a generator, reporting progress, and return its value. Raises Stopped."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            self.notify()
+            self.status_writer.write_if_due()
+            self.stop_if_asked()

@@ -1,0 +1,151 @@
+"""Photos and pictures without fruit that a run uses in addition to its dataset, source by source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fruitvision.data.fruits import fruit_type
+from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.sources import PhotoSource, enough, left_out, negative_sources, photo_sources
+from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_loose
+from fruitvision.errors import ConfigError
+from fruitvision.recognition.evaluate.left_out import read_study
+from fruitvision.runs.config import RunConfig, split_names
+from fruitvision.training.config import TrainConfig
+
+SOURCES_VALIDATION, PHOTO_VALIDATION = 0.12, 0.05
+"""The share of all source pictures kept for choosing the epoch and for calibration: as whole sources, or picture by picture."""
+MIN_SOURCES = 4
+"""With at least so many sources, whole sources are kept."""
+
+
+class SourcePictures(NamedTuple):
+    """Pictures of one source in an image store: rows (N,), paths and the names of their kinds."""
+
+    store: ImageStore
+    rows: np.ndarray
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def select(self, wanted: Callable[[str, str], bool]) -> SourcePictures:
+        """Those whose (path, kind) is ``wanted``."""
+        chosen = [i for i, (path, name) in enumerate(zip(self.paths, self.names, strict=True)) if wanted(path, name)]
+        return SourcePictures(self.store, self.rows[chosen], tuple(self.paths[i] for i in chosen), tuple(self.names[i] for i in chosen))
+
+
+class LabelledRows(NamedTuple):
+    """Rows (N,) of an image store, and the name of the kind of each."""
+
+    rows: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ExtraSource:
+    """A source used in addition to the dataset: photos labelled by type, or pictures without fruit.
+
+    The source's ``heldout`` fifth is in neither part.
+    """
+
+    source: str
+    store: ImageStore
+    train: LabelledRows
+    validation: LabelledRows
+
+
+def find_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[PhotoSource, ...]]:
+    """The sources of photos, and those of pictures without fruit; sources to be left out are among them.
+
+    Raises DataError, and ConfigError for sources that this run could not use.
+    """
+    photos = tuple(source for folder in config.photos for source in photo_sources(Path(folder)))
+    negatives = tuple(source for folder in config.not_fruit for source in negative_sources(Path(folder)))
+    left_out((*photos, *negatives), config.leave_out)
+    trainable_pictures(config.training, (*photos, *negatives))
+    if config.study:
+        read_study(Path(config.study))
+    if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
+        raise ConfigError("photos-need-scenes", preset=config.training.preset)
+    return photos, negatives
+
+
+def open_source(source: PhotoSource, photo: bool, progress: Progress | None = None) -> SourcePictures:
+    """All pictures of a source of photos, or of one of pictures without fruit."""
+    if photo:
+        names, split, store, _ = open_folder(source.root, progress=progress)
+        return SourcePictures(store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels))
+    store = open_loose(source.root, progress=progress)
+    rows = np.arange(len(store.paths))
+    return SourcePictures(store, rows, tuple(store.paths), (NOT_FRUIT,) * len(rows))
+
+
+def trainable_pictures(config: TrainConfig, sources: Sequence[PhotoSource]) -> Callable[[PhotoSource, SourcePictures], SourcePictures]:
+    """A function that drops the ``heldout`` fifth of a source's pictures, if the source keeps one.
+
+    Raises ConfigError if ``heldout_of`` names a source that is not among ``sources``.
+    """
+    keeping = left_out(sources, split_names(config.heldout_of)) or {source.name for source in sources}
+    return lambda source, pictures: pictures.select(lambda path, name: not held_out(path)) if source.name in keeping else pictures
+
+
+def known_kinds(
+    classes: Sequence[str], opened: Iterable[tuple[PhotoSource, SourcePictures]], config: TrainConfig
+) -> tuple[set[str], tuple[str, ...]]:
+    """The folder names of photos that the network is trained on, and a line for each kind that has too few photos.
+
+    A kind is used if the dataset has it or if there are enough photos of it. Sources to be left out count too, so that a
+    network trained without a source still has the same classes.
+    """
+    labelled = [(name, source.name) for source, pictures in opened for name in pictures.names]
+    types, sources = [fruit_type(name) for name, _ in labelled], [source for _, source in labelled]
+    known = {*classes, *map(fruit_type, classes), NOT_FRUIT} | enough(types, sources, config.kind_pictures, config.kind_sources)
+    kinds = {name for name, _ in labelled if name in known or fruit_type(name) in known}
+    lacking = sorted({kind for kind in types if kind not in known})
+    return kinds, tuple(
+        f"{kind} ({types.count(kind)} photos of {len({s for t, s in zip(types, sources, strict=True) if t == kind})} sources)"
+        for kind in lacking
+    )
+
+
+def split_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], config: TrainConfig) -> tuple[ExtraSource, ...]:
+    """Divide each source's pictures into training and validation."""
+    kept = _validation_sources(parts, config)
+    return tuple(_split(source, pictures, kept, config.seed) for source, pictures in parts)
+
+
+def _validation_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], config: TrainConfig) -> set[str] | None:
+    """The sources that validate, about ``SOURCES_VALIDATION`` of all pictures; None if single pictures of each source do."""
+    sizes: dict[str, int] = {}
+    for source, pictures in parts:
+        sizes[source.name] = sizes.get(source.name, 0) + len(pictures.rows)
+    if config.photo_validation == "pictures" or len(sizes) < MIN_SOURCES:
+        return None
+    wanted, kept = SOURCES_VALIDATION * sum(sizes.values()), set()
+    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{config.seed}:{name}".encode()).digest()):
+        if sizes[name] <= wanted:  # a source larger than what is still wanted is skipped in favour of smaller ones
+            kept.add(name)
+            wanted -= sizes[name]
+    return kept
+
+
+def _split(source: PhotoSource, pictures: SourcePictures, kept: set[str] | None, seed: int) -> ExtraSource:
+    count = len(pictures.rows)
+    if kept is None:
+        order = sorted(range(count), key=lambda i: hashlib.sha256(f"{seed}:{pictures.paths[i]}".encode()).digest())
+        # Of all pictures, not of each kind: most kinds have too few for one to be spared.
+        validates = np.zeros(count, bool)
+        validates[order[: round(PHOTO_VALIDATION * count)]] = True
+    else:
+        validates = np.full(count, source.name in kept)
+
+    def part(chosen: np.ndarray) -> LabelledRows:
+        return LabelledRows(pictures.rows[chosen], tuple(pictures.names[i] for i in chosen))
+
+    return ExtraSource(source.name, pictures.store, part(np.flatnonzero(~validates)), part(np.flatnonzero(validates)))

@@ -1,0 +1,97 @@
+"""The weights that a run starts from: random, ImageNet's, or those of checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from fruitvision.data.load.targets import Targets
+from fruitvision.errors import FruitVisionError
+from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read_config, shipped
+from fruitvision.models.networks import Network, build_network
+from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
+from fruitvision.runs.config import split_names
+from fruitvision.training.averaging import average_error, average_weights
+from fruitvision.training.config import TrainConfig
+
+Log = Callable[[str], None]
+
+
+def build(config: TrainConfig, num_classes: int) -> Network:
+    """The network of a configuration, with random weights that depend on its seed alone."""
+    return build_network(config.architecture, num_classes=num_classes, norm=config.norm, width=config.width, seed=config.seed)
+
+
+def load_initial_weights(
+    network: Network,
+    config: TrainConfig,
+    targets: Targets,
+    log: Log = lambda line: None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> str:
+    """Load the weights to start from into ``network``; return which they are, and log why if not those asked for.
+
+    Without ImageNet weights the shipped model is used, and without that random weights, so that a machine without a
+    connection can train. A checkpoint named by the user (the mean of several, if so) must fit, or it is an error; if it has
+    the same classes its last layer is used too, and one that itself started from ImageNet counts as started from there.
+    """
+    if config.start == "scratch":
+        return "scratch"
+    if config.start not in ("imagenet", "shipped"):
+        return _load_checkpoints(network, config.start, targets)
+    if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
+        try:
+            known = imagenet_weights(config.architecture, progress)
+            load_trunk(network, known)
+            if config.imagenet_head and (found := start_head(network, known, targets.fruit_types)):
+                log(f"the last layer starts from ImageNet's weights for {', '.join(found)}")
+            return "imagenet"
+        except FruitVisionError as error:
+            log(f"ImageNet weights are unavailable: {error}")
+    matching = _matching_shipped(config)
+    if matching is None:
+        log(f"no pretrained weights exist for {config.architecture}, {config.norm} norm, width {config.width}: training from scratch")
+        return "scratch"
+    load_trunk(network, load_checkpoint(matching)[0].state_dict())
+    log("training starts from the shipped model")
+    return "shipped"
+
+
+def _load_checkpoints(network: Network, names: str, targets: Targets) -> str:
+    (weights, first), *others = (load_checkpoint(find_checkpoint(name)) for name in split_names(names))
+    if any(other.classes != first.classes for _, other in others):
+        raise average_error(names)
+    average_weights(weights, [other for other, _ in others], names)
+    load_trunk(network, weights.state_dict())
+    if first.classes == targets.classes:
+        network.head.load_state_dict(weights.head.state_dict())
+    return "imagenet" if first.start == "imagenet" else names
+
+
+def _matching_shipped(config: TrainConfig) -> Path | None:
+    """The shipped model of the same architecture, norm and width."""
+    for path in shipped():
+        try:
+            found = read_config(path)
+        except FruitVisionError:
+            continue
+        if (found.architecture, found.norm, found.width) == (config.architecture, config.norm, config.width):
+            return path
+    return None
+
+
+@torch.no_grad()
+def reset_head(network: Network, config: TrainConfig, targets: Targets, start: str) -> None:
+    """Set the last layer to zero, or to ImageNet's weights for these fruits if the trunk started from ImageNet.
+
+    start: what :func:`load_initial_weights` returned.
+    """
+    network.head.weight.zero_()
+    network.head.bias.zero_()
+    if start == "imagenet" and config.imagenet_head:
+        try:
+            start_head(network, imagenet_weights(config.architecture), targets.fruit_types)
+        except FruitVisionError:
+            pass  # the weights are unavailable now: the layer is fitted without them
