@@ -36,6 +36,7 @@ ORDER = (
     "runs.prepare",
     "runs.job",
     "comparison",
+    "ui.gradio_internals",
     "ui.server",
     "ui.page",
     "ui.classify",
@@ -50,6 +51,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 def package(path: Path) -> str:
     """The package of a module, or its own name where it lies at the top."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if ".".join(parts) in ORDER:  # a file that is a layer of its own
+        return ".".join(parts)
     return parts[0] if len(parts) == 1 or parts[0] in TOP else ".".join(parts[:-1])
 
 

@@ -19,14 +19,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
-from gradio.route_utils import delete_files_created_by_app
-from gradio.utils import get_upload_folder
+from gradio import themes
 from starlette.middleware import Middleware
 
 from fruitvision.compat import share_arenas
 from fruitvision.errors import UsageError
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import panel as compare_panel
+from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.models import Models
@@ -36,7 +36,7 @@ from fruitvision.ui.server.fair_queue import FairQueue
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
 from fruitvision.ui.server.sessions import Sessions
-from fruitvision.ui.server.tunnel import close_tunnels, open_tunnel
+from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.wording.text import LANGUAGES, language_of, say
@@ -59,14 +59,14 @@ TELL_PAGE = """(language, model) => {
 }"""
 
 
-def theme() -> gr.themes.Base:
+def theme() -> themes.Base:
     """Calm and roomy, in the system's own letters: nothing is fetched from elsewhere."""
     letters = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"]
-    return gr.themes.Soft(
-        primary_hue=gr.themes.colors.emerald,
-        secondary_hue=gr.themes.colors.emerald,
-        neutral_hue=gr.themes.colors.stone,
-        radius_size=gr.themes.sizes.radius_lg,
+    return themes.Soft(
+        primary_hue=themes.colors.emerald,
+        secondary_hue=themes.colors.emerald,
+        neutral_hue=themes.colors.stone,
+        radius_size=themes.sizes.radius_lg,
         font=letters,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
@@ -208,7 +208,7 @@ def launch(
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
     demo = build_app(context)
     demo.queue(default_concurrency_limit=16, api_open=False)
-    FairQueue.of(demo._queue, access)
+    FairQueue.of(queue_of(demo), access)
     gate = partial(
         Gate,
         access=access,

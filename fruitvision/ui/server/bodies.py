@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gradio.route_utils import parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
 from fruitvision.ui.server.places import Busy

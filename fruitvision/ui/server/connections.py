@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
-from gradio import http_server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from fruitvision.ui.gradio_internals import uvicorn_configured_by
 from fruitvision.ui.server.access import LOOPBACK, counted_address
 
 HEADER_SECONDS = 15.0
@@ -172,9 +171,5 @@ def served_through(gate: Callable[[Any], Any]) -> Iterator[None]:
         return uvicorn.Config(app=gate(app), **given, **server_settings())
 
     logging.getLogger("asyncio").addFilter(_SELDOM)
-    before = http_server.uvicorn
-    http_server.uvicorn = SimpleNamespace(Config=settings)
-    try:
+    with uvicorn_configured_by(settings):
         yield
-    finally:
-        http_server.uvicorn = before

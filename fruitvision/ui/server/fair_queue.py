@@ -1,18 +1,17 @@
 """Gradio's queue, in which visitors take turns, the owner comes first, and nothing that one visitor does ends it for others.
 
-Written for Gradio 6.31: ``Queue`` is no public class. ``tests/ui/server/test_fair_queue.py`` fails where what is used of it changes.
+``Queue`` is no public class: ``tests/ui/test_gradio_internals.py`` fails where what is used of it changes.
 """
 
 from __future__ import annotations
 
 from asyncio import Queue as AsyncQueue
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import fastapi
-from gradio.data_classes import PredictBodyInternal
-from gradio.queueing import Event, Queue
-from gradio.server_messages import EventMessage, ProcessCompletedMessage
 
+from fruitvision.ui.gradio_internals import Event, EventMessage, PredictBodyInternal, ProcessCompletedMessage, Queue
 from fruitvision.ui.server.access import CALLER, Access, Caller
 from fruitvision.ui.server.guarded_blocks import log_once
 from fruitvision.ui.server.places import is_id, part_of, share, surplus
@@ -29,6 +28,18 @@ UNREAD, ALL_UNREAD, PAGE_UNREAD = 64, 512, 16
 """Messages to one visitor, to all, and to one page that are kept until they are fetched; a page takes answers beyond its own."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is noted of a call that waits: by whom, the bytes of its body, and its place among the others."""
+
+    caller: Caller
+    size: int = 0
+    turn: tuple[bool, int, int] = (False, 0, 0)
+
+
+_ASKED, _BY_NOBODY = "fruitvision_asked", Asked(Caller(True))
+
+
 class FairQueue(Queue):
     """Gradio's queue, in which visitors take turns and the owner comes first.
 
@@ -36,29 +47,36 @@ class FairQueue(Queue):
     calls never find it full.
     """
 
+    access: Access
+    session_callers: dict[str, Caller]
+    """Whose the pages are whose answers are kept, the oldest first."""
+    pending_messages_per_session: dict[str, AsyncQueue[EventMessage]]  # pyright: ignore[reportIncompatibleVariableOverride]
+
     @classmethod
     def of(cls, queue: Queue, access: Access) -> FairQueue:
         """Take the place of a queue that nothing waits in."""
         queue.__class__ = cls
-        queue.access, queue.max_size = access, None
-        queue.session_callers = {}
+        fair = cast(FairQueue, queue)
+        fair.access, fair.max_size = access, None
+        fair.session_callers = {}
         # Gradio's forgets the oldest of 2,000 sessions, those included that wait for an answer, and then fails on them.
-        queue.pending_messages_per_session = {}
-        return queue
+        fair.pending_messages_per_session = {}
+        return fair
 
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> tuple[bool, str | list[dict[str, Any]], Literal["success", "error", "queue_full", "validator_error"]]:
         """As Gradio's, in turn."""
-        if not is_id(body.session_hash):
+        page = body.session_hash
+        if page is None or not is_id(page):
             return False, "The session has no such name.", "error"
-        caller = self.access.caller(request.scope)
+        caller = self.access.caller(dict(request.scope))
         size = request.scope.get("fruitvision.body", lambda: 0)()
         if not caller.owner and (full := self._full(caller, size)):
             return False, full, "queue_full"
-        if body.session_hash not in self.session_callers:
+        if page not in self.session_callers:
             self._forget_for(caller)
-            self.session_callers[body.session_hash] = caller
+            self.session_callers[page] = caller
         result = await super().push(body, request, username)
         if result[0] and (event := self.event_ids_to_events.get(str(result[1]))):
             self._in_turn(event, caller, size)
@@ -80,7 +98,7 @@ class FairQueue(Queue):
 
     def send_message(self, event: Event, event_message: EventMessage) -> None:
         """As Gradio's; a page that is no longer known gets none, and one that fetches nothing is forgotten in the end."""
-        messages: AsyncQueue[EventMessage] | None = self.pending_messages_per_session.get(event.session_hash)
+        messages = self.pending_messages_per_session.get(event.session_hash)
         if messages is None:
             return
         is_answer = isinstance(event_message, ProcessCompletedMessage)
@@ -149,18 +167,24 @@ class FairQueue(Queue):
         ahead = [one for one in self.event_ids_to_events.values() if one is not event and not caller_of(one).owner]
         numbered = sum(caller_of(one).counted_as == caller.counted_as for one in ahead)
         together = sum(caller_of(one).address == caller.address for one in ahead)
-        event.caller, event.size, event.turn = caller, size, (not caller.owner, numbered, together)
+        asked = Asked(caller, size, (not caller.owner, numbered, together))
+        setattr(event, _ASKED, asked)
         waiting = self.event_queue_per_concurrency_id[event.concurrency_id].queue
         if event in waiting:
             waiting.remove(event)
-            later = (n for n, one in enumerate(waiting) if getattr(one, "turn", (False, 0, 0)) > event.turn)
+            later = (n for n, one in enumerate(waiting) if asked_of(one).turn > asked.turn)
             waiting.insert(next(later, len(waiting)), event)
 
 
+def asked_of(event: Event) -> Asked:
+    """Who asked for it; the owner where nobody knows."""
+    return getattr(event, _ASKED, _BY_NOBODY)
+
+
 def caller_of(event: Event) -> Caller:
-    """Who asked; the owner where nobody knows."""
-    return getattr(event, "caller", Caller(True))
+    """The same, the caller alone."""
+    return asked_of(event).caller
 
 
 def _size(event: Event) -> int:
-    return getattr(event, "size", 0)
+    return asked_of(event).size

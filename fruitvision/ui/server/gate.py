@@ -14,10 +14,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from gradio.routes import file_upload_statuses
-from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers
 
+from fruitvision.ui.gradio_internals import forget_upload, get_upload_folder
 from fruitvision.ui.server.access import CALLER, Access, Caller, is_loopback
 from fruitvision.ui.server.bodies import Body, BodyRefused, Files, Nesting, Receive, Send, answer, bounded
 from fruitvision.ui.server.connections import most_connections
@@ -293,12 +292,7 @@ async def _forgotten(scope: dict) -> AsyncIterator[None]:
         yield
     finally:
         for name in parse_qs(scope.get("query_string", b"").decode("latin-1")).get("upload_id", ()):
-            asyncio.get_running_loop().call_later(PROGRESS_SECONDS, _forget_progress, name)
-
-
-def _forget_progress(upload_id: str) -> None:
-    file_upload_statuses.stop_tracking(upload_id)
-    file_upload_statuses._signals.pop(upload_id, None)
+            asyncio.get_running_loop().call_later(PROGRESS_SECONDS, forget_upload, name)
 
 
 def _leads_here(scope: dict, path: str, headers: Headers) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from fruitvision.errors import FruitVisionError, PictureError
+from fruitvision.ui.gradio_internals import get_upload_folder
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from fastapi import HTTPException
-from gradio.state_holder import SessionState, StateHolder
 
+from fruitvision.ui.gradio_internals import SessionState, StateHolder
 from fruitvision.ui.server.access import CALLER, Caller
 from fruitvision.ui.server.places import is_id, surplus
 
@@ -22,7 +22,8 @@ class Session(SessionState):
     """One page, without a description of what it shows."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
-        super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # describes what is in ``blocks``
+        empty = SimpleNamespace(default_config=blocks.default_config, blocks={})  # it describes what is in ``blocks``
+        super().__init__(cast(gr.Blocks, empty))
 
     def __setitem__(self, key: int, value: Any) -> None:
         """As Gradio's, without the description that it makes."""

@@ -6,7 +6,9 @@ import contextlib
 import threading
 
 import gradio as gr
-from gradio import networking
+
+from fruitvision.ui import gradio_internals
+from fruitvision.ui.gradio_internals import close_tunnels
 
 TUNNEL_SECONDS = 30.0
 
@@ -22,7 +24,7 @@ def open_tunnel(demo: gr.Blocks, port: int, *, seconds: float = TUNNEL_SECONDS) 
 
     def ask() -> None:
         with contextlib.suppress(Exception):  # it is offline, blocked, or has no program for this computer: all the same here
-            url = networking.setup_tunnel("127.0.0.1", port, demo.share_token, None, None)
+            url = gradio_internals.open_tunnel(port, demo.share_token)
             with lock:
                 found.append(url)
                 given_up = late.is_set()
@@ -41,11 +43,3 @@ def open_tunnel(demo: gr.Blocks, port: int, *, seconds: float = TUNNEL_SECONDS) 
     demo.share_url = found[0].replace("http://", "https://", 1)
     demo.share = True
     return demo.share_url
-
-
-def close_tunnels() -> None:
-    """End the tunnels' programs of this process."""
-    from gradio.tunneling import CURRENT_TUNNELS
-
-    for tunnel in CURRENT_TUNNELS:
-        tunnel.kill()

@@ -8,13 +8,11 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
-from gradio.data_classes import PredictBodyInternal
-from gradio.queueing import Queue
-from gradio.server_messages import EstimationMessage, ProcessCompletedMessage
 
+from fruitvision.ui.gradio_internals import EstimationMessage, PredictBodyInternal, ProcessCompletedMessage, Queue
 from fruitvision.ui.server import fair_queue
 from fruitvision.ui.server.access import COOKIE, Access, Caller
-from fruitvision.ui.server.fair_queue import FairQueue
+from fruitvision.ui.server.fair_queue import Asked, FairQueue, asked_of
 from fruitvision.ui.server.places import ALL_REQUESTS, WITHOUT_NUMBER
 
 TOKEN = "a-token-of-the-tests"
@@ -82,7 +80,9 @@ def test_some_workers_are_the_owners_alone(queue):
     queue.active_jobs = [None] * (2 * fair_queue.QUEUE_WORKERS)
     assert join(queue, "ann")[0]
     (waiting,) = queue.event_queue_per_concurrency_id.values()
-    queue.active_jobs[: fair_queue.QUEUE_WORKERS] = [[SimpleNamespace(caller=BOB)] for _ in range(fair_queue.QUEUE_WORKERS)]
+    queue.active_jobs[: fair_queue.QUEUE_WORKERS] = [
+        [SimpleNamespace(fruitvision_asked=Asked(BOB))] for _ in range(fair_queue.QUEUE_WORKERS)
+    ]
     assert queue.get_events() is None and waiting.queue
     assert join(queue, "owner")[0]
     events, _, _ = queue.get_events()
@@ -193,13 +193,5 @@ def test_a_call_that_is_cancelled_while_it_is_tidied_up_gives_its_place_back(que
 def test_one_address_fills_a_part_of_the_memory_for_waiting_calls(queue):
     while any(join(queue, f"number {number}", 2**21)[0] for number in range(len(NUMBERS), len(NUMBERS) + 3)):
         pass
-    held = sum(event.size for event in queue.event_ids_to_events.values())
+    held = sum(asked_of(event).size for event in queue.event_ids_to_events.values())
     assert held <= fair_queue.ALL_WAITING_BYTES * 0.5
-
-
-def test_what_is_used_of_gradios_queue_is_still_there(queue):
-    """Written for Gradio 6.31; a new version may call these by other names."""
-    used = ("push", "get_events", "send_message", "start_processing", "process_events", "broadcast_estimations")
-    assert all(callable(getattr(Queue, name, None)) for name in used)
-    kept = set(vars(queue))
-    assert {"pending_messages_per_session", "pending_event_ids_session", "event_ids_to_events", "active_jobs"} <= kept

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fruitvision.errors import PictureError, UsageError
+from fruitvision.ui import gradio_internals
 from fruitvision.ui.server import bodies, gate, guarded_blocks, tunnel
 from fruitvision.ui.server.access import TOKEN_VARIABLE, Access
 from fruitvision.ui.server.gate import Gate
@@ -314,11 +315,11 @@ def test_an_upload_s_progress_is_forgotten(monkeypatch):
 
     async def go() -> None:
         async with gate._forgotten({"query_string": b"upload_id=abc"}):
-            gate.file_upload_statuses.track("abc")
+            gradio_internals.file_upload_statuses.track("abc")
         await asyncio.sleep(0.05)
 
     asyncio.run(go())
-    assert "abc" not in gate.file_upload_statuses._statuses and "abc" not in gate.file_upload_statuses._signals
+    assert "abc" not in gradio_internals.file_upload_statuses._statuses and "abc" not in gradio_internals.file_upload_statuses._signals
 
 
 def test_every_answer_says_what_browsers_may_do_with_it():
@@ -409,7 +410,7 @@ def test_a_token_that_could_be_guessed_or_fits_no_cookie_is_refused(monkeypatch,
 
 def test_a_tunnel_that_does_not_come_is_given_up_and_closed(monkeypatch):
     never, closed = threading.Event(), []
-    monkeypatch.setattr(tunnel.networking, "setup_tunnel", lambda *given: never.wait(20) and "http://late.gradio.live")
+    monkeypatch.setattr(gradio_internals.networking, "setup_tunnel", lambda *given: never.wait(20) and "http://late.gradio.live")
     monkeypatch.setattr(tunnel, "close_tunnels", lambda: closed.append(True))
     started = time.monotonic()
     assert tunnel.open_tunnel(SimpleNamespace(share_token="x"), 7860, seconds=0.3) is None
@@ -423,13 +424,13 @@ def test_a_tunnel_that_does_not_come_is_given_up_and_closed(monkeypatch):
 
 def test_a_tunnel_that_comes_is_https_and_one_that_fails_is_none(monkeypatch):
     demo = SimpleNamespace(share_token="x")
-    monkeypatch.setattr(tunnel.networking, "setup_tunnel", lambda *given: "http://abc.gradio.live")
+    monkeypatch.setattr(gradio_internals.networking, "setup_tunnel", lambda *given: "http://abc.gradio.live")
     assert tunnel.open_tunnel(demo, 7860) == "https://abc.gradio.live" and demo.share
 
     def blocked(*given):
         raise OSError("offline")
 
-    monkeypatch.setattr(tunnel.networking, "setup_tunnel", blocked)
+    monkeypatch.setattr(gradio_internals.networking, "setup_tunnel", blocked)
     started = time.monotonic()
     assert tunnel.open_tunnel(demo, 7860) is None
     assert time.monotonic() - started < 2

@@ -1,0 +1,73 @@
+"""Every name of Gradio that its documentation does not promise, in one place. Written for Gradio 6.31.
+
+``tests/ui/test_gradio_internals.py`` fails by name where one of them is gone or takes other arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from gradio import http_server, networking
+from gradio.data_classes import PredictBodyInternal
+from gradio.queueing import Event, Queue
+from gradio.route_utils import delete_files_created_by_app
+from gradio.routes import file_upload_statuses
+from gradio.server_messages import EstimationMessage, EventMessage, ProcessCompletedMessage
+from gradio.state_holder import SessionState, StateHolder
+from gradio.tunneling import CURRENT_TUNNELS
+from gradio.utils import get_upload_folder
+
+__all__ = [
+    "EstimationMessage",
+    "Event",
+    "EventMessage",
+    "PredictBodyInternal",
+    "ProcessCompletedMessage",
+    "Queue",
+    "SessionState",
+    "StateHolder",
+    "close_tunnels",
+    "delete_files_created_by_app",
+    "forget_upload",
+    "get_upload_folder",
+    "open_tunnel",
+    "queue_of",
+    "uvicorn_configured_by",
+]
+
+
+def queue_of(demo: gr.Blocks) -> Queue:
+    """The queue of an app, before it is launched."""
+    return demo._queue
+
+
+def forget_upload(upload_id: str) -> None:
+    """Forget the progress of an upload, which Gradio keeps for ever."""
+    file_upload_statuses.stop_tracking(upload_id)
+    file_upload_statuses._signals.pop(upload_id, None)
+
+
+def open_tunnel(port: int, token: str) -> str:
+    """The address at Gradio's servers under which ``port`` of this computer is reached. Waits without a limit."""
+    return networking.setup_tunnel("127.0.0.1", port, token, None, None)
+
+
+def close_tunnels() -> None:
+    """End the tunnels' programs of this process."""
+    for tunnel in CURRENT_TUNNELS:
+        tunnel.kill()
+
+
+@contextmanager
+def uvicorn_configured_by(configured: Callable[..., Any]) -> Iterator[None]:
+    """Apps that are launched meanwhile are served by what ``configured`` makes of uvicorn.Config's arguments."""
+    before = http_server.uvicorn  # pyright: ignore[reportPrivateImportUsage]
+    http_server.uvicorn = SimpleNamespace(Config=configured)  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        http_server.uvicorn = before  # pyright: ignore[reportPrivateImportUsage]

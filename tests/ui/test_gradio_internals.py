@@ -1,0 +1,72 @@
+"""What is used of Gradio beyond its documentation is there, and takes what it is given. Written for Gradio 6.31."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import gradio as gr
+import pytest
+
+from fruitvision.ui import gradio_internals as internals
+
+OF_QUEUE = {
+    "push": ["self", "body", "request", "username"],
+    "get_events": ["self"],
+    "send_message": ["self", "event", "event_message"],
+    "start_processing": ["self"],
+    "process_events": ["self", "events", "batch", "begin_time", "fn"],
+    "compute_analytics_summary": ["self", "records"],
+}
+OF_OTHERS = {
+    (internals.StateHolder, "__getitem__"): ["self", "session_id"],
+    (internals.StateHolder, "set_blocks"): ["self", "blocks"],
+    (internals.StateHolder, "update"): ["self", "session_id"],
+    (internals.SessionState, "__init__"): ["self", "blocks"],
+    (internals.SessionState, "_update_config"): ["self", "key"],
+    (internals.SessionState, "_update_value_in_config"): ["self", "key", "value"],
+    (gr.Blocks, "preprocess_data"): ["self", "block_fn", "inputs", "state", "explicit_call"],
+    (gr.Blocks, "process_api"): None,
+}
+
+
+def arguments(function) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("name", OF_QUEUE)
+def test_the_queue_is_called_as_it_was(name):
+    assert arguments(getattr(internals.Queue, name)) == OF_QUEUE[name]
+
+
+@pytest.mark.parametrize(("owner", "name"), OF_OTHERS)
+def test_sessions_and_blocks_are_called_as_they_were(owner, name):
+    expected = OF_OTHERS[owner, name]
+    assert expected is None or arguments(getattr(owner, name))[: len(expected)] == expected
+
+
+def test_a_queue_keeps_what_it_kept():
+    async def built():
+        with gr.Blocks() as demo:
+            gr.Button().click(lambda: None)
+        demo.queue()
+        return internals.queue_of(demo)
+
+    kept = set(vars(asyncio.run(built())))
+    used = {"pending_messages_per_session", "pending_event_ids_session", "event_ids_to_events", "event_queue_per_concurrency_id"}
+    assert used | {"active_jobs", "stopped", "max_size"} <= kept
+
+
+def test_progress_of_uploads_and_tunnels_are_where_they_were():
+    internals.forget_upload("nobody-s")
+    internals.close_tunnels()
+    assert arguments(internals.networking.setup_tunnel)[:3] == ["local_host", "local_port", "share_token"]
+    assert "age" in arguments(internals.delete_files_created_by_app)
+    assert isinstance(internals.get_upload_folder(), str)
+
+
+def test_uvicorn_is_configured_through_one_name():
+    source = inspect.getsource(internals.http_server)
+    assert "uvicorn.Config(" in source and source.count("uvicorn.Config(") == 1
+    with internals.uvicorn_configured_by(dict):
+        assert internals.http_server.uvicorn.Config(a=1) == {"a": 1}
