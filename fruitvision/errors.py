@@ -34,22 +34,17 @@ class FruitVisionError(Exception):
 
     exit_code = 1
 
-    def __init__(self, code: str, message: str = "", next_step: str = "", /, **facts: Any) -> None:
-        message, next_step = printable(message), printable(next_step)
-        super().__init__(code, message, next_step)
+    def __init__(self, code: str, /, **facts: Any) -> None:
+        super().__init__(code)
         self.code = code
-        self.message = message
-        self.next_step = next_step
         self.facts = {name: printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
 
     def __str__(self) -> str:
         """What was found and what to do next, in one English line for a terminal or a log."""
-        if self.message:
-            return " ".join(f"{self.message} {self.next_step}".split())
         return printable(error_sentence(self.code, self.facts, "en", "terminal") or f"{self.code} {self.facts}")
 
     def __reduce__(self):
-        return _rebuild, (type(self), self.code, self.message, self.next_step, self.facts)
+        return _rebuild, (type(self), self.code, self.facts)
 
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON can hold it, for ``status.json`` and ``--json``."""
@@ -72,8 +67,8 @@ def quoted(words: Iterable[str]) -> str:
     return " ".join(word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else '"' + re.sub(r'(["\\$`])', r"\\\1", word) + '"' for word in words)
 
 
-def _rebuild(kind: type[FruitVisionError], code: str, message: str, next_step: str, facts: dict) -> FruitVisionError:
-    return kind(code, message, next_step, **facts)
+def _rebuild(kind: type[FruitVisionError], code: str, facts: dict) -> FruitVisionError:
+    return kind(code, **facts)
 
 
 class UsageError(FruitVisionError):

@@ -18,24 +18,24 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 
 
 def test_an_error_reads_as_one_line_that_ends_with_the_next_step():
-    error = DataError("no-pictures", "No pictures were found\nin a.", "Choose a folder.", folder="a")
-    assert str(error) == "No pictures were found in a. Choose a folder."
+    error = UsageError("bad-port", port="70\n000")
+    assert str(error) == "70 000 is not a valid port. Choose a --port between 1 and 65535."
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_travels_between_processes_whole(kind):
-    error = kind("some-code", "What.", "Then.", count=3, folder="苹果")
+    error = kind("small-quota", megabytes=3, least="苹果")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
-    assert (copy.code, str(copy), copy.facts) == ("some-code", "What. Then.", {"count": 3, "folder": "苹果"})
+    assert (copy.code, str(copy), copy.facts) == ("small-quota", str(error), {"megabytes": 3, "least": "苹果"})
 
 
 def test_an_error_can_be_written_as_json_whatever_its_facts():
-    error = PictureError("picture-damaged", "Damaged.", path=Path("a.jpg"), share=0.5, missing=None)
+    error = PictureError("some-code", path=Path("a.jpg"), share=0.5, missing=None)
     written = json.loads(json.dumps(error.as_dict()))
     assert written == {
-        "code": "picture-damaged",
-        "message": "Damaged.",
+        "code": "some-code",
+        "message": str(error),
         "facts": {"path": "a.jpg", "share": 0.5, "missing": None},
     }
 

@@ -65,6 +65,11 @@ class Batcher:
             return self.classifier.predict_pixels([request.pixels], [request.source], [request.context])[0]
         return request.answer.result()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def close(self) -> None:
         """Answer what is queued and end the thread. A later picture is answered by itself."""
         with self._changed:
@@ -114,19 +119,25 @@ class Batcher:
                 request.answer.set_result(answer)
             if self._openvino:
                 self._openvino = False
-                _compile_in_background(self.classifier)
+                _compile_in_background(self)
 
 
 _compiling: list[threading.Thread] | None = []  # None: the process is ending
-_starting = threading.Lock()
+_starting, _one_at_a_time = threading.Lock(), threading.Lock()
 
 
-def _compile_in_background(classifier: Classifier) -> None:
+def _compile_in_background(batcher: Batcher) -> None:
     with _starting, contextlib.suppress(RuntimeError):  # no more threads: torch goes on
         if _compiling is not None:
-            thread = threading.Thread(target=classifier.use_openvino, name="fruitvision-compile", daemon=True)
+            thread = threading.Thread(target=_compile, args=(batcher,), name="fruitvision-compile", daemon=True)
             thread.start()
             _compiling[:] = [*filter(threading.Thread.is_alive, _compiling), thread]
+
+
+def _compile(batcher: Batcher) -> None:
+    with _one_at_a_time:
+        if not batcher.closed and _compiling is not None:
+            batcher.classifier.use_openvino()
 
 
 @atexit.register

@@ -201,9 +201,7 @@ def launch(
         atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
     if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
-        raise UsageError(
-            "bad-origin", f"'{unknown[0]}' is no origin.", "Give --embed-in as https://name, without a path.", origin=unknown[0]
-        )
+        raise UsageError("bad-origin", origin=unknown[0])
     if upload_quota < LEAST_QUOTA:
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
     demo = build_app(context)
@@ -294,7 +292,7 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
 def _free_port(host: str, wanted: int | None) -> int:
     """``wanted`` where it is free, or the first free one of ours. Raises UsageError "port-in-use"."""
     if wanted is not None and not 0 < wanted < 65536:
-        raise UsageError("bad-port", f"{wanted} is no port.", "Choose --port between 1 and 65535.", port=wanted)
+        raise UsageError("bad-port", port=wanted)
     for port in [wanted] if wanted else PORTS:
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
@@ -303,21 +301,13 @@ def _free_port(host: str, wanted: int | None) -> int:
                 tried.bind((host, port))
                 return port
         except socket.gaierror as error:
-            raise UsageError(
-                "bad-host", f"This computer has no address {host}.", "Choose --host 127.0.0.1, or leave it out.", host=host
-            ) from error
+            raise UsageError("bad-host", host=host) from error
         except OverflowError as error:
-            raise UsageError("bad-port", f"{port} is no port.", "Choose --port between 1 and 65535.", port=port) from error
+            raise UsageError("bad-port", port=port) from error
         except OSError:
             continue
     port = wanted or PORTS.start
-    raise UsageError(
-        "port-in-use",
-        f"Port {port} of {host} cannot be used: another program has it, or the system forbids it.",
-        f"Choose another one, such as --port {port % 60000 + 1}, or leave --port out.",
-        port=port,
-        host=host,
-    )
+    raise UsageError("port-in-use", port=port, host=host)
 
 
 def _announce(context: Context, host: str, port: int, visitors: str | None, *, share: bool, open_browser: bool) -> None:

@@ -58,7 +58,7 @@ def say(key: str, language: str, **facts: Any) -> str:
 def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Place) -> str | None:
     """What was found and what to do next, in one line; None for a code without sentences, or without the facts that they name."""
     known = sentences()
-    found = known.get(f"errors.{code}.found") or known.get(f"errors.{code}")
+    found = known.get(f"errors.{code}.found")
     step = known.get(f"errors.{code}.{place}") or known.get(f"errors.{code}.next")
     if found is None:
         return None

@@ -100,7 +100,7 @@ def test_a_full_disk_fails_by_name_and_what_was_saved_loads(tmp_path, tiny, monk
 
     def full(path, data):
         if len(run.metrics()) >= 1:
-            raise DataError("disk-full", "The disk is full.", "Free some space.", path=str(path))
+            raise DataError("disk-full", path=str(path))
         real(path, data)
 
     monkeypatch.setattr(resume, "write_bytes", full)
@@ -116,7 +116,7 @@ def test_the_best_accuracy_that_is_shown_is_that_of_a_checkpoint_that_was_saved(
     run = begun(tmp_path, tiny(epochs=1))
 
     def full(path, *given):
-        raise DataError("disk-full", "The disk is full.", "Free some space.", path=str(path))
+        raise DataError("disk-full", path=str(path))
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", full)
@@ -334,7 +334,7 @@ def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monke
     def offline(**given):
         from fruitvision.errors import DownloadError
 
-        raise DownloadError("download-offline", "no way out", "check the cable")
+        raise DownloadError("download-offline", host="example.org")
 
     monkeypatch.setattr("fruitvision.runs.prepare.weights.imagenet_weights", lambda *given, **named: offline())
     run = begun(tmp_path, tiny(start="imagenet", width=64, epochs=1, max_train_images=8))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,12 @@ from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.page.background import Task
+from fruitvision.ui.server.access import CALLER, Caller
 from fruitvision.wording.text import say
 
 MAX_LOADED = 4
+LOAD_SECONDS = 5.0
+"""Between two models that are loaded because a visitor chose them: each takes a second of both cores, and memory."""
 
 
 class Models:
@@ -35,6 +40,9 @@ class Models:
         self._given = find_checkpoint(given) if given else None
         self._loaded: OrderedDict[tuple[str, int], Batcher] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading: dict[tuple[str, int], threading.Lock] = {}
+        self._next_load = 0.0
+        self._owners: tuple[str, int] | None = None
 
     def choices(self, language: str) -> list[tuple[str, str]]:
         """(name, id), the default first."""
@@ -75,19 +83,55 @@ class Models:
         raise CheckpointError("model-gone")
 
     def batcher(self, model_id: str | None) -> Batcher:
-        """The model behind an id, loaded once and shared by all visitors. Raises CheckpointError."""
+        """The model behind an id, loaded once and shared by all visitors; those that are loaded answer meanwhile.
+
+        Raises CheckpointError: "model-busy" where visitors choose one model after the other.
+        """
+        key, owner = self._key(model_id), CALLER.get(Caller(True)).owner
+        with self._lock:
+            if owner:
+                self._owners = key
+            if key in self._loaded:
+                self._loaded.move_to_end(key)
+                return self._loaded[key]
+            if key not in self._loading:
+                if not owner and key != self._key(None):
+                    self._take_turn()
+                self._loading[key] = threading.Lock()
+            loading = self._loading[key]
+        try:
+            with loading:
+                return self._load(key)
+        finally:
+            with self._lock:
+                self._loading.pop(key, None)
+
+    def _key(self, model_id: str | None) -> tuple[str, int]:
         folder = self.folder(model_id)
         try:
-            key = (str(folder), (folder / "config.json").stat().st_mtime_ns)
+            return str(folder), (folder / "config.json").stat().st_mtime_ns
         except OSError:
-            key = (str(folder), 0)
+            return str(folder), 0
+
+    def _take_turn(self) -> None:
+        left = self._next_load - time.monotonic()
+        if left > 0:
+            raise CheckpointError("model-busy", seconds=math.ceil(left))
+        self._next_load = time.monotonic() + LOAD_SECONDS
+
+    def _load(self, key: tuple[str, int]) -> Batcher:
         with self._lock:
-            if key not in self._loaded:
-                self._loaded[key] = Batcher(Classifier.from_checkpoint(folder), openvino=True)
-                while len(self._loaded) > MAX_LOADED:
-                    self._loaded.popitem(last=False)[1].close()
-            self._loaded.move_to_end(key)
-            return self._loaded[key]
+            if key in self._loaded:  # by who came first
+                return self._loaded[key]
+        batcher = Batcher(Classifier.from_checkpoint(Path(key[0])), openvino=True)
+        kept = {key, self._owners, self._key(None) if self.default else None}
+        with self._lock:
+            self._loaded[key] = batcher
+            surplus = [one for one in self._loaded if one not in kept][: max(len(self._loaded) - MAX_LOADED, 0)]
+            gone = [self._loaded.pop(one) for one in surplus]
+        for one in gone:
+            one.close()
+        return batcher
 
     def load_ahead(self) -> Task[Batcher]:
         """Load the default model in the background, so that the first picture need not wait for it.

@@ -77,12 +77,7 @@ class Access:
             return cls()
         given = os.environ.get(TOKEN_VARIABLE)
         if given and not re.fullmatch(r"[\w.~-]{16,256}", given, re.ASCII):  # else it could be guessed, or fit in no cookie
-            raise UsageError(
-                "weak-token",
-                f"{TOKEN_VARIABLE} is no token: at least 16 letters, digits, and - _ . ~ are asked for.",
-                "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(24))'",
-                variable=TOKEN_VARIABLE,
-            )
+            raise UsageError("weak-token", variable=TOKEN_VARIABLE)
         return cls(given or secrets.token_urlsafe(24))
 
     def is_owner(self, request: Any) -> bool:
@@ -95,7 +90,7 @@ class Access:
     def require_owner(self, request: Any) -> None:
         """Raise AccessError "owner-only" for a visitor."""
         if not self.is_owner(request):
-            raise AccessError("owner-only", "Only the owner of this app may do that.", "Open the owner's link that the console shows.")
+            raise AccessError("owner-only")
 
     def caller(self, scope: dict) -> Caller:
         """Who sends the request of an ASGI ``scope``."""

@@ -73,9 +73,7 @@ def refuse_foreign_files(value: Any, uploads: Path) -> None:
         if isinstance(one, dict):
             path = one.get("path")
             if isinstance(path, str) and not is_below(path, uploads):
-                raise PictureError(
-                    "picture-not-an-image", "That is not a picture.", "Choose a JPEG, PNG, WebP, BMP, GIF or TIFF.", picture=""
-                )
+                raise PictureError("picture-not-an-image", picture="")
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one

@@ -81,13 +81,13 @@ def test_what_torch_says_of_a_process_that_was_ended_is_a_sentence():
 
 
 def refused(key: int) -> Batch:
-    raise DataError("store-damaged", "It is damaged.", "Open it again.", folder="here")
+    raise DataError("store-damaged", folder="here")
 
 
 def test_an_error_in_a_process_is_that_error(two):
     with pytest.raises(DataError) as caught:
         list(two.add(refused)([1]))
-    assert caught.value.as_dict() == DataError("store-damaged", "It is damaged.", "Open it again.", folder="here").as_dict()
+    assert caught.value.as_dict() == DataError("store-damaged", folder="here").as_dict()
     with pytest.raises(ValueError, match="could not convert"):
         list(two.add(numbered)(["not a number"]))
 

@@ -144,4 +144,4 @@ def test_one_person_has_one_address_of_ipv6(address, counted):
 def test_room_for_uploads_that_is_too_small_is_said(tmp_path):
     with pytest.raises(UsageError) as caught:
         app_module.launch(runs=tmp_path, upload_quota=2**20, open_browser=False, block=False)
-    assert caught.value.code == "small-quota" and "--upload-quota 16" in str(caught.value)
+    assert caught.value.code == "small-quota" and "16 or more" in str(caught.value)
