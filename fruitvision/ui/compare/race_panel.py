@@ -39,8 +39,8 @@ class Race:
     def __init__(self, page: Page) -> None:
         language, datasets = page.context.language, page.context.datasets
 
-        def folders(language: str) -> list[tuple[str, str]]:
-            return [choice for choice in datasets.choices(language) if choice[1] != TYPED]
+        def folders(language: str) -> list[tuple[str, str]]:  # the owner's are added when the owner is known
+            return _folders(datasets.choices(language))
 
         page.bind(gr.HTML(), value=_heading)
         with gr.Row():
@@ -69,6 +69,10 @@ class Race:
                 self.charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
                 self.figures = gr.HTML(elem_id="compare-table")
         self.seen, self.timer = gr.State(None), gr.Timer(TICK_SECONDS)
+
+
+def _folders(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [choice for choice in choices if choice[1] != TYPED]
 
 
 def _heading(language: str) -> Markup:
@@ -143,16 +147,21 @@ def _wire_watch(page: Page, parts: Race) -> None:
         known = choices(language, request)
         chosen = known[0][1] if known else None
         study = gr.update(choices=known, value=chosen, visible=bool(known))
-        return {parts.study: study, parts.start: gr.update(interactive=context.access.is_owner(request))}
+        return {parts.study: study, parts.start: gr.update(interactive=context.access.is_owner(request)), **folders(language, request)}
 
-    def rename(language: str, request: gr.Request) -> Any:
-        return gr.update(choices=choices(language, request))
+    def folders(language: str, request: gr.Request) -> Updates:
+        if not context.access.is_owner(request):
+            return {}
+        return {parts.data: gr.update(choices=_folders(context.datasets.owners_choices(language)))}
+
+    def rename(language: str, request: gr.Request) -> Updates:
+        return {parts.study: gr.update(choices=choices(language, request)), **folders(language, request)}
 
     def watch(study: str | None, seen: Seen | None, language: str, request: gr.Request) -> Any:
         return by_component(vars(parts), race_view(context, study, seen, language, owner=context.access.is_owner(request)))
 
-    page.demo.load(newest, page.language, [parts.study, parts.start], **QUIET)
-    page.language.change(rename, page.language, parts.study, **QUIET)
+    page.demo.load(newest, page.language, [parts.study, parts.start, parts.data], **QUIET)
+    page.language.change(rename, page.language, [parts.study, parts.data], **QUIET)
     gr.on(
         [page.demo.load, parts.timer.tick, parts.study.change, page.language.change],
         watch,

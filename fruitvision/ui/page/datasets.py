@@ -50,19 +50,23 @@ class Datasets:
         self._lock = threading.Lock()
 
     def choices(self, language: str) -> list[tuple[str, str]]:
-        """(name, id): the drawn sample set, every folder under the data folder, and a folder that the person names."""
+        """(name, id) of what everybody may see: the drawn sample set, and a folder that the person names."""
+        return [(say("train.data_sample", language), SAMPLE), (say("train.data_typed", language), TYPED)]
+
+    def owners_choices(self, language: str) -> list[tuple[str, str]]:
+        """The same with every folder under the data folder between them, whose names are the owner's."""
         folders = []
         if self.root.is_dir():
             folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
-        named = [(folder.name, f"folder:{folder.name}") for folder in folders]
-        return [(say("train.data_sample", language), SAMPLE), *named, (say("train.data_typed", language), TYPED)]
+        sample, typed = self.choices(language)
+        return [sample, *((folder.name, f"folder:{folder.name}") for folder in folders), typed]
 
     def path(self, choice: str, typed: str = "") -> Path:
         """The folder of a choice; the sample set is drawn on first use. Raises DataError."""
         if choice == SAMPLE:
             return sample_set()
         kind, _, name = choice.partition(":")
-        if kind == "folder" and choice in {known for _, known in self.choices("en")}:
+        if kind == "folder" and choice in {known for _, known in self.owners_choices("en")}:
             return self.root / name
         if choice == TYPED and typed.strip():
             return Path(typed.strip().strip('"')).expanduser()

@@ -134,8 +134,8 @@ def data_view(
 ) -> dict[str, Any]:
     """What the panel shows of the chosen pictures, by component, where it differs from what is shown already.
 
-    A folder by its path is for the owner to name, and is scanned when asked, not while it is being typed. A visitor sees what the
-    owner has scanned, and starts no scan.
+    A folder by its path is for the owner to name, and is scanned when asked, not while it is being typed. A visitor sees the
+    sample set alone, and starts no scan.
     """
     datasets, estimates = training.context.datasets, training.estimates
     found, scan = _found(training.context, form.data, scanned, language, owner)
@@ -150,8 +150,8 @@ def data_view(
     values = {
         "found": found,
         "preset": gr.update(choices=preset_choices(estimates, *counts, language)),
-        "downloading": download_card(datasets.downloading(), language),
-        "data": gr.update(choices=datasets.choices(language)),
+        "downloading": download_card(datasets.downloading(), language) if owner else "",
+        "data": gr.update(choices=datasets.owners_choices(language) if owner else datasets.choices(language)),
         "fitting": note(fitting_words(estimates, minutes, *counts, language), role="status"),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
@@ -164,7 +164,7 @@ def data_view(
 
 def _found(context: Context, choice: str, scanned: str, language: str, owner: bool) -> tuple[str, Scan | None]:
     """The card of the chosen pictures, and their scan."""
-    if choice == TYPED and not owner:
+    if choice != SAMPLE and not owner:
         return notice(AccessError("owner-only"), language), None
     if choice == TYPED and not scanned.strip():
         return "", None

@@ -207,7 +207,8 @@ def test_folders_of_the_data_folder_are_offered_and_nothing_beside_it(sample_set
     (tmp_path / "data" / "mine").mkdir(parents=True)
     (tmp_path / "data" / ".hidden").mkdir()
     shelf = Datasets(tmp_path / "data")
-    assert [choice for _, choice in shelf.choices("en")] == ["sample", "folder:mine", "typed"]
+    assert [choice for _, choice in shelf.owners_choices("en")] == ["sample", "folder:mine", "typed"]
+    assert [choice for _, choice in shelf.choices("en")] == ["sample", "typed"], "for visitors"
     for choice in ("folder:..", "folder:../data", "folder:.", "folder:"):
         assert scanned(shelf, choice).error["code"] == "data-not-chosen"
 

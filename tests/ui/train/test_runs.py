@@ -73,18 +73,21 @@ def test_a_visitor_cannot_have_a_folder_of_this_computer_scanned(training, sampl
     assert "owner" in found and grid == "" and not asked
 
 
-def test_a_visitor_starts_no_scan_and_sees_what_the_owner_has_scanned(training, sample_set):
+def test_a_visitor_starts_no_scan_and_sees_none_of_the_owners_folders(training, sample_set):
+    """Once the owner had opened a folder, any visitor could look through its pictures, some dozen at a time."""
     datasets = training.context.datasets
     datasets.root = sample_set.parent
     folder = f"folder:{sample_set.name}"
-    for choice in (folder, "sample"):
-        assert look(training, "", choice, owner=False) == ("", "")
-        assert not datasets._scans and not training.estimates.done
+    assert look(training, "", "sample", owner=False) == ("", "") and not datasets._scans and not training.estimates.done
     end = time.monotonic() + 60
     while "4 kinds" not in look(training, "", folder, owner=True)[0]:
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert "4 kinds" in look(training, "", folder, owner=False)[0]
+    card, grid = look(training, "", folder, owner=False)
+    assert "4 kinds" not in card and sample_set.name not in card and "owner" in card and grid == ""
+    form = Form.of("sample", "", "", "", "fast", 1, "", *preset_values("fast"))
+    shown = [data_view(training, form, "", 0, None, None, "en", owner=owner) for owner in (False, True)]
+    assert [sample_set.name in str(one["data"]) for one in shown] == [False, True]
 
 
 def test_a_disk_that_is_full_while_a_download_is_made_is_said(context, monkeypatch, tmp_path):
