@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -81,13 +82,18 @@ class FileCache(Generic[T]):
     time, so a file that was changed within the last ``FRESH_SECONDS`` is not cached.
     """
 
-    def __init__(self, read: Callable[[str], T], most: int) -> None:
-        self._read, self._most, self._lock = read, most, threading.Lock()
+    def __init__(self, read: Callable[[str], T], most: int, *, max_bytes: int) -> None:
+        self._read, self._most, self._max_bytes, self._lock = read, most, max_bytes, threading.Lock()
         self._known: OrderedDict[str, tuple[tuple[int, int, int], T]] = OrderedDict()
 
     def __call__(self, path: str) -> T:
-        """Raises whatever ``read`` does, and OSError."""
+        """Raises whatever ``read`` does, and OSError: also for what is no regular file, or larger than ``max_bytes``.
+
+        A pipe would be waited for, and a device such as /dev/zero read until memory is full.
+        """
         info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > self._max_bytes:
+            raise OSError(errno.EFBIG, "not a regular file of at most so many bytes", path)
         mark = (info.st_ino, info.st_size, info.st_mtime_ns)
         with self._lock:
             known = self._known.pop(path, None)

@@ -287,11 +287,12 @@ def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, t
 
 def test_every_setting_is_listed_with_its_meaning(run):
     from fruitvision.training.config import TrainConfig
+    from fruitvision.wording.text import setting
 
     code, out, _ = run("train", "--settings")
     assert code == 0
-    for name, field in TrainConfig.model_fields.items():
-        assert f"{name} = " in out and field.description in out
+    for name in TrainConfig.model_fields:
+        assert f"{name} = " in out and setting(name, "en")[1] in out
 
 
 def test_without_data_a_set_is_drawn_once_and_named(run, tmp_path, monkeypatch):
@@ -416,7 +417,7 @@ def test_a_finished_network_is_asked_about_sources_that_it_never_learned_and_kee
     code, out, err = run(*words, "--record")
     assert code == 0 and f"Recorded in {checkpoint}" in out, err
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    assert config["left_out"]["images"] > 10 and "never learned from" in (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert config["left_out"]["images"] > 10 and "left out of training" in (checkpoint / "README.md").read_text(encoding="utf-8")
     code, _, err = run("predict", next((sources / "phone").rglob("*.jpg")), "--checkpoint", checkpoint)
     assert code == 0, err
 
@@ -428,7 +429,7 @@ def test_wrong_words_about_sources_are_one_line(run, sample_set, sources, traine
         (("--photos", sources, "--data", sample_set, "--leave-out", "shops"), "No source is called 'shops'"),
         (("--photos", sources / "phone", "--data", sample_set), "two groups"),
         (("--photos", sources, "--record"), "no checkpoint"),
-        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "learned from all"),
+        (("--photos", sources, "--checkpoint", trained / "best", "--leave-out", "phone", "shop"), "trained on all"),
     ):
         code, _, err = run("evaluate-sources", *out, *words)
         assert code in (1, 2) and said in one_line(err), words

@@ -125,7 +125,7 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
     named |= {name.replace("-", "_") for names in extras.values() for name in names}  # imported where they are asked for
     foreign = imported - set(sys.stdlib_module_names) - {"fruitvision"}
     names = {"PIL": "pillow"}
-    carried = {"fastapi", "starlette", "uvicorn"}  # gradio is built on these; they are never chosen apart from it
+    carried = {"fastapi", "python_multipart", "starlette", "uvicorn"}  # gradio is built on these; they are never chosen apart from it
     assert {names.get(name, name) for name in foreign} - named <= carried
 
 

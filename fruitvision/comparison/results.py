@@ -42,6 +42,7 @@ FIGURES = (
     "parameters",
     "grad_norm",
 )
+MEASURED_EACH_EPOCH = ("val_accuracy", "val_loss", "seconds", "images_per_s", "grad_norm")
 CURVES = ("val_accuracy", "val_loss", "train_loss", "grad_norm")
 
 
@@ -98,7 +99,9 @@ def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
     row |= dict.fromkeys(FIGURES, float("nan"))
     if not run.exists:
         return row
-    status, epochs, tests = run.status(), run.metrics("epoch"), run.metrics("test")
+    status, tests = run.status(), run.metrics("test")
+    # A damaged file, or somebody else's, may lack any of them.
+    epochs = [epoch for epoch in run.metrics("epoch") if all(isinstance(epoch.get(name), int | float) for name in MEASURED_EACH_EPOCH)]
     row |= {"state": status.state, "diverged": diverged(status)}
     if epochs:
         row["final_accuracy"], row["loss"] = epochs[-1]["val_accuracy"], epochs[-1]["val_loss"]

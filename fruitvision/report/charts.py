@@ -82,7 +82,7 @@ def round_ticks(series: Sequence[Series]) -> list[float]:
     high = values[-1]
     usual = values[int(0.98 * (len(values) - 1))]
     high = min(high, 4 * usual) if usual > 0 else high
-    if high <= 0:
+    if high < 1e-300:  # steps of it would be zero
         return [0, 0.5, 1]
     step = 10 ** math.floor(math.log10(high))
     step = next(step * factor for factor in (0.1, 0.2, 0.25, 0.5, 1, 2) if step * factor * 5 >= high)

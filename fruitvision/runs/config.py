@@ -11,6 +11,7 @@ from fruitvision.errors import quoted
 from fruitvision.training.config import TrainConfig
 
 MAX_PROCESSES = 64
+LATEST = 1e10  # seconds since 1970, three hundred years from now
 
 
 class RunConfig(BaseModel):
@@ -18,8 +19,8 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = ""
-    data: str
+    name: str = Field(default="", max_length=1000)
+    data: str = Field(max_length=4096)
     photos: tuple[str, ...] = ()
     """Folders of photos labelled by fruit type, in addition to ``data``."""
     not_fruit: tuple[str, ...] = ()
@@ -30,7 +31,7 @@ class RunConfig(BaseModel):
     """The folder of a finished ``evaluate-sources`` study whose answers the network is calibrated on; empty for none."""
     training: TrainConfig = Field(default_factory=lambda: TrainConfig.from_preset("plain"))
     processes: int = Field(default=1, ge=1, le=MAX_PROCESSES, description="How many processes of this machine the app trains it with.")
-    created: float = Field(default_factory=time.time, description="Seconds since 1970.")
+    created: float = Field(default_factory=time.time, ge=0, le=LATEST, description="Seconds since 1970.")
 
 
 def train_command(config: RunConfig) -> str:

@@ -45,6 +45,7 @@ from fruitvision.runs.status import RunStatus
 
 # A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
 START_SECONDS = 90.0
+MAX_JSON_BYTES = 4 * 2**20  # of a description or a status: some kilobytes are usual
 _WRITING = threading.Lock()  # the heartbeat's thread writes the status too
 
 
@@ -59,7 +60,10 @@ def _read_status(path: str) -> RunStatus:
     return RunStatus.model_validate_json(retried(Path(path).read_bytes))
 
 
-_configs, _statuses = FileCache(_read_config, MAX_RUNS), FileCache(_read_status, MAX_RUNS)
+_configs, _statuses = (
+    FileCache(_read_config, MAX_RUNS, max_bytes=MAX_JSON_BYTES),
+    FileCache(_read_status, MAX_RUNS, max_bytes=MAX_JSON_BYTES),
+)
 
 
 class RunFolder:

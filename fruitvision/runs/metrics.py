@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
+import stat
 import threading
 from collections.abc import Hashable
 from functools import lru_cache
@@ -17,6 +20,10 @@ STEP_MARK = b'"kind": "step"'
 """Part of every step's line as json writes it: most lines are steps, and this tells them apart without parsing."""
 MAX_READERS, MAX_RUNS = 4, 2000
 TAIL = 64
+MAX_BYTES = 256 * 2**20
+"""Of a metrics file that is read; 15,000 steps take 3 MB."""
+LARGEST, SMALLEST = 1e15, 1e-300
+"""Numbers beyond are not plotted: these count as missing, and those as zero."""
 
 
 class Summary(NamedTuple):
@@ -40,7 +47,7 @@ def parse_record(line: bytes) -> dict[str, Any] | None:
 def _has_position(record: dict[str, Any]) -> bool:
     """Whether an epoch's record has its epoch and a step's its epoch and step; a damaged one may not."""
     wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
-    return all(isinstance(record.get(name), int) for name in wanted)
+    return all(isinstance(record.get(name), int) and 0 <= record[name] < LARGEST for name in wanted)
 
 
 def _read_coarse(path: str) -> tuple[dict[str, Any], ...]:
@@ -48,7 +55,7 @@ def _read_coarse(path: str) -> tuple[dict[str, Any], ...]:
     return tuple(record for line in lines if STEP_MARK not in line if (record := parse_record(line)))
 
 
-_coarse = FileCache(_read_coarse, MAX_RUNS)
+_coarse = FileCache(_read_coarse, MAX_RUNS, max_bytes=MAX_BYTES)
 
 
 def coarse_records(path: Path) -> list[dict[str, Any]]:
@@ -68,7 +75,9 @@ def summary(path: Path) -> Summary:
 
 
 def _number(value: Any) -> Any:
-    return value if isinstance(value, int | float) else None
+    if not isinstance(value, int | float) or abs(value) > LARGEST:
+        return value if isinstance(value, float) and not math.isfinite(value) else None
+    return value if abs(value) >= SMALLEST else 0.0
 
 
 class MetricsReader:
@@ -89,6 +98,8 @@ class MetricsReader:
         with self._lock:
             try:
                 info = os.stat(self.path)
+                if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
+                    raise OSError(errno.EFBIG, "not a metrics file", str(self.path))
                 if (mark := (info.st_ino, info.st_size, info.st_mtime_ns)) != self._mark:
                     self._read_on(info)
                     self._mark = mark

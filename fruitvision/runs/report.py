@@ -68,5 +68,5 @@ def _alive(process: dict) -> bool:
     try:  # a pid may have been given to another process since; its start time tells
         found = psutil.Process(process["pid"])
         return abs(found.create_time() - process["started"]) < START_TIME_TOLERANCE and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+    except (psutil.Error, KeyError, TypeError, ValueError):  # or nothing that was written here
         return False

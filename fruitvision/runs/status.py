@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fruitvision.runs.config import LATEST
 
 State = Literal["waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted"]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Time = Annotated[float, Field(allow_inf_nan=False, ge=-LATEST, le=LATEST)]
 ACTIVE: tuple[State, ...] = ("waiting", "preparing", "running")
 # An active run without a heartbeat for so long is not responding.
 RESPONSE_SECONDS = 60.0
@@ -19,24 +23,32 @@ class RunStatus(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     state: State = "waiting"
-    epoch: int = 0
-    epochs: int = 0
-    step: int = 0
-    steps: int = 0
-    pid: int = 0
-    process_started: float = 0.0
-    heartbeat: float = 0.0
-    started: float = 0.0
-    seconds: float = 0.0
-    eta_s: float | None = None
+    epoch: Count = 0
+    epochs: Count = 0
+    step: Count = 0
+    steps: Count = 0
+    pid: Count = 0
+    process_started: Time = 0.0
+    heartbeat: Time = 0.0
+    started: Time = 0.0
+    seconds: Time = 0.0
+    eta_s: float | None = Field(default=None, allow_inf_nan=False, le=LATEST)
     start: str = ""
     best_val_accuracy: float | None = None
-    skipped: int | None = None
+    skipped: Count | None = None
     """Skipped steps of finished epochs; None in a file of an earlier version, which also lacks the two fields below."""
     test_top1: float | None = None
-    test_images: int | None = None
+    test_images: Count | None = None
     message: str = ""
     error: dict[str, Any] | None = None
+
+    @field_validator("error")
+    @classmethod
+    def _readable(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        """An error as ``FruitVisionError.as_dict`` writes it, or none."""
+        if value is None or isinstance(value.get("code"), str) and isinstance(value.get("facts", {}), dict):
+            return value
+        raise ValueError("no error that was written here")
 
     @field_validator("best_val_accuracy")
     @classmethod

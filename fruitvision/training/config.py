@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
-from annotated_types import Le
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
 from fruitvision.compat import import_timm
@@ -206,7 +205,7 @@ def _derived(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _maximum(name: str) -> int:
     """The largest value that a setting may have."""
-    return next(cast(int, bound.le) for bound in TrainConfig.model_fields[name].metadata if isinstance(bound, Le))
+    return TrainConfig.model_json_schema()["properties"][name]["maximum"]
 
 
 def _pixels(value: Any) -> int | None:

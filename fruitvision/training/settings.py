@@ -15,7 +15,7 @@ from fruitvision.data.augment.transforms import Views
 class PresetName(BaseModel):
     """The preset that the settings started from."""
 
-    preset: str = "plain"
+    preset: str = Field(default="plain", pattern="^(plain|fast|robust)$")
 
 
 class NetworkSettings(BaseModel):

@@ -64,7 +64,7 @@ def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Pl
         return None
     try:
         parts = [words[language].format_map(facts) for words in (found, step) if words]
-    except (KeyError, ValueError, IndexError):
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError):
         return None
     return " ".join((" " if language == "en" else "").join(parts).split())
 

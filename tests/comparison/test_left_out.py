@@ -132,7 +132,7 @@ def test_a_study_goes_on_where_it_was_broken_off_and_another_one_is_refused(worl
     def fail_at_second(path, **options):
         done.append(path)
         if len(done) == 2:
-            raise RunError("busy", "broken off", "")
+            raise RunError("busy", run="mine")
         return execute(path, **options)
 
     monkeypatch.setattr(left_out, "execute", fail_at_second)
@@ -160,7 +160,7 @@ def test_a_run_is_calibrated_by_a_study_and_its_card_leads_with_it(world, tmp_pa
     assert found.dataset["credits"] == [{"source": "shop", "repository": "somebody/shop", "licence": "MIT"}]
     assert "--leave-out rooms --study study" in found.training["command"]
     card = (run.best / "README.md").read_text(encoding="utf-8")
-    assert "never learned from" in card and "| phone |" in card and "| shop | somebody/shop | MIT |" in card
+    assert "left out of training" in card and "| phone |" in card and "| shop | somebody/shop | MIT |" in card
     log = run.log_tail()
     assert "left out as asked: rooms" in log and "Orange (7 photos of 1 sources)" in log
 

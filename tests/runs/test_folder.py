@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -9,7 +10,8 @@ import psutil
 import pytest
 
 from fruitvision.errors import DataError, RunError
-from fruitvision.runs.folder import RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.metrics import metrics_reader
 
 
 def test_a_run_keeps_its_name_in_any_script_and_is_listed_newest_first(tmp_path, tiny):
@@ -130,3 +132,48 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path, tiny):
     with pytest.raises(DataError) as caught:
         RunFolder(tmp_path / "file" / "run").create(tiny())
     assert caught.value.code == "cannot-write"
+
+
+HOSTILE_STATUS = [
+    {"pid": -1},
+    {"pid": 2**70},
+    {"epoch": 10**400},
+    {"seconds": float("inf")},
+    {"heartbeat": 1e300},
+    {"error": {"code": 5}},
+    {"error": {"code": "busy", "facts": ["a"]}},
+]
+
+
+@pytest.mark.parametrize("values", HOSTILE_STATUS)
+def test_a_status_that_no_run_writes_is_none(tmp_path, values):
+    run = RunFolder(tmp_path / "run").create(RunConfig(data="data"))
+    (run.path / "status.json").write_text(json.dumps({"state": "finished", **values}), encoding="utf-8")
+    assert run.status().state == "interrupted"
+
+
+@pytest.mark.parametrize("values", [{"created": -1e18}, {"created": 1e300}, {"data": "x" * 5000}, {"training": {"preset": "nope"}}])
+def test_a_description_that_no_run_writes_is_damaged(tmp_path, values):
+    run = RunFolder(tmp_path / "run").create(RunConfig(data="data"))
+    (run.path / "config.json").write_text(json.dumps({"data": "data", **values}), encoding="utf-8")
+    with pytest.raises(RunError) as caught:
+        run.config()
+    assert caught.value.code == "run-damaged" and run not in list_runs(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("name", ["config.json", "status.json", "metrics.jsonl"])
+def test_a_pipe_and_a_device_in_a_run_are_not_read(tmp_path, name):
+    """A pipe was waited for for ever, by each tick of each page; /dev/zero was read until memory was full."""
+    for place in ("pipe", "device"):
+        run = RunFolder(tmp_path / place).create(RunConfig(data="data"))
+        (run.path / name).unlink(missing_ok=True)
+        if place == "pipe":
+            os.mkfifo(run.path / name)
+        else:
+            (run.path / name).symlink_to("/dev/zero")
+        list_runs(tmp_path)
+        run.status(), run.metrics("epoch"), metrics_reader(run.metrics_file).read()
+        if name == "config.json":
+            with pytest.raises(RunError):
+                run.config()

@@ -146,7 +146,7 @@ def test_runs_of_earlier_versions_and_damaged_ones_are_shown_as_before(tmp_path)
     new, old = make_run(tmp_path, "new"), make_run(tmp_path, "old", old=True)
     for run in (new, old):
         assert "25.0%" in run_table([run], [], "en", owner=True) and "25.0% of 8" in status_line(run, "en")
-        assert "left out" in status_line(run, "en")
+        assert "skipped" in status_line(run, "en")
     for damage in (b'{"kind": "test", "top1": "x"}\n', b'{"kind": "epoch", "epoch": 1, "skipped": "many"}\n', b"\xff\xfe{\n", b"[1]\n"):
         old.metrics_file.write_bytes(damage + step(1, 1).encode())
         assert "50.0%" in run_table([old], [], "en", owner=True) and "finished" in status_line(old, "en")
@@ -179,7 +179,7 @@ def test_a_run_writes_into_its_status_what_the_table_shows(tmp_path, tiny):
 def test_what_is_remembered_of_a_file_is_forgotten_when_it_changes(tmp_path):
     asked: list[str] = []
     path, other = tmp_path / "a", tmp_path / "b"
-    read = FileCache(lambda name: asked.append(name) or Path(name).read_bytes(), most=1)
+    read = FileCache(lambda name: asked.append(name) or Path(name).read_bytes(), most=1, max_bytes=100)
     path.write_bytes(b"one")
     assert read(str(path)) == read(str(path)) == b"one" and len(asked) == 2, "it changed just now"
     then = time.time() - 2 * FRESH_SECONDS
@@ -195,3 +195,15 @@ def test_what_is_remembered_of_a_file_is_forgotten_when_it_changes(tmp_path):
     path.unlink()
     with pytest.raises(OSError):
         read(str(path))
+
+
+def test_numbers_that_nobody_measures_are_not_drawn(tmp_path):
+    from fruitvision.report.charts import Series, round_ticks
+
+    path = tmp_path / "metrics.jsonl"
+    huge = "1" + "0" * 400
+    lines = [f'{{"kind": "epoch", "epoch": 1, "train_loss": {huge}}}', '{"kind": "epoch", "epoch": 2, "train_loss": 1e-320}']
+    path.write_text("\n".join([*lines, f'{{"kind": "epoch", "epoch": {huge}}}']) + "\n", encoding="utf-8")
+    epochs, _ = metrics_reader(path).read()
+    assert [epoch["train_loss"] for epoch in epochs] == [None, 0.0]
+    assert round_ticks([Series("a", [1, 2], [1e-320, 0.0], "red")]) == [0, 0.5, 1]

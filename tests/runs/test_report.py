@@ -10,7 +10,7 @@ from fruitvision.errors import RunError
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.report import begin_report, report_file, report_state
-from fruitvision.ui.train.runs import give_report
+from fruitvision.ui.train.watch import report_copy
 
 
 def test_a_report_is_made_on_the_test_pictures_and_handed_out_once_it_is_there(tmp_path, tiny):
@@ -20,7 +20,7 @@ def test_a_report_is_made_on_the_test_pictures_and_handed_out_once_it_is_there(t
     assert caught.value.code == "report-not-finished"
     execute(run.path)
     assert report_state(run) == "none"
-    assert give_report(run, "zh") is None
+    assert report_copy(run, "zh") is None
     assert report_state(run) == "making"
     end = time.monotonic() + 120
     while report_state(run) == "making" and time.monotonic() < end:
@@ -28,7 +28,7 @@ def test_a_report_is_made_on_the_test_pictures_and_handed_out_once_it_is_there(t
     assert report_state(run) == "ready", (run.path / "report.txt").read_text(encoding="utf-8")
     page = report_file(run).read_text(encoding="utf-8")
     assert '<html lang="zh">' in page and "16" in page
-    copy = give_report(run, "zh")
+    copy = report_copy(run, "zh")
     assert copy.endswith("水果-run.html")
 
 

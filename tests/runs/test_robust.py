@@ -151,7 +151,7 @@ def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_not
             time.sleep(0.1)
         psutil.Process(trainer.pid).children()[0].kill()
         _, said = trainer.communicate(timeout=60)
-    assert trainer.returncode == 1 and "makes training pictures was ended" in said and "Traceback" not in said
+    assert trainer.returncode == 1 and "loads training pictures was killed" in said and "Traceback" not in said
     assert run.status().state == "failed" and run.status().error["code"] == "workers-ended"
     assert read_state(run)["progress"]["epoch"] >= run.metrics()[-1]["epoch"] > 0
 

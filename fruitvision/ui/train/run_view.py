@@ -76,7 +76,12 @@ def results(run: RunFolder, status: RunStatus, language: str) -> str:
 
 def is_synthetic(run: RunFolder) -> bool:
     """Whether it learns from drawn pictures."""
-    return (Path(run.config().data) / MARKER).is_file()
+    data = run.config().data
+    # A network path in somebody else's run would have Windows sign in there, each time that the table is drawn.
+    try:
+        return not data.startswith(("\\\\", "//")) and (Path(data) / MARKER).is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def start_line(run: RunFolder, language: str) -> str:

@@ -104,8 +104,8 @@ def test_a_frame_remembers_the_ones_before_and_knows_the_empty_table(context, jp
     first = answer_frame(context, {"image": data_url(jpeg)})
     again = answer_frame(context, {"image": data_url(jpeg), "memory": first["memory"], "empty": data_url(jpeg)})
     assert "fv-name" in again["html"] and len(again["memory"]) == len(first["memory"])
-    assert seen[0].earlier is None and seen[0].empty is None
-    assert seen[1].earlier.sum() == pytest.approx(1) and seen[1].empty.ndim == 3
+    assert seen[0].previous is None and seen[0].background is None
+    assert seen[1].previous.sum() == pytest.approx(1) and seen[1].background.ndim == 3
 
 
 @pytest.mark.parametrize("memory", [3, "", "!!!", "AAAA", "A" * 100_000, base64.b64encode(b"\xff" * 236).decode(), ["x"]])

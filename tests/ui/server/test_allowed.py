@@ -222,7 +222,7 @@ def arguments(visitor: Visitor, function: int) -> list:
     """What the page holds, with names and folders filled in, so that a call would do something."""
     values = visitor.values(function)
     kinds = {one["id"]: one["props"].get("elem_id") for one in visitor.config["components"]}
-    given = {"train-new-name": "renamed by a visitor", "train-name": "by a visitor", "train-data": "folder:drawn"}
+    given = {"train-new-name": "renamed by a visitor", "train-name": "by a visitor", "train-data": "sample"}
     return [
         given.get(kinds[number], value) for number, value in zip(visitor.config["dependencies"][function]["inputs"], values, strict=True)
     ]

@@ -181,7 +181,8 @@ def test_no_range_shows_what_the_request_brought(client, visitor, shared, given)
 def test_a_cookie_of_backslashes_freezes_nobody(client):
     started = time.monotonic()
     for size in (3000, 12_000):
-        assert client.get("config", headers={"cookie": 'a="' + "\\" * size + '"'}).status_code == 431
+        for name, status in (("a", 200), ("fruitvision-owner", 431)):  # another program's is not even read
+            assert client.get("config", headers={"cookie": f'{name}="' + "\\" * size + '"'}).status_code == status
     assert time.monotonic() - started < 5
 
 

@@ -238,7 +238,7 @@ def test_a_download_that_fails_is_a_sentence(tmp_path, monkeypatch):
 
     def refuse(folder, *, progress):
         progress(2**20, None)
-        raise DownloadError("unreachable", "The mirror <x> cannot be reached.", "Check the network.")
+        raise DownloadError("download-offline", host="<x>", reason="no way out", url="https://x", file="a.zip")
 
     monkeypatch.setattr("fruitvision.ui.page.datasets.download_fruits360", refuse)
     shelf = Datasets(tmp_path)

@@ -87,7 +87,7 @@ def test_a_visitor_starts_no_scan_and_sees_none_of_the_owners_folders(training, 
     assert "4 kinds" not in card and sample_set.name not in card and "owner" in card and grid == ""
     form = Form.of("sample", "", "", "", "fast", 1, "", *preset_values("fast"))
     shown = [data_view(training, form, "", 0, None, None, "en", owner=owner) for owner in (False, True)]
-    assert [sample_set.name in str(one["data"]) for one in shown] == [False, True]
+    assert [folder in str(one["data"]) for one in shown] == [False, True]
 
 
 def test_a_disk_that_is_full_while_a_download_is_made_is_said(context, monkeypatch, tmp_path):
