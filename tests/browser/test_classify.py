@@ -132,7 +132,7 @@ def test_the_empty_table_is_shown_first_sent_along_and_forgotten(visit):
     assert not page.is_visible(".fv-live-empty")
     page.click(".fv-live-start")
     page.click(".fv-live-empty")
-    page.wait_for_function("document.querySelector('.fv-live-hint').textContent.includes('empty table is known')")
+    page.wait_for_function("document.querySelector('.fv-live-hint').textContent.includes('empty table is remembered')")
     sent.clear()
     page.wait_for_function("document.querySelector('.fv-live-answer .fv-name') !== null")
     page.wait_for_timeout(1500)

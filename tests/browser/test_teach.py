@@ -72,7 +72,7 @@ def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over
     page.set_input_files(".fv-teach-drop input", [drawn("Banana", seed) for seed in (4, 5)])
     page.wait_for_selector(".fv-taught > summary:has-text('3 张图片')")
     page.set_input_files(".fv-teach-drop input", [{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}])
-    page.wait_for_selector(".fv-teach-said.fv-wrong:has-text('无法识别为图片')")
+    page.wait_for_selector(".fv-teach-said.fv-wrong:has-text('无法识别图片')")
     page.click(".fv-taught > summary")
     with page.expect_download() as download:
         page.click(".fv-taught-export")
