@@ -108,8 +108,16 @@ class Person(Visitor):
         values = zip(self.config["dependencies"][number]["inputs"], self.values(number), strict=True)
         return self.call(number, [places.get(field, value) for field, value in values])
 
+    def open_train(self) -> None:
+        """What the page asks for when it is opened: only then are the owner's folders among its choices."""
+        shown = self.component("train-data")
+        opened = (n for n, one in enumerate(self.config["dependencies"]) if shown in one["outputs"] and "load" in str(one["targets"]))
+        number = next(opened)
+        self.call(number, self.values(number))
+
     def train(self, choice: str, name: str, **settings: Any) -> str:
         """Start a run on the pictures of that choice; all that came back. What is started is in view afterwards."""
+        self.open_train()
         fields = {f"setting_{key}": value for key, value in {**SMALL, **settings}.items()}
         return self.press("train-start", train_data=choice, train_name=name, **fields)
 
