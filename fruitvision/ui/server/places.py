@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -12,6 +14,8 @@ from fruitvision.ui.server.access import LOOPBACK, Caller
 
 REQUESTS, ALL_REQUESTS = 8, 56
 """Calls of one visitor, and of all visitors, that are answered at the same time beside the queue."""
+PATIENCE_SECONDS = 3.0
+"""A call waits so long for a place: 200 people who press a button at once are answered all the same."""
 HELD_BYTES, ALL_HELD_BYTES = 32 * 2**20, 192 * 2**20
 """Of their bodies."""
 STREAMS, STREAM_PART = 24, 0.75
@@ -89,17 +93,15 @@ class Places:
 
     @asynccontextmanager
     async def answering(self, caller: Caller) -> AsyncIterator[None]:
-        """A place for one call. Raises Busy where a visitor, or all of them, hold too many."""
+        """A place for one call. Raises Busy where a visitor, an address, or all of them hold too many for some seconds."""
         if caller.owner:
             yield
             return
-        name = caller.counted_as
-        if (
-            self._calls[name] >= self._one * share(caller)
-            or self._calls.total() >= self._every
-            or self._addresses[caller.address] >= part_of(self._every, caller)
-        ):
-            raise Busy("Too many calls at once. Try again in a moment.")
+        name, end = caller.counted_as, time.monotonic() + PATIENCE_SECONDS
+        while self._full(caller):
+            if time.monotonic() > end:
+                raise Busy("Too many calls at once. Try again in a moment.")
+            await asyncio.sleep(0.02)
         self._calls[name] += 1
         self._addresses[caller.address] += 1
         try:
@@ -107,6 +109,13 @@ class Places:
         finally:
             _less(self._calls, name, 1)
             _less(self._addresses, caller.address, 1)
+
+    def _full(self, caller: Caller) -> bool:
+        return (
+            self._calls.total() >= self._every
+            or self._calls[caller.counted_as] >= self._one * share(caller)
+            or self._addresses[caller.address] >= part_of(self._every, caller)
+        )
 
 
 class _Held:

@@ -12,7 +12,7 @@ import pytest
 
 from fruitvision.errors import PictureError, UsageError
 from fruitvision.ui import gradio_internals
-from fruitvision.ui.server import bodies, gate, guarded_blocks, tunnel
+from fruitvision.ui.server import bodies, gate, guarded_blocks, places, tunnel
 from fruitvision.ui.server.access import TOKEN_VARIABLE, Access
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import refuse_foreign_files
@@ -249,7 +249,9 @@ def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
 
 
 @pytest.mark.parametrize("path", ["/gradio_api/queue/data", "/gradio_api/heartbeat/a-session", "/gradio_api/upload_progress"])
-def test_answers_that_stay_open_are_counted(path):
+def test_answers_that_stay_open_are_counted(path, monkeypatch):
+    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.0)
+
     async def staying(scope, receive, send) -> None:
         await asyncio.sleep(60)
 

@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from fruitvision.ui.server import places
 from fruitvision.ui.server.access import Caller
 from fruitvision.ui.server.page_cache import MOST, PageCache
 from fruitvision.ui.server.places import Busy
@@ -53,7 +54,8 @@ def test_many_requests_are_one_rendering():
     assert len(app.asked) == 1
 
 
-def test_each_address_has_its_own_and_a_flood_of_them_is_bounded():
+def test_each_address_has_its_own_and_a_flood_of_them_is_bounded(monkeypatch):
+    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.0)
     app = App(seconds=0.01)
 
     async def many() -> int:

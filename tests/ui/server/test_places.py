@@ -26,6 +26,26 @@ def test_a_number_is_the_apps_own_and_none_is_invented():
     assert access.caller({"headers": [(b"cookie", f"{COOKIE}={TOKEN}".encode())]}).owner
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.1)
+
+
+def test_a_call_waits_a_moment_while_all_places_are_taken(monkeypatch):
+    """Of 200 people who asked at once, 21 were refused."""
+    monkeypatch.setattr(places, "PATIENCE_SECONDS", 5.0)
+
+    async def call(room: Places, number: int) -> None:
+        async with room.answering(Caller(False, "127.0.0.1", f"number {number}")):
+            await asyncio.sleep(0.01)
+
+    async def many() -> None:
+        room = Places(one=2, every=10)
+        await asyncio.gather(*[call(room, number) for number in range(200)])
+
+    asyncio.run(many())
+
+
 def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always():
     async def many() -> None:
         room, held = Places(every=14), []
