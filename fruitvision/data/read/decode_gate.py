@@ -15,13 +15,13 @@ from dataclasses import dataclass
 MAX_PIXELS_AT_ONCE = 100_000_000
 MAX_PIXELS_OF_ONE_VISITOR = 50_000_000
 
-_visitor: ContextVar[str | None] = ContextVar("decoding_for", default=None)
+_visitor: ContextVar[tuple[str | None, str | None]] = ContextVar("decoding_for", default=(None, None))
 
 
 @contextmanager
-def decoding_for(visitor: str | None) -> Iterator[None]:
-    """Count what this thread decodes inside towards this visitor's limit; None: towards no visitor's."""
-    token = _visitor.set(visitor)
+def decoding_for(visitor: str | None, address: str | None = None) -> Iterator[None]:
+    """Count what this thread decodes inside towards this visitor's limit, and that of the address; None: towards nobody's."""
+    token = _visitor.set((visitor, address))
     try:
         yield
     finally:
@@ -32,16 +32,19 @@ def decoding_for(visitor: str | None) -> Iterator[None]:
 class _Ticket:
     pixels: int
     visitor: str | None
+    address: str | None = None
     admitted: bool = False
-    turn: tuple[bool, int] = (False, 0)
+    turn: tuple[bool, int, int] = (False, 0, 0)
 
 
 class DecodeGate:
     """A semaphore weighted by pixels. Pictures of no visitor come first, then visitors in turn, each in order of arrival.
 
     A visitor's second picture waits behind everybody's first, and does not block those behind it while it waits for the
-    first; otherwise the order is kept, so a large picture is not starved by small ones. A picture of any size is admitted in
-    the end: when its visitor has no other, and as the only one. A thread must not ask for a second place while it holds one.
+    first; among first pictures, an address's second waits behind the first of every other address. An address holds half of the
+    total at most, however many visitors it has. Otherwise the order is kept, so a large picture is not starved by small ones. A
+    picture of any size is admitted in the end: when its visitor has no other, and as the only one. A thread must not ask for a
+    second place while it holds one.
     """
 
     def __init__(self, total: int = MAX_PIXELS_AT_ONCE, for_one: int = MAX_PIXELS_OF_ONE_VISITOR) -> None:
@@ -49,24 +52,26 @@ class DecodeGate:
         self._changed = threading.Condition()
         self._waiting: list[_Ticket] = []
         self._used = 0
-        self._used_by: Counter[str] = Counter()
+        self._used_by: Counter[tuple[str, str]] = Counter()
 
     def has_room(self, pixels: int) -> bool:
         """Whether :meth:`place` would probably not wait."""
-        ticket = _Ticket(min(pixels, self.total), _visitor.get())
+        ticket = _Ticket(min(pixels, self.total), *_visitor.get())
         return not self._waiting and not self._waits_for_own(ticket) and self._used + ticket.pixels <= self.total
 
     @contextmanager
-    def place(self, pixels: int, visitor: str | None = None) -> Iterator[None]:
+    def place(self, pixels: int, visitor: str | None = None, address: str | None = None) -> Iterator[None]:
         """Wait until so many more pixels may be decoded, and hold that place until the end of the block.
 
         Args:
-            visitor: whose they are; by default the one of :func:`decoding_for`.
+            visitor: whose they are, and from where; by default those of :func:`decoding_for`.
         """
-        visitor = _visitor.get() if visitor is None else visitor
-        ticket = _Ticket(min(pixels, self.total), visitor)
+        visitor, address = _visitor.get() if visitor is None else (visitor, address)
+        ticket = _Ticket(min(pixels, self.total), visitor, address)
         with self._changed:
-            ticket.turn = (visitor is not None, sum(other.visitor == visitor for other in self._waiting))
+            own = sum(other.visitor == visitor for other in self._waiting)
+            near = sum(other.address == address for other in self._waiting) if address is not None else 0
+            ticket.turn = (visitor is not None, own, near)
             later = (n for n, other in enumerate(self._waiting) if other.turn > ticket.turn)
             self._waiting.insert(next(later, len(self._waiting)), ticket)
             self._admit()
@@ -83,7 +88,7 @@ class DecodeGate:
 
     def _admit(self) -> None:
         """Admit, in their order, all that fit."""
-        blocked: set[str | None] = set()  # visitors whose next picture waits for their own earlier ones
+        blocked: set[str | None] = set()  # visitors whose next picture waits for earlier ones, their own or their address's
         for ticket in list(self._waiting):
             if ticket.visitor in blocked or self._waits_for_own(ticket):
                 blocked.add(ticket.visitor)
@@ -93,24 +98,32 @@ class DecodeGate:
             ticket.admitted = True
             self._waiting.remove(ticket)
             self._used += ticket.pixels
-            if ticket.visitor is not None:
-                self._used_by[ticket.visitor] += ticket.pixels
+            for name in _counted(ticket):
+                self._used_by[name] += ticket.pixels
         self._changed.notify_all()
 
     def _waits_for_own(self, ticket: _Ticket) -> bool:
-        own = 0 if ticket.visitor is None else self._used_by[ticket.visitor]
-        return own > 0 and own + ticket.pixels > self.for_one
+        bounds = (self.for_one, self.total // 2)
+        used = ((self._used_by[name], bound) for name, bound in zip(_counted(ticket), bounds, strict=False))
+        return any(held > 0 and held + ticket.pixels > bound for held, bound in used)
 
     def _leave(self, ticket: _Ticket) -> None:
         if not ticket.admitted:
             self._waiting.remove(ticket)
         else:
             self._used -= ticket.pixels
-            if ticket.visitor is not None:
-                self._used_by[ticket.visitor] -= ticket.pixels
-                if not self._used_by[ticket.visitor]:
-                    del self._used_by[ticket.visitor]
+            for name in _counted(ticket):
+                self._used_by[name] -= ticket.pixels
+                if not self._used_by[name]:
+                    del self._used_by[name]
         self._admit()
+
+
+def _counted(ticket: _Ticket) -> list[tuple[str, str]]:
+    """Under what a place is counted: the visitor, and the address, where they are known."""
+    if ticket.visitor is None:
+        return []
+    return [("visitor", ticket.visitor), *([("address", ticket.address)] if ticket.address is not None else [])]
 
 
 GATE = DecodeGate()

@@ -243,14 +243,22 @@ def _add_file(
         files.append(Found(path, split, folder, info.st_size, info.st_mtime_ns))
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, os.stat_result | None]]:
-    """(path, stat) of each file below; None for a broken link. A link to a folder above is not followed."""
-    here = os.path.realpath(folder)
+def _walk(folder: Path, prefix: str, above: frozenset[str], linked: set[str] | None = None) -> Iterator[tuple[str, os.stat_result | None]]:
+    """(path, stat) of each file below; None for a broken link. A link to a folder above is not followed.
+
+    Nor is a second link to the same folder: with two links in each of N folders there would be 2^N paths.
+    """
+    here, linked = os.path.realpath(folder), set() if linked is None else linked
     if here in above:
         return
     for entry in _entries(folder):
         if entry.is_dir():
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", above | {here})
+            if entry.is_symlink():
+                target = os.path.realpath(folder / entry.name)
+                if target in linked:
+                    continue
+                linked.add(target)
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", above | {here}, linked)
             continue
         try:
             info = entry.stat()

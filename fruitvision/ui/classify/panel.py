@@ -100,7 +100,7 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
 
     def answer(given: Path | bytes | None, heat: bool, model: str | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
-        with decoding_for(context.access.visitor(request)):
+        with decoding_for(*context.access.counted(request)):
             card, heatmap = answer_picture(context, given, heat, model, language, owner=owner)
         return {tab.answer: card, tab.heatmap: heatmap}
 
@@ -188,7 +188,7 @@ def _remembered(memory: Any, classes: int) -> np.ndarray | None:
 def _frame_answerer(context: Context) -> Any:
     def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
         owner = context.access.is_owner(request)
-        with decoding_for(context.access.visitor(request)):
+        with decoding_for(*context.access.counted(request)):
             return answer_frame(context, frame, owner=owner)
 
     answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls

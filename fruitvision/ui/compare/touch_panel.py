@@ -70,7 +70,7 @@ def build(page: Page, norm: gr.Radio) -> None:
     others.click(lambda number: number + 1, turn, turn, **QUIET)
 
     def answer_it(request: gr.Request, *given: Any) -> tuple[Markup, Markup]:
-        with decoding_for(page.context.access.visitor(request)):
+        with decoding_for(*page.context.access.counted(request)):
             return answer(*given)
 
     gr.on(

@@ -96,11 +96,16 @@ class Access:
         """Who sends the request of an ASGI ``scope``."""
         return self._caller((scope.get("client") or ("",))[0], Headers(scope=scope).get("cookie", ""))
 
-    def visitor(self, request: Any) -> str | None:
-        """By whom a visitor's request (Gradio's, or Starlette's) is counted; None for the owner."""
+    def counted(self, request: Any) -> tuple[str | None, str | None]:
+        """By whom, and by which address, a visitor's request (Gradio's, or Starlette's) is counted; none for the owner.
+
+        This computer's own address is none: a proxy's or a tunnel's visitors all come from it.
+        """
         headers = getattr(request, "headers", None) or {}
         caller = self._caller(getattr(getattr(request, "client", None), "host", ""), headers.get("cookie", ""))
-        return None if caller.owner else caller.counted_as
+        if caller.owner:
+            return None, None
+        return caller.counted_as, None if caller.address in ("", *LOOPBACK) else caller.address
 
     def _caller(self, address: str, cookies: str) -> Caller:
         if self.token is None:

@@ -22,12 +22,12 @@ class Line:
         self.gate, self.inside = gate, []
         self._threads: dict[str, tuple[threading.Thread, threading.Event]] = {}
 
-    def come(self, name: str, pixels: int, visitor: str | None = None) -> None:
+    def come(self, name: str, pixels: int, visitor: str | None = None, address: str | None = None) -> None:
         """Ask for a place, and wait until it is had or waited for."""
         asked, leave = len(self.inside) + len(self.gate._waiting), threading.Event()
 
         def hold() -> None:
-            with self.gate.place(pixels, visitor):
+            with self.gate.place(pixels, visitor, address):
                 self.inside.append(name)
                 leave.wait(10)
                 self.inside.remove(name)
@@ -209,3 +209,15 @@ def test_what_is_no_visitors_comes_first_and_visitors_take_turns():
         assert order == ["first", "owner", "ann 2", "bob", "cleo", "ann 3"]
     finally:
         line.close()
+
+
+def test_many_visitors_of_one_address_leave_room_for_another(line):
+    """Forty numbers of one address made somebody else's picture wait for more than a minute."""
+    for number in range(6):
+        line.come(f"m{number}", 25, f"mallory {number}", "203.0.113.5")
+    assert line.inside == ["m0", "m1"], "half is the most that an address holds"
+    line.come("ann", 50, "ann", "203.0.113.6")
+    assert line.inside == ["m0", "m1", "ann"]
+    line.come("bob", 50, "bob", "203.0.113.7")
+    line.go("ann")
+    assert line.inside == ["m0", "m1", "bob"], "before those of the address that waited longer"

@@ -330,4 +330,4 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
     handlers["compare.same_picture.build.view"](None, None, None, "en", request)
     classify_panel._frame_answerer(context)({}, request)
     assert seen == ["at 192.0.2.7"] * 4
-    assert Access().visitor(request) is None and Access("a-token-of-the-owner").visitor(None) == "at "
+    assert Access().counted(request) == (None, None) and Access("a-token-of-the-owner").counted(None) == ("at ", None)
