@@ -184,3 +184,13 @@ def run(code: str) -> str:
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=120)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
+
+
+def test_files_and_folders_stay_small():
+    """A file is one idea that is read in one sitting; a folder is seen at a glance."""
+    long = [path.name for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > 350]
+    folders = {path.parent for path in MODULES}
+    crowded = [
+        folder.name for folder in folders if sum(one.is_file() and one.suffix not in (".pyi", ".csv") for one in folder.iterdir()) > 12
+    ]
+    assert not long and not crowded

@@ -16,7 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fruitvision.report.markup import tag
-from fruitvision.training.metrics import Reliability
+from fruitvision.training.evaluation import Reliability
 from fruitvision.wording.text import LANGUAGES, say
 
 # After Okabe and Ito's palette, which people with colour blindness can tell apart; each has a contrast of at least 3:1 against

@@ -30,7 +30,7 @@ from fruitvision.report.charts import reliability_chart
 from fruitvision.report.figures import matrix, picture
 from fruitvision.report.markup import render
 from fruitvision.report.table import class_table
-from fruitvision.training.metrics import reliability
+from fruitvision.training.evaluation import reliability
 from fruitvision.wording.text import LANGUAGES
 
 FILE = "report.html"

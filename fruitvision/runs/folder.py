@@ -60,10 +60,8 @@ def _read_status(path: str) -> RunStatus:
     return RunStatus.model_validate_json(retried(Path(path).read_bytes))
 
 
-_configs, _statuses = (
-    FileCache(_read_config, MAX_RUNS, max_bytes=MAX_JSON_BYTES),
-    FileCache(_read_status, MAX_RUNS, max_bytes=MAX_JSON_BYTES),
-)
+_configs = FileCache(_read_config, MAX_RUNS, max_bytes=MAX_JSON_BYTES)
+_statuses = FileCache(_read_status, MAX_RUNS, max_bytes=MAX_JSON_BYTES)
 
 
 class RunFolder:

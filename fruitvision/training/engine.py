@@ -19,9 +19,8 @@ from fruitvision.data.load.loader import MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast
-from fruitvision.training.evaluation import Validation, predict_logits, summarize
+from fruitvision.training.evaluation import Validation, predict_logits, summarize, topk_correct
 from fruitvision.training.loss import class_weights, distillation_loss, likelihood_loss
-from fruitvision.training.metrics import topk_correct
 from fruitvision.training.optim import clip_gradients, gradient_norm, learning_rate, set_learning_rate
 from fruitvision.training.state import TrainState
 

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from fruitvision.models.depthwise import speed_up_depthwise
 from fruitvision.models.networks import Network
-from fruitvision.training.compilation import compiled
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import compute_dtype, memory_format
+from fruitvision.training.device import compiled, compute_dtype, memory_format
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.optim import make_optimizer
 

@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio as gr
-from gradio import themes
 from starlette.middleware import Middleware
 
 from fruitvision.compat import share_arenas
@@ -38,6 +37,7 @@ from fruitvision.ui.server.guarded_blocks import GuardedBlocks
 from fruitvision.ui.server.sessions import Sessions
 from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
+from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.wording.text import LANGUAGES, language_of, say
 
@@ -57,30 +57,6 @@ TELL_PAGE = """(language, model) => {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   window.dispatchEvent(new Event("fruitvision-words"));
 }"""
-
-
-def theme() -> themes.Base:
-    """Calm and roomy, in the system's own letters: nothing is fetched from elsewhere."""
-    letters = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"]
-    return themes.Soft(
-        primary_hue=themes.colors.emerald,
-        secondary_hue=themes.colors.emerald,
-        neutral_hue=themes.colors.stone,
-        radius_size=themes.sizes.radius_lg,
-        font=letters,
-        font_mono=["ui-monospace", "Consolas", "monospace"],
-    ).set(
-        body_background_fill="*neutral_50",
-        block_title_background_fill="none",
-        block_title_background_fill_dark="none",
-        block_title_padding="0",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        block_label_background_fill="none",
-        block_label_background_fill_dark="none",
-        block_label_text_color="*body_text_color_subdued",
-        block_label_text_color_dark="*body_text_color_subdued",
-    )
 
 
 def build_app(context: Context) -> gr.Blocks:

@@ -8,7 +8,7 @@ import torch
 from fruitvision.data.load.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import calibrate, fit_temperature, probabilities_of, verdict
-from fruitvision.training.metrics import expected_calibration_error
+from fruitvision.training.evaluation import expected_calibration_error
 
 
 def drawn(temperature: float, count: int = 4000, classes: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

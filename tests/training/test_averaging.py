@@ -7,7 +7,7 @@ import torch
 
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import build_network
-from fruitvision.training.averaging import average_weights
+from fruitvision.training.optim import average_weights
 
 
 def network(seed: int, **shape):

@@ -12,9 +12,9 @@ from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
-from fruitvision.training import compilation
-from fruitvision.training.compilation import compile_error
+from fruitvision.training import device
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.device import compile_error
 from fruitvision.training.engine import StepDone
 
 TINY = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "epochs": 2, "ema": 0.9}
@@ -31,10 +31,10 @@ def begun(folder, pictures, **settings) -> RunFolder:
 
 
 def test_a_compiled_run_is_the_plain_one_under_the_same_names_and_goes_on_to_the_bit(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation, "BACKEND", "eager")
+    monkeypatch.setattr(device, "BACKEND", "eager")
     called = []
-    original = compilation.torch.compile
-    monkeypatch.setattr(compilation.torch, "compile", lambda *given, **how: called.append(given[0]) or original(*given, **how))
+    original = device.torch.compile
+    monkeypatch.setattr(device.torch, "compile", lambda *given, **how: called.append(given[0]) or original(*given, **how))
     plain, whole, parts = (begun(tmp_path / name, pictures, compile=name != "plain") for name in ("plain", "whole", "parts"))
     execute(plain.path)
     assert not called
@@ -53,7 +53,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(pictures, tmp_path, mon
     def no_compiler(graph, inputs):
         raise RuntimeError("Compiler: cl is not found.\nand much more")
 
-    monkeypatch.setattr(compilation, "BACKEND", no_compiler)
+    monkeypatch.setattr(device, "BACKEND", no_compiler)
     assert "cl is not found" in compile_error(torch.device("cpu"))
     run = begun(tmp_path, pictures, compile=True, epochs=1)
     assert execute(run.path).state == "finished"

@@ -10,7 +10,7 @@ from torch import nn
 
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.metrics import topk_correct
+from fruitvision.training.evaluation import topk_correct
 from fruitvision.training.optim import clip_gradients, learning_rate, make_optimizer
 
 STEPS = 9

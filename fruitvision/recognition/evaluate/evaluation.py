@@ -25,7 +25,7 @@ from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.evaluate.labelled import LabelledFolder, abbreviated, open_labelled, open_negatives
-from fruitvision.training.metrics import confusion_matrix, expected_calibration_error, recall_and_precision
+from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, recall_and_precision
 
 __all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 

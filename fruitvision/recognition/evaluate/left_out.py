@@ -25,7 +25,7 @@ from fruitvision.errors import DataError
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import confidence_threshold, fit_temperature, fit_thresholds, probabilities_of, verdict
 from fruitvision.recognition.classifier import LabelSpace
-from fruitvision.training.metrics import expected_calibration_error
+from fruitvision.training.evaluation import expected_calibration_error
 
 MIN_PICTURES = 40
 """Of a source, to count in the mean over sources."""

@@ -24,7 +24,7 @@ from fruitvision.errors import UsageError
 from fruitvision.recognition.classifier import Classifier, Inference
 from fruitvision.recognition.taught.embeddings import embedding, fit
 from fruitvision.recognition.taught_head import Embedding, TaughtHead
-from fruitvision.training.metrics import expected_calibration_error
+from fruitvision.training.evaluation import expected_calibration_error
 
 BATCH_SIZE = 64
 SUBSET = 5

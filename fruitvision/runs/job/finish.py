@@ -22,10 +22,10 @@ from fruitvision.runs.prepare.data import RunData, evenly
 from fruitvision.runs.prepare.loaders import scene_validation
 from fruitvision.runs.prepare.weights import build, load_initial_weights, reset_head
 from fruitvision.runs.status import RunStatus
-from fruitvision.training.averaging import average_weights, interpolate_trunk
 from fruitvision.training.engine import Training
 from fruitvision.training.evaluation import Validation, predict_logits, summarize
 from fruitvision.training.last_layer import MAX_PICTURES, extract_features, refit
+from fruitvision.training.optim import average_weights, interpolate_trunk
 from fruitvision.training.state import TrainState
 
 

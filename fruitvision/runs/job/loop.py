@@ -39,9 +39,8 @@ from fruitvision.runs.prepare.references import open_average, open_regularizer, 
 from fruitvision.runs.prepare.transforms import evaluation_transform
 from fruitvision.runs.prepare.weights import build, load_initial_weights
 from fruitvision.runs.status import RunStatus
-from fruitvision.training.compilation import compile_error
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import choose_device
+from fruitvision.training.device import choose_device, compile_error
 from fruitvision.training.distributed import World, process_group
 from fruitvision.training.engine import EpochDone, Event, StepDone, fit, image_size, steps_per_epoch
 from fruitvision.training.state import TrainState

@@ -10,10 +10,10 @@ from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_weights
 from fruitvision.runs.config import split_names
-from fruitvision.training.averaging import average_error
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import Regularizer, Teacher
 from fruitvision.training.loss import distillation_loss
+from fruitvision.training.optim import average_error
 
 
 def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.device) -> Teacher | None:

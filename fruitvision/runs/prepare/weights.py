@@ -13,8 +13,8 @@ from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint, read
 from fruitvision.models.networks import Network, build_network
 from fruitvision.models.pretrained import imagenet_applies, imagenet_weights, load_trunk, start_head
 from fruitvision.runs.config import split_names
-from fruitvision.training.averaging import average_error, average_weights
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.optim import average_error, average_weights
 
 Log = Callable[[str], None]
 
