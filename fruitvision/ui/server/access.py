@@ -58,6 +58,11 @@ class Caller:
         """By whom a visitor's requests are counted: the visitor's number, or the address."""
         return self.number or f"at {self.address}"
 
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether the address is this computer's own, or none: many people may come from it, through a proxy or a tunnel."""
+        return self.address in ("", *LOOPBACK)
+
 
 CALLER: ContextVar[Caller] = ContextVar("caller")
 """Who sent the request that is being answered; not set in what the app does by itself."""
@@ -105,7 +110,7 @@ class Access:
         caller = self._caller(getattr(getattr(request, "client", None), "host", ""), headers.get("cookie", ""))
         if caller.owner:
             return None, None
-        return caller.counted_as, None if caller.address in ("", *LOOPBACK) else caller.address
+        return caller.counted_as, None if caller.behind_proxy else caller.address
 
     def _caller(self, address: str, cookies: str) -> Caller:
         if self.token is None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fruitvision.ui.server.access import LOOPBACK, Caller
+from fruitvision.ui.server.access import Caller
 
 REQUESTS, ALL_REQUESTS = 8, 56
 """Calls of one visitor, and of all visitors, that are answered at the same time beside the queue."""
@@ -46,7 +46,7 @@ def share(caller: Caller) -> int:
     """How many visitors may stand behind what a caller is counted as."""
     if caller.number:
         return 1
-    return BEHIND_A_PROXY if caller.address in ("", *LOOPBACK) else WITHOUT_NUMBER
+    return BEHIND_A_PROXY if caller.behind_proxy else WITHOUT_NUMBER
 
 
 ADDRESS_PART = 0.5
@@ -55,17 +55,17 @@ ADDRESS_PART = 0.5
 
 def part_of(every: int, caller: Caller) -> float:
     """How many of ``every`` place the address of a caller may hold."""
-    return every if caller.address in ("", *LOOPBACK) else every * ADDRESS_PART
+    return every if caller.behind_proxy else every * ADDRESS_PART
 
 
 def surplus(known: Iterable[tuple[str, Caller]], caller: Caller, one: int, every: int) -> str | None:
     """Which of the ``known`` (oldest first, with whose they are) goes when ``caller`` brings another one; None while there is room.
 
-    A visitor's own go first, then those of the same address, then any visitor's; the owner's never.
+    A visitor's own go first, then those of the same address, then any visitor's; the owner's for the owner's alone.
     """
+    all_known = [(name, whose) for name, whose in known if whose.owner == caller.owner]
     if caller.owner:
-        return None
-    all_known = [(name, whose) for name, whose in known if not whose.owner]
+        return all_known[0][0] if len(all_known) >= every else None
     own = [name for name, whose in all_known if whose.counted_as == caller.counted_as]
     near = [name for name, whose in all_known if whose.address == caller.address]
     bounds = ((own, one * share(caller)), (near, part_of(every, caller)), ([name for name, _ in all_known], every))

@@ -70,11 +70,9 @@ class Sessions(StateHolder):
     def update(self, session_id: str) -> None:
         """Note that the page is used. Gradio's forgets the page unused for longest here, whosever it is."""
         with self.lock:
-            self.session_data.move_to_end(session_id)
-            self._callers.move_to_end(session_id)
-            owners = [name for name, caller in self._callers.items() if caller.owner]
-            if len(owners) > self.capacity:
-                self._forget(owners[0])
+            for known in (self.session_data, self._callers):
+                if session_id in known:
+                    known.move_to_end(session_id)
 
     def _forget(self, session_id: str) -> None:
         for kept in (self._callers, self.session_data, self.time_last_used):
