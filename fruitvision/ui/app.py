@@ -159,6 +159,7 @@ def launch(
     """
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = _free_port(host, port)
+    _check(embed_in, upload_quota)
     share_arenas()  # before there are many threads
     access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
@@ -176,10 +177,6 @@ def launch(
         own_uploads = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
         atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
-    if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
-        raise UsageError("bad-origin", origin=unknown[0])
-    if upload_quota < LEAST_QUOTA:
-        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
     demo = build_app(context)
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(queue_of(demo), access)
@@ -205,6 +202,14 @@ def launch(
         _close_when_told(demo, own_uploads)
         demo.block_thread()
     return demo
+
+
+def _check(embed_in: Sequence[str], upload_quota: int) -> None:
+    """Refuse what cannot be meant, before anything is made. Raises UsageError "bad-origin", "small-quota"."""
+    if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
+        raise UsageError("bad-origin", origin=unknown[0])
+    if upload_quota < LEAST_QUOTA:
+        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
 
 
 def is_address(text: str) -> bool:
