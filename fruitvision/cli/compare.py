@@ -75,6 +75,6 @@ def _say_time(plan: StudyPlan, study: StudyFolder) -> None:
     from fruitvision.comparison.estimate import study_seconds
 
     seconds = study_seconds(plan, study)
-    if seconds:
+    if seconds > 0:  # not NaN either
         minutes = f"{max(seconds / 60, 1):.0f} min"
         print(f"About {minutes} on this machine. Ctrl-C stops; the same command resumes.", file=sys.stderr, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from fruitvision.comparison import estimate
@@ -22,14 +24,15 @@ def a_millisecond(monkeypatch):
     """Every picture takes one, ten in batches of 2; what was asked for is kept."""
     asked = []
 
-    def seconds(config, num_classes, picture_side=100):
-        asked.append((config.norm, config.batch_size, num_classes))
-        return 0.01 if config.batch_size == 2 else 0.001
+    def seconds(jobs, report):
+        for place, (config, num_classes) in enumerate(jobs):
+            asked.append((config.norm, config.batch_size, num_classes))
+            report(place, 0.01 if config.batch_size == 2 else 0.001)
 
-    monkeypatch.setattr(estimate, "seconds_per_picture", seconds)
-    estimate._timed.cache_clear()
+    monkeypatch.setattr(estimate, "seconds_of_each", seconds)
+    estimate._timed.clear()
     yield asked
-    estimate._timed.cache_clear()
+    estimate._timed.clear()
 
 
 def test_each_kind_of_step_is_timed_once_whatever_the_seeds(sample_set, a_millisecond):
@@ -52,5 +55,15 @@ def test_which_pictures_an_epoch_is_measured_on(sample_set):
     assert (measured_on(held_out), picture_counts(held_out)[0]) == ("validation", {"train": 10, "measured": 8})
 
 
-def test_a_real_measurement_is_a_positive_time(sample_set):
-    assert 0 < estimate.study_seconds(plan(sample_set)) < 600
+@pytest.mark.parametrize("separately", [False, True])
+def test_a_real_measurement_is_a_positive_time(sample_set, separately):
+    estimate._timed.clear()
+    assert 0 < estimate.study_seconds(plan(sample_set), separately=separately) < 600
+
+
+def test_what_cannot_be_timed_is_not_claimed_and_is_tried_again(sample_set, monkeypatch):
+    estimate._timed.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("fruitvision.runs.prepare.estimate.seconds_per_picture", lambda config, num_classes: 1 / 0)
+        assert math.isnan(estimate.study_seconds(plan(sample_set)))
+    assert estimate.study_seconds(plan(sample_set)) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -50,6 +51,19 @@ def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int
         labels.sum().item()  # synchronize with a GPU
         taken.append(time.perf_counter() - began)
     return statistics.median(taken[1:]) / count  # the median ignores what else the machine does meanwhile
+
+
+def seconds_of_each(jobs: Sequence[tuple[TrainConfig, int]], report: Callable[[int, float], None]) -> None:
+    """Time a picture of each (configuration, number of classes), and report (its place, seconds) as they come; NaN where that fails.
+
+    Meant for :func:`~fruitvision.runs.separate.call_separately`: training a few steps takes memory that torch does not give back.
+    """
+    for place, (config, num_classes) in enumerate(jobs):
+        try:
+            seconds = seconds_per_picture(config, num_classes)
+        except Exception:  # such as too little memory for one of them
+            seconds = math.nan
+        report(place, seconds)
 
 
 def run_seconds(config: TrainConfig, per_picture: float, train_images: int, val_images: int) -> float:

@@ -37,6 +37,11 @@ def find_rate(
     return range_test(TrainState(network, training, device), train, steps=steps, progress=progress)
 
 
+def range_test_of(data: Path, training: TrainConfig, steps: int, report: Callable[[int, int], None]) -> RangeTest:
+    """:func:`find_rate` as :func:`~fruitvision.runs.separate.call_separately` calls it: a training takes memory that torch keeps."""
+    return find_rate(data, training, steps=steps, progress=report)
+
+
 def save_curve(folder: Path, found: RangeTest) -> list[Path]:
     """Write ``rates.csv`` and ``rates.svg``: loss over the logarithm of the rate, with the suggestion marked."""
     rows = "".join(f"{rate:.6g},{loss:.6g}\n" for rate, loss in zip(found.rates, found.losses, strict=True))

@@ -89,6 +89,6 @@ class RaceTimes:
 
     def _measure(self, key: str, plan: StudyPlan) -> None:
         try:
-            self._known[key] = study_seconds(plan)
+            self._known[key] = study_seconds(plan, separately=True)
         except (FruitVisionError, RuntimeError):  # the race then says nothing about time
             self._known[key] = math.nan

@@ -13,7 +13,8 @@ from fruitvision.report.charts import COLOURS, Series, line_chart
 from fruitvision.report.markup import join, say_html
 from fruitvision.runs import launcher
 from fruitvision.runs.lock import hold_lock
-from fruitvision.runs.prepare.rate import find_rate
+from fruitvision.runs.prepare.rate import range_test_of
+from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.lr_find import LOWEST, RangeTest
 from fruitvision.ui.page.background import Progress, Task
@@ -47,7 +48,7 @@ class RateSearch:
         def search(progress: Progress) -> RangeTest:
             lock = hold_lock(runs / LOCK_HOLDER, LOCK_HOLDER)
             try:
-                return find_rate(data, training, steps=STEPS, progress=progress)
+                return call_separately(range_test_of, data, training, STEPS, report=progress)
             finally:
                 lock.release(force=True)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
-from fruitvision.runs.prepare.estimate import run_seconds, seconds_per_picture
+from fruitvision.runs.prepare.estimate import run_seconds, seconds_of_each
+from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import duration, say, setting
+
+CLASSES = 20
+"""Of the network that is timed; their number matters little."""
 
 
 class Estimates:
@@ -23,11 +27,12 @@ class Estimates:
         self.task = self.task or Task(self._measure, "estimate")
 
     def _measure(self, progress: Progress) -> None:
-        for preset in reversed(PRESETS):  # the quick ones first
-            try:
-                self.per_picture[preset] = seconds_per_picture(TrainConfig.from_preset(preset), num_classes=20)
-            except Exception:  # without an estimate the card says nothing about time
-                self.per_picture[preset] = math.nan
+        presets = list(reversed(PRESETS))  # the quick ones first
+        jobs = [(TrainConfig.from_preset(preset), CLASSES) for preset in presets]
+        try:
+            call_separately(seconds_of_each, jobs, report=lambda place, seconds: self.per_picture.update({presets[place]: seconds}))
+        finally:  # without an estimate the card says nothing about time
+            self.per_picture = {preset: self.per_picture.get(preset, math.nan) for preset in presets}
 
     @property
     def done(self) -> bool:

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
-from fruitvision.errors import ConfigError, DataError
+from fruitvision.errors import ConfigError, DataError, RunError
 from fruitvision.recognition.taught_head import EMPTY_TABLE
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
@@ -151,7 +152,9 @@ def test_fields_left_empty_are_named():
 def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monkeypatch):
     estimates = Estimates()
     assert "measuring" in preset_choices(estimates, 100, 20, "en")[0][0]
-    monkeypatch.setattr("fruitvision.ui.train.times.seconds_per_picture", lambda config, num_classes: 0.1)
+    monkeypatch.setattr(
+        "fruitvision.ui.train.times.call_separately", lambda of_each, jobs, report: [report(n, 0.1) for n in range(len(jobs))]
+    )
     estimates.begin()
     end = time.monotonic() + 10
     while not estimates.done and time.monotonic() < end:
@@ -162,14 +165,24 @@ def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monke
 
 
 def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
-    def broken(config, num_classes):
-        raise RuntimeError("no memory")
+    def broken(of_each, jobs, report):
+        raise RunError("work-ended")
 
-    monkeypatch.setattr("fruitvision.ui.train.times.seconds_per_picture", broken)
+    monkeypatch.setattr("fruitvision.ui.train.times.call_separately", broken)
     estimates = Estimates()
     estimates.begin()
     estimates.task.join(10)
     assert "about" not in preset_choices(estimates, 600, 100, "en")[0][0]
+
+
+def test_the_times_are_measured_in_a_process_of_their_own(monkeypatch):
+    monkeypatch.setattr("fruitvision.ui.train.times.PRESETS", {"fast": PRESETS["fast"]})
+    before = psutil.Process().memory_info().rss
+    estimates = Estimates()
+    estimates.begin()
+    estimates.task.join(60)
+    assert estimates.done and 0 < estimates.per_picture["fast"] < 10
+    assert psutil.Process().memory_info().rss - before < 40 * 2**20, "a training step of the preset takes several hundred"
 
 
 def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_would(monkeypatch):
