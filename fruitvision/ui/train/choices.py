@@ -14,11 +14,14 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
 from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, for_owner
-from fruitvision.ui.train.data import augmentation_grid, download_card, scan_card
+from fruitvision.ui.train.pictures.collect import build_collect
+from fruitvision.ui.train.pictures.drop import build_drop
+from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.rate import RateParts, RateSearch
 from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values
 from fruitvision.ui.train.start import Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
+from fruitvision.wording.text import say
 
 
 @dataclass
@@ -42,24 +45,33 @@ class Choices:
         context, language = page.context, page.context.language
         self.visitor = page.bind(gr.Markdown(visible=False, elem_id="train-visitor"), value="train.owner_only")
         heading(page, "train.step_data")
-        self.data = page.bind(
-            gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
-            label="train.data",
-            choices=context.datasets.choices,
-        )
-        with gr.Row(visible=False) as self.folder_row:
-            self.folder = page.bind(gr.Textbox("", elem_id="train-folder", max_lines=1), label="train.folder", info="train.folder_info")
-            self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
+        with gr.Tabs(selected="choose", elem_id="train-ways"):
+            with page.bind(gr.Tab(id="collect", elem_id="train-way-collect"), label="train.way_collect"):
+                self.collect = build_collect(page)
+            with page.bind(gr.Tab(id="drop", elem_id="train-way-drop"), label="train.way_drop"):
+                self.drop = build_drop(page)
+            with page.bind(gr.Tab(id="choose", elem_id="train-way-choose"), label="train.way_choose"):
+                self.data = page.bind(
+                    gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
+                    label="train.data",
+                    choices=context.datasets.choices,
+                )
+                with gr.Row(visible=False) as self.folder_row:
+                    folder = gr.Textbox("", elem_id="train-folder", max_lines=1)
+                    self.folder = page.bind(folder, label="train.folder", info="train.folder_info")
+                    self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
+            with page.bind(gr.Tab(id="download", elem_id="train-way-download"), label="train.way_download"):
+                page.bind(gr.HTML(), value=lambda language: note(say("train.download_info", language)))
+                self.download = page.bind(gr.Button(elem_id="train-download-data"), value="train.download")
+                self.downloading = gr.HTML()
         self.found = gr.HTML(elem_id="train-found")
+        with page.bind(gr.Accordion(open=True), label="train.grid"):
+            self.grid = gr.HTML(elem_id="train-grid")
+            self.again = page.bind(gr.Button(size="sm", elem_id="train-again"), value="train.grid_again")
         with page.bind(gr.Accordion(open=False, elem_id="train-beside"), label="train.beside"):
             photos, not_fruit = (gr.Textbox("", elem_id=f"train-{name}", max_lines=1) for name in ("photos", "not-fruit"))
             self.photos = page.bind(photos, label="train.photos", info="train.photos_info")
             self.not_fruit = page.bind(not_fruit, label="train.not_fruit", info="train.not_fruit_info")
-        with page.bind(gr.Accordion(open=True), label="train.grid"):
-            self.grid = gr.HTML(elem_id="train-grid")
-            self.again = page.bind(gr.Button(size="sm", elem_id="train-again"), value="train.grid_again")
-        self.download = page.bind(gr.Button(size="sm", elem_id="train-download-data"), value="train.download")
-        self.downloading = gr.HTML()
         heading(page, "train.step_preset")
         cards = preset_choices(training.estimates, None, 0, language)
         self.preset = page.bind(
@@ -109,6 +121,17 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         [parts.scanned, parts.notice],
         **SHOWN,
     )
+
+    def brought(request: gr.Request, language: str, event: gr.EventData) -> Any:
+        """What was collected or dropped is the dataset from now on."""
+        choice = event.choice if hasattr(event, "choice") else ""
+        if not context.access.is_owner(request) or choice not in {known for _, known in datasets.owners_choices(language)}:
+            return gr.skip()
+        datasets.scan(choice, again=True)
+        return gr.update(choices=datasets.owners_choices(language), value=choice)
+
+    for part in (parts.collect, parts.drop):
+        part.click(brought, page.language, parts.data, **QUIET)
 
     def download(language: str) -> Updates:
         return {parts.downloading: download_card(datasets.download(), language)}
