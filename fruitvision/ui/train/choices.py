@@ -23,6 +23,14 @@ from fruitvision.ui.train.start import Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
+WAYS = ("collect", "drop", "choose", "download")
+"""To bring pictures, by the ids of ``train.way``."""
+
+
+def way_choices(language: str) -> list[tuple[str, str]]:
+    """(words, id) of each."""
+    return [(say(f"train.way_{way}", language), way) for way in WAYS]
+
 
 @dataclass
 class Training:
@@ -45,25 +53,31 @@ class Choices:
         context, language = page.context, page.context.language
         self.visitor = page.bind(gr.Markdown(visible=False, elem_id="train-visitor"), value="train.owner_only")
         heading(page, "train.step_data")
-        with gr.Tabs(selected="choose", elem_id="train-ways"):
-            with page.bind(gr.Tab(id="collect", elem_id="train-way-collect"), label="train.way_collect"):
-                self.collect = build_collect(page)
-            with page.bind(gr.Tab(id="drop", elem_id="train-way-drop"), label="train.way_drop"):
-                self.drop = build_drop(page)
-            with page.bind(gr.Tab(id="choose", elem_id="train-way-choose"), label="train.way_choose"):
-                self.data = page.bind(
-                    gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
-                    label="train.data",
-                    choices=context.datasets.choices,
-                )
-                with gr.Row(visible=False) as self.folder_row:
-                    folder = gr.Textbox("", elem_id="train-folder", max_lines=1)
-                    self.folder = page.bind(folder, label="train.folder", info="train.folder_info")
-                    self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
-            with page.bind(gr.Tab(id="download", elem_id="train-way-download"), label="train.way_download"):
-                page.bind(gr.HTML(), value=lambda language: note(say("train.download_info", language)))
-                self.download = page.bind(gr.Button(elem_id="train-download-data"), value="train.download")
-                self.downloading = gr.HTML()
+        self.way = page.bind(
+            gr.Radio(way_choices(language), value="choose", show_label=False, container=False, elem_id="train-way"),
+            label="train.way",
+            choices=way_choices,
+        )
+        # Hidden ones stay in the page: what is being recorded or sent goes on.
+        self.ways = {name: gr.Column(visible=True if name == "choose" else "hidden", elem_id=f"train-way-{name}") for name in WAYS}
+        with self.ways["collect"]:
+            self.collect = build_collect(page)
+        with self.ways["drop"]:
+            self.drop = build_drop(page)
+        with self.ways["choose"]:
+            self.data = page.bind(
+                gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
+                label="train.data",
+                choices=context.datasets.choices,
+            )
+            with gr.Row(visible=False) as self.folder_row:
+                folder = gr.Textbox("", elem_id="train-folder", max_lines=1)
+                self.folder = page.bind(folder, label="train.folder", info="train.folder_info")
+                self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
+        with self.ways["download"]:
+            page.bind(gr.HTML(), value=lambda language: note(say("train.download_info", language)))
+            self.download = page.bind(gr.Button(elem_id="train-download-data"), value="train.download")
+            self.downloading = gr.HTML()
         self.found = gr.HTML(elem_id="train-found")
         with page.bind(gr.Accordion(open=True), label="train.grid"):
             self.grid = gr.HTML(elem_id="train-grid")
@@ -104,6 +118,9 @@ class Choices:
 def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer) -> None:
     """What follows from a choice: the form's own changes, the scan of a folder, the download, and what is shown of them."""
     context, datasets = training.context, training.context.datasets
+    parts.way.change(
+        lambda way: [gr.update(visible=True if name == way else "hidden") for name in WAYS], parts.way, [*parts.ways.values()], **QUIET
+    )
     parts.data.change(lambda choice: gr.update(visible=choice == TYPED), parts.data, parts.folder_row, **QUIET)
     parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **QUIET)
     parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **QUIET)

@@ -13,9 +13,9 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 
 
 // Every element says its words: data-say its text, data-hint its placeholder, data-label what a screen reader says.
 function speak(root = part) {
-  for (const own of root.querySelectorAll("[data-say]")) own.textContent = say(own.dataset.say);
-  for (const own of root.querySelectorAll("[data-hint]")) own.placeholder = say(own.dataset.hint);
-  for (const own of root.querySelectorAll("[data-label]")) own.setAttribute("aria-label", say(own.dataset.label));
+  for (const own of root.querySelectorAll("[data-say]:not(template)")) own.textContent = say(own.dataset.say);
+  for (const own of root.querySelectorAll("[data-hint]:not(template)")) own.placeholder = say(own.dataset.hint);
+  for (const own of root.querySelectorAll("[data-label]:not(template)")) own.setAttribute("aria-label", say(own.dataset.label));
 }
 
 function tell(text, wrong = false) {

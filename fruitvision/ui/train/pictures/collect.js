@@ -246,5 +246,9 @@ taught.addEventListener("click", () => queue(async () => {
   if (await ask("collect_taught")) { await refresh(); changed(); }
 }));
 use.addEventListener("click", () => queue(choose));
-window.addEventListener("fruitvision-words", () => queue(refresh));
+// Another language: what a person has typed and recorded stays.
+window.addEventListener("fruitvision-words", () => {
+  speak();
+  for (const kind of kinds) kind.label();
+});
 queue(refresh);
