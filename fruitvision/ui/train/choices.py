@@ -139,16 +139,13 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         **SHOWN,
     )
 
-    def brought(request: gr.Request, language: str, event: gr.EventData) -> Any:
-        """What was collected or dropped is the dataset from now on."""
-        choice = event.choice if hasattr(event, "choice") else ""
-        if not context.access.is_owner(request) or choice not in {known for _, known in datasets.owners_choices(language)}:
-            return gr.skip()
-        datasets.scan(choice, again=True)
-        return gr.update(choices=datasets.owners_choices(language), value=choice)
+    def brought(language: str) -> Updates:
+        """What was just collected or dropped is the dataset from now on."""
+        datasets.scan(datasets.latest, again=True)
+        return {parts.data: gr.update(choices=datasets.owners_choices(language), value=datasets.latest)}
 
     for part in (parts.collect, parts.drop):
-        part.click(brought, page.language, parts.data, **QUIET)
+        part.click(for_owner(context, brought, parts.notice), page.language, [parts.data, parts.notice], **SHOWN)
 
     def download(language: str) -> Updates:
         return {parts.downloading: download_card(datasets.download(), language)}

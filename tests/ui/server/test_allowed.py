@@ -38,7 +38,7 @@ VISITORS = Counter(
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
-        "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
+        "train.choices.wire_choices.<lambda>": 3,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
         "train.panel._wire_visitor.greet": 1,
         "train.settings.preset_values": 1,
@@ -72,6 +72,7 @@ OWNERS = Counter(
         "train.watch.wire_view.end": 1,
         "train.watch.wire_view.resume": 1,
         "train.watch.wire_view.checkpoint": 1,
+        "train.choices.wire_choices.brought": 2,
         "train.watch.wire_view.report": 1,
         "train.watch.wire_view.csv": 1,
         "train.runs.wire_table.rename": 1,
@@ -86,6 +87,8 @@ OWNERS = Counter(
 SERVED = {
     "classify-live": {"answer_frame"},
     "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
+    "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
+    "train-drop": {"drop_begin", "drop_pieces", "drop_finish", "drop_state"},
 }
 ROUTES = {
     "/",

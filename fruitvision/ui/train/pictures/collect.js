@@ -221,7 +221,7 @@ async function choose() {
   const answer = await ask("collect_use");
   if (!answer) return;
   if (!said.classList.contains("fv-wrong")) tell(say("ready"));
-  trigger("click", { choice: answer.choice });
+  trigger("click");
 }
 
 async function refresh() {

@@ -50,7 +50,7 @@ WORDS = (
 
 
 def build_collect(page: Page) -> gr.HTML:
-    """The cards. Clicked, by its script, with the id of the dataset that is to be chosen."""
+    """The cards. Clicked, by its script, when they are to be trained on."""
     return served_html(page.context, "ui/train/pictures/collect.html", WORDS, HANDLERS, elem_id="train-collect", prefix="collect")
 
 
@@ -118,7 +118,8 @@ def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]
     """Write the pictures as a folder of class folders; returns the id of that dataset."""
     if len(context.collected.index().names) < 2:
         raise DataError("collected-one-kind")
-    return {"choice": f"folder:{write_collected(context.collected, context.data / FOLDER).name}"}
+    context.datasets.latest = f"folder:{write_collected(context.collected, context.data / FOLDER).name}"
+    return {"choice": context.datasets.latest}
 
 
 HANDLERS: tuple[Handler, ...] = (collect_state, collect_add, collect_remove, collect_rename, collect_taught, collect_use)

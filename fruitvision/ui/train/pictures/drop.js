@@ -91,7 +91,7 @@ async function deliver(called, files) {
     if (!state) return;
     if (state.choice) {
       show(null, say("done", { name: state.name }));
-      return trigger("click", { choice: state.choice });
+      return trigger("click");
     }
     show(state.total ? state.done / state.total : 0, say("unpacking"));
     await pause(400);

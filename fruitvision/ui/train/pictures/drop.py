@@ -77,11 +77,12 @@ class Drops:
             return {"error": say_error(task.error, language), "code": task.error["code"]}
         if task.busy or task.result is None:
             return {"done": task.done, "total": task.total}
-        return {"choice": f"folder:{task.result.name}", "name": task.result.name}
+        context.datasets.latest = f"folder:{task.result.name}"
+        return {"choice": context.datasets.latest, "name": task.result.name}
 
 
 def build_drop(page: Page) -> gr.HTML:
-    """The place to drop things. Clicked, by its script, with the id of the dataset that has come."""
+    """The place to drop things. Clicked, by its script, when a dataset has come."""
     drops = Drops(page.context)
     handlers = (drops.drop_begin, drops.drop_pieces, drops.drop_finish, drops.drop_state)
     return served_html(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop")
