@@ -58,8 +58,8 @@ class Choices:
             label="train.way",
             choices=way_choices,
         )
-        # Hidden ones stay in the page: what is being recorded or sent goes on.
-        self.ways = {name: gr.Column(visible=True if name == "choose" else "hidden", elem_id=f"train-way-{name}") for name in WAYS}
+        # Which one is shown is pictures.css's: the others stay in the page, so that what is being recorded or sent goes on.
+        self.ways = {name: gr.Column(elem_id=f"train-way-{name}") for name in WAYS}
         with self.ways["collect"]:
             self.collect = build_collect(page)
         with self.ways["drop"]:
@@ -118,9 +118,6 @@ class Choices:
 def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer) -> None:
     """What follows from a choice: the form's own changes, the scan of a folder, the download, and what is shown of them."""
     context, datasets = training.context, training.context.datasets
-    parts.way.change(
-        lambda way: [gr.update(visible=True if name == way else "hidden") for name in WAYS], parts.way, [*parts.ways.values()], **QUIET
-    )
     parts.data.change(lambda choice: gr.update(visible=choice == TYPED), parts.data, parts.folder_row, **QUIET)
     parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **QUIET)
     parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **QUIET)

@@ -38,7 +38,7 @@ VISITORS = Counter(
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
-        "train.choices.wire_choices.<lambda>": 3,  # shows the field for a folder; turns the grid over
+        "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
         "train.panel._wire_visitor.greet": 1,
         "train.settings.preset_values": 1,

@@ -1,7 +1,7 @@
 // Collecting: frames of the camera while "Record" is held, or pictures, a few to a call. What is shared is in shared.js.
 const EVERY_MS = 250, SIDE = 320, DROP_SIDE = 512, AT_ONCE = 8, MOST_SHOWN = 24, CLICK_MS = 3000, USE_MS = 1500;
 const SEEN = 0.8; // of the picture's short side: what the live view looks at
-const GREY = 16, SAME = 5, COMPARED = 40; // two frames are the same where 16 × 16 greys differ by less on average
+const GREY = 16, SAME = 2, COMPARED = 40; // two frames are the same where 16 × 16 greys differ by less on average
 const list = find(".fv-kinds"), template = find(".fv-kind-template"), use = find(".fv-collect-use"), taught = find(".fv-collect-taught");
 const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
 const little = Object.assign(document.createElement("canvas"), { width: GREY, height: GREY });
