@@ -15,6 +15,7 @@ import stat
 import tempfile
 import threading
 import time
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +32,10 @@ RETRY_SECONDS = 3.0
 # Some file systems store the time of a change in steps of two seconds.
 FRESH_SECONDS = 2.5
 CHECKSUM = "config_sha256"
+MAX_NAME_BYTES = 120
+"""Of a name that is made from a person's; file systems allow 255."""
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
+_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -127,6 +132,18 @@ def without_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def safe_name(name: str) -> str:
+    """A name close to ``name`` that every file system can hold, for a file or a folder; a file's suffix is kept."""
+    safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip(" .")
+    stem, dot, suffix = safe.rpartition(".")
+    end = dot + suffix if stem and len(suffix) <= 10 else ""
+    stem = safe[: len(safe) - len(end)]
+    while len((stem + end).encode("utf-8")) > MAX_NAME_BYTES:
+        stem = stem[:-1]
+    safe = (stem.rstrip(" .") or "_") + end
+    return f"_{safe}" if _RESERVED.fullmatch(safe) else safe
 
 
 def remove_leftovers(folder: Path) -> None:

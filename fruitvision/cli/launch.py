@@ -23,6 +23,9 @@ def open_app(
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin whose pages may show the app in a frame; may be repeated.")
     ] = None,
     upload_quota: Annotated[int, typer.Option(metavar="MB", help="Disk space for all uploads together.")] = 1024,
+    dataset_limit: Annotated[
+        int, typer.Option(metavar="MB", min=1, help="Size of a dataset that the owner may upload in Train at most.")
+    ] = 2048,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data.")] = None,
     runs: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of training runs.", show_default="runs")] = None,
     taught: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of taught classes.", show_default="taught")] = None,
@@ -44,6 +47,7 @@ def open_app(
         root_path=root_path,
         embed_in=embed_in or (),
         upload_quota=upload_quota * 2**20,
+        dataset_limit=dataset_limit * 2**20,
         data=data,
         runs=runs,
         taught=taught,

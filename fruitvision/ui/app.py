@@ -22,6 +22,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from fruitvision.compat import share_arenas
+from fruitvision.data.fetch.incoming import MAX_BYTES
 from fruitvision.errors import UsageError
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import panel as compare_panel
@@ -134,6 +135,7 @@ def launch(
     root_path: str | None = None,
     embed_in: Sequence[str] = (),
     upload_quota: int = QUOTA,
+    dataset_limit: int = MAX_BYTES,
     data: str | Path | None = None,
     runs: str | Path | None = None,
     taught: str | Path | None = None,
@@ -153,6 +155,7 @@ def launch(
             https://fruit.example/app; no header of a request takes its place.
         embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
         upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
+        dataset_limit: bytes of one dataset that the owner may upload in Train.
         data, runs, taught: folders; ``data``'s subfolders are offered for training.
         checkpoint: a checkpoint folder, or a shipped model's name, that answers first.
         language: "en" or "zh" at the start; by default the browser's own.
@@ -171,6 +174,7 @@ def launch(
         data=Path(data or "data").absolute(),
         language=language or "en",
         follow_browser=language is None,
+        dataset_limit=dataset_limit,
     )
     own_uploads = None
     if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into

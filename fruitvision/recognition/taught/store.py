@@ -143,6 +143,21 @@ class TaughtStore:
             self._write(TaughtIndex(names={other: own for other, own in index.names.items() if other != name}))
             self._clean_up()
 
+    def rename(self, name: str, to: str) -> str:
+        """Give a name's pictures another name, which keeps its place, or joins the one that has it; returns the new one.
+
+        Raises DataError "taught-name-empty".
+        """
+        to = clean_name(to)
+        with self._writing():
+            names = self.index().names
+            if name in names and to != name:
+                if any(other.casefold() == to.casefold() for other in names if other != name):
+                    self._write(self.index().adding({to: names[name]}))
+                else:
+                    self._write(TaughtIndex(names={to if other == name else other: own for other, own in names.items()}))
+        return to
+
     def clear(self) -> None:
         """Remove everything, whatever state the folder is in. A damaged index is renamed and kept."""
         with self._writing():

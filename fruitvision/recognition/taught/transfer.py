@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
-import re
 import shutil
 import tempfile
 import zipfile
@@ -16,7 +16,7 @@ from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.read.picture import picture_size
 from fruitvision.errors import DataError
-from fruitvision.files import named_write_errors, retried, temporary_folder, write_bytes, write_error
+from fruitvision.files import named_write_errors, replace_folder, retried, safe_name, temporary_folder, write_bytes, write_error
 from fruitvision.recognition.taught.store import (
     INDEX,
     MAX_PICTURES,
@@ -33,10 +33,6 @@ MAX_INDEX_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 2**30
 MAX_PIXELS = 4 * SHORT_SIDE**2
 """Of a stored picture: see :func:`fruitvision.data.read.picture.cap_short_side`."""
-MAX_FOLDER_BYTES = 120
-"""File systems allow 255."""
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
-_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 
 
 def export_taught(store: TaughtStore, file: Path) -> None:
@@ -119,6 +115,38 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
     return copy
 
 
+COLLECTED = ".collected"
+"""The file that tells a folder of :func:`write_collected` from a person's own."""
+
+
+def write_collected(store: TaughtStore, folder: Path) -> Path:
+    """Write the pictures of ``store`` as a dataset: ``folder`` with one folder of pictures for each name, replaced whole.
+
+    Returns the folder: one with a number beside it where something else has that name. Raises DataError.
+    """
+    numbered = (folder.with_name(f"{folder.name} {number}") for number in itertools.count(2))
+    folder = next(one for one in itertools.chain([folder], numbered) if not os.path.lexists(one) or (one / COLLECTED).is_file())
+    with named_write_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _copy_pictures(store, store.index(), beside)
+            write_bytes(beside / COLLECTED, b"")
+            beside.chmod(0o755)  # mkdtemp's is for this account alone
+            replace_folder(beside, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def add_taught(store: TaughtStore, to: TaughtStore) -> int:
+    """Add the pictures of one store to another; returns how many there were. Raises DataError."""
+    index = store.index()
+    files = {name: {one: _content(store, one) for one in own} for name, own in index.names.items()}
+    to.add_all({name: {one: content for one, content in own.items() if content is not None} for name, own in files.items()})
+    return index.pictures
+
+
 def _copy_pictures(store: TaughtStore, index: TaughtIndex, folder: Path) -> None:
     called: dict[str, str] = {}
     for name, pictures in index.names.items():
@@ -142,13 +170,7 @@ def _content(store: TaughtStore, picture: str) -> bytes | None:
 
 def folder_name(name: str, taken: set[str]) -> str:
     """A folder name valid on every file system, close to ``name``, and different from those taken, ignoring case."""
-    safe = _FORBIDDEN.sub("_", name).strip(" .")
-    while len(safe.encode("utf-8")) > MAX_FOLDER_BYTES:
-        safe = safe[:-1]
-    safe = safe.rstrip(" .") or "_"
-    if _RESERVED.fullmatch(safe):
-        safe = f"_{safe}"
-    folded = {one.casefold() for one in taken}
+    safe, folded = safe_name(name), {one.casefold() for one in taken}
     while safe.casefold() in folded:
         safe += "_"
     return safe

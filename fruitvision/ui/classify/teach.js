@@ -1,45 +1,15 @@
-// Teaching: frames of the camera or pictures, one short call each. `element`, `server` and `trigger` come from gr.HTML.
-// Only the owner's server answers; for a visitor the part stays hidden.
+// Teaching: frames of the camera or pictures, one short call each. What it shares with other parts is in shared.js.
 const FRAMES = 10, EVERY_MS = 350, WARM_MS = 700, SIDE = 512;
-const part = element.querySelector(".fv-teach");
-const words = Object.fromEntries([...part.querySelectorAll("template")].map((t) => [t.dataset.language, t.dataset]));
-const find = (selector) => part.querySelector(selector);
-const name = find(".fv-teach-name input"), said = find(".fv-teach-said"), list = find(".fv-taught-list");
+const name = find(".fv-teach-name input"), list = find(".fv-taught-list");
 const drop = find(".fv-teach-drop"), sure = find(".fv-taught-sure");
 const frames = find(".fv-teach-frames"), one = find(".fv-teach-this");
 let busy = false;
-
-const page = () => window.fruitvision || { language: "en", model: null };
-const key = (word) => word.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-const say = (word, facts = {}) =>
-  (words[page().language] || words.en)[key(word)].replace(/\{(\w+)\}/g, (whole, fact) => facts[fact] ?? whole);
-
-function tell(text, wrong = false) {
-  said.textContent = text;
-  said.classList.toggle("fv-wrong", wrong);
-}
-
-// A call's answer; null where it failed, which is then said.
-async function ask(call, given = {}) {
-  try {
-    const answer = await server[call]({ ...page(), ...given });
-    if (answer.error) {
-      if (answer.code !== "owner-only" || !part.hidden) tell(answer.error, true);
-      return null;
-    }
-    return answer;
-  } catch {
-    tell(say("lost"), true);
-    return null;
-  }
-}
 
 async function refresh() {
   const state = await ask("taught_state");
   part.hidden = !state;
   if (!state) return;
-  for (const own of part.querySelectorAll("[data-say]")) own.textContent = say(own.dataset.say);
-  name.placeholder = say("name_hint");
+  speak();
   find("datalist").innerHTML = state.names;
   find(".fv-taught > summary").textContent = state.kinds ? say("list_counts", state) : say("list");
   const open = [...list.querySelectorAll("details[open]")].map((own) => own.dataset.name);
@@ -84,7 +54,7 @@ async function teach_all(pictures) {
   let learned = null, count = 0;
   for (const [number, picture] of pictures.entries()) {
     tell(say("seeing", { number: number + 1, all: pictures.length }));
-    const image = await small(picture);
+    const image = await small(picture, SIDE);
     const answer = await ask("teach_picture", { name: wanted, image });
     if (!answer) break;
     learned = answer;
@@ -93,8 +63,6 @@ async function teach_all(pictures) {
   if (learned && count === pictures.length) tell(say("learned", { name: learned.name, count }));
   if (learned) await changed();
 }
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));
 
 // The camera view, which the page makes when its tab is first opened; undefined where it does not come.
 async function opened() {
@@ -135,33 +103,6 @@ async function take_frames() {
   if (learned) await changed();
 }
 
-// A picture of any size, upright, as a small JPEG; what the browser cannot read goes as it is, to be refused in words.
-async function small(picture) {
-  try {
-    const bitmap = await createImageBitmap(picture);
-    const scale = Math.min(SIDE / Math.min(bitmap.width, bitmap.height), 1);
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.max(Math.round(bitmap.width * scale), 1);
-    canvas.height = Math.max(Math.round(bitmap.height * scale), 1);
-    const pen = canvas.getContext("2d");
-    pen.fillStyle = "#fff"; // what is transparent lies on white, as everywhere here
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    return canvas.toDataURL("image/jpeg", 0.92);
-  } catch {
-    return picture instanceof Blob && picture.size < 2 ** 22 ? `data:image/x;base64,${await base64(picture)}` : "";
-  }
-}
-
-async function base64(blob) {
-  const url = await new Promise((resolve) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.readAsDataURL(blob);
-  });
-  return url.slice(url.indexOf(",") + 1);
-}
-
 frames.addEventListener("click", () => at_work(take_frames));
 one.addEventListener("click", () => at_work(async () => {
   const shown = document.querySelector("#classify-picture img");
@@ -174,9 +115,7 @@ chosen.addEventListener("change", async () => {
   chosen.value = "";
   await at_work(() => teach_all(files));
 });
-for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("fv-over"); });
-for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.remove("fv-over"); });
-drop.addEventListener("drop", (event) => at_work(() => teach_all([...event.dataTransfer.files])));
+droppable(drop, (event) => at_work(() => teach_all([...event.dataTransfer.files])));
 
 list.addEventListener("click", (event) => {
   const { forgetPicture: picture, forgetName: forgotten } = event.target.closest("button")?.dataset || {};

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.blocks import Block
 
+from fruitvision.data.fetch.incoming import MAX_BYTES
+from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.ui.page.datasets import Datasets
 from fruitvision.ui.page.models import Models, Teaching
 from fruitvision.ui.server.access import Access
@@ -31,11 +33,18 @@ class Context:
     """The language that the page is built in."""
     follow_browser: bool = True
     """Whether a visitor's browser may ask for another one."""
+    dataset_limit: int = MAX_BYTES
+    """Bytes of one dataset that the owner may upload."""
 
     @cached_property
     def datasets(self) -> Datasets:
         """The datasets that a person may choose; Train and Compare scan each once."""
         return Datasets(self.data)
+
+    @cached_property
+    def collected(self) -> TaughtStore:
+        """What the owner collected in Train."""
+        return TaughtStore(self.data / ".collected")
 
     @cached_property
     def teaching(self) -> Teaching:

@@ -45,6 +45,8 @@ class Datasets:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.latest = SAMPLE
+        """The id of the dataset that was collected or uploaded last."""
         self._scans: dict[str, Scan] = {}
         self._download: Task[Path] | None = None
         self._lock = threading.Lock()

@@ -14,11 +14,22 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
 from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, for_owner
-from fruitvision.ui.train.data import augmentation_grid, download_card, scan_card
+from fruitvision.ui.train.pictures.collect import build_collect
+from fruitvision.ui.train.pictures.drop import build_drop
+from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.rate import RateParts, RateSearch
 from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values
 from fruitvision.ui.train.start import Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
+from fruitvision.wording.text import say
+
+WAYS = ("collect", "drop", "choose", "download")
+"""To bring pictures, by the ids of ``train.way``."""
+
+
+def way_choices(language: str) -> list[tuple[str, str]]:
+    """(words, id) of each."""
+    return [(say(f"train.way_{way}", language), way) for way in WAYS]
 
 
 @dataclass
@@ -42,24 +53,39 @@ class Choices:
         context, language = page.context, page.context.language
         self.visitor = page.bind(gr.Markdown(visible=False, elem_id="train-visitor"), value="train.owner_only")
         heading(page, "train.step_data")
-        self.data = page.bind(
-            gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
-            label="train.data",
-            choices=context.datasets.choices,
+        self.way = page.bind(
+            gr.Radio(way_choices(language), value="choose", show_label=False, container=False, elem_id="train-way"),
+            label="train.way",
+            choices=way_choices,
         )
-        with gr.Row(visible=False) as self.folder_row:
-            self.folder = page.bind(gr.Textbox("", elem_id="train-folder", max_lines=1), label="train.folder", info="train.folder_info")
-            self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
+        # Which one is shown is pictures.css's: the others stay in the page, so that what is being recorded or sent goes on.
+        self.ways = {name: gr.Column(elem_id=f"train-way-{name}") for name in WAYS}
+        with self.ways["collect"]:
+            self.collect = build_collect(page)
+        with self.ways["drop"]:
+            self.drop = build_drop(page)
+        with self.ways["choose"]:
+            self.data = page.bind(
+                gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
+                label="train.data",
+                choices=context.datasets.choices,
+            )
+            with gr.Row(visible=False) as self.folder_row:
+                folder = gr.Textbox("", elem_id="train-folder", max_lines=1)
+                self.folder = page.bind(folder, label="train.folder", info="train.folder_info")
+                self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
+        with self.ways["download"]:
+            page.bind(gr.HTML(), value=lambda language: note(say("train.download_info", language)))
+            self.download = page.bind(gr.Button(elem_id="train-download-data"), value="train.download")
+            self.downloading = gr.HTML()
         self.found = gr.HTML(elem_id="train-found")
+        with page.bind(gr.Accordion(open=True), label="train.grid"):
+            self.grid = gr.HTML(elem_id="train-grid")
+            self.again = page.bind(gr.Button(size="sm", elem_id="train-again"), value="train.grid_again")
         with page.bind(gr.Accordion(open=False, elem_id="train-beside"), label="train.beside"):
             photos, not_fruit = (gr.Textbox("", elem_id=f"train-{name}", max_lines=1) for name in ("photos", "not-fruit"))
             self.photos = page.bind(photos, label="train.photos", info="train.photos_info")
             self.not_fruit = page.bind(not_fruit, label="train.not_fruit", info="train.not_fruit_info")
-        with page.bind(gr.Accordion(open=True), label="train.grid"):
-            self.grid = gr.HTML(elem_id="train-grid")
-            self.again = page.bind(gr.Button(size="sm", elem_id="train-again"), value="train.grid_again")
-        self.download = page.bind(gr.Button(size="sm", elem_id="train-download-data"), value="train.download")
-        self.downloading = gr.HTML()
         heading(page, "train.step_preset")
         cards = preset_choices(training.estimates, None, 0, language)
         self.preset = page.bind(
@@ -109,6 +135,14 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         [parts.scanned, parts.notice],
         **SHOWN,
     )
+
+    def brought(language: str) -> Updates:
+        """What was just collected or dropped is the dataset from now on."""
+        datasets.scan(datasets.latest, again=True)
+        return {parts.data: gr.update(choices=datasets.owners_choices(language), value=datasets.latest)}
+
+    for part in (parts.collect, parts.drop):
+        part.click(for_owner(context, brought, parts.notice), page.language, [parts.data, parts.notice], **SHOWN)
 
     def download(language: str) -> Updates:
         return {parts.downloading: download_card(datasets.download(), language)}

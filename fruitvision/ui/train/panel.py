@@ -41,6 +41,7 @@ def _wire_visitor(page: Page, choices: Choices, view: RunView) -> None:
 
     def greet(request: gr.Request) -> dict[Any, Any]:
         owner = page.context.access.is_owner(request)
-        return {choices.visitor: gr.update(visible=not owner), **{button: gr.update(interactive=owner) for button in changing}}
+        shown = {choices.visitor: gr.update(visible=not owner), choices.way: gr.update(visible=owner)}
+        return {**shown, **{button: gr.update(interactive=owner) for button in changing}}
 
-    page.demo.load(greet, None, [choices.visitor, *changing], **QUIET)
+    page.demo.load(greet, None, [choices.visitor, choices.way, *changing], **QUIET)

@@ -16,7 +16,6 @@ from fruitvision.ui.classify.taught_view import meant_name, name_choices, taught
 from fruitvision.ui.classify.teach import (
     HANDLERS,
     WORDS,
-    call,
     export_taught,
     import_taught,
     start_over,
@@ -24,10 +23,10 @@ from fruitvision.ui.classify.teach import (
     taught_pictures,
     taught_state,
     teach_picture,
-    teach_view,
 )
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
+from fruitvision.ui.page.served.handlers import call, words_of
 from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.wording.text import say
 
@@ -171,7 +170,7 @@ def test_the_names_and_the_list_follow_the_language():
 
 
 def test_the_view_carries_its_words_in_both_languages():
-    html = teach_view()
+    html = words_of("ui/classify/teach.html", WORDS, "teach")
     for word in WORDS:
         assert html.count(f"data-{word.replace('_', '-')}=") == 2 and say(f"teach.{word}", "zh")
-    assert 'class="fv-teach" hidden' in html, "shown when the server says that the owner asks"
+    assert 'class="fv-teach" data-part hidden' in html, "shown when the server says that the owner asks"

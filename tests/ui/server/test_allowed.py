@@ -72,6 +72,7 @@ OWNERS = Counter(
         "train.watch.wire_view.end": 1,
         "train.watch.wire_view.resume": 1,
         "train.watch.wire_view.checkpoint": 1,
+        "train.choices.wire_choices.brought": 2,
         "train.watch.wire_view.report": 1,
         "train.watch.wire_view.csv": 1,
         "train.runs.wire_table.rename": 1,
@@ -86,6 +87,8 @@ OWNERS = Counter(
 SERVED = {
     "classify-live": {"answer_frame"},
     "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
+    "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
+    "train-drop": {"drop_begin", "drop_pieces", "drop_finish", "drop_state"},
 }
 ROUTES = {
     "/",

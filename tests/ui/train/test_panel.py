@@ -19,7 +19,7 @@ from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, 
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.datasets import TYPED, Datasets, Scan
 from fruitvision.ui.page.models import Models, Teaching
-from fruitvision.ui.train.data import augmentation_grid, scan_card
+from fruitvision.ui.train.pictures.view import augmentation_grid, scan_card
 from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.settings import CHOICES, FIELDS, configuration, preset_values
 from fruitvision.ui.train.start import Form, start_run, start_with_taught
@@ -247,7 +247,7 @@ def test_the_grid_shows_other_pictures_for_another_seed_and_says_what_it_is(samp
 
 def test_a_download_that_fails_is_a_sentence(tmp_path, monkeypatch):
     from fruitvision.errors import DownloadError
-    from fruitvision.ui.train.data import download_card
+    from fruitvision.ui.train.pictures.view import download_card
 
     def refuse(folder, *, progress):
         progress(2**20, None)

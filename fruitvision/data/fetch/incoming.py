@@ -1,0 +1,230 @@
+"""Files that arrive in pieces, over as many connections as it takes, and become a dataset's folder once all have come.
+
+.incoming-3f2c…/announced.json    names and sizes, as they were announced
+.incoming-3f2c…/0, 1, …           each file, as far as it has come
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fruitvision.data.fetch.archive import unpack
+from fruitvision.data.read.listing import looks_like_picture
+from fruitvision.errors import DataError
+from fruitvision.files import safe_name, write_error, write_text
+
+MAX_BYTES = 2 * 2**30
+MAX_FILES = 100_000
+MAX_DEPTH = 32
+KEPT_SECONDS = 24 * 3600.0
+"""An upload of which nothing has come for so long is deleted."""
+LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".tm")
+_ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
+
+
+class Announced(BaseModel):
+    """What is to come."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """Of the folder that is to be made."""
+    files: tuple[tuple[str, int], ...]
+    """Of each its path, parted by "/", and its size in bytes."""
+
+
+class Incoming:
+    """The uploads that are on their way to a folder of datasets. The same files announced again go on where they stopped.
+
+    Args:
+        root: the folder whose subfolders are datasets.
+        max_bytes: of one upload; an archive may unpack to more, within the bounds of :func:`unpack`.
+    """
+
+    def __init__(self, root: Path, max_bytes: int = MAX_BYTES) -> None:
+        self.root, self.max_bytes = root, max_bytes
+        self._lock = threading.Lock()
+
+    def announce(self, name: str, files: Sequence[tuple[str, int]]) -> tuple[str, list[int]]:
+        """Make room for files; returns the upload's key, and of each file the bytes that need not be sent.
+
+        These are what came before, and the whole of a file that is neither a picture, a list of labels nor an archive.
+
+        Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
+        """
+        announced = Announced(name=safe_name(name), files=tuple(files))
+        wanted = [is_wanted(path) for path, _ in announced.files]
+        total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
+        if not any(size > 0 and (looks_like_picture(path) or is_archive(path)) for path, size in announced.files):
+            raise DataError("upload-empty")
+        if len(announced.files) > MAX_FILES:
+            raise DataError("upload-too-many", files=len(announced.files), limit=MAX_FILES)
+        if total > self.max_bytes or any(size < 0 for _, size in announced.files):
+            raise DataError("upload-too-large", megabytes=total >> 20, limit=self.max_bytes >> 20)
+        content = announced.model_dump_json()
+        key = hashlib.sha256(content.encode()).hexdigest()[:32]
+        with self._lock:
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+                self._forget_old()
+                folder = self._folder(key)
+                folder.mkdir(exist_ok=True)
+                os.utime(folder)
+                came = [_size(folder / str(number)) for number in range(len(announced.files))]
+                if shutil.disk_usage(folder).free < total - sum(came):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise DataError("disk-full", path=str(self.root))
+                write_text(folder / _ANNOUNCED, content)
+            except OSError as error:
+                raise write_error(error, self.root) from error
+        return key, [at if one else size for at, one, (_, size) in zip(came, wanted, announced.files, strict=True)]
+
+    def add(self, key: str, pieces: Sequence[tuple[int, int, bytes]]) -> None:
+        """Write pieces: the number of the file, the offset in it, and the bytes. What was written before may come again.
+
+        Raises DataError "upload-gone" for an unknown upload, "upload-mismatch" for bytes that were not announced, and
+        "disk-full", "cannot-write".
+        """
+        with self._lock:
+            folder, announced = self._known(key)
+            for number, offset, content in pieces:
+                if not 0 <= number < len(announced.files):
+                    raise DataError("upload-mismatch")
+                path = folder / str(number)
+                if not 0 <= offset <= _size(path) or offset + len(content) > announced.files[number][1]:
+                    raise DataError("upload-mismatch")
+                try:
+                    with path.open("r+b" if path.exists() else "xb") as file:
+                        file.seek(offset)
+                        file.write(content)
+                except OSError as error:
+                    raise write_error(error, path) from error
+            os.utime(folder)
+
+    def finish(self, key: str, progress: Callable[[int, int], None] | None = None) -> Path:
+        """Make the folder, under a name that is not taken: archives are unpacked, a single one as the folder itself.
+
+        Args:
+            progress: called with the bytes unpacked of an archive and their total.
+
+        Raises:
+            DataError: "upload-gone", "upload-mismatch" where something has not come, "disk-full", "cannot-write".
+            DownloadError: what :func:`unpack` says of an archive.
+        """
+        with self._lock:
+            folder, announced = self._known(key)
+        made = folder / "made"
+        try:
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            paths = _safe_paths([path for path, _ in announced.files])
+            for number, ((given, size), path) in enumerate(zip(announced.files, paths, strict=True)):
+                if not is_wanted(given) or not size:
+                    continue
+                came = folder / str(number)
+                if _size(came) != size:
+                    raise DataError("upload-mismatch")
+                target = made.joinpath(*path.parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if is_archive(given) and (zipfile.is_zipfile(came) or tarfile.is_tarfile(came)):
+                    named = folder / target.name  # an error names the archive as the person knows it
+                    os.replace(came, named)
+                    unpack(named, _free(target.with_name(_stem(target.name))), progress=progress)
+                else:
+                    os.replace(came, target)
+            with self._lock:
+                final = _free(self.root / _stem(announced.name))
+                os.replace(_only_folder(made), final)
+        except OSError as error:
+            raise write_error(error, self.root) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return final
+
+    def _known(self, key: str) -> tuple[Path, Announced]:
+        folder = self._folder(key)
+        try:
+            return folder, Announced.model_validate_json((folder / _ANNOUNCED).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DataError("upload-gone") from error
+
+    def _folder(self, key: str) -> Path:
+        if len(key) != 32 or not key.isascii() or not key.isalnum():
+            raise DataError("upload-gone")
+        return self.root / f"{_PREFIX}{key}"
+
+    def _forget_old(self) -> None:
+        for folder in self.root.glob(f"{_PREFIX}*"):
+            if not folder.is_symlink() and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_wanted(path: str) -> bool:
+    """Whether a file is of use in a dataset: a picture, a list of labels, an archive."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+    return not hidden and (looks_like_picture(path) or path.lower().endswith(LABELS) or is_archive(path))
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file's name ends as those of archives do."""
+    return path.lower().endswith(ARCHIVES)
+
+
+def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
+    """Each path made of names that every file system holds, no two the same, none outside of the folder."""
+    taken: dict[tuple[str, ...], dict[str, int]] = {}  # folder as it was given → name without case → times
+    folders: dict[tuple[str, ...], PurePosixPath] = {(): PurePosixPath()}
+
+    def placed(own: tuple[str, ...]) -> PurePosixPath:
+        names, name = taken.setdefault(own[:-1], {}), safe_name(own[-1])
+        while (folded := name.casefold()) in names:
+            names[folded] += 1
+            stem, suffix = PurePosixPath(own[-1]).stem, PurePosixPath(own[-1]).suffix  # the suffix has to stay at the end
+            name = safe_name(f"{stem} {names[folded]}{suffix}")
+        names[folded] = 1
+        return folders[own[:-1]] / name
+
+    safe = []
+    for path in given:
+        parts = tuple(part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))[-MAX_DEPTH:] or ("_",)
+        for depth in range(1, len(parts)):
+            if parts[:depth] not in folders:
+                folders[parts[:depth]] = placed(parts[:depth])
+        safe.append(placed(parts))
+    return safe
+
+
+def _free(folder: Path) -> Path:
+    """That folder, or the same with a number where it is there already."""
+    names = (folder.with_name(f"{folder.name} {number}") for number in count(2))
+    return next(one for one in chain([folder], names) if not os.path.lexists(one))
+
+
+def _only_folder(folder: Path) -> Path:
+    """The folder in it where it holds nothing else: somebody's "Fruit/" around the folders of the kinds."""
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _stem(name: str) -> str:
+    lower = name.lower()
+    return next((name[: -len(end)] for end in (".tar.gz", *ARCHIVES) if lower.endswith(end)), name) or "_"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,73 @@
+"""Functions that a script of the page calls for the owner, and what such scripts share (``shared.js``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from fruitvision.errors import FruitVisionError
+from fruitvision.report.markup import render
+from fruitvision.ui.page.context import Context
+from fruitvision.wording.text import LANGUAGES, say, say_error
+
+Given = dict[str, Any]
+"""What a script sends: JSON, and the page's "language" and "model" with it."""
+Handler = Callable[[Context, Given, str], dict[str, Any]]
+"""Gets what was sent and a language there is, and returns JSON; it may raise FruitVisionError."""
+
+
+def served_html(
+    context: Context, template: str, words: Iterable[str], handlers: Iterable[Handler], *, elem_id: str, prefix: str
+) -> gr.HTML:
+    """A part of the page that its own script fills and that calls ``handlers``.
+
+    Args:
+        template: the path in the package of its HTML; the script is the file of the same name that ends in ``.js``.
+        words: keys below ``prefix``, such as "teach", that the script says in the page's language.
+    """
+    script = Path(__file__).parents[3] / template
+    return gr.HTML(
+        html_template=words_of(template, words, prefix),
+        js_on_load="\n".join(
+            path.read_text(encoding="utf-8") for path in (Path(__file__).with_name("shared.js"), script.with_suffix(".js"))
+        ),
+        server_functions=[_served(context, handler) for handler in handlers],
+        elem_id=elem_id,
+    )
+
+
+def words_of(template: str, words: Iterable[str], prefix: str) -> Markup:
+    """The part's HTML, with the words in every language; ``shared.js`` fills them in."""
+    keys = list(words)
+    spoken = {language: {word.replace("_", "-"): say(f"{prefix}.{word}", language) for word in keys} for language in LANGUAGES}
+    return render(template, words_by_language=spoken)
+
+
+def call(context: Context, handler: Handler, given: Any, request: Any) -> dict[str, Any]:
+    """Run a handler for the owner. Its errors, and the refusal of a visitor, are returned as a sentence under "error"."""
+    given = given if isinstance(given, dict) else {}
+    language = given.get("language")
+    language = language if isinstance(language, str) and language in LANGUAGES else context.language
+    try:
+        context.access.require_owner(request)
+        return handler(context, given, language)
+    except FruitVisionError as error:
+        return {"error": say_error(error, language), "code": error.code}
+
+
+def text(given: Given, key: str) -> str:
+    """A text of what was sent; empty where it is none."""
+    value = given.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _served(context: Context, handler: Handler) -> Callable:
+    def serve(given: Any, request: gr.Request) -> dict[str, Any]:
+        return call(context, handler, given, request)
+
+    serve.__name__ = handler.__name__  # the name that the script calls
+    return serve

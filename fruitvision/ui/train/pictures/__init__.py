@@ -1,0 +1,1 @@
+"""Step 1 of Train: your pictures, collected before the camera, dropped, chosen or downloaded."""

@@ -1,0 +1,125 @@
+"""Collecting pictures of kinds before the camera, one card a kind. The browser's side is ``collect.js``.
+
+The pictures are kept as what is taught in Classify is, in a store of their own, and written as an ordinary folder of class
+folders when they are to be trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from fruitvision.data.fruits import display_name
+from fruitvision.errors import DataError, FruitVisionError
+from fruitvision.recognition.taught.store import clean_name, encoded
+from fruitvision.recognition.taught.transfer import add_taught, write_collected
+from fruitvision.report.markup import data_url
+from fruitvision.ui.page.checked_image import data_url_bytes
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
+from fruitvision.wording.text import say_error
+
+FOLDER = "collected"
+MAX_PICTURE_BYTES = 4 * 2**20
+MOST_AT_ONCE = 16
+THUMBNAIL, MOST_THUMBNAILS = 96, 24
+WORDS = (
+    "lead",
+    "kind",
+    "name",
+    "name_hint",
+    "record",
+    "recording",
+    "drop",
+    "forget_kind",
+    "forget_picture",
+    "count",
+    "add",
+    "taught",
+    "use",
+    "ready",
+    "two_kinds",
+    "same",
+    "adding",
+    "no_camera",
+    "video",
+    "lost",
+)
+
+
+def build_collect(page: Page) -> gr.HTML:
+    """The cards. Clicked, by its script, when they are to be trained on."""
+    return served_html(page.context, "ui/train/pictures/collect.html", WORDS, HANDLERS, elem_id="train-collect", prefix="collect")
+
+
+def collect_state(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Every kind: its name, how many pictures it has, and the last of them as thumbnails."""
+    store = context.collected
+    kinds = []
+    for name, pictures in store.index().names.items():
+        shown = [{"id": one, "url": _thumbnail(context, one)} for one in pictures[-MOST_THUMBNAILS:]]
+        kinds.append({"name": name, "spoken": display_name(name, language), "count": len(pictures), "pictures": shown})
+    taught = context.teaching.store.index().pictures
+    return {"kinds": kinds, "taught": taught}
+
+
+def _thumbnail(context: Context, picture: str) -> str:
+    try:
+        image = Image.fromarray(context.collected.pixels(picture))
+    except FruitVisionError:  # damaged, or removed meanwhile: an empty place that can be taken away
+        image = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#ccc")
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return data_url(image, quality=80)
+
+
+def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Add "images", data URLs, to the kind "name"; those that cannot be read are named, and the others kept."""
+    name = clean_name(text(given, "name"))
+    images = given.get("images")
+    files, refused = {}, ""
+    ids: list[str | None] = []
+    for image in (images if isinstance(images, list) else [])[:MOST_AT_ONCE]:
+        try:
+            picture, content = encoded(data_url_bytes(image, MAX_PICTURE_BYTES))
+            files[picture] = content
+            ids.append(picture)
+        except DataError as error:
+            refused = say_error(error, language)
+            ids.append(None)
+    if files:
+        context.collected.add_all({name: files})
+    return {"name": name, "ids": ids, "count": len(context.collected.index().names.get(name, ())), "refused": refused}
+
+
+def collect_remove(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Remove one "picture" by its id, or all of the kind "name"."""
+    if text(given, "picture"):
+        context.collected.remove_picture(text(given, "picture"))
+    elif text(given, "name"):
+        context.collected.remove_name(text(given, "name"))
+    return {}
+
+
+def collect_rename(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Call the kind "name" as "to" says."""
+    return {"name": context.collected.rename(text(given, "name"), text(given, "to"))}
+
+
+def collect_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Add everything that was taught in Classify."""
+    if not add_taught(context.teaching.store, context.collected):
+        raise DataError("nothing-taught")
+    return {}
+
+
+def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Write the pictures as a folder of class folders; returns the id of that dataset."""
+    if len(context.collected.index().names) < 2:
+        raise DataError("collected-one-kind")
+    context.datasets.latest = f"folder:{write_collected(context.collected, context.data / FOLDER).name}"
+    return {"choice": context.datasets.latest}
+
+
+HANDLERS: tuple[Handler, ...] = (collect_state, collect_add, collect_remove, collect_rename, collect_taught, collect_use)

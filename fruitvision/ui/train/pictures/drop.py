@@ -1,0 +1,92 @@
+"""Dropping an archive, a folder or many files: sent in pieces, which go on after a dropped connection. See ``drop.js``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from fruitvision.data.fetch.incoming import MAX_FILES, Incoming
+from fruitvision.errors import DataError
+from fruitvision.ui.page.background import Task
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.served.handlers import Given, served_html, text
+from fruitvision.wording.text import say_error
+
+MAX_PIECE_BYTES = 4 * 2**20
+WORDS = (
+    "title",
+    "hint",
+    "folder",
+    "files_called",
+    "no_folders",
+    "nothing",
+    "smaller",
+    "sending",
+    "again",
+    "unpacking",
+    "done",
+    "stop",
+    "stopped",
+    "lost",
+)
+
+
+class Drops:
+    """What is on its way to the data folder, and what becomes of what has come. One for all pages of an app."""
+
+    def __init__(self, context: Context) -> None:
+        self.incoming = Incoming(context.data, context.dataset_limit)
+        self._finishing: dict[str, Task[Path]] = {}
+
+    def drop_begin(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+        """Announce "files", as [path, bytes], for a folder called "called"; says what came before."""
+        files = given.get("files")
+        announced = [(one[0], one[1]) for one in files if _is_file(one)] if isinstance(files, list) else []
+        if not announced or len(announced) != len(files or ()) or len(announced) > MAX_FILES:
+            raise DataError("upload-mismatch")
+        key, came = self.incoming.announce(text(given, "called") or "_", announced)
+        return {"key": key, "came": came}
+
+    def drop_pieces(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+        """Write "pieces", as [number of the file, offset, base64], of the upload "key"."""
+        pieces = given.get("pieces")
+        try:
+            decoded = [(int(n), int(at), base64.b64decode(content, validate=True)) for n, at, content in pieces or ()]
+        except (TypeError, ValueError, binascii.Error) as error:
+            raise DataError("upload-mismatch") from error
+        self.incoming.add(text(given, "key"), decoded)
+        return {}
+
+    def drop_finish(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+        """Make the folder of what has come, in the background."""
+        key = text(given, "key")
+        if key not in self._finishing or not self._finishing[key].busy:
+            self._finishing[key] = Task(lambda progress: self.incoming.finish(key, progress), "drop")
+        return {}
+
+    def drop_state(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+        """How far that is; its dataset's id once it is done."""
+        task = self._finishing.get(text(given, "key"))
+        if task is None:
+            raise DataError("upload-gone")
+        if task.error:
+            return {"error": say_error(task.error, language), "code": task.error["code"]}
+        if task.busy or task.result is None:
+            return {"done": task.done, "total": task.total}
+        context.datasets.latest = f"folder:{task.result.name}"
+        return {"choice": context.datasets.latest, "name": task.result.name}
+
+
+def build_drop(page: Page) -> gr.HTML:
+    """The place to drop things. Clicked, by its script, when a dataset has come."""
+    drops = Drops(page.context)
+    handlers = (drops.drop_begin, drops.drop_pieces, drops.drop_finish, drops.drop_state)
+    return served_html(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop")
+
+
+def _is_file(given: Any) -> bool:
+    return isinstance(given, list) and len(given) == 2 and isinstance(given[0], str) and len(given[0]) <= 4096 and isinstance(given[1], int)
