@@ -54,7 +54,7 @@ class Choices:
         self.visitor = page.bind(gr.Markdown(visible=False, elem_id="train-visitor"), value="train.owner_only")
         heading(page, "train.step_data")
         self.way = page.bind(
-            gr.Radio(way_choices(language), value="choose", show_label=False, container=False, elem_id="train-way"),
+            gr.Radio(way_choices(language), value="choose", interactive=True, show_label=False, container=False, elem_id="train-way"),
             label="train.way",
             choices=way_choices,
         )
