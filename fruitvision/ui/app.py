@@ -35,12 +35,13 @@ from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
+from fruitvision.ui.server.page_cache import wanted_language
 from fruitvision.ui.server.sessions import Sessions
 from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
-from fruitvision.wording.text import LANGUAGES, language_of, say
+from fruitvision.wording.text import LANGUAGES, say
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(FOLDER.rglob("*.css"))
@@ -52,24 +53,19 @@ OPENED_SECONDS = 60.0
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
-# Tells the live view, which is no Gradio component, what the header shows.
-TELL_PAGE = """(language, model) => {
-  window.fruitvision = { language, model };
-  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  window.dispatchEvent(new Event("fruitvision-words"));
-}"""
+ADDRESS = FOLDER / "page" / "address.js"
 
 
 def build_app(context: Context) -> gr.Blocks:
     """The page: a header, and the three panels as tabs."""
     with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
-        saved = gr.BrowserState("", storage_key="fruitvision-language", secret="fruitvision")
         page = _header(context, demo)
         with gr.Tabs(elem_id="panels") as page.tabs:
             for name, panel in PANELS.items():
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
                     panel.build(page)
-        _speak(page, saved)
+        _speak(page)
+        demo.words = page.words
     return demo
 
 
@@ -104,26 +100,19 @@ def title_html(language: str) -> str:
     return f"<h1>{say('header.title', language)}</h1><p>{say('header.purpose', language)}</p>"
 
 
-def _speak(page: Page, saved: gr.BrowserState) -> None:
-    """Language at the start and on a switch; what the header shows is told to the scripts of the page as well."""
+def _speak(page: Page) -> None:
+    """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
-
-    def first_language(remembered: str, request: gr.Request) -> str:
-        if isinstance(remembered, str) and remembered in LANGUAGES:
-            return remembered
-        context = page.context
-        return language_of(request.headers.get("accept-language")) if context.follow_browser else context.language
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+    page.demo.load(None, None, None, js=smaller_script())
+    page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
+    page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
 
     def switch(chosen: str) -> list[Any]:
-        return [chosen, *page.updates(chosen)]
+        return page.updates(chosen)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-    page.demo.load(first_language, saved, language, **quiet)
-    page.demo.load(None, [language, model], None, js=TELL_PAGE)
-    page.demo.load(None, None, None, js=smaller_script())
-    page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
-    language.change(switch, language, [saved, *page.bound], **quiet)
-    gr.on([language.change, model.change], None, [language, model], None, js=TELL_PAGE)
+    language.change(switch, language, page.bound, **quiet)
+    gr.on([language.change, model.change], None, [language, model], None, js="(language, model) => window.fruitvisionTold(language, model)")
 
 
 def launch(
@@ -191,6 +180,7 @@ def launch(
         uploads=Uploads(get_upload_folder, upload_quota),
         embed_in=[origin.rstrip("/") for origin in embed_in],
         root_path=root_path or "",
+        language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
     )
     with served_through(gate):
         _serve(demo, host, port, root_path, access)

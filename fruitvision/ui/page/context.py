@@ -86,6 +86,12 @@ class Page:
         """The bound components, in the order of :meth:`updates`."""
         return [component for component, _ in self._bound]
 
+    def words(self, language: str) -> dict[int, dict[str, Any]]:
+        """The properties that differ in a language, by the ids of the components; the choice of the language itself among them."""
+        spoken = {component._id: _spoken(words, language) for component, words in self._bound}
+        spoken.setdefault(self.language._id, {})["value"] = language
+        return spoken
+
     def updates(self, language: str) -> list[dict[str, Any]]:
         """What a change of language brings each bound component."""
         return [gr.update(**_spoken(words, language)) for _, words in self._bound]

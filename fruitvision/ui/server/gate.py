@@ -88,6 +88,7 @@ class Gate:
         uploads: the room for uploads; without, they are not counted.
         embed_in: origins whose pages may show the app in a frame.
         root_path: the path, or the whole address, under which a proxy serves the app.
+        language: gives the language that a page is rendered in.
     """
 
     def __init__(
@@ -98,9 +99,10 @@ class Gate:
         uploads: Uploads | None = None,
         embed_in: Sequence[str] = (),
         root_path: str = "",
+        language: Callable[[dict], str] | None = None,
     ) -> None:
         self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
-        self.page = PageCache(app)
+        self.page = PageCache(app, language)
         self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
         self.streams = Places(STREAMS, max(int(STREAM_PART * most_connections()), 8))

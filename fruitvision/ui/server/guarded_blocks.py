@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,32 @@ from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.ui.gradio_internals import get_upload_folder
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
+RENDERED_LANGUAGE: ContextVar[str | None] = ContextVar("fruitvision-rendered-language", default=None)
+"""The language that the page is being rendered in; None for the one that it was built in."""
+
 
 class GuardedBlocks(gr.Blocks):
     """Blocks that neither fetch an address nor open a file of this computer that somebody put where an upload belongs.
 
     A value that a component cannot take is a sentence for whoever sent it, and for the console no more than one trace a place.
     """
+
+    words: Callable[[str], dict[int, dict[str, Any]]] | None = None
+    """Gives the properties of components, by their id, that another language changes."""
+
+    @property
+    def config(self) -> Any:
+        """What the page is rendered from, in ``RENDERED_LANGUAGE``."""
+        language = RENDERED_LANGUAGE.get()
+        if language is None or self.words is None:
+            return self._config
+        if language not in self._spoken:
+            self._spoken[language] = _translated(self._config, self.words(language))
+        return self._spoken[language]
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        self._config, self._spoken = config, {}
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
         """As Gradio's, once :func:`refuse_foreign_files` has seen the inputs."""
@@ -39,6 +61,11 @@ class GuardedBlocks(gr.Blocks):
             log_once(error)
             words = " ".join(say("classify.not_understood", language) for language in LANGUAGES)
         raise gr.Error(words, print_exception=False)
+
+
+def _translated(config: dict[str, Any], words: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    components = [{**one, "props": {**one["props"], **words.get(one["id"], {})}} for one in config["components"]]
+    return {**config, "components": components}
 
 
 def log_once(error: Exception) -> None:

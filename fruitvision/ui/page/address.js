@@ -1,0 +1,39 @@
+// What the header shows is told to the page's other scripts; language and panel stand in the address, so that a reload stays
+// where one was, and Back and Forward move between the panels.
+(language, model) => {
+  const PANELS = ["classify", "train", "compare"], YEAR = 31536000;
+  const tab = (name) => document.querySelector(`#panel-${name}-button`);
+  const shown = () => PANELS.find((name) => tab(name)?.getAttribute("aria-selected") === "true") || PANELS[0];
+  const address = (changes) => {
+    const url = new URL(location.href);
+    for (const [key, value] of Object.entries(changes)) {
+      if (value) url.searchParams.set(key, value);
+      else url.searchParams.delete(key);
+    }
+    return url;
+  };
+
+  window.fruitvisionTold = (language, model) => {
+    const switched = window.fruitvision && window.fruitvision.language !== language;
+    window.fruitvision = { language, model };
+    document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+    if (switched) {
+      document.cookie = `fruitvision-language=${language}; path=${location.pathname}; max-age=${YEAR}; SameSite=Lax`;
+      history.replaceState(history.state, "", address({ lang: language }));
+    }
+    window.dispatchEvent(new Event("fruitvision-words"));
+  };
+  window.fruitvisionTold(language, model);
+
+  if (window.fruitvisionAddress) return;
+  window.fruitvisionAddress = true;
+  const wanted = () => new URL(location.href).searchParams.get("tab") || PANELS[0];
+  const go = () => { if (PANELS.includes(wanted()) && wanted() !== shown()) tab(wanted())?.click(); };
+  let followed = 0; // the panel that is being opened because the address says so
+  window.addEventListener("popstate", () => { followed += 1; go(); followed -= 1; });
+  document.querySelector("#panels")?.addEventListener("click", () => setTimeout(() => {
+    if (shown() === wanted()) return;
+    history.pushState(null, "", address({ tab: shown() === PANELS[0] ? "" : shown() }));
+  }, 0));
+  go();
+}
