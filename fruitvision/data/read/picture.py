@@ -36,7 +36,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 MAX_PIXELS = 50_000_000
 """Of what is decoded: a JPEG may have 64 times as many, where an eighth of its width and height is enough."""
 MAX_WEIGHT = MAX_PIXELS * 4 // 3
-"""Of a JPEG with the coefficients that several scans need, in pixels of 12 bytes."""
+"""Of a JPEG with the coefficients that several scans need, and of a HEIC or AVIF with its transparency, in pixels of 12 bytes."""
 MAX_BYTES = 50 * 2**20
 MAX_SECONDS = 5.0
 """Of processor time for one picture. It is checked between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
@@ -268,7 +268,7 @@ def _check_decoded(file: PictureFile, draft_side: int | None, max_pixels: int, n
         raise _too_large(name, size, f"{64 * max_pixels / 1e6:g} MP")
     _check_size(width, height, max_pixels, name)
     _check_size(file.width, file.height, 64 * max_pixels, name)
-    if file.reducible and file.weight(draft_side) > MAX_WEIGHT or file.pixels > 2 * max(max_pixels, file.width * file.height):
+    if file.reducible and file.weight(draft_side) > MAX_WEIGHT or not file.parts and file.pixels > MAX_WEIGHT:
         raise _too_large(name, f"{size}, {file.weight(draft_side) * 12 >> 20} MB", f"{MAX_WEIGHT * 12 >> 20} MB")
     if file.reducible and file.width * file.height > 2 * PIXELS_A_BYTE * len(file.data):
         raise _damaged(name)

@@ -149,7 +149,7 @@ async function small(picture) {
     pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     return canvas.toDataURL("image/jpeg", 0.92);
   } catch {
-    return picture instanceof Blob && picture.size < 2 ** 22 ? `data:image/x;base64,${await base64(picture)}` : "";
+    return picture instanceof Blob && picture.size <= 10 * 2 ** 20 ? `data:image/x;base64,${await base64(picture)}` : "";
   }
 }
 

@@ -23,7 +23,7 @@ from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
-MAX_PICTURE_BYTES = 4 * 2**20
+MAX_PICTURE_BYTES = 10 * 2**20
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_NAME = "fruitvision-taught.zip"
 WORDS = (
