@@ -87,6 +87,7 @@ def test_a_heic_that_is_dropped_is_answered(visit, kind):
     heif.from_pillow(draw_fruit("Banana", np.random.default_rng(3), 320, background="white")).save(buffer, format="HEIF")
     drop(page, "IMG_0001.HEIC", kind, buffer.getvalue())
     page.wait_for_selector("#classify-answer .fv-name")
+    page.wait_for_function("document.querySelector('#classify-picture img').naturalWidth > 0")
 
 
 def test_a_jpeg_of_108_megapixels_is_answered(visit):

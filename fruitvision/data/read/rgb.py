@@ -178,7 +178,9 @@ def _plain_profile(profile: bytes, mode: str) -> bytes | None:
         if profile[36:40] != b"acsp" or profile[16:20] != mode.ljust(4).encode() or profile[8] not in (2, 4):
             return None
         (count,) = struct.unpack_from(">I", profile, 128)
-        rows = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * min(count, _MAX_TAGS)])
+        if count > _MAX_TAGS:
+            return None
+        rows = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
         tags = {kind: profile[at : at + length] for kind, at, length in rows if at + length <= len(profile)}
         if mode == "CMYK":
             table = next(kind for kind in _TABLES if kind in tags)

@@ -70,6 +70,12 @@
     give(file, input, place);
   }
 
+  // What the browser cannot show is shown as the JPEG that comes with its answer.
+  document.addEventListener("load", (event) => {
+    const shown = event.target.matches?.(".fv-shown") && document.querySelector("#classify-picture img");
+    if (shown && !shown.naturalWidth) shown.src = event.target.src;
+  }, true);
+
   document.addEventListener("change", (event) => {
     if (event.target.type === "file") check(event, event.target.files[0], event.target);
   }, true);
