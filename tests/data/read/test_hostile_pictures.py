@@ -129,7 +129,9 @@ def large(side: int) -> dict[str, Callable[[], bytes]]:
         "TIFF, floats": lambda: encoded(spotted("F", side), "TIFF", compression="tiff_adobe_deflate"),
         "TIFF, JPEG": lambda: encoded(spotted("RGB", side), "TIFF", compression="jpeg"),
         "TIFF, 16-bit RGBA in one strip": lambda: one_strip(side, zlib.compress(bytes(side * side * 8), 1), 16, 4, 2, 8, t338=2, t274=6),
-        **({"AVIF, transparent": lambda: encoded(spotted("RGBA", side), "AVIF", speed=10, exif=turned())} if features.check("avif") else {}),
+        **(
+            {"AVIF, transparent": lambda: encoded(spotted("RGBA", side), "AVIF", speed=10, exif=turned())} if features.check("avif") else {}
+        ),
         **(
             {
                 "HEIC": lambda: heic(spotted("RGB", side)),

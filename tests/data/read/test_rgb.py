@@ -99,7 +99,9 @@ def broken() -> dict[str, bytes]:
         "a tag behind the end": good[: at + 4] + struct.pack(">II", 2**32 - 9, 20) + good[at + 12 :],
         "zeros for a curve": good.replace(b"curv", b"\0\0\0\0"),
         "no such version": good[:8] + b"\x09" + good[9:],
-        "a curve of countless points": good.replace(b"curv" + bytes(4) + struct.pack(">I", 1), b"curv" + bytes(4) + struct.pack(">I", 2**31)),
+        "a curve of countless points": good.replace(
+            b"curv" + bytes(4) + struct.pack(">I", 1), b"curv" + bytes(4) + struct.pack(">I", 2**31)
+        ),
         "an empty table": profile(b"CMYK", b"Lab ", {b"A2B0": b""}),
         "a table of 255 points a side": cmyk_profile().replace(bytes((4, 3, 2, 0)), bytes((4, 3, 255, 0))),
         "a table of 15 inks": cmyk_profile().replace(bytes((4, 3, 2, 0)), bytes((15, 3, 2, 0))),
