@@ -189,9 +189,8 @@ def _decoded(file: PictureFile, name: str, draft_side: int | None) -> Image.Imag
 
 def _is_grey(image: Image.Image) -> bool:
     """Whether all of it is what a JPEG's decoder fills in, half of the range in every channel."""
-    extrema = image.getextrema() if image.width and image.height else ()
-    bands = extrema if image.mode != "L" else (extrema,)
-    return bool(bands) and all(127 <= low <= high <= 128 for low, high in bands)
+    counts = image.histogram()
+    return sum(counts) > 0 and sum(counts) == sum(sum(counts[at + 127 : at + 129]) for at in range(0, len(counts), 256))
 
 
 class _TimedStream(io.BytesIO):
