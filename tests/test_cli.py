@@ -452,6 +452,37 @@ def test_each_picture_is_answered_and_a_broken_one_is_named(run, trained, sample
         assert [guess["probability"] for guess in answer["top"]] == sorted((guess["probability"] for guess in answer["top"]), reverse=True)
 
 
+def test_a_folder_and_a_pattern_are_answered_in_a_table(run, trained, sample_set, tmp_path):
+    words = ("--checkpoint", trained / "best", "--csv", tmp_path / "answers.csv")
+    code, out, _ = run("predict", sample_set / "Test", *words)
+    head, *rows, written = out.splitlines()
+    assert code == 0 and head.split() == ["picture", "fruit", "variety", "confidence", "verdict"]
+    assert len(rows) == 16 and str(sample_set / "Test" / "Banana") in out and str(tmp_path / "answers.csv") in written
+    table = (tmp_path / "answers.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert table[0] == "image,fruit_type,label,confidence,verdict,note,error" and len(table) == 17
+    code, out, _ = run("predict", sample_set / "Test" / "*" / "*.jpg", *words[:2], "--json")
+    assert code == 0 and [answer["image"].rpartition("Test")[2] for answer in json.loads(out)["predictions"]] == [
+        line.split(",")[0].rpartition("Test")[2] for line in table[1:]
+    ]
+
+
+def test_a_pattern_without_a_picture_and_a_folder_without_one_are_named(run, trained, tmp_path):
+    (tmp_path / "notes.txt").write_text("none", encoding="utf-8")
+    code, _, err = run("predict", tmp_path / "*.jpg", "--checkpoint", trained / "best")
+    assert code == 1 and "*.jpg" in one_line(err)
+    code, _, err = run("predict", tmp_path, "--checkpoint", trained / "best")
+    assert code == 1 and "no pictures" in one_line(err)
+
+
+def test_what_is_wrong_with_a_file_that_was_read_is_a_note(run, trained, sample_set, tmp_path):
+    whole = next((sample_set / "Test" / "Banana").iterdir())
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:-3])
+    code, out, err = run("predict", tmp_path / "cut.jpg", whole, "--checkpoint", trained / "best", "--json")
+    cut, good = json.loads(out)["predictions"]
+    assert code == 0 and "its end is missing" in cut["note"] and "note" not in good
+    assert err.startswith("Note: ") and "cut.jpg" in err and err.count("\n") == 1
+
+
 def test_a_folder_is_scored_and_reported(run, trained, sample_set, tmp_path):
     words = ("--checkpoint", trained / "best", "--split", "test", "--report", tmp_path / "report", "--json")
     code, out, err = run("evaluate", "--data", sample_set, *words)

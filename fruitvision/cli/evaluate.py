@@ -1,9 +1,10 @@
-"""``evaluate`` and ``predict``: score a folder of pictures, or classify single ones."""
+"""``evaluate`` and ``predict``: score a folder of labelled pictures, or classify pictures."""
 
 from __future__ import annotations
 
 import json
 import sys
+from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +12,8 @@ import typer
 
 from fruitvision.cli.console import give, progress
 from fruitvision.cli.options import Checkpoint, Json, Views
-from fruitvision.errors import PictureError, UsageError
+from fruitvision.errors import DataError, PictureError, UsageError
+from fruitvision.wording.text import say
 
 if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Classifier
@@ -81,37 +83,74 @@ def _write_tables(folder: Path, result: dict[str, Any]) -> list[Path]:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Pictures, folders of them, or patterns such as *.jpg.")],
     checkpoint: Checkpoint = None,
     views: Views = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the answers as a table to FILE.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Classify pictures. One that cannot be read is named; the others are still classified."""
+    """Classify pictures.
+
+    One that cannot be read is named; the others are still classified. Of a folder every picture is, whatever its folders are called.
+    """
+    paths = _pictures(images)
     classifier = load_classifier(checkpoint, views)
-    answers, failed = [], 0
-    for image in images:
-        try:
-            answer = classifier.predict(image)
-        except PictureError as error:
-            failed += 1
-            print(f"Error: {error}", file=sys.stderr)
-            answers.append({"image": str(image), "error": error.as_dict()})
-            continue
-        top = [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in answer.top]
-        answers.append(
-            {
-                "image": str(image),
-                "label": answer.label,
-                "fruit_type": answer.fruit_type,
-                "confidence": answer.confidence,
-                "verdict": answer.verdict,
-                "top": top,
-            }
-        )
-    lines = [_answer_line(answer) for answer in answers if "error" not in answer]
+    answers = []
+    show = progress("Classifying") if len(paths) > 1 else None
+    for number, path in enumerate(paths, 1):
+        answers.append(_answer(classifier, path))
+        if show:
+            show(number, len(paths))
+    for answer in answers:
+        if "error" in answer:
+            print(f"Error: {answer['error']['message']}", file=sys.stderr)
+        elif "note" in answer:
+            print(f"Note: {answer['image']}: {answer['note']}", file=sys.stderr)
+    lines = [_answer_line(answer) for answer in answers if "error" not in answer] if len(answers) < 2 else _table(answers)
+    if csv:
+        _write_answers(csv, answers)
+        lines.append(f"Written: {csv}")
     give({"predictions": answers}, lines, as_json)
-    if failed:
+    if any("error" in answer for answer in answers):
         raise typer.Exit(1)
+
+
+def _pictures(words: list[str]) -> list[Path]:
+    """The files that are meant: a pattern stands for what matches it, where the shell left it as it is; a folder for its pictures.
+
+    Raises DataError for a folder without pictures.
+    """
+    from fruitvision.data.read.listing import list_tree, looks_like_picture
+
+    found: list[Path] = []
+    for word in words:
+        matching = sorted(glob(word, recursive=True)) if has_magic(word) and not Path(word).exists() else []
+        for path in map(Path, matching or [word]):
+            if not path.is_dir():
+                found.append(path)
+                continue
+            inside = [path / file.path for file in list_tree(path, "").files if looks_like_picture(file.path)]
+            if not inside:
+                raise DataError("no-pictures", folder=str(path))
+            found += inside
+    return found
+
+
+def _answer(classifier: Classifier, path: Path) -> dict[str, Any]:
+    """One picture's answer as JSON holds it: what is wrong with its file is its "note", or its "error"."""
+    try:
+        answer = classifier.predict(path)
+    except PictureError as error:
+        return {"image": str(path), "error": error.as_dict()}
+    return {
+        "image": str(path),
+        "label": answer.label,
+        "fruit_type": answer.fruit_type,
+        "confidence": answer.confidence,
+        "verdict": answer.verdict,
+        "top": [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in answer.top],
+        **({"note": say(f"notes.{answer.note}", "en")} if answer.note else {}),
+    }
 
 
 def _answer_line(answer: dict[str, Any]) -> str:
@@ -119,6 +158,27 @@ def _answer_line(answer: dict[str, Any]) -> str:
         return f"{answer['image']}: not a known fruit"
     doubt = "perhaps " if answer["verdict"] == "unsure" else ""
     return f"{answer['image']}: {doubt}{answer['fruit_type']} ({answer['label']}), {answer['confidence']:.0%}"
+
+
+def _table(answers: list[dict[str, Any]]) -> list[str]:
+    """A line for each picture, in columns."""
+    rows = [["picture", "fruit", "variety", "confidence", "verdict"]]
+    for answer in answers:
+        if "error" in answer:
+            rows.append([answer["image"], "-", "-", "-", answer["error"]["code"]])
+        else:
+            named = [answer["fruit_type"], answer["label"], f"{answer['confidence']:.0%}"]
+            rows.append([answer["image"], *(named if answer["verdict"] != "not-fruit" else "---"), answer["verdict"]])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _write_answers(path: Path, answers: list[dict[str, Any]]) -> None:
+    from fruitvision.files import csv_text, write_text
+
+    names = ("image", "fruit_type", "label", "confidence", "verdict", "note", "error")
+    rows = [{**answer, "error": answer["error"]["message"]} if "error" in answer else answer for answer in answers]
+    write_text(path, csv_text(names, ([row.get(name) for name in names] for row in rows)))
 
 
 def load_classifier(checkpoint: str | None, views: Literal["one", "mirror", "middle"] | None = None) -> Classifier:

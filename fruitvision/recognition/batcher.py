@@ -8,11 +8,12 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fruitvision.data.read.picture import PictureSource, load_pixels
+from fruitvision.data.read.formats.picture_file import Note
+from fruitvision.data.read.picture import PictureSource, load_noted, to_array
 from fruitvision.recognition.classifier import SHORT_SIDE, Classifier, FrameContext, Prediction
 
 EXIT_SECONDS = 10.0
@@ -24,6 +25,7 @@ class _Request:
     pixels: np.ndarray
     source: PictureSource
     context: FrameContext
+    note: Note
     answer: Future[Prediction] = field(default_factory=Future)
 
 
@@ -51,7 +53,8 @@ class Batcher:
         request = None
         try:
             # Decoded in the caller's thread: a picture that cannot be read affects nobody else.
-            request = _Request(load_pixels(image, SHORT_SIDE), image, context or FrameContext())
+            picture = load_noted(image, SHORT_SIDE)
+            request = _Request(to_array(picture.image), image, context or FrameContext(), picture.note)
         finally:
             with self._changed:
                 self._decoding -= 1
@@ -62,7 +65,8 @@ class Batcher:
                 closed = self._closed
         assert request is not None
         if closed:  # a thread started now would never be ended
-            return self.classifier.predict_pixels([request.pixels], [request.source], [request.context])[0]
+            answer = self.classifier.predict_pixels([request.pixels], [request.source], [request.context])[0]
+            return replace(answer, note=request.note)
         return request.answer.result()
 
     @property
@@ -116,7 +120,7 @@ class Batcher:
                     self._answer([request])
         else:
             for request, answer in zip(batch, answers, strict=True):
-                request.answer.set_result(answer)
+                request.answer.set_result(replace(answer, note=request.note) if request.note else answer)
             if self._openvino:
                 self._openvino = False
                 _compile_in_background(self)

@@ -7,7 +7,7 @@ checkpoint's evaluation transform makes the network's input of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import Views
 from fruitvision.data.load.targets import NOT_FRUIT
-from fruitvision.data.read.picture import PictureSource, load_capped, load_pixels, open_picture
+from fruitvision.data.read.formats.picture_file import Note
+from fruitvision.data.read.picture import PictureSource, load_capped, load_noted, load_pixels, open_picture, to_array
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
 from fruitvision.models.export import open_onnx
@@ -63,6 +64,8 @@ class Prediction:
     """(C,) float32, by class in the checkpoint's order; (C + T,) with the T taught names behind, where there are any."""
     _source: PictureSource = field(repr=False, compare=False)
     _activation: Callable[[np.ndarray], ActivationMap] = field(repr=False, compare=False)
+    note: Note = ""
+    """What is wrong with the picture's file, which could be read all the same: "cut-off", "leading-bytes", or nothing."""
 
     def heatmap(self, short_side: int | None = None) -> Image.Image:
         """The class activation map of this fruit type over the picture: RGB, the size of the upright input.
@@ -167,20 +170,27 @@ class Classifier:
 
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""
-        return self.predict_pixels([load_pixels(image, SHORT_SIDE)], [image])[0]
+        picture = load_noted(image, SHORT_SIDE)
+        return replace(self.predict_pixels([to_array(picture.image)], [image])[0], note=picture.note)
 
     def predict_batch(self, images: Sequence[PictureSource]) -> list[Prediction]:
         """The answers to many pictures, in their order. The first one that cannot be read raises PictureError."""
-        return [answer for chunk, pixels in _loaded(images) for answer in self.predict_pixels(pixels, chunk)]
+        answers = []
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = images[start : start + BATCH_SIZE]
+            pictures = [load_noted(image, SHORT_SIDE) for image in batch]
+            found = self.predict_pixels([to_array(picture.image) for picture in pictures], batch)
+            answers += [replace(answer, note=picture.note) for answer, picture in zip(found, pictures, strict=True)]
+        return answers
 
     def probabilities(self, images: Sequence[PictureSource]) -> np.ndarray:
         """(N, C) float32, by class in the checkpoint's order."""
-        found = [self.infer(pixels).probabilities.numpy() for _, pixels in _loaded(images)]
+        found = [self.infer(pixels).probabilities.numpy() for pixels in _loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def embed(self, images: Sequence[PictureSource]) -> np.ndarray:
         """(N, F) float32: the features of the last pooling."""
-        found = [self.infer(pixels).features.float().numpy() for _, pixels in _loaded(images)]
+        found = [self.infer(pixels).features.float().numpy() for pixels in _loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, self.head.in_features), np.float32)
 
     @torch.inference_mode()
@@ -260,8 +270,7 @@ class Classifier:
         return probabilities
 
 
-def _loaded(images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureSource], list[np.ndarray]]]:
-    """Batches of the pictures as given, and their pixels."""
+def _loaded(images: Sequence[PictureSource]) -> Iterator[list[np.ndarray]]:
+    """The pixels of the pictures, in batches."""
     for start in range(0, len(images), BATCH_SIZE):
-        batch = images[start : start + BATCH_SIZE]
-        yield batch, [load_pixels(image, SHORT_SIDE) for image in batch]
+        yield [load_pixels(image, SHORT_SIDE) for image in images[start : start + BATCH_SIZE]]

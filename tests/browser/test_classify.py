@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -58,6 +59,61 @@ def test_what_is_too_large_and_no_picture_is_a_sentence_in_the_readers_language(
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
     assert not page.locator(".fv-too-large").count()
+
+
+def as_file(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def drop(page, name: str, kind: str, content: bytes) -> None:
+    """A file dropped on the picture's place, as from the desktop."""
+    transfer = page.evaluate_handle(
+        """async ([name, type, encoded]) => {
+            const files = new DataTransfer(), bytes = await (await fetch(`data:application/octet-stream;base64,${encoded}`)).blob();
+            files.items.add(new File([bytes], name, { type }));
+            return files;
+        }""",
+        [name, kind, base64.b64encode(content).decode()],
+    )
+    page.dispatch_event("#classify-picture button", "drop", {"dataTransfer": transfer})
+
+
+@pytest.mark.parametrize("kind", ["", "image/heic"], ids=["unknown type", "known type"])
+def test_a_heic_that_is_dropped_is_answered(visit, kind):
+    heif, page = pytest.importorskip("pillow_heif"), visit()
+    buffer = io.BytesIO()
+    heif.from_pillow(draw_fruit("Banana", np.random.default_rng(3), 320, background="white")).save(buffer, format="HEIF")
+    drop(page, "IMG_0001.HEIC", kind, buffer.getvalue())
+    page.wait_for_selector("#classify-answer .fv-name")
+    page.wait_for_function("document.querySelector('#classify-picture img').naturalWidth > 0")
+
+
+def test_a_jpeg_of_108_megapixels_is_answered(visit):
+    page, large = (
+        visit(),
+        draw_fruit("Banana", np.random.default_rng(3), 320, background="white").resize((12_000, 9000), Image.Resampling.NEAREST),
+    )
+    drop(page, "20260101.jpg", "image/jpeg", as_file(large, "JPEG", quality=50))
+    page.wait_for_selector("#classify-answer .fv-name")
+
+
+def test_another_picture_of_too_many_pixels_is_made_smaller_in_the_browser(visit):
+    page, large = (
+        visit(),
+        draw_fruit("Banana", np.random.default_rng(3), 400, background="white").resize((8000, 8000), Image.Resampling.NEAREST),
+    )
+    upload(page, {"name": "large.png", "mimeType": "image/png", "buffer": as_file(large, "PNG", compress_level=1)})
+    page.wait_for_selector("#classify-answer .fv-name")
+
+
+def test_a_jpeg_that_was_cut_off_is_answered_with_a_note(visit):
+    page = visit()
+    data = as_file(draw_fruit("Banana", np.random.default_rng(3), 320, background="white"), "JPEG")
+    upload(page, {"name": "cut.jpg", "mimeType": "image/jpeg", "buffer": data[:-9]})
+    page.wait_for_selector("#classify-answer .fv-name")
+    assert "its end is missing" in page.inner_text("#classify-answer .fv-note")
 
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])

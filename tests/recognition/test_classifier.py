@@ -202,3 +202,19 @@ def test_an_empty_shot_gives_a_second_look_at_what_was_laid_down(colour_classifi
     found = classifier.predict_pixels([frame, frame], [frame] * 2, [FrameContext(), FrameContext(background=empty)])
     assert found[0].fruit_type == "Kiwi"
     assert found[1].probabilities[3] > 2 * found[0].probabilities[3]
+
+
+def test_a_file_that_lacks_a_little_is_answered_with_a_note(small_network, pictures):
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(buffer, "JPEG")
+    whole, cut, led = buffer.getvalue(), buffer.getvalue()[:-9], b"\n" + buffer.getvalue()
+    with closing(Batcher(small_network)) as batcher:
+        assert [batcher.submit(data).note for data in (whole, cut, led)] == ["", "cut-off", "leading-bytes"]
+    assert [answer.note for answer in small_network.predict_batch([whole, cut, led])] == ["", "cut-off", "leading-bytes"]
+    assert small_network.predict(cut).note == "cut-off"
+
+
+def test_the_heatmap_of_a_phones_large_picture_is_drawn_over_half_of_its_size(small_network):
+    buffer = io.BytesIO()
+    Image.new("RGB", (10_000, 6000), "red").save(buffer, "JPEG")
+    assert small_network.predict(buffer.getvalue()).heatmap().size == (5000, 3000)

@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from fruitvision.data.read.picture import load_capped, read_picture_file
+from fruitvision.data.read.picture import load_noted, read_picture_file
 from fruitvision.errors import PictureError
 from fruitvision.wording.text import say
 
@@ -50,6 +50,8 @@ class Undecoded(NamedTuple):
     detail: str
 
 
+NEEDS_PACKAGE = ("heic", "avif")
+"""Kinds of files that can be read once something is installed."""
 Outcome = Decoded | Undecoded
 
 
@@ -120,7 +122,7 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
     for name in names:
         try:
             data = read_picture_file(os.path.join(root, name.replace("/", os.sep)))
-            image = load_capped(data, short_side)
+            image = load_noted(data, short_side, whole=True).image  # what is missing would be learned as grey
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
             detail = " ".join(

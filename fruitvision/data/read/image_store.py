@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from fruitvision.data.read.dataset import Problem
-from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded
+from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded
+from fruitvision.data.read.formats.heif import can_read
 from fruitvision.data.read.listing import Found, long_path
 from fruitvision.errors import DataError
 
@@ -108,7 +109,10 @@ class ImageStore:
         return [Problem(path, kind, detail) for path, (_, _, kind, detail) in self._undecoded.items()]
 
     def can_be_completed(self, root: Path) -> bool:
-        """Whether a file that could not be read can be read now: changed permissions do not show in a file's time."""
+        """Whether a file that could not be read can be read now: changed permissions do not show in a file's time, nor does
+        what was installed."""
+        if any(kind in NEEDS_PACKAGE and can_read(kind) for _, _, kind, _ in self._undecoded.values()):
+            return True
         unreadable = [path for path, (_, _, kind, _) in self._undecoded.items() if kind == "unreadable"]
         return any(os.access(long_path(root / path), os.R_OK) for path in unreadable)
 

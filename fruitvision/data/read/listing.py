@@ -25,6 +25,7 @@ _SPLIT_NAMES = {
 }
 _SIZE_SUFFIX = re.compile(r"[ _-]*(\d+x\d+|original[ _-]?size)$", re.IGNORECASE)
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_PICTURE_SUFFIXES |= {".heic", ".heif", ".hif", ".avif", ".jxl"}
 _IGNORED = {
     "__macosx",
     "thumbs.db",

@@ -1,4 +1,4 @@
-"""One picture, checked before it is decoded, as upright RGB on white.
+"""One picture, checked before it is decoded, as upright sRGB on white.
 
 The store and the classifier both read pictures with ``load_pixels``, so that a network sees the same pixels in inference as
 in training.
@@ -7,6 +7,7 @@ in training.
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 import struct
@@ -15,15 +16,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from PIL import Image
 
 from fruitvision.data.read.decode_gate import GATE
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
-from fruitvision.data.read.formats.picture_file import MAX_SIDE, PictureFile
+from fruitvision.data.read.formats.picture_file import MAX_SIDE, Note, PictureFile
 from fruitvision.data.read.formats.structure import read_structure
-from fruitvision.data.read.rgb import to_8_bit, to_rgb
+from fruitvision.data.read.rgb import cap_short_side, finished, to_8_bit
 from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
@@ -33,12 +34,20 @@ if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no num
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000
+"""Of what is decoded: a JPEG may have 64 times as many, where an eighth of its width and height is enough."""
+MAX_WEIGHT = MAX_PIXELS * 4 // 3
+"""Of a JPEG with the coefficients that several scans need, and of a HEIC or AVIF with its transparency, in pixels of 12 bytes."""
 MAX_BYTES = 50 * 2**20
 MAX_SECONDS = 5.0
 """Of processor time for one picture. It is checked between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
-or plain TIFF. WebP and compressed TIFFs are decoded in one call, which nothing can end: there the number of pixels bounds the
-time (:mod:`fruitvision.data.read.formats` accepts what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
+or plain TIFF. WebP, HEIC, AVIF and compressed TIFFs are decoded in one call, which nothing can end: there the number of pixels
+bounds the time (:mod:`fruitvision.data.read.formats` accepts what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
+PIXELS_A_BYTE = 512
+"""Of a JPEG at most: of 64 pixels its first scan has at least a bit. With fewer bytes most of the picture is missing."""
+MAX_MISSING = 4
+"""A JPEG that was cut off is damaged where a fourth of it is missing, the lowest, which its decoder fills with grey."""
 
+__all__ = ["cap_short_side", "load_capped", "load_noted", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _TRANSPOSE = {
@@ -52,13 +61,20 @@ _TRANSPOSE = {
 }
 
 
+class Noted(NamedTuple):
+    """A picture, and what is wrong with its file, if anything is."""
+
+    image: Image.Image
+    note: Note = ""
+
+
 def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read one picture as upright RGB, transparency composited on white.
+    """Read one picture as upright sRGB, transparency composited on white.
 
     Args:
         source: a file, its bytes, a Pillow image, or an array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), of
             uint8, of uint16, of floats in 0..1, or of booleans.
-        max_pixels: width times height that is still decoded.
+        max_pixels: width times height that is still decoded. A JPEG of more is opened at 1/2, 1/4 or 1/8 of its size.
 
     Returns:
         An image of mode RGB. 16-bit pictures are scaled to 8 bits; of an animation, the first frame is taken.
@@ -67,7 +83,7 @@ def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Imag
         PictureError: the picture is missing, empty, not a picture, damaged, too large, or encoded in a way that could
             take any amount of memory or time.
     """
-    return _open(source, max_pixels, None)
+    return _open(source, max_pixels, None).image
 
 
 def load_pixels(source: PictureSource, short_side: int = 256) -> np.ndarray:
@@ -81,11 +97,16 @@ def load_capped(source: PictureSource, short_side: int = 256) -> Image.Image:
     Raises:
         PictureError: as ``open_picture``.
     """
+    return load_noted(source, short_side).image
+
+
+def load_noted(source: PictureSource, short_side: int = 256, *, whole: bool = False) -> Noted:
+    """As ``load_capped``, with what is wrong with the file; ``whole`` refuses one that was cut off as damaged."""
     if isinstance(source, bytes):
         image = _small_jpeg(source, 2 * short_side)
         if image is not None:
-            return cap_short_side(image, short_side)
-    return _open(source, MAX_PIXELS, short_side)
+            return Noted(cap_short_side(image, short_side))
+    return _open(source, MAX_PIXELS, short_side, whole)
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
@@ -95,27 +116,9 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         PictureError: as ``open_picture``.
     """
     name = os.path.basename(path)
-    file = _file(read_picture_file(path), name, MAX_PIXELS)
+    file = _file(read_picture_file(path), name)
+    _check_size(file.width, file.height, MAX_PIXELS, name)
     return file.width, file.height
-
-
-def cap_short_side(image: Image.Image, short_side: int = 256) -> Image.Image:
-    """Scale down until the short side is at most ``short_side`` pixels, as torchvision's ``Resize`` does.
-
-    Never scales up. A strip longer than four times its width (or than four times ``short_side``, where it is
-    thinner than that) is cropped to its middle, so that no picture takes more than 4 * short_side**2 pixels.
-    """
-    width, height = image.size
-    side = min(width, height)
-    longest = 4 * max(side, short_side)
-    if max(width, height) > longest:
-        left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
-        image = image.crop((left, top, left + min(width, longest), top + min(height, longest)))
-        width, height = image.size
-    if side <= short_side:
-        return image
-    size = (width * short_side // side, height * short_side // side)
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def to_array(image: Image.Image) -> np.ndarray:
@@ -125,48 +128,69 @@ def to_array(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _open(source: PictureSource, max_pixels: int, short_side: int | None) -> Image.Image:
+def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole: bool = False) -> Noted:
     """Decode within the process's limits; what is to be capped at ``short_side`` is capped before its place is released."""
     if not isinstance(source, str | Path | bytes | Image.Image):
         with GATE.place(source.size):
-            return _reduced(to_rgb(_from_array(source, max_pixels)), short_side)
+            return Noted(finished(_from_array(source, max_pixels), short_side))
     if isinstance(source, Image.Image):
         _check_size(*source.size, max_pixels, "")
         with GATE.place(source.width * source.height), _picture_errors("", f"{source.width}×{source.height} px"):
             source.load()
-            return _reduced(to_rgb(source), short_side)
+            return Noted(finished(source, short_side, source.info.get("icc_profile") or b""))
     name = "" if isinstance(source, bytes) else os.path.basename(source)
 
-    def read() -> PictureFile:
-        return _file(source if isinstance(source, bytes) else read_picture_file(source), name, max_pixels)
+    def read() -> tuple[PictureFile, int | None]:
+        file = _file(source if isinstance(source, bytes) else read_picture_file(source), name)
+        side = _draft_side(file, short_side, max_pixels)
+        _check_decoded(file, side, max_pixels, name)
+        if whole and file.note == "cut-off":
+            raise _damaged(name)
+        return file, side
 
-    # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that keeps twice the short side.
-    file, draft_side = read(), short_side and 2 * short_side
-    weight = file.weight(draft_side)
+    file, side = read()
+    weight = file.weight(side)
     if not isinstance(source, bytes) and not GATE.has_room(weight):
         file = None  # many may wait: their files are read again when it is their turn
     with GATE.place(weight):
-        file = file or read()
-        if file.weight(draft_side) > weight:
+        if file is None:
+            file, side = read()
+        if file.weight(side) > weight:
             raise _damaged(name)  # it was changed meanwhile
         with _picture_errors(name, f"{file.width}×{file.height} px"):
-            image = _reduced(to_rgb(_decoded(file, name, draft_side)), short_side)
-            return image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
+            image = finished(_decoded(file, name, side), short_side, file.profile)
+            image = image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
+            return Noted(image, file.note)
 
 
-def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
-    return image if short_side is None else cap_short_side(image, short_side)
+def _draft_side(file: PictureFile, short_side: int | None, max_pixels: int) -> int | None:
+    """For ``Image.draft``: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that keeps twice the short side, or that fits."""
+    if short_side is not None:
+        return 2 * short_side
+    if not file.reducible or file.width * file.height <= max_pixels:
+        return None
+    sides = (max(min(file.width, file.height) // scale, 1) for scale in (2, 4, 8))
+    fitting = (side for side in sides if math.prod(file.reduced(side)) <= max_pixels)
+    return next(fitting, None)
 
 
 def _decoded(file: PictureFile, name: str, draft_side: int | None) -> Image.Image:
     """The pixels of a file, upright."""
     with file.reader(_TimedStream(file.data, name)) as reader:
-        if {*reader.size} != {file.width, file.height}:
+        if max(reader.size) > max(file.width, file.height) or min(reader.size) > min(file.width, file.height):
             raise ValueError("the size is not the one that was checked")
         if draft_side is not None:
             reader.draft(reader.mode, (draft_side, draft_side))
         reader.load()
+    if file.note == "cut-off" and _is_grey(reader.crop((0, reader.height - reader.height // MAX_MISSING, *reader.size))):
+        raise ValueError("too much is missing")
     return reader.transpose(_TRANSPOSE[file.orientation]) if file.orientation in _TRANSPOSE else reader
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether all of it is what a JPEG's decoder fills in, half of the range in every channel."""
+    counts = image.histogram()
+    return sum(counts) > 0 and sum(counts) == sum(sum(counts[at + 127 : at + 129]) for at in range(0, len(counts), 256))
 
 
 class _TimedStream(io.BytesIO):
@@ -225,16 +249,28 @@ def read_picture_file(path: str | Path) -> bytes:
     return data
 
 
-def _file(data: bytes, name: str, max_pixels: int) -> PictureFile:
-    """Take a file apart and check its size; nothing is decoded."""
+def _file(data: bytes, name: str) -> PictureFile:
+    """Take a file apart; nothing is decoded."""
     if not data:
         raise PictureError("picture-empty", picture=name)
     if len(data) > MAX_BYTES:
         raise _too_large(name, f"{len(data) / 2**20:.0f} MB", f"{MAX_BYTES / 2**20:.0f} MB")
     with _picture_errors(name, f"{len(data) / 2**20:.0f} MB"):
-        file = read_structure(data, name)
-    _check_size(file.width, file.height, max_pixels, name)
-    return file
+        return read_structure(data, name)
+
+
+def _check_decoded(file: PictureFile, draft_side: int | None, max_pixels: int, name: str) -> None:
+    """Raise PictureError where decoding would take more than the largest picture does."""
+    size = f"{file.width}×{file.height} px"
+    width, height = file.reduced(draft_side)
+    if file.reducible and width * height > max_pixels:
+        raise _too_large(name, size, f"{64 * max_pixels / 1e6:g} MP")
+    _check_size(width, height, max_pixels, name)
+    _check_size(file.width, file.height, 64 * max_pixels, name)
+    if file.reducible and file.weight(draft_side) > MAX_WEIGHT or not file.parts and file.pixels > MAX_WEIGHT:
+        raise _too_large(name, f"{size}, {file.weight(draft_side) * 12 >> 20} MB", f"{MAX_WEIGHT * 12 >> 20} MB")
+    if file.reducible and file.width * file.height > 2 * PIXELS_A_BYTE * len(file.data):
+        raise _damaged(name)
 
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
@@ -259,7 +295,7 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
     """Decode a small, plain colour JPEG in half the time that ``Image.open`` takes; None for any other.
 
     A dataset of 100×100 pictures spends more time in Pillow's parsing of headers than in decoding. Here the
-    markers are only skipped until the first scan; a picture with EXIF or XMP, with another number of
+    markers are only skipped until the first scan; a picture with EXIF, XMP or a color profile, with another number of
     channels or many scans, or with anything unusual or damaged, is left to Pillow.
     """
     at, coding, size = 2, 0, (0, 0)
@@ -280,6 +316,8 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
                 return Image.frombytes("RGB", size, data, "jpeg", "RGB", "")
             except (ValueError, OSError):
                 return None
+        elif marker == 0xE2 and data.startswith(b"ICC_PROFILE", at + 4):
+            return None
         elif marker in (0xE1, 0xD9, 0xDA, 0xFF) or 0xC3 <= marker <= 0xCF and marker != 0xC4:
             return None
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]

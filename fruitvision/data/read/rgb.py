@@ -1,17 +1,64 @@
-"""Pictures of any mode, and arrays of any type, as 8-bit RGB on white."""
+"""Pictures of any mode and color profile, and arrays of any type, as 8-bit sRGB on white.
+
+Of a color profile only the few tags are used from which its colors follow, in a profile written anew: three colorants and
+their curves, or one table of a printing press. Anything else, or a damaged one, leaves the picture as it lies, as viewers do.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
     import numpy as np
+    from PIL import ImageCms
 
 _PIXELS_A_PIECE = 2**20
+_COLORANTS, _CURVES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
+_TABLES = (b"A2B0", b"A2B1")
+_MAX_CURVE_BYTES, _MAX_TABLE_BYTES = 2**14, 4 * 2**20
+_MAX_TAGS = 100
+_SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
+"""The colorants of sRGB, X Y Z of red, green and blue under D50, as its profiles round them."""
+
+
+def finished(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
+    """A decoded picture as sRGB on white, capped."""
+    if profile and image.mode == "CMYK":  # a table for four inks, which to_rgb would have made three of
+        image = to_srgb(_reduced(image, short_side).copy(), profile)
+        profile = b""
+    rgb = _reduced(to_rgb(image), short_side)
+    if not profile:
+        return rgb
+    return to_srgb(rgb.copy() if rgb is image else rgb, profile)  # the caller's own image is left as it is
+
+
+def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
+    return image if short_side is None else cap_short_side(image, short_side)
+
+
+def cap_short_side(image: Image.Image, short_side: int = 256) -> Image.Image:
+    """Scale down until the short side is at most ``short_side`` pixels, as torchvision's ``Resize`` does.
+
+    Never scales up. A strip longer than four times its width (or than four times ``short_side``, where it is
+    thinner than that) is cropped to its middle, so that no picture takes more than 4 * short_side**2 pixels.
+    """
+    width, height = image.size
+    side = min(width, height)
+    longest = 4 * max(side, short_side)
+    if max(width, height) > longest:
+        left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+        image = image.crop((left, top, left + min(width, longest), top + min(height, longest)))
+        width, height = image.size
+    if side <= short_side:
+        return image
+    size = (width * short_side // side, height * short_side // side)
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -106,3 +153,63 @@ def _white_of(dtype: np.dtype, brightest: float) -> float:
     # 32-bit integers and floats have no fixed white: 1, 255 or 65535, whichever holds the brightest
     ranges = (1.0, 255.0, 65535.0) if dtype.kind == "f" else (255.0, 65535.0)
     return next((top for top in ranges if brightest <= top), brightest)
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """A picture of mode RGB or CMYK in sRGB, from the ICC profile that its file holds.
+
+    Returned as it is where the profile is sRGB's or of no use.
+    """
+    from PIL import ImageCms
+
+    plain = _plain_profile(profile, image.mode)
+    transform = _transform(plain, image.mode) if plain else None
+    if transform is None:
+        return image
+    if image.mode == "RGB" and not image.readonly:
+        ImageCms.applyTransform(image, transform, inPlace=True)
+        return image
+    return ImageCms.applyTransform(image, transform) or image
+
+
+def _plain_profile(profile: bytes, mode: str) -> bytes | None:
+    """A profile of the tags alone that give its colors (ICC.1, 8.4 and 8.5); None where there is nothing to convert."""
+    try:
+        if profile[36:40] != b"acsp" or profile[16:20] != mode.ljust(4).encode() or profile[8] not in (2, 4):
+            return None
+        (count,) = struct.unpack_from(">I", profile, 128)
+        if count > _MAX_TAGS:
+            return None
+        rows = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
+        tags = {kind: profile[at : at + length] for kind, at, length in rows if at + length <= len(profile)}
+        if mode == "CMYK":
+            table = next(kind for kind in _TABLES if kind in tags)
+            kept = {b"A2B0": tags[table]} if len(tags[table]) <= _MAX_TABLE_BYTES else {}
+        else:
+            kept = {kind: tags[kind] for kind in _COLORANTS + _CURVES}
+            colorants = [value / 65536 for kind in _COLORANTS for value in struct.unpack_from(">iii", tags[kind], 8)]
+            near = all(abs(own - known) < 0.003 for own, known in zip(colorants, _SRGB, strict=True))
+            if near and tags[b"rTRC"][:12] != b"curv" + bytes(8):  # a curve without points is a straight line
+                return None
+            if profile[20:24] != b"XYZ " or max(len(tags[kind]) for kind in _CURVES) > _MAX_CURVE_BYTES:
+                return None
+    except (struct.error, IndexError, KeyError, StopIteration):
+        return None
+    table, body, at = b"", b"", 132 + 12 * len(kept)
+    for kind, content in kept.items():
+        table += struct.pack(">4sII", kind, at + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    head = struct.pack(">I", at + len(body)) + profile[4:84] + bytes(44)  # without a maker and a digest
+    return head + struct.pack(">I", len(kept)) + table + body
+
+
+@lru_cache(maxsize=8)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From such a profile to sRGB; None where it cannot be used."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None

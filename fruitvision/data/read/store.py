@@ -23,7 +23,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from fruitvision.data.read.dataset import Dataset, Problem, Split, as_one_split, assemble
-from fruitvision.data.read.decoding import Decoded, Outcome, Undecoded, decode_files, worker_count
+from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
 from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
 from fruitvision.errors import DataError
@@ -31,8 +31,8 @@ from fruitvision.errors import DataError
 Progress = Callable[[int, int], None]
 
 _WAIT_SECONDS = 5.0
-_FORMAT = "3"  # of the pixels and the index: raised when either changes
-_EARLIER = re.compile(r"[0-9a-f]{20}")  # how the folders of format 2 are called, and what is in them
+_FORMAT = "4"  # of the pixels and the index: raised when either changes
+_EARLIER = re.compile(r"(3-)?[0-9a-f]{20}")  # how the folders of formats 2 and 3 are called, and what is in them
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
 
 __all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
@@ -202,7 +202,7 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 if outcomes[i] is not None or row is None:
                     continue
                 if isinstance(row, Undecoded):
-                    if row.kind != "unreadable":
+                    if row.kind not in ("unreadable", *NEEDS_PACKAGE):
                         outcomes[i] = row
                     continue
                 try:
@@ -256,7 +256,9 @@ def _prune(home: Path, keep: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     for folder in home.parent.iterdir():
         if _EARLIER.fullmatch(folder.name) and all(_OWN.fullmatch(inner.name) for inner in folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+                if all(held.enter_context(unused(inner)) for inner in folder.iterdir() if inner.is_dir()):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _problems(listing: Listing, store: ImageStore) -> list[Problem]:

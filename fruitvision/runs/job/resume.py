@@ -14,7 +14,7 @@ from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.prepare.data import RunData
 from fruitvision.training.state import TrainState
 
-UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable")
+UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable", "heic", "avif", "jpeg-xl", "encoding")
 """Kinds of problems of a picture file that leave it out of the dataset."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import numpy as np
 from markupsafe import Markup
 
 from fruitvision.data.read.decode_gate import decoding_for
-from fruitvision.data.read.picture import load_pixels
+from fruitvision.data.read.picture import load_capped, load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.classifier import FrameContext, Prediction
-from fruitvision.report.markup import render
+from fruitvision.report.markup import join, render, tag
 from fruitvision.ui.classify.answer import accuracy_note, answer_card, empty_card, error_card
 from fruitvision.ui.classify.teach import build_teaching
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
@@ -26,6 +27,7 @@ MAX_FRAME_BYTES = 2**20
 MAX_EMPTY_SIDE = 256
 HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
 """Pixels of a heatmap's sides, at most: what a screen shows, whatever 64 visitors may upload."""
+SHOWN_SIDE = 480
 # Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
 VISITORS_AT_ONCE = 64
 CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
@@ -131,7 +133,7 @@ def answer_picture(
         taught = context.teaching.taught(model, owner=owner)
         batcher = context.models.batcher(model)
         prediction = batcher.submit(picture, FrameContext(taught=taught))
-        card = answer_card(prediction, language, batcher.classifier.config)
+        card = join([answer_card(prediction, language, batcher.classifier.config), _shown(picture)])
         if not heat:
             return card, hidden
         heatmap = prediction.heatmap(HEATMAP_SIDE)
@@ -139,6 +141,19 @@ def answer_picture(
         return card, gr.update(value=heatmap, visible=True)
     except FruitVisionError as error:
         return error_card(error, language), hidden
+
+
+def _shown(picture: Path | bytes) -> Markup:
+    """Of a HEIC or AVIF a small JPEG, which smaller.js puts in its place where the browser cannot show it."""
+    try:
+        with picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture) as file:
+            if file.read(8)[4:] != b"ftyp":
+                return Markup()
+    except OSError:  # deleted since
+        return Markup()
+    buffer = io.BytesIO()
+    load_capped(picture, SHOWN_SIDE).save(buffer, "JPEG", quality=85)
+    return tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}", class_="fv-shown", alt="", hidden=True)
 
 
 def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[str, str]:

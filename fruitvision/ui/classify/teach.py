@@ -21,7 +21,7 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
 from fruitvision.wording.text import say, say_error
 
-MAX_PICTURE_BYTES = 4 * 2**20
+MAX_PICTURE_BYTES = 10 * 2**20
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_NAME = "fruitvision-taught.zip"
 WORDS = (

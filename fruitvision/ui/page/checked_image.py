@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from fruitvision.data.read.picture import MAX_PIXELS
 from fruitvision.errors import PictureError
 from fruitvision.wording.text import LANGUAGES, say_error
 
@@ -20,12 +21,16 @@ PLACES = ("classify-picture", "touch-picture", "together-picture")
 
 
 def smaller_script() -> str:
-    """JavaScript that scales a picture that is too large to be sent down in the browser, or says there that it is too large."""
+    """JavaScript that scales a picture that is too large down in the browser, or says there that it is too large to be sent.
+
+    It makes a JPEG of a HEIC, AVIF or JPEG XL where the browser can show such a picture: this one's server may not read it.
+    """
     opening = "() => {\n"
     _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
     error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
     constants = {
         "LIMIT": MAX_UPLOAD_BYTES,
+        "PIXELS": MAX_PIXELS,
         "PLACES": ", ".join(f"#{place}" for place in PLACES),
         "WORDS": {language: say_error(error, language) for language in LANGUAGES},
     }

@@ -1,12 +1,28 @@
-// A picture too large to be sent is made smaller before it leaves the browser; where that cannot be, it is said here, in
-// the reader's language. LIMIT (bytes), PLACES (a selector) and WORDS (by language) come from checked_image.py.
+// A picture that has too many bytes to be sent, or too many pixels to be decoded, is made smaller before it leaves the browser;
+// where that cannot be, it is said here, in the reader's language. HEIC, AVIF and JPEG XL become JPEG where the browser can show
+// them; where it cannot, they are sent as they are. Of a JPEG the server decodes no more than it needs, whatever its pixels.
+// LIMIT (bytes), PIXELS, PLACES (a selector) and WORDS (by language) come from checked_image.py.
 () => {
   if (window.fruitvisionSmaller) return;
   window.fruitvisionSmaller = true;
   const SIDE = 2048, QUALITY = 0.92, NOTE = "fv-too-large";
 
-  async function smaller(file) {
-    const picture = await createImageBitmap(file);
+  const CONVERTED = /\.(heic|heif|hif|avif|jxl)$/i, passed = new WeakSet();
+
+  // The file that is sent in its place: itself where it need not change, or cannot be shown here and is small enough.
+  async function sendable(file) {
+    let picture;
+    try {
+      picture = await createImageBitmap(file);
+    } catch (error) {
+      if (file.size > LIMIT) throw error;
+      return file.type ? file : new File([file], file.name, { type: "image/x" }); // without a type Gradio takes no file
+    }
+    if (file.size <= LIMIT && picture.width * picture.height <= PIXELS && !CONVERTED.test(file.name)) return file;
+    return smaller(file, picture);
+  }
+
+  async function smaller(file, picture) {
     const scale = Math.min(1, SIDE / Math.max(picture.width, picture.height));
     const canvas = document.createElement("canvas");
     canvas.width = Math.max(1, Math.round(picture.width * scale));
@@ -24,10 +40,12 @@
   async function give(file, input, place) {
     const mine = ++last;
     try {
-      const files = new DataTransfer(), made = await smaller(file);
+      const files = new DataTransfer(), made = await sendable(file);
       if (mine !== last) return; // another one was chosen meanwhile
       files.items.add(made);
+      passed.add(files.files[0]);
       input.files = files.files;
+      passed.add(input.files[0]);
       input.dispatchEvent(new Event("change", { bubbles: true }));
     } catch {
       if (mine !== last) return;
@@ -44,11 +62,19 @@
     const place = event.target.closest?.(PLACES);
     if (!place) return;
     document.querySelectorAll(`.${NOTE}`).forEach((note) => note.remove());
-    if (!file || file.size <= LIMIT || !(input = input || place.querySelector("input[type=file]"))) return;
+    if (!file || passed.has(file)) return;
+    if (file.size <= LIMIT && file.type === "image/jpeg") return void (last += 1);
+    if (!(input = input || place.querySelector("input[type=file]"))) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     give(file, input, place);
   }
+
+  // What the browser cannot show is shown as the JPEG that comes with its answer.
+  document.addEventListener("load", (event) => {
+    const shown = event.target.matches?.(".fv-shown") && document.querySelector("#classify-picture img");
+    if (shown && !shown.naturalWidth) shown.src = event.target.src;
+  }, true);
 
   document.addEventListener("change", (event) => {
     if (event.target.type === "file") check(event, event.target.files[0], event.target);

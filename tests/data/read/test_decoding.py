@@ -49,6 +49,14 @@ def test_a_file_that_vanished_is_unreadable(tmp_path):
     assert outcome.kind == "unreadable"
 
 
+def test_a_jpeg_that_was_cut_off_is_left_out_of_a_dataset(tmp_path):
+    """Its missing rows would be learned as grey; asked for by itself it is answered."""
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-9])
+    (outcome,) = decode_files(tmp_path, ["a.jpg"], [tmp_path / "0.bin"], 256, lambda _: None)
+    assert outcome.kind == "damaged"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("files_per_process", [1500, 10])
 def test_a_full_disk_is_an_error(tmp_path, pictures, monkeypatch, files_per_process):

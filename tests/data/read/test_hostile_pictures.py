@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from fruitvision.compat import share_arenas
 from fruitvision.data.read import picture as pictures
@@ -26,6 +26,12 @@ from fruitvision.data.read.decode_gate import GATE
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.picture import MAX_PIXELS, load_capped, load_pixels, open_picture
 from fruitvision.errors import PictureError
+from tests.color_profiles import P3, rgb_profile
+
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
 
 SIDE = 3000
 BYTES_A_PIXEL = 20
@@ -38,6 +44,12 @@ VISITORS = 64
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def heic(image: Image.Image, **options) -> bytes:
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(image).save(stream, format="HEIF", quality=30, enc_params={"preset": "ultrafast"}, **options)
     return stream.getvalue()
 
 
@@ -117,6 +129,20 @@ def large(side: int) -> dict[str, Callable[[], bytes]]:
         "TIFF, floats": lambda: encoded(spotted("F", side), "TIFF", compression="tiff_adobe_deflate"),
         "TIFF, JPEG": lambda: encoded(spotted("RGB", side), "TIFF", compression="jpeg"),
         "TIFF, 16-bit RGBA in one strip": lambda: one_strip(side, zlib.compress(bytes(side * side * 8), 1), 16, 4, 2, 8, t338=2, t274=6),
+        **(
+            {"AVIF, transparent": lambda: encoded(spotted("RGBA", side), "AVIF", speed=10, exif=turned())} if features.check("avif") else {}
+        ),
+        **(
+            {
+                "HEIC": lambda: heic(spotted("RGB", side)),
+                "HEIC, transparent": lambda: heic(spotted("RGBA", side)),
+                "HEIC, tiles": lambda: heic(spotted("RGB", side), tile_size=512),
+            }
+            if pillow_heif
+            else {}
+        ),
+        "JPEG, cut off": lambda: encoded(spotted("RGB", side), "JPEG", progressive=True, subsampling=0, exif=turned())[:-9],
+        "JPEG, Display P3": lambda: encoded(spotted("RGB", side), "JPEG", icc_profile=rgb_profile(P3)),
         "TIFF, PackBits": lambda: encoded(spotted("RGB", side), "TIFF", compression="packbits"),
     }
 

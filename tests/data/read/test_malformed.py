@@ -18,11 +18,16 @@ from collections.abc import Iterator
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from fruitvision.data.read.picture import MAX_BYTES, load_pixels
 from fruitvision.errors import PictureError
 from tests.sentences import is_worded
+
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
 
 SEED = 7
 LIMIT_SECONDS = 5.0
@@ -45,6 +50,8 @@ FORMATS: tuple[tuple[str, str, dict], ...] = (
     ("TIFF", "RGB", {"compression": "tiff_adobe_deflate"}),
     ("TIFF", "L", {"compression": "packbits"}),
     ("TIFF", "RGB", {"compression": "jpeg"}),
+    *((("AVIF", "RGBA", {"speed": 10}),) if features.check("avif") else ()),
+    *((("HEIF", "RGB", {}), ("HEIF", "RGBA", {"tile_size": 16})) if pillow_heif else ()),
 )
 
 
@@ -56,7 +63,10 @@ def picture(mode: str, side: int = 40) -> Image.Image:
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, kind, **options)
+    if kind == "HEIF":
+        pillow_heif.from_pillow(image).save(stream, format=kind, **options)
+    else:
+        image.save(stream, kind, **options)
     return stream.getvalue()
 
 

@@ -584,3 +584,18 @@ def test_real_photographs_are_all_read(real_data, cache):
     assert dataset.classes == ("Apple", "Banana", "Orange") and dataset.layout == "class-folders"
     assert not dataset.problems and len(store) == 69
     assert min(store.shapes.min(axis=1)) <= 256
+
+
+def test_a_heic_that_nothing_read_is_read_once_something_is_installed(tmp_path, cache, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    for name in ("Apple", "Banana"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGB", (64, 48), "red").save(tmp_path / "set" / name / "a.png")
+        heif.from_pillow(Image.new("RGB", (64, 48), "blue")).save(tmp_path / "set" / name / "IMG_1.HEIC")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        dataset, _ = open_dataset(tmp_path / "set", cache=cache, test_fraction=0)
+        assert {problem.kind for problem in dataset.problems} == {"heic"} and len(dataset.splits["train"]) == 2
+        assert "pillow-heif" not in dataset.problems[0].detail and "HEIC" in dataset.problems[0].detail
+    dataset, store = open_dataset(tmp_path / "set", cache=cache, test_fraction=0)
+    assert not dataset.problems and len(dataset.splits["train"]) == 4 and len(store) == 4

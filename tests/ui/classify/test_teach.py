@@ -117,13 +117,20 @@ def test_whatever_pretends_to_be_a_call_is_answered(context, handler, given):
         ({"name": "", "image": data_url(png())}, "taught-name-empty"),
         ({"name": "x", "image": data_url(b"letter")}, "picture-not-an-image"),
         ({"name": "x", "image": "/etc/passwd"}, "picture-not-an-image"),
-        ({"name": "x", "image": data_url(b"\0" * 5_000_000)}, "picture-too-large"),
+        ({"name": "x", "image": data_url(b"\0" * 11_000_000)}, "picture-too-large"),
         ({"name": "x", "image": data_url(png()), "model": "run:gone"}, "model-gone"),
     ],
 )
 def test_what_cannot_be_taught_is_said_and_nothing_is_kept(context, given, code):
     assert owner(context, teach_picture, **given)["code"] == code
     assert context.teaching.store.index().names == {}
+
+
+def test_a_heic_teaches_where_the_browser_cannot_show_it(context):
+    buffer = io.BytesIO()
+    pytest.importorskip("pillow_heif").from_pillow(Image.open(io.BytesIO(png()))).save(buffer, format="HEIF")
+    assert owner(context, teach_picture, name="Quitte", image=data_url(buffer.getvalue()))["name"] == "Quitte"
+    assert context.teaching.store.index().pictures == 1
 
 
 def test_an_export_is_imported_again_and_anything_else_refused(context):

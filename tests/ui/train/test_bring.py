@@ -109,7 +109,7 @@ def test_a_persons_own_folder_of_that_name_is_left_alone(context):
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_kept(context):
-    images = [data_url(png(1)), data_url(b"no picture"), "/etc/passwd", 3, data_url(b"\0" * 5_000_000), data_url(png(2))]
+    images = [data_url(png(1)), data_url(b"no picture"), "/etc/passwd", 3, data_url(b"\0" * 11_000_000), data_url(png(2))]
     answer = owner(context, collect_add, name="a", images=images)
     assert [bool(one) for one in answer["ids"]] == [True, False, False, False, False, True] and answer["refused"]
     assert kinds(context) == {"a": 2}

@@ -2,13 +2,13 @@
 
 Pillow's readers trust a file's structure: a tag that occurs twice is read twice, a comment is joined anew with each of its
 blocks, and a few bytes may stand for gigabytes. So they get a file that was taken apart first: of each format the codecs
-whose memory and time are bounded by the pixels, and only the parts that decoding needs. Camera metadata, texts, color
-profiles and further frames are left out; only the orientation is read from them.
+whose memory and time are bounded by the pixels, and only the parts that decoding needs. Camera metadata, texts and further
+frames are left out; the orientation is read from them, and the color profile is kept beside (:mod:`fruitvision.data.read.rgb`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -22,8 +22,17 @@ MAX_PARTS = 100_000
 """Segments of a JPEG, chunks of a PNG, strips or tiles of a TIFF, blocks before a GIF's first frame."""
 _STRIP_WEIGHT = 100
 """Pillow keeps some 500 bytes for each strip of a TIFF; a pixel of a picture that is decoded takes 5 to 12."""
+FREE_TILE_PIXELS = 2**22
+"""So many pixels tiles may have in all, however few of them are the picture's."""
+MAX_PROFILE_BYTES = 4 * 2**20
+"""Of a color profile; those of printing presses have up to 3 MB."""
 _HEAVY_READERS = (WebPImageFile, TiffImageFile)
 """The readers that hold a picture more than once at a time: 16 bytes a pixel."""
+_BYTES_A_PIXEL, _RGB_BYTES = 12, 4
+"""What a JPEG of several scans takes at its full size, at most; and what of it the pixels take."""
+
+Note = Literal["", "cut-off", "leading-bytes"]
+"""What is wrong with a file that is read all the same."""
 
 
 class PictureFile(NamedTuple):
@@ -37,19 +46,30 @@ class PictureFile(NamedTuple):
     orientation: int = 1
     """As EXIF counts it, 1..8; 1 where the reader applies it by itself."""
     reducible: bool = False
-    """Whether it can be decoded at 1/2, 1/4 or 1/8 of its size without holding all of it: a JPEG of one scan."""
+    """Whether it can be decoded at 1/2, 1/4 or 1/8 of its size: a JPEG."""
+    coefficients: int = 0
+    """Of a JPEG of several scans, the bytes that are held at any scale."""
     parts: int = 0
     """Of a TIFF, how many strips or tiles."""
     pixels: int = 0
     """What the decoder goes through: width times height, or more where tiles reach beyond the edges."""
+    profile: bytes = b""
+    """The ICC color profile as it stands in the file; empty where there is none."""
+    note: Note = ""
+
+    def reduced(self, short_side: int | None) -> tuple[int, int]:
+        """The (width, height) at which it is decoded, ``short_side`` as for ``Image.draft``."""
+        if not short_side or not self.reducible:
+            return self.width, self.height
+        times = min(self.width // short_side, self.height // short_side)
+        scale = next((s for s in (8, 4, 2) if times >= s), 1)
+        return -(-self.width // scale), -(-self.height // scale)
 
     def weight(self, short_side: int | None) -> int:
         """Memory that decoding it takes, in pixels; ``short_side`` as for ``Image.draft``."""
-        pixels = max(self.pixels, self.width * self.height)
-        if short_side and self.reducible:
-            reduced = min(self.width // short_side, self.height // short_side)
-            scale = next((s for s in (8, 4, 2) if reduced >= s), 1)
-            pixels = -(-self.width // scale) * -(-self.height // scale)
+        width, height = self.reduced(short_side)
+        pixels = max(self.pixels, width * height)
+        pixels = max(pixels, (width * height * _RGB_BYTES + self.coefficients) // _BYTES_A_PIXEL)
         if self.reader in _HEAVY_READERS:
             pixels = pixels * 8 // 5
         return max(pixels, len(self.data) // 8, self.parts * _STRIP_WEIGHT)

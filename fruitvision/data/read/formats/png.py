@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 from PIL.PngImagePlugin import PngImageFile
 
@@ -13,7 +14,7 @@ from fruitvision.data.read.formats.orientation import (
     text_of_chunk,
     xmp_orientation,
 )
-from fruitvision.data.read.formats.picture_file import MAX_PARTS, PictureFile, too_many_parts
+from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts
 
 
 def read_png(data: bytes, name: str) -> PictureFile:
@@ -22,7 +23,7 @@ def read_png(data: bytes, name: str) -> PictureFile:
     if kind != b"IHDR":
         raise ValueError("no header")
     kept: list[list[int]] = [[0, 20 + length]]  # stretches of the file
-    exif, raw, xmp, at = None, None, None, 20 + length
+    exif, raw, xmp, profile, at = None, None, None, None, 20 + length
     for _ in range(MAX_PARTS):
         if at + 8 > len(data) or kind == b"IEND":
             break
@@ -33,6 +34,8 @@ def read_png(data: bytes, name: str) -> PictureFile:
                 kept[-1][1] = at
             else:
                 kept.append([start, at])
+        elif kind == b"iCCP" and profile is None:
+            profile = _profile(data[start + 8 : at - 4])
         elif kind == b"eXIf" and exif is None:
             exif = exif_orientation(data[start + 8 : at - 4])
         elif kind == b"iTXt" and xmp is None and data.startswith(b"XML:com.adobe.xmp\0", start + 8):
@@ -43,4 +46,15 @@ def read_png(data: bytes, name: str) -> PictureFile:
         raise too_many_parts(name, "chunks")
     whole = kept == [[0, len(data)]]
     parts = data if whole else b"".join(data[start:end] for start, end in kept)
-    return PictureFile(PngImageFile, parts, width, height, first_orientation(exif, raw, xmp))
+    return PictureFile(PngImageFile, parts, width, height, first_orientation(exif, raw, xmp), profile=profile or b"")
+
+
+def _profile(chunk: bytes) -> bytes:
+    """The color profile behind a name of at most 79 letters; empty where it is damaged or too large."""
+    packed = chunk[chunk.find(b"\0", 0, 80) + 2 :]
+    try:
+        unpacking = zlib.decompressobj()
+        profile = unpacking.decompress(packed, MAX_PROFILE_BYTES)
+    except zlib.error:
+        return b""
+    return profile if unpacking.eof else b""

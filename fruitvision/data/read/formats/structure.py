@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fruitvision.data.read.formats.bmp import read_bmp
 from fruitvision.data.read.formats.gif import read_gif
+from fruitvision.data.read.formats.heif import read_heif
 from fruitvision.data.read.formats.jpeg import read_jpeg
 from fruitvision.data.read.formats.picture_file import PictureFile
 from fruitvision.data.read.formats.png import read_png
@@ -23,10 +25,16 @@ _FORMATS: tuple[tuple[int, bytes, Callable[[bytes, str], PictureFile]], ...] = (
     (0, b"MM\0*", read_tiff),
     (0, b"II+\0", read_tiff),
     (0, b"MM\0+", read_tiff),
+    (4, b"ftyp", read_heif),
 )
 """The first bytes of each readable format: where they stand, what they are. Nothing else is ever passed to Pillow, whose
 rarer decoders are old and little tested; and its ``open``, which only warns of a large picture, is not called: the size is
 checked here."""
+
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+MAX_LEADING_BYTES = 1024
+"""That may stand before a picture: a line that a server or a script wrote there."""
+_BEHIND = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP", re.DOTALL)
 
 
 def read_structure(data: bytes, name: str = "") -> PictureFile:
@@ -36,7 +44,17 @@ def read_structure(data: bytes, name: str = "") -> PictureFile:
         PictureError: its format or encoding is not supported, or it has too many parts.
         ValueError, struct.error, IndexError: it is damaged.
     """
-    read = next((read for at, magic, read in _FORMATS if data.startswith(magic, at)), None)
-    if read is None:
+    if (read := _reader_of(data)) is not None:
+        return read(data, name)
+    if data.startswith(_JPEG_XL):
+        raise PictureError("picture-jpeg-xl", picture=name)
+    begin = _BEHIND.search(data, 0, MAX_LEADING_BYTES + 12)
+    read = _reader_of(data[begin.start() : begin.end()]) if begin else None
+    if begin is None or read is None:
         raise PictureError("picture-not-an-image", picture=name)
-    return read(data, name)
+    file = read(data[begin.start() :], name)
+    return file._replace(note=file.note or "leading-bytes")
+
+
+def _reader_of(data: bytes) -> Callable[[bytes, str], PictureFile] | None:
+    return next((read for at, magic, read in _FORMATS if data.startswith(magic, at)), None)

@@ -9,9 +9,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fruitvision.data.read.formats.jpeg import check_scans
 from fruitvision.data.read.formats.orientation import MAX_METADATA_BYTES, first_orientation, xmp_orientation
-from fruitvision.data.read.formats.picture_file import MAX_PARTS, PictureFile, too_many_parts, unsupported
+from fruitvision.data.read.formats.picture_file import (
+    FREE_TILE_PIXELS,
+    MAX_PARTS,
+    MAX_PROFILE_BYTES,
+    PictureFile,
+    too_many_parts,
+    unsupported,
+)
 
-_FREE_TILE_PIXELS = 2**22
 COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 SMALL_TAGS = {
     **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and ways of packing
@@ -36,7 +42,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
     parts, pixels = across * down * planes, across * wide * down * high
     if parts > MAX_PARTS:
         raise too_many_parts(name, "strips or tiles")
-    if pixels > max(2 * width * height, _FREE_TILE_PIXELS):
+    if pixels > max(2 * width * height, FREE_TILE_PIXELS):
         raise unsupported(name, "TIFF, oversized tiles")
     places = (324, 325) if tiled else (273, 279)
     if compression == 7:
@@ -46,7 +52,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
     for other in (278,) if tiled else (322, 323):
         most.pop(other)
     turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader turns by the tag itself
-    return PictureFile(TiffImageFile, tags.rewritten(most), width, height, turned, parts=parts, pixels=pixels)
+    return PictureFile(TiffImageFile, tags.rewritten(most), width, height, turned, parts=parts, pixels=pixels, profile=tags.profile())
 
 
 class TiffTags:
@@ -92,6 +98,14 @@ class TiffTags:
         kind, count, held = self.entries.get(700, (0, 0, b""))
         at = self._place(held) if kind in (1, 7) and count > len(held) else len(self.data)
         return xmp_orientation(self.data[at : at + min(count, MAX_METADATA_BYTES)])
+
+    def profile(self) -> bytes:
+        """The color profile, tag 34675."""
+        kind, count, held = self.entries.get(34675, (0, 0, b""))
+        if kind not in (1, 7) or not len(held) < count <= MAX_PROFILE_BYTES:
+            return b""
+        at = self._place(held)
+        return self.data[at : at + count]
 
     def rewritten(self, most: dict[int, int]) -> bytes:
         """The file with a directory of these tags alone at its end. Raises ValueError where one has too many values."""

@@ -7,14 +7,14 @@ import struct
 from PIL.WebPImagePlugin import WebPImageFile
 
 from fruitvision.data.read.formats.orientation import MAX_METADATA_BYTES, exif_orientation, first_orientation, xmp_orientation
-from fruitvision.data.read.formats.picture_file import MAX_PARTS, PictureFile, too_many_parts
+from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts
 
 
 def read_webp(data: bytes, name: str) -> PictureFile:
     """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     size: tuple[int, int] | None = None
-    seen, kept, exif, xmp, at = set(), [], None, None, 12
+    seen, kept, exif, xmp, profile, at = set(), [], None, None, b"", 12
     if end > len(data):
         raise ValueError("cut off")
     for _ in range(MAX_PARTS):
@@ -37,6 +37,8 @@ def read_webp(data: bytes, name: str) -> PictureFile:
             exif = exif_orientation(body)
         elif kind == b"XMP " and xmp is None:
             xmp = xmp_orientation(body[:MAX_METADATA_BYTES])
+        elif kind == b"ICCP" and not profile and length <= MAX_PROFILE_BYTES:
+            profile = body
         if kind in (b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L") and kind not in seen:
             seen.add(kind)
             kept.append(struct.pack("<4sI", kind, length) + body + bytes(length & 1))
@@ -45,4 +47,4 @@ def read_webp(data: bytes, name: str) -> PictureFile:
     if size is None:
         raise ValueError("no picture")
     head = b"RIFF" + struct.pack("<I", sum(map(len, kept)) + 4) + b"WEBP"
-    return PictureFile(WebPImageFile, b"".join((head, *kept)), *size, first_orientation(exif, xmp))
+    return PictureFile(WebPImageFile, b"".join((head, *kept)), *size, first_orientation(exif, xmp), profile=profile)

@@ -53,7 +53,7 @@ async function small(picture, side) {
     bitmap.close();
     return canvas.toDataURL("image/jpeg", 0.92);
   } catch {
-    return picture instanceof Blob && picture.size < 2 ** 22 ? `data:image/x;base64,${await base64(picture)}` : "";
+    return picture instanceof Blob && picture.size <= 10 * 2 ** 20 ? `data:image/x;base64,${await base64(picture)}` : "";
   }
 }
 

@@ -22,7 +22,7 @@ from fruitvision.ui.page.served.handlers import Given, Handler, served_html, tex
 from fruitvision.wording.text import say_error
 
 FOLDER = "collected"
-MAX_PICTURE_BYTES = 4 * 2**20
+MAX_PICTURE_BYTES = 10 * 2**20
 MOST_AT_ONCE = 16
 THUMBNAIL, MOST_THUMBNAILS = 96, 24
 WORDS = (

@@ -1,0 +1,313 @@
+"""HEIC and AVIF: the primary picture, coded as HEVC or AV1, whole or in a grid of tiles, with its transparency.
+
+Thumbnails, depth maps, notes, further pictures and sequences are left out. The sizes that the coded data itself claims are
+read too: a decoder makes room for those, whatever the container says.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from PIL import features
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.ImageFile import ImageFile
+
+from fruitvision.data.read.formats.boxes import MAX_ITEMS, Item, Items, Property, file_of
+from fruitvision.data.read.formats.picture_file import (
+    FREE_TILE_PIXELS,
+    MAX_PARTS,
+    MAX_PROFILE_BYTES,
+    PictureFile,
+    too_many_parts,
+    unsupported,
+)
+from fruitvision.errors import PictureError
+
+_CODECS = {b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
+"""The kinds of coded items, and the property in which each keeps what its decoder needs first."""
+_KEPT = {*_CODECS.values(), b"ispe", b"irot", b"imir", b"clap", b"pixi", b"auxC"}
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
+_BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis"}
+_MORE = 128
+"""Pixels that a coded side may have beyond the picture's: codecs work in blocks of up to 128."""
+MAX_FRAMES = 4
+"""Of an AV1 picture, which may come in layers."""
+MAX_SLICED_PIXELS = 400_000_000
+"""Slices of an HEVC picture times its pixels: each of them may go over all of it."""
+_MAX_CONFIG_BYTES = 2**16
+
+
+def read_heif(data: bytes, name: str) -> PictureFile:
+    """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
+    (length,) = struct.unpack_from(">I", data)
+    if _BRANDS.isdisjoint(data[at : at + 4] for at in (8, *range(16, min(length, 512), 4))):
+        raise PictureError("picture-not-an-image", picture=name)  # a video is such a file as well
+    file = _Rewriting(Items(data, name), len(data), name)
+    reader = _reader(file.codec, name)
+    width, height = file.size
+    if file.claimed > max(2 * width * height * (2 if file.alpha else 1), FREE_TILE_PIXELS):
+        raise unsupported(name, "HEIF, oversized tiles")
+    rewritten = file_of(b"avif" if file.codec == b"av1C" else b"heic", file.items, file.references)
+    return PictureFile(reader, rewritten, width, height, pixels=file.pixels, profile=file.profile)
+
+
+def _reader(codec: bytes, name: str) -> type[ImageFile]:
+    """What decodes it. Raises PictureError that says what to install where nothing does."""
+    if codec == b"av1C":
+        if not features.check("avif"):
+            raise PictureError("picture-avif", picture=name)
+        return AvifImageFile
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise PictureError("picture-heic", picture=name) from error
+    return HeifImageFile
+
+
+def can_read(kind: str) -> bool:
+    """Whether "heic" or "avif" can be decoded by what is installed."""
+    try:
+        _reader(b"av1C" if kind == "avif" else b"hvcC", "")
+    except PictureError:
+        return False
+    return True
+
+
+class _Rewriting:
+    """The items that decoding the primary picture needs."""
+
+    def __init__(self, source: Items, room: int, name: str) -> None:
+        self._source, self._room, self._name = source, room, name
+        self.items: list[Item] = []
+        self.references: dict[tuple[bytes, int], list[int]] = {}
+        self.codec, self.profile = b"", b""
+        self.pixels, self.claimed, self._sliced = 0, 0, 0
+        self.size = self._picture(source.primary)
+        found = [own for (kind, own), to in source.references.items() if kind == b"auxl" and source.primary in to]
+        alpha = next((own for own in found if self._is_alpha(own)), None)
+        self.alpha = alpha is not None and _size(source.properties(alpha)) == self.size
+        if alpha is not None and self.alpha:
+            number = len(self.items) + 1
+            self._picture(alpha)
+            self.references[b"auxl", number] = [1]
+            if (b"prem", source.primary) in source.references:
+                self.references[b"prem", 1] = [number]
+
+    def _is_alpha(self, item: int) -> bool:
+        return any(p.kind == b"auxC" and p.body[4:].startswith(_ALPHA) for p in self._source.properties(item))
+
+    def _picture(self, item: int) -> tuple[int, int]:
+        """Take in an item with its tiles: (width, height)."""
+        kind, size = self._source.kinds[item], _size(self._source.properties(item))
+        if kind in _CODECS:
+            self._coded(item, size)
+            return size
+        if kind != b"grid":
+            raise unsupported(self._name, f"HEIF, {kind.decode('latin-1')}")
+        content, number = self._content(item), len(self.items) + 1
+        tiles = self._source.references[b"dimg", item]
+        width, height = struct.unpack_from(">II" if content[1] & 1 else ">HH", content, 4)
+        if len(tiles) != (content[2] + 1) * (content[3] + 1) or (width, height) != size:
+            raise ValueError("the grid is not the one that its parts are of")
+        if len(tiles) + len(self.items) > MAX_ITEMS - 2:
+            raise too_many_parts(self._name, "tiles", MAX_ITEMS)
+        self._add(item, content)
+        self.references[b"dimg", number] = list(range(number + 1, number + 1 + len(tiles)))
+        for tile in tiles:
+            self._coded(tile, _size(self._source.properties(tile)))
+        return size
+
+    def _coded(self, item: int, size: tuple[int, int]) -> None:
+        codec = _CODECS.get(self._source.kinds[item])
+        if codec is None or self.codec not in (b"", codec):
+            raise unsupported(self._name, "HEIF, a grid of other pictures")
+        self.codec = codec
+        content = self._content(item)
+        config = next(p.body for p in self._source.properties(item) if p.kind == codec)
+        if len(config) > _MAX_CONFIG_BYTES:
+            raise ValueError("a decoder's configuration of that size")
+        found = (_hevc if codec == b"hvcC" else _av1)(config, content, self._name)
+        if not found.sizes or any(wide > size[0] + _MORE or high > size[1] + _MORE for wide, high in found.sizes):
+            raise unsupported(self._name, "HEIF, the coded picture is larger")
+        pixels = max(wide * high for wide, high in found.sizes)
+        self.claimed += pixels
+        self.pixels += max(pixels, found.most) * found.frames
+        self._sliced += pixels * found.slices
+        if self._sliced > MAX_SLICED_PIXELS:
+            raise too_many_parts(self._name, "slices", MAX_SLICED_PIXELS // self.claimed)
+        self._add(item, content)
+
+    def _content(self, item: int) -> bytes:
+        self._room -= self._source.length(item)
+        if self._room < 0:
+            raise ValueError("overlapping items")
+        return self._source.content(item)
+
+    def _add(self, item: int, content: bytes) -> None:
+        kept = []
+        for one in self._source.properties(item):
+            if one.kind in _KEPT or one.kind == b"colr" and one.body.startswith(b"nclx"):
+                kept.append(Property(*one))
+            elif one.kind == b"colr" and one.body[:4] in (b"prof", b"rICC") and not self.profile and len(one.body) <= MAX_PROFILE_BYTES:
+                self.profile = one.body[4:]
+        self.items.append(Item(self._source.kinds[item], kept, content))
+
+
+def _size(properties: list[Property]) -> tuple[int, int]:
+    body = next(p.body for p in properties if p.kind == b"ispe")
+    return struct.unpack_from(">II", body, 4)
+
+
+class _Coded(NamedTuple):
+    """What coded data claims."""
+
+    sizes: list[tuple[int, int]]
+    """In its headers."""
+    frames: int = 1
+    slices: int = 0
+    most: int = 0
+    """The pixels that a frame could have which names a size of its own."""
+
+
+def _hevc(config: bytes, content: bytes, name: str) -> _Coded:
+    """HEVC (H.265, 7.3): one picture in NAL units, those of the configuration and those of the item."""
+    sizes, frames, slices = [], 0, 0
+    for unit in (*_configured(config), *_prefixed(content, (config[21] & 3) + 1, name)):
+        if len(unit) < 3:
+            continue
+        kind, layer = unit[0] >> 1 & 63, (unit[0] & 1) << 5 | unit[1] >> 3
+        if kind < 32:
+            frames += unit[2] >> 7
+            slices += 1
+        elif kind == 33 and not layer:
+            sizes.append(_sps_size(unit))
+    if frames > 1:
+        raise unsupported(name, "HEIF, several frames in one picture")
+    return _Coded(sizes, slices=slices)
+
+
+def _configured(config: bytes) -> Iterator[bytes]:
+    at = 23
+    for _ in range(config[22]):
+        (count,) = struct.unpack_from(">H", config, at + 1)
+        at += 3
+        for _ in range(count):
+            (length,) = struct.unpack_from(">H", config, at)
+            yield config[at + 2 : at + 2 + length]
+            at += 2 + length
+
+
+def _prefixed(content: bytes, width: int, name: str) -> Iterator[bytes]:
+    """The beginning of each NAL unit, which stand behind their lengths."""
+    at = 0
+    for _ in range(MAX_PARTS):
+        if at + width > len(content):
+            return
+        length = int.from_bytes(content[at : at + width])
+        yield content[at + width : at + width + min(length, 1024)]
+        at += width + length
+    raise too_many_parts(name, "slices")
+
+
+def _sps_size(unit: bytes) -> tuple[int, int]:
+    """(width, height) in a sequence parameter set (7.3.2.2)."""
+    bits = _Bits(unit[2:].replace(b"\0\0\3", b"\0\0"))
+    bits.take(4)
+    layers = bits.take(3)
+    bits.take(1 + 96)
+    present = [(bits.take(1), bits.take(1)) for _ in range(layers)]
+    bits.take(2 * (8 - layers) if layers else 0)
+    for profile, level in present:
+        bits.take(88 * profile + 8 * level)
+    bits.golomb()
+    if bits.golomb() == 3:
+        bits.take(1)
+    return bits.golomb(), bits.golomb()
+
+
+def _av1(config: bytes, content: bytes, name: str) -> _Coded:
+    """AV1 (its bitstream specification, 5.3): the open bitstream units of the configuration and of the item."""
+    sizes, frames, most = [], 0, 0
+    for part in (config[4:], content):
+        at = 0
+        for _ in range(MAX_PARTS):
+            if at >= len(part):
+                break
+            head, at = part[at], at + 1 + (part[at] >> 2 & 1)
+            length, at = _leb128(part, at) if head & 2 else (len(part) - at, at)
+            kind, body, at = head >> 3 & 15, part[at : at + min(length, 1024)], at + length
+            if kind == 1:
+                size, own = _sequence_size(body)
+                sizes.append(size)
+                most = max(most, own)
+            frames += kind in (3, 6, 7)
+        else:
+            raise too_many_parts(name, "units")
+    if frames > MAX_FRAMES:
+        raise too_many_parts(name, "frames", MAX_FRAMES)
+    return _Coded(sizes, max(frames, 1), most=most)
+
+
+def _leb128(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 56, 7):
+        byte, at = data[at], at + 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            break
+    return value, at
+
+
+def _sequence_size(body: bytes) -> tuple[tuple[int, int], int]:
+    """(width, height) in a sequence header (5.5), and the pixels that a frame under it could have."""
+    bits = _Bits(body)
+    bits.take(4)
+    reduced = bits.take(1)
+    if reduced:
+        bits.take(5)
+    else:
+        delay = 0
+        if bits.take(1):
+            bits.take(64)
+            if bits.take(1):
+                bits.golomb()
+            if bits.take(1):
+                delay = bits.take(5) + 1
+                bits.take(42)
+        display = bits.take(1)
+        for _ in range(bits.take(5) + 1):
+            bits.take(12)
+            if bits.take(5) > 7:
+                bits.take(1)
+            if delay and bits.take(1):
+                bits.take(2 * delay + 1)
+            if display and bits.take(1):
+                bits.take(4)
+    wide, high = bits.take(4) + 1, bits.take(4) + 1
+    size = bits.take(wide) + 1, bits.take(high) + 1
+    # A frame may name another size in as many bits, unless the picture is a still one with the short header.
+    return size, 0 if reduced else 1 << wide + high
+
+
+class _Bits:
+    """Bits from the highest on. Raises ValueError behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("a header is cut off")
+        return self._value >> self._left & (1 << count) - 1
+
+    def golomb(self) -> int:
+        """An unsigned number in the Exp-Golomb code, of at most 32 bits."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+            if zeros > 32:
+                raise ValueError("no number")
+        return (1 << zeros | self.take(zeros)) - 1
