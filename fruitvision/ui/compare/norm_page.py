@@ -61,7 +61,7 @@ def _words(norm: Norm, language: str) -> Markup:
             tag("p", say_html(f"compare.{key}_shares", language), class_="fv-shares"),
             tag("p", say("compare.question", language), class_="fv-question"),
             tag("p", say(f"compare.{key}_reply", language), class_="fv-reply"),
-            tag("div", formula(norm.name), class_="fv-formula"),
+            tag("div", formula(norm.name), class_="fv-formula", tabindex=0, role="group"),
         ]
     )
 

@@ -36,4 +36,15 @@
     history.pushState(null, "", address({ tab: shown() === PANELS[0] ? "" : shown() }));
   }, 0));
   go();
+
+  // Arrow keys move between the tabs of a list, as the ARIA pattern for tabs has it; Gradio leaves every tab to the Tab key.
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], own = event.target.closest?.("[role=tab]");
+    if (!step || !own) return;
+    const tabs = [...own.closest("[role=tablist]").querySelectorAll("[role=tab]")].filter((one) => one.offsetParent !== null);
+    const next = tabs[(tabs.indexOf(own) + step + tabs.length) % tabs.length];
+    event.preventDefault();
+    next.focus();
+    next.click();
+  });
 }

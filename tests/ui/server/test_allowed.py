@@ -33,7 +33,6 @@ from tests.ui.visitor import FILE, Visitor, data_url, picture_bytes
 #: What a visitor may call: to classify, to look, and to choose what is shown on his own page.
 VISITORS = Counter(
     {
-        "app._speak.first_language": 1,
         "app._speak.switch": 1,
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,

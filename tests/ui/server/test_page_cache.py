@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 
+from fruitvision.ui.app import build_app
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import places
-from fruitvision.ui.server.access import Caller
-from fruitvision.ui.server.page_cache import MOST, PageCache
+from fruitvision.ui.server.access import Access, Caller
+from fruitvision.ui.server.guarded_blocks import RENDERED_LANGUAGE
+from fruitvision.ui.server.page_cache import MOST, PageCache, wanted_language
 from fruitvision.ui.server.places import Busy
+from fruitvision.wording.text import say
+from tests.ui.server.test_allowed import quietly
 
 ANN = Caller(False, "203.0.113.5", "ann")
 
@@ -93,3 +100,59 @@ def test_an_owners_link_is_handed_on_whole():
     app = App()
     asyncio.run(get(PageCache(app), query_string=b"owner=secret"))
     assert app.asked[0]["query_string"] == b"owner=secret"
+
+
+def headers(**named: str) -> dict:
+    return {"headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]}
+
+
+@pytest.mark.parametrize(
+    ("scope", "language"),
+    [
+        ({**headers()}, "en"),
+        ({**headers(accept_language="zh-CN,zh;q=0.9,en;q=0.8")}, "zh"),
+        ({**headers(accept_language="zh", cookie="a=b; fruitvision-language=en")}, "en"),
+        ({**headers(cookie="fruitvision-language=zh"), "query_string": b"tab=train&lang=en"}, "en"),
+        ({**headers(cookie="fruitvision-language=xx"), "query_string": b"lang=../../zh"}, "en"),
+    ],
+)
+def test_the_language_of_a_page_is_the_addresss_the_choice_before_or_the_browsers(scope, language):
+    assert wanted_language({"type": "http", **scope}, "en", follow_browser=True) == language
+
+
+def test_an_app_in_one_language_does_not_follow_the_browser():
+    assert wanted_language({"type": "http", **headers(accept_language="en")}, "zh", follow_browser=False) == "zh"
+
+
+def test_each_language_is_rendered_once():
+    rendered = []
+
+    class InLanguage(App):
+        async def __call__(self, scope: dict, receive, send) -> None:
+            rendered.append(RENDERED_LANGUAGE.get())
+            await super().__call__(scope, receive, send)
+
+    async def many() -> None:
+        page = PageCache(InLanguage(), lambda scope: scope["query_string"].decode())
+        for language in (b"en", b"zh", b"en", b"zh"):
+            await get(page, query_string=language)
+
+    asyncio.run(many())
+    assert rendered == ["en", "zh"]
+
+
+def test_the_page_is_rendered_in_another_language_whole(tmp_path):
+    """In as much of it as the switch of the language changes."""
+    context = Context(runs=tmp_path, taught=tmp_path, access=Access(None), models=Models(tmp_path), data=tmp_path / "data")
+    demo = quietly(build_app, context)
+    before = json.dumps(demo.config["components"], default=str)
+    mark = RENDERED_LANGUAGE.set("zh")
+    try:
+        chinese = demo.config
+        assert chinese is demo.config, "made once"
+    finally:
+        RENDERED_LANGUAGE.reset(mark)
+    shown = {one["props"].get("elem_id"): one["props"] for one in chinese["components"]}
+    assert shown["language"]["value"] == "zh" and shown["panel-train"]["label"] == say("header.train", "zh")
+    assert shown["train-start"]["value"] == say("train.start", "zh") and "水果" in shown["title"]["value"]
+    assert json.dumps(demo.config["components"], default=str) == before, "the page that it was built in stays"

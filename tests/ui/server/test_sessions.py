@@ -58,7 +58,7 @@ def kilobytes_of_one(work, several: int = 10) -> float:
 def test_a_page_takes_kilobytes_and_one_in_another_language_what_its_components_take(demo):
     """Gradio's own: 370 KB, and 790 KB once the language was switched."""
     with TestClient(demo.app) as client:
-        opened = kilobytes_of_one(lambda: ask(demo, client, "app._speak.first_language", ""))
+        opened = kilobytes_of_one(lambda: ask(demo, client, "page.models.Models.choices_update", "en", None))
         switched = kilobytes_of_one(lambda: ask(demo, client, "app._speak.switch", "zh"))
     assert opened < 60 and switched < 600, (opened, switched)
 

@@ -1,0 +1,69 @@
+"""The page for everybody: its address, its languages, contrast, keyboard and screen reader."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from .conftest import PHONE, WIDE
+
+READY = {"classify": "#classify-answer .fv-answer", "train": "#train-found .fv-data", "compare": "#compare-page figure, #compare-page svg"}
+
+
+def serious(page) -> list[str]:
+    """What axe-core finds of impact "serious" or "critical", as "rule: element"."""
+    found = Axe().run(page).response["violations"]
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [f"{one['id']}: {node['html'][:160]} {node['failureSummary'][-160:]}" for one in grave for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("panel", READY)
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", PHONE)])
+def test_axe_finds_nothing_serious(visit, app, panel, scheme, size):
+    page = visit(size=size)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{app.url}?tab={panel}")
+    page.wait_for_selector(READY[panel])
+    page.wait_for_timeout(500)
+    assert serious(page) == []
+
+
+def test_language_and_panel_stand_in_the_address(visit, app):
+    page = visit(locale="zh-CN")
+    page.get_by_role("tab", name="训练").click()
+    page.wait_for_url("**/?tab=train")
+    page.wait_for_selector(READY["train"])
+    page.get_by_role("tab", name="比较").click()
+    page.wait_for_url("**/?tab=compare")
+    page.go_back()
+    page.wait_for_url("**/?tab=train")
+    assert page.is_visible("#train-way"), "Back leads to the panel before"
+    page.reload()
+    page.wait_for_selector(READY["train"])
+    assert page.is_visible("#train-way"), "a reload stays where one was"
+    page.get_by_role("radio", name="English").check(force=True)
+    page.wait_for_selector("#title:has-text('Recognises')")
+    assert "lang=en" in page.url and "tab=train" in page.url
+    page.goto(app.url)
+    page.wait_for_selector("#title:has-text('Recognises')")
+    page.goto(f"{app.url}?lang=zh&tab=compare")
+    page.wait_for_selector("#title:has-text('认出水果')")
+    assert page.is_visible(READY["compare"].split(",")[0]) or page.is_visible("#compare-page")
+
+
+def test_a_panel_that_is_opened_at_once_is_in_the_browsers_language_whole(visit, app):
+    page = visit(locale="zh-CN")
+    page.get_by_role("tab", name="训练").click()
+    page.wait_for_selector(READY["train"])
+    words = page.inner_text("#panels")
+    assert not [word for word in ("Your pictures", "Recipe", "Start", "Drop", "kinds") if word in words]
+
+
+def test_arrow_keys_move_between_the_panels(visit):
+    page = visit()
+    page.get_by_role("tab", name="Classify").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.activeElement.id === 'panel-train-button'")
+    page.wait_for_selector(READY["train"])
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(READY["classify"])
