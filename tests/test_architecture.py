@@ -27,6 +27,7 @@ ORDER = (
     "data.load",
     "data.fetch",
     "models",
+    "models.imported",
     "training",
     "recognition",
     "recognition.taught",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fruitvision.data.read.picture import PictureSource, load_pixels
-from fruitvision.recognition.classifier import SHORT_SIDE, Classifier, FrameContext, Prediction
+from fruitvision.recognition.classifier import Classifier, FrameContext, Prediction
 
 EXIT_SECONDS = 10.0
 """How long the end of the process waits for networks that are being compiled: one that ends meanwhile is aborted."""
@@ -51,7 +51,7 @@ class Batcher:
         request = None
         try:
             # Decoded in the caller's thread: a picture that cannot be read affects nobody else.
-            request = _Request(load_pixels(image, SHORT_SIDE), image, context or FrameContext())
+            request = _Request(load_pixels(image, self.classifier.short_side), image, context or FrameContext())
         finally:
             with self._changed:
                 self._decoding -= 1

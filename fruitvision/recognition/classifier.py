@@ -30,13 +30,15 @@ from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.recognition.white_background import on_white_background
 
 SHORT_SIDE = 256
-"""Pixels of the short side to which a picture is reduced first, as in the image store."""
+"""Pixels of the short side to which the image store reduces a picture."""
 GUESSES = 5
 HEATMAP_ZOOM = 2
 """For a heatmap the network sees the picture enlarged by this factor: its cells are smaller, and localization is better."""
 SMOOTHING = 0.6
 """The share of the previous answer in the answer to a frame of a live view."""
 BATCH_SIZE = 64
+BICUBIC_ROOM = 3
+"""Times the transform's size to which a picture is reduced before it is resized bicubically, so that little of that is seen."""
 
 
 @dataclass(frozen=True)
@@ -165,22 +167,34 @@ class Classifier:
         config = self.config.model_copy(update={"transform": transform})
         return Classifier(self.network, config, self.path, inference_network=self.inference_network)
 
+    @property
+    def short_side(self) -> int:
+        """Pixels of the short side to which a picture is reduced first.
+
+        That of the image store, from which a network that was trained here has seen its validation pictures. An imported network's
+        pictures were resized once, by its own transform.
+        """
+        transform = self.config.transform
+        if not self.config.imported:
+            return SHORT_SIDE
+        return transform.resize * (BICUBIC_ROOM if transform.interpolation == "bicubic" else 1)
+
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""
-        return self.predict_pixels([load_pixels(image, SHORT_SIDE)], [image])[0]
+        return self.predict_pixels([load_pixels(image, self.short_side)], [image])[0]
 
     def predict_batch(self, images: Sequence[PictureSource]) -> list[Prediction]:
         """The answers to many pictures, in their order. The first one that cannot be read raises PictureError."""
-        return [answer for chunk, pixels in _loaded(images) for answer in self.predict_pixels(pixels, chunk)]
+        return [answer for chunk, pixels in self._loaded(images) for answer in self.predict_pixels(pixels, chunk)]
 
     def probabilities(self, images: Sequence[PictureSource]) -> np.ndarray:
         """(N, C) float32, by class in the checkpoint's order."""
-        found = [self.infer(pixels).probabilities.numpy() for _, pixels in _loaded(images)]
+        found = [self.infer(pixels).probabilities.numpy() for _, pixels in self._loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def embed(self, images: Sequence[PictureSource]) -> np.ndarray:
         """(N, F) float32: the features of the last pooling."""
-        found = [self.infer(pixels).features.float().numpy() for _, pixels in _loaded(images)]
+        found = [self.infer(pixels).features.float().numpy() for _, pixels in self._loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, self.head.in_features), np.float32)
 
     @torch.inference_mode()
@@ -228,6 +242,12 @@ class Classifier:
         height, width = pixels.shape[:2]
         return ActivationMap(activation[0].float().cpu().numpy(), self.config.transform.crop_box(height, width), height, width)
 
+    def _loaded(self, images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureSource], list[np.ndarray]]]:
+        """Batches of the pictures as given, and their pixels."""
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = images[start : start + BATCH_SIZE]
+            yield batch, [load_pixels(image, self.short_side) for image in batch]
+
     def _prediction(self, probabilities: Tensor, label_space: LabelSpace, source: PictureSource, taught: TaughtHead | None) -> Prediction:
         by_type, no_fruit = label_space.by_type(probabilities[None])
         best, types = by_type[0].topk(min(GUESSES, len(label_space.types)))
@@ -259,9 +279,3 @@ class Classifier:
         probabilities[rows] = (probabilities[rows] + probabilities_of(logits, self.config.temperature).cpu()) / 2
         return probabilities
 
-
-def _loaded(images: Sequence[PictureSource]) -> Iterator[tuple[Sequence[PictureSource], list[np.ndarray]]]:
-    """Batches of the pictures as given, and their pixels."""
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = images[start : start + BATCH_SIZE]
-        yield batch, [load_pixels(image, SHORT_SIDE) for image in batch]
