@@ -13,8 +13,8 @@ from fruitvision.cli.options import Checkpoint, Json
 from fruitvision.errors import quoted
 
 if TYPE_CHECKING:
-    from fruitvision.recognition.imported import ImportResult
     from fruitvision.recognition.import_check import PictureCheck
+    from fruitvision.recognition.imported import ImportResult
 
 FEW = 5
 
@@ -62,7 +62,9 @@ def import_weights(
     classes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Names of the classes: one a line, or JSON (a list, class_to_idx, id2label).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The checkpoint folder.", show_default="runs/ and the file's name")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The checkpoint folder.", show_default="runs/ and the file's name")
+    ] = None,
     architecture: Annotated[
         str | None, typer.Option(metavar="NAME", help="torchvision's or timm's name.", show_default="recognised by its layers")
     ] = None,
@@ -85,7 +87,13 @@ def import_weights(
     """
     from fruitvision.recognition.imported import Preparation, import_checkpoint
 
-    given = {"resize": resize, "crop": crop, "mean": mean and mean.split(","), "std": std and std.split(","), "interpolation": interpolation}
+    given = {
+        "resize": resize,
+        "crop": crop,
+        "mean": mean and mean.split(","),
+        "std": std and std.split(","),
+        "interpolation": interpolation,
+    }
     result = import_checkpoint(
         weights,
         out or Path("runs") / (weights.stem or "imported"),

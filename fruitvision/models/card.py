@@ -38,10 +38,16 @@ def model_card(config: dict[str, Any]) -> str:
         *_limits(dataset, training, bool(config.get("imported"))),
         "",
         *(["## Experiments", "", config["notes"].strip(), ""] if config.get("notes") else []),
-        *([] if config.get("imported") else ["## Training", "", "```", training.get("command", "(the command was not recorded)"), "```", ""]),
+        *(
+            []
+            if config.get("imported")
+            else ["## Training", "", "```", training.get("command", "(the command was not recorded)"), "```", ""]
+        ),
         *_use(config),
         "",
-        ("Imported with " if config.get("imported") else "Trained with ") + ", ".join(f"{k} {v}" for k, v in config["versions"].items()) + ".",
+        ("Imported with " if config.get("imported") else "Trained with ")
+        + ", ".join(f"{k} {v}" for k, v in config["versions"].items())
+        + ".",
         "",
         "## Data and licence",
         "",

@@ -278,4 +278,3 @@ class Classifier:
         probabilities, rows = probabilities.clone(), list(cut)
         probabilities[rows] = (probabilities[rows] + probabilities_of(logits, self.config.temperature).cpu()) / 2
         return probabilities
-

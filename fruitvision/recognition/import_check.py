@@ -108,9 +108,7 @@ def _plain(name: str) -> str:
 
 
 @torch.inference_mode()
-def _logits(
-    classifier: Classifier, chosen: list[tuple[Path, int]], progress: Callable[[int, int], None] | None
-) -> tuple[Tensor, Tensor]:
+def _logits(classifier: Classifier, chosen: list[tuple[Path, int]], progress: Callable[[int, int], None] | None) -> tuple[Tensor, Tensor]:
     logits, labels = [torch.zeros(0, len(classifier.classes))], []
     for start in range(0, len(chosen), BATCH_SIZE):
         pixels = []

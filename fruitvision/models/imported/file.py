@@ -25,9 +25,32 @@ MAX_DIMENSIONS = 8
 SAFETENSORS = ".safetensors"
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
 """What a folder of the Hugging Face Hub calls its weights."""
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "module", "ema", "state_dict_ema")
+_WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "ema",
+    "state_dict_ema",
+)
 _CLASSES = ("class_to_idx", "idx_to_class", "classes", "class_names", "label_names", "labels")
-_DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool}
+_DTYPES = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+}
 _DEPTH = 4
 
 
@@ -88,7 +111,7 @@ def _is_safetensors(path: Path) -> bool:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+            return {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:  # of the library's own, of torch and of Python
         raise CheckpointError("import-damaged", path=str(path)) from error
 
