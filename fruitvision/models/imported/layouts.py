@@ -48,11 +48,13 @@ TIMM = (
     "mnasnet_050",
     "mnasnet_100",
 )
+ALIKE = "conv_stem.weight"
+"""Only among timm's networks with this layer do two have the same names and shapes and compute differently."""
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("layer4.0.conv1.weight", RESNETS),
     ("7.0.conv1.weight", RESNETS),
     ("denseblock4.denselayer1.norm1.weight", DENSENETS),
-    ("conv_stem.weight", TIMM),
+    (ALIKE, TIMM),
     ("features.18.1.running_mean", ("mobilenet_v2",)),
     ("features.1.0.block.0.0.weight", tuple(name for name in TORCHVISION if name.startswith("efficientnet"))),
     ("layers.8.0.layers.0.weight", ("mnasnet0_5", "mnasnet1_0")),
@@ -101,12 +103,15 @@ def find_trunk(tensors: Mapping[str, Tensor], path: str, architecture: str | Non
     names = (architecture,) if architecture else _candidates(tensors)
     fitting: dict[str, Trunk] = {}
     near: CheckpointError | None = None
+    alike = any(_ends(name, ALIKE) for name in tensors)
     for layout in (layout for name in names for layout in layouts(name)):
         for prefix in _prefixes(tensors, layout.given[0]):
             found = _matched(tensors, layout, prefix, path)
             if isinstance(found, Trunk):
                 fitting[found.architecture] = found
             near = near or (found if isinstance(found, CheckpointError) else None)
+        if fitting and not alike:
+            break
     if len(fitting) > 1:
         raise CheckpointError("import-ambiguous", path=path, names=", ".join(fitting))
     if fitting:

@@ -18,7 +18,7 @@ import_torchvision()
 from torchvision import models  # noqa: E402
 
 CLASSES = 5
-X = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+X = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 class FruitsClassifier(nn.Module):
