@@ -32,6 +32,7 @@ ORDER = (
     "recognition",
     "recognition.taught",
     "recognition.evaluate",
+    "recognition.imported",
     "report",
     "runs",
     "runs.prepare",

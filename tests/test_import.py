@@ -208,7 +208,7 @@ def test_wherever_a_checkpoint_is_taken_a_file_of_weights_is_answered_with_the_c
 
 
 def test_a_folder_of_the_hub_is_answered_so_too(tmp_path):
-    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}', encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18", "num_classes": 3}', encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError) as caught:
         fruitvision.load(tmp_path)

@@ -13,8 +13,8 @@ from fruitvision.cli.options import Checkpoint, Json
 from fruitvision.errors import quoted
 
 if TYPE_CHECKING:
-    from fruitvision.recognition.import_check import PictureCheck
-    from fruitvision.recognition.imported import ImportResult
+    from fruitvision.recognition.imported.checkpoint import ImportResult
+    from fruitvision.recognition.imported.pictures import PictureCheck
 
 FEW = 5
 
@@ -85,7 +85,7 @@ def import_weights(
     It takes a state dict of torchvision's or timm's networks, as tutorials save it, and answers as it did there. Nothing in the file
     is run. By default its pictures are prepared as in the textbook: Resize(256), CenterCrop(224), ImageNet's mean and deviation.
     """
-    from fruitvision.recognition.imported import Preparation, import_checkpoint
+    from fruitvision.recognition.imported.checkpoint import Preparation, import_checkpoint
 
     given = {
         "resize": resize,

@@ -180,7 +180,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     try:
         config = CheckpointConfig.model_validate_json(content)
     except ValidationError as error:
-        if b'"classes"' not in content and (b'"architecture"' in content or b'"model_type"' in content):
+        if _is_of_a_hub(content):
             raise CheckpointError("checkpoint-weights-file", path=str(folder), given=quoted([str(folder)])) from error
         faults = "; ".join(
             (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "") + fault["msg"].removeprefix("Value error, ")
@@ -190,6 +190,15 @@ def read_config(folder: Path) -> CheckpointConfig:
     if not checksum_matches(json.loads(content)):
         raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config
+
+
+def _is_of_a_hub(content: bytes) -> bool:
+    """Whether a ``config.json`` is timm's or transformers', as the Hugging Face Hub has them, and not a damaged one of ours."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and "classes" not in values and not {"num_classes", "pretrained_cfg", "model_type"}.isdisjoint(values)
 
 
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:

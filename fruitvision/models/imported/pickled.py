@@ -78,14 +78,15 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
         pickles = [member for member, name in zip(members, names, strict=True) if name == "data.pkl"]
         if len(pickles) != 1:
             raise CheckpointError("import-not-weights", path=str(path))
+        (member,) = pickles
         size = file.seek(0, os.SEEK_END)
         # torch stores, never compresses: what is compressed could unfold to any size, and so could members that overlap.
         stored = all(member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size for member in members)
         if not stored or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
             raise ValueError("it is not stored as torch stores")
-        if pickles[0].file_size > MAX_PICKLE_BYTES:
+        if member.file_size > MAX_PICKLE_BYTES:
             raise ValueError("its pickle is too large")
-        with parts.open(pickles[0]) as stream:
+        with parts.open(member) as stream:
             return list(_names(stream))
 
 

@@ -43,7 +43,8 @@ def code_of(path: Path) -> str:
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model", "my_net"])
 def test_the_weights_are_found_in_a_state_dict_or_in_what_wraps_it(tmp_path, key, zipped):
-    content = {key: OrderedDict(WEIGHTS), "epoch": 3, "optimizer_state_dict": {"state": {}, "other": {"m": torch.ones(3)}}} if key else WEIGHTS
+    optimizer = {"state": {}, "other": {"m": torch.ones(3)}}
+    content = {key: OrderedDict(WEIGHTS), "epoch": 3, "optimizer_state_dict": optimizer} if key else WEIGHTS
     found = read_weights(saved(tmp_path / "x.pth", content, _use_new_zipfile_serialization=zipped))
     assert set(found.tensors) == set(WEIGHTS) and torch.equal(found.tensors["a.weight"], WEIGHTS["a.weight"])
     assert len(found.sha256) == 64
@@ -103,7 +104,8 @@ def test_nothing_in_any_of_these_is_run(tmp_path, monkeypatch):
     # A name put together on the stack may be any: what stands beside it proves nothing.
     assert code_of(with_pickle(tmp_path / "stack.pth", b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93)R.")) == "import-objects"
     # torch's weights_only alone would fill 100 GB with zeros here.
-    assert code_of(with_pickle(tmp_path / "zeros.pth", b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\xe8\x76\x48\x17\x85R.")) == "import-objects"
+    zeros = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\xe8\x76\x48\x17\x85R."
+    assert code_of(with_pickle(tmp_path / "zeros.pth", zeros)) == "import-objects"
     assert not (tmp_path / "trap-has-sprung").exists()
 
 

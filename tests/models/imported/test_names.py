@@ -30,7 +30,9 @@ def test_every_way_to_write_them_gives_the_same(tmp_path, text):
     assert read_class_names(tmp_path / "names.txt") == NAMES
 
 
-@pytest.mark.parametrize("text", ["", "Apple", "Apple\nApple", '["a"', '{"Apple": 0, "Banana": 2}', '{"0": 1, "1": 2}', "[[[]]]", '["a", 1]'])
+@pytest.mark.parametrize(
+    "text", ["", "Apple", "Apple\nApple", '["a"', '{"Apple": 0, "Banana": 2}', '{"0": 1, "1": 2}', "[[[]]]", '["a", 1]']
+)
 def test_what_names_no_classes_is_refused(tmp_path, text):
     (tmp_path / "names.txt").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError) as caught:

@@ -17,7 +17,7 @@ from fruitvision.models.imported.hub import with_settings
 from fruitvision.models.imported.names import read_class_names
 from fruitvision.models.imported.network import Imported, import_network
 from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.import_check import PictureCheck, calibrated, check_on_pictures
+from fruitvision.recognition.imported.pictures import PictureCheck, calibrated, check_on_pictures
 
 __all__ = ["ImportResult", "Preparation", "import_checkpoint"]
 
