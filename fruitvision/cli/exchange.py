@@ -80,7 +80,7 @@ def import_weights(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a checkpoint of a network that was trained elsewhere.
+    """Make a checkpoint of weights trained elsewhere.
 
     It takes a state dict of torchvision's or timm's networks, as tutorials save it, and answers as it did there. Nothing in the file
     is run. By default its pictures are prepared as in the textbook: Resize(256), CenterCrop(224), ImageNet's mean and deviation.
