@@ -51,11 +51,9 @@ def check_pickles(path: Path) -> bool:
         raise CheckpointError("import-damaged", path=str(path)) from error
     except OSError as error:
         raise CheckpointError("import-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
-    refused = sorted({own.name for own in found if not _is_harmless(own)})
-    model = next((name for name in refused if name.startswith(_MODEL_PACKAGES)), None)
-    if model:
-        classes = [name for name in refused if not name.startswith("torch.nn.")]  # the person's own class says most
-        raise CheckpointError("import-whole-model", path=str(path), name=(classes or [model])[0], out=f"{path.stem}-weights.pth")
+    refused = [own.name for own in found if not _is_harmless(own)]  # in their order: the outermost class first
+    if any(name.startswith(_MODEL_PACKAGES) for name in refused):
+        raise CheckpointError("import-whole-model", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
     if refused:
         raise CheckpointError("import-objects", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
     return start.startswith(b"PK")

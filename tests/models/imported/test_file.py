@@ -67,6 +67,7 @@ def test_a_whole_model_is_refused_with_how_to_save_its_weights(tmp_path, zipped)
     with pytest.raises(CheckpointError, match=r'any code.*torch\.save\(model\.state_dict\(\), "fruits-weights\.pth"\)') as caught:
         read_weights(path)
     assert caught.value.code == "import-whole-model" and is_worded(caught.value)
+    assert caught.value.facts["name"] == "torch.nn.modules.container.Sequential"
 
 
 def torchscript(path: Path) -> Path:
