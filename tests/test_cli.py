@@ -29,6 +29,7 @@ COMMANDS = [
     "teach-benchmark",
     "compare",
     "lr-find",
+    "import",
 ]
 TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
 

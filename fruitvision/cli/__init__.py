@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from fruitvision.cli import compare, data, evaluate, export, launch, rate, sources, teach, train
+from fruitvision.cli import compare, data, evaluate, exchange, launch, rate, sources, teach, train
 from fruitvision.cli.options import ManyValues
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(train.stop)
 app.command()(evaluate.evaluate)
 app.command("evaluate-sources", cls=ManyValues)(sources.evaluate_sources)
 app.command()(evaluate.predict)
-app.command()(export.export)
+app.command()(exchange.export)
+app.command("import")(exchange.import_weights)
 app.command("teach-benchmark", cls=ManyValues)(teach.teach_benchmark)
 app.command(cls=ManyValues)(compare.compare)

@@ -42,6 +42,8 @@ def compare(
     from fruitvision.comparison.runner import run_study
     from fruitvision.comparison.study import StudyFolder, StudyPlan
     from fruitvision.data.read.listing import list_pictures
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.prepare.check import check_networks
     from fruitvision.training.config import parse_settings
 
     given = {
@@ -56,6 +58,8 @@ def compare(
             raise ConfigError("study-needs-data")
         list_pictures(data.absolute())
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
+        for cell in plan.cells():
+            check_networks(RunConfig(data=plan.data, training=cell.training))
     study = StudyFolder(out)
     if ray is None:
         _say_time(plan or study.plan(), study)

@@ -37,6 +37,7 @@ def evaluate_sources(
     from fruitvision.models.checkpoint import find_checkpoint, record_calibration
     from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, summarize_sources
     from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.prepare.check import check_networks
     from fruitvision.runs.prepare.sources import find_sources
     from fruitvision.training.config import TrainConfig, parse_settings
 
@@ -52,6 +53,7 @@ def evaluate_sources(
         leave_out=tuple(leave_out or []),
     )
     find_sources(config)
+    check_networks(config)
     say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
     if checkpoint:
         place = find_checkpoint(checkpoint)

@@ -55,7 +55,7 @@ def train(
     from fruitvision.data.synthetic.sample import MARKER, sample_set
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
-    from fruitvision.runs.prepare.data import check_data
+    from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
     from fruitvision.training.distributed import torchrun_share
 
@@ -77,7 +77,7 @@ def train(
             leave_out=tuple(leave_out or []),
             study=str(study.absolute()) if study else "",
         )
-        listing = check_data(config)  # before there is a run
+        listing = check_run(config)  # before there is a run
         folder.create(config)
     if not as_json:
         config = folder.config()

@@ -25,7 +25,8 @@ def model_card(config: dict[str, Any]) -> str:
     lines = [
         f"# {config['architecture']}, {config['norm']} norm, {len(config['classes'])} classes",
         "",
-        f"Trained by FruitVision on {name}{synthetic}: {dataset.get('images', '?')} training pictures, started from {config['start']}.",
+        _origin(config)
+        or f"Trained by FruitVision on {name}{synthetic}: {dataset.get('images', '?')} training pictures, started from {config['start']}.",
         "",
         "## Measured",
         "",
@@ -34,18 +35,19 @@ def model_card(config: dict[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        *_limits(dataset, training),
+        *_limits(dataset, training, bool(config.get("imported"))),
         "",
         *(["## Experiments", "", config["notes"].strip(), ""] if config.get("notes") else []),
-        "## Training",
-        "",
-        "```",
-        training.get("command", "(the command was not recorded)"),
-        "```",
-        "",
+        *(
+            []
+            if config.get("imported")
+            else ["## Training", "", "```", training.get("command", "(the command was not recorded)"), "```", ""]
+        ),
         *_use(config),
         "",
-        "Trained with " + ", ".join(f"{k} {v}" for k, v in config["versions"].items()) + ".",
+        ("Imported with " if config.get("imported") else "Trained with ")
+        + ", ".join(f"{k} {v}" for k, v in config["versions"].items())
+        + ".",
         "",
         "## Data and licence",
         "",
@@ -53,6 +55,19 @@ def model_card(config: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _origin(config: dict[str, Any]) -> str:
+    """What an imported network is; empty for one that was trained here."""
+    found = config.get("imported")
+    if not found:
+        return ""
+    joined = found["head"]
+    layers = f" Its last layer is the product of {', '.join(joined)}." if len(joined) > 1 else ""
+    return (
+        f"Imported by FruitVision from {found['file']} (SHA-256 {found['sha256']}); it was trained elsewhere, on pictures that the file "
+        f"does not name. The weights are unchanged.{layers} The names of the classes come from {found['classes_from']}."
+    )
 
 
 WORST_KINDS, FEWEST_OF_KIND = 12, 5
@@ -137,19 +152,23 @@ def _use(config: dict[str, Any]) -> list[str]:
     )
     return [
         f"Input: the short side resized to {transform['resize']} px and the center {transform['crop']} px square cropped"
-        f"{enlarged}. Temperature {config['temperature']:.3f}, fitted on {_fitted_on(config)}; an answer below "
+        f"{enlarged}. Temperature {config['temperature']:.3f}, {_fitted_on(config)}; an answer below "
         f"{thresholds['unsure']:.0%} is unsure{refused}.",
     ]
 
 
 def _fitted_on(config: dict[str, Any]) -> str:
-    return "left-out sources" if config.get("left_out") else "pictures used neither for training nor for the metrics"
+    if config.get("left_out"):
+        return "fitted on left-out sources"
+    if config.get("imported"):
+        return config["imported"]["calibrated_on"] or "not calibrated"
+    return "fitted on pictures used neither for training nor for the metrics"
 
 
-def _limits(dataset: dict[str, Any], training: dict[str, Any]) -> list[str]:
+def _limits(dataset: dict[str, Any], training: dict[str, Any], imported: bool) -> list[str]:
     limits = [
-        "It knows the classes of its training pictures alone and answers one of them for any picture; its confidence was "
-        "calibrated on pictures like those it was trained on.",
+        "It knows the classes of its training pictures alone and answers one of them for any picture"
+        + ("." if imported else "; its confidence was calibrated on pictures like those it was trained on."),
     ]
     if "360" in str(dataset.get("name", "")):
         limits.append(
@@ -181,6 +200,8 @@ def _licence(name: str, config: dict[str, Any]) -> list[str]:
             "Fruits-360 by Mihai Oltean and Horea Mureșan, CC BY-SA 4.0 (earlier releases MIT); these weights are shared "
             "under CC BY-SA 4.0."
         ]
+    elif config.get("imported"):
+        lines = ["The licence of the weights is that of the file they come from, which does not say it."]
     else:
         lines = ["The licence of the weights follows that of the training pictures."]
     named = dict.fromkeys([*config["dataset"].get("beside", []), *config["dataset"].get("sources", [])])

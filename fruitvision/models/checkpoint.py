@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.errors import CheckpointError, ConfigError
+from fruitvision.errors import CheckpointError, ConfigError, quoted
 from fruitvision.files import checksum_matches, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network, parameter_count
@@ -35,6 +35,8 @@ ALWAYS_ALLOWED = 12_000_000
 """Parameters that a network may have whatever its file holds, 48 MB, so that the error can name what does not fit."""
 ONNX_SUFFIX = ".onnx"
 """Of an exported file, which can be given in place of a checkpoint folder."""
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+"""Of other programs' files of weights, which :mod:`fruitvision.models.imported` makes a checkpoint of."""
 
 
 class Thresholds(BaseModel):
@@ -68,6 +70,9 @@ class CheckpointConfig(BaseModel):
     left_out: dict[str, Any] = {}
     """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by
     source and by fruit type, as :func:`fruitvision.recognition.evaluate.left_out.summarize_sources` gives it."""
+    imported: dict[str, Any] = {}
+    """Where the weights come from, if FruitVision did not train them: the file, its SHA-256, and how its head and its classes were
+    read, see :mod:`fruitvision.models.imported`. Empty for a network that was trained here."""
     notes: str = ""
     """Markdown for the model card: what else was tried."""
     weights_sha256: str = ""
@@ -167,7 +172,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     folder = current_folder(Path(folder))
     path = folder / CONFIG
     if not folder.is_dir():
-        raise CheckpointError("checkpoint-missing", path=str(folder))
+        raise _no_folder(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError("checkpoint-incomplete", path=str(folder), file=name)
@@ -175,6 +180,8 @@ def read_config(folder: Path) -> CheckpointConfig:
     try:
         config = CheckpointConfig.model_validate_json(content)
     except ValidationError as error:
+        if _is_of_a_hub(content):
+            raise CheckpointError("checkpoint-weights-file", path=str(folder), given=quoted([str(folder)])) from error
         faults = "; ".join(
             (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "") + fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_url=False)
@@ -183,6 +190,15 @@ def read_config(folder: Path) -> CheckpointConfig:
     if not checksum_matches(json.loads(content)):
         raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config
+
+
+def _is_of_a_hub(content: bytes) -> bool:
+    """Whether a ``config.json`` is timm's or transformers', as the Hugging Face Hub has them, and not a damaged one of ours."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and "classes" not in values and not {"num_classes", "pretrained_cfg", "model_type"}.isdisjoint(values)
 
 
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
@@ -273,5 +289,19 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
         return known[str(name)]
     folder = Path(name)
     if not current_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
-        raise CheckpointError("checkpoint-missing", path=str(folder))
+        raise _no_folder(folder)
     return folder
+
+
+def _no_folder(path: Path) -> CheckpointError:
+    if path.suffix.lower() in WEIGHTS_SUFFIXES and path.is_file():
+        return CheckpointError("checkpoint-weights-file", path=str(path), given=quoted([str(path)]))
+    return CheckpointError("checkpoint-missing", path=str(path))
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoint folders directly in ``folder``, as ``import`` writes them into the folder of runs; by name."""
+    try:
+        return sorted(path for path in folder.iterdir() if (path / WEIGHTS).is_file() and (path / CONFIG).is_file())
+    except OSError:
+        return []

@@ -31,13 +31,15 @@ from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.recognition.white_background import on_white_background
 
 SHORT_SIDE = 256
-"""Pixels of the short side to which a picture is reduced first, as in the image store."""
+"""Pixels of the short side to which the image store reduces a picture."""
 GUESSES = 5
 HEATMAP_ZOOM = 2
 """For a heatmap the network sees the picture enlarged by this factor: its cells are smaller, and localization is better."""
 SMOOTHING = 0.6
 """The share of the previous answer in the answer to a frame of a live view."""
 BATCH_SIZE = 64
+BICUBIC_ROOM = 3
+"""Times the transform's size to which a picture is reduced before it is resized bicubically, so that little of that is seen."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,21 @@ class Classifier:
         config = self.config.model_copy(update={"transform": transform})
         return Classifier(self.network, config, self.path, inference_network=self.inference_network)
 
+    @property
+    def short_side(self) -> int:
+        """Pixels of the short side to which a picture is reduced first.
+
+        That of the image store, from which a network that was trained here has seen its validation pictures. An imported network's
+        pictures were resized once, by its own transform.
+        """
+        transform = self.config.transform
+        if not self.config.imported:
+            return SHORT_SIDE
+        return transform.resize * (BICUBIC_ROOM if transform.interpolation == "bicubic" else 1)
+
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""
-        picture = load_noted(image, SHORT_SIDE)
+        picture = load_noted(image, self.short_side)
         return replace(self.predict_pixels([to_array(picture.image)], [image])[0], note=picture.note)
 
     def predict_batch(self, images: Sequence[PictureSource]) -> list[Prediction]:
@@ -178,19 +192,19 @@ class Classifier:
         answers = []
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
-            pictures = [load_noted(image, SHORT_SIDE) for image in batch]
+            pictures = [load_noted(image, self.short_side) for image in batch]
             found = self.predict_pixels([to_array(picture.image) for picture in pictures], batch)
             answers += [replace(answer, note=picture.note) for answer, picture in zip(found, pictures, strict=True)]
         return answers
 
     def probabilities(self, images: Sequence[PictureSource]) -> np.ndarray:
         """(N, C) float32, by class in the checkpoint's order."""
-        found = [self.infer(pixels).probabilities.numpy() for pixels in _loaded(images)]
+        found = [self.infer(pixels).probabilities.numpy() for pixels in self._loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def embed(self, images: Sequence[PictureSource]) -> np.ndarray:
         """(N, F) float32: the features of the last pooling."""
-        found = [self.infer(pixels).features.float().numpy() for pixels in _loaded(images)]
+        found = [self.infer(pixels).features.float().numpy() for pixels in self._loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, self.head.in_features), np.float32)
 
     @torch.inference_mode()
@@ -238,6 +252,11 @@ class Classifier:
         height, width = pixels.shape[:2]
         return ActivationMap(activation[0].float().cpu().numpy(), self.config.transform.crop_box(height, width), height, width)
 
+    def _loaded(self, images: Sequence[PictureSource]) -> Iterator[list[np.ndarray]]:
+        """The pixels of the pictures, in batches."""
+        for start in range(0, len(images), BATCH_SIZE):
+            yield [load_pixels(image, self.short_side) for image in images[start : start + BATCH_SIZE]]
+
     def _prediction(self, probabilities: Tensor, label_space: LabelSpace, source: PictureSource, taught: TaughtHead | None) -> Prediction:
         by_type, no_fruit = label_space.by_type(probabilities[None])
         best, types = by_type[0].topk(min(GUESSES, len(label_space.types)))
@@ -268,9 +287,3 @@ class Classifier:
         probabilities, rows = probabilities.clone(), list(cut)
         probabilities[rows] = (probabilities[rows] + probabilities_of(logits, self.config.temperature).cpu()) / 2
         return probabilities
-
-
-def _loaded(images: Sequence[PictureSource]) -> Iterator[list[np.ndarray]]:
-    """The pixels of the pictures, in batches."""
-    for start in range(0, len(images), BATCH_SIZE):
-        yield [load_pixels(image, SHORT_SIDE) for image in images[start : start + BATCH_SIZE]]

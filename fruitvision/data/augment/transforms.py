@@ -41,7 +41,7 @@ class EvalTransform(BaseModel):
 
     resize: Annotated[int, Field(ge=8, le=2048)] = 256
     crop: Annotated[int, Field(ge=8, le=2048)] = 224
-    interpolation: Literal["bilinear"] = "bilinear"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     views: Annotated[int, Field(ge=1, le=2, description="1: the picture; 2: the picture and its mirror image, averaged.")] = 1
@@ -103,7 +103,7 @@ class EvalTransform(BaseModel):
             across, down = (right - left) * (1 - scale) / 2, (bottom - top) * (1 - scale) / 2
             x0, y0, x1, y1 = round(left + across), round(top + down), round(right - across), round(bottom - down)
             part = images[:, :, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
-            views.append(F.interpolate(part, size=(self.crop, self.crop), mode="bilinear", antialias=True))
+            views.append(F.interpolate(part, size=(self.crop, self.crop), mode=self.interpolation, antialias=True))
         stacked = torch.stack(views, dim=1)
         if self.white_mirrored and stacked.shape[1] > 1 and (white := has_white_background(images)).any():
             whole = stacked[white][:, :1]
@@ -129,7 +129,7 @@ class EvalTransform(BaseModel):
         """(B, 3, H, W) uint8 → (B, 3, crop, crop) uint8."""
         size, top, left = self._geometry(*images.shape[2:])
         if tuple(images.shape[2:]) != size:
-            images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
+            images = F.interpolate(images, size=size, mode=self.interpolation, antialias=True)
         return images[:, :, top : top + self.crop, left : left + self.crop]
 
     def _normalize(self, images: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from fruitvision.data.read.dataset import held_out
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
-from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.classifier import SHORT_SIDE, Classifier
 from fruitvision.recognition.evaluate.labelled import LabelledFolder, abbreviated, open_labelled, open_negatives
 from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, recall_and_precision
 
@@ -138,7 +138,8 @@ def evaluate_in_detail(
 ) -> Evaluation:
     """As :func:`evaluate_folder`, with the scores of each picture."""
     known = _known_names(classifier, by)
-    found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)))
+    side = max(SHORT_SIDE, classifier.config.transform.resize if classifier.config.imported else 0)
+    found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)), short_side=side)
     targets = np.array([known.get(_scored_as(name, by), -1) for name in found.names], np.int64)
     labels, nothing = targets[found.labels], found.labels == _index(found.names, NOT_FRUIT)
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})

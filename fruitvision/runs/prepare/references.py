@@ -59,12 +59,20 @@ def open_regularizer(config: TrainConfig, start: str, device: torch.device) -> R
     return regularizer
 
 
-def open_average(config: TrainConfig, classes: tuple[str, ...]) -> list[Network]:
-    """The networks whose weights the run's are averaged with. Raises ConfigError if one differs from it, CheckpointError."""
+def open_average(config: TrainConfig, classes: tuple[str, ...] | None = None) -> list[Network]:
+    """The networks whose weights the run's are averaged with. Raises ConfigError if one differs from it, CheckpointError.
+
+    classes: the run's; None where they are not known yet.
+    """
     networks = []
     for name in split_names(config.average_with):
         network, known = load_checkpoint(find_checkpoint(name))
-        if (known.architecture, known.norm, known.width, known.classes) != (config.architecture, config.norm, config.width, classes):
+        if (known.architecture, known.norm, known.width, known.classes) != (
+            config.architecture,
+            config.norm,
+            config.width,
+            classes or known.classes,
+        ):
             raise average_error(name)
         networks.append(network)
     return networks

@@ -17,6 +17,8 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.optim import average_error, average_weights
 
 Log = Callable[[str], None]
+BY_NAME = ("scratch", "imagenet", "shipped")
+"""What a run may start from; anything else names checkpoints."""
 
 
 def build(config: TrainConfig, num_classes: int) -> Network:
@@ -39,7 +41,7 @@ def load_initial_weights(
     """
     if config.start == "scratch":
         return "scratch"
-    if config.start not in ("imagenet", "shipped"):
+    if config.start not in BY_NAME:
         return _load_checkpoints(network, config.start, targets)
     if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
         try:
@@ -57,6 +59,12 @@ def load_initial_weights(
     load_trunk(network, load_checkpoint(matching)[0].state_dict())
     log("training starts from the shipped model")
     return "shipped"
+
+
+def check_start(config: TrainConfig) -> None:
+    """Load the checkpoints that a configuration names to start from, as its run will. Raises CheckpointError, ConfigError."""
+    if config.start not in BY_NAME:
+        _load_checkpoints(build(config, 2), config.start, Targets.of(("first", "second")))
 
 
 def _load_checkpoints(network: Network, names: str, targets: Targets) -> str:

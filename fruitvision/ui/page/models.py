@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 
 from fruitvision.errors import CheckpointError, FruitVisionError
-from fruitvision.models.checkpoint import find_checkpoint, shipped
+from fruitvision.models.checkpoint import checkpoints_in, find_checkpoint, shipped
 from fruitvision.recognition.batcher import Batcher
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
@@ -30,7 +30,7 @@ LOAD_SECONDS = 5.0
 
 
 class Models:
-    """The models that can answer, by id: "shipped:NAME", "run:ID", and "given" for the one named at the start.
+    """The models that can answer, by id: "shipped:NAME", "run:ID", "imported:NAME", and "given" for the one named at the start.
 
     Ids are looked up in lists made here; nothing that a visitor sends is ever taken for a path.
     """
@@ -48,7 +48,8 @@ class Models:
         """(name, id), the default first."""
         known = [(_checkpoint_name(self._given), "given")] if self._given else []
         known += [(say("header.shipped", language, name=path.name), f"shipped:{path.name}") for path in shipped()]
-        return known + [(say("header.run", language, name=run.name), f"run:{run.id}") for run in self.runs()]
+        known += [(say("header.run", language, name=run.name), f"run:{run.id}") for run in self.runs()]
+        return known + [(say("header.imported", language, name=path.name), f"imported:{path.name}") for path in self.imported()]
 
     def choices_update(self, language: str, chosen: str | None) -> dict[str, Any]:
         """The choices as they are now, for the dropdown; a model that is gone gives way to the default."""
@@ -65,6 +66,10 @@ class Models:
         """The finished runs, newest first."""
         return [run for run in list_runs(self._runs) if run.has_checkpoint and run.status().state == "finished"]
 
+    def imported(self) -> list[Path]:
+        """The checkpoint folders that lie directly in the folder of runs, where the command ``import`` puts them."""
+        return checkpoints_in(self._runs)
+
     @property
     def default(self) -> str | None:
         """The id of the model that answers first; None where there is none at all."""
@@ -75,7 +80,8 @@ class Models:
         kind, _, name = (model_id or self.default or "").partition(":")
         if kind == "given" and self._given:
             return self._given
-        candidates = {"shipped": {p.name: p for p in shipped()}, "run": {r.id: r.best for r in self.runs()}}.get(kind, {})
+        known = {"shipped": shipped, "imported": self.imported}
+        candidates = {r.id: r.best for r in self.runs()} if kind == "run" else {p.name: p for p in known.get(kind, list)()}
         if name in candidates:
             return candidates[name]
         if self.default is None:

@@ -18,7 +18,7 @@ from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.rate import RateParts, RateSearch
-from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values
+from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values, start_choices
 from fruitvision.ui.train.start import Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
@@ -96,6 +96,7 @@ class Choices:
         self.fitting = gr.HTML(elem_id="train-fitting")
         with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
             self.fields = build_fields(page)
+            self.weights = self.fields["start"]
             processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
             self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
         self.rate = RateParts(page)
@@ -158,7 +159,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         [page.demo.load, timer.tick, parts.seed.change],
         view,
         [page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
-        [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.seen],
+        [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.weights, parts.seen],
         **QUIET,
     )
 
@@ -189,6 +190,8 @@ def data_view(
         "fitting": note(fitting_words(estimates, minutes, *counts, language), role="status"),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
+    if owner:  # a visitor learns no folder's name
+        values["weights"] = gr.update(choices=start_choices(training.context.models.imported(), language))
     key = repr((form.data, scanned, language, seed, result is not None, recipe, values))
     if seen and key == seen[0]:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -122,6 +123,12 @@ def _meaning(field: str, language: str) -> str:
 
 def _options(field: str, options: tuple[str, ...], language: str) -> list[tuple[str, str]]:
     return [(option_name(field, option, language), option) for option in options]
+
+
+def start_choices(checkpoints: Sequence[Path], language: str) -> list[tuple[str, str]]:
+    """What training may start from: weights by name, and checkpoint folders by path."""
+    imported = [(say("header.imported", language, name=path.name), str(path.absolute())) for path in checkpoints]
+    return _options("start", CHOICES["start"], language) + imported
 
 
 def option_name(field: str, option: str, language: str) -> str:

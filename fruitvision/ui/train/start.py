@@ -13,7 +13,7 @@ from fruitvision.recognition.taught.transfer import class_folders
 from fruitvision.runs import launcher
 from fruitvision.runs.config import MAX_PROCESSES
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.prepare.sources import find_sources
+from fruitvision.runs.prepare.check import check_run
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
@@ -65,7 +65,7 @@ def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -
         not_fruit=_typed(form.not_fruit),
         processes=int(processes),
     )
-    find_sources(config)
+    check_run(config)
     return launcher.start(context.runs, config)
 
 

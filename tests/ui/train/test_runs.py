@@ -90,6 +90,18 @@ def test_a_visitor_starts_no_scan_and_sees_none_of_the_owners_folders(training, 
     assert [folder in str(one["data"]) for one in shown] == [False, True]
 
 
+def test_the_owner_may_start_from_an_imported_checkpoint_and_a_visitor_learns_nothing_of_it(training):
+    folder = training.context.runs / "tutorial"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    form = Form.of("sample", "", "", "", "fast", 1, "", *preset_values("fast"))
+    own, visitors = (data_view(training, form, "", 0, None, None, "en", owner=owner) for owner in (True, False))
+    assert own["weights"]["choices"][-1] == ("tutorial (imported)", str(folder.absolute()))
+    assert own["weights"]["choices"][0][1] == "imagenet" and "value" not in own["weights"]
+    assert "tutorial" not in str({name: value for name, value in visitors.items() if name != "preset"})
+
+
 def test_a_disk_that_is_full_while_a_download_is_made_is_said(context, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
     (tmp_path / "file").write_text("", encoding="utf-8")

@@ -1,0 +1,175 @@
+"""``export`` and ``import``: a checkpoint as an ONNX file, and other programs' weights as a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fruitvision.cli.console import give, progress
+from fruitvision.cli.options import Checkpoint, Json
+from fruitvision.errors import quoted
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.imported.checkpoint import ImportResult
+    from fruitvision.recognition.imported.pictures import PictureCheck
+
+FEW = 5
+
+
+def export(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Pictures on which the file is compared with torch.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the file is written.")],
+    checkpoint: Checkpoint = None,
+    file_format: Annotated[Literal["onnx", "onnx-int8"], typer.Option("--format", help="float32, or a quarter of its size.")] = "onnx",
+    count: Annotated[int, typer.Option(min=1, help="How many of the pictures are used.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Write the network as one ONNX file.
+
+    It runs without torch; commands that classify take it as --checkpoint FILE. onnx-int8 is calibrated on training pictures,
+    if the folder has some, and compared on the others. Needs onnx, onnxscript and onnxruntime.
+    """
+    from fruitvision.data.read.listing import list_pictures
+    from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
+    from fruitvision.models.export import export_onnx
+
+    network, config = load_checkpoint(find_checkpoint(checkpoint))
+    listing = list_pictures(data, need_training=False)
+
+    def some(training: bool) -> list[Path]:
+        found = [file for file in listing.files if (file.split == "train") == training] or listing.files
+        return [listing.root / file.path for file in found[:: max(1, len(found) // count)][:count]]
+
+    check = export_onnx(network, config, some(False), out, calibration=some(True) if file_format == "onnx-int8" else ())
+    size = out.stat().st_size
+    lines = [
+        f"{out}: {size / 1e6:.1f} MB.",
+        f"Compared on {check.pictures} pictures: logits differ by {check.largest_difference:.1e} at most; "
+        f"the best class agrees in {check.agreement:.1%}.",
+    ]
+    result = {"out": str(out), "format": file_format, "bytes": size, "pictures": check.pictures}
+    give(result | {"largest_difference": check.largest_difference, "agreement": check.agreement}, lines, as_json)
+
+
+def import_weights(
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors file, or a folder of the Hugging Face Hub.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Class folders: names of the classes, and pictures to check the network on.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names of the classes: one a line, or JSON (a list, class_to_idx, id2label).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The checkpoint folder.", show_default="runs/ and the file's name")
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option(metavar="NAME", help="torchvision's or timm's name.", show_default="recognised by its layers")
+    ] = None,
+    linear_head: Annotated[
+        bool, typer.Option("--linear-head", help="There is nothing but dropout between the linear layers at the end.")
+    ] = False,
+    resize: Annotated[int | None, typer.Option(help="Short side of a picture.", show_default="config.json's, or 256")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of the center crop.", show_default="config.json's, or 224")] = None,
+    mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="Mean of each channel.", show_default="ImageNet's")] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Deviation of each channel.", show_default="ImageNet's")] = None,
+    interpolation: Annotated[
+        Literal["bilinear", "bicubic"] | None, typer.Option(help="How pictures are resized.", show_default="config.json's, or bilinear")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a checkpoint of weights trained elsewhere.
+
+    It takes a state dict of torchvision's or timm's networks, as tutorials save it, and answers as it did there. Nothing in the file
+    is run. By default its pictures are prepared as in the textbook: Resize(256), CenterCrop(224), ImageNet's mean and deviation.
+    """
+    from fruitvision.recognition.imported.checkpoint import Preparation, import_checkpoint
+
+    given = {
+        "resize": resize,
+        "crop": crop,
+        "mean": mean and mean.split(","),
+        "std": std and std.split(","),
+        "interpolation": interpolation,
+    }
+    result = import_checkpoint(
+        weights,
+        out or Path("runs") / (weights.stem or "imported"),
+        data=data,
+        classes=classes,
+        preparation=Preparation(architecture, linear_head, {name: value for name, value in given.items() if value is not None}),
+        progress=progress("Checking"),
+    )
+    give(*_told(result), as_json)
+
+
+def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
+    """What ``import`` prints: as JSON, and as lines."""
+    config, check = result.config, result.check
+    transform = config.transform
+    warnings = _warnings(check) if check else []
+    lines = [
+        f"{result.folder}: {config.architecture}, {len(config.classes)} classes, from {config.imported['file']}",
+        f"  classes from {config.imported['classes_from']}: {_few(config.classes)}",
+        f"  pictures: short side {transform.resize}, center {transform.crop}, {transform.interpolation}",
+    ]
+    if len(config.imported["head"]) > 1:
+        lines.append(f"  {' and '.join(config.imported['head'])} became one linear layer")
+    if check:
+        lines.append(f"  {check.right} of {check.pictures} pictures are named rightly ({check.share:.0%})")
+    if result.calibrated:
+        lines.append(f"  confidence {config.imported['calibrated_on']}: temperature {config.temperature:.2f}")
+    else:
+        lines.append("  confidence is not calibrated: give --data with 100 pictures or more")
+    lines += [f"Warning: {warning}" for warning in warnings]
+    lines.append(f"Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(result.folder)])}")
+    told = {
+        "out": str(result.folder),
+        "architecture": config.architecture,
+        "classes": list(config.classes),
+        "classes_from": config.imported["classes_from"],
+        "sha256": config.imported["sha256"],
+        "head": config.imported["head"],
+        "transform": transform.model_dump(),
+        "calibrated": result.calibrated,
+        "temperature": config.temperature,
+        "thresholds": config.thresholds.model_dump(),
+        "checked": _checked(check) if check else None,
+        "warnings": warnings,
+    }
+    return told, lines
+
+
+def _checked(check: PictureCheck) -> dict[str, Any]:
+    return {
+        "pictures": check.pictures,
+        "right": check.right,
+        "share": check.share,
+        "unreadable": check.unreadable,
+        "order_fits": check.order_fits,
+        "answered_as": dict(check.swapped),
+        "unknown_folders": list(check.unknown),
+        "classes_without_pictures": list(check.without),
+    }
+
+
+def _warnings(check: PictureCheck) -> list[str]:
+    found = []
+    if check.swapped:
+        pairs = ", ".join(f"{folder} is answered as {answer}" for folder, answer in check.swapped[:FEW])
+        found.append(f"the classes seem to be in another order ({pairs}). Import again with --classes in the order of training.")
+    elif check.share < 0.5:
+        found.append("few pictures are named rightly. Check the order of the classes, and how pictures were prepared (--mean, --resize).")
+    if check.unknown:
+        found.append(f"no class of the network is called as these folders are: {_few(check.unknown)}.")
+    if check.without:
+        found.append(f"there are no pictures of: {_few(check.without)}.")
+    if check.unreadable:
+        found.append(f"{check.unreadable} pictures could not be read.")
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + (f", … ({len(names) - FEW} more)" if len(names) > FEW else "")

@@ -1,0 +1,164 @@
+"""A file of weights: PyTorch's or safetensors, read without running anything and without taking more memory than it has bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from fruitvision.errors import CheckpointError
+from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
+from fruitvision.models.imported.pickled import check_pickles
+
+MAX_BYTES = 4 * 2**30
+"""Of a file: ten times the largest network whose architecture is recognised."""
+MAX_TENSORS = 20_000
+MAX_DIMENSIONS = 8
+SAFETENSORS = ".safetensors"
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
+"""What a folder of the Hugging Face Hub calls its weights."""
+_WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "ema",
+    "state_dict_ema",
+)
+_CLASSES = ("class_to_idx", "idx_to_class", "classes", "class_names", "label_names", "labels")
+_DTYPES = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+}
+_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file of weights holds."""
+
+    path: Path
+    sha256: str
+    tensors: dict[str, Tensor]
+    """By name as in the file, in its order; finite."""
+    classes: Any = None
+    """What the file itself says of its classes, as :func:`fruitvision.models.imported.names.class_names` takes it."""
+
+
+def find_weights(path: Path) -> Path:
+    """The file of weights: ``path`` itself, or that of a folder as the Hub has it. Raises CheckpointError."""
+    if path.is_dir():
+        found = [path / name for name in IN_FOLDER if (path / name).is_file()]
+        found = found or sorted(own for own in path.iterdir() if own.suffix.lower() in WEIGHTS_SUFFIXES and own.is_file())
+        if len(found) != 1 and found[:1] != [path / IN_FOLDER[0]]:
+            raise CheckpointError("import-folder", path=str(path), count=len(found))
+        return found[0]
+    try:
+        info = path.stat()
+    except (OSError, ValueError):
+        raise CheckpointError("import-missing", path=str(path)) from None
+    if not stat.S_ISREG(info.st_mode):
+        raise CheckpointError("import-missing", path=str(path))
+    if info.st_size > MAX_BYTES:
+        raise CheckpointError("import-too-large", path=str(path), limit=MAX_BYTES >> 30)
+    return path
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read every tensor of a file. Nothing is unpickled but names, plain values and tensors.
+
+    Raises CheckpointError: for a whole model ("import-whole-model") and other objects, for a file without weights
+    ("import-no-weights"), for tensors that claim more numbers than the file holds ("import-size"), are sparse or quantized
+    ("import-layout"), or not finite ("import-not-finite").
+    """
+    path = find_weights(path)
+    content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    tensors, beside = _state_dict(content, path)
+    _check(tensors, path)
+    classes = next((beside[name] for name in _CLASSES if beside.get(name)), None)
+    return WeightsFile(path, _sha256(path), tensors, classes)
+
+
+def _is_safetensors(path: Path) -> bool:
+    if path.suffix == SAFETENSORS:
+        return True
+    with path.open("rb") as file:
+        start = file.read(9)  # the header's length, then JSON
+    return len(start) == 9 and start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < 100 * 2**20
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}
+    except Exception as error:  # of the library's own, of torch and of Python
+        raise CheckpointError("import-damaged", path=str(path)) from error
+
+
+def _read_torch(path: Path) -> Any:
+    mapped = check_pickles(path)
+    try:
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # whatever a damaged file makes of torch's reader
+        raise CheckpointError("import-damaged", path=str(path)) from error
+
+
+def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], Mapping[Any, Any]]:
+    """The tensors by name, and the outer dictionary that wraps them, if one does."""
+    found = _unwrapped(content, _DEPTH)
+    if not found:
+        held = ", ".join(str(key) for key in list(content)[:5]) if isinstance(content, Mapping) else type(content).__name__
+        raise CheckpointError("import-no-weights", path=str(path), held=held[:200] or "–")
+    return found, content if isinstance(content, Mapping) else {}
+
+
+def _unwrapped(content: Any, depth: int) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping) or not depth:
+        return {}
+    known = [content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
+    own = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    others = [value for name, value in content.items() if "optim" not in str(name).lower()]
+    return next((found for one in known if (found := _unwrapped(one, depth - 1))), own) or next(
+        (found for one in others if (found := _unwrapped(one, depth - 1))), {}
+    )
+
+
+def _check(tensors: dict[str, Tensor], path: Path) -> None:
+    if len(tensors) > MAX_TENSORS:
+        raise CheckpointError("import-damaged", path=str(path))
+    left = 2 * path.stat().st_size  # tied weights may stand there twice
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.dtype not in _DTYPES or value.is_meta or value.is_nested:
+            raise CheckpointError("import-layout", path=str(path), name=name, dtype=str(value.dtype).removeprefix("torch."))
+        left -= value.numel() * value.element_size()
+        if left < 0 or value.ndim > MAX_DIMENSIONS:  # a stride of 0 makes any number of numbers of one
+            raise CheckpointError("import-size", path=str(path), name=name, shape="×".join(map(str, value.shape)))
+    for name, value in tensors.items():
+        if value.is_floating_point() and not all(bool(part.isfinite().all()) for part in value.reshape(-1).split(2**24)):
+            raise CheckpointError("import-not-finite", path=str(path), name=name)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

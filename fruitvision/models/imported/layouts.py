@@ -1,0 +1,204 @@
+"""Which network a state dict belongs to, found from its names and shapes.
+
+Layouts that are recognised: torchvision's and timm's names, under any prefix (``model.``, ``module.``, ``_orig_mod.backbone.``);
+and a ``Sequential`` of a ResNet's children, as in ``nn.Sequential(*list(resnet.children())[:-1])``. Where timm calls the layers of
+a torchvision network by other names, both list them in the same order; that both then compute the same is what
+``tests/models/imported`` checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fruitvision.compat import import_timm, import_torchvision
+from fruitvision.errors import CheckpointError
+from fruitvision.models.networks import RESNET18, ResNet18, unknown_architecture
+from fruitvision.models.norms import get_norm
+
+RESNETS = (
+    RESNET18,
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+)
+DENSENETS = ("densenet121", "densenet161", "densenet169", "densenet201")
+TORCHVISION = {
+    "mobilenet_v2": "mobilenetv2_100",
+    **{f"efficientnet_b{n}": f"efficientnet_b{n}" for n in range(5)},  # from b5 on torchvision's batch norm has another eps
+    "mnasnet0_5": "mnasnet_050",
+    "mnasnet1_0": "mnasnet_100",
+}
+"""torchvision's networks that timm has under other names of layers → timm's name."""
+TIMM = (
+    "mobilenetv2_100",
+    *(f"{maker}efficientnet_b{n}" for n in range(5) for maker in ("", "tf_")),
+    *(f"{maker}efficientnet_lite{n}" for n in range(3) for maker in ("", "tf_")),
+    "mnasnet_050",
+    "mnasnet_100",
+)
+ALIKE = "conv_stem.weight"
+"""Only among timm's networks with this layer do two have the same names and shapes and compute differently."""
+_FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("layer4.0.conv1.weight", RESNETS),
+    ("7.0.conv1.weight", RESNETS),
+    ("denseblock4.denselayer1.norm1.weight", DENSENETS),
+    (ALIKE, TIMM),
+    ("features.18.1.running_mean", ("mobilenet_v2",)),
+    ("features.1.0.block.0.0.weight", tuple(name for name in TORCHVISION if name.startswith("efficientnet"))),
+    ("layers.8.0.layers.0.weight", ("mnasnet0_5", "mnasnet1_0")),
+)
+"""The end of a name by which a file may belong to one of these."""
+RECOGNISED = tuple(dict.fromkeys((*RESNETS, *DENSENETS, *TORCHVISION, *TIMM)))
+_CHILDREN = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+"""The children of a ResNet with weights, by their places."""
+_UNUSED = ".num_batches_tracked"
+"""Older files lack it, and a network with a fixed momentum does not use it."""
+
+
+class Layout(NamedTuple):
+    """How a file may call the weights of a network's trunk."""
+
+    architecture: str
+    """As :func:`fruitvision.models.networks.build_network` takes it."""
+    own: tuple[str, ...]
+    """The names that the network has."""
+    given: tuple[str, ...]
+    """In the same order, the names in the file."""
+    shapes: tuple[torch.Size, ...]
+    features: int
+    """What the head takes."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A file's weights, those of a trunk apart from the rest."""
+
+    architecture: str
+    weights: dict[str, Tensor]
+    """By the network's own names."""
+    rest: dict[str, Tensor]
+    """By name as in the file, without the prefix that all names share."""
+    features: int
+
+
+def find_trunk(tensors: Mapping[str, Tensor], path: str, architecture: str | None = None) -> Trunk:
+    """The network whose trunk these are, among all that are recognised, or ``architecture`` (timm's or torchvision's name).
+
+    Raises CheckpointError: "import-unknown-network", "import-other-shape" where the names fit and a shape does not,
+    "import-ambiguous" where networks that compute differently have the same names and shapes. ConfigError for an unknown
+    architecture.
+    """
+    names = (architecture,) if architecture else _candidates(tensors)
+    fitting: dict[str, Trunk] = {}
+    near: CheckpointError | None = None
+    alike = any(_ends(name, ALIKE) for name in tensors)
+    for layout in (layout for name in names for layout in layouts(name)):
+        for prefix in _prefixes(tensors, layout.given[0]):
+            found = _matched(tensors, layout, prefix, path)
+            if isinstance(found, Trunk):
+                fitting[found.architecture] = found
+            near = near or (found if isinstance(found, CheckpointError) else None)
+        if fitting and not alike:
+            break
+    if len(fitting) > 1:
+        raise CheckpointError("import-ambiguous", path=path, names=", ".join(fitting))
+    if fitting:
+        return next(iter(fitting.values()))
+    if near:
+        raise near
+    if architecture:
+        raise CheckpointError("import-other-network", path=path, architecture=architecture, first=next(iter(tensors)))
+    raise CheckpointError("import-unknown-network", path=path, first=", ".join(list(tensors)[:3]), names=", ".join(RECOGNISED[:3]))
+
+
+def _candidates(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    found = (name for end, names in _FAMILIES if any(_ends(given, end) for given in tensors) for name in names)
+    return tuple(dict.fromkeys(found))
+
+
+def _ends(name: str, end: str) -> bool:
+    return name == end or name.endswith(f".{end}")
+
+
+def _prefixes(tensors: Mapping[str, Tensor], first: str) -> Iterator[str]:
+    """What may stand before every name, by where the first one is found."""
+    return (name[: -len(first)] for name in tensors if _ends(name, first))
+
+
+def _matched(tensors: Mapping[str, Tensor], layout: Layout, prefix: str, path: str) -> Trunk | CheckpointError | None:
+    """The trunk; an error where every name is there and one has another shape; None where it is another network."""
+    names = [prefix + name for name in layout.given]
+    if any(name not in tensors and not name.endswith(_UNUSED) for name in names):
+        return None
+    inside = {f"{prefix}{name.split('.')[0]}." for name in layout.given}
+    used = set(names)
+    rest = {name: value for name, value in tensors.items() if name not in used}
+    if any(name.startswith(tuple(inside)) for name in rest):
+        return None  # a deeper network of the same family
+    for name, shape in zip(names, layout.shapes, strict=True):
+        if name in tensors and tensors[name].shape != shape:
+            found, expected = ("×".join(map(str, own)) for own in (tensors[name].shape, shape))
+            return CheckpointError(
+                "import-other-shape", path=path, architecture=layout.architecture, name=name, found=found, expected=expected
+            )
+    weights = {own: tensors[name] for own, name in zip(layout.own, names, strict=True) if name in tensors}
+    return Trunk(layout.architecture, weights, {name.removeprefix(prefix): value for name, value in rest.items()}, layout.features)
+
+
+@cache
+def layouts(name: str) -> tuple[Layout, ...]:
+    """The layouts of a network by timm's or torchvision's name. Raises ConfigError where neither has it."""
+    if name == RESNET18:
+        with torch.device("meta"):
+            found = _shapes(ResNet18(2, get_norm("batch").build), "fc")
+        own = _layout(name, found, found)
+        return own, _as_children(own)
+    timm = import_timm()
+    timms = TORCHVISION.get(name, name)
+    if not timm.is_model(timms):
+        raise unknown_architecture(name)
+    with torch.device("meta"):  # names and shapes alone
+        network = timm.create_model(timms, num_classes=2)
+    own = _shapes(network, str(network.pretrained_cfg.get("classifier") or "head"))
+    prefixed = {f"trunk.{name}": shape for name, shape in own.items()}
+    features = int(network.num_features)
+    found = [_layout(timms, prefixed, own, features)]
+    if timms in RESNETS:
+        found.append(_as_children(found[0]))
+    if name in TORCHVISION:
+        found.append(_layout(timms, prefixed, _torchvision_shapes(name), features))
+    return tuple(found)
+
+
+def _torchvision_shapes(name: str) -> dict[str, torch.Size]:
+    import_torchvision()
+    from torchvision import models
+
+    with torch.device("meta"):
+        return _shapes(getattr(models, name)(), "classifier")
+
+
+def _shapes(network: torch.nn.Module, head: str) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items() if not name.startswith(f"{head}.")}
+
+
+def _layout(architecture: str, own: dict[str, torch.Size], given: dict[str, torch.Size], features: int = 512) -> Layout:
+    assert list(own.values()) == list(given.values()), f"{architecture}: the layers are in another order"
+    return Layout(architecture, tuple(own), tuple(given), tuple(own.values()), features)
+
+
+def _as_children(layout: Layout) -> Layout:
+    parts = [name.partition(".") for name in layout.given]
+    return layout._replace(given=tuple(f"{_CHILDREN[child]}.{rest}" for child, _, rest in parts))

@@ -1,0 +1,62 @@
+"""The names of classes in the order of a network's outputs, from a file or as another file describes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fruitvision.errors import CheckpointError
+
+MAX_BYTES = 16 * 2**20
+_INSIDE = ("class_to_idx", "idx_to_class", "id2label", "classes", "class_names", "label_names", "labels")
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The names in a file: one a line; or JSON, a list, or a dictionary from name to number (``class_to_idx``) or back.
+
+    Raises CheckpointError "import-names-missing", "import-names".
+    """
+    try:
+        text = read_small(path).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise CheckpointError("import-names-missing", path=str(path)) from error
+    if path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{"):
+        try:
+            return class_names(json.loads(text), str(path))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError("import-names", source=str(path)) from error
+    return class_names([line.strip() for line in text.splitlines() if line.strip()], str(path))
+
+
+def read_small(path: Path) -> bytes:
+    """All of a small file. Raises OSError for what is no file, ValueError for one of more than ``MAX_BYTES``."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError("it is too large")
+    return content
+
+
+def class_names(value: Any, source: str) -> tuple[str, ...]:
+    """The names of classes 0, 1, … from a list, or a dictionary either way. Raises CheckpointError "import-names"."""
+    if isinstance(value, Mapping):
+        inside = next((value[key] for key in _INSIDE if isinstance(value.get(key), list | tuple | Mapping)), None)
+        if inside is not None:
+            return class_names(inside, source)
+        pairs = [(own, name) if isinstance(name, str) else (name, own) for own, name in value.items()]
+        numbered = {_number(number): name for number, name in pairs}
+        value = [numbered.get(number) for number in range(len(value))]
+    names = [name.strip() for name in value if isinstance(name, str)] if isinstance(value, list | tuple) else []
+    if len(names) < 2 or len(names) != len(value) or len({*names, ""}) != len(names) + 1:
+        raise CheckpointError("import-names", source=source)
+    return tuple(names)
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10 else None

@@ -1,0 +1,118 @@
+"""What a pickle names, found without running it.
+
+A PyTorch file keeps its tensors' names and shapes in a pickle, and a pickle may call any function. torch's ``weights_only``
+refuses all but some; of these a few still take any amount of memory (``bytearray(10**11)``). So the opcodes are read first
+(``pickletools``, which executes nothing), and whatever a state dict does not need is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import pickletools
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, NamedTuple
+
+from fruitvision.errors import CheckpointError
+
+MAX_OPCODES = 2_000_000
+"""Of one pickle. A network of a thousand tensors has some fifty thousand."""
+MAX_MEMBERS = 20_000
+MAX_PICKLE_BYTES = 64 * 2**20
+_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The first pickle of a file that torch before 1.6 wrote: its magic number (torch/serialization.py)."""
+_LEGACY_PICKLES = 5
+_BUILDERS = {"_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter"}
+_COLLECTIONS = {"OrderedDict", "defaultdict", "Counter"}
+_VALUES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "Size", "device"}
+_MODEL_PACKAGES = ("__main__.", "torch.nn.", "torchvision.models", "timm.", "transformers.", "fastai.")
+
+
+def check_pickles(path: Path) -> bool:
+    """Raise CheckpointError for a PyTorch file that holds anything but names, plain values and tensors.
+
+    Returns whether it is a zip, whose tensors can be mapped into memory. Codes: "import-not-weights" for another format,
+    "import-whole-model", "import-torchscript", "import-objects", "import-damaged", "import-unreadable".
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_LEGACY_START))
+            file.seek(0)
+            if start.startswith(b"PK\x03\x04"):
+                found = _of_zip(file, path)
+            elif start == _LEGACY_START:
+                found = [one for _ in range(_LEGACY_PICKLES) for one in _names(file)]
+            elif start[:1] == b"\x80":  # a pickle that torch did not write
+                found = [_Name("pickle", plain=False), *_names(file)]
+            else:
+                raise CheckpointError("import-not-weights", path=str(path))
+    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError) as error:
+        raise CheckpointError("import-damaged", path=str(path)) from error
+    except OSError as error:
+        raise CheckpointError("import-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
+    refused = [own.name for own in found if not _is_harmless(own)]  # in their order: the outermost class first
+    if any(name.startswith(_MODEL_PACKAGES) for name in refused):
+        raise CheckpointError("import-whole-model", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
+    if refused:
+        raise CheckpointError("import-objects", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
+    return start.startswith(b"PK")
+
+
+class _Name(NamedTuple):
+    """What a pickle would look up."""
+
+    name: str
+    plain: bool = True
+    """Whether the name stands in the opcode, as in every file that torch writes; else it is a guess."""
+
+
+def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
+    with zipfile.ZipFile(file) as parts:
+        members = parts.infolist()
+        names = [PurePosixPath(member.filename).name for member in members]
+        if "constants.pkl" in names:
+            raise CheckpointError("import-torchscript", path=str(path), out=f"{path.stem}-weights.pth")
+        pickles = [member for member, name in zip(members, names, strict=True) if name == "data.pkl"]
+        if len(pickles) != 1:
+            raise CheckpointError("import-not-weights", path=str(path))
+        (member,) = pickles
+        size = file.seek(0, os.SEEK_END)
+        # torch stores, never compresses: what is compressed could unfold to any size, and so could members that overlap.
+        stored = all(member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size for member in members)
+        if not stored or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
+            raise ValueError("it is not stored as torch stores")
+        if member.file_size > MAX_PICKLE_BYTES:
+            raise ValueError("its pickle is too large")
+        with parts.open(member) as stream:
+            return list(_names(stream))
+
+
+def _names(stream: IO[bytes]) -> Iterator[_Name]:
+    """What one pickle would look up, until it ends. Raises ValueError for one that cannot be parsed or is too long."""
+    texts = ["", ""]
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if count >= MAX_OPCODES:
+            raise ValueError("its pickle is too long")
+        if isinstance(argument, str):
+            texts = [texts[1], argument]
+        if opcode.name in ("GLOBAL", "INST"):
+            yield _Name(str(argument).replace(" ", "."))
+        elif opcode.name == "STACK_GLOBAL":
+            yield _Name(".".join(texts), plain=False)
+        elif opcode.name.startswith("EXT"):
+            yield _Name("copyreg", plain=False)
+
+
+def _is_harmless(found: _Name) -> bool:
+    module, _, own = found.name.rpartition(".")
+    match module:
+        case "collections":
+            known = own in _COLLECTIONS
+        case "torch._utils":
+            known = own in _BUILDERS
+        case "torch":
+            known = own.endswith("Storage") or own in _VALUES
+        case _:
+            known = found.name == "torch.storage.UntypedStorage"
+    return found.plain and known

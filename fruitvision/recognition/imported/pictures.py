@@ -1,0 +1,139 @@
+"""An imported network asked about some pictures of every class: whether it names them, whether its classes are in that order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fruitvision.data.load.targets import Targets
+from fruitvision.data.read.listing import list_pictures
+from fruitvision.data.read.picture import load_pixels
+from fruitvision.errors import DataError, PictureError
+from fruitvision.models.checkpoint import Thresholds
+from fruitvision.recognition.calibration import MIN_PHOTOS, calibrate
+from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.evaluate.labelled import abbreviated
+
+PICTURES, FEWEST, MOST = 400, 3, 40
+"""How many pictures are asked about in all, and of each class."""
+BATCH_SIZE = 16
+PREFERRED = ("test", "val", "train")
+"""Splits, the one that the network was least likely trained on first."""
+LEAST_RIGHT = 0.5
+"""Below this share of right answers something is wrong."""
+CLEARLY_BETTER = 0.3
+"""By so much more are answers right in another order of the classes, where the order is wrong."""
+
+
+@dataclass(frozen=True)
+class PictureCheck:
+    """What came of it."""
+
+    pictures: int
+    right: int
+    unreadable: int
+    unknown: tuple[str, ...]
+    """Folders that are no class of the network."""
+    without: tuple[str, ...]
+    """Classes of the network without a picture."""
+    swapped: tuple[tuple[str, str], ...]
+    """(folder, the class that its pictures are answered as), where the classes seem to be in another order; empty otherwise."""
+    seen: bool
+    """Whether the network may have been trained on these pictures: they are of no test or validation split."""
+    logits: Tensor
+    """(N, C)"""
+    labels: Tensor
+    """(N,)"""
+
+    @property
+    def share(self) -> float:
+        """Of the answers, those that are right."""
+        return self.right / max(self.pictures, 1)
+
+    @property
+    def order_fits(self) -> bool:
+        """Whether nothing speaks against the order of the classes."""
+        return not self.swapped
+
+
+def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[int, int], None] | None = None) -> PictureCheck:
+    """Ask about a few pictures of every class in a folder of class folders, of its test split where it has one.
+
+    Raises DataError: as :func:`list_pictures`, and "no-known-class" where no folder has a class's name.
+    """
+    listing = list_pictures(data, need_training=False)
+    by_folder: dict[str, dict[str, list[Path]]] = {}
+    for file in listing.files:
+        by_folder.setdefault(file.folder, {}).setdefault(file.split, []).append(listing.root / file.path)
+    known = {_plain(name): label for label, name in enumerate(classifier.classes)}
+    labelled = {folder: known[_plain(folder)] for folder in by_folder if _plain(folder) in known}
+    if not labelled:
+        raise DataError("no-known-class", folder=str(data), found=abbreviated(tuple(by_folder)), known=abbreviated(classifier.classes))
+    count = min(max(PICTURES // len(labelled), FEWEST), MOST)
+    chosen, splits = [], set()
+    for folder, label in labelled.items():
+        split = next(name for name in PREFERRED if name in by_folder[folder])
+        files = by_folder[folder][split]
+        splits.add(split)
+        chosen += [(path, label) for path in files[:: max(len(files) // count, 1)][:count]]
+    logits, labels = _logits(classifier, chosen, progress)
+    answers = logits.argmax(dim=1)
+    return PictureCheck(
+        pictures=len(labels),
+        right=int((answers == labels).sum()),
+        unreadable=len(chosen) - len(labels),
+        unknown=tuple(sorted(set(by_folder) - set(labelled))),
+        without=tuple(name for label, name in enumerate(classifier.classes) if label not in labelled.values()),
+        swapped=_swapped(answers.tolist(), labels.tolist(), classifier.classes),
+        seen="train" in splits,
+        logits=logits,
+        labels=labels,
+    )
+
+
+def calibrated(check: PictureCheck, classes: Sequence[str]) -> tuple[float, Thresholds] | None:
+    """Temperature and thresholds from the checked pictures; None where they are too few, or not answered well enough."""
+    if check.pictures < MIN_PHOTOS or check.share < LEAST_RIGHT or check.swapped:
+        return None
+    return calibrate(check.logits[:, None], check.labels, Targets.of(classes))
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+@torch.inference_mode()
+def _logits(classifier: Classifier, chosen: list[tuple[Path, int]], progress: Callable[[int, int], None] | None) -> tuple[Tensor, Tensor]:
+    logits, labels = [torch.zeros(0, len(classifier.classes))], []
+    for start in range(0, len(chosen), BATCH_SIZE):
+        pixels = []
+        for path, label in chosen[start : start + BATCH_SIZE]:
+            try:
+                pixels.append(load_pixels(path, classifier.short_side))
+            except PictureError:
+                continue
+            labels.append(label)
+        if pixels:
+            logits.append(classifier.inference_network(classifier.config.transform.batch(pixels)).logits.float())
+        if progress:
+            progress(min(start + BATCH_SIZE, len(chosen)), len(chosen))
+    return torch.cat(logits), torch.tensor(labels, dtype=torch.long)
+
+
+def _swapped(answers: list[int], labels: list[int], classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(class, what it is answered as) where each class has an answer of its own, and clearly more answers fit that than the name."""
+    counts: dict[int, Counter[int]] = {}
+    for label, answer in zip(labels, answers, strict=True):
+        counts.setdefault(label, Counter())[answer] += 1
+    usual = {label: own.most_common(1)[0] for label, own in counts.items()}
+    one_to_one = len({answer for answer, _ in usual.values()}) >= 0.8 * len(usual)
+    share = sum(count for _, count in usual.values()) / max(len(labels), 1)
+    right = sum(own[label] for label, own in counts.items()) / max(len(labels), 1)
+    if not one_to_one or share < LEAST_RIGHT or share < right + CLEARLY_BETTER:
+        return ()
+    return tuple((classes[label], classes[answer]) for label, (answer, _) in sorted(usual.items()) if answer != label)
