@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fruitvision.cli.console import give, progress
-from fruitvision.cli.options import Checkpoint, Json, Views
+from fruitvision.cli.options import Boxes, Checkpoint, Depth, Json, Views
 from fruitvision.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def evaluate(
     record: Annotated[
         str | None, typer.Option(metavar="NAME", help="Record the metrics in the checkpoint and its card, as measured on NAME.")
     ] = None,
+    depth: Depth = None,
+    boxes: Boxes = False,
     views: Views = None,
     as_json: Json = False,
 ) -> None:
@@ -35,6 +37,7 @@ def evaluate(
 
     Accuracy, refusals, and how well confidence is calibrated.
     """
+    from fruitvision.data.read.listing import MARGIN
     from fruitvision.models.checkpoint import record_metrics
     from fruitvision.recognition.evaluate.evaluation import evaluate_in_detail
 
@@ -47,6 +50,8 @@ def evaluate(
         split=split,
         by=by,
         not_fruit=not_fruit,
+        depth=depth,
+        boxes=MARGIN if boxes else None,
         progress=progress("Classifying"),
     )
     result = examination.summary

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fruitvision.cli.console import follow, give
-from fruitvision.cli.options import DEFAULT_PRESET, Json, LeaveOut, NotFruit, Photos, Settings, absolute
+from fruitvision.cli.options import DEFAULT_PRESET, Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def train(
     study: Annotated[Path | None, typer.Option(metavar="DIR", help="A study of `evaluate-sources` to calibrate on.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain, fast or robust.", show_default=DEFAULT_PRESET)] = None,
     settings: Settings = None,
+    depth: Depth = None,
+    boxes: Boxes = False,
     name: Annotated[str | None, typer.Option(help="The run's name in the app.", show_default="the folder's name")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in DIR exactly where it stopped.")] = False,
     list_settings: Annotated[
@@ -64,6 +66,7 @@ def train(
         _execute_in_terminal(folder, None, quiet=True)
         return
     given, listing = parse_settings(settings or []), None
+    given |= {**({"class_depth": str(depth)} if depth else {}), **({"crop_boxes": "true"} if boxes else {})}
     options = {"data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})

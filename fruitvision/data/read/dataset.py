@@ -217,6 +217,8 @@ def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label
 def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
     if not rows:
         raise DataError("no-pictures", folder=str(listing.root))
+    if len(classes) < 2 and (labels := next((note for note in listing.notes if note.code == "labels-read"), None)):
+        raise DataError("one-label", folder=str(listing.root), file=labels.facts["file"], classes=", ".join(classes) or "–")
     if len(classes) < 2:
         raise DataError("one-class", folder=str(listing.root), classes=", ".join(classes) or "–")
     problems = []

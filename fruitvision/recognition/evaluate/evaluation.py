@@ -19,7 +19,8 @@ from torch import Tensor
 
 from fruitvision.data.fruits import fruit_type
 from fruitvision.data.load.targets import NOT_FRUIT
-from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.dataset import held_out, list_pictures
+from fruitvision.data.read.layouts.names import folded
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
@@ -134,12 +135,19 @@ def evaluate_in_detail(
     split: str | None = None,
     by: By = "class",
     not_fruit: str | Path | None = None,
+    depth: int | None = None,
+    boxes: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """As :func:`evaluate_folder`, with the scores of each picture."""
+    """As :func:`evaluate_folder`, with the scores of each picture.
+
+    ``depth`` and ``boxes``: how the folder is understood, see :func:`fruitvision.data.read.listing.list_pictures`.
+    """
     known = _known_names(classifier, by)
-    found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)))
-    targets = np.array([known.get(_scored_as(name, by), -1) for name in found.names], np.int64)
+    listing = list_pictures(data, need_training=split not in (None, "all", "heldout"), depth=depth, boxes=boxes)
+    found = open_labelled(listing, split, seed=int(classifier.config.training.get("seed", 0)))
+    places = {folded(name): place for name, place in known.items()}
+    targets = np.array([places.get(folded(_scored_as(name, by)), -1) for name in found.names], np.int64)
     labels, nothing = targets[found.labels], found.labels == _index(found.names, NOT_FRUIT)
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
     scored = (labels >= 0) & ~nothing

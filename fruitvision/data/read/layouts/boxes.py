@@ -45,13 +45,14 @@ def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | Non
     return found
 
 
-def read_voc(files: Sequence[tuple[Path, str]], pictures: Pictures) -> Labels:
+def read_voc(files: Sequence[tuple[Path, str]], file: str) -> Labels:
     """What the XML files of Pascal VOC say, one for each picture. Raises DataError "labels-damaged".
 
     Args:
-        files: each with the name of its picture.
+        files: each with the path of its picture.
+        file: where the first one stands.
     """
-    found = Labels(VOC, files[0][0].name)
+    found = Labels(VOC, file)
     for path, picture in files:
         content = label_bytes(path)
         if len(content) > MAX_TEXT_BYTES:
@@ -76,7 +77,7 @@ def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str
     Args:
         files: each with the path of its picture.
         names: of the classes; a class without one is called by its number.
-        file: where the names stand.
+        file: where the first one stands.
     """
     found = Labels(YOLO, file)
     for path, picture in files:

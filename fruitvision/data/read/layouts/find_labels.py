@@ -38,14 +38,14 @@ def find_labels(root: Path, files: Sequence[str], is_picture: Callable[[str], bo
     for one in notes[:MAX_FILES]:
         _join(found, _json(root / one, one, pictures))
     if described := list(_of_pictures(root, files, pictures, ".xml")):
-        _join(found, read_voc(described, pictures))
+        _join(found, read_voc(described, described[0][0].relative_to(root).as_posix()))
     texts = [(path, picture) for path, picture in _of_pictures(root, files, pictures, ".txt") if is_yolo(path)]
     listed = sorted((one for one in files if PurePosixPath(one).name.lower() in _NAMES), key=lambda one: _rank(one))
     if texts or any(one.endswith(".yaml") for one in listed):
         names: list[str] = []
         while listed and not names:
             names = yolo_names(root / listed.pop(0))
-        _join(found, read_yolo(texts, names, next((path.name for path, _ in texts), "data.yaml")))
+        _join(found, read_yolo(texts, names, next((path.relative_to(root).as_posix() for path, _ in texts), "data.yaml")))
     return tuple(found.values())
 
 
