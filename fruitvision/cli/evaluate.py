@@ -51,7 +51,7 @@ def evaluate(
         by=by,
         not_fruit=not_fruit,
         depth=depth,
-        boxes=MARGIN if boxes else None,
+        boxes=float(classifier.config.training.get("box_margin", MARGIN)) if boxes else None,
         progress=progress("Classifying"),
     )
     result = examination.summary

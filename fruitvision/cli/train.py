@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fruitvision.cli.console import follow, give
+from fruitvision.cli.console import follow, give, progress
 from fruitvision.cli.options import DEFAULT_PRESET, Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
 
@@ -57,6 +57,7 @@ def train(
     from fruitvision.data.synthetic.sample import MARKER, sample_set
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
+    from fruitvision.runs.job.resume import take_moved_data
     from fruitvision.runs.prepare.data import check_data
     from fruitvision.training.config import TrainConfig, parse_settings
     from fruitvision.training.distributed import torchrun_share
@@ -69,6 +70,8 @@ def train(
     given |= {**({"class_depth": str(depth)} if depth else {}), **({"crop_boxes": "true"} if boxes else {})}
     options = {"data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
+        if data and folder.exists and str(data.absolute()) != folder.config().data:
+            take_moved_data(folder, data.absolute(), progress("Reading pictures"))
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
         config = RunConfig(

@@ -160,6 +160,10 @@ class RunFolder:
             raise RunError("run-name-empty")
         self._write_config(self.config().model_copy(update={"name": name}))
 
+    def change_data(self, data: str) -> None:
+        """Have the run read its pictures from another folder, to which they were moved."""
+        self._write_config(self.config().model_copy(update={"data": data}))
+
     def _write_config(self, config: RunConfig) -> None:
         write_text(self.path / "config.json", json_with_checksum(config.model_dump(mode="json")))
 

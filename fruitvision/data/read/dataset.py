@@ -214,13 +214,26 @@ def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label
     )
 
 
+def refuse_one_class(listing: Listing, classes: Sequence[str] | None = None) -> None:
+    """Raise DataError "one-class" or "one-label" where fewer than two classes have a training picture.
+
+    Args:
+        classes: those that have one; by default those with a training file, whether it can be decoded or not.
+    """
+    if classes is None:
+        classes = sorted({file.folder for file in listing.files if file.split == "train"})
+    folder, listed = str(listing.root), ", ".join(classes) or "–"
+    if len(classes) >= 2:
+        return
+    if labels := next((note for note in listing.notes if note.code == "labels-read"), None):
+        raise DataError("one-label", folder=folder, classes=listed, file=labels.facts["file"])
+    raise DataError("one-class", folder=folder, classes=listed)
+
+
 def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
     if not rows:
         raise DataError("no-pictures", folder=str(listing.root))
-    if len(classes) < 2 and (labels := next((note for note in listing.notes if note.code == "labels-read"), None)):
-        raise DataError("one-label", folder=str(listing.root), file=labels.facts["file"], classes=", ".join(classes) or "–")
-    if len(classes) < 2:
-        raise DataError("one-class", folder=str(listing.root), classes=", ".join(classes) or "–")
+    refuse_one_class(listing, classes)
     problems = []
     found: dict[tuple[str, str], int] = Counter()
     for file in listing.files:

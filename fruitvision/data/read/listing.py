@@ -117,12 +117,13 @@ def _labelled(given: Path, boxes: float | None, progress: Callable[[int, int], N
     if named is None or drawn is None:
         return None
     if not named.kinds:
-        facts = {"folder": str(given), "form": drawn.form, "file": drawn.file}
         if not drawn.boxes:
-            raise DataError("boxes-empty", **facts)
+            raise DataError("boxes-empty", folder=str(given), form=drawn.form, file=drawn.file)
         names = sorted({box.name for one in drawn.boxes.values() for box in one})
-        facts["boxes"] = sum(map(len, drawn.boxes.values()))
-        raise DataError("boxes-not-classes", **facts, classes=len(names), example=", ".join(names[:3]))
+        count, example = sum(map(len, drawn.boxes.values())), ", ".join(names[:3])
+        raise DataError(
+            "boxes-not-classes", folder=str(given), form=drawn.form, file=drawn.file, boxes=count, classes=len(names), example=example
+        )
     return _by_kind(given, found, named, left_out)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fruitvision.data.load.targets import NOT_FRUIT, Targets
-from fruitvision.data.read.dataset import Dataset, Split, hold_out
+from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
 from fruitvision.data.read.listing import Listing, list_pictures
 from fruitvision.data.read.sources import PhotoSource, left_out
 from fruitvision.data.read.store import ImageStore, Progress, open_dataset
@@ -60,6 +60,7 @@ def check_data(config: RunConfig) -> Listing:
     Raises DataError, ConfigError.
     """
     listing = list_data(config)
+    refuse_one_class(listing)
     find_sources(config)
     return listing
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fruitvision.data.read.listing import list_pictures
+from fruitvision.data.read.dataset import list_pictures, refuse_one_class
 from fruitvision.errors import ConfigError, DataError
 from fruitvision.files import clean_path
 from fruitvision.recognition.taught.transfer import class_folders
@@ -87,7 +87,7 @@ def chosen(context: Context, form: Form) -> tuple[Path, TrainConfig]:
         context.datasets.scan(form.data, form.folder, again=True)
     path = context.datasets.path(form.data, form.folder)
     if form.data != SAMPLE:
-        list_pictures(path, depth=config.class_depth, boxes=config.boxes)  # raises what the run would, before its folder is made
+        refuse_one_class(list_pictures(path, depth=config.class_depth, boxes=config.boxes))  # raises what the run would, before its folder is made
     return path, config
 
 
