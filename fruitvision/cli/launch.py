@@ -23,7 +23,10 @@ def open_app(
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin whose pages may show the app in a frame; may be repeated.")
     ] = None,
     upload_quota: Annotated[int, typer.Option(metavar="MB", help="Disk space for all uploads together.")] = 1024,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data, a dataset itself, or an archive of one.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data, a dataset itself, or an archive of one."),
+    ] = None,
     runs: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of training runs.", show_default="runs")] = None,
     taught: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of taught classes.", show_default="taught")] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Checkpoint folder, or shipped network, to classify with at first.")] = None,

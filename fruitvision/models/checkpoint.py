@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError
-from fruitvision.files import clean_path, checksum_matches, current_folder, json_with_checksum, replace_folder, write_error, write_text
+from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS

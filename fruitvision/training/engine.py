@@ -249,7 +249,9 @@ def _close_epoch(state: TrainState, result: dict[str, float] | None) -> EpochDon
     progress, measured = state.progress, result is not None
     result = result or {"loss": math.nan, "top1": math.nan}
     # Equal accuracy is common on easy data: the smaller loss then decides which weights are best.
-    improved = not measured or math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
+    improved = (
+        not measured or math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
+    )
     event = EpochDone(
         epoch=progress.epoch + 1,
         train_loss=progress.loss_sum / progress.seen if progress.seen else math.nan,

@@ -61,7 +61,9 @@ def cut_boxes(
                 if old != folder.parent:
                     shutil.rmtree(old, ignore_errors=True)
         made = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        files = [Found(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns) for path, split, name in made["files"]]
+        files = [
+            Found(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns) for path, split, name in made["files"]
+        ]
     except OSError as error:
         raise write_error(error, folder) from error
     if not files:

@@ -133,7 +133,7 @@ def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left
     for path, names in sorted(labels.kinds.items()):
         if len(names) == 1:
             split = labels.splits.get(path) or path_split(path) or "train"
-            files.append(Found(path, split, *names, found[path].st_size, found[path].st_mtime_ns))
+            files.append(Found(path, split, min(names), found[path].st_size, found[path].st_mtime_ns))
     notes = [Note("labels-read", {"form": labels.form, "file": labels.file, "pictures": len(files)})]
     if several := [path for path, names in labels.kinds.items() if len(names) > 1]:
         notes.append(Note("several-kinds", {"count": len(several), "example": min(several)}))

@@ -53,7 +53,7 @@ def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = N
         raise ConfigError("moved-data-differs", path=str(folder.path), before=folder.config().data, given=str(data))
     if saved is None:
         check_data(config)
-    folder.change_data(str(data))
+    folder.replace_config(config)
 
 
 def data_changed(path: str, data: RunData) -> RunError:

@@ -53,6 +53,7 @@ class Datasets:
         self.root = root
         self._scans: dict[str, Scan] = {}
         self._download: Task[Path] | None = None
+        self._known_dataset = -1, False
         self._lock = threading.Lock()
 
     def choices(self, language: str) -> list[tuple[str, str]]:
@@ -69,12 +70,22 @@ class Datasets:
         """The dataset that the data folder is, or the folders in it; a download beside a dataset as well."""
         if not self.root.is_dir():
             return []
-        if is_dataset(self.root):
+        if self._is_dataset():
             return [self.root, *(folder for folder in [self._download_folder()] if folder.is_dir() and folder != self.root)]
         return sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     def _download_folder(self) -> Path:
-        return (self.root.parent if is_dataset(self.root) else self.root) / "fruits-360"
+        return (self.root.parent if self._is_dataset() else self.root) / "fruits-360"
+
+    def _is_dataset(self) -> bool:
+        """Looked at again when a folder in it comes or goes: a page asks once a second."""
+        try:
+            changed = self.root.stat().st_mtime_ns
+        except OSError:
+            return False
+        if self._known_dataset[0] != changed:
+            self._known_dataset = changed, is_dataset(self.root)
+        return self._known_dataset[1]
 
     def path(self, choice: str, typed: str = "", progress: Progress | None = None) -> Path:
         """The folder of a choice; the sample set is drawn on first use, and an archive that was typed is unpacked.

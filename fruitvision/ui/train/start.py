@@ -87,7 +87,8 @@ def chosen(context: Context, form: Form) -> tuple[Path, TrainConfig]:
         context.datasets.scan(form.data, form.folder, again=True)
     path = context.datasets.path(form.data, form.folder)
     if form.data != SAMPLE:
-        refuse_one_class(list_pictures(path, depth=config.class_depth, boxes=config.boxes))  # raises what the run would, before its folder is made
+        # raises what the run would, before its folder is made
+        refuse_one_class(list_pictures(path, depth=config.class_depth, boxes=config.boxes))
     return path, config
 
 

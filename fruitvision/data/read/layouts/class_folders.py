@@ -71,7 +71,9 @@ class ClassFolders:
             if looks_like_picture(name):
                 beside.setdefault(folder, set()).update((name, name.rpartition(".")[0]))
         apart = [path.lower().rpartition("/") for path, *_ in self.found]
-        self.found = [one for one, (folder, _, name) in zip(self.found, apart, strict=True) if not describes(name, beside.get(folder, set()))]
+        self.found = [
+            one for one, (folder, _, name) in zip(self.found, apart, strict=True) if not describes(name, beside.get(folder, set()))
+        ]
 
     def listing(self, depth: int | None = None) -> Listing:
         """The files by class; none where no picture lies in a class folder.

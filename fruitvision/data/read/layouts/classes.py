@@ -54,8 +54,9 @@ def _deepest(folder: _Folder, place: Place) -> list[Place]:
             found.append(here)
         elif one.below:
             deeper[here] = _deepest(one, here)
+    beside = bool(found)
     for here, inside in deeper.items():
-        found += [here] if found and len(inside) == 1 else inside
+        found += [here] if beside and len(inside) == 1 else inside
     return found
 
 

@@ -22,7 +22,7 @@ def read_tasks(tasks: Sequence[Any], name: str, pictures: Pictures) -> Labels:
     for task in tasks:
         if not isinstance(task, dict):
             continue
-        data = task.get("data") if isinstance(task.get("data"), dict) else task
+        data: dict[str, Any] = task["data"] if isinstance(task.get("data"), dict) else task
         picture = next((one for value in data.values() if isinstance(value, str) and (one := pictures.find(value[:2000]))), None)
         if picture is None:
             continue

@@ -39,7 +39,7 @@ def composed(name: str) -> str:
 
 
 def split_of(name: str) -> str | None:
-    """"train", "val" or "test" for a folder named after a split, with a number, a size or the like behind it; else None."""
+    """ "train", "val" or "test" for a folder named after a split, with a number, a size or the like behind it; else None."""
     found = _SPLIT.fullmatch(name)
     return _SPLITS[str(found.lastgroup)] if found else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fruitvision.data.read.layouts.names import looks_like_picture, split_of
+from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, looks_like_picture, split_of
 from fruitvision.data.read.layouts.scan import files, folders
 from fruitvision.errors import DataError
 
@@ -39,7 +39,8 @@ def find_root(given: Path) -> tuple[Path, dict[str, str]]:
 
 
 def splits_in(folder: Path) -> dict[str, str]:
-    """{split: folder name} of the subfolders that are named like a split and hold folders, as a split does.
+    """{split: folder name} of the subfolders that are named like a split and hold folders, as a split does; others than
+    ``images`` or ``labels`` alone.
 
     Beside a training folder, one that holds pictures alone counts as well: they are reported.
     """
@@ -49,7 +50,7 @@ def splits_in(folder: Path) -> dict[str, str]:
         split = split_of(entry.name)
         if split is None:
             continue
-        if not any(folders(folder / entry.name)):
+        if not any(_may_be_class(inside.name) for inside in folders(folder / entry.name)):
             flat[split] = entry.name
             continue
         if split in splits:
@@ -57,6 +58,10 @@ def splits_in(folder: Path) -> dict[str, str]:
             raise DataError("several-datasets", folder=str(folder), datasets=names)
         splits[split] = entry.name
     return flat | splits if "train" in splits else splits
+
+
+def _may_be_class(name: str) -> bool:
+    return split_of(name) is None and name.lower() not in LABEL_FOLDERS | PICTURE_FOLDERS
 
 
 def has_splits(root: str | Path) -> bool:

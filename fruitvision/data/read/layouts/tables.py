@@ -11,10 +11,44 @@ from fruitvision.data.read.layouts.names import split_of
 from fruitvision.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
-_FILE = ("filename", "file_name", "file", "image", "image_name", "image_path", "path", "filepath", "file_path", "img", "picture", "image_id", "id")
-_CLASS = ("label", "labels", "class", "class_name", "classname", "choice", "category", "target", "kind", "species", "breed", "variety", "fruit", "name")
+_FILE = (
+    "filename",
+    "file_name",
+    "file",
+    "image",
+    "image_name",
+    "image_path",
+    "path",
+    "filepath",
+    "file_path",
+    "img",
+    "picture",
+    "image_id",
+    "id",
+)
+_CLASS = (
+    "label",
+    "labels",
+    "class",
+    "class_name",
+    "classname",
+    "choice",
+    "category",
+    "target",
+    "kind",
+    "species",
+    "breed",
+    "variety",
+    "fruit",
+    "name",
+)
 _SPLIT = ("split", "set", "subset", "partition")
-_SIDES = (("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
+_SIDES = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+)
 
 
 def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
@@ -70,7 +104,9 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         first = text.split("\n", 1)[0]
         delimiter = max(",;\t|", key=first.count)
-        return [row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row)]
+        return [
+            row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row)
+        ]
     except csv.Error as error:
         raise DataError("labels-damaged", file=str(path), reason=str(error)) from error
 
@@ -89,7 +125,9 @@ def _label_column(head: Sequence[str], body: Sequence[Sequence[str]], file: int)
     named = [head.index(name) for name in _CLASS if name in head and head.index(name) != file]
     if named:
         return named[0]
-    others = [n for n in range(len(head)) if n != file and head[n] not in (*_SPLIT, *_FILE) and any(len(r) > n and r[n].strip() for r in body)]
+    others = [
+        n for n in range(len(head)) if n != file and head[n] not in (*_SPLIT, *_FILE) and any(len(r) > n and r[n].strip() for r in body)
+    ]
     return others[0] if len(others) == 1 else None
 
 
