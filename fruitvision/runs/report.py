@@ -35,9 +35,9 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
     if report_state(run) == "making":
         return
     config = run.config()
-    data, training = config.data, config.training
+    data, training, tested = config.data, config.training, run.summary(run.status()).test_top1 is not None
     splits = list_pictures(data, depth=training.class_depth, boxes=training.boxes).split_folders
-    split = next((name for name in ("test", "val") if name in splits), "test" if len(splits) == 1 else "train")
+    split = next((name for name in ("test", "val") if name in splits), "test" if len(splits) == 1 and tested else "train")
     run.refuse_links()
     with named_write_errors(run.path):
         report_file(run).unlink(missing_ok=True)

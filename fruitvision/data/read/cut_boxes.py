@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +30,7 @@ SHORT_SIDE = 512
 """No cut-out is larger, in pixels: training keeps half of it."""
 MIN_SIDE = 8
 """In pixels: smaller boxes are passed over."""
+STALE_SECONDS = 24 * 3600
 _INDEX, _FORMAT = "index.json", "1"
 
 
@@ -79,6 +81,9 @@ def cut_boxes(
 def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: Callable[[int, int], None] | None) -> None:
     """Write every cut-out, and the index of them, and only then put the folder in its place."""
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.parent.glob(".cutting-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(prefix=".cutting-", dir=folder.parent.parent))
     try:
         names = sorted({folded(box.name): box.name for own in labels.boxes.values() for box in sorted(own, reverse=True)}.items())

@@ -16,7 +16,7 @@ from fruitvision.data.read.layouts.found import Found, Listing, Note
 from fruitvision.data.read.layouts.labels import Labels
 from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.data.read.layouts.scan import long_path, walk
-from fruitvision.data.read.layouts.splits import find_root, has_splits, is_dataset
+from fruitvision.data.read.layouts.splits import find_root, has_splits, is_dataset, is_nested
 from fruitvision.errors import DataError, printable
 from fruitvision.files import clean_path
 
@@ -27,6 +27,7 @@ __all__ = [
     "Note",
     "has_splits",
     "is_dataset",
+    "is_nested",
     "list_pictures",
     "list_tree",
     "long_path",

@@ -11,7 +11,7 @@ from typing import Any
 from fruitvision.data.fetch.download import download_fruits360
 from fruitvision.data.fetch.unpacked import is_archive, unpacked
 from fruitvision.data.read.dataset import Dataset
-from fruitvision.data.read.listing import is_dataset
+from fruitvision.data.read.listing import is_dataset, is_nested
 from fruitvision.data.read.store import ImageStore, open_dataset
 from fruitvision.data.synthetic.sample import sample_set
 from fruitvision.errors import DataError
@@ -53,7 +53,7 @@ class Datasets:
         self.root = root
         self._scans: dict[str, Scan] = {}
         self._download: Task[Path] | None = None
-        self._known_dataset = -1, False
+        self._kind: tuple[int, str] = (-1, "")
         self._lock = threading.Lock()
 
     def choices(self, language: str) -> list[tuple[str, str]]:
@@ -70,22 +70,26 @@ class Datasets:
         """The dataset that the data folder is, or the folders in it; a download beside a dataset as well."""
         if not self.root.is_dir():
             return []
-        if self._is_dataset():
+        if self._root_is() == "dataset":
             return [self.root, *(folder for folder in [self._download_folder()] if folder.is_dir() and folder != self.root)]
-        return sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return [self.root, *folders] if self._root_is() == "nested" else folders
 
     def _download_folder(self) -> Path:
-        return (self.root.parent if self._is_dataset() else self.root) / "fruits-360"
+        return (self.root.parent if self._root_is() == "dataset" else self.root) / "fruits-360"
 
-    def _is_dataset(self) -> bool:
-        """Looked at again when a folder in it comes or goes: a page asks once a second."""
+    def _root_is(self) -> str:
+        """What the data folder is: a "dataset"; "nested", datasets or one whose class folders lie in folders; or neither.
+
+        It is looked at again when a folder in it comes or goes: a page asks once a second.
+        """
         try:
             changed = self.root.stat().st_mtime_ns
         except OSError:
-            return False
-        if self._known_dataset[0] != changed:
-            self._known_dataset = changed, is_dataset(self.root)
-        return self._known_dataset[1]
+            return ""
+        if self._kind[0] != changed:
+            self._kind = changed, "dataset" if is_dataset(self.root) else "nested" if is_nested(self.root) else ""
+        return self._kind[1]
 
     def path(self, choice: str, typed: str = "", progress: Progress | None = None) -> Path:
         """The folder of a choice; the sample set is drawn on first use, and an archive that was typed is unpacked.

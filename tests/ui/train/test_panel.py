@@ -219,6 +219,14 @@ def test_a_dataset_is_offered_itself_and_not_its_halves(sample_set, tmp_path):
     assert shelf.path(f"folder:{sample_set.name}") == sample_set
 
 
+def test_folders_of_class_folders_are_offered_together_too(sample_set, tmp_path):
+    import shutil
+
+    for name, above in (("Apple", "Round"), ("Banana", "Long")):
+        shutil.copytree(sample_set / "Training" / name, tmp_path / "set" / above / name)
+    assert [choice for _, choice in Datasets(tmp_path / "set").owners_choices("en")][1:-1] == ["folder:set", "folder:Long", "folder:Round"]
+
+
 def test_a_typed_path_may_be_quoted_or_an_archive_and_an_address_is_refused(sample_set, tmp_path):
     import shutil
 

@@ -31,7 +31,8 @@ def find_labels(root: Path, files: Sequence[str], is_picture: Callable[[str], bo
     """
     pictures = Pictures(one for one in files if is_picture(one))
     found: dict[str, Labels] = {}
-    tables = [one for one in files if PurePosixPath(one).suffix.lower() in SUFFIXES]
+    # Kaggle's sample of a submission has a made-up label for every test picture.
+    tables = [one for one in files if PurePosixPath(one).suffix.lower() in SUFFIXES and "submission" not in one.rpartition("/")[2].lower()]
     notes = [one for one in files if one.lower().endswith(".json") and PurePosixPath(one).name not in _OWN]
     for one in tables[:MAX_FILES]:
         _join(found, read_table(root / one, one, pictures))

@@ -48,7 +48,7 @@ class Labels:
 
     def add_kind(self, picture: str, name: str) -> None:
         """What a picture shows; an empty name is none."""
-        if name := clean_label(name):
+        if (name := clean_label(name)) and folded(name) not in ("unlabeled", "unlabelled"):  # as Roboflow's tables have it
             self.kinds[picture].add(name)
 
     def add_box(self, picture: str, box: Box) -> None:

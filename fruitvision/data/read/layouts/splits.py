@@ -81,4 +81,22 @@ def is_dataset(root: str | Path) -> bool:
         return True
     except OSError:
         return False
+    if (folder / "unpacked.json").is_file():  # an archive is one dataset
+        return True
     return len(holding) >= 2 or {"images", "labels"} <= {entry.name.lower() for entry in inside}
+
+
+def is_nested(root: str | Path) -> bool:
+    """Whether the folders in a folder hold class folders and nothing else: datasets, or the upper level of one."""
+    folder = Path(root)
+    try:
+        inside = [folder / entry.name for entry in folders(folder)]
+        return len(inside) >= 2 and all(not splits_in(one) and _holds_classes(one) for one in inside)
+    except (DataError, OSError):
+        return False
+
+
+def _holds_classes(folder: Path) -> bool:
+    if any(looks_like_picture(entry.name) for entry in files(folder)):
+        return False
+    return any(looks_like_picture(one.name) for entry in folders(folder) for one in files(folder / entry.name))

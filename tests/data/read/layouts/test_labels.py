@@ -81,6 +81,20 @@ def test_a_column_may_name_the_split_and_pictures_of_several_kinds_are_counted(t
     assert codes(list_pictures(tmp_path)) == ["labels-read", "several-kinds", "unlabelled"]
 
 
+def test_a_sample_of_a_submission_labels_nothing(tmp_path):
+    table = "id,label\na,Apple\nb,Pear\nc,Unlabeled\n"
+    make(
+        tmp_path,
+        "train/a.jpg",
+        "train/b.jpg",
+        "train/c.jpg",
+        "test/d.jpg",
+        train_dot_csv=table,
+        sample_submission_dot_csv="id,label\nd,Apple\n",
+    )
+    assert kinds(tmp_path) == {"train/a.jpg": ("train", "Apple"), "train/b.jpg": ("train", "Pear")}
+
+
 def test_a_table_of_something_else_beside_class_folders_changes_nothing(tmp_path):
     make(tmp_path, "Apple/a.jpg", "Pear/b.jpg", labels_dot_csv="filename,label\na.jpg,X\nb.jpg,Y\n")
     assert {own for _, own in kinds(tmp_path).values()} == {"Apple", "Pear"} and not list_pictures(tmp_path).notes
