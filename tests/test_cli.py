@@ -285,6 +285,16 @@ def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, t
     assert (code, err) == (0, "")
 
 
+def test_a_resume_takes_a_dataset_that_was_moved(run, sample_set, tmp_path):
+    first = shutil.copytree(sample_set, tmp_path / "first")
+    assert run("train", "--run", tmp_path / "r", "--data", first, "--set", "epochs=1", *TINY)[0] == 0
+    moved = first.rename(tmp_path / "moved")
+    code, _, err = run("train", "--run", tmp_path / "r", "--resume", "--data", moved / "Training")
+    assert code == 2 and "does not hold the pictures" in one_line(err)
+    assert run("train", "--run", tmp_path / "r", "--resume", "--data", moved)[0] == 0
+    assert json.loads((tmp_path / "r" / "config.json").read_text(encoding="utf-8"))["data"] == str(moved)
+
+
 def test_every_setting_is_listed_with_its_meaning(run):
     from fruitvision.training.config import TrainConfig
     from fruitvision.wording.text import setting

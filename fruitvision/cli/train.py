@@ -70,7 +70,7 @@ def train(
     given |= {**({"class_depth": str(depth)} if depth else {}), **({"crop_boxes": "true"} if boxes else {})}
     options = {"data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
-        if data and folder.exists and str(data.absolute()) != folder.config().data:
+        if data and _moved(folder, data):
             take_moved_data(folder, data.absolute(), progress("Reading pictures"))
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
@@ -142,6 +142,13 @@ def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     if status.state == "finished":
         return result, [f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"]
     return result, [f"Stopped; everything is kept. Resume with: python -m fruitvision train --run {quoted([str(run)])} --resume"]
+
+
+def _moved(folder: RunFolder, data: Path) -> bool:
+    """Whether a run is to read its pictures from another folder: one that is not finished, or whose own folder is gone."""
+    if not folder.exists or str(data.absolute()) == folder.config().data:
+        return False
+    return folder.status().state != "finished" or not Path(folder.config().data).exists()
 
 
 def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:
