@@ -154,7 +154,7 @@ def _answer(classifier: Classifier, path: Path) -> dict[str, Any]:
         "confidence": answer.confidence,
         "verdict": answer.verdict,
         "top": [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in answer.top],
-        **({"note": say(f"notes.{answer.note}", "en")} if answer.note else {}),
+        **({"note": say(f"picture_notes.{answer.note}", "en")} if answer.note else {}),
     }
 
 
