@@ -21,7 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import unquote
+from urllib.request import url2pathname
 
+import platformdirs
 import psutil
 
 from fruitvision.errors import DataError
@@ -37,6 +40,38 @@ MAX_NAME_BYTES = 120
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
+
+
+_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
+_FILE_ADDRESS = re.compile(r"file:/{1,3}(?:localhost/)?(?=[^/])", re.IGNORECASE)
+_ADDRESS = re.compile(r"(https?|ftp):/{1,2}(?=[^/])", re.IGNORECASE)
+
+
+def clean_path(given: str | Path) -> Path:
+    """A path as a person types, pastes or drops it: in quotation marks, as a file:// address, with ~ for the home folder.
+
+    What exists as it stands is taken as it stands. Raises DataError "path-is-address" for an address on the network.
+    """
+    text = str(given).strip() if isinstance(given, str) else str(given)
+    if os.path.lexists(text):
+        return Path(text)
+    if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    if _FILE_ADDRESS.match(text):
+        address = _FILE_ADDRESS.sub("/", text, count=1)
+        text = url2pathname(address) if os.name == "nt" else unquote(address)
+    if scheme := _ADDRESS.match(text):  # of two slashes a path has kept one
+        raise DataError("path-is-address", address=f"{scheme[1].lower()}://{text[scheme.end() :]}"[:300])
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody, whom the system does not know
+        return Path(text)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: the user's cache folder, or what FRUITVISION_CACHE names."""
+    named = os.environ.get("FRUITVISION_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("fruitvision", appauthor=False))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -21,6 +21,7 @@ ORDER = (
     "compat",
     "data",
     "data.read.formats",
+    "data.read.layouts",
     "data.read",
     "data.synthetic",
     "data.augment",

@@ -286,6 +286,16 @@ def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, t
     assert (code, err) == (0, "")
 
 
+def test_a_resume_takes_a_dataset_that_was_moved(run, sample_set, tmp_path):
+    first = shutil.copytree(sample_set, tmp_path / "first")
+    assert run("train", "--run", tmp_path / "r", "--data", first, "--set", "epochs=1", *TINY)[0] == 0
+    moved = first.rename(tmp_path / "moved")
+    code, _, err = run("train", "--run", tmp_path / "r", "--resume", "--data", moved / "Training")
+    assert code == 2 and "does not hold the pictures" in one_line(err)
+    assert run("train", "--run", tmp_path / "r", "--resume", "--data", moved)[0] == 0
+    assert json.loads((tmp_path / "r" / "config.json").read_text(encoding="utf-8"))["data"] == str(moved)
+
+
 def test_every_setting_is_listed_with_its_meaning(run):
     from fruitvision.training.config import TrainConfig
     from fruitvision.wording.text import setting
@@ -604,3 +614,44 @@ runpy.run_path({str(PROJECT / "app.py")!r}, run_name="__main__")
     assert result.returncode == 1
     assert "'gradio' is not installed" in one_line(result.stderr)
     assert "-m pip install -r requirements.txt" in result.stderr
+
+
+# pictures as people bring them ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archived(sample_set, tmp_path) -> Path:
+    """The sample set as a zip, in a folder of its own."""
+    (tmp_path / "brought").mkdir()
+    return Path(shutil.make_archive(str(tmp_path / "brought" / "fruit"), "zip", sample_set.parent, sample_set.name))
+
+
+def test_an_archive_is_scanned_and_trained_on_like_a_folder(run, archived, tmp_path):
+    code, out, err = run("data", "scan", f"'{archived}'", "--json")
+    assert code == 0 and len(json.loads(out)["classes"]) == 4 and "Unpacked fruit.zip" in err
+    code, out, err = run("train", "--run", tmp_path / "r", "--data", archived, "--json", "--set", "epochs=1", *TINY)
+    assert code == 0 and json.loads(out)["state"] == "finished" and "Unpacked" not in err, "once"
+    config = json.loads((tmp_path / "r" / "config.json").read_text(encoding="utf-8"))
+    assert config["data"] == str(archived.with_suffix(""))
+
+
+def test_an_address_in_place_of_a_folder_is_refused_in_one_line(run, tmp_path):
+    code, out, err = run("train", "--run", tmp_path / "r", "--data", "https://example.org/fruit.zip")
+    assert (code, out) == (1, "") and "https://example.org/fruit.zip" in one_line(err) and not (tmp_path / "r").exists()
+
+
+def test_the_home_folder_and_file_addresses_are_understood(run, sample_set, monkeypatch):
+    monkeypatch.setenv("HOME" if os.name != "nt" else "USERPROFILE", str(sample_set.parent))
+    for given in (Path("~") / sample_set.name, sample_set.as_uri()):
+        code, out, _ = run("data", "scan", given, "--json")
+        assert code == 0 and json.loads(out)["root"] == str(sample_set)
+
+
+def test_scan_says_how_a_nested_folder_was_understood(run, sample_set, tmp_path):
+    for name, above in (("Apple", "Round"), ("Orange", "Round"), ("Banana", "Long")):
+        shutil.copytree(sample_set / "Training" / name, tmp_path / "nested" / above / name)
+    code, out, _ = run("data", "scan", tmp_path / "nested")
+    assert code == 0 and "3 classes" in out and "class_depth" in out
+    code, out, _ = run("data", "scan", tmp_path / "nested", "--depth", "1", "--json")
+    result = json.loads(out)
+    assert result["classes"] == ["Long", "Round"] and result["notes"] == []

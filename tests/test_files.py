@@ -6,12 +6,24 @@ import csv
 import io
 import os
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from fruitvision import files
-from fruitvision.files import csv_text, current_folder, previous, remove_folder, remove_leftovers, replace_folder, retried, write_text
+from fruitvision.errors import DataError
+from fruitvision.files import (
+    clean_path,
+    csv_text,
+    current_folder,
+    previous,
+    remove_folder,
+    remove_leftovers,
+    replace_folder,
+    retried,
+    write_text,
+)
 
 
 def in_use(times: int):
@@ -93,3 +105,39 @@ def test_every_table_is_written_in_one_place(project):
     """Where formulas are made harmless."""
     writing = re.compile(r"to_csv\(|csv\.(Dict)?[wW]riter")
     assert [path.name for path in (project / "fruitvision").rglob("*.py") if writing.search(path.read_text("utf-8"))] == ["files.py"]
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("~/fruit", Path.home() / "fruit"),
+        ('"/data/my fruit"', Path("/data/my fruit")),
+        (" '/data/my fruit' ", Path("/data/my fruit")),
+        ("“/data/水果”", Path("/data/水果")),
+        ("'~/fruit'", Path.home() / "fruit"),
+        (Path("~/fruit"), Path.home() / "fruit"),
+        ("runs/a", Path("runs/a")),
+    ],
+)
+def test_a_path_is_read_as_people_write_it(given, path):
+    assert clean_path(given) == path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="other paths")
+@pytest.mark.parametrize("given", ["file:///data/my%20fruit", Path("file:///data/my%20fruit"), "FILE://localhost/data/my%20fruit"])
+def test_a_file_address_is_a_path(given):
+    assert clean_path(given) == Path("/data/my fruit")
+
+
+def test_what_exists_is_taken_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("~", "'quoted'", "a%20b"):
+        (tmp_path / name).mkdir()
+        assert clean_path(name) == Path(name)
+
+
+@pytest.mark.parametrize("given", ["https://example.org/fruit.zip", Path("http://example.org/fruit.zip"), "'ftp://x.y/z'"])
+def test_an_address_is_refused_by_its_name(given):
+    with pytest.raises(DataError) as caught:
+        clean_path(given)
+    assert caught.value.code == "path-is-address" and "Download it" in str(caught.value) and "://" in str(caught.value)

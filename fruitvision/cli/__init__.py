@@ -9,7 +9,7 @@ from __future__ import annotations
 import typer
 
 from fruitvision.cli import compare, data, evaluate, exchange, launch, rate, sources, teach, train
-from fruitvision.cli.options import ManyValues
+from fruitvision.cli.options import Command, ManyValues
 
 app = typer.Typer(
     help="FruitVision: train a network that recognises fruit, measure it, ask it. `app` opens it in the browser.",
@@ -17,15 +17,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("app")(launch.open_app)
+app.command("app", cls=Command)(launch.open_app)
 app.add_typer(data.app, name="data")
 app.command(cls=ManyValues)(train.train)
 app.command("lr-find", cls=ManyValues)(rate.lr_find)
-app.command()(train.stop)
-app.command()(evaluate.evaluate)
+app.command(cls=Command)(train.stop)
+app.command(cls=Command)(evaluate.evaluate)
 app.command("evaluate-sources", cls=ManyValues)(sources.evaluate_sources)
-app.command()(evaluate.predict)
-app.command()(exchange.export)
-app.command("import")(exchange.import_weights)
+app.command(cls=Command)(evaluate.predict)
+app.command(cls=Command)(exchange.export)
+app.command("import", cls=Command)(exchange.import_weights)
 app.command("teach-benchmark", cls=ManyValues)(teach.teach_benchmark)
 app.command(cls=ManyValues)(compare.compare)

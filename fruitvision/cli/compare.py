@@ -38,10 +38,10 @@ def compare(
 
     Everything else is the same: data, order, first weights and schedule. Runs that are finished are not repeated.
     """
+    from fruitvision.comparison.provenance import study_pictures
     from fruitvision.comparison.results import save_results, table
     from fruitvision.comparison.runner import run_study
     from fruitvision.comparison.study import StudyFolder, StudyPlan
-    from fruitvision.data.read.listing import list_pictures
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.prepare.check import check_networks
     from fruitvision.training.config import parse_settings
@@ -56,8 +56,8 @@ def compare(
     if data or chosen or not StudyFolder(out).exists:
         if data is None:
             raise ConfigError("study-needs-data")
-        list_pictures(data.absolute())
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
+        study_pictures(plan)
         for cell in plan.cells():
             check_networks(RunConfig(data=plan.data, training=cell.training))
     study = StudyFolder(out)

@@ -8,25 +8,35 @@ from typing import Annotated
 import typer
 
 from fruitvision.cli.console import give, progress
-from fruitvision.cli.options import Json
+from fruitvision.cli.options import Boxes, Command, Depth, Json
 from fruitvision.errors import quoted
 
 app = typer.Typer(help="Look at, fetch or draw a folder of pictures.", rich_markup_mode=None)
 
 
-@app.command()
-def scan(folder: Annotated[Path, typer.Argument(metavar="DIR")], as_json: Json = False) -> None:
+@app.command(cls=Command)
+def scan(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of class folders, or an archive of one.")],
+    depth: Depth = None,
+    boxes: Boxes = False,
+    as_json: Json = False,
+) -> None:
     """Report classes, counts and problems.
 
     Every picture is decoded once; each file that cannot be used is named.
     """
+    from fruitvision.data.read.listing import MARGIN, list_pictures
     from fruitvision.data.read.store import open_dataset
+    from fruitvision.wording.text import say
 
-    dataset, _ = open_dataset(folder, progress=progress("Reading pictures"))
+    listing = list_pictures(data, depth=depth, boxes=MARGIN if boxes else None, progress=progress("Cutting out boxes"))
+    dataset, _ = open_dataset(listing, progress=progress("Reading pictures"))
+    notes = [(note, say(f"notes.{note.code}", "en", **note.facts)) for note in dataset.notes]
     counts = dataset.counts()
     lines = [f"{dataset.name}: {len(dataset.classes)} classes, layout {dataset.layout}"]
     lines += ["Synthetic: these pictures were drawn, not photographed."] if dataset.synthetic else []
     lines += [f"  {split}: {sum(by_class.values())} pictures" for split, by_class in counts.items()]
+    lines += [f"  Note: {sentence}" for _, sentence in notes]
     lines += [f"  {problem.kind}: {problem.path} {problem.detail}".rstrip() for problem in dataset.problems]
     lines += [f"{len(dataset.problems)} problems found." if dataset.problems else "No problems found."]
     result = {
@@ -38,12 +48,13 @@ def scan(folder: Annotated[Path, typer.Argument(metavar="DIR")], as_json: Json =
         "classes": list(dataset.classes),
         "images": {split: sum(by_class.values()) for split, by_class in counts.items()},
         "counts": counts,
+        "notes": [{"code": note.code, "facts": note.facts, "message": sentence} for note, sentence in notes],
         "problems": [{"path": p.path, "kind": p.kind, "detail": p.detail} for p in dataset.problems],
     }
     give(result, lines, as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def download(
     folder: Annotated[Path, typer.Argument(metavar="DIR")],
     source: Annotated[str, typer.Option(help="github, or kaggle (needs a Kaggle key).")] = "github",
@@ -66,7 +77,7 @@ def download(
     give({"root": str(path), "sha256": found or None}, lines, as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def sample(
     folder: Annotated[Path, typer.Argument(metavar="DIR")],
     train_per_class: Annotated[int, typer.Option(min=1, max=10_000)] = 40,

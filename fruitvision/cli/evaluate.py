@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fruitvision.cli.console import give, progress
-from fruitvision.cli.options import Checkpoint, Json, Views
+from fruitvision.cli.options import Boxes, Checkpoint, Depth, Json, Views
 from fruitvision.errors import DataError, PictureError, UsageError
 from fruitvision.wording.text import say
 
@@ -30,6 +30,8 @@ def evaluate(
     record: Annotated[
         str | None, typer.Option(metavar="NAME", help="Record the metrics in the checkpoint and its card, as measured on NAME.")
     ] = None,
+    depth: Depth = None,
+    boxes: Boxes = False,
     views: Views = None,
     as_json: Json = False,
 ) -> None:
@@ -37,6 +39,7 @@ def evaluate(
 
     Accuracy, refusals, and how well confidence is calibrated.
     """
+    from fruitvision.data.read.listing import MARGIN
     from fruitvision.models.checkpoint import record_metrics
     from fruitvision.recognition.evaluate.evaluation import evaluate_in_detail
 
@@ -49,6 +52,8 @@ def evaluate(
         split=split,
         by=by,
         not_fruit=not_fruit,
+        depth=depth,
+        boxes=float(classifier.config.training.get("box_margin", MARGIN)) if boxes else None,
         progress=progress("Classifying"),
     )
     result = examination.summary
@@ -149,7 +154,7 @@ def _answer(classifier: Classifier, path: Path) -> dict[str, Any]:
         "confidence": answer.confidence,
         "verdict": answer.verdict,
         "top": [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in answer.top],
-        **({"note": say(f"notes.{answer.note}", "en")} if answer.note else {}),
+        **({"note": say(f"picture_notes.{answer.note}", "en")} if answer.note else {}),
     }
 
 

@@ -26,7 +26,10 @@ def open_app(
     dataset_limit: Annotated[
         int, typer.Option(metavar="MB", min=1, help="Size of a dataset that the owner may upload in Train at most.")
     ] = 2048,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data, a dataset itself, or an archive of one."),
+    ] = None,
     runs: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of training runs.", show_default="runs")] = None,
     taught: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of taught classes.", show_default="taught")] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Checkpoint folder, or shipped network, to classify with at first.")] = None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
+
+from fruitvision.cli.console import progress
 
 DEFAULT_PRESET = "fast"
 
@@ -36,7 +39,42 @@ LeaveOut = Annotated[
 ]
 
 
-class ManyValues(TyperCommand):
+Depth = Annotated[
+    int | None, typer.Option(min=1, max=8, help="Level of the class folders, where folders lie in folders.", show_default="the deepest")
+]
+Boxes = Annotated[bool, typer.Option("--boxes", help="Cut out the boxes of COCO, Pascal VOC or YOLO labels, as pictures of their class.")]
+PICTURES = ("data", "photos", "not_fruit", "untaught")
+"""The options that take a folder of pictures, and so an archive of one."""
+
+
+class Command(TyperCommand):
+    """A command whose paths may be written as people write them (:func:`fruitvision.files.clean_path`), and whose folders of
+    pictures may be archives, which are unpacked beside themselves once."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Raises DataError for an address in place of a path, and for an archive that cannot be unpacked."""
+        for name, value in ctx.params.items():
+            many = isinstance(value, list | tuple)
+            values = [_folder(name, one) if isinstance(one, Path) else one for one in (value if many else (value,))]
+            ctx.params[name] = values if many else values[0]
+        return super().invoke(ctx)
+
+
+def _folder(option: str, given: Path) -> Path:
+    from fruitvision.data.fetch.unpacked import is_archive, unpacked
+    from fruitvision.files import clean_path
+    from fruitvision.wording.text import say
+
+    path = clean_path(given)
+    if option not in PICTURES or not is_archive(path):
+        return path
+    folder, fresh = unpacked(path, progress=progress("Unpacking"))
+    if fresh:
+        print(say("notes.unpacked", "en", archive=path.name, folder=folder), file=sys.stderr, flush=True)
+    return folder
+
+
+class ManyValues(Command):
     """A command whose repeatable options take several values at once: ``--photos A B`` is ``--photos A --photos B``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fruitvision.cli.console import follow, give
-from fruitvision.cli.options import DEFAULT_PRESET, Json, LeaveOut, NotFruit, Photos, Settings, absolute
+from fruitvision.cli.console import follow, give, progress
+from fruitvision.cli.options import DEFAULT_PRESET, Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def train(
     study: Annotated[Path | None, typer.Option(metavar="DIR", help="A study of `evaluate-sources` to calibrate on.")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="plain, fast or robust.", show_default=DEFAULT_PRESET)] = None,
     settings: Settings = None,
+    depth: Depth = None,
+    boxes: Boxes = False,
     name: Annotated[str | None, typer.Option(help="The run's name in the app.", show_default="the folder's name")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in DIR exactly where it stopped.")] = False,
     list_settings: Annotated[
@@ -55,6 +57,7 @@ def train(
     from fruitvision.data.synthetic.sample import MARKER, sample_set
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
+    from fruitvision.runs.job.resume import take_moved_data
     from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
     from fruitvision.training.distributed import torchrun_share
@@ -64,8 +67,11 @@ def train(
         _execute_in_terminal(folder, None, quiet=True)
         return
     given, listing = parse_settings(settings or []), None
+    given |= {**({"class_depth": str(depth)} if depth else {}), **({"crop_boxes": "true"} if boxes else {})}
     options = {"data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
+        if data and _moved(folder, data):
+            take_moved_data(folder, data.absolute(), progress("Reading pictures"))
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
         config = RunConfig(
@@ -136,6 +142,13 @@ def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     if status.state == "finished":
         return result, [f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"]
     return result, [f"Stopped; everything is kept. Resume with: python -m fruitvision train --run {quoted([str(run)])} --resume"]
+
+
+def _moved(folder: RunFolder, data: Path) -> bool:
+    """Whether a run is to read its pictures from another folder: one that is not finished, or whose own folder is gone."""
+    if not folder.exists or str(data.absolute()) == folder.config().data:
+        return False
+    return folder.status().state != "finished" or not Path(folder.config().data).exists()
 
 
 def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fruitvision.data.read.listing import list_pictures
+from fruitvision.data.read.listing import Listing, list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
 from fruitvision.training.device import choose_device
@@ -66,9 +67,22 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
+def study_pictures(plan: StudyPlan) -> Listing:
+    """The pictures of a study. Raises DataError, "study-unvalidated" where none can be spared to compare the networks on."""
+    training = plan.cells()[0].training
+    listing = list_pictures(plan.data, depth=training.class_depth, boxes=training.boxes)
+    splits = {file.split for file in listing.files}
+    counts = Counter(file.folder for file in listing.files if file.split == "train")
+    tested = {"val", "test"} & splits if not training.val_fraction else {"val"} & splits
+    spare = max(counts.values(), default=0) - (splits == {"train"})
+    if not tested and spare < 2:
+        raise DataError("study-unvalidated", folder=plan.data)
+    return listing
+
+
 def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
     """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is evaluated on. Raises DataError."""
-    training, files = plan.cells()[0].training, list_pictures(Path(plan.data)).files
+    training, files = plan.cells()[0].training, study_pictures(plan).files
     splits = {name: sum(file.split == name for file in files) for name in ("train", "val", "test")}
     train, measured = splits["train"], splits["val"] or (0 if training.val_fraction else splits["test"])
     if not measured:
@@ -80,7 +94,7 @@ def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
 def measured_on(plan: StudyPlan) -> str:
     """The split that each epoch is evaluated on, "test" or "validation"; the latter where the data no longer exists."""
     try:
-        splits = {file.split for file in list_pictures(Path(plan.data)).files}
+        splits = {file.split for file in study_pictures(plan).files}
     except DataError:
         return "validation"
     on_test = "test" in splits and "val" not in splits and plan.cells()[0].training.val_fraction == 0

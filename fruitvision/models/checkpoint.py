@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError, quoted
-from fruitvision.files import checksum_matches, current_folder, json_with_checksum, replace_folder, write_error, write_text
+from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS
@@ -287,7 +287,7 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
         return next(iter(known.values()))
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
-    folder = Path(name)
+    folder = clean_path(name)
     if not current_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
         raise _no_folder(folder)
     return folder

@@ -120,7 +120,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(error, self.path) from error
-        self._write_config(config)
+        self.replace_config(config)
         self.write_status(RunStatus(epochs=config.training.epochs, heartbeat=time.time()))
         return self
 
@@ -158,9 +158,10 @@ class RunFolder:
         name = " ".join(name.split())[:100]
         if not name:
             raise RunError("run-name-empty")
-        self._write_config(self.config().model_copy(update={"name": name}))
+        self.replace_config(self.config().model_copy(update={"name": name}))
 
-    def _write_config(self, config: RunConfig) -> None:
+    def replace_config(self, config: RunConfig) -> None:
+        """Write another configuration over the one that is there. Raises DataError where it cannot be written."""
         write_text(self.path / "config.json", json_with_checksum(config.model_dump(mode="json")))
 
     def refuse_if_active(self) -> None:

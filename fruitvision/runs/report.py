@@ -34,13 +34,16 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
         raise RunError("report-not-finished", run=run.name)
     if report_state(run) == "making":
         return
-    data = run.config().data
-    splits = list_pictures(data).split_folders
-    split = next((name for name in ("test", "val") if name in splits), "test" if len(splits) == 1 else "train")
+    config = run.config()
+    data, training, tested = config.data, config.training, run.summary(run.status()).test_top1 is not None
+    splits = list_pictures(data, depth=training.class_depth, boxes=training.boxes).split_folders
+    split = next((name for name in ("test", "val") if name in splits), "test" if len(splits) == 1 and tested else "train")
     run.refuse_links()
     with named_write_errors(run.path):
         report_file(run).unlink(missing_ok=True)
     words = ["evaluate", "--data", data, "--checkpoint", str(run.best), "--split", split, "--report", str(report_file(run).parent)]
+    words += ["--depth", str(training.class_depth)] if training.class_depth else []
+    words += ["--boxes"] if training.crop_boxes else []
     pid = spawn_command([*words, "--lang", language], run.path / "report.txt")
     try:
         started = psutil.Process(pid).create_time()

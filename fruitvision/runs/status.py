@@ -35,6 +35,8 @@ class RunStatus(BaseModel):
     eta_s: float | None = Field(default=None, allow_inf_nan=False, le=LATEST)
     start: str = ""
     best_val_accuracy: float | None = None
+    unvalidated: bool = False
+    """Whether it trains without validation, because no picture could be spared."""
     skipped: Count | None = None
     """Skipped steps of finished epochs; None in a file of an earlier version, which also lacks the two fields below."""
     test_top1: float | None = None

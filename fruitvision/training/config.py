@@ -17,6 +17,7 @@ from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS, check_norm
 from fruitvision.training.settings import (
     AugmentationSettings,
+    DataSettings,
     FinalSettings,
     InputSettings,
     LengthSettings,
@@ -89,6 +90,7 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
     MixSettings,
     AugmentationSettings,
     InputSettings,
+    DataSettings,
     NetworkSettings,
     PresetName,
 ):

@@ -49,7 +49,10 @@ class ValidationStep:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch and its validation. Losses in nats, accuracies in 0..1, ``grad_norm`` the mean before clipping."""
+    """An epoch and its validation. Losses in nats, accuracies in 0..1, ``grad_norm`` the mean before clipping.
+
+    The validation's are NaN where there is no validation picture.
+    """
 
     epoch: int
     train_loss: float
@@ -83,12 +86,17 @@ def fit(
     The loss is that of the labels; ``teacher_weight`` of it is replaced by the distillation from ``teacher``, and
     ``keep_imagenet`` times ``regularizer`` is added.
 
+    Without a validation picture an epoch's validation figures are NaN, and each epoch counts as better than the one before.
+
     Between two yields ``state`` is complete. A step whose loss, gradient or running statistics are not finite is skipped and
     counted; after a whole epoch of them, or ``MAX_SKIPPED_STEPS`` in a row, raises TrainingError "non-finite-loss",
     "non-finite-gradient" or "non-finite-statistics", with weights and running statistics as they were before.
     """
     while not state.finished:
         yield from train_one_epoch(state, train, teacher, regularizer)
+        if not len(validation):
+            yield _close_epoch(state, None)
+            continue
         logits, labels = yield from _validate(state, validation)
         yield _close_epoch(state, summarize(logits, labels, validation.membership))
 
@@ -236,10 +244,14 @@ def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep
         yield ValidationStep(state.progress.epoch + 1, number, len(loader))
 
 
-def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
-    progress = state.progress
+def _close_epoch(state: TrainState, result: dict[str, float] | None) -> EpochDone:
+    """``result``: of the validation; None where there is none."""
+    progress, measured = state.progress, result is not None
+    result = result or {"loss": math.nan, "top1": math.nan}
     # Equal accuracy is common on easy data: the smaller loss then decides which weights are best.
-    improved = math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
+    improved = (
+        not measured or math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
+    )
     event = EpochDone(
         epoch=progress.epoch + 1,
         train_loss=progress.loss_sum / progress.seen if progress.seen else math.nan,
@@ -254,7 +266,8 @@ def _close_epoch(state: TrainState, result: dict[str, float]) -> EpochDone:
         improved=improved,
     )
     if improved:
-        progress.best_accuracy, progress.best_loss = result["top1"], result["loss"]
+        if measured:
+            progress.best_accuracy, progress.best_loss = result["top1"], result["loss"]
         progress.best_epoch, progress.stale_epochs = progress.epoch + 1, 0
     else:
         progress.stale_epochs += 1

@@ -28,6 +28,19 @@ class NetworkSettings(BaseModel):
     imagenet_head: bool = False  # initialize the last layer from ImageNet's fruit classes
 
 
+class DataSettings(BaseModel):
+    """How a folder of pictures is understood."""
+
+    class_depth: int = Field(default=0, ge=0, le=8)  # level of the class folders below their split's; 0 is the deepest
+    crop_boxes: bool = False  # take the boxes that labels draw in the pictures, each as a picture of its class
+    box_margin: float = Field(default=0.1, ge=0, le=1)  # kept around a box on each side, as a share of its size
+
+    @property
+    def boxes(self) -> float | None:
+        """The margin of the boxes to cut out; None for whole pictures."""
+        return self.box_margin if self.crop_boxes else None
+
+
 class InputSettings(BaseModel):
     """What size of picture the network sees, in pixels."""
 
@@ -129,6 +142,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     name: tuple(group.model_fields)
     for name, group in {
         "network": NetworkSettings,
+        "data": DataSettings,
         "input": InputSettings,
         "augmentation": AugmentationSettings,
         "mix": MixSettings,

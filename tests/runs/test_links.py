@@ -78,7 +78,7 @@ def test_a_run_that_holds_a_link_is_not_gone_on_with(tmp_path, tiny, name, monke
         assert caught.value.code == "run-has-link"
         run.write_status(RunStatus(state="finished"))
         monkeypatch.setattr(RunFolder, "has_checkpoint", True)
-        monkeypatch.setattr(report, "list_pictures", lambda _: type("Listing", (), {"split_folders": {"test": ""}}))
+        monkeypatch.setattr(report, "list_pictures", lambda _, **how: type("Listing", (), {"split_folders": {"test": ""}}))
     assert list(outside.iterdir()) == [] if outside.is_dir() else outside.read_text(encoding="utf-8") == "mine"
 
 

@@ -119,6 +119,16 @@ def test_every_key_that_the_panels_use_is_there():
     assert used - set(sentences()) == set()
 
 
+def test_every_note_of_a_folder_has_a_sentence_with_its_facts_and_every_sentence_a_note():
+    raised = {"unpacked"}  # the command says it
+    for _, call in calls({"Note"}):
+        code = call.args[0].value
+        named = [key.value for one in call.args[1:] if isinstance(one, ast.Dict) for key in one.keys]
+        assert facts(say(f"notes.{code}", "en")) <= set(named) or not isinstance(call.args[-1], ast.Constant | ast.Dict), code
+        raised.add(code)
+    assert raised == {key.removeprefix("notes.") for key in sentences() if key.startswith("notes.")}
+
+
 def test_every_state_of_a_run_has_its_words():
     for state in get_args(State):
         assert say(f"train.status_{state}", "en", name="x", epoch=1, epochs=2, step=1, steps=2)

@@ -18,12 +18,12 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from fruitvision.data.read.listing import looks_like_picture
+from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DownloadError
 from fruitvision.files import replace_folder, write_error
 
@@ -48,6 +48,7 @@ _DAMAGED = (
     OverflowError,
 )  # all that zipfile and tarfile raise on damaged data, some of it by accident
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+_SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # what macOS adds; it is not unpacked
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
 
@@ -166,15 +167,16 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
     entries = opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened
     for count, entry in enumerate(entries, start=1):
         is_zip = isinstance(entry, zipfile.ZipInfo)
-        # zipfile cuts a name at its first NUL; orig_filename is what the archive says.
-        name, size = (entry.orig_filename, entry.file_size) if is_zip else (entry.name, entry.size)
-        if reason := _fault(name) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
+        name, size = (_zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
+        if reason := ("" if _SYSTEMS_OWN.search(name) else _fault(name)) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
             raise _unsafe(archive, name, reason)
         if size < 0:
             raise tarfile.ReadError("a negative size")
         total += size
         if count > bounds.files or total > bounds.bytes or total > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
             raise _too_large(archive, count, total)
+        if _SYSTEMS_OWN.search(name):
+            continue
         path = PurePosixPath(name)
         is_folder = entry.is_dir() if is_zip else entry.isdir()
         if not path.parts:
@@ -215,6 +217,22 @@ def _fault(name: str) -> str:
         if len(part.encode("utf-8", "surrogatepass")) > 255:
             return "a name that is too long"
     return "folders too deep" if len(parts) > 32 or len(name) > 1024 else ""
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """A name as the archive says it; zipfile cuts it at its first NUL, and reads as code page 437 what is not marked as UTF-8.
+
+    Windows in Chinese marks nothing and writes GBK.
+    """
+    name = entry.orig_filename
+    if entry.flag_bits & 0x800 or name.isascii():
+        return name
+    with suppress(UnicodeError):
+        raw = name.encode("cp437")
+        for encoding in ("utf-8", "gb18030"):
+            with suppress(UnicodeError):
+                return raw.decode(encoding)
+    return name
 
 
 def _zip_fault(entry: zipfile.ZipInfo) -> str:

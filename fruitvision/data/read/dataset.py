@@ -14,10 +14,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fruitvision.data.read.listing import Found, Listing, list_pictures
+from fruitvision.data.read.listing import Found, Listing, Note, list_pictures
 from fruitvision.errors import DataError, printable
 
-__all__ = ["Dataset", "Listing", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
+__all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
+FEW = 2
+"""Training pictures of a class that are too few to learn it from."""
 SYNTHETIC_MARKER = "synthetic.json"
 """The file that marks a drawn sample set."""
 
@@ -71,11 +73,13 @@ class Dataset:
 
     Attributes:
         root: the folder that holds the splits or the classes; it may lie below the one that was given.
-        layout: "fruits-360", "fruits-360-original-size", "split-folders" or "class-folders".
+        layout: "fruits-360", "fruits-360-original-size", "split-folders", "class-folders", "labelled-pictures" (by a table or
+            another label file) or "cut-boxes".
         classes: in sorted order; labels are positions in it.
         splits: "train" always; "val" and "test" where they exist.
         fingerprint: sha256 over the relative path and the content of every picture used.
         synthetic: the pictures were drawn by ``data/synthetic/sample.py``.
+        notes: how the folder was understood, and what it is too small for.
     """
 
     root: Path
@@ -86,6 +90,7 @@ class Dataset:
     problems: tuple[Problem, ...]
     fingerprint: str
     synthetic: bool
+    notes: tuple[Note, ...] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Pictures by split and class; a class that a split lacks counts 0."""
@@ -164,7 +169,8 @@ def assemble(
         files = [file for file in listing.files if file.split == name and file.path in rows and file.folder in label_of]
         if files or name == "train":
             splits[name] = make_split(name, files, rows, label_of)
-    if listing.layout == "class-folders":
+    few = _few_pictures(classes, splits["train"])
+    if all(file.split == "train" for file in listing.files):
         keys = [hashes[int(row)] for row in splits["train"].rows]
         train_split, test_split = hold_out(splits["train"], test_fraction, seed, name="test", keys=keys)
         splits = {"train": train_split, "test": test_split} if len(test_split) else {"train": train_split}
@@ -180,7 +186,23 @@ def assemble(
         problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
         fingerprint=fingerprint.hexdigest(),
         synthetic=(listing.root / SYNTHETIC_MARKER).is_file(),
+        notes=(*listing.notes, *few, *_missing_splits(splits)),
     )
+
+
+def _few_pictures(classes: tuple[str, ...], train: Split) -> list[Note]:
+    counts = np.bincount(train.labels, minlength=len(classes))
+    few = [f"{name} ({count})" for name, count in zip(classes, counts.tolist(), strict=True) if count <= FEW]
+    more = f", … (+{len(few) - 5})" if len(few) > 5 else ""
+    return [Note("few-pictures", {"classes": ", ".join(few[:5]) + more, "count": len(few)})] if few else []
+
+
+def _missing_splits(splits: Mapping[str, Split]) -> list[Note]:
+    """What nothing can be measured on: no class has a picture to spare for validation, or for testing."""
+    if "val" in splits:
+        return []
+    spare = np.bincount(splits["train"].labels).max(initial=0) > 1
+    return ([] if spare else [Note("no-validation")]) + ([] if "test" in splits else [Note("no-test")])
 
 
 def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
@@ -193,11 +215,26 @@ def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label
     )
 
 
+def refuse_one_class(listing: Listing, classes: Sequence[str] | None = None) -> None:
+    """Raise DataError "one-class" or "one-label" where fewer than two classes have a training picture.
+
+    Args:
+        classes: those that have one; by default those with a training file, whether it can be decoded or not.
+    """
+    if classes is None:
+        classes = sorted({file.folder for file in listing.files if file.split == "train"})
+    folder, listed = str(listing.root), ", ".join(classes) or "–"
+    if len(classes) >= 2:
+        return
+    if labels := next((note for note in listing.notes if note.code == "labels-read"), None):
+        raise DataError("one-label", folder=folder, classes=listed, file=labels.facts["file"])
+    raise DataError("one-class", folder=folder, classes=listed)
+
+
 def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
     if not rows:
         raise DataError("no-pictures", folder=str(listing.root))
-    if len(classes) < 2:
-        raise DataError("one-class", folder=str(listing.root), classes=", ".join(classes) or "–")
+    refuse_one_class(listing, classes)
     problems = []
     found: dict[tuple[str, str], int] = Counter()
     for file in listing.files:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from fruitvision.data.read.dataset import Dataset, Problem, Split, as_one_split, assemble
@@ -27,6 +26,7 @@ from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Unde
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
 from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
 from fruitvision.errors import DataError
+from fruitvision.files import cache_folder
 
 Progress = Callable[[int, int], None]
 
@@ -69,7 +69,7 @@ def open_dataset(
 
 
 def open_folder(
-    root: str | Path,
+    root: str | Path | Listing,
     *,
     short_side: int = 256,
     progress: Progress | None = None,
@@ -84,7 +84,7 @@ def open_folder(
     Raises:
         DataError: as ``open_dataset``; one class alone is enough here.
     """
-    listing = list_pictures(root, need_training=False)
+    listing = root if isinstance(root, Listing) else list_pictures(root, need_training=False)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
     names, split = as_one_split(listing, {path: row for row, path in enumerate(store.paths)})
     if not names:
@@ -120,12 +120,6 @@ def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | 
     if progress is not None:
         progress(len(listing.files), len(listing.files))
     return store
-
-
-def cache_folder() -> Path:
-    """Where stores are kept: the user's cache folder, or what FRUITVISION_CACHE names."""
-    named = os.environ.get("FRUITVISION_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("fruitvision", appauthor=False))
 
 
 def _home(root: Path, short_side: int, cache: Path | None) -> Path:

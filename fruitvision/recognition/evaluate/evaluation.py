@@ -19,7 +19,8 @@ from torch import Tensor
 
 from fruitvision.data.fruits import fruit_type
 from fruitvision.data.load.targets import NOT_FRUIT
-from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.dataset import Listing, held_out, list_pictures
+from fruitvision.data.read.layouts.names import folded
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
@@ -134,13 +135,27 @@ def evaluate_in_detail(
     split: str | None = None,
     by: By = "class",
     not_fruit: str | Path | None = None,
+    depth: int | None = None,
+    boxes: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """As :func:`evaluate_folder`, with the scores of each picture."""
+    """As :func:`evaluate_folder`, with the scores of each picture.
+
+    ``depth`` and ``boxes``: how the folder is understood, see :func:`fruitvision.data.read.listing.list_pictures`.
+    """
     known = _known_names(classifier, by)
     side = max(SHORT_SIDE, classifier.config.transform.resize if classifier.config.imported else 0)
-    found = open_labelled(Path(data), split, seed=int(classifier.config.training.get("seed", 0)), short_side=side)
-    targets = np.array([known.get(_scored_as(name, by), -1) for name in found.names], np.int64)
+    places = {folded(name): place for name, place in known.items()}
+
+    def read(depth: int | None) -> tuple[int, Listing]:
+        listing = list_pictures(data, need_training=split not in (None, "all", "heldout"), depth=depth, boxes=boxes)
+        return sum(folded(_scored_as(file.folder, by)) in places for file in listing.files), listing
+
+    scorable, listing = read(depth)
+    if not depth and scorable < len(listing.files) and any(note.code == "deepest-folders" for note in listing.notes):
+        listing = max((scorable, listing), read(1), key=lambda one: one[0])[1]  # Apple/monday/*.jpg, where Apple is known
+    found = open_labelled(listing, split, seed=int(classifier.config.training.get("seed", 0)), short_side=side)
+    targets = np.array([places.get(folded(_scored_as(name, by)), -1) for name in found.names], np.int64)
     labels, nothing = targets[found.labels], found.labels == _index(found.names, NOT_FRUIT)
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
     scored = (labels >= 0) & ~nothing

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fruitvision.data.read.dataset import Split, held_out
+from fruitvision.data.read.dataset import Listing, Split, held_out, list_pictures
 from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_loose
 from fruitvision.errors import UsageError
 
@@ -31,21 +31,23 @@ class LabelledFolder:
     """(M,) the split of each row: "train", "test", the folder above, "heldout" or "rest"; "" where there are no splits."""
 
 
-def open_labelled(root: Path, split: str | None, seed: int = 0, short_side: int = 256) -> LabelledFolder:
+def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_side: int = 256) -> LabelledFolder:
     """Open ``split`` of a folder: None or "all", "heldout", or the name of a dataset's own. Raises DataError, UsageError.
 
     short_side: of the pictures in the store, in pixels.
     """
     if split in (None, "all", "heldout"):
-        names, everything, store, problems = open_folder(root, short_side=short_side)
+        listing = root if isinstance(root, Listing) else list_pictures(root, need_training=False)
+        names, everything, store, problems = open_folder(listing, short_side=short_side)
         kept = np.ones(len(everything), bool)
-        splits = [path.partition(f"{names[label]}/")[0].strip("/") for path, label in zip(everything.paths, everything.labels, strict=True)]
+        split_of = {file.path: listing.split_folders[file.split] for file in listing.files}
+        splits = [split_of[path] for path in everything.paths]
         if split == "heldout":
             kept = np.array([held_out(path) for path in everything.paths], bool)
             splits = ["heldout" if chosen else "rest" for chosen in kept]
         return _opened(names, everything.select(kept), store, len(problems), [(everything, splits)])
     dataset, store = open_dataset(root, short_side=short_side, seed=seed)
-    chosen = _named_split(dataset.splits, split, root)
+    chosen = _named_split(dataset.splits, split, dataset.root)
     parts = [(part, [name] * len(part)) for name, part in dataset.splits.items()]
     return _opened(dataset.classes, chosen, store, len(dataset.problems), parts)
 

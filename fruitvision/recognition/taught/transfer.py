@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.data.load.targets import NOT_FRUIT
-from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.picture import picture_size
 from fruitvision.errors import DataError
 from fruitvision.files import named_write_errors, replace_folder, retried, safe_name, temporary_folder, write_bytes, write_error
@@ -51,13 +51,16 @@ def export_taught(store: TaughtStore, file: Path) -> None:
 def import_taught(store: TaughtStore, file: Path) -> int:
     """Add the pictures of an export, all or none; returns how many it had.
 
-    Every entry is checked before it is unpacked, and the number of pictures and the size of each before the first is decoded;
+    An archive of class folders, or a Teachable Machine project, is taken as well: each class is taught with its pictures. Every
+    entry is checked before it is unpacked, and the number of pictures and the size of each before the first is decoded;
     each is decoded once, however often it is listed, and encoded again. Raises DownloadError for an archive that is damaged
     or unsafe, DataError "taught-no-export" for another file, and "taught-full", PictureError.
     """
     with temporary_folder("fruitvision-taught-") as temporary:
         folder = unpack(Path(file), temporary / "taught", max_files=MAX_PICTURES + 10, max_bytes=MAX_UNPACKED_BYTES)
         exported = TaughtStore(folder)
+        if not (folder / INDEX).exists():
+            return _import_classes(store, folder, file)
         index = _exported_index(exported, file)
         kept = {one: encoded(exported.picture_file(one))[1] for one in dict.fromkeys(_named(index))}
         taught: dict[str, dict[str, bytes]] = {}
@@ -66,6 +69,20 @@ def import_taught(store: TaughtStore, file: Path) -> int:
             taught.setdefault(clean_name(name), {}).update((one, kept[one]) for one in own)
         store.add_all(taught)
     return len(kept)
+
+
+def _import_classes(store: TaughtStore, folder: Path, file: Path) -> int:
+    """Add the pictures of class folders, or of what labels name, each class as a name."""
+    try:
+        listing = list_pictures(folder, need_training=False)
+    except DataError as error:
+        raise _no_export(file) from error
+    taught: dict[str, dict[str, bytes]] = {}
+    for found in listing.files:
+        picture, content = encoded(listing.root / found.path)
+        taught.setdefault(clean_name(found.folder), {})[picture] = content
+    store.add_all(taught)
+    return sum(map(len, taught.values()))
 
 
 def _exported_index(exported: TaughtStore, file: Path) -> TaughtIndex:

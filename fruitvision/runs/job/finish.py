@@ -43,7 +43,8 @@ def finish(
 
     In this order: weights averaged with those of other networks (``average_with``), trunk blended with its start
     (``start_share``), last layer fitted anew (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
-    evaluation on the test split. Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
+    evaluation on the test split. Without validation pictures the last layer is not fitted on, and the temperature is 1.
+    Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
     folder, training, world = session.folder, session.training, session.world
     if state.progress.best_epoch < 0:
@@ -57,16 +58,22 @@ def finish(
         _blend(session, network, data)
     if training.fit_last:
         _fit_last_layer(session, network, checkpoint.start, state, data, transform)
-    views, labels = _measure(session, network, state, validation, views=True)
-    if training.refit:
-        views = _refit_last_layer(session, network, state, data, transform, train, validation, views, labels)
-    logits = views.log_softmax(dim=2).logsumexp(dim=1)
-    metrics = {"validation": summarize(logits, labels, validation.membership)}
-    thresholds = checkpoint.thresholds
+    metrics, temperature, thresholds = {}, 1.0, checkpoint.thresholds
+    views = labels = None
+    if len(validation):
+        views, labels = _measure(session, network, state, validation, views=True)
+        if training.refit:
+            views = _refit_last_layer(session, network, state, data, transform, train, validation, views, labels)
+        logits = views.log_softmax(dim=2).logsumexp(dim=1)
+        metrics["validation"] = summarize(logits, labels, validation.membership)
+    else:
+        folder.log("without validation the last layer is not fitted on, and confidence is not calibrated")
     if session.config.study:
         answers = read_study(Path(session.config.study))
         temperature, thresholds = calibrate_on_sources(answers)
         checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(answers, temperature, thresholds)})
+    elif views is None or labels is None:
+        pass
     elif isinstance(validation, MixedEvalLoader):
         temperature, thresholds = calibrate(views, labels, data.targets, validation.as_taken)
     else:

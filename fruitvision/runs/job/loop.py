@@ -5,6 +5,7 @@ With ``torchrun`` each process executes the same job; process 0 alone reads and 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -44,6 +45,7 @@ from fruitvision.training.device import choose_device, compile_error
 from fruitvision.training.distributed import World, process_group
 from fruitvision.training.engine import EpochDone, Event, StepDone, fit, image_size, steps_per_epoch
 from fruitvision.training.state import TrainState
+from fruitvision.wording.text import say
 
 SAVE_SECONDS = 60.0
 MAX_PROBLEMS = 20
@@ -131,6 +133,9 @@ def log_data(session: Session, data: RunData) -> None:
             log(f"left out as asked: {', '.join(session.config.leave_out)}")
         if data.too_few:
             log(f"left out, too few photos to train on: {', '.join(data.too_few)}")
+    for note in data.dataset.notes:
+        if note.code != "no-validation":  # which depends on the settings too
+            log(say(f"notes.{note.code}", "en", **note.facts))
     for problem in data.dataset.problems[:MAX_PROBLEMS]:
         log(f"{problem.kind}: {problem.path}")
 
@@ -216,7 +221,9 @@ class _Training:
         teacher = open_teacher(training, data.targets.classes, state.device)
         averaged_with = open_average(training, data.targets.classes)
         regularizer = open_regularizer(training, status.start, state.device)
-        status.state, status.steps = "running", steps_per_epoch(training, train)
+        if not len(validation):
+            folder.log(say("notes.no-validation", "en"))
+        status.state, status.steps, status.unvalidated = "running", steps_per_epoch(training, train), not len(validation)
         session.status_writer.write()
         listeners = [on_event] if on_event else []
         if training.tensorboard and session.world.is_global_zero:
@@ -265,17 +272,18 @@ class _Training:
         folder, status = self.session.folder, self.session.status
         record = asdict(event)
         if record.pop("improved"):
-            metrics = {"validation": {"images": len(self.data.validation.labels), "top1": event.val_accuracy, "loss": event.val_loss}}
-            self.save_checkpoint(folder.best, metrics=metrics)
-        if self.state.progress.best_epoch >= 0:
+            measured = {"images": len(self.data.validation.labels), "top1": event.val_accuracy, "loss": event.val_loss}
+            self.save_checkpoint(folder.best, metrics={} if math.isnan(event.val_accuracy) else {"validation": measured})
+        if self.state.progress.best_accuracy >= 0:
             status.best_val_accuracy = self.state.progress.best_accuracy  # only once its checkpoint is saved
         self.save_state()
         folder.append({"kind": "epoch", **record})
         status.skipped = (status.skipped or 0) + event.skipped
         folder.log(
             f"epoch {event.epoch}/{self.session.training.epochs}: train loss {event.train_loss:.4f}, "
-            f"accuracy {event.train_accuracy:.4f}; validation loss {event.val_loss:.4f}, "
-            f"accuracy {event.val_accuracy:.4f}; {event.images_per_s:.0f} images/s"
+            f"accuracy {event.train_accuracy:.4f}; "
+            + ("" if math.isnan(event.val_accuracy) else f"validation loss {event.val_loss:.4f}, accuracy {event.val_accuracy:.4f}; ")
+            + f"{event.images_per_s:.0f} images/s"
             + (f"; {event.skipped} steps skipped because they were not finite" if event.skipped else "")
         )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from fruitvision.errors import RunError
+from fruitvision.data.read.store import Progress
+from fruitvision.errors import ConfigError, RunError
 from fruitvision.files import write_bytes
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.prepare.data import RunData
+from fruitvision.runs.prepare.data import RunData, check_data, prepare
 from fruitvision.training.state import TrainState
 
 UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable", "heic", "avif", "jpeg-xl", "encoding")
@@ -36,6 +38,22 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
         return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RunError("resume-damaged", path=str(folder.resume_file)) from error
+
+
+def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:
+    """Have a run that goes on read its pictures from ``data``, where they were moved to.
+
+    Raises ConfigError "moved-data-differs" where these are not the pictures that it was trained on so far, DataError where it
+    cannot be read.
+    """
+    folder.refuse_if_active()
+    config = folder.config().model_copy(update={"data": str(data)})
+    saved = read_state(folder)
+    if saved is not None and saved["fingerprint"] != prepare(config, progress).fingerprint:
+        raise ConfigError("moved-data-differs", path=str(folder.path), before=folder.config().data, given=str(data))
+    if saved is None:
+        check_data(config)
+    folder.replace_config(config)
 
 
 def data_changed(path: str, data: RunData) -> RunError:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from fruitvision.data.load.targets import NOT_FRUIT, Targets
-from fruitvision.data.read.dataset import Dataset, Split, hold_out
+from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
 from fruitvision.data.read.listing import Listing, list_pictures
 from fruitvision.data.read.sources import PhotoSource, left_out
 from fruitvision.data.read.store import ImageStore, Progress, open_dataset
@@ -56,13 +55,19 @@ class RunData:
 
 
 def check_data(config: RunConfig) -> Listing:
-    """List the pictures of a run that is about to be created, and check its sources; nothing is decoded.
+    """List the pictures of a run that is about to be created, and check its sources; nothing is decoded but boxes to cut out.
 
     Raises DataError, ConfigError.
     """
-    listing = list_pictures(config.data)
+    listing = list_data(config)
+    refuse_one_class(listing)
     find_sources(config)
     return listing
+
+
+def list_data(config: RunConfig, progress: Progress | None = None) -> Listing:
+    """The pictures of a run, as its settings have its folder understood. Raises DataError."""
+    return list_pictures(config.data, depth=config.training.class_depth, boxes=config.training.boxes, progress=progress)
 
 
 def prepare(config: RunConfig, progress: Progress | None = None, listing: Listing | None = None) -> RunData:
@@ -77,7 +82,7 @@ def prepare(config: RunConfig, progress: Progress | None = None, listing: Listin
     """
     training = config.training
     photos, negatives = find_sources(config)
-    dataset, store = open_dataset(listing or Path(config.data), seed=training.seed, progress=progress)
+    dataset, store = open_dataset(listing or list_data(config, progress), seed=training.seed, progress=progress)
     train, validation = train_and_validation(dataset, training)
     opened = [(source, open_source(source, photo=True, progress=progress)) for source in photos]
     kinds, too_few = known_kinds(dataset.classes, opened, training)
@@ -95,14 +100,17 @@ def prepare(config: RunConfig, progress: Progress | None = None, listing: Listin
 
 
 def train_and_validation(dataset: Dataset, config: TrainConfig) -> tuple[Split, Split]:
-    """The dataset's own validation split, or ``val_fraction`` of training, or the test split, or a tenth of training."""
+    """The dataset's own validation split, or ``val_fraction`` of training, or the test split, or a tenth of training.
+
+    The validation split is empty where no class has a picture to spare.
+    """
     train, test = dataset.splits["train"], dataset.splits.get("test")
     validation = dataset.splits.get("val")
     if validation is None and config.val_fraction > 0:
         train, validation = hold_out(train, config.val_fraction, config.seed)
-    if validation is None:
+    elif validation is None:
         validation = test
-    if validation is None or not len(validation.labels):
+    if validation is None:
         train, validation = hold_out(train, 0.1, config.seed)
     if config.max_train_images:
         train = evenly(train, config.max_train_images)

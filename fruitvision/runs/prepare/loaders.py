@@ -22,6 +22,7 @@ from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.decoding import usable_cores
 from fruitvision.data.read.sources import balance
 from fruitvision.data.read.store import ImageStore
+from fruitvision.errors import DataError
 from fruitvision.runs.prepare.data import RunData, evenly
 from fruitvision.runs.prepare.sources import ExtraSource
 from fruitvision.runs.prepare.transforms import evaluation_transform, scene_recipe, training_transform
@@ -38,7 +39,8 @@ SCENE_SIDE, MAX_SCENES = 192, 600
 def loaders(data: RunData, config: TrainConfig, device: torch.device = CPU, workers: Workers | None = None) -> tuple[Training, Validation]:
     """The training and the validation loader. Pictures are kept on a GPU if they fit and the recipe allows it.
 
-    ``workers`` compose scenes; without them this process does.
+    ``workers`` compose scenes; without them this process does. Raises DataError "too-few-shown" where an epoch would show one
+    picture or none, from which batch norm cannot learn.
     """
     transform = evaluation_transform(config)
     if config.augmentation != "scenes":
@@ -47,9 +49,17 @@ def loaders(data: RunData, config: TrainConfig, device: torch.device = CPU, work
             train = ResidentLoader(data.store, data.train, recipe, config.batch_size, device, seed=config.seed, balanced=balanced)
         else:
             train = TrainLoader(data.store, data.train, recipe, config.batch_size, seed=config.seed, balanced=balanced)
+        _refuse_one_picture(train, data)
         return train, EvalLoader(data.store, data.validation, transform)
     train = MixedLoader(_scene_sources(data, config), data.targets.membership, config.batch_size, seed=config.seed, workers=workers)
+    _refuse_one_picture(train, data)
     return train, scene_validation(data, config, transform.with_views("one"), workers)
+
+
+def _refuse_one_picture(train: Training, data: RunData) -> None:
+    shown = round(float(train.counts.sum()))
+    if shown < 2:
+        raise DataError("too-few-shown", folder=str(data.dataset.root), shown=shown)
 
 
 def worker_processes(config: TrainConfig, device: torch.device) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fruitvision.data.fruits import fruit_type
 from fruitvision.data.load.targets import NOT_FRUIT
-from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.sources import PhotoSource, enough, left_out, negative_sources, photo_sources
 from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_loose
 from fruitvision.errors import ConfigError
@@ -77,9 +77,12 @@ def find_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[Phot
 
 
 def open_source(source: PhotoSource, photo: bool, progress: Progress | None = None) -> SourcePictures:
-    """All pictures of a source of photos, or of one of pictures without fruit."""
+    """All pictures of a source of photos, or of one of pictures without fruit.
+
+    The kinds of photos are the top folders, whatever folders lie in them.
+    """
     if photo:
-        names, split, store, _ = open_folder(source.root, progress=progress)
+        names, split, store, _ = open_folder(list_pictures(source.root, need_training=False, depth=1), progress=progress)
         return SourcePictures(store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels))
     store = open_loose(source.root, progress=progress)
     rows = np.arange(len(store.paths))

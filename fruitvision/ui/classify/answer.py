@@ -49,7 +49,7 @@ def answer_card(prediction: Prediction, language: str, config: CheckpointConfig 
         hints = (tag("li", say(f"classify.{hint}", language)) for hint in HINTS)
         parts += [tag("h3", say("classify.help", language)), tag("ul", hints, class_="fv-hints")]
     if prediction.note:
-        parts.append(note(say(f"notes.{prediction.note}", language)))
+        parts.append(note(say(f"picture_notes.{prediction.note}", language)))
     return _card(prediction.verdict, *parts)
 
 

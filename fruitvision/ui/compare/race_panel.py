@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from fruitvision.comparison.provenance import study_pictures
 from fruitvision.comparison.results import Results, frame_csv, results
 from fruitvision.comparison.study import BUDGETS, DEFAULT_NORMS, StudyFolder, StudyPlan, list_studies
-from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import write_text
 from fruitvision.models.norms import NORMS
@@ -175,7 +175,7 @@ def start_study(context: Context, data: str, norms: list[str], budget: str) -> S
     """Check what was asked for, write the study's folder and start its process. Raises FruitVisionError."""
     launcher.refuse_if_busy(context.runs)
     plan = race_plan(context, data, norms, budget)
-    list_pictures(Path(plan.data))
+    study_pictures(plan)
     stem = time.strftime("study-%Y%m%d-%H%M%S")
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 100))
     study = StudyFolder(next(context.runs / name for name in names if not (context.runs / name).exists()))

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.fetch.download import download_fruits360
+from fruitvision.data.fetch.unpacked import is_archive, unpacked
 from fruitvision.data.read.dataset import Dataset
+from fruitvision.data.read.listing import is_dataset, is_nested
 from fruitvision.data.read.store import ImageStore, open_dataset
 from fruitvision.data.synthetic.sample import sample_set
 from fruitvision.errors import DataError
+from fruitvision.files import clean_path
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import say
 
@@ -41,7 +44,10 @@ Scan = Task[Scanned]
 
 
 class Datasets:
-    """The datasets that a person may choose, and their scans. One for all visitors of an app."""
+    """The datasets that a person may choose, and their scans. One for all visitors of an app.
+
+    ``root``: the folder whose subfolders are offered, or a dataset, which is then offered itself.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,6 +55,7 @@ class Datasets:
         """The id of the dataset that was collected or uploaded last."""
         self._scans: dict[str, Scan] = {}
         self._download: Task[Path] | None = None
+        self._kind: tuple[int, str] = (-1, "")
         self._lock = threading.Lock()
 
     def choices(self, language: str) -> list[tuple[str, str]]:
@@ -57,28 +64,55 @@ class Datasets:
 
     def owners_choices(self, language: str) -> list[tuple[str, str]]:
         """The same with every folder under the data folder between them, whose names are the owner's."""
-        folders = []
-        if self.root.is_dir():
-            folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        folders = self._folders()
         sample, typed = self.choices(language)
         return [sample, *((folder.name, f"folder:{folder.name}") for folder in folders), typed]
 
-    def path(self, choice: str, typed: str = "") -> Path:
-        """The folder of a choice; the sample set is drawn on first use. Raises DataError."""
+    def _folders(self) -> list[Path]:
+        """The dataset that the data folder is, or the folders in it; a download beside a dataset as well."""
+        if not self.root.is_dir():
+            return []
+        if self._root_is() == "dataset":
+            return [self.root, *(folder for folder in [self._download_folder()] if folder.is_dir() and folder != self.root)]
+        folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return [self.root, *folders] if self._root_is() == "nested" else folders
+
+    def _download_folder(self) -> Path:
+        return (self.root.parent if self._root_is() == "dataset" else self.root) / "fruits-360"
+
+    def _root_is(self) -> str:
+        """What the data folder is: a "dataset"; "nested", datasets or one whose class folders lie in folders; or neither.
+
+        It is looked at again when a folder in it comes or goes: a page asks once a second.
+        """
+        try:
+            changed = self.root.stat().st_mtime_ns
+        except OSError:
+            return ""
+        if self._kind[0] != changed:
+            self._kind = changed, "dataset" if is_dataset(self.root) else "nested" if is_nested(self.root) else ""
+        return self._kind[1]
+
+    def path(self, choice: str, typed: str = "", progress: Progress | None = None) -> Path:
+        """The folder of a choice; the sample set is drawn on first use, and an archive that was typed is unpacked.
+
+        ``progress``: called with (bytes unpacked, total). Raises DataError.
+        """
         if choice == SAMPLE:
             return sample_set()
         kind, _, name = choice.partition(":")
-        if kind == "folder" and choice in {known for _, known in self.owners_choices("en")}:
-            return self.root / name
+        if kind == "folder" and (found := next((folder for folder in self._folders() if folder.name == name), None)):
+            return found
         if choice == TYPED and typed.strip():
-            return Path(typed.strip().strip('"')).expanduser()
+            path = clean_path(typed)
+            return unpacked(path, progress=progress)[0] if is_archive(path) else path
         raise DataError("data-not-chosen")
 
     def scan(self, choice: str, typed: str = "", *, again: bool = False) -> Scan:
         """The scan of a choice, which the first call starts; with ``again`` another one, where none is going on."""
 
         def work(progress: Progress) -> Scanned:
-            return Scanned(*open_dataset(self.path(choice, typed), progress=progress))
+            return Scanned(*open_dataset(self.path(choice, typed, progress), progress=progress))
 
         key = f"{choice}|{typed if choice == TYPED else ''}"
         with self._lock:
@@ -93,7 +127,7 @@ class Datasets:
         """Download Fruits-360 into the data folder in the background."""
 
         def work(progress: Progress) -> Path:
-            return download_fruits360(self.root / "fruits-360", progress=progress)
+            return download_fruits360(self._download_folder(), progress=progress)
 
         with self._lock:
             self._download = _current(self._download, work, again=True)

@@ -42,6 +42,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
     if status.responding:
         if status.state == "failed" and status.error:
             words.append(escape(say_error(status.error, language)))
+        if status.unvalidated:
+            words.append(escape(say("train.unvalidated", language)))
         if skipped := run.summary(status).skipped:
             words.append(escape(say("train.skipped", language, count=skipped)))
         if status.state == "finished":

@@ -23,6 +23,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "network": ("architecture", "norm", "width", "start", "imagenet_head", "keep_imagenet"),
     "length": ("epochs", "batch_size", "accumulate", "patience", "max_train_images", "val_fraction"),
     "pictures": (
+        "class_depth",
+        "crop_boxes",
+        "box_margin",
         "image_size",
         "first_image_size",
         "eval_resize",

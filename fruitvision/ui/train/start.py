@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fruitvision.data.read.listing import list_pictures
+from fruitvision.data.read.dataset import list_pictures, refuse_one_class
 from fruitvision.errors import ConfigError, DataError
+from fruitvision.files import clean_path
 from fruitvision.recognition.taught.transfer import class_folders
 from fruitvision.runs import launcher
 from fruitvision.runs.config import MAX_PROCESSES
@@ -86,11 +87,11 @@ def chosen(context: Context, form: Form) -> tuple[Path, TrainConfig]:
         context.datasets.scan(form.data, form.folder, again=True)
     path = context.datasets.path(form.data, form.folder)
     if form.data != SAMPLE:
-        list_pictures(path)  # raises what the run would, before its folder is made
+        # raises what the run would, before its folder is made
+        refuse_one_class(list_pictures(path, depth=config.class_depth, boxes=config.boxes))
     return path, config
 
 
 def _typed(folder: str) -> tuple[str, ...]:
-    """A path as a person typed or pasted it, perhaps in quotation marks."""
-    folder = folder.strip().strip('"')
-    return (str(Path(folder).expanduser().absolute()),) if folder else ()
+    """A folder as a configuration keeps it; none where nothing was typed."""
+    return (str(clean_path(folder).absolute()),) if folder.strip() else ()

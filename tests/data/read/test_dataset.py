@@ -44,18 +44,29 @@ def split_of(per_class: dict[str, int]) -> Split:
 def test_classes_are_the_training_folders_in_sorted_order_for_every_split(tmp_path):
     dataset = build(
         tmp_path,
-        each_different("train/Pear/1", "train/Apple/1", "train/apple/1", "test/apple/1", "test/Pear/1", "val/Pear/2"),
+        each_different("train/Pear/1", "train/Apple/1", "train/Fig/1", "test/Fig/1", "test/Pear/1", "val/Pear/2"),
     )
-    assert dataset.classes == ("Apple", "Pear", "apple")
+    assert dataset.classes == ("Apple", "Fig", "Pear")
     assert dataset.counts() == {
-        "train": {"Apple": 1, "Pear": 1, "apple": 1},
-        "val": {"Apple": 0, "Pear": 1, "apple": 0},
-        "test": {"Apple": 0, "Pear": 1, "apple": 1},
+        "train": {"Apple": 1, "Fig": 1, "Pear": 1},
+        "val": {"Apple": 0, "Fig": 0, "Pear": 1},
+        "test": {"Apple": 0, "Fig": 1, "Pear": 1},
     }
     test = dataset.splits["test"]
-    assert test.paths == ("test/Pear/1", "test/apple/1")
+    assert test.paths == ("test/Fig/1", "test/Pear/1")
     assert test.labels.tolist() == [1, 2] and test.labels.dtype == np.int64
     assert dataset.name == tmp_path.name and not dataset.problems and not dataset.synthetic
+
+
+def test_what_a_folder_is_too_small_for_is_noted(tmp_path):
+    def codes(*names: str) -> list[str]:
+        return [note.code for note in build(tmp_path / str(len(names)), each_different(*names)).notes]
+
+    assert codes("A/1", "B/1") == ["few-pictures", "no-validation", "no-test"]
+    assert codes("A/1", "A/2", "B/1", "B/2") == ["few-pictures", "no-validation"], "one of the two is kept for testing"
+    assert codes(*(f"{name}/{n}" for name in "AB" for n in range(3))) == []
+    note = build(tmp_path / "odd", each_different("A/1", *(f"B/{n}" for n in range(5)))).notes[0]
+    assert note.code == "few-pictures" and note.facts == {"classes": "A (1)", "count": 1}
 
 
 def test_a_class_that_training_lacks_is_reported_and_left_out(tmp_path):

@@ -102,9 +102,14 @@ def test_a_training_folder_alone_is_a_folder_of_classes(tmp_path):
     assert listing.layout == "class-folders" and {file.split for file in listing.files} == {"train"}
 
 
-def test_a_class_called_test_is_a_class(tmp_path):
-    make(tmp_path, "car/a.jpg", "train/b.jpg", "test/c.jpg")
-    assert {file.folder for file in list_pictures(tmp_path).files} == {"car", "train", "test"}
+@pytest.mark.parametrize("names", [("train", "test"), ("train1", "TEST3"), ("train_zip", "test_zip"), ("training_set", "dev")])
+def test_folders_named_like_splits_are_never_classes(tmp_path, names):
+    make(tmp_path, *(f"{name}/{i}.jpg" for name in names for i in range(2)))
+    error = refused(tmp_path)
+    assert error.code == "splits-without-classes" and error.facts["pictures"] == 4
+    assert all(name in error.facts["splits"] for name in names)
+    make(tmp_path, "car/a.jpg")
+    assert refused(tmp_path).code == "splits-without-classes", "nor beside one"
 
 
 def test_a_test_folder_alone_can_be_scored_but_not_learned_from(tmp_path):

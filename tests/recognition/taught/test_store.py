@@ -164,6 +164,28 @@ def test_what_is_exported_here_is_imported_elsewhere_beside_what_is_there(store,
     assert there.index() == before and store.index().pictures == len(NAMES), "what is there already is not added again"
 
 
+def test_a_teachable_machine_project_and_a_zip_of_class_folders_are_taught_class_by_class(store, tmp_path):
+    manifest = json.dumps({"type": "image", "classes": ["Apple", "Mug"]}).encode()
+    shades = {"Apple": 40, "Mug": 140}
+
+    def drawn(red: int) -> bytes:
+        stream = io.BytesIO()
+        Image.new("RGB", (40, 30), (red, 90, 30)).save(stream, "PNG")
+        return stream.getvalue()
+
+    files = {"manifest.json": manifest} | {f"{name}-{n}.png": drawn(shades[name] + n) for name in shades for n in range(2)}
+    folders = {f"set/{name}/{n}.png": drawn(shades[name] + n) for name in shades for n in range(3)}
+    for called, content in (("project.tm", files), ("set.zip", folders)):
+        with zipfile.ZipFile(tmp_path / called, "w") as made:
+            for name, own in content.items():
+                made.writestr(name, own)
+    there = TaughtStore(tmp_path / "there")
+    assert import_taught(there, tmp_path / "project.tm") == 4
+    assert {name: len(own) for name, own in there.index().names.items()} == {"Apple": 2, "Mug": 2}
+    assert import_taught(there, tmp_path / "set.zip") == 6
+    assert {name: len(own) for name, own in there.index().names.items()} == {"Apple": 3, "Mug": 3}, "the same picture is there once"
+
+
 def test_pictures_that_are_gone_are_left_out_of_an_export(store, tmp_path):
     first, second = store.add("Quince", *colours(2))
     (store.folder / "pictures" / f"{first}.jpg").unlink()

@@ -226,6 +226,40 @@ def test_folders_of_the_data_folder_are_offered_and_nothing_beside_it(sample_set
         assert scanned(shelf, choice).error["code"] == "data-not-chosen"
 
 
+def test_a_dataset_is_offered_itself_and_not_its_halves(sample_set, tmp_path):
+    shelf = Datasets(sample_set)
+    assert [choice for _, choice in shelf.owners_choices("en")] == ["sample", f"folder:{sample_set.name}", "typed"]
+    assert shelf.path(f"folder:{sample_set.name}") == sample_set
+
+
+def test_folders_of_class_folders_are_offered_together_too(sample_set, tmp_path):
+    import shutil
+
+    for name, above in (("Apple", "Round"), ("Banana", "Long")):
+        shutil.copytree(sample_set / "Training" / name, tmp_path / "set" / above / name)
+    assert [choice for _, choice in Datasets(tmp_path / "set").owners_choices("en")][1:-1] == ["folder:set", "folder:Long", "folder:Round"]
+
+
+def test_a_typed_path_may_be_quoted_or_an_archive_and_an_address_is_refused(sample_set, tmp_path):
+    import shutil
+
+    assert Datasets(tmp_path).path(TYPED, f' "{sample_set.as_uri()}" ') == sample_set
+    archive = shutil.make_archive(str(tmp_path / "fruit"), "zip", sample_set.parent, sample_set.name)
+    scan = scanned(Datasets(tmp_path), TYPED, archive)
+    assert not scan.error and scan.result.dataset.root == tmp_path / "fruit"
+    assert scanned(Datasets(tmp_path), TYPED, "https://example.org/a.zip").error["code"] == "path-is-address"
+
+
+def test_what_was_understood_of_a_folder_is_said(sample_set, tmp_path):
+    import shutil
+
+    for name, above in (("Apple", "Round"), ("Banana", "Long")):
+        shutil.copytree(sample_set / "Training" / name, tmp_path / "set" / above / name)
+        shutil.copytree(sample_set / "Training" / name, tmp_path / "set" / above / f"{name} 2")
+    scan = scanned(Datasets(tmp_path), TYPED, str(tmp_path / "set"))
+    assert "class_depth" in scan_card(scan, "en") and "最深" in scan_card(scan, "zh")
+
+
 def test_names_of_classes_and_files_are_escaped(sample_set, tmp_path):
     import shutil
 

@@ -39,6 +39,7 @@ def scan_card(scan: Scan, language: str) -> Markup:
         tag("p", tag("strong", dataset.name), f" · {facts}"),
         tag("p", say("train.synthetic", language), class_="fv-synthetic") if dataset.synthetic else None,
         note(", ".join(names[:MAX_CLASSES]) + more),
+        [note(say(f"notes.{one.code}", language, **one.facts)) for one in dataset.notes],
         _problems(dataset, language),
         class_="fv-data",
     )

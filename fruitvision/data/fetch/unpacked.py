@@ -1,0 +1,116 @@
+"""Archives of pictures that a person has: unpacked once, beside the archive or in the cache, and found again.
+
+Which archive a folder was unpacked from is written into it with the last of its files, so that a half-unpacked folder is never
+taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from fruitvision.data.fetch.archive import unpack
+from fruitvision.data.fetch.transfer import sha256_of
+from fruitvision.errors import ConfigError, DataError, DownloadError
+from fruitvision.files import cache_folder, named_write_errors
+
+MARKER = "unpacked.json"
+TEACHABLE_MACHINE = ".tm"
+_SUFFIX = re.compile(r"(?:\.zip|\.tm|\.tgz|\.tar(?:\.(?:gz|xz|bz2))?)$", re.IGNORECASE)
+LIMIT_GB = 2.0
+"""Of an archive, if ``FRUITVISION_ARCHIVE_GB`` names no other limit. What it unpacks to is bounded by ``archive.py``."""
+
+
+def is_archive(path: str | Path) -> bool:
+    """Whether a path is that of a file named as an archive that can be unpacked."""
+    return bool(_SUFFIX.search(str(path))) and Path(path).is_file()
+
+
+def archive_limit() -> int:
+    """The largest archive that is unpacked, in bytes. Raises ConfigError "bad-archive-limit"."""
+    given = os.environ.get("FRUITVISION_ARCHIVE_GB") or str(LIMIT_GB)
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit <= 1e4:
+        raise ConfigError("bad-archive-limit", given=given[:40])
+    return int(limit * 2**30)
+
+
+def unpacked(archive: Path, *, progress: Callable[[int, int], None] | None = None) -> tuple[Path, bool]:
+    """The folder of an archive's pictures, unpacked now or before; and whether it was unpacked now.
+
+    It is called like the archive and lies beside it, in a second folder where that name is taken, or in the cache folder where
+    nothing may be written there. One that was unpacked from an archive of the same content is taken as it is.
+
+    Args:
+        progress: called with (bytes unpacked, total).
+
+    Raises:
+        DataError: "archive-over-limit", "tm-no-pictures", "disk-full", "cannot-write"; DownloadError as
+            :func:`fruitvision.data.fetch.archive.unpack`.
+    """
+    archive = archive.absolute()
+    with named_write_errors(archive):
+        info = archive.stat()
+    if info.st_size > archive_limit():
+        raise DataError("archive-over-limit", file=archive.name, size=info.st_size / 2**30, limit=archive_limit() / 2**30)
+    content = _content(str(archive), info.st_size, info.st_mtime_ns)
+    kept = cache_folder() / "archives" / hashlib.sha256(str(archive).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    with named_write_errors(kept):
+        kept.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(kept / "lock")
+        lock.acquire()
+    try:
+        folder, is_whole = _folder(archive, kept, content)
+        if is_whole:
+            return folder, False
+        note = {"archive": archive.name, "bytes": info.st_size, "mtime_ns": info.st_mtime_ns, "sha256": content}
+        return _unpack(archive, folder, json.dumps(note, indent=2), progress), True
+    finally:
+        lock.release()
+
+
+def _unpack(archive: Path, folder: Path, note: str, progress: Callable[[int, int], None] | None) -> Path:
+    try:
+        return unpack(archive, folder, also={MARKER: note}, progress=progress)
+    except DownloadError as error:
+        if error.code == "archive-no-pictures" and archive.suffix.lower() == TEACHABLE_MACHINE:
+            raise DataError("tm-no-pictures", file=archive.name) from error
+        raise
+
+
+def _folder(archive: Path, kept: Path, content: str) -> tuple[Path, bool]:
+    """Where an archive is, or is to be, unpacked; and whether it is."""
+    name = _SUFFIX.sub("", archive.name) or "archive"
+    places = (archive.with_name(name), archive.with_name(f"{name}-unpacked"), kept / name)
+    for place in places:
+        if _unpacked_from(place) == content:
+            return place, True
+    writable = os.access(archive.parent, os.W_OK)
+    for place in places[:2] if writable else ():
+        if not os.path.lexists(place) or _unpacked_from(place):
+            return place, False
+    return places[2], False
+
+
+def _unpacked_from(folder: Path) -> str:
+    """The SHA-256 of the archive that a folder was unpacked from; empty for any other folder."""
+    try:
+        return str(json.loads((folder / MARKER).read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _content(archive: str, size: int, mtime_ns: int) -> str:
+    """The SHA-256 of an archive, which a process computes once as long as its size and time stay."""
+    return sha256_of(Path(archive))

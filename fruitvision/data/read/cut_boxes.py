@@ -1,0 +1,127 @@
+"""Cuts out the boxes that labels draw in pictures, as pictures of their own, each of one class.
+
+They are kept in the user's cache folder, in ``boxes/<root>-<content>/NAME/``: ``<content>`` stands for the pictures, the boxes
+and the margin, so that they are cut again where one of these has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from fruitvision.data.read.layouts.class_folders import path_split
+from fruitvision.data.read.layouts.found import Found, Listing, Note
+from fruitvision.data.read.layouts.labels import Box, Labels
+from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.picture import cap_short_side, open_picture
+from fruitvision.errors import DataError, PictureError
+from fruitvision.files import cache_folder, replace_folder, write_error
+from fruitvision.wording.text import say
+
+SHORT_SIDE = 512
+"""No cut-out is larger, in pixels: training keeps half of it."""
+MIN_SIDE = 8
+"""In pixels: smaller boxes are passed over."""
+STALE_SECONDS = 24 * 3600
+_INDEX, _FORMAT = "index.json", "1"
+
+
+def cut_boxes(
+    root: Path,
+    pictures: Mapping[str, os.stat_result],
+    labels: Labels,
+    margin: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Listing:
+    """The boxes of a dataset as pictures with one class each, cut out now or taken from the cache.
+
+    Args:
+        pictures: those that hold boxes, by path relative to ``root``.
+        margin: what is kept around a box, as a share of its width and height, on each side.
+        progress: called with (pictures done, pictures).
+
+    Raises:
+        DataError: "no-boxes", "disk-full", "cannot-write".
+    """
+    place = hashlib.sha256(os.path.normcase(os.path.realpath(root)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    content = [(path, info.st_size, info.st_mtime_ns, sorted(labels.boxes[path])) for path, info in sorted(pictures.items())]
+    key = hashlib.sha256(json.dumps([_FORMAT, margin, content, labels.splits], sort_keys=True).encode()).hexdigest()[:20]
+    home = cache_folder() / "boxes"
+    folder = home / f"{place}-{key}" / root.name
+    try:
+        if not (folder / _INDEX).is_file():
+            _cut_all(root, folder, labels, margin, progress)
+            for old in home.glob(f"{place}-*"):
+                if old != folder.parent:
+                    shutil.rmtree(old, ignore_errors=True)
+        made = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        files = [
+            Found(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns) for path, split, name in made["files"]
+        ]
+    except OSError as error:
+        raise write_error(error, folder) from error
+    if not files:
+        raise DataError("no-boxes", folder=str(root))
+    notes = [Note("boxes-cut", {"form": labels.form, "count": len(files), "pictures": len(pictures), "margin": f"{margin:.0%}"})]
+    if made["small"]:
+        notes.append(Note("boxes-too-small", {"count": made["small"], "side": MIN_SIDE}))
+    splits = {"train": "", **{file.split: "" for file in files}}
+    left_out = tuple((path, kind, detail) for path, kind, detail in made["left_out"])
+    return Listing(folder, "cut-boxes", splits, tuple(files), (), left_out, tuple(notes))
+
+
+def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: Callable[[int, int], None] | None) -> None:
+    """Write every cut-out, and the index of them, and only then put the folder in its place."""
+    folder.parent.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.parent.glob(".cutting-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    beside = Path(tempfile.mkdtemp(prefix=".cutting-", dir=folder.parent.parent))
+    try:
+        names = sorted({folded(box.name): box.name for own in labels.boxes.values() for box in sorted(own, reverse=True)}.items())
+        number, called = {key: n for n, (key, _) in enumerate(names)}, dict(names)
+        files, left_out, small = [], [], 0
+        for done, (path, boxes) in enumerate(sorted(labels.boxes.items()), start=1):
+            split = labels.splits.get(path) or path_split(path) or "train"
+            try:
+                image = open_picture(root / path)
+            except PictureError as error:
+                kind = {"missing": "unreadable", "too-small": "damaged"}.get(kind := error.code.removeprefix("picture-"), kind)
+                left_out.append((path, kind, say(f"errors.{error.code}.found", "en", **error.facts)))
+                continue
+            for n, box in enumerate(boxes):
+                cut = _cut(image, box, margin)
+                if cut is None:
+                    small += 1
+                    continue
+                key = folded(box.name)
+                made = f"{split}/{number[key]:04}/{hashlib.sha256(path.encode()).hexdigest()[:8]}-{n}-{PurePosixPath(path).stem[:60]}.png"
+                (beside / made).parent.mkdir(parents=True, exist_ok=True)
+                cap_short_side(cut, SHORT_SIDE).save(beside / made, compress_level=1)
+                files.append((made, split, called[key]))
+            if progress is not None:
+                progress(done, len(labels.boxes))
+        index = json.dumps({"files": sorted(files), "left_out": left_out, "small": small})
+        (beside / _INDEX).write_text(index, encoding="utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        replace_folder(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _cut(image: Image.Image, box: Box, margin: float) -> Image.Image | None:
+    """What lies in a box and around it; None where the box is too small to show anything."""
+    width, height = (box.right - box.left) * image.width, (box.bottom - box.top) * image.height
+    if min(width, height) < MIN_SIDE:
+        return None
+    left, top = box.left * image.width - margin * width, box.top * image.height - margin * height
+    right, bottom = left + (1 + 2 * margin) * width, top + (1 + 2 * margin) * height
+    return image.crop((max(round(left), 0), max(round(top), 0), min(round(right), image.width), min(round(bottom), image.height)))

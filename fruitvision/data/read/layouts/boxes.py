@@ -1,0 +1,142 @@
+"""Boxes around things in pictures, in the forms that detectors are trained with: COCO, Pascal VOC, YOLO."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import yaml
+
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_text
+from fruitvision.errors import DataError
+
+MAX_TEXT_BYTES = 2**20  # of the file of one picture
+COCO, VOC, YOLO = "COCO", "Pascal VOC", "YOLO"
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError "labels-damaged", "labels-too-large"."""
+    try:
+        return json.loads(label_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError("labels-damaged", file=str(path), reason=str(error)[:200]) from error
+
+
+def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | None, pictures: Pictures) -> Labels:
+    """What a COCO file (cocodataset.org/#format-data) says; an annotation without a box is the class of its picture."""
+    found = Labels(COCO, name)
+    kinds = {one.get("id"): str(one.get("name", "")) for one in _dicts(content.get("categories"))}
+    images = {one.get("id"): one for one in _dicts(content.get("images")) if isinstance(one.get("id"), int | str)}
+    for one in _dicts(content.get("annotations")):
+        image, kind = images.get(_key(one.get("image_id"))), kinds.get(_key(one.get("category_id")), "")
+        picture = pictures.find(str(image.get("file_name", "")), near, split) if image else None
+        if picture is None or image is None:
+            continue
+        box = one.get("bbox")
+        if not box:
+            found.add_kind(picture, kind)
+        elif (numbers := _numbers(box, 4)) and (size := _numbers([image.get("width"), image.get("height")], 2)) and min(size) > 0:
+            left, top, width, height = numbers
+            found.add_box(picture, Box(left / size[0], top / size[1], (left + width) / size[0], (top + height) / size[1], kind))
+    return found
+
+
+def read_voc(files: Sequence[tuple[Path, str]], file: str) -> Labels:
+    """What the XML files of Pascal VOC say, one for each picture. Raises DataError "labels-damaged".
+
+    Args:
+        files: each with the path of its picture.
+        file: where the first one stands.
+    """
+    found = Labels(VOC, file)
+    for path, picture in files:
+        content = label_bytes(path)
+        if len(content) > MAX_TEXT_BYTES:
+            raise DataError("labels-too-large", file=str(path), limit=MAX_TEXT_BYTES >> 20)
+        try:
+            tree = ElementTree.fromstring(content)
+        except (ElementTree.ParseError, ValueError) as error:
+            raise DataError("labels-damaged", file=str(path), reason=str(error)) from error
+        size = _numbers([tree.findtext("size/width"), tree.findtext("size/height")], 2)
+        for thing in tree.iter("object"):
+            sides = _numbers([thing.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")], 4)
+            if sides and size and min(size) > 0:
+                left, top, right, bottom = sides
+                name = thing.findtext("name") or ""
+                found.add_box(picture, Box(left / size[0], top / size[1], right / size[0], bottom / size[1], name))
+    return found
+
+
+def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str) -> Labels:
+    """What the text files of YOLO say, one for each picture: class, centre and size of each box, or the corners of a polygon.
+
+    Args:
+        files: each with the path of its picture.
+        names: of the classes; a class without one is called by its number.
+        file: where the first one stands.
+    """
+    found = Labels(YOLO, file)
+    for path, picture in files:
+        for line in label_text(path).splitlines() if path.stat().st_size <= MAX_TEXT_BYTES else ():
+            first, *rest = line.split() or [""]
+            numbers = _numbers(rest, len(rest))
+            if not first.isdecimal() or not numbers or len(first) > 6:
+                continue
+            number = int(first)
+            name = names[number] if number < len(names) else str(number)
+            if len(numbers) in (4, 5):  # perhaps with the confidence of a prediction
+                x, y, width, height = numbers[:4]
+                found.add_box(picture, Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, name))
+            elif len(numbers) >= 6 and len(numbers) % 2 == 0:
+                xs, ys = numbers[::2], numbers[1::2]
+                found.add_box(picture, Box(min(xs), min(ys), max(xs), max(ys), name))
+    return found
+
+
+def is_yolo(path: Path) -> bool:
+    """Whether the first line of a text file is a box or a polygon of YOLO's."""
+    try:
+        with path.open("rb") as file:
+            words = file.read(4096).split(b"\n")[0].split()
+    except OSError:
+        return False
+    numbers = _numbers([word.decode("ascii", "replace") for word in words], len(words))
+    return numbers is not None and len(numbers) >= 5 and numbers[0] == int(numbers[0])
+
+
+def yolo_names(path: Path) -> list[str]:
+    """The names of the classes in ``data.yaml``, or in a text file with one a line. Raises DataError "labels-damaged"."""
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return [line.strip() for line in label_text(path).splitlines() if line.strip()]
+    try:
+        content = yaml.safe_load(label_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DataError("labels-damaged", file=str(path), reason=str(error).split("\n")[0]) from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict):
+        numbered = {int(key): str(value) for key, value in names.items() if str(key).isdecimal() and len(str(key)) < 5}
+        return [numbered.get(n, str(n)) for n in range(max(numbered, default=-1) + 1)]
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _key(value: Any) -> int | str | None:
+    return value if isinstance(value, int | str) else None
+
+
+def _numbers(values: Any, count: int) -> list[float] | None:
+    """So many finite numbers, from numbers or from text; None for anything else."""
+    if not isinstance(values, list | tuple) or len(values) != count or not count:
+        return None
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None

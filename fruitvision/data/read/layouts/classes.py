@@ -1,0 +1,103 @@
+"""Which folders are the classes, where folders of pictures lie within folders, and what the classes are called."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fruitvision.data.read.layouts.names import composed, folded
+
+Place = tuple[str, ...]
+"""A folder below its split's, by the names on the way to it."""
+MAX_DEPTH = 8
+"""Folders further down belong to the one at this depth."""
+
+
+@dataclass
+class _Folder:
+    direct: int = 0
+    inside: dict[str, _Folder] = field(default_factory=dict)
+
+    @property
+    def below(self) -> int:
+        return sum(one.direct + one.below for one in self.inside.values())
+
+
+def class_places(counts: Mapping[Place, int], depth: int | None = None) -> set[Place]:
+    """The folders that are classes; all that lies in one or further down belongs to it.
+
+    By default the deepest ones: each folder with more pictures in it than in the folders below it. One that only leads to a
+    single such folder is the class itself where it lies beside classes (``Apple/*.jpg``, ``Pear/session 1/*.jpg``).
+
+    Args:
+        counts: the files that lie directly in each folder, by the folded names of the folders; all splits together.
+        depth: the level of the classes instead, from 1.
+    """
+    if depth:
+        return {place[:depth] for place, count in counts.items() if count and len(place) >= depth}
+    top = _Folder()
+    for place, count in counts.items():
+        folder = top
+        for name in place[:MAX_DEPTH]:
+            folder = folder.inside.setdefault(name, _Folder())
+        folder.direct += count
+    return set(_deepest(top, ()))
+
+
+def _deepest(folder: _Folder, place: Place) -> list[Place]:
+    found: list[Place] = []
+    deeper: dict[Place, list[Place]] = {}
+    for name, one in folder.inside.items():
+        here = (*place, name)
+        if one.direct and one.direct >= one.below:
+            found.append(here)
+        elif one.below:
+            deeper[here] = _deepest(one, here)
+    beside = bool(found)
+    for here, inside in deeper.items():
+        found += [here] if beside and len(inside) == 1 else inside
+    return found
+
+
+def class_names(spellings: Mapping[tuple[str, Place], int]) -> tuple[dict[Place, str], tuple[str, ...]]:
+    """A name for each class folder, and the folders of one split that became one class though they are spelt differently.
+
+    A class is called like its folder, composed (NFC); where several folders are called alike, with the names of the folders
+    above them before it ("Apple Golden", "Pear Golden"). Of several spellings the one of most pictures is taken, a training
+    folder's first.
+
+    Args:
+        spellings: how many files there are in each (split, class folder as it is spelt).
+    """
+    spelt: dict[Place, Counter[tuple[bool, Place]]] = defaultdict(Counter)
+    several: dict[tuple[str, Place], set[Place]] = defaultdict(set)
+    for (split, place), count in spellings.items():
+        key, shown = tuple(map(folded, place)), tuple(map(composed, place))
+        spelt[key][split == "train", shown] += count
+        several[split, key].add(shown)
+    chosen = {key: max(found.items(), key=lambda one: (one[0][0], one[1], one[0][1]))[0][1] for key, found in spelt.items()}
+    merged = sorted({", ".join(sorted("/".join(place) for place in places)) for places in several.values() if len(places) > 1})
+    return _unique(chosen), tuple(merged)
+
+
+def _unique(chosen: Mapping[Place, Place]) -> dict[Place, str]:
+    length = dict.fromkeys(chosen, 1)
+    while True:
+        names = {key: " ".join(place[-length[key] :]) for key, place in chosen.items()}
+        alike: dict[str, list[Place]] = defaultdict(list)
+        for key, name in names.items():
+            alike[folded(name)].append(key)
+        short = [key for keys in alike.values() if len(keys) > 1 for key in keys if length[key] < len(key)]
+        if not short:
+            break
+        for key in short:
+            length[key] += 1
+    taken: set[str] = set()
+    for key in sorted(names):  # "A B/C" and "A/B C"
+        name, number = names[key], 1
+        while folded(names[key]) in taken:
+            number += 1
+            names[key] = f"{name} ({number})"
+        taken.add(folded(names[key]))
+    return names

@@ -1,0 +1,58 @@
+"""What the names of files and folders say: a split, a class, or nothing that training needs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+_SPLITS = {"train": "train", "val": "val", "dev": "val", "eval": "val", "test": "test"}
+# "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set". Each part is matched for good, so that no name
+# takes long.
+_SPLIT = re.compile(
+    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)|(?P<test>test(?:ing)?))"
+    r"(?:[ ._-]*+(?:\d++x\d++|\d++|original[ _-]?size|zip|sets?|data(?:set)?|images?|imgs?|pictures|photos))*+",
+    re.IGNORECASE,
+)
+PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "jpeg", "jpg", "png", "pictures", "pics", "photos", "data"})
+"""Folder names that say only that pictures lie in them, in lower case."""
+LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "annotation", "ann", "xmls", "xml"})
+"""Folder names that say only that labels lie in them, in lower case."""
+_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_PICTURE_SUFFIXES |= {".heic", ".heif", ".hif", ".avif", ".jxl"}
+_OTHERS = {".mov", ".mp4", ".m4v", ".3gp", ".avi", ".aae", ".xmp", ".thm", ".lrv", ".db", ".ini", ".icloud", ".lnk", ".url"}
+_DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture of the same name
+
+
+def looks_like_picture(name: str) -> bool:
+    """Whether a file's name ends as those of pictures do."""
+    return PurePosixPath(name).suffix.lower() in _PICTURE_SUFFIXES
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: composed Unicode (macOS decomposes it), upper and lower case alike."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def composed(name: str) -> str:
+    """A name as it is shown, in NFC."""
+    return unicodedata.normalize("NFC", name)
+
+
+def split_of(name: str) -> str | None:
+    """ "train", "val" or "test" for a folder named after a split, with a number, a size or the like behind it; else None."""
+    found = _SPLIT.fullmatch(name)
+    return _SPLITS[str(found.lastgroup)] if found else None
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether a file is of a kind that cameras and systems lay beside pictures: a Live Photo's video, edits, thumbnails."""
+    return PurePosixPath(name).suffix.lower() in _OTHERS or name in ("Icon\r", "Icon\uf00d")
+
+
+def describes(name: str, pictures: set[str]) -> bool:
+    """Whether a file describes one of the pictures (names in lower case, with and without suffix) that lie beside it."""
+    stem, dot, suffix = name.lower().rpartition(".")
+    if f".{suffix}" not in _DESCRIBING or not dot:
+        return False
+    return stem in pictures or stem.rpartition(".")[0] in pictures  # a.xml, a.jpg.json, a.jpg.supplemental-metadata.json

@@ -1,0 +1,102 @@
+"""Where a dataset's splits lie: in the folder that was given, or a little below it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, looks_like_picture, split_of
+from fruitvision.data.read.layouts.scan import files, folders
+from fruitvision.errors import DataError
+
+_LEVELS_DOWN = 3  # how far below the given folder the dataset may lie
+
+
+def find_root(given: Path) -> tuple[Path, dict[str, str]]:
+    """The folder that holds splits, here or a little below, and the folder of each; else the folder of class folders."""
+    splits = splits_in(given)
+    if splits:
+        return given, splits
+    level, found = [given], []
+    for _ in range(_LEVELS_DOWN):
+        level = [folder / entry.name for folder in level for entry in folders(folder)]
+        found = [(folder, splits) for folder in level if "train" in (splits := splits_in(folder))]
+        if found:
+            break
+    if len(found) > 1:
+        names = ", ".join(sorted(folder.relative_to(given).as_posix() for folder, _ in found))
+        raise DataError("several-datasets", folder=str(given), datasets=names)
+    if found:
+        return found[0]
+    folder = given
+    for _ in range(_LEVELS_DOWN):  # an archive unpacked into a folder of the same name, once or twice
+        inside = list(folders(folder))
+        if len(inside) != 1 or files(folder) or not any(folders(folder / inside[0].name)):
+            break
+        folder /= inside[0].name
+        if splits := splits_in(folder):
+            return folder, splits
+    return folder, {}
+
+
+def splits_in(folder: Path) -> dict[str, str]:
+    """{split: folder name} of the subfolders that are named like a split and hold folders, as a split does; others than
+    ``images`` or ``labels`` alone.
+
+    Beside a training folder, one that holds pictures alone counts as well: they are reported.
+    """
+    splits: dict[str, str] = {}
+    flat: dict[str, str] = {}
+    for entry in folders(folder):
+        split = split_of(entry.name)
+        if split is None:
+            continue
+        if not any(_may_be_class(inside.name) for inside in folders(folder / entry.name)):
+            flat[split] = entry.name
+            continue
+        if split in splits:
+            names = f"{splits[split]}, {entry.name}"
+            raise DataError("several-datasets", folder=str(folder), datasets=names)
+        splits[split] = entry.name
+    return flat | splits if "train" in splits else splits
+
+
+def _may_be_class(name: str) -> bool:
+    return split_of(name) is None and name.lower() not in LABEL_FOLDERS | PICTURE_FOLDERS
+
+
+def has_splits(root: str | Path) -> bool:
+    """Whether the folders in ``root`` are the splits of one dataset."""
+    return bool(splits_in(Path(root)))
+
+
+def is_dataset(root: str | Path) -> bool:
+    """Whether a folder is a dataset itself, and not a folder of datasets: splits, pictures or class folders lie in it."""
+    folder = Path(root)
+    try:
+        inside = list(folders(folder))
+        if has_splits(folder) or any(looks_like_picture(entry.name) for entry in files(folder)):
+            return True
+        holding = [entry for entry in inside if any(looks_like_picture(one.name) for one in files(folder / entry.name))]
+    except DataError:  # several training folders: each is a half of one
+        return True
+    except OSError:
+        return False
+    if (folder / "unpacked.json").is_file():  # an archive is one dataset
+        return True
+    return len(holding) >= 2 or {"images", "labels"} <= {entry.name.lower() for entry in inside}
+
+
+def is_nested(root: str | Path) -> bool:
+    """Whether the folders in a folder hold class folders and nothing else: datasets, or the upper level of one."""
+    folder = Path(root)
+    try:
+        inside = [folder / entry.name for entry in folders(folder)]
+        return len(inside) >= 2 and all(not splits_in(one) and _holds_classes(one) for one in inside)
+    except (DataError, OSError):
+        return False
+
+
+def _holds_classes(folder: Path) -> bool:
+    if any(looks_like_picture(entry.name) for entry in files(folder)):
+        return False
+    return any(looks_like_picture(one.name) for entry in folders(folder) for one in files(folder / entry.name))

@@ -1,0 +1,152 @@
+"""Labels in a table: a file's name and its class, a column for each class, or a box in each row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_text
+from fruitvision.data.read.layouts.names import split_of
+from fruitvision.errors import DataError
+
+SUFFIXES = (".csv", ".tsv")
+_FILE = (
+    "filename",
+    "file_name",
+    "file",
+    "image",
+    "image_name",
+    "image_path",
+    "path",
+    "filepath",
+    "file_path",
+    "img",
+    "picture",
+    "image_id",
+    "id",
+)
+_CLASS = (
+    "label",
+    "labels",
+    "class",
+    "class_name",
+    "classname",
+    "choice",
+    "category",
+    "target",
+    "kind",
+    "species",
+    "breed",
+    "variety",
+    "fruit",
+    "name",
+)
+_SPLIT = ("split", "set", "subset", "partition")
+_SIDES = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+)
+
+
+def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
+    """The labels in a CSV or TSV file; None for a table of something else.
+
+    Args:
+        name: the file's path relative to the dataset's folder.
+
+    Raises:
+        DataError: "labels-damaged", "labels-too-large".
+    """
+    rows = _rows(path)
+    if not rows:
+        return None
+    near, split = PurePosixPath(name).parent.as_posix(), split_of(PurePosixPath(name).stem)
+    near = "" if near == "." else near
+    head = [cell.strip().lower().replace(" ", "_") for cell in rows[0]]
+    file = _file_column(head, rows, pictures, near, split)
+    if file is None:
+        return None
+    has_head = pictures.find(rows[0][file], near, split) is None
+    body = [row for row in (rows[1:] if has_head else rows) if len(row) > file and row[file].strip()]
+    head = head if has_head else [""] * len(head)
+    found = Labels("CSV", name)
+    sides = next((columns for columns in _SIDES if set(columns) <= set(head)), None)
+    label = _label_column(head, body, file)
+    hot = () if label is not None and head[label] in _CLASS else _one_hot(head, body, file)
+    place = next((head.index(column) for column in _SPLIT if column in head), None)
+    for row in body:
+        picture = pictures.find(row[file], near, split)
+        if picture is None:
+            continue
+        cells = dict(zip(range(len(row)), (cell.strip() for cell in row), strict=False))
+        if place is not None and (named := split_of(cells.get(place, ""))):
+            found.splits[picture] = named
+        if hot:
+            for column in hot:
+                if _is_one(cells.get(column, "")):
+                    found.add_kind(picture, rows[0][column])
+        elif sides and label is not None:
+            if box := _box(cells, head, sides, cells.get(label, "")):
+                found.add_box(picture, box)
+        elif label is not None:
+            for one in cells.get(label, "").split("|"):
+                found.add_kind(picture, one)
+    if sides and found.boxes:
+        found.form = "CSV boxes"
+    return found if found.kinds or found.boxes else None
+
+
+def _rows(path: Path) -> list[list[str]]:
+    text = label_text(path)
+    try:
+        first = text.split("\n", 1)[0]
+        delimiter = max(",;\t|", key=first.count)
+        return [
+            row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row)
+        ]
+    except csv.Error as error:
+        raise DataError("labels-damaged", file=str(path), reason=str(error)) from error
+
+
+def _file_column(head: Sequence[str], rows: Sequence[Sequence[str]], pictures: Pictures, near: str, split: str | None) -> int | None:
+    """The column that names pictures: one that is called so first, and it must name at least one of them."""
+    order = sorted(range(len(head)), key=lambda n: _FILE.index(head[n]) if head[n] in _FILE else len(_FILE))
+    for column in order:
+        if any(len(row) > column and pictures.find(row[column], near, split) for row in rows[:200]):
+            return column
+    return None
+
+
+def _label_column(head: Sequence[str], body: Sequence[Sequence[str]], file: int) -> int | None:
+    """The column of the classes: the one that is called so, or the only other one."""
+    named = [head.index(name) for name in _CLASS if name in head and head.index(name) != file]
+    if named:
+        return named[0]
+    others = [
+        n for n in range(len(head)) if n != file and head[n] not in (*_SPLIT, *_FILE) and any(len(r) > n and r[n].strip() for r in body)
+    ]
+    return others[0] if len(others) == 1 else None
+
+
+def _one_hot(head: Sequence[str], body: Sequence[Sequence[str]], file: int) -> tuple[int, ...]:
+    """The columns of a table with one for each class, which hold 0 and 1 alone; none where there are not two."""
+    columns = [n for n in range(len(head)) if n != file and head[n] and head[n] not in (*_SPLIT, *_FILE)]
+    hot = tuple(n for n in columns if all(len(row) > n and row[n].strip() in ("0", "1", "0.0", "1.0", "") for row in body))
+    return hot if len(hot) >= 2 and len(hot) == len(columns) else ()
+
+
+def _is_one(cell: str) -> bool:
+    return cell in ("1", "1.0")
+
+
+def _box(cells: Mapping[int, str], head: Sequence[str], sides: Sequence[str], name: str) -> Box | None:
+    """A row's box; in pixels where the table has the pictures' width and height, else in shares."""
+    try:
+        left, top, right, bottom = (float(cells[head.index(side)]) for side in sides)
+        width, height = (float(cells[head.index(side)]) if side in head else 1.0 for side in ("width", "height"))
+        return Box(left / width, top / height, right / width, bottom / height, name)
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
