@@ -86,7 +86,7 @@ def _build_picture(page: Page) -> PictureTab:
                 placeholder="classify.drop",
             )
         with gr.Column(scale=4, min_width=320):
-            answer = gr.HTML(empty_card(context.language), elem_id="classify-answer")
+            answer = page.first(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
             heatmap = page.bind(
                 gr.Image(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gradio as gr
 
 from fruitvision.ui.compare import race_panel, same_picture, touch_panel
@@ -32,5 +34,6 @@ def _build_norms(page: Page) -> gr.Radio:
         choices=norm_choices,
     )
     shown = gr.HTML(norm_page("batch", language), elem_id="compare-page", js_on_load=SCRIPT)
+    page.first(shown, value=partial(norm_page, "batch"))
     gr.on([norm.change, page.language.change, page.demo.load], norm_page, [norm, page.language], shown, **QUIET)
     return norm

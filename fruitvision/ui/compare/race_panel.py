@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class Race:
             with gr.Column(scale=7, min_width=320):
                 study = gr.Dropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False)
                 self.study = page.bind(study, label="compare.study")
-                self.status = gr.HTML(race_status(None, language), elem_id="compare-status")
+                status = gr.HTML(race_status(None, language), elem_id="compare-status")
+                self.status = page.first(status, value=partial(race_status, None))
                 with gr.Row():
                     self.stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
                     self.end = page.bind(gr.Button(visible=False, variant="stop", elem_id="compare-end"), value="train.end")
@@ -66,7 +68,8 @@ class Race:
                     self.png = page.bind(gr.Button(elem_id="compare-png"), value="compare.png")
                     self.file = gr.DownloadButton(visible="hidden")
                 self.words = gr.HTML(elem_id="compare-words")
-                self.charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
+                charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
+                self.charts = page.first(charts, value=partial(race_charts, None))
                 self.figures = gr.HTML(elem_id="compare-table")
         self.seen, self.timer = gr.State(None), gr.Timer(TICK_SECONDS)
 

@@ -70,6 +70,7 @@ class Page:
     tabs: gr.Tabs = field(init=False)
     """The panels, by the ids "classify", "train" and "compare"."""
     _bound: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)
+    _first: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)
 
     def bind(self, component: Component, **words: Words) -> Component:
         """Let properties of a component (label, value, info, choices…) follow the language; returns the component.
@@ -81,6 +82,11 @@ class Page:
         self._bound.append((component, words))
         return component
 
+    def first(self, component: Component, **words: Words) -> Component:
+        """As :meth:`bind`, for what stands there until a handler of the component's own has answered."""
+        self._first.append((component, words))
+        return component
+
     @property
     def bound(self) -> list[Any]:
         """The bound components, in the order of :meth:`updates`."""
@@ -88,7 +94,7 @@ class Page:
 
     def words(self, language: str) -> dict[int, dict[str, Any]]:
         """The properties that differ in a language, by the ids of the components; the choice of the language itself among them."""
-        spoken = {component._id: _spoken(words, language) for component, words in self._bound}
+        spoken = {component._id: _spoken(words, language) for component, words in (*self._bound, *self._first)}
         spoken.setdefault(self.language._id, {})["value"] = language
         return spoken
 

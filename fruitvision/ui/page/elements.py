@@ -43,7 +43,7 @@ def status(words: Any, state: str = "", progress: float | None = None) -> Markup
 
 def table(heads: Any, rows: Any, kind: str = "fv-table") -> Markup:
     """A table; its heads and rows are elements. It scrolls where the page is narrow."""
-    return tag("div", tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows)), class_=kind)
+    return tag("div", tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows)), class_=kind, tabindex=0)
 
 
 def folded(summary: Any, *content: Any, **attributes: Any) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ class RunView:
         def button(name: str, key: str, min_width: int = 150, variant: Any = "secondary") -> gr.Button:
             return page.bind(gr.Button(visible=False, variant=variant, elem_id=f"train-{name}", min_width=min_width), value=key)
 
-        self.status = gr.HTML(status_line(None, language), elem_id="train-status")
+        status = gr.HTML(status_line(None, language), elem_id="train-status")
+        self.status = page.first(status, value=partial(status_line, None))
         with gr.Row():
             self.stop = button("stop", "train.stop", 110)
             self.end = button("end", "train.end", 110, "stop")
@@ -60,7 +62,7 @@ class RunView:
             self.report = button("report", "train.report_none")
             self.csv = button("csv", "train.csv")
             self.file = gr.DownloadButton(visible="hidden")
-        self.charts = gr.HTML(main_charts([], language), elem_id="train-charts")
+        self.charts = page.first(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
         with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
             self.more = gr.HTML()
         with page.bind(gr.Accordion(open=False, elem_id="train-log-fold"), label="train.log"):
