@@ -117,7 +117,7 @@ def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monk
 
 
 def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch, context, sample_set):
-    monkeypatch.setattr("fruitvision.ui.compare.race_view.study_seconds", lambda plan: 3000.0)
+    monkeypatch.setattr("fruitvision.ui.compare.race_view.study_seconds", lambda plan, **how: 3000.0)
     monkeypatch.setattr("fruitvision.ui.page.datasets.sample_set", lambda: sample_set)
     times = RaceTimes()
     ask = (context, times, SAMPLE, ["batch", "group"], "batches", "en")
