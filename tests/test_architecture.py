@@ -32,6 +32,7 @@ ORDER = (
     "recognition.taught",
     "recognition.evaluate",
     "report",
+    "web",
     "runs",
     "runs.prepare",
     "runs.job",
