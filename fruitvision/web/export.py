@@ -17,7 +17,6 @@ import numpy as np
 from fruitvision import __version__
 from fruitvision.data.fetch.transfer import Progress
 from fruitvision.data.read.picture import load_pixels
-
 from fruitvision.data.synthetic.fruit import KINDS
 from fruitvision.data.synthetic.sample import BACKGROUNDS, draw_fruit
 from fruitvision.errors import DataError
@@ -109,18 +108,22 @@ def export_web(
     found = runtime_files(runtime, webgpu=webgpu, progress=progress)
     checked = [load_pixels(path) for path in pictures] or _drawn()
     made = web_network(network, config, checked, weights)
-    files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file() and path.name != TYPES}
+    files = {
+        path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file() and path.name != TYPES
+    }
     files |= {RUNTIME[one]: _compressed(content) if one.endswith(".wasm") else _without_map(content) for one, content in found.items()}
     files |= icons() | {NETWORK: _compressed(made.content)}
     places = {"network": NETWORK, "runtime": _places("wasm"), "webgpu": _places("webgpu") if webgpu else None}
     title = name or called(checkpoint)
-    files[DESCRIPTION] = json.dumps(describe(config, title, made, weights, places), ensure_ascii=False, separators=(",", ":")).encode()
     files |= {"manifest.webmanifest": json.dumps(_manifest(), indent=1).encode(), "_headers": HEADERS.encode(), ".nojekyll": b""}
     files["licences.txt"] = _licences().encode()
     card = current_folder(checkpoint) / CARD
     if card.is_file():
         files["network.txt"] = card.read_bytes()
-    files[WORKER] = _service_worker(files)
+    description = describe(config, title, made, weights, places)
+    version = _version(files, description)
+    files[DESCRIPTION] = json.dumps({"version": version} | description, ensure_ascii=False, separators=(",", ":")).encode()
+    files[WORKER] = _service_worker(files, version)
     _write(out, files)
     sizes = [min(len(_compressed(content)), len(content)) for one, content in files.items() if one in _first_visit(files)]
     total = sum(map(len, files.values()))
@@ -189,15 +192,18 @@ def _first_visit(files: dict[str, bytes]) -> list[str]:
     return sorted(one for one in files if one not in apart and "webgpu" not in one)
 
 
-def _service_worker(files: dict[str, bytes]) -> bytes:
-    """The page's service worker with the list of files to keep, and a version that changes with any of them."""
-    digest = hashlib.sha256()
+def _version(files: dict[str, bytes], description: dict[str, Any]) -> str:
+    """16 digits that change with any of the page's files: by them the service worker knows a new version."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for one in sorted(files):
         digest.update(one.encode() + b"\0" + hashlib.sha256(files[one]).digest())
+    return digest.hexdigest()[:16]
+
+
+def _service_worker(files: dict[str, bytes], version: str) -> bytes:
+    """The page's service worker, with the version and the list of files to keep filled in."""
     kept = ["./", *(one for one in _first_visit(files) if one != "index.html")]
-    script = files[WORKER].decode()
-    script = script.replace('"VERSION"', json.dumps(digest.hexdigest()[:16])).replace('["FILES"]', json.dumps(kept))
-    return script.encode()
+    return files[WORKER].decode().replace('"VERSION"', json.dumps(version)).replace('["FILES"]', json.dumps(kept)).encode()
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:

@@ -41,8 +41,9 @@
 /**
  * @typedef {object} Model
  * @property {string} name
+ * @property {string} version of all the page's files together
  * @property {string} fingerprint of the network and its preprocessing
- * @property {{ file: string, weights: string, features: number, zoom: number, reference: number[], difference: number }} network
+ * @property {{ file: string, weights: string, features: number, zoom: number, reference: number[] }} network
  * @property {{ module: string, glue: string, wasm: string }} runtime
  * @property {{ module: string, glue: string, wasm: string } | null} webgpu
  * @property {string[]} classes

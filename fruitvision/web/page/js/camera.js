@@ -1,0 +1,155 @@
+// The camera: one frame at a time. The next one is taken when the last one is answered, so frames are skipped and never queued.
+
+const GUIDE = 0.8; // of the picture's short side, as in the app
+const STILL_MS = 200; // between two frames while nothing moves
+
+export class Camera {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {HTMLElement} stage
+   * @param {(frame: ImageBitmap) => Promise<boolean>} answered whether the frame showed what the one before showed
+   * @param {(trouble: string) => void} tell the key of a sentence
+   */
+  constructor(video, stage, answered, tell) {
+    this.video = video;
+    this.stage = stage;
+    this.answered = answered;
+    this.tell = tell;
+    /** @type {MediaStream | null} */
+    this.stream = null;
+    this.round = 0;
+    this.held = false;
+    /** @type {string[]} */
+    this.cameras = [];
+    this.chosen = 0;
+    /** @type {(() => void) | null} */
+    this.waiting = null;
+    this.fresh = false;
+    new ResizeObserver(() => this.guide()).observe(stage);
+    video.addEventListener("resize", () => this.guide());
+    document.addEventListener("visibilitychange", () => this.wake());
+  }
+
+  get on() {
+    return Boolean(this.stream && this.video.videoWidth);
+  }
+
+  /** Open a camera, the one that looks away from the person first. Resolves to whether it is open. */
+  async start() {
+    const mine = ++this.round;
+    this.halt();
+    if (!navigator.mediaDevices?.getUserMedia) return this.failed("web.insecure");
+    const exact = this.cameras.length > 1 ? { deviceId: { exact: this.cameras[this.chosen] } } : { facingMode: { ideal: "environment" } };
+    try {
+      const opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, ...exact } });
+      if (mine !== this.round) {
+        opened.getTracks().forEach((track) => track.stop());
+        return false;
+      }
+      this.stream = opened;
+      this.video.srcObject = opened;
+      await this.video.play();
+    } catch (error) {
+      this.halt();
+      const name = error instanceof DOMException ? error.name : "";
+      const known = /** @type {Record<string, string>} */ ({ NotAllowedError: "classify.live_denied", NotReadableError: "classify.live_busy" });
+      return this.failed(known[name] ?? "classify.live_none");
+    }
+    this.stream.getVideoTracks()[0].addEventListener("ended", () => {
+      if (mine === this.round) {
+        this.stop();
+        this.tell("classify.live_none");
+      }
+    });
+    const found = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
+    this.cameras = found.map((device) => device.deviceId);
+    this.chosen = Math.max(this.cameras.indexOf(this.stream?.getVideoTracks()[0]?.getSettings().deviceId ?? ""), 0);
+    this.guide();
+    this.watch(mine);
+    this.run(mine);
+    return true;
+  }
+
+  /** @param {string} trouble */
+  failed(trouble) {
+    this.tell(trouble);
+    return false;
+  }
+
+  /** The next camera that there is. */
+  next() {
+    this.chosen = (this.chosen + 1) % Math.max(this.cameras.length, 1);
+    return this.start();
+  }
+
+  stop() {
+    this.round += 1;
+    this.halt();
+    this.wake();
+  }
+
+  halt() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.video.srcObject = null;
+  }
+
+  /** The video covers its stage: how much larger it is shown, and the side of the guide box in pixels of the camera. */
+  box() {
+    const { videoWidth: width, videoHeight: height } = this.video, { clientWidth: across, clientHeight: down } = this.stage;
+    const scale = Math.max(across / width, down / height);
+    return { scale, side: Math.round(Math.min(width, height, across / scale, down / scale) * GUIDE) };
+  }
+
+  /** What is inside the guide box, at the camera's own resolution. */
+  frame() {
+    const { videoWidth: width, videoHeight: height } = this.video, { side } = this.box();
+    return createImageBitmap(this.video, Math.round((width - side) / 2), Math.round((height - side) / 2), side, side);
+  }
+
+  /** The box on the page shows the same part of the picture as `frame`. */
+  guide() {
+    const { scale, side } = this.box();
+    if (side > 0 && Number.isFinite(scale)) this.stage.style.setProperty("--side", `${side * scale}px`);
+  }
+
+  /** Note each frame that the camera gives. @param {number} mine */
+  watch(mine) {
+    const noted = () => {
+      if (mine !== this.round) return;
+      this.fresh = true;
+      this.wake();
+      if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(noted);
+      else setTimeout(noted, 33);
+    };
+    noted();
+  }
+
+  wake() {
+    this.waiting?.();
+    this.waiting = null;
+  }
+
+  /** @param {number} mine */
+  async run(mine) {
+    while (mine === this.round) {
+      if (document.hidden || this.held || !this.fresh || !this.video.videoWidth) {
+        await Promise.race([new Promise((resolve) => { this.waiting = () => resolve(undefined); }), pause(document.hidden ? 5000 : 50)]);
+        continue;
+      }
+      this.fresh = false;
+      const began = performance.now();
+      let still = false;
+      try {
+        still = await this.answered(await this.frame());
+      } catch (error) {
+        console.warn(error);
+        await pause(1000); // a frame that the browser did not give
+      }
+      if (still) await pause(STILL_MS - (performance.now() - began));
+    }
+  }
+}
+
+/** @param {number} ms */
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));
