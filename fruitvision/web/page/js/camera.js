@@ -1,6 +1,7 @@
 // The camera: one frame at a time. The next one is taken when the last one is answered, so frames are skipped and never queued.
 
 const GUIDE = 0.8; // of the picture's short side, as in the app
+const HIGH = 1.3, ABOVE = 0.36;
 const STILL_MS = 200; // between two frames while nothing moves
 
 export class Camera {
@@ -94,23 +95,30 @@ export class Camera {
     this.video.srcObject = null;
   }
 
-  /** The video covers its stage: how much larger it is shown, and the side of the guide box in pixels of the camera. */
+  /**
+   * The guide box: its side and middle in pixels of the camera, and how much larger the page shows them. The video covers its
+   * stage; on a high one the box lies above the middle, so that the answer does not cover it.
+   */
   box() {
     const { videoWidth: width, videoHeight: height } = this.video, { clientWidth: across, clientHeight: down } = this.stage;
-    const scale = Math.max(across / width, down / height);
-    return { scale, side: Math.round(Math.min(width, height, across / scale, down / scale) * GUIDE) };
+    const scale = Math.max(across / width, down / height), place = down > HIGH * across ? ABOVE : 0.5;
+    const side = Math.round(Math.min(width, height, across / scale, down / scale) * GUIDE);
+    const middle = Math.min(Math.max(height / 2 + ((place - 0.5) * down) / scale, side / 2), height - side / 2);
+    return { scale, side, left: Math.round((width - side) / 2), top: Math.round(middle - side / 2), height };
   }
 
   /** What is inside the guide box, at the camera's own resolution. */
   frame() {
-    const { videoWidth: width, videoHeight: height } = this.video, { side } = this.box();
-    return createImageBitmap(this.video, Math.round((width - side) / 2), Math.round((height - side) / 2), side, side);
+    const { side, left, top } = this.box();
+    return createImageBitmap(this.video, left, top, side, side);
   }
 
   /** The box on the page shows the same part of the picture as `frame`. */
   guide() {
-    const { scale, side } = this.box();
-    if (side > 0 && Number.isFinite(scale)) this.stage.style.setProperty("--side", `${side * scale}px`);
+    const { scale, side, top, height } = this.box();
+    if (!(side > 0) || !Number.isFinite(scale)) return;
+    this.stage.style.setProperty("--side", `${side * scale}px`);
+    this.stage.style.setProperty("--middle", `${this.stage.clientHeight / 2 + (top + side / 2 - height / 2) * scale}px`);
   }
 
   /** Note each frame that the camera gives. @param {number} mine */
