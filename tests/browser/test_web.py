@@ -9,6 +9,7 @@ import json
 import os
 import re
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,6 @@ from fruitvision.web.runtime import VERSION
 
 PHONE = {"width": 390, "height": 844}
 LONG = 60_000
-DISCLOSED = 24
 
 
 def runtime() -> Path | None:
@@ -153,6 +153,14 @@ def give(page, file: dict | Path) -> None:
     page.wait_for_selector("#answer h2")
 
 
+def until(page, expression: str) -> None:
+    """Wait for a JavaScript expression to be true. Playwright's own waiting evaluates text in the page, which its policy forbids."""
+    end = time.monotonic() + LONG / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(30)
+
+
 # The page asks its own worker, as it does itself, and hands over the numbers behind the words.
 ASK = """async () => {
   const { Computing } = await import("./js/computing.js");
@@ -211,7 +219,7 @@ def test_the_page_answers_photographs_as_python_does(site, serve, page_of, real_
     photos = sorted(path for path in (real_data / "photos").rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     chosen = [*pictures[:: max(1, len(pictures) // 8)][:8], *photos[:: max(1, len(photos) // 16)][:16]]
     served, _ = serve(site)
-    same, difference = compared(page_of(served.url), fruitvision.load("fruits-webcam"), chosen[:DISCLOSED])
+    same, difference = compared(page_of(served.url), fruitvision.load("fruits-webcam"), chosen)
     assert same == 1 and difference <= 0.01
 
 
@@ -226,7 +234,7 @@ def test_a_network_trained_a_moment_ago_answers_in_the_page_and_its_run_gives_th
 def test_nothing_is_asked_for_after_loading_and_the_page_comes_back_without_a_server(site, serve, page_of):
     served, server = serve(site)
     page = page_of(served.url)
-    page.wait_for_function("document.getElementById('offline').textContent")
+    until(page, "document.getElementById('offline').textContent")
     once = [one for one in served.asked if one.endswith(" 200")]
     assert len(once) == len(set(once)), "fetched twice"
     before, requests = len(served.asked), []
@@ -257,7 +265,7 @@ def test_the_camera_is_answered_frame_by_frame_and_pauses_when_the_page_is_hidde
       new MutationObserver(() => answers++).observe(document.getElementById("answer"), { childList: true });
     }""")
     page.click("#start")
-    page.wait_for_function("answers >= 5")
+    until(page, "answers >= 5")
     assert page.inner_text("#answer h2").strip() and page.is_visible("#guide")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.evaluate("""() => {
@@ -283,7 +291,7 @@ def test_a_frame_in_which_nothing_moves_is_answered_five_times_a_second_at_most(
       new MutationObserver(() => answers.push(performance.now())).observe(document.getElementById("answer"), { childList: true });
     }""")
     page.click("#start")
-    page.wait_for_function("answers.length >= 8")
+    until(page, "answers.length >= 8")
     times = page.evaluate("answers.slice(3, 8)")
     assert (times[-1] - times[0]) / 4 >= 195
 
@@ -298,9 +306,9 @@ def test_ten_frames_are_taught_kept_and_exchanged_with_the_app(site, serve, page
     page.wait_for_selector("#answer h2")
     page.fill("#name", "Quince of mine")
     page.click("#frames")
-    page.wait_for_function("document.getElementById('said').textContent.startsWith('Learned')")
+    until(page, "document.getElementById('said').textContent.startsWith('Learned')")
     assert int(page.get_attribute("#teach", "data-learned-ms")) < 1000
-    page.wait_for_function("document.querySelector('#answer h2')?.textContent === 'Quince of mine'")
+    until(page, "document.querySelector('#answer h2')?.textContent === 'Quince of mine'")
     page.click("#start")
     with page.expect_download() as download:
         page.click("#export")
@@ -312,16 +320,16 @@ def test_ten_frames_are_taught_kept_and_exchanged_with_the_app(site, serve, page
 
     page.reload()
     page.wait_for_selector("body[data-ready=yes]")
-    assert "Quince of mine" in page.inner_text("#taught") if page.is_visible("#taught") else page.text_content("#taught")
+    assert "Quince of mine" in page.text_content("#taught")
     page.click("#teaching")
     page.click("#over")
     page.click("#yes")
-    page.wait_for_function("document.getElementById('export').disabled")
+    until(page, "document.getElementById('export').disabled")
 
     store.add("空桌面 and <b>", draw_fruit("Kiwi", np.random.default_rng(1), 200, background="stone"))
     export_taught(store, tmp_path / "back.zip")
     page.set_input_files("#zip", tmp_path / "back.zip")
-    page.wait_for_function("document.querySelectorAll('#taught li').length === 2")
+    until(page, "document.querySelectorAll('#taught li').length === 2")
     assert "空桌面 and <b>" in page.inner_text("#taught")
     page.set_input_files("#zip", files=[{"name": "no.zip", "mimeType": "application/zip", "buffer": b"PK nothing"}])
     page.wait_for_selector("#said.wrong")
