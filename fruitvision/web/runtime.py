@@ -84,7 +84,7 @@ def _packed(tarball: Path, wanted: tuple[RuntimeFile, ...] | list[RuntimeFile]) 
     """What an npm package holds of them. Nothing else of it is unpacked."""
     names, found = {f"package/dist/{file.name}": file.name for file in wanted}, {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(tarball.read_bytes()), mode="r:gz") as package:
+        with tarfile.TarFile.gzopen(tarball.name, fileobj=io.BytesIO(tarball.read_bytes())) as package:
             for member in package:
                 if member.name in names and member.isreg() and member.size <= MAX_BYTES:
                     content = package.extractfile(member)
