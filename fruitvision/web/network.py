@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def web_network(network: nn.Module, config: CheckpointConfig, pictures: Sequence
     if agreement < LEAST_AGREEMENT:
         raise CheckpointError("web-differs", difference=difference, agreement=agreement)
     known = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
-    features = network.head.in_features  # pyright: ignore[reportAttributeAccessIssue]
+    features = cast(nn.Linear, network.head).in_features
     return WebNetwork(content, features, zoom, difference, agreement, tuple(round(float(value), 5) for value in known))
 
 
@@ -135,7 +135,7 @@ def _add_head(model: Any, network: nn.Module) -> None:
     """Make the last layer's weight an output."""
     from onnx import TensorProto, helper, numpy_helper
 
-    weight = network.head.weight.detach().numpy()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+    weight = cast(nn.Linear, network.head).weight.detach().numpy()
     last = next(node for node in model.graph.node if "logits" in node.output)
     transposed = any(attribute.name == "transB" and attribute.i == 1 for attribute in last.attribute)
     name = last.input[1]
