@@ -22,6 +22,9 @@ def open_app(
     embed_in: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin whose pages may show the app in a frame; may be repeated.")
     ] = None,
+    device: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="An exported page (export --format web): visitors' browsers answer by themselves.")
+    ] = None,
     upload_quota: Annotated[int, typer.Option(metavar="MB", help="Disk space for all uploads together.")] = 1024,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder whose subfolders Train offers as data.")] = None,
     runs: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of training runs.", show_default="runs")] = None,
@@ -43,6 +46,7 @@ def open_app(
         public=public,
         root_path=root_path,
         embed_in=embed_in or (),
+        device=device,
         upload_quota=upload_quota * 2**20,
         data=data,
         runs=runs,

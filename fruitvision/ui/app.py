@@ -31,6 +31,7 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
+from fruitvision.ui.server.device import DevicePage
 from fruitvision.ui.server.fair_queue import FairQueue
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
@@ -133,6 +134,7 @@ def launch(
     public: bool = False,
     root_path: str | None = None,
     embed_in: Sequence[str] = (),
+    device: str | Path | None = None,
     upload_quota: int = QUOTA,
     data: str | Path | None = None,
     runs: str | Path | None = None,
@@ -152,6 +154,7 @@ def launch(
         root_path: the path under which a reverse proxy serves the app, or the whole public address with it, such as
             https://fruit.example/app; no header of a request takes its place.
         embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
+        device: a page that was exported; visitors are led to it, and answered by their own browsers.
         upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
         data, runs, taught: folders; ``data``'s subfolders are offered for training.
         checkpoint: a checkpoint folder, or a shipped model's name, that answers first.
@@ -160,6 +163,7 @@ def launch(
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = _free_port(host, port)
     _check(embed_in, upload_quota)
+    own_page = DevicePage(Path(device)) if device else None
     share_arenas()  # before there are many threads
     access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
@@ -187,6 +191,7 @@ def launch(
         uploads=Uploads(get_upload_folder, upload_quota),
         embed_in=[origin.rstrip("/") for origin in embed_in],
         root_path=root_path or "",
+        device=own_page,
     )
     with served_through(gate):
         _serve(demo, host, port, root_path, access)

@@ -228,6 +228,7 @@ async function open() {
   if (!response.ok) throw new Error(`model.json: ${response.status}`);
   model = await response.json();
   useWords(model);
+  find("whole").hidden = !new URLSearchParams(location.search).has("app"); // it lies beside the app, which led here
   listen();
   words();
   if (typeof DecompressionStream === "undefined" || typeof OffscreenCanvas === "undefined") {
