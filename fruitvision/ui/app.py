@@ -31,7 +31,6 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
-from fruitvision.ui.server.device import DevicePage
 from fruitvision.ui.server.fair_queue import FairQueue
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
@@ -40,6 +39,7 @@ from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
+from fruitvision.web.served import DevicePage
 from fruitvision.wording.text import LANGUAGES, language_of, say
 
 FOLDER = Path(__file__).parent

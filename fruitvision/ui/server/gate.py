@@ -20,12 +20,12 @@ from fruitvision.ui.gradio_internals import forget_upload, get_upload_folder
 from fruitvision.ui.server.access import CALLER, Access, Caller, is_loopback
 from fruitvision.ui.server.bodies import Body, BodyRefused, Files, Nesting, Receive, Send, answer, bounded
 from fruitvision.ui.server.connections import most_connections
-from fruitvision.ui.server.device import PATH as DEVICE
-from fruitvision.ui.server.device import DevicePage, is_for_device, lead
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
 from fruitvision.ui.server.places import STREAM_PART, STREAMS, Busy, Places, is_id
 from fruitvision.ui.server.uploads import Uploads
+from fruitvision.web.served import PATH as DEVICE
+from fruitvision.web.served import DevicePage, is_for_device, lead
 
 MAX_HEADER_BYTES, MAX_COOKIE_BYTES, MAX_ADDRESS_BYTES = 16 * 2**10, 4 * 2**10, 4 * 2**10
 MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL, and what a form adds to it

@@ -10,8 +10,8 @@ import pytest
 
 from fruitvision.errors import UsageError
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.server.device import DevicePage
 from fruitvision.ui.server.gate import Gate
+from fruitvision.web.served import DevicePage
 
 HOST = (b"host", b"fruit.example")
 LINK = (HOST, (b"sec-fetch-mode", b"navigate"), (b"sec-fetch-site", b"cross-site"))

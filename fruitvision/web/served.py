@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from fruitvision.errors import UsageError
-from fruitvision.ui.server.bodies import Send
 from fruitvision.web.export import DESCRIPTION
+
+Send = Callable[[dict], Awaitable[None]]
 
 PATH = "/device/"
 WHOLE_APP = "app"
