@@ -138,24 +138,50 @@ export class Camera {
     this.waiting = null;
   }
 
+  /**
+   * The camera's next frame, once there is one that may be answered; null when the camera was stopped.
+   * @param {number} mine
+   * @returns {Promise<ImageBitmap | null>}
+   */
+  async taken(mine) {
+    while (mine === this.round) {
+      if (!document.hidden && !this.held && this.fresh && this.video.videoWidth) {
+        this.fresh = false;
+        try {
+          return await this.frame();
+        } catch (error) {
+          console.warn(error);
+          await pause(1000); // the browser did not give it
+        }
+      }
+      await Promise.race([new Promise((resolve) => { this.waiting = () => resolve(undefined); }), pause(document.hidden ? 5000 : 50)]);
+    }
+    return null;
+  }
+
   /** @param {number} mine */
   async run(mine) {
+    let next = this.taken(mine);
     while (mine === this.round) {
-      if (document.hidden || this.held || !this.fresh || !this.video.videoWidth) {
-        await Promise.race([new Promise((resolve) => { this.waiting = () => resolve(undefined); }), pause(document.hidden ? 5000 : 50)]);
+      const frame = await next;
+      if (!frame || mine !== this.round || document.hidden || this.held) {
+        frame?.close(); // of a moment before
+        next = this.taken(mine);
         continue;
       }
-      this.fresh = false;
-      const began = performance.now();
-      let still = false;
-      try {
-        still = await this.answered(await this.frame());
-      } catch (error) {
+      const began = performance.now(), answered = this.answered(frame);
+      next = this.taken(mine); // one frame ahead, while this one is computed
+      const still = await answered.catch((error) => {
         console.warn(error);
-        await pause(1000); // a frame that the browser did not give
+        return true;
+      });
+      if (still) {
+        await pause(STILL_MS - (performance.now() - began));
+        (await next)?.close();
+        next = this.taken(mine);
       }
-      if (still) await pause(STILL_MS - (performance.now() - began));
     }
+    (await next)?.close();
   }
 }
 
