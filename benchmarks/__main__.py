@@ -25,6 +25,7 @@ from benchmarks.growth import growth
 from benchmarks.pairs import Figure, table
 from benchmarks.training import card, pipeline, processes, throughput
 from benchmarks.tutorials import tutorials
+from benchmarks.web import web
 from benchmarks.webcam import first_answer, webcam
 
 FIGURES = {
@@ -35,6 +36,7 @@ FIGURES = {
     "tutorials": tutorials,
     "processes": processes,
     "webcam": webcam,
+    "web": web,
     "first-answer": first_answer,
     "growth": growth,
     "accuracy": accuracy,

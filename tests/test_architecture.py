@@ -35,6 +35,7 @@ ORDER = (
     "recognition.evaluate",
     "recognition.imported",
     "report",
+    "web",
     "runs",
     "runs.prepare",
     "runs.job",

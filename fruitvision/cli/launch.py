@@ -22,6 +22,9 @@ def open_app(
     embed_in: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin whose pages may show the app in a frame; may be repeated.")
     ] = None,
+    device: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="An exported page (export --format web): visitors' browsers answer by themselves.")
+    ] = None,
     upload_quota: Annotated[int, typer.Option(metavar="MB", help="Disk space for all uploads together.")] = 1024,
     dataset_limit: Annotated[
         int, typer.Option(metavar="MB", min=1, help="Size of a dataset that the owner may upload in Train at most.")
@@ -49,6 +52,7 @@ def open_app(
         public=public,
         root_path=root_path,
         embed_in=embed_in or (),
+        device=device,
         upload_quota=upload_quota * 2**20,
         dataset_limit=dataset_limit * 2**20,
         data=data,

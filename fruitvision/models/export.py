@@ -35,6 +35,7 @@ LEAST_AGREEMENT = 0.9
 METADATA, CHECKSUM = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
 SHA-256 of the file with zeros in place of that checksum."""
+OUTPUTS = ("logits", "features", "maps")
 BATCH = 16
 MOST_BYTES = 256 * 2**20
 """Of a file that is opened: five times a ResNet18."""
@@ -77,14 +78,15 @@ class OnnxNetwork(nn.Module):
         raise CheckpointError("onnx-answers-only")
 
 
-class _LogitsAndFeatures(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+class _Outputs(nn.Module):
+    """The first ``count`` of a network's logits, features and maps."""
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features, _ = self.network(x)
-        return logits, features
+    def __init__(self, network: nn.Module, count: int) -> None:
+        super().__init__()
+        self.network, self.count = network, count
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(x)[: self.count])
 
 
 @torch.inference_mode()
@@ -101,9 +103,9 @@ def export_onnx(
     """
     if not pictures:
         raise CheckpointError("onnx-no-pictures")
-    onnxruntime = _onnxruntime()
-    answering = _LogitsAndFeatures(network.cpu().eval()).eval()
-    model = _exported(answering, config.transform.crop)
+    onnxruntime = import_onnxruntime()
+    network = network.cpu().eval()
+    model = exported_model(network, config.transform.crop, OUTPUTS[:2])
     if calibration:
         model = _quantized(model, (batch.numpy() for batch in _inputs(config, calibration)))
     model.metadata_props.add(key=METADATA, value=config.model_dump_json())
@@ -113,7 +115,7 @@ def export_onnx(
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     differences, same = [], []
     for batch in _inputs(config, pictures):
-        expected = answering(batch)[0].numpy()
+        expected = network(batch)[0].numpy()
         (found,) = session.run(["logits"], {"image": batch.numpy()})
         differences.append(float(np.abs(found - expected).max()))
         same.append(found.argmax(1) == expected.argmax(1))
@@ -134,7 +136,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     did not write, "onnx-damaged" for one that was changed since, "onnx-refused" for one with anything that an exported
     network does not have.
     """
-    onnxruntime = _onnxruntime(exporting=False)
+    onnxruntime = import_onnxruntime(exporting=False)
     content = _content(path)
     try:
         file = OnnxFile(content)
@@ -183,7 +185,7 @@ def _damaged(path: Path) -> CheckpointError:
     return CheckpointError("onnx-damaged", path=str(path))
 
 
-def _onnxruntime(exporting: bool = True) -> Any:
+def import_onnxruntime(exporting: bool = True) -> Any:
     """The module. Raises CheckpointError "onnx-missing"."""
     try:
         import onnxruntime
@@ -201,7 +203,9 @@ def _inputs(config: CheckpointConfig, pictures: Sequence[Path]) -> Iterator[Tens
         yield config.transform.batch([load_pixels(path) for path in pictures[start : start + BATCH]]).contiguous()
 
 
-def _exported(answering: nn.Module, crop: int) -> Any:
+def exported_model(network: nn.Module, crop: int, outputs: Sequence[str]) -> Any:
+    """A network in evaluation mode, on the CPU, as an ONNX ModelProto: "image" (N, 3, crop, crop), and the first of ``OUTPUTS``."""
+    answering = _Outputs(network, len(outputs)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter uses deprecated parts of torch
         program = torch.onnx.export(
@@ -210,7 +214,7 @@ def _exported(answering: nn.Module, crop: int) -> Any:
             dynamo=True,
             verbose=False,
             input_names=["image"],
-            output_names=["logits", "features"],
+            output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     assert program is not None  # with dynamo it always returns the program

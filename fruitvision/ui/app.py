@@ -41,6 +41,7 @@ from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
+from fruitvision.web.served import DevicePage
 from fruitvision.wording.text import LANGUAGES, say
 
 FOLDER = Path(__file__).parent
@@ -123,6 +124,7 @@ def launch(
     public: bool = False,
     root_path: str | None = None,
     embed_in: Sequence[str] = (),
+    device: str | Path | None = None,
     upload_quota: int = QUOTA,
     dataset_limit: int = MAX_BYTES,
     data: str | Path | None = None,
@@ -143,6 +145,7 @@ def launch(
         root_path: the path under which a reverse proxy serves the app, or the whole public address with it, such as
             https://fruit.example/app; no header of a request takes its place.
         embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
+        device: a page that was exported; visitors are led to it, and answered by their own browsers.
         upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
         dataset_limit: bytes of one dataset that the owner may upload in Train.
         data, runs, taught: folders; ``data``'s subfolders are offered for training.
@@ -152,6 +155,7 @@ def launch(
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = _free_port(host, port)
     _check(embed_in, upload_quota)
+    own_page = DevicePage(Path(device)) if device else None
     share_arenas()  # before there are many threads
     access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
@@ -181,6 +185,7 @@ def launch(
         embed_in=[origin.rstrip("/") for origin in embed_in],
         root_path=root_path or "",
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
+        device=own_page,
     )
     with served_through(gate):
         _serve(demo, host, port, root_path, access)

@@ -11,19 +11,11 @@ from fruitvision.data.fruits import display_name
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.recognition.classifier import Guess, Prediction
+from fruitvision.report.answers import MIN_SHOWN, accuracy, named_guesses, names_a_variety, only_on_white, sureness
 from fruitvision.report.markup import join, tag
 from fruitvision.ui.page.elements import bar, note
 from fruitvision.wording.text import say, say_error
 
-VERY_SURE = 0.9
-"""The confidence from which on an answer is called very sure, where the network's card does not say."""
-MIN_BOTH, MIN_SECOND = 0.5, 0.25
-"""An unsure answer names two fruits where their probabilities add up to ``MIN_BOTH`` and the second has at least ``MIN_SECOND`` of
-the first's."""
-MIN_ALONE = 0.4
-"""It names none where even the first has less."""
-MIN_SHOWN = 0.01
-"""Guesses with less are not shown."""
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
 
 
@@ -35,9 +27,9 @@ def answer_card(prediction: Prediction, language: str, config: CheckpointConfig 
     no_fruit, named = prediction.verdict == "not-fruit", named_guesses(prediction)
     alone = named[0] if len(named) == 1 else None
     parts = [_name(prediction, named, language)]
-    if alone and names_a_variety(alone):
+    if alone and names_a_variety(alone.label, alone.fruit_type):
         parts.append(tag("p", say("classify.variety", language, name=display_name(alone.label, language)), class_="fv-variety"))
-    if alone and config is not None and only_on_white(config, alone):
+    if alone and config is not None and only_on_white(config, alone.label, alone.fruit_type):
         parts.append(tag("p", say("classify.only_on_white", language), class_="fv-variety"))
     if not no_fruit:
         parts.append(_sureness(prediction, language, config, alone=alone is not None))
@@ -65,40 +57,6 @@ def _name(prediction: Prediction, named: tuple[Guess, ...], language: str) -> Ma
     return join([tag("p", say(f"classify.{kicker}", language), class_="fv-kicker"), tag("h2", name, class_="fv-name")])
 
 
-def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:
-    """The fruits of the answer's title: one; two where it may well be either; none where none is likely, or there is no fruit."""
-    best, *others = prediction.top
-    if prediction.verdict == "not-fruit":
-        return ()
-    if prediction.verdict == "sure":
-        return (best,)
-    if others and others[0].probability >= MIN_SECOND * best.probability and best.probability + others[0].probability >= MIN_BOTH:
-        return (best, others[0])
-    return (best,) if best.probability >= MIN_ALONE else ()
-
-
-def names_a_variety(guess: Guess) -> bool:
-    """Whether the class says more than its fruit: "Potato Sweet" and "Limes" do not."""
-    label, kind = (sorted(name.casefold().removesuffix("s").split()) for name in (guess.label, guess.fruit_type))
-    return label != kind
-
-
-def only_on_white(config: CheckpointConfig, guess: Guess) -> bool:
-    """Whether a network that learned photographs of other fruits learned this one only from pictures on white."""
-    photographed = config.dataset.get("photographed")
-    return bool(photographed) and guess.label in config.classes and guess.fruit_type not in photographed
-
-
-def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:
-    """The confidence in one word: "very_sure", "sure", "unsure" or "nothing", keys of the sentences."""
-    if prediction.verdict == "not-fruit":
-        return "nothing"
-    if prediction.verdict == "unsure":
-        return "unsure"
-    least = config.left_out.get("very_sure_from", VERY_SURE) if config is not None else VERY_SURE
-    return "very_sure" if prediction.confidence >= least else "sure"
-
-
 def empty_card(language: str) -> Markup:
     """Before the first picture."""
     return _card("empty", tag("h2", say("classify.empty", language)), tag("p", say("classify.empty_hint", language)))
@@ -111,24 +69,7 @@ def error_card(error: FruitVisionError | Mapping[str, Any], language: str) -> Ma
 
 def accuracy_note(config: CheckpointConfig, name: str, language: str) -> Markup:
     """The measured accuracy of a model, on lab pictures and on photographs apart; empty where nothing was measured."""
-    if config.dataset.get("synthetic"):
-        return note(say("classify.synthetic", language))
-    if found := config.left_out:
-        facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
-        if found.get("sure_right") is None:
-            return note(say("classify.accuracy_never_sure", language, **facts))
-        return note(say("classify.accuracy_sure", language, **facts, said=f"{found['sure']:.0%}", right=f"{found['sure_right']:.0%}"))
-    lab = config.metrics.get("test", {}).get("top1")
-    if lab is None:
-        return Markup()
-    facts = {"model": name, "lab": f"{lab:.1%}"}
-    known = (figures.get("top1") for kind, figures in config.metrics.items() if kind.startswith("photos"))
-    photos = sorted(share for share in known if share is not None)
-    if not photos:
-        return note(say("classify.accuracy_lab", language, **facts))
-    low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned
-    both = low if low == high else say("classify.range", language, low=low, high=high)
-    return note(say("classify.accuracy_both", language, **facts, photos=both))
+    return note(accuracy(config, name, language))
 
 
 def _card(kind: str, *content: Any) -> Markup:

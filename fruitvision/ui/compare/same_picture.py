@@ -14,8 +14,8 @@ from fruitvision.data.fruits import display_name
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped
 from fruitvision.errors import FruitVisionError
+from fruitvision.report.answers import sureness
 from fruitvision.report.markup import data_url, join, tag
-from fruitvision.ui.classify.answer import sureness
 from fruitvision.ui.compare.race_view import SHIPPED, shown_studies, study_choices
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context, Page

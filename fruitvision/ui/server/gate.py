@@ -24,6 +24,8 @@ from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
 from fruitvision.ui.server.places import STREAM_PART, STREAMS, Busy, Places, is_id
 from fruitvision.ui.server.uploads import Uploads
+from fruitvision.web.served import PATH as DEVICE
+from fruitvision.web.served import DevicePage, is_for_device, lead
 
 MAX_HEADER_BYTES, MAX_COOKIE_BYTES, MAX_ADDRESS_BYTES = 16 * 2**10, 4 * 2**10, 4 * 2**10
 MAX_BODY_BYTES = 10 * 2**20 * 4 // 3 + 2**17  # a picture of 10 MB as a data URL, and what a form adds to it
@@ -89,6 +91,7 @@ class Gate:
         embed_in: origins whose pages may show the app in a frame.
         root_path: the path, or the whole address, under which a proxy serves the app.
         language: gives the language that a page is rendered in.
+        device: the page that answers in visitors' own browsers, to which they are led first.
     """
 
     def __init__(
@@ -100,9 +103,10 @@ class Gate:
         embed_in: Sequence[str] = (),
         root_path: str = "",
         language: Callable[[dict], str] | None = None,
+        device: DevicePage | None = None,
     ) -> None:
         self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
-        self.page = PageCache(app, language)
+        self.page, self.device = PageCache(app, language), device
         self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
         self.streams = Places(STREAMS, max(int(STREAM_PART * most_connections()), 8))
@@ -127,6 +131,13 @@ class Gate:
         if refused := self._refusal(scope, path, headers, limit):
             await answer(response, *refused)
             return
+        if self.device is not None and scope["method"] != "POST":
+            if self.device.holds(path):
+                await self.device.answer(path, scope["method"], headers.get("if-none-match", ""), send)
+                return
+            if not caller.owner and is_for_device(headers, path, scope.get("query_string", b"")):
+                await lead(send)
+                return
         if not (caller.owner or caller.number):
             response.cookie = self.access.new_number().encode()
         scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
@@ -160,7 +171,7 @@ class Gate:
                 return 403, "This app stands behind a proxy, where everybody would be its owner. Start it with --public."
         if not self._own_page(scope, path, headers, host):
             return 403, "Another site's page may not call this app."
-        if not ROUTES.fullmatch(path):
+        if not ROUTES.fullmatch(path) and not (self.device is not None and self.device.holds(path)):
             return 404, "There is nothing here."
         if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
             return 403, "There is no such file."
@@ -299,7 +310,7 @@ async def _forgotten(scope: dict) -> AsyncIterator[None]:
 
 def _leads_here(scope: dict, path: str, headers: Headers) -> bool:
     """Whether somebody follows a link to the page, from wherever; nothing is changed by it."""
-    return path == "/" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return path in ("/", DEVICE) and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
 
 
 def route(scope: dict, root: str) -> str:

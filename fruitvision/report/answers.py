@@ -1,0 +1,73 @@
+"""What an answer says, for the app's card and for the page of its own: which fruits it names, how sure, and how often it is right."""
+
+from __future__ import annotations
+
+from fruitvision.models.checkpoint import CheckpointConfig
+from fruitvision.recognition.classifier import Guess, Prediction
+from fruitvision.wording.text import say
+
+VERY_SURE = 0.9
+"""The confidence from which on an answer is called very sure, where the network's card does not say."""
+MIN_BOTH, MIN_SECOND = 0.5, 0.25
+"""An unsure answer names two fruits where their probabilities add up to ``MIN_BOTH`` and the second has at least ``MIN_SECOND`` of
+the first's."""
+MIN_ALONE = 0.4
+"""It names none where even the first has less."""
+MIN_SHOWN = 0.01
+"""Guesses with less are not shown."""
+
+
+def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:
+    """The fruits of the answer's title: one; two where it may well be either; none where none is likely, or there is no fruit."""
+    best, *others = prediction.top
+    if prediction.verdict == "not-fruit":
+        return ()
+    if prediction.verdict == "sure":
+        return (best,)
+    if others and others[0].probability >= MIN_SECOND * best.probability and best.probability + others[0].probability >= MIN_BOTH:
+        return (best, others[0])
+    return (best,) if best.probability >= MIN_ALONE else ()
+
+
+def names_a_variety(label: str, fruit_type: str) -> bool:
+    """Whether the class says more than its fruit: "Potato Sweet" and "Limes" do not."""
+    own, kind = (sorted(name.casefold().removesuffix("s").split()) for name in (label, fruit_type))
+    return own != kind
+
+
+def only_on_white(config: CheckpointConfig, label: str, fruit_type: str) -> bool:
+    """Whether a network that learned photographs of other fruits learned this one only from pictures on white."""
+    photographed = config.dataset.get("photographed")
+    return bool(photographed) and label in config.classes and fruit_type not in photographed
+
+
+def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:
+    """The confidence in one word: "very_sure", "sure", "unsure" or "nothing", keys of the sentences."""
+    if prediction.verdict == "not-fruit":
+        return "nothing"
+    if prediction.verdict == "unsure":
+        return "unsure"
+    least = config.left_out.get("very_sure_from", VERY_SURE) if config is not None else VERY_SURE
+    return "very_sure" if prediction.confidence >= least else "sure"
+
+
+def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
+    """The measured accuracy of a model, on lab pictures and on photographs apart; empty where nothing was measured."""
+    if config.dataset.get("synthetic"):
+        return say("classify.synthetic", language)
+    if found := config.left_out:
+        facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
+        if found.get("sure_right") is None:
+            return say("classify.accuracy_never_sure", language, **facts)
+        return say("classify.accuracy_sure", language, **facts, said=f"{found['sure']:.0%}", right=f"{found['sure_right']:.0%}")
+    lab = config.metrics.get("test", {}).get("top1")
+    if lab is None:
+        return ""
+    facts = {"model": name, "lab": f"{lab:.1%}"}
+    known = (figures.get("top1") for kind, figures in config.metrics.items() if kind.startswith("photos"))
+    photos = sorted(share for share in known if share is not None)
+    if not photos:
+        return say("classify.accuracy_lab", language, **facts)
+    low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned
+    both = low if low == high else say("classify.range", language, low=low, high=high)
+    return say("classify.accuracy_both", language, **facts, photos=both)

@@ -1,0 +1,1 @@
+"""The visitor's own browser: a folder of static files that answers pictures without a server."""

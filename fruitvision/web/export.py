@@ -1,0 +1,220 @@
+"""A folder of static files that answers pictures in the visitor's own browser: any web server serves it, and none is asked again."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fruitvision import __version__
+from fruitvision.data.fetch.transfer import Progress
+from fruitvision.data.read.picture import load_pixels
+from fruitvision.data.synthetic.fruit import KINDS
+from fruitvision.data.synthetic.sample import BACKGROUNDS, draw_fruit
+from fruitvision.errors import DataError
+from fruitvision.files import current_folder, replace_folder, write_error
+from fruitvision.models.checkpoint import CARD, load_checkpoint
+from fruitvision.web.description import describe
+from fruitvision.web.icons import icons
+from fruitvision.web.network import Weights, web_network
+from fruitvision.web.runtime import VERSION, runtime_files
+from fruitvision.wording.text import say
+
+PAGE = Path(__file__).with_name("page")
+DESCRIPTION, WORKER, NETWORK = "model.json", "sw.js", "network.onnx.gz"
+# Under names that every web server knows the type of; Windows' own register may know .mjs and .wasm as something else.
+RUNTIME = {
+    "ort.wasm.min.mjs": "runtime/ort.js",
+    "ort-wasm-simd-threaded.mjs": "runtime/ort-wasm.js",
+    "ort-wasm-simd-threaded.wasm": "runtime/ort-wasm.wasm.gz",
+    "ort.webgpu.min.mjs": "runtime/ort-webgpu.js",
+    "ort-wasm-simd-threaded.asyncify.mjs": "runtime/ort-webgpu-wasm.js",
+    "ort-wasm-simd-threaded.asyncify.wasm": "runtime/ort-webgpu.wasm.gz",
+}
+TYPES = "types.js"
+"""Comments alone, which the page never loads."""
+DRAWN = 4
+"""Pictures of each kind of drawn fruit that the network is checked on, where no others are given."""
+# What a server would have to send for threads, and what the service worker adds where a server sends nothing.
+HEADERS = """/*
+  Cross-Origin-Opener-Policy: same-origin
+  Cross-Origin-Embedder-Policy: require-corp
+  X-Content-Type-Options: nosniff
+"""
+MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation files
+(the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy, modify, merge,
+publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is furnished to do so,
+subject to the following conditions: The above copyright notice and this permission notice shall be included in all copies or
+substantial portions of the Software.
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR
+ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH
+THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+
+
+@dataclass(frozen=True)
+class WebExport:
+    """What was written."""
+
+    folder: Path
+    files: int
+    bytes: int
+    compressed: int
+    """Bytes that a first visitor downloads where the server compresses text; large files are compressed as they lie there."""
+    pictures: int
+    largest_difference: float
+    agreement: float
+    """Of the network's best class with torch's, on ``pictures`` pictures, 0..1."""
+
+
+def export_web(
+    checkpoint: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    weights: Weights = "int8",
+    webgpu: bool = False,
+    pictures: Sequence[Path] = (),
+    runtime: Path | None = None,
+    progress: Progress | None = None,
+) -> WebExport:
+    """Make the folder ``out`` of a checkpoint folder; an earlier export there is replaced in one step.
+
+    Args:
+        name: what the page calls the network; by default the folder's name, or the run's of its ``best/``.
+        weights: "int8", a quarter of the size, or "float32".
+        webgpu: add the runtime for graphics cards, 6.6 MB compressed, which only browsers with WebGPU load.
+        pictures: on which the network is compared with torch; by default drawn ones.
+        runtime: onnxruntime-web as npm packs it, or as a folder; by default the user's cache or the npm registry.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read or exported.
+        DataError: "web-out-foreign" where ``out`` is no such folder, "web-runtime-other", and where it cannot be written.
+        DownloadError: the runtime is not in the cache and cannot be fetched.
+    """
+    out = out.absolute()
+    if out.exists() and not (out.is_dir() and ((out / DESCRIPTION).is_file() or not any(out.iterdir()))):
+        raise DataError("web-out-foreign", path=str(out))
+    network, config = load_checkpoint(checkpoint)
+    found = runtime_files(runtime, webgpu=webgpu, progress=progress)
+    checked = [load_pixels(path) for path in pictures] or _drawn()
+    made = web_network(network, config, checked, weights)
+    files = {
+        path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file() and path.name != TYPES
+    }
+    files |= {RUNTIME[one]: _compressed(content) if one.endswith(".wasm") else _without_map(content) for one, content in found.items()}
+    files |= icons() | {NETWORK: _compressed(made.content)}
+    places = {"network": NETWORK, "runtime": _places("wasm"), "webgpu": _places("webgpu") if webgpu else None}
+    title = name or called(checkpoint)
+    files |= {"manifest.webmanifest": json.dumps(_manifest(), indent=1).encode(), "_headers": HEADERS.encode(), ".nojekyll": b""}
+    files["licences.txt"] = _licences().encode()
+    card = current_folder(checkpoint) / CARD
+    if card.is_file():
+        files["network.txt"] = card.read_bytes()
+    description = describe(config, title, made, weights, places)
+    version = _version(files, description)
+    files[DESCRIPTION] = json.dumps({"version": version} | description, ensure_ascii=False, separators=(",", ":")).encode()
+    files[WORKER] = _service_worker(files, version)
+    _write(out, files)
+    sizes = [min(len(_compressed(content)), len(content)) for one, content in files.items() if one in _first_visit(files)]
+    total = sum(map(len, files.values()))
+    return WebExport(out, len(files), total, sum(sizes), len(checked), made.largest_difference, made.agreement)
+
+
+def called(checkpoint: Path) -> str:
+    """A network's name: its folder's, or that of the run whose ``best/`` or ``last/`` it is."""
+    folder = checkpoint.absolute()
+    return folder.parent.name if folder.name in ("best", "last") else folder.name
+
+
+def _drawn() -> list[np.ndarray]:
+    """Drawn fruit on a table, as cameras see it."""
+    rng = np.random.default_rng(0)
+    return [np.asarray(draw_fruit(kind, rng, 256, background=BACKGROUNDS[n % len(BACKGROUNDS)])) for kind in KINDS for n in range(DRAWN)]
+
+
+def _places(build: str) -> dict[str, str]:
+    names = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
+    if build == "wasm":
+        names = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+    return dict(zip(("module", "glue", "wasm"), (RUNTIME[name] for name in names), strict=True))
+
+
+def _compressed(content: bytes) -> bytes:
+    return gzip.compress(content, 9, mtime=0)
+
+
+def _without_map(content: bytes) -> bytes:
+    """A script without the line that names its source map, which is not carried."""
+    return b"\n".join(line for line in content.split(b"\n") if not line.startswith(b"//# sourceMappingURL="))
+
+
+def _manifest() -> dict[str, Any]:
+    """So that phones offer to install the page as an app."""
+    return {
+        "name": say("header.title", "en"),
+        "short_name": say("header.title", "en"),
+        "description": say("header.purpose", "en"),
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": "#101410",
+        "theme_color": "#101410",
+        "icons": [
+            {"src": "icons/192.png", "sizes": "192x192", "type": "image/png", "purpose": "any"},
+            {"src": "icons/512.png", "sizes": "512x512", "type": "image/png", "purpose": "any"},
+            {"src": "icons/maskable.png", "sizes": "512x512", "type": "image/png", "purpose": "maskable"},
+        ],
+    }
+
+
+def _licences() -> str:
+    return (
+        f"FruitVision {__version__}: MIT licence, https://opensource.org/license/mit\n\n"
+        f"runtime/: ONNX Runtime Web {VERSION} (npm onnxruntime-web), Copyright (c) Microsoft Corporation, MIT licence:\n\n{MIT}\n"
+        "network.onnx.gz: the network's weights follow the licence of the pictures that it learned from; network.txt says which.\n"
+        "The networks that come with FruitVision are CC BY-SA 4.0: https://creativecommons.org/licenses/by-sa/4.0/\n"
+    )
+
+
+def _first_visit(files: dict[str, bytes]) -> list[str]:
+    """What the page loads and keeps: all but texts to read, the server's own files, and what only WebGPU needs."""
+    apart = {"licences.txt", "network.txt", "_headers", ".nojekyll", WORKER}
+    return sorted(one for one in files if one not in apart and "webgpu" not in one)
+
+
+def _version(files: dict[str, bytes], description: dict[str, Any]) -> str:
+    """16 digits that change with any of the page's files: by them the service worker knows a new version."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for one in sorted(files):
+        digest.update(one.encode() + b"\0" + hashlib.sha256(files[one]).digest())
+    return digest.hexdigest()[:16]
+
+
+def _service_worker(files: dict[str, bytes], version: str) -> bytes:
+    """The page's service worker, with the version and the list of files to keep filled in."""
+    kept = ["./", *(one for one in _first_visit(files) if one != "index.html")]
+    return files[WORKER].decode().replace('"VERSION"', json.dumps(version)).replace('["FILES"]', json.dumps(kept)).encode()
+
+
+def _write(out: Path, files: dict[str, bytes]) -> None:
+    """Write beside, then replace. Raises DataError "disk-full" or "cannot-write"."""
+    beside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    try:
+        for one, content in files.items():
+            path = beside / one
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        replace_folder(beside, out)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise write_error(error, out) from error

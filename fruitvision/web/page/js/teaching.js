@@ -1,0 +1,206 @@
+// Teaching on the page: names, pictures, the list of what was taught, export and import.
+
+import { tag } from "./card.js";
+import { pause } from "./camera.js";
+import { WorkerError } from "./computing.js";
+import { Store } from "./store.js";
+import { EXPORT_NAME, exportTaught, importTaught } from "./taught_file.js";
+import { meantName, nameOf, say } from "./words.js";
+
+/** @import { Model } from "../recognition/types.js" */
+/** @import { Camera } from "./camera.js" */
+/** @import { Computing } from "./computing.js" */
+
+const FRAMES = 10, EVERY_MS = 350;
+
+/** @param {string} id */
+const find = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const field = () => /** @type {HTMLInputElement} */ (find("name"));
+
+export class Teaching {
+  /**
+   * @param {Model} model
+   * @param {Computing} computing
+   * @param {Camera} camera
+   * @param {() => Blob | null} shown the picture that is answered
+   * @param {() => Promise<void>} changed answers may be others now
+   */
+  constructor(model, computing, camera, shown, changed) {
+    this.model = model;
+    this.computing = computing;
+    this.camera = camera;
+    this.changed = changed;
+    this.store = new Store(`fruitvision ${new URL("../", import.meta.url).pathname}`);
+    this.busy = false;
+    find("frames").addEventListener("click", () => this.work(() => this.takeFrames()));
+    find("this").addEventListener("click", () => this.work(async () => {
+      const picture = shown();
+      if (!picture) return this.tell(say("teach.no_picture"), true);
+      await this.add([{ file: picture }]);
+    }));
+    find("export").addEventListener("click", () => this.work(() => this.save(), false));
+    find("import").addEventListener("click", () => find("zip").click());
+    find("zip").addEventListener("change", () => this.work(() => this.load(), false));
+    find("over").addEventListener("click", () => { find("sure").hidden = false; find("no").focus(); });
+    find("no").addEventListener("click", () => { find("sure").hidden = true; });
+    find("yes").addEventListener("click", () => this.work(async () => {
+      find("sure").hidden = true;
+      await this.store.clear();
+      await this.learn();
+      this.tell("");
+    }, false));
+  }
+
+  /** Read what was taught before, and learn it. */
+  async open() {
+    const stored = await this.store.open(this.model.fingerprint);
+    for (const { id, jpeg } of this.store.all()) { // embedded by another network so far
+      if (!this.store.embeddings.has(id)) await this.store.keep(id, (await this.computing.ask("embed", { file: jpeg })).embedding);
+    }
+    await this.computing.ask("teach", { examples: this.examples() });
+    this.list();
+    return stored;
+  }
+
+  /** @returns {[string, any][]} */
+  examples() {
+    return this.store.all().map(({ id, name }) => [name, this.store.embeddings.get(id)]);
+  }
+
+  /** @param {string} words @param {boolean} [wrong] */
+  tell(words, wrong = false) {
+    find("said").textContent = words;
+    find("said").classList.toggle("wrong", wrong);
+  }
+
+  /**
+   * One thing at a time.
+   * @param {() => Promise<unknown>} work
+   * @param {boolean} [needsName]
+   */
+  async work(work, needsName = true) {
+    if (this.busy) return;
+    if (needsName && !field().value.trim()) {
+      this.tell(say("teach.no_name"), true);
+      return field().focus();
+    }
+    this.busy = true;
+    find("teach").setAttribute("aria-busy", "true");
+    try {
+      await work();
+    } catch (error) {
+      this.tell(error instanceof WorkerError && error.code ? say(`errors.${error.code}`, error.facts) : String(error), true);
+    } finally {
+      this.busy = false;
+      find("teach").removeAttribute("aria-busy");
+    }
+  }
+
+  get name() {
+    return meantName(field().value, [...this.store.names().keys(), ...new Set(this.model.fruit_types)]);
+  }
+
+  /**
+   * Teach pictures of the name in the field.
+   * @param {{ file?: Blob, frame?: ImageBitmap }[]} pictures
+   */
+  async add(pictures) {
+    const name = this.name, found = [];
+    for (const picture of pictures) {
+      found.push({ name, ...(await this.computing.ask("embed", picture, picture.frame ? [picture.frame] : [])) });
+    }
+    if (await this.keep(found)) this.tell(say("teach.learned", { name: nameOf(name), count: pictures.length }));
+  }
+
+  /** @param {{ id: string, name: string, jpeg: Blob, embedding: any }[]} found */
+  async keep(found) {
+    const fresh = new Set(found.map(({ id }) => id).filter((id) => !this.store.pictures.has(id)));
+    if (this.store.pictures.size + fresh.size > this.model.taught.max_pictures) {
+      this.tell(say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
+      return false;
+    }
+    const stored = await this.store.add(found);
+    await this.learn();
+    if (!stored) this.tell(say("web.stored_not"), true);
+    return stored;
+  }
+
+  /** Fit the head to what is taught now. */
+  async learn() {
+    await this.computing.ask("teach", { examples: this.examples() });
+    this.list();
+    await this.changed();
+  }
+
+  /** Frames of the camera, each embedded while the next one is waited for. */
+  async takeFrames() {
+    if (!this.camera.on && !(await this.camera.start())) return this.tell(say("teach.no_camera"), true);
+    await pause(this.camera.on ? 0 : 700);
+    const name = this.name, found = [];
+    this.camera.held = true;
+    try {
+      while (found.length < FRAMES && this.camera.on) {
+        const began = performance.now();
+        this.tell(say("teach.turn", { number: found.length + 1, all: FRAMES }));
+        const frame = await this.camera.frame();
+        found.push({ name, ...(await this.computing.ask("embed", { frame }, [frame])) });
+        if (found.length < FRAMES) await pause(EVERY_MS - (performance.now() - began));
+      }
+    } finally {
+      this.camera.held = false;
+    }
+    if (!found.length) return this.tell(say("teach.no_camera"), true);
+    const began = performance.now(), stored = await this.keep(found);
+    find("teach").dataset.learnedMs = String(Math.round(performance.now() - began));
+    if (!stored) return;
+    if (found.length === FRAMES) this.tell(say("teach.learned", { name: nameOf(name), count: found.length }));
+    else this.tell(say("teach.frames_left", { number: found.length }));
+  }
+
+  async save() {
+    const link = /** @type {HTMLAnchorElement} */ (tag("a", { download: EXPORT_NAME }));
+    link.href = URL.createObjectURL(await exportTaught(this.store.names()));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  async load() {
+    const input = /** @type {HTMLInputElement} */ (find("zip")), [file] = input.files ?? [];
+    if (!file) return;
+    const { name: called } = file;
+    let exported;
+    try {
+      exported = await importTaught(file, this.model.taught.max_pictures);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return this.tell(say("errors.taught-no-export", { file: called }), true);
+    } finally {
+      input.value = "";
+    }
+    if (exported.full) return this.tell(say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
+    const found = [];
+    for (const [n, { id, name, file: picture }] of exported.pictures.entries()) {
+      this.tell(say("teach.seeing", { number: n + 1, all: exported.pictures.length }));
+      found.push({ ...(await this.computing.ask("embed", { file: picture })), id, name: meantName(name, []) });
+    }
+    if (await this.keep(found)) this.tell(say("teach.imported", { count: found.length }));
+  }
+
+  /** The names with their numbers of pictures, and what the field suggests. */
+  list() {
+    const names = this.store.names(), types = [...new Set(this.model.fruit_types)];
+    find("taught").replaceChildren(...[...names].map(([name, own]) => {
+      const shown = nameOf(name), forget = tag("button", { type: "button" }, say("teach.forget_name", { name: shown }));
+      forget.addEventListener("click", () => this.work(async () => {
+        await this.store.remove(own.map(({ id }) => id));
+        await this.learn();
+        this.tell("");
+      }, false));
+      return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: own.length }))), forget);
+    }));
+    if (!names.size) find("taught").append(tag("li", {}, say("teach.nothing")));
+    for (const id of ["export", "over"]) /** @type {HTMLButtonElement} */ (find(id)).disabled = !names.size;
+    const known = [...names.keys(), ...this.model.taught.no_fruit_names, ...types.filter((name) => name !== this.model.not_fruit)];
+    find("names").replaceChildren(...[...new Set(known.map(nameOf))].map((name) => tag("option", { value: name })));
+  }
+}

@@ -1,0 +1,140 @@
+// From logits to an answer: temperature, fruit types, verdict, guesses. As fruitvision/recognition/classifier.py does it.
+
+/** @import { Guess, Model, Prediction, Thresholds } from "./types.js" */
+
+/**
+ * The names that can be answered, and their fruit types: the classes, and behind them what was taught.
+ * @typedef {{ labels: string[], types: string[], typeOf: Int32Array, nothing: number }} LabelSpace
+ */
+
+/**
+ * @param {string[]} labels
+ * @param {string[]} fruitTypes
+ * @param {string} notFruit
+ * @returns {LabelSpace}
+ */
+export function labelSpace(labels, fruitTypes, notFruit) {
+  const types = [...new Set(fruitTypes.filter((name) => name !== notFruit))];
+  const nothing = types.length, number = new Map(types.map((name, n) => [name, n]));
+  return { labels, types, nothing, typeOf: Int32Array.from(fruitTypes, (name) => number.get(name) ?? nothing) };
+}
+
+/**
+ * Logits of a picture's views, side by side, (views × C) → probabilities (C), their mean over the views.
+ * @param {Float32Array} logits
+ * @param {number} classes
+ * @param {number} temperature
+ */
+export function probabilitiesOf(logits, classes, temperature) {
+  const views = logits.length / classes, mean = new Float64Array(classes), own = new Float64Array(classes);
+  for (let view = 0; view < views; view++) {
+    let most = -Infinity, total = 0;
+    for (let c = 0; c < classes; c++) most = Math.max(most, logits[view * classes + c]);
+    for (let c = 0; c < classes; c++) total += own[c] = Math.exp((logits[view * classes + c] - most) / temperature);
+    for (let c = 0; c < classes; c++) mean[c] += own[c] / total / views;
+  }
+  return mean;
+}
+
+/**
+ * Sums over the labels of each fruit type; that of no fruit is the last.
+ * @param {LabelSpace} space
+ * @param {ArrayLike<number>} probabilities
+ */
+export function byType(space, probabilities) {
+  const sums = new Float64Array(space.types.length + 1);
+  for (let c = 0; c < space.typeOf.length; c++) sums[space.typeOf[c]] += probabilities[c];
+  return sums.map((sum) => Math.min(sum, 1));
+}
+
+/**
+ * @param {number} confidence
+ * @param {number} noFruit
+ * @param {Thresholds} thresholds
+ * @returns {Prediction["verdict"]}
+ */
+export function verdict(confidence, noFruit, thresholds) {
+  if (thresholds.not_fruit < 1 && noFruit >= thresholds.not_fruit) return "not-fruit";
+  return confidence >= thresholds.unsure ? "sure" : "unsure";
+}
+
+/**
+ * @param {Model} model
+ * @param {LabelSpace} space
+ * @param {Float64Array} probabilities
+ * @param {(label: string) => Thresholds} thresholdsOf
+ * @returns {Prediction}
+ */
+export function predictionOf(model, space, probabilities, thresholdsOf = () => model.thresholds) {
+  const sums = byType(space, probabilities);
+  const order = space.types.map((_, n) => n).sort((a, b) => sums[b] - sums[a]).slice(0, model.guesses);
+  /** @type {Guess[]} */
+  const top = order.map((type) => {
+    let best = -1;
+    for (let c = 0; c < space.typeOf.length; c++) {
+      if (space.typeOf[c] === type && (best < 0 || probabilities[c] > probabilities[best])) best = c;
+    }
+    return { label: space.labels[best], fruit_type: space.types[type], probability: sums[type] };
+  });
+  const { label, fruit_type, probability } = top[0];
+  return {
+    label, fruit_type, confidence: probability, top, probabilities,
+    verdict: verdict(probability, sums[space.nothing], thresholdsOf(label)),
+  };
+}
+
+/**
+ * The weight of each class in the heatmap of an answer: its share of the answered fruit type.
+ * @param {LabelSpace} space
+ * @param {Prediction} prediction
+ */
+export function sharesOf(space, prediction) {
+  const type = space.types.indexOf(prediction.fruit_type);
+  return prediction.probabilities.map((p, c) => (space.typeOf[c] === type ? p / prediction.confidence : 0));
+}
+
+/**
+ * A new answer of a live view, smoothed with the one before where both have the same names.
+ * @param {Float64Array} probabilities
+ * @param {Float64Array | null} previous
+ * @param {number} share of the one before
+ */
+export function smoothed(probabilities, previous, share) {
+  if (!previous || previous.length !== probabilities.length) return probabilities;
+  return probabilities.map((p, n) => p + (previous[n] - p) * share);
+}
+
+/**
+ * The fruits of an answer's title: one; two where it may well be either; none where none is likely, or there is no fruit.
+ * @param {Model["card"]} card
+ * @param {Prediction} prediction
+ * @returns {Guess[]}
+ */
+export function namedGuesses(card, { verdict: own, top }) {
+  const [best, second] = top;
+  if (own === "not-fruit") return [];
+  if (own === "sure") return [best];
+  const both = second && second.probability >= card.min_second * best.probability && best.probability + second.probability >= card.min_both;
+  if (both) return [best, second];
+  return best.probability >= card.min_alone ? [best] : [];
+}
+
+/**
+ * @param {Model["card"]} card
+ * @param {Prediction} prediction
+ * @returns {"nothing" | "unsure" | "very_sure" | "sure"}
+ */
+export function sureness(card, prediction) {
+  if (prediction.verdict === "not-fruit") return "nothing";
+  if (prediction.verdict === "unsure") return "unsure";
+  return prediction.confidence >= card.very_sure ? "very_sure" : "sure";
+}
+
+/**
+ * Rounded, but neither to 0 nor to 100%.
+ * @param {number} share
+ */
+export function percent(share) {
+  if (share < 0.005) return "<1%";
+  return share >= 0.995 && share < 1 ? ">99%" : `${Math.round(share * 100)}%`;
+}
