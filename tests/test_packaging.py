@@ -124,7 +124,7 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     named |= {name.replace("-", "_") for names in extras.values() for name in names}  # imported where they are asked for
     foreign = imported - set(sys.stdlib_module_names) - {"fruitvision"}
-    names = {"PIL": "pillow"}
+    names = {"PIL": "pillow", "yaml": "pyyaml"}
     carried = {"fastapi", "python_multipart", "starlette", "uvicorn"}  # gradio is built on these; they are never chosen apart from it
     assert {names.get(name, name) for name in foreign} - named <= carried
 

@@ -39,11 +39,11 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the network as one ONNX file, or as a folder with a page that answers in the visitor's own browser.
+    """Write the network as an ONNX file or a page of its own.
 
     The file runs without torch; commands that classify take it as --checkpoint FILE. onnx-int8 is calibrated on training
-    pictures, if the folder has some, and compared on the others. The page (web) is static files for any web server. Needs
-    onnx, onnxscript and onnxruntime.
+    pictures, if the folder has some, and compared on the others. The page (web) is a folder of static files for any web
+    server; it answers in the visitor's own browser. Needs onnx, onnxscript and onnxruntime.
     """
     from fruitvision.data.read.listing import list_pictures
     from fruitvision.errors import UsageError

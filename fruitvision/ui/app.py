@@ -54,7 +54,7 @@ OPENED_SECONDS = 60.0
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
-ADDRESS = FOLDER / "page" / "address.js"
+ADDRESS = FOLDER / "address.js"
 
 
 def build_app(context: Context) -> gr.Blocks:

@@ -177,7 +177,6 @@ def test_an_onnx_file_still_needs_pictures_and_a_page_does_not(tmp_path) -> None
     import inspect
 
     from fruitvision.cli.exchange import export as command
-
     from fruitvision.errors import UsageError
 
     assert inspect.signature(command).parameters["data"].default is None
