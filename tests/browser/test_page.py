@@ -67,3 +67,42 @@ def test_arrow_keys_move_between_the_panels(visit):
     page.wait_for_selector(READY["train"])
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector(READY["classify"])
+
+
+def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(visit):
+    page = visit(size=PHONE)
+    box = "(selector) => { const { top, bottom, left, right, height } = document.querySelector(selector).getBoundingClientRect();"
+    box += " return { top, bottom, left, right, height }; }"
+    assert page.evaluate(box, ".fv-header")["height"] <= 60
+    page.click("#model input")
+    options = page.evaluate(box, "#model [role=listbox]")
+    assert 0 <= options["left"] and options["right"] <= PHONE["width"] and options["right"] - options["left"] > 200
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Live camera").click()
+    column, stage = (page.evaluate(box, one) for one in (".fv-live", ".fv-stage"))
+    assert column["left"] - 1 <= stage["left"] and stage["right"] <= column["right"] + 1
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    stage, answer = (page.evaluate(box, one) for one in (".fv-stage", ".fv-live-answer"))
+    assert answer["bottom"] <= PHONE["height"] and stage["top"] < answer["top"] and answer["bottom"] <= stage["bottom"] + 1
+
+
+def test_start_brings_the_runs_status_into_view(visit):
+    page = visit(size=PHONE)
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_selector(READY["train"])
+    page.locator("#train-settings > button").click()
+    page.wait_for_selector("#setting-epochs input")
+    page.wait_for_timeout(500)
+    page.fill("#setting-epochs input", "0")  # refused: the error stands beside the button
+    page.click("#train-start")
+    page.wait_for_selector("#train-notice [role=alert]")
+    visible = "(one) => { const { top, bottom } = document.querySelector(one).getBoundingClientRect();"
+    visible += " return top < innerHeight - 40 && bottom > 40; }"
+    page.wait_for_function(visible, arg="#train-notice [role=alert]")
+    page.locator("#train-preset label").nth(1).click()
+    page.click("#train-start")
+    page.wait_for_function(visible, arg="#train-status")
+    page.wait_for_selector("#train-stop:visible, #train-status .fv-run-finished", timeout=60_000)
+    if page.is_visible("#train-stop"):
+        page.click("#train-stop")

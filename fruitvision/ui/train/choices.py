@@ -23,6 +23,9 @@ from fruitvision.ui.train.start import Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
+# On a narrow page the run's status is far below the button that started it; an error stands beside the button.
+TO_STATUS = """() => document.querySelector("#train-notice [role=alert]")
+  || document.querySelector("#train-status").scrollIntoView({ block: "nearest", behavior: "smooth" })"""
 WAYS = ("collect", "drop", "choose", "download")
 """To bring pictures, by the ids of ``train.way``."""
 
@@ -220,4 +223,5 @@ def wire_start(page: Page, training: Training, parts: Choices, run: gr.State) ->
         return {run: start_with_taught(context, Form.of(*values)).id}
 
     for button, action in ((parts.start, start), (parts.start_taught, start_taught)):
-        button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **SHOWN)
+        pressed = button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **SHOWN)
+        pressed.then(None, None, None, js=TO_STATUS)
