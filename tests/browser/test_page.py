@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from .conftest import PHONE, WIDE
+from .test_train import fill_quick
 
 READY = {"classify": "#classify-answer .fv-answer", "train": "#train-found .fv-data", "compare": "#compare-page figure, #compare-page svg"}
 
@@ -91,16 +92,14 @@ def test_start_brings_the_runs_status_into_view(visit):
     page = visit(size=PHONE)
     page.get_by_role("tab", name="Train").click()
     page.wait_for_selector(READY["train"])
-    page.locator("#train-settings > button").click()
-    page.wait_for_selector("#setting-epochs input")
-    page.wait_for_timeout(500)
+    fill_quick(page)
     page.fill("#setting-epochs input", "0")  # refused: the error stands beside the button
     page.click("#train-start")
     page.wait_for_selector("#train-notice [role=alert]")
     visible = "(one) => { const { top, bottom } = document.querySelector(one).getBoundingClientRect();"
     visible += " return top < innerHeight - 40 && bottom > 40; }"
     page.wait_for_function(visible, arg="#train-notice [role=alert]")
-    page.locator("#train-preset label").nth(1).click()
+    page.fill("#setting-epochs input", "3")
     page.click("#train-start")
     page.wait_for_function(visible, arg="#train-status")
     page.wait_for_selector("#train-stop:visible, #train-status .fv-run-finished", timeout=60_000)
