@@ -14,6 +14,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +28,9 @@ from fruitvision.files import safe_name, write_error, write_text
 MAX_BYTES = 2 * 2**30
 MAX_FILES = 100_000
 MAX_DEPTH = 32
+MAX_NAME = 1000
+SHORT_STEM = 20
+"""Of a name that gets a number, in letters: with it, it is within what :func:`safe_name` keeps."""
 KEPT_SECONDS = 24 * 3600.0
 """An upload of which nothing has come for so long is deleted."""
 LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
@@ -56,6 +60,7 @@ class Incoming:
     def __init__(self, root: Path, max_bytes: int = MAX_BYTES) -> None:
         self.root, self.max_bytes = root, max_bytes
         self._lock = threading.Lock()
+        self._finishing: set[str] = set()
 
     def announce(self, name: str, files: Sequence[tuple[str, int]]) -> tuple[str, list[int]]:
         """Make room for files; returns the upload's key, and of each file the bytes that need not be sent.
@@ -64,7 +69,8 @@ class Incoming:
 
         Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
         """
-        announced = Announced(name=safe_name(name), files=tuple(files))
+        shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]  # Windows has names of half a letter
+        announced = Announced(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
         if not any(size > 0 and (looks_like_picture(path) or is_archive(path)) for path, size in announced.files):
@@ -76,6 +82,8 @@ class Incoming:
         content = announced.model_dump_json()
         key = hashlib.sha256(content.encode()).hexdigest()[:32]
         with self._lock:
+            if key in self._finishing:  # dropped on another page as well: all of it has come
+                return key, [size for _, size in announced.files]
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
                 self._forget_old()
@@ -99,6 +107,8 @@ class Incoming:
         """
         with self._lock:
             folder, announced = self._known(key)
+            if key in self._finishing:
+                return
             for number, offset, content in pieces:
                 if not 0 <= number < len(announced.files):
                     raise DataError("upload-mismatch")
@@ -125,6 +135,9 @@ class Incoming:
         """
         with self._lock:
             folder, announced = self._known(key)
+            if key in self._finishing:
+                raise DataError("upload-gone")
+            self._finishing.add(key)
         made = folder / "made"
         try:
             shutil.rmtree(made, ignore_errors=True)
@@ -150,8 +163,14 @@ class Incoming:
         except OSError as error:
             raise write_error(error, self.root) from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._finishing.discard(key)
         return final
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an upload that is not made a folder yet."""
+        return (self._folder(key) / _ANNOUNCED).is_file()
 
     def _known(self, key: str) -> tuple[Path, Announced]:
         folder = self._folder(key)
@@ -167,8 +186,9 @@ class Incoming:
 
     def _forget_old(self) -> None:
         for folder in self.root.glob(f"{_PREFIX}*"):
-            if not folder.is_symlink() and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another process has just finished it
+                if not folder.is_symlink() and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_wanted(path: str) -> bool:
@@ -192,7 +212,7 @@ def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
         while (folded := name.casefold()) in names:
             names[folded] += 1
             stem, suffix = PurePosixPath(own[-1]).stem, PurePosixPath(own[-1]).suffix  # the suffix has to stay at the end
-            name = safe_name(f"{stem} {names[folded]}{suffix}")
+            name = safe_name(f"{stem[:SHORT_STEM]} {names[folded]}{suffix}")  # a long name would lose its number
         names[folded] = 1
         return folders[own[:-1]] / name
 

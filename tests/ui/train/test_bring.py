@@ -149,12 +149,20 @@ def test_a_zip_in_pieces_becomes_a_dataset_of_the_list(context, drops):
         assert owner(context, drops.drop_pieces, key=begun["key"], pieces=[[0, at, piece]]) == {}
     assert finished(context, drops, begun["key"]) == {"choice": "folder:x", "name": "x"}
     assert ("x", "folder:x") in context.datasets.owners_choices("en")
+    assert finished(context, drops, begun["key"]) == {"choice": "folder:x", "name": "x"}, "the answer was lost, and it is asked again"
+    assert [path.name for path in context.data.iterdir()] == ["x"]
 
 
 def test_what_did_not_come_whole_is_said(context, drops):
     begun = owner(context, drops.drop_begin, called="x", files=[["a/1.png", 100]])
     assert finished(context, drops, begun["key"])["code"] == "upload-mismatch"
     assert owner(context, drops.drop_begin, called="x", files=[["a/1.txt", 100]])["code"] == "upload-empty"
+
+
+def test_a_piece_is_not_larger_than_a_few_megabytes(context, drops):
+    begun = owner(context, drops.drop_begin, called="x", files=[["a/1.png", 10 * 2**20]])
+    piece = base64.b64encode(bytes(5 * 2**20)).decode()
+    assert owner(context, drops.drop_pieces, key=begun["key"], pieces=[[0, 0, piece]])["code"] == "upload-mismatch"
 
 
 # Whoever calls ---------------------------------------------------------------------------------------------------
@@ -167,6 +175,7 @@ NONSENSE = [
     {"files": [["a.png"]], "pieces": [[0, 0]], "key": "../x", "images": [None, {}, "data:image/png;base64,!"], "name": "x"},
     {"files": [["a.png", "big"]], "pieces": [["x", 0, ""]], "key": "0" * 32, "called": "../../up"},
     {"files": [["a.png", -(2**70)]], "pieces": [[0, 0, "not base64"]]},
+    {"pieces": [[float("inf"), 0, ""]]},
 ]
 
 
