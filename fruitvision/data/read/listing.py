@@ -14,7 +14,7 @@ from fruitvision.data.read.layouts.class_folders import ClassFolders, name_fault
 from fruitvision.data.read.layouts.find_labels import find_labels
 from fruitvision.data.read.layouts.found import Found, Listing, Note
 from fruitvision.data.read.layouts.labels import Labels
-from fruitvision.data.read.layouts.names import looks_like_picture
+from fruitvision.data.read.layouts.names import MASK_FOLDERS, looks_like_picture
 from fruitvision.data.read.layouts.scan import long_path, walk
 from fruitvision.data.read.layouts.splits import find_root, has_splits, is_dataset, is_nested
 from fruitvision.errors import DataError, printable
@@ -106,7 +106,7 @@ def _labelled(given: Path, boxes: float | None, progress: Callable[[int, int], N
     for path, info in walk(given, "", frozenset()):
         if fault := name_fault(path, info):
             left_out.append(fault)
-        else:
+        elif MASK_FOLDERS.isdisjoint(path.lower().split("/")[:-1]):
             found[path] = info
     forms = find_labels(given, sorted(found), looks_like_picture)
     drawn = max(forms, key=lambda one: sum(map(len, one.boxes.values())), default=None)

@@ -180,6 +180,17 @@ def test_boxes_are_named_for_what_they_are_and_cut_out_when_asked(tmp_path, form
             assert cut.size == (20, 20) and cut.getpixel((10, 10)) == ((255, 0, 0) if file.folder == "Apple" else (0, 128, 0))
 
 
+def test_the_folders_of_pascal_voc_are_no_classes_and_its_masks_no_pictures(tmp_path):
+    home = tmp_path / "VOCdevkit" / "VOC2012"
+    for name, kind in (("a", "Apple"), ("b", "Pear")):
+        for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject"):
+            drawn(home / folder / f"{name}.png")
+        make(home, **{f"Annotations__{name}_dot_xml": VOC.format(kind), "ImageSets__Main__train_dot_txt": "a\nb\n"})
+    assert refused(tmp_path).code == "boxes-not-classes"
+    listing = list_pictures(tmp_path, boxes=0.0)
+    assert sorted(file.folder for file in listing.files) == ["Apple", "Pear"] and codes(listing) == ["boxes-cut"]
+
+
 def test_boxes_are_cut_once_with_the_margin_and_again_when_a_label_changes(tmp_path):
     detection(tmp_path, "Pascal VOC")
     first = list_pictures(tmp_path, boxes=0.1)
