@@ -13,7 +13,7 @@ import tarfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
@@ -35,6 +35,8 @@ KEPT_SECONDS = 24 * 3600.0
 """An upload of which nothing has come for so long is deleted."""
 LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".tm")
+BROUGHT = ".brought"
+"""A file in the folder of datasets into which something was brought."""
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
 
 
@@ -55,10 +57,11 @@ class Incoming:
     Args:
         root: the folder whose subfolders are datasets.
         max_bytes: of one upload; an archive may unpack to more, within the bounds of :func:`unpack`.
+        taken: names that no folder gets, though none in ``root`` has them.
     """
 
-    def __init__(self, root: Path, max_bytes: int = MAX_BYTES) -> None:
-        self.root, self.max_bytes = root, max_bytes
+    def __init__(self, root: Path, max_bytes: int = MAX_BYTES, *, taken: Collection[str] = ()) -> None:
+        self.root, self.max_bytes, self._taken = root, max_bytes, taken
         self._lock = threading.Lock()
         self._finishing: set[str] = set()
 
@@ -158,8 +161,9 @@ class Incoming:
                 else:
                     os.replace(came, target)
             with self._lock:
-                final = _free(self.root / _stem(announced.name))
+                final = _free(self.root / _stem(announced.name), self._taken)
                 os.replace(_only_folder(made), final)
+                (self.root / BROUGHT).touch()
         except OSError as error:
             raise write_error(error, self.root) from error
         finally:
@@ -226,10 +230,10 @@ def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
     return safe
 
 
-def _free(folder: Path) -> Path:
+def _free(folder: Path, taken: Collection[str] = ()) -> Path:
     """That folder, or the same with a number where it is there already."""
     names = (folder.with_name(f"{folder.name} {number}") for number in count(2))
-    return next(one for one in chain([folder], names) if not os.path.lexists(one))
+    return next(one for one in chain([folder], names) if not os.path.lexists(one) and one.name not in taken)
 
 
 def _only_folder(folder: Path) -> Path:

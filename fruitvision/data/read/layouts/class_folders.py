@@ -9,7 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from fruitvision.data.read.layouts.classes import Place, class_names, class_places
 from fruitvision.data.read.layouts.found import Found, Listing, Note
-from fruitvision.data.read.layouts.names import LABEL_FOLDERS, MASK_FOLDERS, PICTURE_FOLDERS, describes, folded, looks_like_picture, split_of
+from fruitvision.data.read.layouts.names import (
+    LABEL_FOLDERS,
+    MASK_FOLDERS,
+    PICTURE_FOLDERS,
+    describes,
+    folded,
+    looks_like_picture,
+    split_of,
+)
 from fruitvision.data.read.layouts.scan import files, folders, is_text, walk
 from fruitvision.errors import DataError, printable
 

@@ -40,7 +40,7 @@ class Drops:
     """What is on its way to the data folder, and what becomes of what has come. One for all pages of an app."""
 
     def __init__(self, context: Context) -> None:
-        self.incoming = Incoming(context.data, context.dataset_limit)
+        self.incoming = Incoming(context.datasets.home, context.dataset_limit, taken=(context.data.name,))
         self._finishing: dict[str, Task[Path]] = {}
         self._lock = threading.Lock()
 
