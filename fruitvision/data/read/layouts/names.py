@@ -7,10 +7,12 @@ import unicodedata
 from pathlib import PurePosixPath
 
 _SPLITS = {"train": "train", "val": "val", "dev": "val", "eval": "val", "test": "test"}
-# "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set", "1_train", "train (1)", "训练集". Each part is matched for good, so that no name
-# takes long.
+# "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set", "1_train", "train (1)", "训练集". Each part is
+# matched for good, so that no name takes long.
 _SPLIT = re.compile(
-    r"(?:\d{1,3}[ ._-]++)?(?:(?P<train>train(?:ing)?|训练)|(?P<val>val(?:id(?:ation)?)?|验证)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)|(?P<test>test(?:ing)?|测试))"
+    r"(?:\d{1,3}[ ._-]++)?"
+    r"(?:(?P<train>train(?:ing)?|训练)|(?P<val>val(?:id(?:ation)?)?|验证)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)"
+    r"|(?P<test>test(?:ing)?|测试))"
     r"(?:[ ._-]*+(?:\d++x\d++|\d++|\(\d++\)|集|数据|图[像片]|original[ _-]?size|zip|sets?|data(?:set)?|images?|imgs?|pictures|photos))*+",
     re.IGNORECASE,
 )
