@@ -191,6 +191,18 @@ def test_the_folders_of_pascal_voc_are_no_classes_and_its_masks_no_pictures(tmp_
     assert sorted(file.folder for file in listing.files) == ["Apple", "Pear"] and codes(listing) == ["boxes-cut"]
 
 
+@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
+def test_pascal_voc_without_the_size_of_a_picture_is_read_as_with_it(tmp_path, size):
+    detection(tmp_path, "Pascal VOC")
+    with_size = list_pictures(tmp_path, boxes=0.0)
+    for path in tmp_path.rglob("*.xml"):
+        path.write_text(
+            path.read_text(encoding="utf-8").replace("<size><width>40</width><height>20</height></size>", size), encoding="utf-8"
+        )
+    without = list_pictures(tmp_path, boxes=0.0)
+    assert [(file.path, file.folder) for file in without.files] == [(file.path, file.folder) for file in with_size.files]
+
+
 def test_boxes_are_cut_once_with_the_margin_and_again_when_a_label_changes(tmp_path):
     detection(tmp_path, "Pascal VOC")
     first = list_pictures(tmp_path, boxes=0.1)
