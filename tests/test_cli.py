@@ -477,6 +477,19 @@ def test_a_folder_and_a_pattern_are_answered_in_a_table(run, trained, sample_set
     ]
 
 
+def test_the_paths_of_pictures_are_understood_as_people_write_them(run, trained, sample_set, tmp_path, monkeypatch):
+    picture = next((sample_set / "Test").rglob("*.jpg"))
+    (tmp_path / "my apple.jpg").write_bytes(picture.read_bytes())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    address = (tmp_path / "my apple.jpg").as_uri()
+    words = ("~/my apple.jpg", "~/*.jpg", f'"{tmp_path / "my apple.jpg"}"', address)
+    code, out, _ = run("predict", *words, "--checkpoint", trained / "best", "--json")
+    assert code == 0 and {answer["image"] for answer in json.loads(out)["predictions"]} == {str(tmp_path / "my apple.jpg")}
+    code, _, err = run("predict", "https://fruit.example/a.jpg", "--checkpoint", trained / "best")
+    assert code == 1 and "Download it" in one_line(err)
+
+
 def test_a_pattern_without_a_picture_and_a_folder_without_one_are_named(run, trained, tmp_path):
     (tmp_path / "notes.txt").write_text("none", encoding="utf-8")
     code, _, err = run("predict", tmp_path / "*.jpg", "--checkpoint", trained / "best")

@@ -123,14 +123,16 @@ def predict(
 def _pictures(words: list[str]) -> list[Path]:
     """The files that are meant: a pattern stands for what matches it, where the shell left it as it is; a folder for its pictures.
 
-    Raises DataError for a folder without pictures.
+    Raises DataError for a folder without pictures, and for an address.
     """
     from fruitvision.data.read.listing import list_tree, looks_like_picture
+    from fruitvision.files import clean_path
 
     found: list[Path] = []
     for word in words:
-        matching = sorted(glob(word, recursive=True)) if has_magic(word) and not Path(word).exists() else []
-        for path in map(Path, matching or [word]):
+        given = clean_path(word)
+        matching = sorted(glob(str(given), recursive=True)) if has_magic(word) and not given.exists() else []
+        for path in map(Path, matching or [given]):
             if not path.is_dir():
                 found.append(path)
                 continue

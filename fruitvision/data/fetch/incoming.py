@@ -13,7 +13,8 @@ import tarfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
@@ -27,10 +28,15 @@ from fruitvision.files import safe_name, write_error, write_text
 MAX_BYTES = 2 * 2**30
 MAX_FILES = 100_000
 MAX_DEPTH = 32
+MAX_NAME = 1000
+SHORT_STEM = 20
+"""Of a name that gets a number, in letters: with it, it is within what :func:`safe_name` keeps."""
 KEPT_SECONDS = 24 * 3600.0
 """An upload of which nothing has come for so long is deleted."""
 LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".tm")
+BROUGHT = ".brought"
+"""A file in the folder of datasets into which something was brought."""
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
 
 
@@ -51,11 +57,13 @@ class Incoming:
     Args:
         root: the folder whose subfolders are datasets.
         max_bytes: of one upload; an archive may unpack to more, within the bounds of :func:`unpack`.
+        taken: names that no folder gets, though none in ``root`` has them.
     """
 
-    def __init__(self, root: Path, max_bytes: int = MAX_BYTES) -> None:
-        self.root, self.max_bytes = root, max_bytes
+    def __init__(self, root: Path, max_bytes: int = MAX_BYTES, *, taken: Collection[str] = ()) -> None:
+        self.root, self.max_bytes, self._taken = root, max_bytes, taken
         self._lock = threading.Lock()
+        self._finishing: set[str] = set()
 
     def announce(self, name: str, files: Sequence[tuple[str, int]]) -> tuple[str, list[int]]:
         """Make room for files; returns the upload's key, and of each file the bytes that need not be sent.
@@ -64,7 +72,8 @@ class Incoming:
 
         Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
         """
-        announced = Announced(name=safe_name(name), files=tuple(files))
+        shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]  # Windows has names of half a letter
+        announced = Announced(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
         if not any(size > 0 and (looks_like_picture(path) or is_archive(path)) for path, size in announced.files):
@@ -76,6 +85,8 @@ class Incoming:
         content = announced.model_dump_json()
         key = hashlib.sha256(content.encode()).hexdigest()[:32]
         with self._lock:
+            if key in self._finishing:  # dropped on another page as well: all of it has come
+                return key, [size for _, size in announced.files]
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
                 self._forget_old()
@@ -99,6 +110,8 @@ class Incoming:
         """
         with self._lock:
             folder, announced = self._known(key)
+            if key in self._finishing:
+                return
             for number, offset, content in pieces:
                 if not 0 <= number < len(announced.files):
                     raise DataError("upload-mismatch")
@@ -125,6 +138,9 @@ class Incoming:
         """
         with self._lock:
             folder, announced = self._known(key)
+            if key in self._finishing:
+                raise DataError("upload-gone")
+            self._finishing.add(key)
         made = folder / "made"
         try:
             shutil.rmtree(made, ignore_errors=True)
@@ -145,13 +161,20 @@ class Incoming:
                 else:
                     os.replace(came, target)
             with self._lock:
-                final = _free(self.root / _stem(announced.name))
+                final = _free(self.root / _stem(announced.name), self._taken)
                 os.replace(_only_folder(made), final)
+                (self.root / BROUGHT).touch()
         except OSError as error:
             raise write_error(error, self.root) from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._finishing.discard(key)
         return final
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an upload that is not made a folder yet."""
+        return (self._folder(key) / _ANNOUNCED).is_file()
 
     def _known(self, key: str) -> tuple[Path, Announced]:
         folder = self._folder(key)
@@ -167,8 +190,9 @@ class Incoming:
 
     def _forget_old(self) -> None:
         for folder in self.root.glob(f"{_PREFIX}*"):
-            if not folder.is_symlink() and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another process has just finished it
+                if not folder.is_symlink() and folder.stat().st_mtime < time.time() - KEPT_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_wanted(path: str) -> bool:
@@ -192,7 +216,7 @@ def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
         while (folded := name.casefold()) in names:
             names[folded] += 1
             stem, suffix = PurePosixPath(own[-1]).stem, PurePosixPath(own[-1]).suffix  # the suffix has to stay at the end
-            name = safe_name(f"{stem} {names[folded]}{suffix}")
+            name = safe_name(f"{stem[:SHORT_STEM]} {names[folded]}{suffix}")  # a long name would lose its number
         names[folded] = 1
         return folders[own[:-1]] / name
 
@@ -206,10 +230,10 @@ def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
     return safe
 
 
-def _free(folder: Path) -> Path:
+def _free(folder: Path, taken: Collection[str] = ()) -> Path:
     """That folder, or the same with a number where it is there already."""
     names = (folder.with_name(f"{folder.name} {number}") for number in count(2))
-    return next(one for one in chain([folder], names) if not os.path.lexists(one))
+    return next(one for one in chain([folder], names) if not os.path.lexists(one) and one.name not in taken)
 
 
 def _only_folder(folder: Path) -> Path:

@@ -14,10 +14,10 @@ from fruitvision.data.read.layouts.class_folders import ClassFolders, name_fault
 from fruitvision.data.read.layouts.find_labels import find_labels
 from fruitvision.data.read.layouts.found import Found, Listing, Note
 from fruitvision.data.read.layouts.labels import Labels
-from fruitvision.data.read.layouts.names import looks_like_picture
+from fruitvision.data.read.layouts.names import MASK_FOLDERS, looks_like_picture
 from fruitvision.data.read.layouts.scan import long_path, walk
 from fruitvision.data.read.layouts.splits import find_root, has_splits, is_dataset, is_nested
-from fruitvision.errors import DataError, printable
+from fruitvision.errors import DataError, PictureError, printable
 from fruitvision.files import clean_path
 
 __all__ = [
@@ -106,9 +106,9 @@ def _labelled(given: Path, boxes: float | None, progress: Callable[[int, int], N
     for path, info in walk(given, "", frozenset()):
         if fault := name_fault(path, info):
             left_out.append(fault)
-        else:
+        elif MASK_FOLDERS.isdisjoint(path.lower().split("/")[:-1]):
             found[path] = info
-    forms = find_labels(given, sorted(found), looks_like_picture)
+    forms = find_labels(given, sorted(found), looks_like_picture, lambda path: _size(given / path))
     drawn = max(forms, key=lambda one: sum(map(len, one.boxes.values())), default=None)
     named = max(forms, key=lambda one: len(one.kinds), default=None)
     if boxes is not None and drawn is not None and drawn.boxes:
@@ -126,6 +126,15 @@ def _labelled(given: Path, boxes: float | None, progress: Callable[[int, int], N
             "boxes-not-classes", folder=str(given), form=drawn.form, file=drawn.file, boxes=count, classes=len(names), example=example
         )
     return _by_kind(given, found, named, left_out)
+
+
+def _size(picture: Path) -> tuple[int, int] | None:
+    from fruitvision.data.read.picture import picture_size
+
+    try:
+        return picture_size(picture)
+    except PictureError:
+        return None
 
 
 def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[tuple[str, str, str]]) -> Listing:

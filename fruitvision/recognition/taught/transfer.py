@@ -8,6 +8,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -132,6 +133,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
     return copy
 
 
+_COLLECTING = threading.Lock()
 COLLECTED = ".collected"
 """The file that tells a folder of :func:`write_collected` from a person's own."""
 
@@ -143,7 +145,7 @@ def write_collected(store: TaughtStore, folder: Path) -> Path:
     """
     numbered = (folder.with_name(f"{folder.name} {number}") for number in itertools.count(2))
     folder = next(one for one in itertools.chain([folder], numbered) if not os.path.lexists(one) or (one / COLLECTED).is_file())
-    with named_write_errors(folder):
+    with named_write_errors(folder), _COLLECTING:  # two pages would each replace what the other has just put there
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:

@@ -13,7 +13,7 @@ from gradio.blocks import Block
 
 from fruitvision.data.fetch.incoming import MAX_BYTES
 from fruitvision.recognition.taught.store import TaughtStore
-from fruitvision.ui.page.datasets import Datasets
+from fruitvision.ui.page.datasets import COLLECTED_STORE, Datasets
 from fruitvision.ui.page.models import Models, Teaching
 from fruitvision.ui.server.access import Access
 from fruitvision.wording.text import say
@@ -44,7 +44,7 @@ class Context:
     @cached_property
     def collected(self) -> TaughtStore:
         """What the owner collected in Train."""
-        return TaughtStore(self.data / ".collected")
+        return TaughtStore(self.datasets.home / COLLECTED_STORE)
 
     @cached_property
     def teaching(self) -> Teaching:

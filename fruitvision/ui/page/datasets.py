@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.fetch.download import download_fruits360
+from fruitvision.data.fetch.incoming import BROUGHT
 from fruitvision.data.fetch.unpacked import is_archive, unpacked
 from fruitvision.data.read.dataset import Dataset
 from fruitvision.data.read.listing import is_dataset, is_nested
@@ -20,6 +21,8 @@ from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import say
 
 SAMPLE, TYPED = "sample", "typed"
+COLLECTED_STORE = ".collected"
+"""The folder, in :attr:`Datasets.home`, of the pictures that were collected."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,22 @@ class Datasets:
         sample, typed = self.choices(language)
         return [sample, *((folder.name, f"folder:{folder.name}") for folder in folders), typed]
 
+    @property
+    def home(self) -> Path:
+        """Where what a person brings is kept: the data folder, or ``NAME-more`` beside it where it is a dataset itself.
+
+        In the dataset it would become one of its classes.
+        """
+        return self.root.with_name(f"{self.root.name}-more") if self._root_is() == "dataset" else self.root
+
     def _folders(self) -> list[Path]:
-        """The dataset that the data folder is, or the folders in it; a download beside a dataset as well."""
+        """The dataset that the data folder is, with a download and what was brought beside it; or the folders in it."""
         if not self.root.is_dir():
             return []
         if self._root_is() == "dataset":
-            return [self.root, *(folder for folder in [self._download_folder()] if folder.is_dir() and folder != self.root)]
-        folders = sorted(p for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
-        return [self.root, *folders] if self._root_is() == "nested" else folders
+            download = self._download_folder()
+            return [self.root, *([download] if download.is_dir() and download != self.root else ()), *_visible(self.home)]
+        return [self.root, *_visible(self.root)] if self._root_is() == "nested" else _visible(self.root)
 
     def _download_folder(self) -> Path:
         return (self.root.parent if self._root_is() == "dataset" else self.root) / "fruits-360"
@@ -83,14 +94,17 @@ class Datasets:
     def _root_is(self) -> str:
         """What the data folder is: a "dataset"; "nested", datasets or one whose class folders lie in folders; or neither.
 
-        It is looked at again when a folder in it comes or goes: a page asks once a second.
+        It is looked at again when a folder in it comes or goes: a page asks once a second. A folder in which this app keeps what
+        was brought is neither: two folders of pictures without kinds, brought one by one, would hide all others.
         """
         try:
             changed = self.root.stat().st_mtime_ns
         except OSError:
             return ""
         if self._kind[0] != changed:
-            self._kind = changed, "dataset" if is_dataset(self.root) else "nested" if is_nested(self.root) else ""
+            is_home = any((self.root / name).exists() for name in (BROUGHT, COLLECTED_STORE))
+            kind = "" if is_home else "dataset" if is_dataset(self.root) else "nested" if is_nested(self.root) else ""
+            self._kind = changed, kind
         return self._kind[1]
 
     def path(self, choice: str, typed: str = "", progress: Progress | None = None) -> Path:
@@ -136,6 +150,10 @@ class Datasets:
     def downloading(self) -> Task[Path] | None:
         """The download that is going on, or how the last one ended."""
         return self._download
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
 
 
 def _current(task: Task[Any] | None, work: Callable[[Progress], Any], again: bool) -> Task[Any]:

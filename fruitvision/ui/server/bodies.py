@@ -14,6 +14,7 @@ from fruitvision.ui.server.places import Busy
 from fruitvision.ui.server.uploads import MOST_FILES
 
 MAX_DEPTH, MAX_MARKS = 100, 20_000  # of JSON: brackets within brackets; brackets, commas, quotes and escapes altogether
+MAX_OWNER_MARKS = 1_000_000  # the owner announces 100,000 files at once, each with its name and size: seven marks
 _MARKS = re.compile(rb'\\.|["\[\]{},]', re.DOTALL)
 BODY_SECONDS, PAUSE_SECONDS = 120.0, 20.0  # for a whole body, and between two pieces of it
 
@@ -103,9 +104,13 @@ class Nesting:
 
     Parsers that recurse end with the app where nesting has no end, and a list of seven million numbers, in one request of the
     allowed size, kept the event loop for half a minute.
+
+    Args:
+        most: marks; ``MAX_MARKS`` by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most or MAX_MARKS
         self._depth = self._marks = 0
         self._in_text, self._rest = False, b""
 
@@ -123,7 +128,7 @@ class Nesting:
                 self._in_text = not self._in_text
             elif len(kind) == 1 and kind != b"," and not self._in_text:
                 self._depth += 1 if kind in b"[{" else -1
-            if self._depth > MAX_DEPTH or self._marks > MAX_MARKS:
+            if self._depth > MAX_DEPTH or self._marks > self._most:
                 return True
         self._rest = piece[-1:] if piece.endswith(b"\\") and end < len(piece) else b""  # what it escapes comes next
         return False

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 
 from fruitvision.ui.gradio_internals import forget_upload, get_upload_folder
 from fruitvision.ui.server.access import CALLER, Access, Caller, is_loopback
-from fruitvision.ui.server.bodies import Body, BodyRefused, Files, Nesting, Receive, Send, answer, bounded
+from fruitvision.ui.server.bodies import MAX_MARKS, MAX_OWNER_MARKS, Body, BodyRefused, Files, Nesting, Receive, Send, answer, bounded
 from fruitvision.ui.server.connections import most_connections
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
@@ -220,7 +220,8 @@ class Gate:
                 await bounded(self.app, scope, Body(receive, limit, place, Files(scope)), response)
             return
         async with self.places.holding(caller) as held:
-            body = Body(receive, limit, held, Files(scope) if path == UPLOAD_ROUTE else Nesting())
+            nesting = Nesting(MAX_OWNER_MARKS if limit == MAX_OWNER_BYTES else MAX_MARKS)
+            body = Body(receive, limit, held, Files(scope) if path == UPLOAD_ROUTE else nesting)
             try:
                 whole = await body.read()
             except BodyRefused:

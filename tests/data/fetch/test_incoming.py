@@ -177,3 +177,29 @@ def test_many_files_are_named_in_time_that_grows_with_their_number(tmp_path):
     began = time.monotonic()
     paths = incoming._safe_paths(["a/same.png"] * 20_000 + [f"a/{n}.png" for n in range(20_000)])
     assert len(set(paths)) == 40_000 and time.monotonic() - began < 10
+
+
+def test_long_names_that_begin_alike_stay_apart():
+    names = [f"a/{'苹' * 60}{n}.png" for n in range(300)]
+    paths = incoming._safe_paths(names)
+    assert len(set(paths)) == 300 and all(path.suffix == ".png" and len(path.name.encode()) <= 120 for path in paths)
+
+
+def test_a_name_that_is_no_unicode_is_taken(tmp_path):
+    assert inside(sent(Incoming(tmp_path), "x", {"x/a/\ud83d.png": picture(), "x/b/1.png": picture()})) == ["a/_.png", "b/1.png"]
+
+
+def test_what_is_being_unpacked_is_not_disturbed_by_the_same_upload_of_another_page(tmp_path):
+    to, content, seen = Incoming(tmp_path), zipped("a/1.png", "b/1.png"), []
+    key, _ = to.announce("x.zip", [("x.zip", len(content))])
+    to.add(key, [(0, 0, content)])
+
+    def meanwhile(done: int, total: int) -> None:
+        seen.append(to.announce("x.zip", [("x.zip", len(content))]))
+        to.add(key, [(0, 0, content)])
+        with pytest.raises(DataError, match="again"):
+            to.finish(key)
+
+    folder = to.finish(key, meanwhile)
+    assert seen[0] == (key, [len(content)]), "nothing has to be sent again"
+    assert inside(folder) == ["a/1.png", "b/1.png"] and sorted(path.name for path in tmp_path.iterdir()) == [".brought", "x"]

@@ -112,6 +112,27 @@ def test_folders_named_like_splits_are_never_classes(tmp_path, names):
     assert refused(tmp_path).code == "splits-without-classes", "nor beside one"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("1_train", "2_val", "3_test"),
+        ("train (1)", "val (1)", "test (1)"),
+        ("训练集", "验证集", "测试集"),
+        ("fruits_train", "fruits_val", "fruits_test"),
+        ("train_zip/train", "valid_zip/valid", "test_zip/test"),
+    ],
+)
+def test_splits_are_known_behind_a_number_or_a_word_in_chinese_and_in_a_folder_of_their_own(tmp_path, names):
+    make(tmp_path, *(f"{name}/{kind}/1.jpg" for name in names for kind in ("Apple", "Pear")))
+    files = list_pictures(tmp_path).files
+    assert sorted((file.split, file.folder) for file in files) == [(s, k) for s in ("test", "train", "val") for k in ("Apple", "Pear")]
+
+
+def test_a_word_before_the_name_of_a_split_is_a_class_where_not_all_have_it(tmp_path):
+    make(tmp_path, "Steam train/1.jpg", "Model train/1.jpg", "Crash test/1.jpg")
+    assert {file.folder for file in list_pictures(tmp_path).files} == {"Steam train", "Model train", "Crash test"}
+
+
 def test_a_test_folder_alone_can_be_scored_but_not_learned_from(tmp_path):
     make(tmp_path, "Test/Apple/a.jpg", "Test/Pear/b.jpg")
     assert refused(tmp_path).code == "no-training-folder"

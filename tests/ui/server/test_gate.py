@@ -450,6 +450,15 @@ def test_nesting_is_followed_through_texts_escapes_and_pieces(size):
             assert any(nesting.too_deep(piece) for piece in pieces) is expected, text[:40]
 
 
+def test_the_owner_alone_announces_a_hundred_thousand_files():
+    token = Access("a-token-of-the-tests")
+    json, owner = (b"content-type", b"application/json"), (b"cookie", b"fruitvision-owner=a-token-of-the-tests")
+    body = [b'{"data":[' + b",".join(b'["Fruit/Apple/%d.jpg",12345]' % n for n in range(100_000)) + b"]}"]
+    assert ask(token, [*OWN, json, owner], body=body, path="/gradio_api/component_server/") == 200
+    assert ask(token, [*OWN, json], body=body, path="/gradio_api/component_server/") in (400, 413)
+    assert ask(token, [*OWN, json, owner], body=body, path="/gradio_api/run/predict") == 400
+
+
 def test_a_list_of_countless_numbers_is_not_parsed():
     """14 MB of "1,1,1…" kept every other answer, the owner's too, waiting for 30 seconds."""
     started = time.monotonic()

@@ -6,6 +6,7 @@ import base64
 import io
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -149,12 +150,58 @@ def test_a_zip_in_pieces_becomes_a_dataset_of_the_list(context, drops):
         assert owner(context, drops.drop_pieces, key=begun["key"], pieces=[[0, at, piece]]) == {}
     assert finished(context, drops, begun["key"]) == {"choice": "folder:x", "name": "x"}
     assert ("x", "folder:x") in context.datasets.owners_choices("en")
+    assert finished(context, drops, begun["key"]) == {"choice": "folder:x", "name": "x"}, "the answer was lost, and it is asked again"
+    assert sorted(path.name for path in context.data.iterdir()) == [".brought", "x"]
 
 
 def test_what_did_not_come_whole_is_said(context, drops):
     begun = owner(context, drops.drop_begin, called="x", files=[["a/1.png", 100]])
     assert finished(context, drops, begun["key"])["code"] == "upload-mismatch"
     assert owner(context, drops.drop_begin, called="x", files=[["a/1.txt", 100]])["code"] == "upload-empty"
+
+
+def brought(context, drops, called: str, *paths: str) -> dict:
+    """What comes of dropping pictures of these paths."""
+    files, content = [[path, len(png())] for path in paths], base64.b64encode(png()).decode()
+    key = owner(context, drops.drop_begin, called=called, files=files)["key"]
+    owner(context, drops.drop_pieces, key=key, pieces=[[number, 0, content] for number in range(len(paths))])
+    return finished(context, drops, key)
+
+
+def test_a_data_folder_that_is_a_dataset_itself_gets_no_class_of_what_is_brought(context):
+    for kind in ("Apple", "Pear"):
+        (context.data / kind).mkdir(parents=True)
+        (context.data / kind / "1.png").write_bytes(png())
+    choice = brought(context, Drops(context), "data", "data/a/1.png", "data/b/1.png")["choice"]
+    assert context.datasets.path(choice) == context.data.with_name("data-more") / "data 2", "not the dataset of that name"
+    for kind, seed in (("c", 1), ("d", 2)):
+        add(context, kind, seed)
+    assert context.datasets.path(owner(context, collect_use)["choice"]).name == "collected"
+    assert sorted(path.name for path in context.data.iterdir()) == ["Apple", "Pear"]
+    offered = [name for name, _ in context.datasets.owners_choices("en")]
+    assert {"data", "data 2", "collected"} <= set(offered)
+
+
+def test_folders_of_one_kind_brought_one_by_one_hide_no_dataset(context, drops):
+    first = brought(context, drops, "Fruit", "Fruit/a/1.png", "Fruit/b/1.png")["choice"]
+    for kind in ("Apple", "Pear"):
+        choice = brought(context, drops, kind, f"{kind}/1.png")["choice"]
+        assert context.datasets.path(choice) == context.data / kind
+    assert context.datasets.path(first) == context.data / "Fruit"
+
+
+def test_two_pages_may_use_what_was_collected_at_once(context):
+    add(context, "a", *range(20))
+    add(context, "b", *range(20, 40))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: owner(context, collect_use), range(8)))
+    assert all(answer == {"choice": "folder:collected"} for answer in answers)
+
+
+def test_a_piece_is_not_larger_than_a_few_megabytes(context, drops):
+    begun = owner(context, drops.drop_begin, called="x", files=[["a/1.png", 10 * 2**20]])
+    piece = base64.b64encode(bytes(5 * 2**20)).decode()
+    assert owner(context, drops.drop_pieces, key=begun["key"], pieces=[[0, 0, piece]])["code"] == "upload-mismatch"
 
 
 # Whoever calls ---------------------------------------------------------------------------------------------------
@@ -167,6 +214,7 @@ NONSENSE = [
     {"files": [["a.png"]], "pieces": [[0, 0]], "key": "../x", "images": [None, {}, "data:image/png;base64,!"], "name": "x"},
     {"files": [["a.png", "big"]], "pieces": [["x", 0, ""]], "key": "0" * 32, "called": "../../up"},
     {"files": [["a.png", -(2**70)]], "pieces": [[0, 0, "not base64"]]},
+    {"pieces": [[float("inf"), 0, ""]]},
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -45,12 +45,13 @@ def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | Non
     return found
 
 
-def read_voc(files: Sequence[tuple[Path, str]], file: str) -> Labels:
+def read_voc(files: Sequence[tuple[Path, str]], file: str, size_of: Callable[[str], tuple[int, int] | None]) -> Labels:
     """What the XML files of Pascal VOC say, one for each picture. Raises DataError "labels-damaged".
 
     Args:
         files: each with the path of its picture.
         file: where the first one stands.
+        size_of: width and height of a picture by its path, for a file that does not say it, or says 0 as some programs do.
     """
     found = Labels(VOC, file)
     for path, picture in files:
@@ -62,6 +63,8 @@ def read_voc(files: Sequence[tuple[Path, str]], file: str) -> Labels:
         except (ElementTree.ParseError, ValueError) as error:
             raise DataError("labels-damaged", file=str(path), reason=str(error)) from error
         size = _numbers([tree.findtext("size/width"), tree.findtext("size/height")], 2)
+        if not size or min(size) <= 0:
+            size = _numbers(size_of(picture), 2)
         for thing in tree.iter("object"):
             sides = _numbers([thing.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")], 4)
             if sides and size and min(size) > 0:

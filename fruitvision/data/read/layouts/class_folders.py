@@ -9,7 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from fruitvision.data.read.layouts.classes import Place, class_names, class_places
 from fruitvision.data.read.layouts.found import Found, Listing, Note
-from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, describes, folded, looks_like_picture, split_of
+from fruitvision.data.read.layouts.names import (
+    LABEL_FOLDERS,
+    MASK_FOLDERS,
+    PICTURE_FOLDERS,
+    describes,
+    folded,
+    looks_like_picture,
+    split_of,
+)
 from fruitvision.data.read.layouts.scan import files, folders, is_text, walk
 from fruitvision.errors import DataError, printable
 
@@ -59,7 +67,8 @@ class ClassFolders:
                 self.empty.append((split, entry.name))
 
     def _pass_over_labels(self) -> None:
-        """Leave out the folders of label files: they are called so and hold no pictures."""
+        """Leave out the folders of label files, which are called so and hold no pictures, and those of masks."""
+        self.found = [one for one in self.found if one[2][-1].lower() not in MASK_FOLDERS]
         holding = {(split, place[0]) for path, split, place, _ in self.found if looks_like_picture(path)}
         self.found = [one for one in self.found if one[2][0].lower() not in LABEL_FOLDERS or (one[1], one[2][0]) in holding]
 

@@ -18,13 +18,16 @@ _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels.txt",
 _BESIDE = LABEL_FOLDERS | PICTURE_FOLDERS
 
 
-def find_labels(root: Path, files: Sequence[str], is_picture: Callable[[str], bool]) -> tuple[Labels, ...]:
+def find_labels(
+    root: Path, files: Sequence[str], is_picture: Callable[[str], bool], size_of: Callable[[str], tuple[int, int] | None]
+) -> tuple[Labels, ...]:
     """What the label files in a folder say of its pictures, one for each form of them that there is.
 
     A form of boxes is returned also where its files name no box.
 
     Args:
         files: every file below the folder, by relative path.
+        size_of: width and height of a picture by its relative path; None where it cannot be read.
 
     Raises:
         DataError: "labels-damaged", "labels-too-large", "tm-other-project".
@@ -39,7 +42,7 @@ def find_labels(root: Path, files: Sequence[str], is_picture: Callable[[str], bo
     for one in notes[:MAX_FILES]:
         _join(found, _json(root / one, one, pictures))
     if described := list(_of_pictures(root, files, pictures, ".xml")):
-        _join(found, read_voc(described, described[0][0].relative_to(root).as_posix()))
+        _join(found, read_voc(described, described[0][0].relative_to(root).as_posix(), size_of))
     texts = [(path, picture) for path, picture in _of_pictures(root, files, pictures, ".txt") if is_yolo(path)]
     listed = sorted((one for one in files if PurePosixPath(one).name.lower() in _NAMES), key=lambda one: _rank(one))
     if texts or any(one.endswith(".yaml") for one in listed):

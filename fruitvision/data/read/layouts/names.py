@@ -7,17 +7,21 @@ import unicodedata
 from pathlib import PurePosixPath
 
 _SPLITS = {"train": "train", "val": "val", "dev": "val", "eval": "val", "test": "test"}
-# "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set". Each part is matched for good, so that no name
-# takes long.
+# "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set", "1_train", "train (1)", "训练集". Each part is
+# matched for good, so that no name takes long.
 _SPLIT = re.compile(
-    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)|(?P<test>test(?:ing)?))"
-    r"(?:[ ._-]*+(?:\d++x\d++|\d++|original[ _-]?size|zip|sets?|data(?:set)?|images?|imgs?|pictures|photos))*+",
+    r"(?:\d{1,3}[ ._-]++)?"
+    r"(?:(?P<train>train(?:ing)?|训练)|(?P<val>val(?:id(?:ation)?)?|验证)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)"
+    r"|(?P<test>test(?:ing)?|测试))"
+    r"(?:[ ._-]*+(?:\d++x\d++|\d++|\(\d++\)|集|数据|图[像片]|original[ _-]?size|zip|sets?|data(?:set)?|images?|imgs?|pictures|photos))*+",
     re.IGNORECASE,
 )
 PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "jpeg", "jpg", "png", "pictures", "pics", "photos", "data"})
 """Folder names that say only that pictures lie in them, in lower case."""
-LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "annotation", "ann", "xmls", "xml"})
+LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "annotation", "ann", "xmls", "xml", "imagesets"})
 """Folder names that say only that labels lie in them, in lower case."""
+MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
+"""Folders of Pascal VOC whose pictures are masks of others, in lower case."""
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _PICTURE_SUFFIXES |= {".heic", ".heif", ".hif", ".avif", ".jxl"}
 _OTHERS = {".mov", ".mp4", ".m4v", ".3gp", ".avi", ".aae", ".xmp", ".thm", ".lrv", ".db", ".ini", ".icloud", ".lnk", ".url"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, looks_like_picture, split_of
+from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, folded, looks_like_picture, split_of
 from fruitvision.data.read.layouts.scan import files, folders
 from fruitvision.errors import DataError
 
+_MARK = re.compile(r"[ ._-]+")
 _LEVELS_DOWN = 3  # how far below the given folder the dataset may lie
 
 
@@ -46,11 +49,13 @@ def splits_in(folder: Path) -> dict[str, str]:
     """
     splits: dict[str, str] = {}
     flat: dict[str, str] = {}
-    for entry in folders(folder):
-        split = split_of(entry.name)
+    inside = list(folders(folder))
+    named = _named_splits([entry.name for entry in inside])
+    for entry in inside:
+        split = named.get(entry.name)
         if split is None:
             continue
-        if not any(_may_be_class(inside.name) for inside in folders(folder / entry.name)):
+        if not _holds_class_folders(folder / entry.name, split):
             flat[split] = entry.name
             continue
         if split in splits:
@@ -58,6 +63,30 @@ def splits_in(folder: Path) -> dict[str, str]:
             raise DataError("several-datasets", folder=str(folder), datasets=names)
         splits[split] = entry.name
     return flat | splits if "train" in splits else splits
+
+
+def _named_splits(names: Sequence[str]) -> dict[str, str]:
+    """The split of each folder that is named after one; also where all are, behind one word: ``fruits_train``, ``fruits_test``."""
+    found = {name: split for name in names if (split := split_of(name))}
+    if found:
+        return found
+    words = set()
+    for name in names:
+        for mark in _MARK.finditer(name):
+            if split := split_of(name[mark.end() :]):
+                found[name] = split
+                words.add(folded(name[: mark.start()]))
+                break
+    whole = len(found) == len(names) and len(words) == 1 and len(set(found.values())) > 1
+    return found if whole and "train" in found.values() else {}
+
+
+def _holds_class_folders(folder: Path, split: str) -> bool:
+    """Whether class folders lie in a split's folder, or in a single one in it of the same split: ``train_zip/train/Apple``."""
+    inside = list(folders(folder))
+    if len(inside) == 1 and split_of(inside[0].name) == split:
+        inside = list(folders(folder / inside[0].name))
+    return any(_may_be_class(one.name) for one in inside)
 
 
 def _may_be_class(name: str) -> bool:

@@ -118,7 +118,7 @@ def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]
     """Write the pictures as a folder of class folders; returns the id of that dataset."""
     if len(context.collected.index().names) < 2:
         raise DataError("collected-one-kind")
-    context.datasets.latest = f"folder:{write_collected(context.collected, context.data / FOLDER).name}"
+    context.datasets.latest = f"folder:{write_collected(context.collected, context.datasets.home / FOLDER).name}"
     return {"choice": context.datasets.latest}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ class Drops:
     """What is on its way to the data folder, and what becomes of what has come. One for all pages of an app."""
 
     def __init__(self, context: Context) -> None:
-        self.incoming = Incoming(context.data, context.dataset_limit)
+        self.incoming = Incoming(context.datasets.home, context.dataset_limit, taken=(context.data.name,))
         self._finishing: dict[str, Task[Path]] = {}
+        self._lock = threading.Lock()
 
     def drop_begin(self, context: Context, given: Given, language: str) -> dict[str, Any]:
         """Announce "files", as [path, bytes], for a folder called "called"; says what came before."""
@@ -56,16 +58,20 @@ class Drops:
         pieces = given.get("pieces")
         try:
             decoded = [(int(n), int(at), base64.b64decode(content, validate=True)) for n, at, content in pieces or ()]
-        except (TypeError, ValueError, binascii.Error) as error:
+        except (TypeError, ValueError, OverflowError, binascii.Error) as error:
             raise DataError("upload-mismatch") from error
+        if sum(len(content) for _, _, content in decoded) > MAX_PIECE_BYTES:
+            raise DataError("upload-mismatch")
         self.incoming.add(text(given, "key"), decoded)
         return {}
 
     def drop_finish(self, context: Context, given: Given, language: str) -> dict[str, Any]:
-        """Make the folder of what has come, in the background."""
+        """Make the folder of what has come, in the background; once, where the call is made again or by another page."""
         key = text(given, "key")
-        if key not in self._finishing or not self._finishing[key].busy:
-            self._finishing[key] = Task(lambda progress: self.incoming.finish(key, progress), "drop")
+        with self._lock:
+            task = self._finishing.get(key)
+            if task is None or not task.busy and self.incoming.has(key):
+                self._finishing[key] = Task(lambda progress: self.incoming.finish(key, progress), "drop")
         return {}
 
     def drop_state(self, context: Context, given: Given, language: str) -> dict[str, Any]:

@@ -180,6 +180,29 @@ def test_boxes_are_named_for_what_they_are_and_cut_out_when_asked(tmp_path, form
             assert cut.size == (20, 20) and cut.getpixel((10, 10)) == ((255, 0, 0) if file.folder == "Apple" else (0, 128, 0))
 
 
+def test_the_folders_of_pascal_voc_are_no_classes_and_its_masks_no_pictures(tmp_path):
+    home = tmp_path / "VOCdevkit" / "VOC2012"
+    for name, kind in (("a", "Apple"), ("b", "Pear")):
+        for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject"):
+            drawn(home / folder / f"{name}.png")
+        make(home, **{f"Annotations__{name}_dot_xml": VOC.format(kind), "ImageSets__Main__train_dot_txt": "a\nb\n"})
+    assert refused(tmp_path).code == "boxes-not-classes"
+    listing = list_pictures(tmp_path, boxes=0.0)
+    assert sorted(file.folder for file in listing.files) == ["Apple", "Pear"] and codes(listing) == ["boxes-cut"]
+
+
+@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
+def test_pascal_voc_without_the_size_of_a_picture_is_read_as_with_it(tmp_path, size):
+    detection(tmp_path, "Pascal VOC")
+    with_size = list_pictures(tmp_path, boxes=0.0)
+    for path in tmp_path.rglob("*.xml"):
+        path.write_text(
+            path.read_text(encoding="utf-8").replace("<size><width>40</width><height>20</height></size>", size), encoding="utf-8"
+        )
+    without = list_pictures(tmp_path, boxes=0.0)
+    assert [(file.path, file.folder) for file in without.files] == [(file.path, file.folder) for file in with_size.files]
+
+
 def test_boxes_are_cut_once_with_the_margin_and_again_when_a_label_changes(tmp_path):
     detection(tmp_path, "Pascal VOC")
     first = list_pictures(tmp_path, boxes=0.1)
