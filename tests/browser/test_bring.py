@@ -150,3 +150,21 @@ def test_a_lost_connection_goes_on_and_wrong_things_are_said(visit, own):
     page.set_input_files(".fv-drop-files", [{"name": "much.zip", "mimeType": "application/zip", "buffer": b"PK" + bytes(4 * 2**20)}])
     page.wait_for_selector(".fv-drop .fv-wrong:has-text('--dataset-limit')")
     assert not list((own.runs.parent / "data").glob(".incoming-*"))
+
+
+def test_a_folder_of_a_phones_pictures_is_made_smaller_sent_and_becomes_the_dataset(visit, own, tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("Äpfel", "Birnen"):
+        (tmp_path / "fruit" / kind).mkdir(parents=True)
+        for number in range(2):
+            picture = Image.fromarray(rng.integers(0, 256, (2400, 3200, 3), dtype=np.uint8))  # noise: 8 MB as a JPEG
+            picture.save(tmp_path / "fruit" / kind / f"{number}.jpg", quality=90)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.jpg")) > 24 * 2**20 > 3 * 2**20, "more than this app takes"
+    page = open_way(visit, own, "drop")
+    page.wait_for_selector(".fv-drop:not([hidden])")
+    page.set_input_files(".fv-drop-folder input", tmp_path / "fruit")
+    page.wait_for_selector("#train-found:has-text('fruit')", timeout=60_000)
+    assert "2 kinds" in page.inner_text("#train-found")
+    sent = sorted((own.runs.parent / "data" / "fruit").rglob("*.jpg"))
+    assert [path.parent.name for path in sent] == ["Birnen", "Birnen", "Äpfel", "Äpfel"]
+    assert all(min(Image.open(path).size) == 1024 for path in sent)
