@@ -21,7 +21,7 @@ from .test_train import fill_quick, name_run
 def own(tmp_path_factory, project, shipped_checkpoint):
     """An app with folders of its own."""
     folder = tmp_path_factory.mktemp("own")
-    with run_app(folder, "--data", str(folder / "data"), "--dataset-limit", "3", cwd=folder, app=project / "app.py") as running:
+    with run_app(folder, "--data", str(folder / "data"), "--dataset-limit", "8", cwd=folder, app=project / "app.py") as running:
         yield running
 
 
@@ -147,7 +147,7 @@ def test_a_lost_connection_goes_on_and_wrong_things_are_said(visit, own):
     assert len(failed) == 2
     page.set_input_files(".fv-drop-files", [{"name": "1.jpg", "mimeType": "image/jpeg", "buffer": drawn("Pear", 1)}])
     page.wait_for_selector(".fv-drop .fv-wrong:has-text('no folders')")
-    page.set_input_files(".fv-drop-files", [{"name": "much.zip", "mimeType": "application/zip", "buffer": b"PK" + bytes(4 * 2**20)}])
+    page.set_input_files(".fv-drop-files", [{"name": "much.zip", "mimeType": "application/zip", "buffer": b"PK" + bytes(9 * 2**20)}])
     page.wait_for_selector(".fv-drop .fv-wrong:has-text('--dataset-limit')")
     assert not list((own.runs.parent / "data").glob(".incoming-*"))
 
@@ -159,12 +159,13 @@ def test_a_folder_of_a_phones_pictures_is_made_smaller_sent_and_becomes_the_data
         for number in range(2):
             picture = Image.fromarray(rng.integers(0, 256, (2400, 3200, 3), dtype=np.uint8))  # noise: 8 MB as a JPEG
             picture.save(tmp_path / "fruit" / kind / f"{number}.jpg", quality=90)
-    assert sum(path.stat().st_size for path in tmp_path.rglob("*.jpg")) > 24 * 2**20 > 3 * 2**20, "more than this app takes"
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.jpg")) > 24 * 2**20, "more than this app takes"
     page = open_way(visit, own, "drop")
     page.wait_for_selector(".fv-drop:not([hidden])")
     page.set_input_files(".fv-drop-folder input", tmp_path / "fruit")
-    page.wait_for_selector("#train-found:has-text('fruit')", timeout=60_000)
-    assert "2 kinds" in page.inner_text("#train-found")
+    page.wait_for_selector("#train-found:has-text('2 kinds')", timeout=60_000)
     sent = sorted((own.runs.parent / "data" / "fruit").rglob("*.jpg"))
     assert [path.parent.name for path in sent] == ["Birnen", "Birnen", "Äpfel", "Äpfel"]
-    assert all(min(Image.open(path).size) == 1024 for path in sent)
+    for path in sent:
+        with Image.open(path) as picture:
+            assert min(picture.size) == 1024

@@ -221,7 +221,7 @@ NETWORKS += [("tf_efficientnet_lite0", "own")]
 def test_what_is_exported_asks_for_these_operators_alone(architecture: str, norm: str) -> None:
     pytest.importorskip("onnxscript")
     network = build_network(architecture, num_classes=3, norm=norm, width=8, seed=0).eval()
-    model = export._exported(export._LogitsAndFeatures(network).eval(), 64)
+    model = export.exported_model(network, 64, export.OUTPUTS[:2])
     made = [model]
     if norm in ("batch", "none", "instance") or architecture == "tf_efficientnet_lite0":  # ONNX Runtime quantizes no others
         made.append(export._quantized(model, iter([np.random.default_rng(0).random((2, 3, 64, 64), np.float32)])))

@@ -51,9 +51,11 @@ async function start() {
     video.srcObject = stream;
     await video.play();
   } catch (error) {
+    if (mine !== round) return; // stopped, or started anew, while the camera opened
     halt();
     return tell({ NotAllowedError: "denied", NotReadableError: "busy" }[error.name] || "none");
   }
+  if (mine !== round) return;
   stream.getVideoTracks()[0].addEventListener("ended", () => { if (mine === round) { stop(); tell("none"); } });
   tell(null);
   guide();

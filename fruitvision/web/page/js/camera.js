@@ -51,11 +51,13 @@ export class Camera {
       this.video.srcObject = opened;
       await this.video.play();
     } catch (error) {
+      if (mine !== this.round) return false; // stopped, or started anew, while the camera opened
       this.halt();
       const name = error instanceof DOMException ? error.name : "";
       const known = /** @type {Record<string, string>} */ ({ NotAllowedError: "classify.live_denied", NotReadableError: "classify.live_busy" });
       return this.failed(known[name] ?? "classify.live_none");
     }
+    if (mine !== this.round || !this.stream) return false;
     this.stream.getVideoTracks()[0].addEventListener("ended", () => {
       if (mine === this.round) {
         this.stop();
