@@ -19,6 +19,7 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
@@ -38,7 +39,8 @@ CHECKSUM = "config_sha256"
 MAX_NAME_BYTES = 120
 """Of a name that is made from a person's; file systems allow 255."""
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
-_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -178,7 +180,13 @@ def safe_name(name: str) -> str:
     while len((stem + end).encode("utf-8")) > MAX_NAME_BYTES:
         stem = stem[:-1]
     safe = (stem.rstrip(" .") or "_") + end
-    return f"_{safe}" if _RESERVED.fullmatch(safe) else safe
+    return f"_{safe}" if RESERVED.fullmatch(safe) else safe
+
+
+def free_folder(folder: Path, is_free: Callable[[Path], bool]) -> Path:
+    """``folder``, or the first of "NAME 2", "NAME 3", … of which ``is_free`` is true."""
+    numbered = (folder.with_name(f"{folder.name} {number}") for number in count(2))
+    return next(one for one in chain([folder], numbered) if is_free(one))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -88,3 +88,17 @@ def chromium() -> Iterator[str | None]:
     if not there:
         pytest.skip("no Chromium: install the package 'chromium', or run: python -m playwright install chromium")
     yield None
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: (exit code, standard output, standard error)."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        from fruitvision.__main__ import main
+
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run

@@ -34,18 +34,6 @@ COMMANDS = [
 TINY = ["start=scratch", "width=8", "image_size=32", "eval_resize=32", "batch_size=8", "augmentation=none"]
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process: (exit code, standard output, standard error)."""
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def start(*words: str | Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a command as a process of its own, in the project's folder."""
     return subprocess.Popen(

@@ -69,18 +69,6 @@ def textbook(picture: Path | Image.Image) -> torch.Tensor:
     return transforms.Compose(steps)(image.convert("RGB"))
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process: (exit code, standard output, standard error)."""
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def imported(tutorial, sample_set, tmp_path_factory) -> Path:
     """The checkpoint that the command makes of it."""

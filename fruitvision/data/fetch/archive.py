@@ -25,7 +25,7 @@ from typing import IO, NamedTuple, cast
 
 from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DownloadError
-from fruitvision.files import replace_folder, write_error
+from fruitvision.files import RESERVED, replace_folder, write_error
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, is about a tenth of it
@@ -47,7 +47,6 @@ _DAMAGED = (
     KeyError,
     OverflowError,
 )  # all that zipfile and tarfile raise on damaged data, some of it by accident
-_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # what macOS adds; it is not unpacked
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
@@ -212,7 +211,7 @@ def _fault(name: str) -> str:
     if ".." in parts:
         return "a path out of the folder"
     for part in parts:
-        if _RESERVED.fullmatch(part) or part[-1] in " .":
+        if RESERVED.fullmatch(part) or part[-1] in " .":
             return "a name that Windows cannot hold"
         if len(part.encode("utf-8", "surrogatepass")) > 255:
             return "a name that is too long"

@@ -15,7 +15,6 @@ import time
 import zipfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.data.read.listing import looks_like_picture
 from fruitvision.errors import DataError
-from fruitvision.files import safe_name, write_error, write_text
+from fruitvision.files import free_folder, safe_name, write_error, write_text
 
 MAX_BYTES = 2 * 2**30
 MAX_FILES = 100_000
@@ -232,8 +231,7 @@ def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
 
 def _free(folder: Path, taken: Collection[str] = ()) -> Path:
     """That folder, or the same with a number where it is there already."""
-    names = (folder.with_name(f"{folder.name} {number}") for number in count(2))
-    return next(one for one in chain([folder], names) if not os.path.lexists(one) and one.name not in taken)
+    return free_folder(folder, lambda one: not os.path.lexists(one) and one.name not in taken)
 
 
 def _only_folder(folder: Path) -> Path:

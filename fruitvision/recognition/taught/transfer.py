@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import os
 import shutil
 import tempfile
@@ -17,7 +16,16 @@ from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.picture import picture_size
 from fruitvision.errors import DataError
-from fruitvision.files import named_write_errors, replace_folder, retried, safe_name, temporary_folder, write_bytes, write_error
+from fruitvision.files import (
+    free_folder,
+    named_write_errors,
+    replace_folder,
+    retried,
+    safe_name,
+    temporary_folder,
+    write_bytes,
+    write_error,
+)
 from fruitvision.recognition.taught.store import (
     INDEX,
     MAX_PICTURES,
@@ -143,8 +151,7 @@ def write_collected(store: TaughtStore, folder: Path) -> Path:
 
     Returns the folder: one with a number beside it where something else has that name. Raises DataError.
     """
-    numbered = (folder.with_name(f"{folder.name} {number}") for number in itertools.count(2))
-    folder = next(one for one in itertools.chain([folder], numbered) if not os.path.lexists(one) or (one / COLLECTED).is_file())
+    folder = free_folder(folder, lambda one: not os.path.lexists(one) or (one / COLLECTED).is_file())
     with named_write_errors(folder), _COLLECTING:  # two pages would each replace what the other has just put there
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

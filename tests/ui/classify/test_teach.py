@@ -29,6 +29,7 @@ from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.handlers import call, words_of
 from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.wording.text import say
+from tests.ui.visitor import data_url
 
 OWNER = SimpleNamespace(headers={"cookie": f"{COOKIE}=token"})
 VISITOR = SimpleNamespace(headers={})
@@ -46,10 +47,6 @@ def png(seed: int = 0) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 255, (60, 50, 3), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def data_url(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def owner(context: Context, handler, **given):

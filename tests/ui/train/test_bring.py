@@ -28,6 +28,7 @@ from fruitvision.ui.train.pictures.collect import (
     collect_use,
 )
 from fruitvision.ui.train.pictures.drop import Drops
+from tests.ui.visitor import data_url
 
 OWNER = SimpleNamespace(headers={"cookie": f"{COOKIE}=token"})
 VISITOR = SimpleNamespace(headers={"cookie": ""})
@@ -49,10 +50,6 @@ def png(seed: int = 0) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 255, (60, 50, 3), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def data_url(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def owner(context, handler, **given):

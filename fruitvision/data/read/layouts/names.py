@@ -22,8 +22,13 @@ LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "annotation", "ann"
 """Folder names that say only that labels lie in them, in lower case."""
 MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
 """Folders of Pascal VOC whose pictures are masks of others, in lower case."""
-_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_PICTURE_SUFFIXES |= {".heic", ".heif", ".hif", ".avif", ".jxl"}
+_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"} | {
+    ".heic",
+    ".heif",
+    ".hif",
+    ".avif",
+    ".jxl",
+}
 _OTHERS = {".mov", ".mp4", ".m4v", ".3gp", ".avi", ".aae", ".xmp", ".thm", ".lrv", ".db", ".ini", ".icloud", ".lnk", ".url"}
 _DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture of the same name
 

@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from fruitvision.data.fruits import display_name
 from fruitvision.errors import DataError, FruitVisionError
 from fruitvision.recognition.taught.store import clean_name, encoded
 from fruitvision.recognition.taught.transfer import add_taught, write_collected
@@ -60,7 +59,7 @@ def collect_state(context: Context, given: Given, language: str) -> dict[str, An
     kinds = []
     for name, pictures in store.index().names.items():
         shown = [{"id": one, "url": _thumbnail(context, one)} for one in pictures[-MOST_THUMBNAILS:]]
-        kinds.append({"name": name, "spoken": display_name(name, language), "count": len(pictures), "pictures": shown})
+        kinds.append({"name": name, "count": len(pictures), "pictures": shown})
     taught = context.teaching.store.index().pictures
     return {"kinds": kinds, "taught": taught}
 
