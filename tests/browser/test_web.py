@@ -148,9 +148,8 @@ def drawn(kind: str, *, seed: int = 3, size: int = 320, form: str = "PNG") -> di
 
 def give(page, file: dict | Path) -> None:
     """Choose a picture, and wait for its answer."""
-    page.evaluate("document.getElementById('answer').replaceChildren()")
     page.set_input_files("#file", files=file if isinstance(file, Path) else [file])
-    page.wait_for_selector("#answer h2")
+    page.wait_for_selector("#answer:not([aria-busy]) h2")
 
 
 def until(page, expression: str) -> None:

@@ -108,6 +108,7 @@ async function answerPicture(file) {
   find("picture").src = URL.createObjectURL(file);
   trouble(null);
   status(() => say("web.preparing"));
+  find("answer").setAttribute("aria-busy", "true"); // what stands there is of the picture before
   try {
     const { prediction } = await computing.ask("picture", { file });
     if (asked !== shown.asked) return;
@@ -121,6 +122,7 @@ async function answerPicture(file) {
   }
   status(null);
   card();
+  find("answer").removeAttribute("aria-busy");
   await heatmap();
 }
 
@@ -157,6 +159,7 @@ async function heatmap() {
 async function startCamera(next = false) {
   shown.asked += 1;
   shown.picture = shown.prediction = shown.failed = null;
+  find("answer").removeAttribute("aria-busy");
   find("heat").hidden = true;
   trouble(null);
   await computing.ask("forget");
