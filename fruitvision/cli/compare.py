@@ -24,6 +24,10 @@ def compare(
     ] = None,
     batch_sizes: Annotated[list[str] | None, typer.Option(help="Such as 32 or 2,8,32.", show_default="32")] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Such as 0 or 0,1,2.", show_default="0")] = None,
+    rate_rule: Annotated[
+        str,
+        typer.Option(metavar="same|sqrt|linear", help="How the learning rate follows the batch size, from that of 32 pictures."),
+    ] = "same",
     settings: Settings = None,
     ray: Annotated[
         str | None,
@@ -50,6 +54,7 @@ def compare(
         "norms": split_values(norms),
         "batch_sizes": split_values(batch_sizes),
         "seeds": split_values(seeds),
+        "rate_rule": "" if rate_rule == "same" else rate_rule,
         "training": parse_settings(settings or []),
     }
     plan, chosen = None, {key: value for key, value in given.items() if value}

@@ -37,6 +37,7 @@ def provenance(plan: StudyPlan) -> dict[str, Any]:
         "machine": machine(device),
         "date": time.strftime("%Y-%m-%d"),
         "versions": versions(),
+        "rate_rule": plan.rate_rule,
         "settings": plan.settings(),
     }
 
@@ -46,6 +47,7 @@ def command(plan: StudyPlan) -> str:
     listed = {"norms": plan.norms, "batch-sizes": plan.batch_sizes, "seeds": plan.seeds}
     words = ["--data", Path(plan.data).name, "--out", "DIR"]
     words += [word for name, values in listed.items() for word in (f"--{name}", ",".join(map(str, values)))]
+    words += ["--rate-rule", plan.rate_rule] if plan.rate_rule != "same" else []
     words += [word for name, value in plan.training.items() for word in ("--set", f"{name}={value}")]
     return f"python -m fruitvision compare {quoted(words)}"
 

@@ -5,13 +5,13 @@
     about.json   the command that repeats it, the machine, the date
 
 A folder with these three is enough to show a study. The results of one that was run with this trainer are part of the package,
-in ``comparison/measured/``.
+in ``comparison/measured/``, and with them the networks of a few cells, in a study's own layout.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
+from statistics import fmean, median
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from fruitvision.comparison.bn_statistics import RECORD
 from fruitvision.comparison.study import Cell, StudyFolder, diverged
 from fruitvision.errors import RunError
 from fruitvision.files import csv_text, write_text
@@ -34,6 +35,8 @@ FIGURES = (
     "final_accuracy",
     "best_accuracy",
     "test_accuracy",
+    "batch_accuracy",
+    "recomputed_accuracy",
     "loss",
     "epochs_to_90",
     "seconds_per_epoch",
@@ -87,7 +90,8 @@ def table(out: str | Path) -> pd.DataFrame:
 
     ``final_accuracy`` and ``loss`` are the last epoch's, which is not selected by its result; ``best_accuracy`` is the best
     epoch's, all on the split that epochs are evaluated on. ``test_accuracy`` is that of the best epoch's weights on the test
-    split, where there is one. ``epochs_to_90`` counts epochs until 90% accuracy. ``grad_norm`` is the mean over all steps, before
+    split, where there is one. ``batch_accuracy`` and ``recomputed_accuracy`` are the last epoch's for batch norm with other
+    statistics than its running ones (see bn_statistics.py). ``epochs_to_90`` counts epochs until 90% accuracy. ``grad_norm`` is the mean over all steps, before
     clipping; ``seconds_per_epoch`` and ``images_per_s`` are medians, ``peak_memory_mb`` is that of the whole process.
     """
     study = StudyFolder(out)
@@ -99,7 +103,7 @@ def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
     row |= dict.fromkeys(FIGURES, float("nan"))
     if not run.exists:
         return row
-    status, tests = run.status(), run.metrics("test")
+    status, tests, statistics = run.status(), run.metrics("test"), run.metrics(RECORD)
     # A damaged file, or somebody else's, may lack any of them.
     epochs = [epoch for epoch in run.metrics("epoch") if all(isinstance(epoch.get(name), int | float) for name in MEASURED_EACH_EPOCH)]
     row |= {"state": status.state, "diverged": diverged(status)}
@@ -107,11 +111,13 @@ def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
         row["final_accuracy"], row["loss"] = epochs[-1]["val_accuracy"], epochs[-1]["val_loss"]
         row["best_accuracy"] = max(e["val_accuracy"] for e in epochs)
         row["epochs_to_90"] = next((e["epoch"] for e in epochs if e["val_accuracy"] >= TARGET), float("nan"))
-        row["seconds_per_epoch"] = statistics.median(e["seconds"] for e in epochs)
-        row["images_per_s"] = statistics.median(e["images_per_s"] for e in epochs)
-        row["grad_norm"] = statistics.fmean(e["grad_norm"] for e in epochs)
+        row["seconds_per_epoch"] = median(e["seconds"] for e in epochs)
+        row["images_per_s"] = median(e["images_per_s"] for e in epochs)
+        row["grad_norm"] = fmean(e["grad_norm"] for e in epochs)
     if tests:
         row["test_accuracy"] = tests[-1]["top1"]
+    if statistics:
+        row |= {f"{name}_accuracy": statistics[-1].get(name, float("nan")) for name in ("batch", "recomputed")}
     if memory := [record["peak_mb"] for record in run.metrics("memory")]:
         row["peak_memory_mb"] = max(memory)
     if run.has_checkpoint:
@@ -153,6 +159,12 @@ def read_results(folder: Path) -> Results:
 def measured() -> Results | None:
     """The results that are part of the package; None where this copy has none."""
     return read_results(MEASURED) if (MEASURED / ABOUT).is_file() else None
+
+
+def measured_study() -> StudyFolder | None:
+    """The networks that are part of the package, as a study's folder: some cells of :func:`measured`; None without them."""
+    study = StudyFolder(MEASURED)
+    return study if study.exists else None
 
 
 def _about(out: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from fruitvision.comparison.bn_statistics import record_test_statistics
 from fruitvision.comparison.provenance import provenance
 from fruitvision.comparison.study import DIVERGED, Cell, StudyFolder, StudyPlan, is_done
 from fruitvision.errors import FruitVisionError, TrainingError
@@ -157,7 +158,10 @@ def train_cell(
             run.request_stop()
 
     try:
-        return execute(run.path, on_event=record_memory, on_progress=pass_stop_on, lock=False)
+        status = execute(run.path, on_event=record_memory, on_progress=pass_stop_on, lock=False)
+        if status.state == "finished":
+            record_test_statistics(run, on_sign)
+        return status
     except TrainingError as error:
         if not error.code.startswith(DIVERGED):
             raise

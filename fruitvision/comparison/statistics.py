@@ -9,6 +9,7 @@ than three seeds.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import combinations
 from typing import cast
 
@@ -22,6 +23,8 @@ MEASURE = "final_accuracy"
 
 AVERAGED = {
     "best_mean": "best_accuracy",
+    "batch_mean": "batch_accuracy",
+    "recomputed_mean": "recomputed_accuracy",
     "loss_mean": "loss",
     "epochs_to_90": "epochs_to_90",
     "grad_norm": "grad_norm",
@@ -94,6 +97,57 @@ def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFr
         if small < large
     ]
     return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
+
+
+def recomputation_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """What recomputed statistics change for norms with running statistics: accuracy with them minus accuracy with the running ones.
+
+    One row for each norm and batch size that was measured, as :func:`paired_differences`; see bn_statistics.py.
+    """
+    rows = []
+    for key, cells in table.groupby(["norm", "batch_size"], sort=True):
+        norm, batch_size = cast(tuple[str, int], key)
+        done = _finished(cells).dropna(subset=["recomputed_accuracy"])
+        differences = (done["recomputed_accuracy"] - done[MEASURE]).to_numpy(float)
+        if len(differences):
+            mean, sd, low, high = mean_interval(differences)
+            found = {"pairs": len(differences), "left_out": 0, "mean": mean, "sd": sd, "low": low, "high": high}
+            rows.append({"norm": norm, "batch_size": int(batch_size)} | found | {"verdict": _verdict(len(differences), 0, low, high)})
+    return pd.DataFrame(rows, columns=["norm", *(column for column in DIFFERENCE_COLUMNS if column not in "ab")])
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """A norm that is ahead of another with large batches and behind it with small ones: intervals of the paired differences."""
+
+    ahead: str
+    behind: str
+    large: int
+    small: int
+    lead: tuple[float, float]
+    loss: tuple[float, float]
+    seeds: int
+
+
+def reversal(table: pd.DataFrame, measure: str = MEASURE) -> Reversal | None:
+    """The best norm at the largest batch size against the best at the smallest, if each is ahead beyond the 95% interval.
+
+    The two are selected by their means on the same runs, so the intervals are a little too narrow: with many norms that are nearly
+    alike this finds nothing to rely on, and it is meant for differences that are far from zero.
+    """
+    small, large = cast(int, table["batch_size"].min()), cast(int, table["batch_size"].max())
+    means = summary(table, measure).pivot_table(index="norm", columns="batch_size", values="mean")
+    if small == large or means.empty or small not in means or large not in means:
+        return None
+    ahead, behind = str(means[large].idxmax()), str(means[small].idxmax())
+    if ahead == behind:
+        return None
+    found = paired_differences(table, ahead, behind, measure).set_index("batch_size")
+    if found.loc[large, "verdict"] != "a-higher" or found.loc[small, "verdict"] != "b-higher":
+        return None
+    at_large, at_small = (found.loc[size].to_dict() for size in (large, small))
+    lead, loss = (at_large["low"], at_large["high"]), (-at_small["high"], -at_small["low"])
+    return Reversal(ahead, behind, int(large), int(small), lead, loss, int(min(at_large["pairs"], at_small["pairs"])))
 
 
 def _paired(cells: pd.DataFrame, column: str, a: object, b: object, measure: str) -> dict[str, object]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ DIVERGED = "non-finite"
 """The prefix of the error codes of a training that diverged."""
 PLAN = "study.json"
 # The default settings of a study: the fast preset from random weights, with small pictures and a quarter of the width, so that four
-# norms, three batch sizes and three seeds take under two hours on a laptop. One learning rate for all batch sizes. Each epoch is
+# norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is
 # evaluated on the test split where there is one, and the last epoch's accuracy is compared: unlike the best one, it is not selected.
 BASE: dict[str, Any] = {
     "start": "scratch",
@@ -45,6 +45,12 @@ BASE: dict[str, Any] = {
 }
 
 
+RateRule = Literal["same", "sqrt", "linear"]
+"""How the learning rate follows the batch size, from that of 32 pictures: not at all; with its square root, which adaptive optimizers
+such as AdamW ask for (Malladi et al. 2022, arXiv:2205.10287); or in proportion, as for SGD (Goyal et al. 2017, arXiv:1706.02677)."""
+EXPONENTS: dict[RateRule, float] = {"same": 0.0, "sqrt": 0.5, "linear": 1.0}
+
+
 @dataclass(frozen=True)
 class Budget:
     """Settings, batch sizes and seeds of a study, as the Compare panel offers them."""
@@ -52,11 +58,12 @@ class Budget:
     settings: dict[str, Any]
     batch_sizes: tuple[int, ...] = (BASE["batch_size"],)
     seeds: tuple[int, ...] = (0,)
+    rate_rule: RateRule = "same"
 
 
 BUDGETS = {
     "quick": Budget({"epochs": 12, "max_train_images": 1000}),
-    "batches": Budget({"max_train_images": 2000}, (2, 8, 32), (0, 1, 2)),
+    "batches": Budget({"max_train_images": 2000}, (2, 8, 32), (0, 1, 2), "sqrt"),
     "fair": Budget({"width": 32, "image_size": 64, "max_train_images": 3000}),
     "thorough": Budget({"width": 32, "image_size": 64, "max_train_images": 3000}, seeds=(0, 1, 2)),
 }
@@ -86,6 +93,7 @@ class StudyPlan(BaseModel):
     norms: tuple[str, ...] = DEFAULT_NORMS
     batch_sizes: tuple[int, ...] = (BASE["batch_size"],)
     seeds: tuple[int, ...] = (0,)
+    rate_rule: RateRule = "same"
     training: dict[str, Any] = {}
     name: str = ""
     created: float = Field(default_factory=time.time)
@@ -107,7 +115,7 @@ class StudyPlan(BaseModel):
     def contains(self, other: StudyPlan) -> bool:
         """Whether every cell of ``other`` is also in this study, with the same data and settings."""
         wider = all(set(getattr(self, axis)) >= set(getattr(other, axis)) for axis in ("norms", "batch_sizes", "seeds"))
-        return wider and (self.data, self.training) == (other.data, other.training)
+        return wider and (self.data, self.training, self.rate_rule) == (other.data, other.training, other.rate_rule)
 
     def settings(self) -> dict[str, Any]:
         """The settings that all cells share and that differ from the preset."""
@@ -120,12 +128,18 @@ class StudyPlan(BaseModel):
                 norm,
                 batch_size,
                 seed,
-                TrainConfig.from_preset("fast", **{**BASE, **self.training, "norm": norm, "batch_size": batch_size, "seed": seed}),
+                self._training(norm, batch_size, seed),
             )
             for seed in self.seeds
             for batch_size in self.batch_sizes
             for norm in self.norms
         ]
+
+
+    def _training(self, norm: str, batch_size: int, seed: int) -> TrainConfig:
+        values = {**BASE, **self.training, "norm": norm, "batch_size": batch_size, "seed": seed}
+        config, factor = TrainConfig.from_preset("fast", **values), (batch_size / BASE["batch_size"]) ** EXPONENTS[self.rate_rule]
+        return config if factor == 1 else TrainConfig.from_preset("fast", **{**values, "learning_rate": config.learning_rate * factor})
 
 
 def _once(values: tuple[int, ...]) -> tuple[int, ...]:

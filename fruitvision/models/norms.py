@@ -3,7 +3,7 @@
 All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and have the same affine parameters, one weight and
 one bias per channel, so that networks with different norms differ in nothing else.
 
-To add a norm, decorate a function in this file; it then appears in every list of the program, in the drawing, in Touch it
+To add a norm, decorate a function in this file; it then appears in every list of the program, in the drawing, in its numbers
 and in studies, under its title and described by its docstring:
 
     @norm("position", shares="C", title="Layer norm over C alone")

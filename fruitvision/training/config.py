@@ -143,7 +143,7 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
         if self.start_share and not self.fit_last:
             raise ValueError("start_share: the last layer does not fit an interpolated trunk; set fit_last too, for example to 0.0001")
         if self.fit_last and self.refit:
-            raise ValueError("fit_last: the last layer is fitted either from scratch or from where it is; set refit to 0")
+            raise ValueError("fit_last: the last layer is fitted once; set refit to 0")
         return self
 
     @model_validator(mode="after")

@@ -122,7 +122,8 @@ class FinalSettings(BaseModel):
     start_share: float = Field(default=0.0, ge=0, le=0.95)  # weight interpolation (WiSE-FT): the share of the first weights
     average_with: str = ""  # checkpoints to average weights with, separated by commas
     refit: float = Field(default=0.0, ge=0, le=10)  # fit the last layer again, from where it is; L2 penalty, 0 is off
-    fit_last: float = Field(default=0.0, ge=0, le=10)  # fit the last layer from scratch; L2 penalty, 0 is off
+    fit_last: float = Field(default=0.0, ge=0, le=10)  # fit the last layer to all pictures; L2 penalty, 0 is off
+    fit_last_start: Literal["zero", "trained"] = "zero"  # what it is fitted from: zero (or ImageNet's classes), or the trained one
 
 
 class MachineSettings(BaseModel):

@@ -28,19 +28,19 @@ def test_each_norm_shows_at_once_what_shares_a_mean_and_answers_the_question(vis
     for norm in NORMS:
         page.locator("#compare-norm").get_by_text(norm, exact=True).click()
         page.wait_for_selector(f"#compare-page h2:text-is('{norm}')")
-        assert page.locator("#compare-page math").count() == 3
-        pictures.add(page.inner_html("#compare-page svg"))
+        assert page.locator("#compare-page math").count() == 4
+        pictures.add(page.inner_html("#compare-drawing svg"))
     assert len(pictures) == len(NORMS)
 
 
 def test_pointing_at_a_cell_lights_its_set(visit):
     page = open_compare(visit)
     page.wait_for_timeout(500)
-    before = page.evaluate("document.querySelector('#compare-page polygon.lit').dataset.set")
-    other = page.locator(f"#compare-page polygon.sheet:not([data-set='{before}'])").first
+    before = page.evaluate("document.querySelector('#compare-drawing polygon.lit').dataset.set")
+    other = page.locator(f"#compare-drawing polygon.sheet:not([data-set='{before}'])").first
     other.hover(force=True)
     wanted = other.get_attribute("data-set")
-    page.wait_for_function("set => document.querySelector('#compare-page polygon.lit').dataset.set === set", arg=wanted)
+    page.wait_for_function("set => document.querySelector('#compare-drawing polygon.lit').dataset.set === set", arg=wanted)
 
 
 def open_race(visit, **how):
@@ -59,7 +59,7 @@ def test_a_picture_is_touched_and_who_is_beside_it_matters_to_batch_norm_alone(v
     page = open_compare(visit)
     page.wait_for_selector("#touch-makeup .fv-effects")
     rows = page.locator("#touch-view tr.fv-mine")
-    assert "N,H,W" in rows.nth(1).inner_text() and "✓ 64 / 64" in rows.nth(1).inner_text()
+    assert "N,H,W" in rows.first.inner_text() and "✓ 64 / 64" in rows.first.inner_text()
     page.set_input_files("#touch-picture input[type=file]", next(sample_set.rglob("*.jpg")))
     mine = page.locator("#touch-makeup .fv-strip img.fv-mine").first
     before = share(page), page.inner_html("#touch-makeup .fv-maps")

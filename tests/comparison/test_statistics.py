@@ -7,7 +7,16 @@ import math
 import pandas as pd
 import pytest
 
-from fruitvision.comparison.statistics import all_differences, batch_size_effects, mean_interval, paired_differences, summary, t_quantile
+from fruitvision.comparison.statistics import (
+    all_differences,
+    batch_size_effects,
+    mean_interval,
+    paired_differences,
+    recomputation_effects,
+    reversal,
+    summary,
+    t_quantile,
+)
 
 
 def results(**accuracies) -> pd.DataFrame:
@@ -23,6 +32,8 @@ def results(**accuracies) -> pd.DataFrame:
                     "diverged": value is None,
                     "final_accuracy": value,
                     "best_accuracy": value,
+                    "batch_accuracy": float("nan"),
+                    "recomputed_accuracy": float("nan"),
                     "loss": 1.0,
                     "seconds_per_epoch": 2.0,
                     "images_per_s": 10.0,
@@ -85,3 +96,22 @@ def test_what_a_small_batch_costs_each_norm_is_told_seed_by_seed():
     assert effects.loc["batch", "mean"] == pytest.approx(-0.146667, abs=1e-5)
     assert effects.loc["group", "verdict"] == "no-difference-shown"
     assert batch_size_effects(large).empty
+
+
+def test_a_norm_that_leads_with_large_batches_and_falls_behind_with_small_ones_is_found():
+    large = results(batch=[0.90, 0.91, 0.92], group=[0.80, 0.815, 0.82])
+    small = results(batch=[0.10, 0.12, 0.11], group=[0.70, 0.71, 0.725]).assign(batch_size=2)
+    found = reversal(pd.concat([large, small]))
+    assert (found.ahead, found.behind, found.large, found.small, found.seeds) == ("batch", "group", 32, 2, 3)
+    assert 0.08 < found.lead[0] < 0.0983 < found.lead[1] and found.loss[0] < 0.6016 < found.loss[1]
+    assert reversal(large) is None
+    unclear = results(batch=[0.70, 0.75, 0.65], group=[0.70, 0.71, 0.75]).assign(batch_size=2)
+    assert reversal(pd.concat([large, unclear])) is None
+
+
+def test_what_recomputed_statistics_change_is_paired_by_run_and_for_norms_that_have_them():
+    rows = results(batch=[0.50, 0.52, 0.51], group=[0.8, 0.8, 0.8])
+    rows.loc[rows["norm"] == "batch", "recomputed_accuracy"] = [0.70, 0.73, 0.72]
+    found = recomputation_effects(rows).to_dict("records")
+    assert [(row["norm"], row["verdict"], row["pairs"]) for row in found] == [("batch", "a-higher", 3)]
+    assert found[0]["mean"] == pytest.approx(0.62 / 3)

@@ -37,6 +37,21 @@ def test_a_study_ends_in_one_row_a_cell_that_differ_in_the_norm_alone(tmp_path, 
     assert csv["norm"].tolist() == rows["norm"].tolist()
 
 
+def test_the_learning_rate_follows_the_batch_size_where_that_is_asked_for(sample_set, tmp_path):
+    rates = {}
+    for rule in ("same", "sqrt", "linear"):
+        study = plan(sample_set, batch_sizes=(2, 8, 32), norms=("batch",), rate_rule=rule)
+        rates[rule] = [cell.training.learning_rate for cell in study.cells()]
+    base = rates["same"][2]
+    assert rates["same"] == [base] * 3
+    assert rates["linear"] == pytest.approx([base / 16, base / 4, base]) and rates["sqrt"] == pytest.approx([base / 4, base / 2, base])
+    with pytest.raises(ConfigError):
+        plan(sample_set, rate_rule="quadratic")
+    StudyFolder(tmp_path / "study").create(plan(sample_set))
+    with pytest.raises(RunError):
+        StudyFolder(tmp_path / "study").create(plan(sample_set, rate_rule="sqrt"))
+
+
 def test_a_studys_files_are_all_that_is_needed_to_show_it(tmp_path, sample_set):
     run_study(plan(sample_set), tmp_path / "study")
     save_results(tmp_path / "study")

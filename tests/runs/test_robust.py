@@ -422,12 +422,23 @@ def test_in_the_end_the_trunk_goes_back_towards_its_start_and_the_last_layer_is_
     for share in (0.0, 0.5):
         settings = {"epochs": 1, "refit": 0, "ema": 0, "seed": 3, "start_share": share, "fit_last": 1e-3}
         run = RunFolder(tmp_path / str(share) / "run").create(config(world, **settings))
-        assert execute(run.path).state == "finished" and "last layer fitted anew" in run.log_tail()
+        assert execute(run.path).state == "finished" and "last layer fitted from zero on" in run.log_tail()
         ends[share] = load_checkpoint(run.best)[0]
     start = build_network(num_classes=5, width=8, seed=3)
     learned, blended = ends[0.0].conv1.weight, ends[0.5].conv1.weight
     torch.testing.assert_close(blended, (learned + start.conv1.weight) / 2, atol=1e-6, rtol=1e-4)
     assert not torch.equal(ends[0.0].head.weight, ends[0.5].head.weight)
+
+
+def test_the_last_layer_is_fitted_from_the_trained_one_where_that_is_asked_for(world, tmp_path):
+    heads = {}
+    for begin in ("zero", "trained"):  # the penalty holds it where it begins
+        settings = {"epochs": 1, "refit": 0, "ema": 0, "seed": 3, "fit_last": 10.0, "fit_last_start": begin}
+        run = RunFolder(tmp_path / begin / "run").create(config(world, **settings))
+        execute(run.path)
+        heads[begin] = load_checkpoint(run.best)[0].head.weight
+        trained = load_checkpoint(run.last)[0].head.weight
+    assert (heads["trained"] - trained).norm() < 0.1 * trained.norm() < (heads["zero"] - trained).norm()
 
 
 def test_the_last_layer_fitted_anew_is_held_to_what_imagenet_knows_where_the_trunk_began_there(world, monkeypatch):

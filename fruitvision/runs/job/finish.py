@@ -42,7 +42,7 @@ def finish(
     """Write the final ``best/`` checkpoint and return the status "finished".
 
     In this order: weights averaged with those of other networks (``average_with``), trunk blended with its start
-    (``start_share``), last layer fitted anew (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
+    (``start_share``), last layer fitted to all pictures (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
     evaluation on the test split. Without validation pictures the last layer is not fitted on, and the temperature is 1.
     Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
@@ -109,15 +109,16 @@ def _blend(session: Session, network: Network, data: RunData) -> None:
 
 
 def _fit_last_layer(session: Session, network: Network, start: str, state: TrainState, data: RunData, transform: EvalTransform) -> None:
-    """Fit the last layer from zero to all training pictures under the evaluation transform.
+    """Fit the last layer to all training pictures under the evaluation transform: from zero, or from the trained one.
 
-    If the trunk started from ImageNet, the layer is regularized towards ImageNet's own weights for these fruits.
+    It is regularized towards where it begins; if the trunk started from ImageNet, zero is ImageNet's own weights for these fruits.
     """
-    reset_head(network, session.training, data.targets, start)
+    if session.training.fit_last_start == "zero":
+        reset_head(network, session.training, data.targets, start)
     seen = session.wait(evaluation_features(network, data, session.training, transform, state.device, session.world))
     session.wait(refit(network.head, seen, data.targets.membership, session.training.fit_last))
     session.world.broadcast_weights(network)
-    session.folder.log(f"last layer fitted anew on {len(seen.labels)} pictures under the evaluation transform")
+    session.folder.log(f"last layer fitted from {session.training.fit_last_start} on {len(seen.labels)} pictures under the evaluation transform")
 
 
 def _refit_last_layer(

@@ -1,4 +1,4 @@
-"""What a normalization layer does, as HTML: its drawing, its formula, plain words, and what is counted from the real layer."""
+"""What a normalization layer does, as HTML: its drawing; its formula, plain words, and what is counted from the real layer."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ASPECTS = ("alone", "test", "good", "bad", "when", "used")
 ERRORS = ("purpose", "layer", "momentum", "decay", "alone")
 
 
-def norm_page(norm: str, language: str) -> Markup:
-    """Drawing and words, side by side where there is room."""
+def norm_drawing(norm: str, language: str) -> Markup:
+    """The tensor, with what shares a mean highlighted; and in one sentence what that is."""
     found, key = get_norm(norm), sentence_key(norm)
     sets = sharing_sets(norm, *SHAPE)
     drawing = draw_tensor(
@@ -35,9 +35,15 @@ def norm_page(norm: str, language: str) -> Markup:
         channels=say("compare.channels", language),
     )
     hint = say("compare.drawing_hint" if found.shares else "compare.drawing_none", language)
-    words = [tag("h2", norm_name(norm, language)), _words(found, language), norm_facts(norm, language)]
-    shown = tag("div", drawing, note(hint), textbook_errors(language), class_="fv-norm-drawing")
-    return tag("div", shown, tag("div", words, class_="fv-norm-words"), class_="fv-norm")
+    return tag("section", drawing, tag("p", _shares(found, language), class_="fv-shares"), note(hint), class_="fv-card fv-norm-drawing")
+
+
+def norm_page(norm: str, language: str) -> Markup:
+    """Words and formulas, and beside them the facts where there is room."""
+    found = get_norm(norm)
+    words = [tag("h2", norm_name(norm, language)), _words(found, language), textbook_errors(language)]
+    facts = norm_facts(norm, language)
+    return tag("div", tag("div", words, class_="fv-norm-words"), tag("div", facts, class_="fv-norm-facts"), class_="fv-norm")
 
 
 def described(norm: str) -> bool:
@@ -50,17 +56,20 @@ def sentence_key(norm: str) -> str:
     return norm.replace("-", "_")
 
 
+def _shares(norm: Norm, language: str) -> Markup:
+    if described(norm.name):
+        return say_html(f"compare.{sentence_key(norm.name)}_shares", language)
+    return say_html("compare.own_shares", language, over=", ".join(norm.shares) or "–")
+
+
 def _words(norm: Norm, language: str) -> Markup:
     """What it does, in words and as a formula; of a norm that a person registered, its docstring."""
     if not described(norm.name):
-        shares = say_html("compare.own_shares", language, over=", ".join(norm.shares) or "–")
-        return join([tag("p", shares, class_="fv-shares"), tag("p", norm.summary, class_="fv-reply")])
-    key = sentence_key(norm.name)
+        return tag("p", norm.summary, class_="fv-reply")
     return join(
         [
-            tag("p", say_html(f"compare.{key}_shares", language), class_="fv-shares"),
             tag("p", say("compare.question", language), class_="fv-question"),
-            tag("p", say(f"compare.{key}_reply", language), class_="fv-reply"),
+            tag("p", say(f"compare.{sentence_key(norm.name)}_reply", language), class_="fv-reply"),
             tag("div", formula(norm.name), class_="fv-formula", tabindex=0, role="group"),
         ]
     )
@@ -129,8 +138,7 @@ def formula(norm: str) -> Markup:
     variance = _math(_square("σ", kept), _o("="), one_over, total, tag("msup", centered, tag("mn", 2)))
     root = tag("msqrt", _square("σ", kept), _o("+"), tag("mi", "ε"))
     normalized = tag("mfrac", tag("mrow", _sub("x", "nchw"), _o("−"), _sub("μ", kept)), root)
-    result = _math(_hat("x"), _o("="), normalized, _o(","), tag("mi", "y"), _o("="), *scaled)
-    return join([mean, variance, result])
+    return join([mean, variance, _math(_hat("x"), _o("="), normalized), _math(_sub("y", "nchw"), _o("="), *scaled)])
 
 
 def _axes(norm: Norm) -> tuple[str, str, str]:

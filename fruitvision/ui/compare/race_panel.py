@@ -70,7 +70,7 @@ class Race:
                 self.words = gr.HTML(elem_id="compare-words")
                 charts = gr.HTML(race_charts(None, language), elem_id="compare-charts")
                 self.charts = page.first(charts, value=partial(race_charts, None))
-                self.figures = gr.HTML(elem_id="compare-table")
+        self.figures = gr.HTML(elem_id="compare-table")
         self.seen, self.timer = gr.State(None), gr.Timer(TICK_SECONDS)
 
 
@@ -196,6 +196,7 @@ def race_plan(context: Context, data: str, norms: list[str], budget: str) -> Stu
             "norms": [norm for norm in NORMS if norm in norms],
             "batch_sizes": spent.batch_sizes,
             "seeds": spent.seeds,
+            "rate_rule": spent.rate_rule,
             "training": spent.settings,
             "name": f"{path.name}, {budget}",
         }

@@ -10,7 +10,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from fruitvision.comparison.results import Results
-from fruitvision.comparison.statistics import MIN_SEEDS, all_differences, batch_size_effects, summary
+from fruitvision.comparison.statistics import (
+    MIN_SEEDS,
+    all_differences,
+    batch_size_effects,
+    recomputation_effects,
+    reversal,
+    summary,
+)
 from fruitvision.report.charts import Series, line_chart
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.page.elements import folded, note, table
@@ -18,6 +25,7 @@ from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 
 LOSSES = ("val_loss", "train_loss")
+BETWEEN = {"en": ", ", "zh": "、"}
 COLUMNS = ("norm", "accuracy", "best", "loss", "epochs_to_90", "seconds", "speed", "memory", "grad_norm", "parameters")
 
 
@@ -38,7 +46,8 @@ def race_charts(found: Results | None, language: str) -> Markup:
     if len(sizes) == 1:
         return _charts(*accuracy, *losses)
     more = folded(say("compare.losses", language), _charts(*losses), class_="fv-more")
-    return join([_charts(_against_batch_size(found, sizes, language), *accuracy), more])
+    first = [_against_batch_size(found, sizes, language), *_statistics_charts(found, sizes, language)]
+    return join([_charts(*first, *accuracy), more])
 
 
 def _charts(*charts: Markup) -> Markup:
@@ -74,7 +83,11 @@ def _against_batch_size(found: Results, sizes: list[int], language: str) -> Mark
         rows = rows.sort_values("batch_size")
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
         series.append(_series(str(norm), places, rows["mean"].tolist(), rows["sd"].tolist(), language))
-    title = say("compare.chart_batch_size", language)
+    title, description = say("compare.chart_batch_size", language), say("compare.chart_batch_size_description", language)
+    return _by_batch_size(series, sizes, title, description, language)
+
+
+def _by_batch_size(series: list[Series], sizes: list[int], title: str, description: str, language: str) -> Markup:
     return line_chart(
         series,
         title=title,
@@ -83,9 +96,25 @@ def _against_batch_size(found: Results, sizes: list[int], language: str) -> Mark
         y_format="percent",
         close=True,
         x_places=[(place, str(size)) for place, size in enumerate(sizes, 1)],
-        description=say("compare.chart_batch_size_description", language),
+        description=description,
         empty=say("train.chart_empty", language),
     )
+
+
+STATISTICS = {"mean": "#d55e00", "recomputed_mean": "#0072b2", "batch_mean": "#8c8c8c"}
+"""Of a summary, the accuracy with each kind of statistics at test time, and its colour."""
+
+
+def _statistics_charts(found: Results, sizes: list[int], language: str) -> list[Markup]:
+    """For each norm with running statistics: its accuracy with them, and with others, at each batch size."""
+    charts = []
+    for norm, rows in summary(found.done).dropna(subset=["recomputed_mean"]).groupby("norm", sort=False):
+        rows = rows.sort_values("batch_size")
+        places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
+        series = [Series(say(f"compare.statistics_{name}", language), places, rows[name].tolist(), colour) for name, colour in STATISTICS.items()]
+        title = say("compare.chart_statistics", language, norm=norm_name(str(norm), language))
+        charts.append(_by_batch_size(series, sizes, title, say("compare.chart_statistics_description", language), language))
+    return charts
 
 
 def _series(norm: str, xs: Sequence[float], means: list[float], deviations: list[float], language: str) -> Series:
@@ -103,7 +132,31 @@ def race_words(found: Results | None, language: str) -> Markup:
     """What the study shows, in sentences; and of the program's own, how it was measured."""
     if found is None or found.done.empty:
         return Markup()
-    return join([measured_before(found, language), _verdicts(found.done, language)])
+    return join([_finding(found.done, language), measured_before(found, language), _verdicts(found.done, language)])
+
+
+def _finding(rows: pd.DataFrame, language: str) -> Markup | None:
+    """In a sentence each: what loses by small batches and what does not, and what recomputed statistics change of it."""
+    sentences = []
+    effects = batch_size_effects(rows)
+    if not (fallen := effects[effects["verdict"] == "b-higher"]).empty:
+        most = fallen.loc[fallen["mean"].idxmin()].to_dict()
+        steady = [norm_name(norm, language) for norm in effects["norm"] if norm not in set(fallen["norm"])]
+        facts = {"norm": norm_name(most["norm"], language), "large": most["b"], "small": most["a"], "seeds": most["pairs"]}
+        key, names = ("fall_alone", BETWEEN[language].join(steady)) if steady else ("fall", "")
+        points = _points(low=-most["high"], high=-most["low"])
+        sentences.append(say_html(f"compare.finding_{key}", language, **facts, **points, others=names))
+    if found := reversal(rows):
+        facts = {"ahead": norm_name(found.ahead, language), "behind": norm_name(found.behind, language), "seeds": found.seeds}
+        facts |= {"large": found.large, "small": found.small}
+        points = _points(low=found.lead[0], high=found.lead[1], low_small=found.loss[0], high_small=found.loss[1])
+        sentences.append(say_html("compare.finding_reversal", language, **facts, **points))
+    recomputed = recomputation_effects(rows)
+    if not (clear := recomputed[recomputed["verdict"] == "a-higher"]).empty:
+        most = clear.loc[clear["mean"].idxmax()].to_dict()
+        facts = {"norm": norm_name(most["norm"], language), "size": most["batch_size"], "seeds": most["pairs"]}
+        sentences.append(say_html("compare.finding_statistics", language, **facts, **_points(low=most["low"], high=most["high"])))
+    return tag("div", (tag("p", sentence) for sentence in sentences), class_="fv-reply") if sentences else None
 
 
 def measured_before(found: Results, language: str) -> Markup | None:

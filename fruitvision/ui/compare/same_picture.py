@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
+from fruitvision.comparison.results import measured_study
 from fruitvision.comparison.same_picture import Answer, answers, pairs
 from fruitvision.comparison.study import StudyFolder
 from fruitvision.data.fruits import display_name
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped
+from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
 from fruitvision.report.answers import sureness
 from fruitvision.report.markup import data_url, join, tag
@@ -52,7 +57,7 @@ def build(page: Page, tab: gr.Tab) -> None:
 
     def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
         shown = shown_studies(context.runs, owner=context.access.is_owner(request))
-        choices = [choice for choice in study_choices(shown, language) if choice[1] != SHIPPED]
+        choices = [choice for choice in study_choices(shown, language) if choice[1] != SHIPPED or measured_study()]
         known = [study_id for _, study_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in known else next(iter(known), None), visible=bool(known))
 
@@ -81,7 +86,9 @@ def build(page: Page, tab: gr.Tab) -> None:
 
 
 def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder | None:
-    """The study of that id, where there is one that this person may see."""
+    """The study of that id, where there is one that this person may see; without an id the one that the program brings."""
+    if study_id in (None, SHIPPED):
+        return measured_study()
     return next((study for study in shown_studies(context.runs, owner=owner) if study.id == study_id), None)
 
 
@@ -102,15 +109,20 @@ def same_picture_view(
     known = pairs(study) if study else []
     if study is None or not known:
         return status(say("same_picture.none", language))
-    if picture is None:
-        return status(say("same_picture.no_picture", language))
+    words = say("same_picture.note" if picture is not None else "same_picture.drawn", language)
     chosen = next((one for one in known if f"{one[0]}/{one[1]}" == pair), known[0])
     try:
-        found = answers(study, load_capped(picture, SIDE), *chosen)
+        found = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
     except FruitVisionError as error:
         return notice(error, language)
     cards = tag("div", (_card(answer, language) for answer in found), class_="fv-together")
-    return join([cards, note(say("same_picture.note", language))])
+    return join([cards, note(words)])
+
+
+@cache
+def drawn_banana() -> Image.Image:
+    """The picture that is asked while nobody has chosen one."""
+    return draw_fruit("Banana", np.random.default_rng(0), SIDE, background="white")
 
 
 def _card(answer: Answer, language: str) -> Markup:

@@ -1,4 +1,4 @@
-"""Touch it: an uploaded picture goes through a norm layer of a real network."""
+"""An uploaded picture goes through a norm layer of a real network: its numbers before and after."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
-from fruitvision.ui.compare.touch_view import composition_view, touch_view
+from fruitvision.ui.compare.touch_view import composition_view, numbers_view, touch_view
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import notice
@@ -34,55 +34,69 @@ VISITORS_AT_ONCE = 8
 SHORT_SIDE = 256
 
 
-def build(page: Page, norm: gr.Radio) -> None:
-    """The tab's contents; ``norm`` is the panel's one choice of a norm."""
-    language = page.context.language
-    page.bind(gr.HTML(), value=lambda spoken: tag("p", say("touch.intro", spoken)))
-    with gr.Row():
-        with gr.Column(scale=3, min_width=260):
-            picture = page.bind(
-                CheckedImage(
-                    sources=["upload", "clipboard"],
-                    type="filepath",
-                    height=220,
-                    show_label=True,
-                    elem_id="touch-picture",
-                    buttons=[],
-                ),
-                label="touch.picture",
-                placeholder="touch.drop",
-            )
-            size = page.bind(gr.Radio(SIZES, value=4, elem_id="touch-size", elem_classes="fv-buttons"), label="touch.size")
-            others = page.bind(gr.Button(elem_id="touch-others", variant="primary"), value="touch.others")
-            layer = page.bind(
-                gr.Dropdown(_layers(language), value="stem", filterable=False, elem_id="touch-layer"), label="touch.layer", choices=_layers
-            )
-            mode = page.bind(
-                gr.Radio(_modes(language), value="training", elem_id="touch-mode", elem_classes="fv-buttons"),
-                label="touch.mode",
-                choices=_modes,
-            )
-            channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="touch-channel"), label="touch.channel")
-        with gr.Column(scale=8, min_width=320):
-            composition = gr.HTML(elem_id="touch-makeup")
-            shown = gr.HTML(elem_id="touch-view")
-    turn = gr.State(1)  # which other pictures are in the batch; it is compared with that of the turn before
-    others.click(lambda number: number + 1, turn, turn, **QUIET)
+class Touch:
+    """The components, which stand in several places of the panel. ``build_...`` are called in the place, then :meth:`wire`."""
 
-    def answer_it(request: gr.Request, *given: Any) -> tuple[Markup, Markup]:
-        with decoding_for(*page.context.access.counted(request)):
-            return answer(*given)
+    def build_picture(self, page: Page) -> None:
+        """The picture, and the batch that it is in."""
+        language = page.context.language
+        self.picture = page.bind(
+            CheckedImage(
+                sources=["upload", "clipboard"],
+                type="filepath",
+                height=150,
+                show_label=True,
+                elem_id="touch-picture",
+                buttons=[],
+            ),
+            label="touch.picture",
+            placeholder="touch.drop_banana",
+        )
+        self.size = page.bind(gr.Radio(SIZES, value=4, elem_id="touch-size", elem_classes="fv-buttons"), label="touch.size")
+        self.others = page.bind(gr.Button(elem_id="touch-others", variant="primary"), value="touch.others")
+        self.mode = page.bind(
+            gr.Radio(_modes(language), value="training", elem_id="touch-mode", elem_classes="fv-buttons"),
+            label="touch.mode",
+            choices=_modes,
+        )
 
-    gr.on(
-        [page.demo.load, *(one.change for one in (page.language, norm, picture, size, layer, mode, channel, turn))],
-        answer_it,
-        [norm, picture, size, turn, layer, mode, channel, page.language],
-        [composition, shown],
-        show_progress="hidden",
-        api_visibility="private",
-        concurrency_limit=VISITORS_AT_ONCE,
-        trigger_mode="always_last",
-    )
+    def build_numbers(self) -> None:
+        """Mean and standard deviation before and after the layer."""
+        self.numbers = gr.HTML(elem_id="touch-numbers")
+
+    def build_composition(self) -> None:
+        """What the other pictures of the batch change."""
+        self.composition = gr.HTML(elem_id="touch-makeup")
+
+    def build_details(self, page: Page) -> None:
+        """Which layer and which channel, and what else can be seen of them."""
+        page.bind(gr.HTML(), value=lambda spoken: tag("p", say("touch.intro", spoken)))
+        with gr.Row():
+            layer = gr.Dropdown(_layers(page.context.language), value="stem", filterable=False, elem_id="touch-layer")
+            self.layer = page.bind(layer, label="touch.layer", choices=_layers)
+            self.channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="touch-channel"), label="touch.channel")
+        self.view = gr.HTML(elem_id="touch-view")
+
+    def wire(self, page: Page, norm: gr.Radio) -> None:
+        """Everything follows ``norm``, the panel's one choice of a norm."""
+        turn = gr.State(1)  # which other pictures are in the batch; it is compared with that of the turn before
+        self.others.click(lambda number: number + 1, turn, turn, **QUIET)
+
+        def answer_it(request: gr.Request, *given: Any) -> tuple[Markup, Markup, Markup]:
+            with decoding_for(*page.context.access.counted(request)):
+                return answer(*given)
+
+        asked = [norm, self.picture, self.size, turn, self.layer, self.mode, self.channel, page.language]
+        gr.on(
+            [page.demo.load, *(one.change for one in asked)],
+            answer_it,
+            asked,
+            [self.composition, self.numbers, self.view],
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=VISITORS_AT_ONCE,
+            trigger_mode="always_last",
+        )
 
 
 def _layers(language: str) -> list[tuple[str, str]]:
@@ -95,8 +109,11 @@ def _modes(language: str) -> list[tuple[str, str]]:
 
 def answer(
     norm: str, picture: Path | bytes | None, size: int, turn: int, layer: str, mode: str, channel: float, language: str
-) -> tuple[Markup, Markup]:
-    """The HTML of the batch's composition and of the layer's numbers; a picture that cannot be read gets a sentence instead."""
+) -> tuple[Markup, Markup, Markup]:
+    """The HTML of the batch's composition, of the numbers before and after the layer, and of what else can be seen of it.
+
+    A picture that cannot be read gets a sentence instead.
+    """
     norm, layer = (norm if norm in NORMS else "batch"), (layer if layer in LAYERS else "stem")
     count, channel = min(max(int(size or 1), 1), SIZES[-1]), min(max(int(channel or 0), 0), CHANNELS - 1)
     training, turn = mode != "use", max(int(turn or 1), 1)
@@ -111,6 +128,6 @@ def answer(
             effects = composition_effects(layer, now, before, training=training)
             difference = composition_effect(norm, layer, now, before, training=training)
     except FruitVisionError as error:
-        return notice(error, language), Markup()
+        return notice(error, language), Markup(), Markup()
     made = composition_view(now, before, effects, difference, alone, norm, training=training, language=language)
-    return made, touch_view(seen, channel, language)
+    return made, numbers_view(seen, channel, language), touch_view(seen, channel, language)

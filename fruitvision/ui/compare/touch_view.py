@@ -18,7 +18,7 @@ from fruitvision.ui.page.norm_names import norm_name
 from fruitvision.wording.text import say
 
 BEFORE, AFTER = "#8c8c8c", "#2474bb"
-MAX_SETS = 6
+MAX_SETS = 5
 MAPS = 8
 REACH = 4.0
 """Standard deviations that a histogram of the result shows."""
@@ -27,9 +27,8 @@ ROUNDING = 1e-4
 
 
 def touch_view(seen: NormEffect, channel: int, language: str) -> Markup:
-    """The layer's numbers: what shares, over which axes it is normalized, its distribution, its feature maps."""
-    cards = [_sets_card(seen, channel, language), _axes_card(seen, language)]
-    cards += [_histogram_card(seen, channel, language), _maps_card(seen, channel, language)]
+    """The layer's output: over which axes it is normalized, its distribution, its feature maps."""
+    cards = [_axes_card(seen, language), _histogram_card(seen, channel, language), _maps_card(seen, channel, language)]
     if seen.running is not None:
         cards.append(_running_card(seen, seen.running, channel, language))
     n, c, h, w = seen.before.shape
@@ -40,7 +39,7 @@ def touch_view(seen: NormEffect, channel: int, language: str) -> Markup:
     return join([note(network), note(shape), tag("div", cards, class_="fv-touch")])
 
 
-def _sets_card(seen: NormEffect, channel: int, language: str) -> Markup:
+def numbers_view(seen: NormEffect, channel: int, language: str) -> Markup:
     """Mean and standard deviation of the sharing sets that the chosen channel of my picture is among."""
     before, after = seen.moments(seen.before), seen.moments(seen.after)
     title = say("touch.sets", language)

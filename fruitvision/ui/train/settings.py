@@ -67,6 +67,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "refit",
         "start_share",
         "fit_last",
+        "fit_last_start",
         "average_with",
         "teacher",
         "teacher_weight",

@@ -90,8 +90,8 @@ def test_a_norm_of_ones_own_is_one_function_and_appears_everywhere(own_norm, lan
     page = norm_page(own_norm, language)
     assert "Mine &lt;over C&gt;" in page and "Per sample and position, over the channels." in page
     assert "18,432" in page  # N · H · W means, each over 64 numbers
-    composition, view = answer(own_norm, None, 2, 1, "stem", "training", 0, language)
-    assert "Mine &lt;over C&gt;" in composition and "<over" not in composition + view
+    composition, numbers, view = answer(own_norm, None, 2, 1, "stem", "training", 0, language)
+    assert "Mine &lt;over C&gt;" in composition and "<over" not in composition + numbers + view
     seen = norm_effect(own_norm, "stem", compose_batch(None, 2, 0))
     mean, deviation = seen.moments(seen.after)
     assert abs(mean).max() < 1e-4 and deviation.max() < 1.001

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fruitvision.comparison.results import CURVES, FIGURES, Results, save_results
+from fruitvision.comparison.results import CURVES, FIGURES, MEASURED, Results, save_results
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan
 from fruitvision.errors import RunError
 from fruitvision.ui.compare import race_panel, race_view
 from fruitvision.ui.compare.race_results import race_charts, race_table, race_words
 from fruitvision.ui.compare.race_view import SHIPPED, RaceTimes
-from fruitvision.ui.compare.same_picture import same_picture_view
+from fruitvision.ui.compare.same_picture import pair_choices, same_picture_view
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
 from fruitvision.ui.page.models import Models
@@ -25,7 +25,7 @@ from fruitvision.wording.text import LANGUAGES, sentences
 
 
 def made_up(seeds: int = 3, sizes: tuple[int, ...] = (2, 32), **about) -> Results:
-    """Batch norm falls by 20 points, group norm stays; instance norm diverges once."""
+    """Batch norm falls by 20 points, most of it by its running averages; group norm stays; instance norm diverges once."""
     rng, rows, epochs = np.random.default_rng(0), [], []
     for size in sizes:
         for norm in ("batch", "group", "instance"):
@@ -33,7 +33,10 @@ def made_up(seeds: int = 3, sizes: tuple[int, ...] = (2, 32), **about) -> Result
                 final = {"batch": 0.9 if size == 32 else 0.7, "group": 0.85, "instance": 0.8}[norm] + rng.normal(0, 0.005)
                 gone = norm == "instance" and seed == 0
                 row = {"norm": norm, "batch_size": size, "seed": seed, "state": "failed" if gone else "finished", "diverged": gone}
-                rows.append(row | dict.fromkeys(FIGURES, 1.5) | {"final_accuracy": final, "best_accuracy": final, "parameters": 700_000})
+                figures = {"final_accuracy": final, "best_accuracy": final, "parameters": 700_000}
+                other = 0.88 + rng.normal(0, 0.005) if norm == "batch" else float("nan")
+                figures |= {"batch_accuracy": other, "recomputed_accuracy": other}
+                rows.append(row | dict.fromkeys(FIGURES, 1.5) | figures)
                 cell = {"norm": norm, "batch_size": size, "seed": seed}
                 epochs += [cell | {"epoch": epoch} | dict.fromkeys(CURVES, final * epoch / 3) for epoch in (1, 2, 3)]
     return Results(pd.DataFrame(rows), pd.DataFrame(epochs), {"measured_on": "test", "settings": {"epochs": 3}, **about})
@@ -57,6 +60,16 @@ def test_what_small_batches_cost_is_said_norm_by_norm():
     assert "Group norm is ahead of Batch norm" in words  # at batches of 2
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_was_found_stands_first_with_its_interval(language):
+    first, second, third = re.findall(r"<p>(.*?)</p>", str(race_words(made_up(), language)))[:3]
+    lost, ahead, gained = (re.findall(r"\d+\.\d", sentence) for sentence in (first, second, third))
+    assert 15 < float(lost[0]) < 20 < float(lost[1]) < 25
+    assert 2 < float(ahead[0]) < 5 < float(ahead[1]) < 8 and 12 < float(ahead[2]) < 15 < float(ahead[3]) < 18
+    assert 15 < float(gained[0]) < 18 < float(gained[1]) < 21
+    assert 'class="fv-reply"' not in race_words(made_up(seeds=1), language)
+
+
 def test_one_seed_ranks_nothing():
     words = text_of(race_words(made_up(seeds=1), "en"))
     assert "nothing is ranked" in words and "ahead" not in words and "loses" not in words
@@ -65,8 +78,8 @@ def test_one_seed_ranks_nothing():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_charts_have_a_curve_a_norm_with_a_band_for_its_seeds(language):
     drawing = race_charts(made_up(), language)
-    assert drawing.count("<figure") == 1 + 2 + 4  # by batch size; accuracy of each; two losses of each
-    assert drawing.count('class="fv-curve"') == 7 * 3 and drawing.count("fv-curve-band") == 7 * 3
+    assert drawing.count("<figure") == 1 + 1 + 2 + 4  # by batch size; batch norm's statistics; accuracy of each; two losses of each
+    assert drawing.count('class="fv-curve"') == 7 * 3 + 3 and drawing.count("fv-curve-band") == 7 * 3
     alone = race_charts(made_up(seeds=1, sizes=(32,)), language)
     assert alone.count("<figure") == 3 and "fv-curve-band" not in alone
     assert race_charts(None, language).count("<figure") == 1
@@ -130,7 +143,8 @@ def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch,
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context, sample_set, language):
+def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context, sample_set, language, monkeypatch):
+    monkeypatch.setattr("fruitvision.comparison.results.MEASURED", context.runs / "nothing")
     assert sentences()["same_picture.none"][language] in same_picture_view(context, None, None, None, language, owner=True)
     plan = StudyPlan.parse(
         {
@@ -142,10 +156,20 @@ def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context,
     )
     run_study(plan, context.runs / "study")
     assert StudyFolder(context.runs / "study").exists
-    assert sentences()["same_picture.no_picture"][language] in same_picture_view(context, None, "study", None, language, owner=True)
+    drawn = same_picture_view(context, None, "study", None, language, owner=True)
+    assert sentences()["same_picture.drawn"][language] in drawn and drawn.count("<section") == 2
     cards = same_picture_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language, owner=True)
     assert cards.count("<section") == 2 and cards.count("data:image/jpeg") == 2
     assert 'role="alert"' in same_picture_view(context, b"\xff\xd8\xff broken", "study", "no/such", language, owner=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_networks_that_come_with_the_program_answer_at_once(context, language):
+    shown = same_picture_view(context, None, SHIPPED, "32/0", language, owner=False)
+    assert shown.count("<section") == 4 and shown.count("data:image/jpeg") == 4
+    sizes = [choice[1] for choice in pair_choices(context, SHIPPED, None, language, owner=False)["choices"]]
+    assert sizes == ["2/0", "32/0"]
+    assert sum(path.stat().st_size for path in MEASURED.rglob("*") if path.is_file()) < 3_000_000
 
 
 def test_every_budget_has_its_words():

@@ -1,4 +1,4 @@
-"""Touch it: whatever is chosen ends in numbers that were computed, or in a sentence."""
+"""Compare's numbers: whatever is chosen ends in numbers that were computed, or in a sentence."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def png(colour: str = "orange") -> bytes:
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_layer_and_size_has_its_numbers(norm, language):
     for place, layer in enumerate(LAYERS):
-        composition, view = answer(norm, None, SIZES[place], 1, layer, ("training", "use")[place % 2], 63, language)
-        assert "<table" in view and "nan" not in text_of(composition + view).lower()
+        composition, numbers, view = answer(norm, None, SIZES[place], 1, layer, ("training", "use")[place % 2], 63, language)
+        assert "<table" in view and "nan" not in text_of(composition + numbers + view).lower()
+        assert ("<table" in numbers) == (norm != "none")
         assert composition.count("<img") >= SIZES[place]
 
 
 def test_the_sentence_follows_what_was_computed():
-    composition, view = answer("batch", png(), 4, 1, "stem", "training", 3, "en")
+    composition, _, view = answer("batch", png(), 4, 1, "stem", "training", 3, "en")
     changed = int(re.search(r"changes by (\d+)%", composition)[1])
     assert changed > 0 and "✓" in view
     assert "no difference. A picture’s output" in answer("group", png(), 4, 1, "stem", "training", 3, "en")[0]
@@ -45,9 +46,9 @@ def test_the_sentence_follows_what_was_computed():
 
 
 def test_a_damaged_picture_and_a_made_up_request_end_in_words():
-    composition, view = answer("batch", b"\xff\xd8\xff broken", 4, 1, "stem", "training", 0, "en")
+    composition, _, view = answer("batch", b"\xff\xd8\xff broken", 4, 1, "stem", "training", 0, "en")
     assert 'role="alert"' in composition and view == ""
-    assert "<table" in answer("no-such", None, 10**9, -5, "no-such", "no-such", 1e9, "zh")[1]
+    assert "<table" in answer("no-such", None, 10**9, -5, "no-such", "no-such", 1e9, "zh")[2]
 
 
 def test_a_histogram_counts_everything_and_stays_inside():

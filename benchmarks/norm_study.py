@@ -1,0 +1,90 @@
+"""The study that the Compare panel brings: what the batch size does to each norm.
+
+    python -m benchmarks.norm_study run --data fruits-360 --out DIR
+    python -m benchmarks.norm_study ship --out DIR [--out DIR ...]
+
+``run`` picks thirty classes of Fruits-360, as benchmarks/accuracy.py does, and trains every cell with ``fruitvision compare``; stopped,
+the same command goes on. Several folders with different ``--seeds`` may be trained side by side. ``ship`` writes their results, and the
+networks of one seed, into the package. Times and memory are left out of what it writes: several studies shared the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import pandas as pd
+import typer
+
+from benchmarks.accuracy import MOST_CLASSES, SEED, place
+from fruitvision.comparison.results import ABOUT, EPOCHS, MEASURED, TABLE, Results, frame_csv, results
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.study import PLAN, StudyFolder, StudyPlan
+from fruitvision.data.read.listing import list_pictures
+from fruitvision.files import write_text
+from fruitvision.models.checkpoint import load_checkpoint, save_checkpoint
+
+SETTINGS = {"max_train_images": 1500, "epochs": 5, "image_size": 40, "width": 8}
+BATCH_SIZES = (2, 4, 8, 32)
+SHOWN_SIZES, SHOWN_SEED = (2, 32), 0
+"""The cells whose networks are part of the package."""
+UNMEASURED = ["seconds_per_epoch", "images_per_s", "peak_memory_mb"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(data: Annotated[Path, typer.Option()], out: Annotated[Path, typer.Option()], seeds: str = "0,1,2,3,4,5,6,7,8,9,10,11") -> None:
+    """Train the cells of some seeds."""
+    chosen = out / f"fruits-360-{MOST_CLASSES}"
+    listing = list_pictures(data)
+    names = sorted({file.folder for file in listing.files if file.split == "train"})
+    wanted = set(random.Random(SEED).sample(names, MOST_CLASSES))
+    for file in listing.files:
+        if file.folder in wanted and not (target := chosen / file.path).exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place(listing.root / file.path, target)
+    values = {"batch_sizes": BATCH_SIZES, "seeds": [int(seed) for seed in seeds.split(",")], "rate_rule": "sqrt", "training": SETTINGS}
+    run_study(StudyPlan.parse({"data": str(chosen.absolute()), **values}), out / "study")
+
+
+@app.command()
+def ship(out: Annotated[list[Path], typer.Option()]) -> None:
+    """Write the results of the studies in ``out``, which differ in their seeds, into the package."""
+    studies = [StudyFolder(path / "study") for path in out]
+    found = _joined([results(study) for study in studies])
+    first = studies[0].plan()
+    seeds = sorted(set(found.table["seed"].tolist()))
+    about = found.about | {"command": f"python -m benchmarks.norm_study run --data fruits-360 --out DIR --seeds {','.join(map(str, seeds))}"}
+    shutil.rmtree(MEASURED, ignore_errors=True)
+    for name, rows in ((TABLE, found.table), (EPOCHS, found.epochs)):
+        write_text(MEASURED / name, frame_csv(rows))
+    write_text(MEASURED / ABOUT, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    shown = first.model_copy(update={"data": Path(first.data).name, "batch_sizes": SHOWN_SIZES, "seeds": (SHOWN_SEED,)})
+    write_text(MEASURED / PLAN, shown.model_dump_json(indent=1) + "\n")
+    study = next(study for study in studies if SHOWN_SEED in study.plan().seeds)
+    for cell in shown.cells():
+        source, target = study.run(cell), StudyFolder(MEASURED).run(cell)
+        network, config = load_checkpoint(source.best)
+        save_checkpoint(target.best, network, config, half=True)
+        write_text(target.metrics_file, json.dumps(source.metrics("epoch")[-1]) + "\n")
+    size = sum(path.stat().st_size for path in MEASURED.rglob("*") if path.is_file())
+    print(f"{len(found.table)} cells, {size / 1e6:.2f} MB")
+
+
+def _joined(parts: Sequence[Results]) -> Results:
+    """The results of all seeds that are complete."""
+    table, epochs = (pd.concat(frames, ignore_index=True) for frames in ([p.table for p in parts], [p.epochs for p in parts]))
+    ended = (table["state"] == "finished") | table["diverged"]
+    complete = ended.groupby(table["seed"]).all()
+    seeds = complete.index[complete].tolist()
+    table = table[table["seed"].isin(seeds)].assign(**dict.fromkeys(UNMEASURED, float("nan")))
+    return Results(cast(pd.DataFrame, table), cast(pd.DataFrame, epochs[epochs["seed"].isin(seeds)]), parts[0].about)
+
+
+if __name__ == "__main__":
+    app()

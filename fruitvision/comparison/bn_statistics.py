@@ -1,0 +1,99 @@
+"""Batch norm at test time: what the running statistics of training cost, against other statistics for the same weights.
+
+A network with batch norm is trained with the statistics of each batch, but tested with running averages of them. With small
+batches the two differ: a network that is as good as any other with the statistics of a large test batch may be poor with its own
+running averages. Recomputing these from many training pictures, without changing a weight, tells the two effects apart (Wu & Johnson
+2021, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from fruitvision.data.load.loader import EvalLoader
+from fruitvision.data.read.dataset import Split
+from fruitvision.models.checkpoint import load_checkpoint
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.transforms import evaluation_transform
+from fruitvision.training.device import choose_device
+from fruitvision.training.evaluation import topk_correct
+
+BATCH = 32
+"""Pictures whose statistics are taken together, in a random order: batches of one class would have other statistics."""
+MAX_TRAIN_IMAGES = 2048
+"""How many training pictures the recomputed statistics are the mean of, at most."""
+RECORD = "test-statistics"
+"""The kind of the record in a run's metrics."""
+
+
+def has_running_statistics(network: nn.Module) -> bool:
+    """Whether some layer normalizes by running statistics at test time."""
+    return any(isinstance(module, nn.BatchNorm2d) and module.track_running_stats for module in network.modules())
+
+
+@torch.inference_mode()
+def record_test_statistics(run: RunFolder, on_progress: Callable[[], None] = lambda: None) -> None:
+    """Measure the last weights of a finished run with other statistics, and append the accuracies (0..1) to its metrics.
+
+    ``batch``: with the statistics of each batch of ``BATCH`` test pictures; ``recomputed``: with running statistics recomputed from
+    training pictures. Nothing is recorded for a network without running statistics, or a second time.
+    """
+    network, _ = load_checkpoint(run.last)
+    if not has_running_statistics(network) or run.metrics(RECORD):
+        return
+    config = run.config()
+    device, data = choose_device(config.training.device), prepare(config, lambda done, total: on_progress())
+    network = network.to(device)
+    rng, transform = np.random.default_rng(config.training.seed), evaluation_transform(config.training)
+    measured = EvalLoader(data.store, _shuffled(data.validation, rng), transform, BATCH)
+    seen = EvalLoader(data.store, _shuffled(data.train, rng, MAX_TRAIN_IMAGES), transform, BATCH)
+    found = {
+        "batch": _accuracy(_batch_statistics(network), measured, device, on_progress),
+        "recomputed": _accuracy(_recomputed(network, seen, device, on_progress), measured, device, on_progress),
+    }
+    run.append({"kind": RECORD, **found})
+
+
+def _shuffled(split: Split, rng: np.random.Generator, count: int | None = None) -> Split:
+    order = rng.permutation(len(split.labels))[:count]
+    return replace(split, paths=tuple(split.paths[i] for i in order), labels=split.labels[order], rows=split.rows[order])
+
+
+def _batch_statistics(network: nn.Module) -> nn.Module:
+    """A copy that normalizes by the statistics of the batch, and is in evaluation mode otherwise."""
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+            module.momentum = 0.0
+    return network
+
+
+def _recomputed(network: nn.Module, loader: EvalLoader, device: torch.device, on_progress: Callable[[], None]) -> nn.Module:
+    """A copy whose running statistics are the mean of those of the loader's batches."""
+    network = copy.deepcopy(network).eval()
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a cumulative average
+        layer.train()
+    for batch in loader:
+        if len(batch.labels) > 1:
+            network(batch.images.to(device))
+        on_progress()
+    return network.eval()
+
+
+def _accuracy(network: nn.Module, loader: EvalLoader, device: torch.device, on_progress: Callable[[], None]) -> float:
+    right = 0
+    for batch in loader:
+        right += int(topk_correct(network(batch.images.to(device)).logits.float().cpu(), batch.labels).sum())
+        on_progress()
+    return right / len(loader.split.labels)
