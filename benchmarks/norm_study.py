@@ -59,7 +59,9 @@ def ship(out: Annotated[list[Path], typer.Option()]) -> None:
     found = _joined([results(study) for study in studies])
     first = studies[0].plan()
     seeds = sorted(set(found.table["seed"].tolist()))
-    about = found.about | {"command": f"python -m benchmarks.norm_study run --data fruits-360 --out DIR --seeds {','.join(map(str, seeds))}"}
+    about = found.about | {
+        "command": f"python -m benchmarks.norm_study run --data fruits-360 --out DIR --seeds {','.join(map(str, seeds))}"
+    }
     shutil.rmtree(MEASURED, ignore_errors=True)
     for name, rows in ((TABLE, found.table), (EPOCHS, found.epochs)):
         write_text(MEASURED / name, frame_csv(rows))

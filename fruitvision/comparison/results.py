@@ -11,10 +11,10 @@ in ``comparison/measured/``, and with them the networks of a few cells, in a stu
 from __future__ import annotations
 
 import json
-from statistics import fmean, median
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any, cast
 
 import pandas as pd
@@ -91,8 +91,9 @@ def table(out: str | Path) -> pd.DataFrame:
     ``final_accuracy`` and ``loss`` are the last epoch's, which is not selected by its result; ``best_accuracy`` is the best
     epoch's, all on the split that epochs are evaluated on. ``test_accuracy`` is that of the best epoch's weights on the test
     split, where there is one. ``batch_accuracy`` and ``recomputed_accuracy`` are the last epoch's for batch norm with other
-    statistics than its running ones (see bn_statistics.py). ``epochs_to_90`` counts epochs until 90% accuracy. ``grad_norm`` is the mean over all steps, before
-    clipping; ``seconds_per_epoch`` and ``images_per_s`` are medians, ``peak_memory_mb`` is that of the whole process.
+    statistics than its running ones (see bn_statistics.py). ``epochs_to_90`` counts epochs until 90% accuracy. ``grad_norm`` is
+    the mean over all steps, before clipping; ``seconds_per_epoch`` and ``images_per_s`` are medians, ``peak_memory_mb`` is that
+    of the whole process.
     """
     study = StudyFolder(out)
     return pd.DataFrame([_row(cell, study.run(cell)) for cell in study.plan().cells()])

@@ -135,7 +135,6 @@ class StudyPlan(BaseModel):
             for norm in self.norms
         ]
 
-
     def _training(self, norm: str, batch_size: int, seed: int) -> TrainConfig:
         values = {**BASE, **self.training, "norm": norm, "batch_size": batch_size, "seed": seed}
         config, factor = TrainConfig.from_preset("fast", **values), (batch_size / BASE["batch_size"]) ** EXPONENTS[self.rate_rule]

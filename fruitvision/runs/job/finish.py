@@ -118,7 +118,9 @@ def _fit_last_layer(session: Session, network: Network, start: str, state: Train
     seen = session.wait(evaluation_features(network, data, session.training, transform, state.device, session.world))
     session.wait(refit(network.head, seen, data.targets.membership, session.training.fit_last))
     session.world.broadcast_weights(network)
-    session.folder.log(f"last layer fitted from {session.training.fit_last_start} on {len(seen.labels)} pictures under the evaluation transform")
+    session.folder.log(
+        f"last layer fitted from {session.training.fit_last_start} on {len(seen.labels)} pictures under the evaluation transform"
+    )
 
 
 def _refit_last_layer(

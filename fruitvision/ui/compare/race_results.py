@@ -111,7 +111,9 @@ def _statistics_charts(found: Results, sizes: list[int], language: str) -> list[
     for norm, rows in summary(found.done).dropna(subset=["recomputed_mean"]).groupby("norm", sort=False):
         rows = rows.sort_values("batch_size")
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
-        series = [Series(say(f"compare.statistics_{name}", language), places, rows[name].tolist(), colour) for name, colour in STATISTICS.items()]
+        series = [
+            Series(say(f"compare.statistics_{name}", language), places, rows[name].tolist(), colour) for name, colour in STATISTICS.items()
+        ]
         title = say("compare.chart_statistics", language, norm=norm_name(str(norm), language))
         charts.append(_by_batch_size(series, sizes, title, say("compare.chart_statistics_description", language), language))
     return charts
