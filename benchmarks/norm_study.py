@@ -82,8 +82,7 @@ def _joined(parts: Sequence[Results]) -> Results:
     """The results of all seeds that are complete."""
     table, epochs = (pd.concat(frames, ignore_index=True) for frames in ([p.table for p in parts], [p.epochs for p in parts]))
     ended = (table["state"] == "finished") | table["diverged"]
-    complete = ended.groupby(table["seed"]).all()
-    seeds = complete.index[complete].tolist()
+    seeds = sorted(set(table["seed"]) - set(table["seed"][~ended]))
     table = table[table["seed"].isin(seeds)].assign(**dict.fromkeys(UNMEASURED, float("nan")))
     return Results(cast(pd.DataFrame, table), cast(pd.DataFrame, epochs[epochs["seed"].isin(seeds)]), parts[0].about)
 

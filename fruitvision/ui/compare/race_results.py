@@ -140,10 +140,10 @@ def race_words(found: Results | None, language: str) -> Markup:
 def _finding(rows: pd.DataFrame, language: str) -> Markup | None:
     """In a sentence each: what loses by small batches and what does not, and what recomputed statistics change of it."""
     sentences = []
-    effects = batch_size_effects(rows)
-    if not (fallen := effects[effects["verdict"] == "b-higher"]).empty:
-        most = fallen.loc[fallen["mean"].idxmin()].to_dict()
-        steady = [norm_name(norm, language) for norm in effects["norm"] if norm not in set(fallen["norm"])]
+    effects = batch_size_effects(rows).to_dict("records")
+    if fallen := [effect for effect in effects if effect["verdict"] == "b-higher"]:
+        most = min(fallen, key=lambda effect: effect["mean"])
+        steady = [norm_name(effect["norm"], language) for effect in effects if effect not in fallen]
         facts = {"norm": norm_name(most["norm"], language), "large": most["b"], "small": most["a"], "seeds": most["pairs"]}
         key, names = ("fall_alone", BETWEEN[language].join(steady)) if steady else ("fall", "")
         points = _points(low=-most["high"], high=-most["low"])
@@ -153,9 +153,8 @@ def _finding(rows: pd.DataFrame, language: str) -> Markup | None:
         facts |= {"large": found.large, "small": found.small}
         points = _points(low=found.lead[0], high=found.lead[1], low_small=found.loss[0], high_small=found.loss[1])
         sentences.append(say_html("compare.finding_reversal", language, **facts, **points))
-    recomputed = recomputation_effects(rows)
-    if not (clear := recomputed[recomputed["verdict"] == "a-higher"]).empty:
-        most = clear.loc[clear["mean"].idxmax()].to_dict()
+    if clear := [effect for effect in recomputation_effects(rows).to_dict("records") if effect["verdict"] == "a-higher"]:
+        most = max(clear, key=lambda effect: effect["mean"])
         facts = {"norm": norm_name(most["norm"], language), "size": most["batch_size"], "seeds": most["pairs"]}
         sentences.append(say_html("compare.finding_statistics", language, **facts, **_points(low=most["low"], high=most["high"])))
     return tag("div", (tag("p", sentence) for sentence in sentences), class_="fv-reply") if sentences else None
