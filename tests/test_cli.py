@@ -157,7 +157,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(run, tmp_p
     monkeypatch.setattr("fruitvision.data.synthetic.sample.draw_sample", missing)
     code, _, err = run("data", "sample", tmp_path / "set")
     assert code == 1
-    assert "'torch' is not installed" in one_line(err) and "-m pip install -r requirements.txt" in err
+    assert "'torch' is not installed" in one_line(err) and f'-m pip install -r "{PROJECT / "requirements.txt"}"' in err
 
 
 def test_torchs_threads_sleep_soon_unless_told_otherwise(monkeypatch):

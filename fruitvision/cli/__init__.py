@@ -36,6 +36,7 @@ def _options(
 
 
 app.command("app", cls=Command)(launch.open_app)
+app.command(cls=Command)(launch.mcp)
 app.add_typer(data.app, name="data")
 app.command(cls=ManyValues)(train.train)
 app.command("lr-find", cls=ManyValues)(rate.lr_find)

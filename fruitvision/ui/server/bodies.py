@@ -36,7 +36,7 @@ class Body:
         watch: finds what must not be parsed.
     """
 
-    def __init__(self, receive: Receive, limit: int, place: Any, watch: Nesting | Files) -> None:
+    def __init__(self, receive: Receive, limit: int, place: Any, watch: Nesting | Files | Unparsed) -> None:
         self._receive, self._limit, self._place, self._watch = receive, limit, place, watch
         self._end = asyncio.get_running_loop().time() + BODY_SECONDS
         self.came, self._whole = 0, False
@@ -132,6 +132,14 @@ class Nesting:
                 return True
         self._rest = piece[-1:] if piece.endswith(b"\\") and end < len(piece) else b""  # what it escapes comes next
         return False
+
+
+class Unparsed:
+    """A body that no parser sees: a picture, which is taken apart before anything decodes it (``data/read/formats``)."""
+
+    def problem(self, piece: bytes) -> str:
+        """None."""
+        return ""
 
 
 class Files:

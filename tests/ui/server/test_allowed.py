@@ -36,6 +36,7 @@ VISITORS = Counter(
         "app._speak.switch": 1,
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
+        "classify.api.build_endpoint.classify": 1,
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
@@ -99,6 +100,7 @@ ROUTES = {
     "/static/{path:path}",
     "/assets/{path:path}",
     "/svelte/{path:path}",
+    "/gradio_api/info",
     "/gradio_api/startup-events",
     "/gradio_api/theme.css",
     "/gradio_api/upload",
