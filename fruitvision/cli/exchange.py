@@ -205,3 +205,28 @@ def _warnings(check: PictureCheck) -> list[str]:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:FEW]) + (f", … ({len(names) - FEW} more)" if len(names) > FEW else "")
+
+
+def push(
+    repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")],
+    checkpoint: Checkpoint = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private where it is new.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Only write the files there, and upload nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a checkpoint to the Hugging Face Hub.
+
+    FruitVision loads it as --checkpoint hf://USER/NAME, and timm as hf-hub:USER/NAME, where timm has the network. The token is
+    the one of `hf auth login`, or HF_TOKEN.
+    """
+    import fruitvision
+    from fruitvision.models.checkpoint import find_checkpoint
+    from fruitvision.models.published.folder import write_published
+
+    folder = find_checkpoint(checkpoint)
+    if out is None:
+        address = fruitvision.push(folder, repository, private=private)
+        give({"repository": repository, "address": address}, [f"Uploaded: {address}"], as_json)
+        return
+    write_published(folder, out)
+    give({"repository": repository, "out": str(out)}, [f"Written: {out}; nothing was uploaded."], as_json)

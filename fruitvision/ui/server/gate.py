@@ -28,16 +28,17 @@ from fruitvision.ui.server.bodies import (
     Files,
     Nesting,
     Receive,
+    Response,
     Send,
     Unparsed,
     answer,
     bounded,
+    own_cookies,
 )
 from fruitvision.ui.server.connections import most_connections
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
 from fruitvision.ui.server.places import STREAM_PART, STREAMS, Busy, Places, is_id
-from fruitvision.ui.server.responses import Response, own_cookies
 from fruitvision.ui.server.uploads import Uploads
 from fruitvision.web.served import PATH as DEVICE
 from fruitvision.web.served import DevicePage, is_for_device, lead
