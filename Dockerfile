@@ -17,7 +17,7 @@ RUN python -m pip install --no-deps /source \
     && useradd --uid 1000 --create-home fruit \
     && install --directory --owner=fruit --group=fruit /data
 
-USER fruit
+USER 1000
 WORKDIR /data
 VOLUME /data
 EXPOSE 7860

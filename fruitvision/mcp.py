@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fruitvision import __version__
-from fruitvision.errors import CheckpointError, PictureError, UsageError
+from fruitvision.errors import CheckpointError, FruitVisionError, PictureError, UsageError
 from fruitvision.files import clean_path
 from fruitvision.models.checkpoint import read_config, shipped
 from fruitvision.recognition.classifier import Classifier
@@ -75,9 +76,9 @@ def serve(runs: Path, *, port: int | None = None) -> None:
     server.tool()(_by_picture(assistant) if port else _by_path(assistant))
 
     @server.tool()
-    def list_models() -> list[dict[str, Any]]:
+    def list_models() -> dict[str, Any]:
         """List the networks that can classify, the default first, with their fruit types and measured accuracy."""
-        return assistant.list_models()
+        return {"models": assistant.list_models()}
 
     if port is None:
         server.run("stdio")
@@ -118,7 +119,7 @@ def _by_path(assistant: Assistant) -> Callable[..., dict[str, Any]]:
             return assistant.classify(file, str(file), model)
         return assistant.classify(_decoded(data), "", model)
 
-    return classify_image
+    return _explained(classify_image)
 
 
 def _by_picture(assistant: Assistant) -> Callable[..., dict[str, Any]]:
@@ -131,7 +132,21 @@ def _by_picture(assistant: Assistant) -> Callable[..., dict[str, Any]]:
         """
         return assistant.classify(_decoded(data), "", model)
 
-    return classify_image
+    return _explained(classify_image)
+
+
+def _explained(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The tool, whose errors reach the other side as the sentence that they are."""
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    @functools.wraps(tool)
+    def explained(*given: Any, **named: Any) -> dict[str, Any]:
+        try:
+            return tool(*given, **named)
+        except FruitVisionError as error:
+            raise ToolError(str(error)) from error
+
+    return explained
 
 
 def _decoded(data: str) -> bytes:

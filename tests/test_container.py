@@ -30,7 +30,7 @@ def test_it_copies_what_the_wheel_is_made_of_and_the_ignored_rest_stays_out(proj
 
 def test_it_runs_as_nobody_special_with_its_data_in_a_volume(steps):
     names = [step for step, _ in steps]
-    assert dict(steps)["USER"] == "fruit" and names.index("USER") < names.index("ENTRYPOINT")
+    assert dict(steps)["USER"] == "1000" and names.index("USER") < names.index("ENTRYPOINT")
     assert "USER" not in names[names.index("USER") + 1 :] and dict(steps)["VOLUME"] == dict(steps)["WORKDIR"] == "/data"
 
 

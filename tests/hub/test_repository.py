@@ -80,8 +80,8 @@ def hub(tmp_path, monkeypatch) -> Iterator[str]:
     monkeypatch.setattr(Hub, "files", {})
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_tests")
-    for name in ("huggingface_hub.constants.HF_HUB_CACHE", "huggingface_hub._snapshot_download.constants.HF_HUB_CACHE"):
-        monkeypatch.setattr(name, str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # it is on in all tests
     yield address
     server.shutdown()
     server.server_close()
