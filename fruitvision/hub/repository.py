@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fruitvision.errors import CheckpointError
 
 SCHEME = "hf://"
-FILES = ("model.safetensors", "config.json", "README.md")
+FILES = ("config.json", "model.safetensors", "README.md")
 _NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
 T = TypeVar("T")
 
@@ -33,10 +34,11 @@ def fetch(name: str | Path) -> Path:
     """
     repo, revision = _parsed(name)
     hub = _package()
-    options: dict[str, Any] = {"revision": revision, "allow_patterns": list(FILES), "endpoint": os.environ.get("HF_ENDPOINT")}
-    folder = Path(_asked(lambda: hub.snapshot_download(repo, **options), repo))
-    if not all((folder / file).is_file() for file in FILES[:2]):
-        raise CheckpointError("hub-missing", repo=repo)
+    folder: Path | None = None
+    for file in FILES:  # all of the commit that the first is of
+        options = {"revision": folder.name if folder else revision, "endpoint": os.environ.get("HF_ENDPOINT")}
+        folder = Path(_asked(partial(hub.hf_hub_download, repo, file, **options), repo)).parent
+    assert folder is not None  # there are files
     return folder
 
 
@@ -78,10 +80,13 @@ def _asked(ask: Callable[[], T], repo: str) -> T:
 
     try:
         return ask()
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.GatedRepoError) as error:
+    except errors.LocalEntryNotFoundError as error:  # it could not be asked, and nothing was fetched before
+        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise CheckpointError("hub-missing", repo=repo) from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise CheckpointError("hub-unreachable", repo=repo, reason=reason or type(error).__name__) from error
-    except Exception as error:  # of its HTTP library, which changes with its versions
-        raise CheckpointError("hub-unreachable", repo=repo, reason=f"{type(error).__name__}: {error}"[:200]) from error
+    except Exception as error:  # of its HTTP library too, which changes with its versions
+        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fruitvision.compat import share_arenas
+from fruitvision.compat import on_console_close, share_arenas
 from fruitvision.data.fetch.incoming import MAX_BYTES
 from fruitvision.errors import UsageError
 from fruitvision.ui.announce import announce, forget_leading
@@ -271,7 +271,8 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
         close_tunnels()
         os._exit(0)  # threads that answer somebody would be waited for, as long as they take
 
-    for name in ("SIGTERM", "SIGHUP"):
+    on_console_close(close)
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
             signal.signal(getattr(signal, name), close)
 
