@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import importlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -98,11 +99,10 @@ def serve(runs: Path, *, port: int | None = None) -> None:
 
 def _package() -> tuple[Any, Any]:
     try:
-        from mcp.server import MCPServer
-        from mcp.server.transport_security import TransportSecuritySettings
-    except ImportError as error:
+        server, security = map(importlib.import_module, ("mcp.server", "mcp.server.transport_security"))
+        return server.MCPServer, security.TransportSecuritySettings
+    except (ImportError, AttributeError) as error:  # not installed, or older than 2
         raise UsageError("mcp-missing") from error
-    return MCPServer, TransportSecuritySettings
 
 
 def _by_path(assistant: Assistant) -> Callable[..., dict[str, Any]]:
@@ -137,14 +137,14 @@ def _by_picture(assistant: Assistant) -> Callable[..., dict[str, Any]]:
 
 def _explained(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """The tool, whose errors reach the other side as the sentence that they are."""
-    from mcp.server.mcpserver.exceptions import ToolError
+    tool_error = importlib.import_module("mcp.server.mcpserver.exceptions").ToolError
 
     @functools.wraps(tool)
     def explained(*given: Any, **named: Any) -> dict[str, Any]:
         try:
             return tool(*given, **named)
         except FruitVisionError as error:
-            raise ToolError(str(error)) from error
+            raise tool_error(str(error)) from error
 
     return explained
 

@@ -36,11 +36,11 @@ def announce(context: Context, host: str, port: int, visitors: str | None, *, sh
         print(say("launch.visitors", language, url=visitors or local))
         print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
     print(say("launch.close", language), flush=True)
-    for sentence in hints(language):
-        print(sentence, flush=True)
     if open_browser:
         token = context.access.token
         webbrowser.open_new_tab(local if token is None else leading_to(f"{local}?owner={token}", context.runs))
+    for sentence in hints(language):
+        print(sentence, flush=True)
 
 
 def hints(language: str) -> list[str]:

@@ -111,13 +111,10 @@ class MLflow:
     """At ``MLFLOW_TRACKING_URI``; by default in the file ``mlflow.db`` beside the run's folder."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        _import("mlflow")
-        from mlflow.entities import Metric, Param
-        from mlflow.tracking import MlflowClient
-
-        self._metric: Callable[..., Any] = Metric
+        mlflow = _import("mlflow")
+        self._metric: Callable[..., Any] = mlflow.entities.Metric
         address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder.parent / 'mlflow.db').absolute().as_posix()}"
-        self._client = MlflowClient(tracking_uri=address)
+        self._client = mlflow.MlflowClient(tracking_uri=address)
         known = self._client.get_experiment_by_name(PROJECT)
         experiment = known.experiment_id if known else self._client.create_experiment(PROJECT)
         own = _run_id(folder)
@@ -127,7 +124,7 @@ class MLflow:
             self._client.update_run(self._run, status="RUNNING")
             return
         self._run = self._client.create_run(experiment, run_name=folder.name, tags={"fruitvision_run": own}).info.run_id
-        self._client.log_batch(self._run, params=[Param(name, str(value)[:500]) for name, value in settings.items()])
+        self._client.log_batch(self._run, params=[mlflow.entities.Param(name, str(value)[:500]) for name, value in settings.items()])
 
     def log(self, values: Mapping[str, float], step: int, epoch: int | None) -> None:
         now = int(time.time() * 1000)
