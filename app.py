@@ -1,14 +1,16 @@
-"""Opens FruitVision in the browser: ``python app.py`` is ``python -m fruitvision app``."""
+"""Opens FruitVision in the browser: ``python app.py`` is ``fruitvision app``."""
 
 import sys
+
+OLDEST, NEWEST = (3, 11), (3, 14)
 
 
 def main(argv=None):
     """Open the app and stay until it is closed; return the exit code."""
-    if sys.version_info < (3, 11):  # noqa: UP036
-        found = ".".join(map(str, sys.version_info[:3]))
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        oldest, newest, found = (".".join(map(str, version)) for version in (OLDEST, NEWEST, sys.version_info[:3]))
         print(
-            f"Error: FruitVision needs Python 3.11 or newer; this is {found}. Install one from python.org, "
+            f"Error: FruitVision needs Python {oldest} to {newest}; this is {found}. Install Python {newest} from python.org, "
             "make a new virtual environment with it, and try again.",
             file=sys.stderr,
         )

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Classifier, Prediction
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Prediction", "__version__", "load"]
+__all__ = ["Classifier", "Prediction", "__version__", "load", "push"]
 
 
 def load(checkpoint: str | Path | None = None) -> Classifier:
-    """A classifier made from a checkpoint folder, an exported ONNX file, or the name of a shipped one; by default Classify's.
+    """A classifier made from a checkpoint folder, an exported ONNX file, the name of a shipped one, or ``hf://user/name`` of the
+    Hugging Face Hub; by default Classify's.
 
     Raises:
         CheckpointError: the folder or file is missing, incomplete or damaged, or does not fit this version.
@@ -32,6 +33,23 @@ def load(checkpoint: str | Path | None = None) -> Classifier:
     from fruitvision.recognition.classifier import Classifier
 
     return Classifier.from_checkpoint(find_checkpoint(checkpoint))
+
+
+def push(checkpoint: str | Path, repository: str, *, private: bool = False) -> str:
+    """Upload a checkpoint to the Hugging Face Hub, as FruitVision and timm load it; returns the page's address.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, or the Hub does not take it.
+    """
+    import tempfile
+
+    from fruitvision.hub.repository import upload
+    from fruitvision.models.checkpoint import find_checkpoint
+    from fruitvision.models.published.folder import write_published
+
+    with tempfile.TemporaryDirectory(prefix="fruitvision-push-") as folder:
+        write_published(find_checkpoint(checkpoint), Path(folder))
+        return upload(Path(folder), repository, private=private)
 
 
 def __getattr__(name: str) -> Any:

@@ -89,12 +89,18 @@ def _explain(error: Exception) -> FruitVisionError:
     if isinstance(error, FruitVisionError):
         return error
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fruitvision"):
-        return FruitVisionError("package-missing", package=error.name, python=sys.executable)
+        return FruitVisionError("package-missing", package=error.name, python=sys.executable, what=_what_to_install())
     if isinstance(error, OSError) and error.strerror and error.filename:
         return FruitVisionError("file-trouble", path=str(error.filename), reason=error.strerror)
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     log = _write_log(error)
     return FruitVisionError("internal-error", error=what, log=str(log)) if log else FruitVisionError("internal", error=what)
+
+
+def _what_to_install() -> str:
+    """What pip is given to bring everything: the tested set beside the source, or the package where it was installed."""
+    beside = Path(__file__).parents[1] / "requirements.txt"
+    return f'-r "{beside}"' if beside.is_file() else "--upgrade fruitvision"
 
 
 def _write_log(error: Exception) -> Path | None:

@@ -15,7 +15,7 @@ import ctypes
 import importlib
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -150,3 +150,24 @@ def share_arenas() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in musl
     return mallopt is not None and bool(mallopt(_M_ARENA_MAX, ARENAS))
+
+
+_CLOSED = (2, 5, 6)  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT of the Windows console
+_console_handlers: list[object] = []  # ctypes forgets a callback that Python no longer holds
+
+
+def on_console_close(callback: Callable[[], object]) -> bool:
+    """On Windows, call ``callback`` in a thread of the system's when the console is closed, or the person logs off; elsewhere False.
+
+    The system ends the process when the callback returns, or after five seconds. No signal of Python's comes in time.
+    """
+    if sys.platform != "win32":
+        return False
+
+    def handle(event: int) -> int:
+        if event in _CLOSED:
+            callback()
+        return event in _CLOSED
+
+    _console_handlers.append(ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)(handle))
+    return bool(ctypes.windll.kernel32.SetConsoleCtrlHandler(_console_handlers[-1], 1))

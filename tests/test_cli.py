@@ -157,7 +157,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(run, tmp_p
     monkeypatch.setattr("fruitvision.data.synthetic.sample.draw_sample", missing)
     code, _, err = run("data", "sample", tmp_path / "set")
     assert code == 1
-    assert "'torch' is not installed" in one_line(err) and "-m pip install -r requirements.txt" in err
+    assert "'torch' is not installed" in one_line(err) and f'-m pip install -r "{PROJECT / "requirements.txt"}"' in err
 
 
 def test_torchs_threads_sleep_soon_unless_told_otherwise(monkeypatch):
@@ -592,16 +592,29 @@ def test_a_port_in_use_is_one_line_with_the_way_out():
     assert str(port) in one_line(result.stderr) and "--port" in result.stderr
 
 
-def test_an_old_python_is_told_so(tmp_path):
+@pytest.mark.parametrize("version", [(3, 9, 2), (3, 15, 0)])
+def test_a_python_that_pip_would_refuse_is_told_so(version):
     code = f"""
 import runpy, sys
-sys.version_info = (3, 9, 2, "final", 0)
+sys.version_info = (*{version}, "final", 0)
 sys.argv = ["app.py"]
 runpy.run_path({str(PROJECT / "app.py")!r}, run_name="__main__")
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert result.returncode == 1
-    assert "Python 3.11 or newer; this is 3.9.2" in one_line(result.stderr)
+    found = ".".join(map(str, version))
+    assert f"Python 3.11 to 3.14; this is {found}. Install Python 3.14" in one_line(result.stderr)
+
+
+def test_the_version_and_the_words_that_a_shell_completes(run):
+    from fruitvision import __version__
+
+    assert run("--version") == (0, f"fruitvision {__version__}\n", "")
+    code = "import sys; sys.argv = ['fruitvision']; from fruitvision.__main__ import main; sys.exit(main())"
+    asked = {"_FRUITVISION_COMPLETE": "complete_bash", "COMP_WORDS": "fruitvision pre", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=PROJECT, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
+    assert result.stdout.split() == ["predict"]
 
 
 def test_missing_requirements_are_one_line_with_the_command_that_installs_them():
@@ -614,7 +627,7 @@ runpy.run_path({str(PROJECT / "app.py")!r}, run_name="__main__")
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert result.returncode == 1
     assert "'gradio' is not installed" in one_line(result.stderr)
-    assert "-m pip install -r requirements.txt" in result.stderr
+    assert f'-m pip install -r "{PROJECT / "requirements.txt"}"' in result.stderr
 
 
 # pictures as people bring them ------------------------------------------------------------------------------------

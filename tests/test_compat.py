@@ -8,9 +8,11 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from fruitvision import compat
 from fruitvision.compat import WORKER_DIED, prepacked_conv2d, prepacked_conv2d_weight
 
 
@@ -137,3 +139,13 @@ class Deadly:
     def __getitem__(self, index: int) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
         return index
+
+
+def test_a_closed_console_of_windows_is_heard_and_ctrl_c_left_to_python(monkeypatch):
+    given, closed = [], []
+    kernel = SimpleNamespace(SetConsoleCtrlHandler=lambda handler, add: given.append(handler) or add)
+    monkeypatch.setattr(compat.ctypes, "WINFUNCTYPE", lambda *kinds: lambda function: function, raising=False)
+    monkeypatch.setattr(compat.ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr(compat.sys, "platform", "win32")
+    assert compat.on_console_close(lambda: closed.append(True))
+    assert [given[0](event) for event in (0, 1, 2, 5, 6)] == [False, False, True, True, True] and len(closed) == 3

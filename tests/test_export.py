@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +16,11 @@ import pytest
 import torch
 
 import fruitvision
+from fruitvision.__main__ import main
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import CheckpointError
-from fruitvision.models.checkpoint import CheckpointConfig
+from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.export import METADATA, export_onnx, open_onnx
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.classifier import Classifier
@@ -52,6 +55,7 @@ def test_the_file_answers_as_torch_does_at_any_batch_and_carries_its_configurati
 
     (network, config), pictures = _small(), _pictures(sample_set)
     session = onnxruntime.InferenceSession(str(exported))
+    assert [output.name for output in session.get_outputs()] == ["logits", "features"]
     assert CheckpointConfig.model_validate_json(session.get_modelmeta().custom_metadata_map[METADATA]) == config
     for count in (1, 5):
         batch = config.transform.batch([load_pixels(p) for p in pictures[:count]]).contiguous()
@@ -133,3 +137,18 @@ def test_the_readme_s_program_answers_without_torch_as_the_classifier_does(sampl
     label, probability = done.stdout.split()
     ours = fruitvision.load(exported).probabilities([picture])[0]
     assert label == CLASSES[int(ours.argmax())] and float(probability) == pytest.approx(float(ours.max()), abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["labelled", "loose", "none"])
+def test_any_folder_of_pictures_will_do_for_the_check_and_none_too(sample_set: Path, tmp_path: Path, kind: str, capsys) -> None:
+    pytest.importorskip("onnxscript")
+    folder = {"labelled": sample_set, "loose": tmp_path / "loose"}.get(kind)
+    if kind == "loose":
+        folder.mkdir()
+        for number, path in enumerate(_pictures(sample_set)[:3]):
+            shutil.copy(path, folder / f"{number}.jpg")
+    save_checkpoint(tmp_path / "mine", *_small())
+    words = ["export", "--checkpoint", str(tmp_path / "mine"), "--out", str(tmp_path / "model.onnx"), "--count", "4", "--json"]
+    assert main([*words, *(["--data", str(folder)] if folder else [])]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["pictures"] >= 3 and said["agreement"] == 1 and (tmp_path / "model.onnx").is_file()

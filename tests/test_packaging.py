@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from packaging.markers import Marker
+from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).resolve().parents[1]
 INSTALL_AND_OPEN = "python -m pip install -r requirements.txt && python app.py"
@@ -39,7 +40,7 @@ def wheel(tmp_path_factory) -> Path:
 
 def copy_of_project(target: Path) -> Path:
     target.mkdir()
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy2(PROJECT / name, target / name)
     for name in ("fruitvision", "checkpoints"):
         shutil.copytree(PROJECT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -112,6 +113,22 @@ def test_every_requirement_is_pinned_to_one_version_and_is_the_one_installed():
         assert installed == pinned, f"{name} {installed} is installed, {pinned} is required; run: {INSTALL_AND_TEST}"
 
 
+def test_the_pins_lie_within_the_ranges_and_are_of_the_same_packages():
+    project = pyproject()["project"]
+    ranges = [Requirement(line) for line in project["dependencies"]]
+    extras = [Requirement(line) for lines in project["optional-dependencies"].values() for line in lines]
+    pins = dict(requirements("requirements.txt", everywhere=True))
+    assert {own.name for own in ranges} <= set(pins) <= {own.name for own in [*ranges, *extras]}
+    assert not [own.name for own in [*ranges, *extras] if own.name in pins and not own.specifier.contains(pins[own.name])]
+
+
+def test_app_py_names_the_pythons_that_pip_takes():
+    import app
+
+    oldest, newest = app.OLDEST, app.NEWEST
+    assert pyproject()["project"]["requires-python"] == f">={oldest[0]}.{oldest[1]},<{newest[0]}.{newest[1] + 1}"
+
+
 def test_nothing_is_imported_that_the_requirements_do_not_name():
     imported = set()
     for path in [*(PROJECT / "fruitvision").rglob("*.py"), PROJECT / "app.py"]:
@@ -120,9 +137,9 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.split(".")[0])
-    named = {name.replace("-", "_") for name, _ in requirements("requirements.txt", everywhere=True)}
-    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    named |= {name.replace("-", "_") for names in extras.values() for name in names}  # imported where they are asked for
+    project = pyproject()["project"]
+    lines = [*project["dependencies"], *(line for lines in project["optional-dependencies"].values() for line in lines)]
+    named = {Requirement(line).name.replace("-", "_") for line in lines}  # an extra's is imported where it is asked for
     foreign = imported - set(sys.stdlib_module_names) - {"fruitvision"}
     names = {"PIL": "pillow", "yaml": "pyyaml"}
     carried = {"fastapi", "python_multipart", "starlette", "uvicorn"}  # gradio is built on these; they are never chosen apart from it

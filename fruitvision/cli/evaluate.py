@@ -13,7 +13,6 @@ import typer
 from fruitvision.cli.console import give, progress
 from fruitvision.cli.options import Boxes, Checkpoint, Depth, Json, Views
 from fruitvision.errors import DataError, PictureError, UsageError
-from fruitvision.wording.text import say
 
 if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Classifier
@@ -146,18 +145,9 @@ def _pictures(words: list[str]) -> list[Path]:
 def _answer(classifier: Classifier, path: Path) -> dict[str, Any]:
     """One picture's answer as JSON holds it: what is wrong with its file is its "note", or its "error"."""
     try:
-        answer = classifier.predict(path)
+        return classifier.predict(path).as_dict(str(path))
     except PictureError as error:
         return {"image": str(path), "error": error.as_dict()}
-    return {
-        "image": str(path),
-        "label": answer.label,
-        "fruit_type": answer.fruit_type,
-        "confidence": answer.confidence,
-        "verdict": answer.verdict,
-        "top": [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in answer.top],
-        **({"note": say(f"picture_notes.{answer.note}", "en")} if answer.note else {}),
-    }
 
 
 def _answer_line(answer: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +26,10 @@ Format = Literal["onnx", "onnx-int8", "web"]
 def export(
     out: Annotated[Path, typer.Option(metavar="PATH", help="Where the file, or the page's folder, is written.")],
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Pictures on which the network is compared with torch; web draws its own without.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Pictures on which the network is compared with torch, labelled or not.", show_default="drawn ones"
+        ),
     ] = None,
     checkpoint: Checkpoint = None,
     file_format: Annotated[
@@ -45,26 +49,19 @@ def export(
     pictures, if the folder has some, and compared on the others. The page (web) is a folder of static files for any web
     server; it answers in the visitor's own browser. Needs onnx, onnxscript and onnxruntime.
     """
-    from fruitvision.data.read.listing import list_pictures
     from fruitvision.errors import UsageError
     from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
 
-    if data is None and file_format != "web":
+    if data is None and file_format == "onnx-int8":
         raise UsageError("export-needs-data")
-    listing = None if data is None else list_pictures(data, need_training=False)
-
-    def some(training: bool) -> list[Path]:
-        if listing is None:
-            return []
-        found = [file for file in listing.files if (file.split == "train") == training] or listing.files
-        return [listing.root / file.path for file in found[:: max(1, len(found) // count)][:count]]
+    training, others = ([], []) if data is None else _some_pictures(data, count)
 
     if file_format == "web":
         from fruitvision.web.export import export_web
 
         shown = progress("onnxruntime-web")
         page = export_web(
-            find_checkpoint(checkpoint), out, weights=weights, webgpu=webgpu, pictures=some(False), runtime=runtime, progress=shown
+            find_checkpoint(checkpoint), out, weights=weights, webgpu=webgpu, pictures=others, runtime=runtime, progress=shown
         )
         size, pictures, difference, agreement = page.bytes, page.pictures, page.largest_difference, page.agreement
         lines = [
@@ -76,7 +73,8 @@ def export(
         from fruitvision.models.export import export_onnx
 
         network, config = load_checkpoint(find_checkpoint(checkpoint))
-        check = export_onnx(network, config, some(False), out, calibration=some(True) if file_format == "onnx-int8" else ())
+        with _drawn() if data is None else contextlib.nullcontext(others) as pictures_of_check:
+            check = export_onnx(network, config, pictures_of_check, out, calibration=training if file_format == "onnx-int8" else ())
         size, pictures, difference, agreement = out.stat().st_size, check.pictures, check.largest_difference, check.agreement
         lines, more = [f"{out}: {size / 1e6:.1f} MB."], {}
     lines.insert(
@@ -84,6 +82,41 @@ def export(
     )
     result = {"out": str(out), "format": file_format, "bytes": size, "pictures": pictures}
     give(result | {"largest_difference": difference, "agreement": agreement} | more, lines, as_json)
+
+
+def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
+    """Training pictures and others of a folder, at most ``count`` of each; where nothing says what they show, the same for both.
+
+    Raises DataError where there is no picture.
+    """
+    from fruitvision.data.read.listing import list_pictures, list_tree, looks_like_picture
+    from fruitvision.errors import DataError
+
+    try:
+        listing = list_pictures(data, need_training=False)
+        files = listing.files
+    except DataError as error:
+        listing = list_tree(data, "")
+        files = tuple(file for file in listing.files if looks_like_picture(file.path))
+        if not files:
+            raise error from None
+
+    def some(training: bool) -> list[Path]:
+        found = [file for file in files if (file.split == "train") == training] or files
+        return [listing.root / file.path for file in found[:: max(1, len(found) // count)][:count]]
+
+    return some(True), some(False)
+
+
+@contextlib.contextmanager
+def _drawn() -> Iterator[list[Path]]:
+    """Drawn fruit, which checks the arithmetic where no picture is at hand."""
+    from fruitvision.data.synthetic.sample import draw_sample
+    from fruitvision.files import temporary_folder
+
+    with temporary_folder("fruitvision-export-") as folder:
+        drawn = draw_sample(folder / "drawn", train_per_class=1, test_per_class=1)
+        yield sorted(drawn.rglob("*.jpg"))
 
 
 def import_weights(
@@ -205,3 +238,28 @@ def _warnings(check: PictureCheck) -> list[str]:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:FEW]) + (f", … ({len(names) - FEW} more)" if len(names) > FEW else "")
+
+
+def push(
+    repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")],
+    checkpoint: Checkpoint = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private where it is new.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Only write the files there, and upload nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a checkpoint to the Hugging Face Hub.
+
+    FruitVision loads it as --checkpoint hf://USER/NAME, and timm as hf-hub:USER/NAME, where timm has the network. The token is
+    the one of `hf auth login`, or HF_TOKEN.
+    """
+    import fruitvision
+    from fruitvision.models.checkpoint import find_checkpoint
+    from fruitvision.models.published.folder import write_published
+
+    folder = find_checkpoint(checkpoint)
+    if out is None:
+        address = fruitvision.push(folder, repository, private=private)
+        give({"repository": repository, "address": address}, [f"Uploaded: {address}"], as_json)
+        return
+    write_published(folder, out)
+    give({"repository": repository, "out": str(out)}, [f"Written: {out}; nothing was uploaded."], as_json)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, ConfigError, quoted
 from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
+from fruitvision.hub.repository import fetch, is_repository
 from fruitvision.models.card import model_card
 from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS
@@ -31,6 +32,9 @@ SCHEMA_VERSION = 1
 DEFAULTS = ("fruits-webcam", "fruits-360")
 """The shipped networks, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+EMBEDDED, TRUNK = "fruitvision", "trunk."
+"""Of a folder on the Hub (:mod:`fruitvision.models.published`): where ``config.json`` has this configuration, beside timm's; and
+what its layers' names lack."""
 ALWAYS_ALLOWED = 12_000_000
 """Parameters that a network may have whatever its file holds, 48 MB, so that the error can name what does not fit."""
 ONNX_SUFFIX = ".onnx"
@@ -176,7 +180,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError("checkpoint-incomplete", path=str(folder), file=name)
-    content = path.read_bytes()
+    content = _own_part(path.read_bytes())
     try:
         config = CheckpointConfig.model_validate_json(content)
     except ValidationError as error:
@@ -190,6 +194,16 @@ def read_config(folder: Path) -> CheckpointConfig:
     if not checksum_matches(json.loads(content)):
         raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config
+
+
+def _own_part(content: bytes) -> bytes:
+    """What FruitVision wrote into a ``config.json`` that timm reads too; any other as it is."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    own = values.get(EMBEDDED) if isinstance(values, dict) else None
+    return json.dumps(own).encode() if isinstance(own, dict) else content
 
 
 def _is_of_a_hub(content: bytes) -> bool:
@@ -219,6 +233,8 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
         network = build_network(config.architecture, num_classes=len(config.classes), norm=config.norm, width=config.width)
     except ConfigError as error:
         raise _unknown_network(config, path) from error
+    if not any(name.startswith(TRUNK) for name in weights) and network.head_prefix.startswith(TRUNK):
+        weights = {f"{TRUNK}{name}": value for name, value in weights.items()}
     _check_fit(network, weights, path)
     if config.weights_sha256 and hashlib.sha256(content).hexdigest() != config.weights_sha256:
         raise CheckpointError("checkpoint-damaged", path=str(path))
@@ -275,10 +291,10 @@ def shipped() -> list[Path]:
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """The checkpoint folder for a name: None (the default), a shipped network's name, or a path; an ONNX file's path is
-    returned as it is.
+    """The checkpoint folder for a name: None (the default), a shipped network's name, ``hf://user/name`` of the Hugging Face Hub,
+    or a path; an ONNX file's path is returned as it is.
 
-    Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing".
+    Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing", and as :func:`fruitvision.hub.repository.fetch` does.
     """
     known = {path.name: path for path in shipped()}
     if name is None:
@@ -287,6 +303,8 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
         return next(iter(known.values()))
     if str(name) in known and not Path(name).is_dir():
         return known[str(name)]
+    if is_repository(name):
+        return fetch(name)
     folder = clean_path(name)
     if not current_folder(folder).is_dir() and not (folder.suffix == ONNX_SUFFIX and folder.is_file()):
         raise _no_folder(folder)

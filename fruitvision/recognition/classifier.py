@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from fruitvision.recognition.calibration import Verdict, probabilities_of, verdi
 from fruitvision.recognition.heatmap import ActivationMap, class_activation
 from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.recognition.white_background import on_white_background
+from fruitvision.wording.text import say
 
 SHORT_SIDE = 256
 """Pixels of the short side to which the image store reduces a picture."""
@@ -68,6 +69,18 @@ class Prediction:
     _activation: Callable[[np.ndarray], ActivationMap] = field(repr=False, compare=False)
     note: Note = ""
     """What is wrong with the picture's file, which could be read all the same: "cut-off", "leading-bytes", or nothing."""
+
+    def as_dict(self, name: str) -> dict[str, Any]:
+        """The answer as JSON holds it, with the ``name`` of its picture: of ``predict --json``, of the API and of the MCP server."""
+        return {
+            "image": name,
+            "label": self.label,
+            "fruit_type": self.fruit_type,
+            "confidence": self.confidence,
+            "verdict": self.verdict,
+            "top": [{"label": g.label, "fruit_type": g.fruit_type, "probability": g.probability} for g in self.top],
+            **({"note": say(f"picture_notes.{self.note}", "en")} if self.note else {}),
+        }
 
     def heatmap(self, short_side: int | None = None) -> Image.Image:
         """The class activation map of this fruit type over the picture: RGB, the size of the upright input.

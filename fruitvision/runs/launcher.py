@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from fruitvision.errors import RunError
 from fruitvision.files import write_error
@@ -91,9 +92,6 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
 
     It outlives this process, and no Ctrl-C in this console reaches it. Several ``processes`` are started by torchrun.
     """
-    options: dict = {"start_new_session": True}
-    if sys.platform == "win32":
-        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     environment = {
@@ -102,18 +100,30 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
+    command = [sys.executable, *module_options(processes), "fruitvision", *arguments]
     try:
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, *module_options(processes), "fruitvision", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                **options,
-            )
+            process = _start_detached(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
     except OSError as error:
         raise write_error(error, log) from error
     # Without wait() the ended process would stay in the system's table as a zombie.
     threading.Thread(target=process.wait, name=f"fruitvision-wait-{process.pid}", daemon=True).start()
     return process.pid
+
+
+# subprocess has these on Windows alone.
+CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_BREAKAWAY_FROM_JOB = 0x200, 0x08000000, 0x01000000
+
+
+def _start_detached(command: list[str], **options: Any) -> subprocess.Popen:
+    """Start a process that neither this one's end nor its console's reaches.
+
+    On Windows an IDE's Stop ends a whole job of processes: the new one leaves the job, where the job lets it.
+    """
+    if sys.platform != "win32":
+        return subprocess.Popen(command, start_new_session=True, **options)
+    flags = CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
+    try:
+        return subprocess.Popen(command, creationflags=flags | CREATE_BREAKAWAY_FROM_JOB, **options)
+    except PermissionError:
+        return subprocess.Popen(command, creationflags=flags, **options)

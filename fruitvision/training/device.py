@@ -8,14 +8,22 @@ to the bit.
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import subprocess
 import warnings
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
+
+ASKED_SECONDS = 5.0
+"""For the driver's program to answer: where a card hangs, it does too."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -26,6 +34,34 @@ def choose_device(name: str = "auto") -> torch.device:
     if not available[name]:
         raise TrainingError("device-missing", device=name)
     return torch.device(name)
+
+
+@dataclass(frozen=True)
+class UnusedCard:
+    """An NVIDIA card that torch does not use."""
+
+    name: str
+    torch: str
+    """The version of torch."""
+    reason: Literal["cpu_build", "old_driver"]
+    """torch was built without CUDA, as PyPI's is for Windows; or it was built for a newer driver, or a newer card."""
+
+
+def unused_card() -> UnusedCard | None:
+    """The NVIDIA card of this computer, by what its driver's ``nvidia-smi`` says, where torch cannot use it; None otherwise."""
+    program = shutil.which("nvidia-smi")
+    if program is None or torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        said = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=ASKED_SECONDS, creationflags=flags)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    name = said.stdout.partition("\n")[0].strip()
+    if said.returncode or not name:
+        return None
+    return UnusedCard(name[:80], torch.__version__, "old_driver" if torch.version.cuda else "cpu_build")
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:
@@ -51,8 +87,11 @@ def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
 @cache
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16: Intel's servers since 2020, AMD's since Zen 4."""
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))
+    asked = getattr(torch.cpu, "get_capabilities", None)
+    if asked is None:  # before torch 2.9 or so
+        private = torch.cpu
+        return bool(private._is_avx512_bf16_supported() or private._is_amx_tile_supported())
+    return bool(asked().get("avx512_bf16") or asked().get("amx_tile"))
 
 
 def memory_format(network: nn.Module, config: TrainConfig, device: torch.device) -> torch.memory_format:

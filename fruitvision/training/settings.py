@@ -136,6 +136,7 @@ class MachineSettings(BaseModel):
     compile: bool = False
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     tensorboard: bool = False
+    tracker: Literal["none", "trackio", "wandb", "mlflow"] = "none"
 
 
 # Group → its settings, in the order in which they are shown.

@@ -21,12 +21,15 @@ from urllib.parse import urlsplit
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fruitvision.compat import share_arenas
+from fruitvision.compat import on_console_close, share_arenas
 from fruitvision.data.fetch.incoming import MAX_BYTES
 from fruitvision.errors import UsageError
+from fruitvision.ui.announce import announce, forget_leading
+from fruitvision.ui.api.routes import Api
 from fruitvision.ui.classify import panel as classify_panel
+from fruitvision.ui.classify.api import build_endpoint, classified
 from fruitvision.ui.compare import panel as compare_panel
-from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of
+from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of, settings_known_to
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.models import Models
@@ -50,15 +53,14 @@ PORTS = range(7860, 7960)
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
-OPENED_SECONDS = 60.0
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
 ADDRESS = FOLDER / "address.js"
 
 
-def build_app(context: Context) -> gr.Blocks:
-    """The page: a header, and the three panels as tabs."""
+def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
+    """The page: a header, and the three panels as tabs; with ``api``, the endpoint that gradio_client calls."""
     with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         page = _header(context, demo)
         with gr.Tabs(elem_id="panels") as page.tabs:
@@ -66,6 +68,8 @@ def build_app(context: Context) -> gr.Blocks:
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
                     panel.build(page)
         _speak(page)
+        if api:
+            build_endpoint(context)
         demo.words = page.words
     return demo
 
@@ -125,6 +129,7 @@ def launch(
     root_path: str | None = None,
     embed_in: Sequence[str] = (),
     device: str | Path | None = None,
+    api: bool = True,
     upload_quota: int = QUOTA,
     dataset_limit: int = MAX_BYTES,
     data: str | Path | None = None,
@@ -146,6 +151,7 @@ def launch(
             https://fruit.example/app; no header of a request takes its place.
         embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
         device: a page that was exported; visitors are led to it, and answered by their own browsers.
+        api: whether programs may ask, by gradio_client and by ``POST /api/classify``.
         upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
         dataset_limit: bytes of one dataset that the owner may upload in Train.
         data, runs, taught: folders; ``data``'s subfolders are offered for training.
@@ -174,7 +180,7 @@ def launch(
         own_uploads = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
         atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
-    demo = build_app(context)
+    demo = build_app(context, api=api)
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(queue_of(demo), access)
     gate = partial(
@@ -186,6 +192,7 @@ def launch(
         root_path=root_path or "",
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
         device=own_page,
+        api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
     )
     with served_through(gate):
         _serve(demo, host, port, root_path, access)
@@ -196,7 +203,7 @@ def launch(
     visitors = open_tunnel(demo, port) if share else None
     if visitors:
         hosts.add(urlsplit(visitors).netloc)
-    _announce(context, host, port, visitors, share=share, open_browser=open_browser)
+    announce(context, host, port, visitors, share=share, open_browser=open_browser)
     if block:
         _close_when_told(demo, own_uploads)
         demo.block_thread()
@@ -222,6 +229,7 @@ def is_address(text: str) -> bool:
 
 def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access: Access) -> None:
     demo.launch(
+        **settings_known_to(demo.launch, run_history=False),
         server_name=host,
         server_port=port,
         share=False,
@@ -238,7 +246,6 @@ def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access:
         strict_cors=True,
         ssr_mode=False,
         mcp_server=False,
-        run_history=False,
         pwa=False,
         footer_links=[],
         theme=theme(),
@@ -260,11 +267,12 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
             delete_files_created_by_app(demo, age=None)
         if uploads:
             shutil.rmtree(uploads, ignore_errors=True)
-        _forget_leading()
+        forget_leading()
         close_tunnels()
         os._exit(0)  # threads that answer somebody would be waited for, as long as they take
 
-    for name in ("SIGTERM", "SIGHUP"):
+    on_console_close(close)
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
             signal.signal(getattr(signal, name), close)
 
@@ -288,55 +296,3 @@ def _free_port(host: str, wanted: int | None) -> int:
             continue
     port = wanted or PORTS.start
     raise UsageError("port-in-use", port=port, host=host)
-
-
-def _announce(context: Context, host: str, port: int, visitors: str | None, *, share: bool, open_browser: bool) -> None:
-    """Say where the app is, and open it."""
-    import webbrowser
-
-    language = context.language
-    shown = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
-    local = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
-    if context.access.token is None:
-        print(say("launch.open", language, url=local))
-    else:
-        if share and not visitors:
-            print(say("launch.no_share", language))
-        print(say("launch.visitors", language, url=visitors or local))
-        print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
-    print(say("launch.close", language), flush=True)
-    if open_browser:
-        token = context.access.token
-        webbrowser.open_new_tab(local if token is None else leading_to(f"{local}?owner={token}", context.runs))
-
-
-_leading: list[Path] = []
-
-
-@atexit.register
-def _forget_leading() -> None:
-    while _leading:
-        with contextlib.suppress(OSError):
-            _leading.pop().unlink(missing_ok=True)
-
-
-def leading_to(url: str, folder: Path) -> str:
-    """The address of a file that leads on to ``url``, for this account alone: what a browser is started with, others may read.
-
-    It lies in ``folder``, which browsers in a sandbox may read where it is below the person's own, and is deleted after a
-    minute and in the end.
-    """
-    leading = f'<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={url}">'
-    for place in (folder, Path(tempfile.gettempdir())):
-        try:
-            handle, name = tempfile.mkstemp(prefix="open-", suffix=".html", dir=place)  # mode 0600
-        except OSError:
-            continue
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(f'<!doctype html><meta charset="utf-8">{leading}')
-        _leading.append(Path(name))
-        timer = threading.Timer(OPENED_SECONDS, _forget_leading)
-        timer.daemon = True
-        timer.start()
-        return Path(name).absolute().as_uri()
-    return url.partition("?")[0]

@@ -1,10 +1,13 @@
-"""Every name of Gradio that its documentation does not promise, in one place. Written for Gradio 6.31.
+"""Every name of Gradio that its documentation does not promise, in one place.
+
+Written for Gradio 6.31, and tried with 6.0, the oldest that may be installed.
 
 ``tests/ui/test_gradio_internals.py`` fails by name where one of them is gone or takes other arguments.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -36,6 +39,7 @@ __all__ = [
     "get_upload_folder",
     "open_tunnel",
     "queue_of",
+    "settings_known_to",
     "uvicorn_configured_by",
 ]
 
@@ -43,6 +47,12 @@ __all__ = [
 def queue_of(demo: gr.Blocks) -> Queue:
     """The queue of an app, before it is launched."""
     return demo._queue
+
+
+def settings_known_to(function: Callable[..., Any], **settings: Any) -> dict[str, Any]:
+    """Those of the settings that turn off what a later Gradio than 6.0 brought, where this one has it."""
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def forget_upload(upload_id: str) -> None:

@@ -91,3 +91,21 @@ def test_stopping_a_run_that_rests_does_nothing(tmp_path, tiny):
     run.write_status(run.status().model_copy(update={"state": "stopped"}))
     launcher.stop(run)
     assert not run.stop_file.exists()
+
+
+def test_on_windows_a_training_leaves_the_job_of_whoever_started_it_where_that_is_allowed(monkeypatch):
+    """PyCharm's Stop ends the job that it made, with all its processes."""
+    tried = []
+
+    def popen(command, *, creationflags, **options):
+        tried.append(creationflags)
+        if len(tried) > 1 and creationflags & launcher.CREATE_BREAKAWAY_FROM_JOB:
+            raise PermissionError(13, "Access is denied")
+        return "started"
+
+    monkeypatch.setattr(launcher.sys, "platform", "win32")
+    monkeypatch.setattr(launcher.subprocess, "Popen", popen)
+    assert launcher._start_detached(["python"]) == "started"
+    assert launcher._start_detached(["python"]) == "started", "the job lets nobody go"
+    plain = 0x08000200  # a group of its own, so that no Ctrl-C reaches it, and no window
+    assert tried == [plain | 0x01000000, plain | 0x01000000, plain]

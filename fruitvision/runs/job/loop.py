@@ -31,7 +31,7 @@ from fruitvision.runs.job.finish import finish
 from fruitvision.runs.job.memory import is_out_of_memory, out_of_memory
 from fruitvision.runs.job.resume import data_changed, read_state, save_state
 from fruitvision.runs.job.session import ReadOnlyRun, Session, Stopped
-from fruitvision.runs.job.tensorboard import TensorBoardWriter
+from fruitvision.runs.job.trackers import open_trackers
 from fruitvision.runs.lock import hold_lock
 from fruitvision.runs.metrics import summary
 from fruitvision.runs.prepare.data import RunData, prepare
@@ -226,10 +226,11 @@ class _Training:
         status.state, status.steps, status.unvalidated = "running", steps_per_epoch(training, train), not len(validation)
         session.status_writer.write()
         listeners = [on_event] if on_event else []
-        if training.tensorboard and session.world.is_global_zero:
-            board = TensorBoardWriter(folder.path, state.progress.epoch * status.steps + state.progress.step + 1)
-            stack.callback(board.close)
-            listeners.append(board)
+        if session.world.is_global_zero:
+            first_step = state.progress.epoch * status.steps + state.progress.step + 1
+            for tracker in open_trackers(training, folder.path, first_step):
+                stack.callback(tracker.close)
+                listeners.append(tracker)
         self.last_saved = time.monotonic()
         try:
             session.stop_if_asked()

@@ -1,10 +1,11 @@
-"""The body of a request: bounded in size, in time, and in what a parser would make of it, followed piece by piece."""
+"""What comes in and what goes out: a request's body, bounded in size, in time, and in what a parser would make of it, followed
+piece by piece; and a response with known headers alone."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
@@ -36,7 +37,7 @@ class Body:
         watch: finds what must not be parsed.
     """
 
-    def __init__(self, receive: Receive, limit: int, place: Any, watch: Nesting | Files) -> None:
+    def __init__(self, receive: Receive, limit: int, place: Any, watch: Nesting | Files | Unparsed) -> None:
         self._receive, self._limit, self._place, self._watch = receive, limit, place, watch
         self._end = asyncio.get_running_loop().time() + BODY_SECONDS
         self.came, self._whole = 0, False
@@ -134,6 +135,14 @@ class Nesting:
         return False
 
 
+class Unparsed:
+    """A body that no parser sees: a picture, which is taken apart before anything decodes it (``data/read/formats``)."""
+
+    def problem(self, piece: bytes) -> str:
+        """None."""
+        return ""
+
+
 class Files:
     """How many parts a form has, followed piece by piece."""
 
@@ -159,3 +168,67 @@ async def answer(send: Send, status: int, sentence: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": sentence.encode()})
+
+
+#: The headers of a response that go out; nothing else does, whoever put it there.
+ANSWERED = frozenset(
+    (
+        b"cache-control",
+        b"connection",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"etag",
+        b"last-modified",
+        b"location",
+        b"referrer-policy",
+        b"retry-after",
+        b"set-cookie",
+        b"vary",
+        b"x-accel-buffering",
+    )
+)
+COOKIES = b"fruitvision-"
+
+
+class Response:
+    """``send`` of one request: lets known response headers through alone, and says what browsers may do with the answer.
+
+    Args:
+        policy: the content security policy.
+        asset: a part of the page that is the same for everybody, which caches may keep and which gives nobody a number.
+    """
+
+    def __init__(self, send: Send, policy: str, asset: bool) -> None:
+        self._send, self._policy, self._asset = send, policy, asset
+        self.started = False
+        self.cookie = b""
+        """Sent along where it is not empty."""
+
+    async def __call__(self, message: dict) -> None:
+        """Send a message of the app's."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": self._headers(message.get("headers", ()))}
+        await self._send(message)
+
+    def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        kept = [(name.lower(), value) for name, value in given if name.lower() in ANSWERED]
+        kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
+        added = [
+            (b"content-security-policy", self._policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+        ]
+        missing = [(b"referrer-policy", b"same-origin")]
+        if not self._asset:
+            missing.append((b"cache-control", b"private, no-cache"))
+            added += [(b"set-cookie", self.cookie)] if self.cookie else []
+        there = {name for name, _ in kept}
+        return [*kept, *added, *(one for one in missing if one[0] not in there)]
+
+
+def own_cookies(header: bytes) -> list[bytes]:
+    return [one.strip() for one in header.split(b";") if one.strip().startswith(COOKIES)]

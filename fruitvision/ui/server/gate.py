@@ -16,9 +16,25 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
 
+from fruitvision.ui.api.routes import INFO, Api
+from fruitvision.ui.api.routes import PATH as CLASSIFY
 from fruitvision.ui.gradio_internals import forget_upload, get_upload_folder
 from fruitvision.ui.server.access import CALLER, Access, Caller, is_loopback
-from fruitvision.ui.server.bodies import MAX_MARKS, MAX_OWNER_MARKS, Body, BodyRefused, Files, Nesting, Receive, Send, answer, bounded
+from fruitvision.ui.server.bodies import (
+    MAX_MARKS,
+    MAX_OWNER_MARKS,
+    Body,
+    BodyRefused,
+    Files,
+    Nesting,
+    Receive,
+    Response,
+    Send,
+    Unparsed,
+    answer,
+    bounded,
+    own_cookies,
+)
 from fruitvision.ui.server.connections import most_connections
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
@@ -49,27 +65,7 @@ FORWARDING = re.compile(
     rb"|true-client-ip|fly-.+|x-amzn-trace-id|x-envoy-.+|tailscale-.+"
 )
 WITHHELD = (b"range", b"if-range")  # Gradio's answer to a range copies the request's headers, cookies among them
-#: The headers of a response that go out; nothing else does, whoever put it there.
-ANSWERED = frozenset(
-    (
-        b"cache-control",
-        b"connection",
-        b"content-disposition",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"date",
-        b"etag",
-        b"last-modified",
-        b"location",
-        b"referrer-policy",
-        b"retry-after",
-        b"set-cookie",
-        b"vary",
-        b"x-accel-buffering",
-    )
-)
-COOKIES, ASSETS = b"fruitvision-", ("/assets/", "/static/", "/svelte/", "/theme.css", "/favicon.ico", "/robots.txt")
+ASSETS = ("/assets/", "/static/", "/svelte/", "/theme.css", "/favicon.ico", "/robots.txt")
 #: Gradio's page holds inline scripts and styles, and makes functions of the app's own scripts: neither can be forbidden.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -92,6 +88,7 @@ class Gate:
         root_path: the path, or the whole address, under which a proxy serves the app.
         language: gives the language that a page is rendered in.
         device: the page that answers in visitors' own browsers, to which they are led first.
+        api: what programs may ask; without, its routes and Gradio's own description of the endpoint do not exist.
     """
 
     def __init__(
@@ -104,8 +101,9 @@ class Gate:
         root_path: str = "",
         language: Callable[[dict], str] | None = None,
         device: DevicePage | None = None,
+        api: Api | None = None,
     ) -> None:
-        self.app, self.access, self.hosts, self.uploads = app, access, hosts, uploads
+        self.app, self.access, self.hosts, self.uploads, self.api = app, access, hosts, uploads, api
         self.page, self.device = PageCache(app, language), device
         self._root = urlsplit(root_path).path.rstrip("/")
         self.places, self._ancestors = Places(), " ".join(("'self'", *embed_in))
@@ -128,6 +126,8 @@ class Gate:
         headers = Headers(scope=scope)
         caller = self.access.caller(scope)
         limit = MAX_OWNER_BYTES if caller.owner and path.rstrip("/") == OWNERS_ROUTE else MAX_BODY_BYTES
+        if self.api is not None and path == CLASSIFY:
+            limit = self.api.limit
         if refused := self._refusal(scope, path, headers, limit):
             await answer(response, *refused)
             return
@@ -140,7 +140,7 @@ class Gate:
                 return
         if not (caller.owner or caller.number):
             response.cookie = self.access.new_number().encode()
-        scope = {**scope, "headers": list(self._handed_on(scope["headers"]))}
+        scope = {**scope, "headers": list(self._handed_on(scope["headers"])), "fruitvision.path": path}
         CALLER.set(caller)
         try:
             if scope["method"] == "POST":
@@ -151,6 +151,8 @@ class Gate:
                     await self.app(scope, receive, response)
             elif path in PATHS:
                 await self.page(scope, receive, response, caller)
+            elif self.api is not None and self.api.holds(path, scope["method"]):
+                await self.api(scope, receive, response)
             else:
                 await self.app(scope, receive, response)
         except Busy as busy:
@@ -171,7 +173,7 @@ class Gate:
                 return 403, "This app stands behind a proxy, where everybody would be its owner. Start it with --public."
         if not self._own_page(scope, path, headers, host):
             return 403, "Another site's page may not call this app."
-        if not ROUTES.fullmatch(path) and not (self.device is not None and self.device.holds(path)):
+        if not self._exists(path, scope["method"]):
             return 404, "There is nothing here."
         if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
             return 403, "There is no such file."
@@ -183,6 +185,11 @@ class Gate:
         if not length.isascii() or not length.isdigit() or len(length) > 12 or int(length) > limit:
             return 413, "That is too large."
         return None
+
+    def _exists(self, path: str, method: str) -> bool:
+        if ROUTES.fullmatch(path) or (self.device is not None and self.device.holds(path)):
+            return True
+        return self.api is not None and (self.api.holds(path, method) or (path == INFO and method != "POST"))
 
     def _own_page(self, scope: dict, path: str, headers: Headers, host: str) -> bool:
         """Whether the request comes from the app's own page, or is somebody's way to it."""
@@ -203,7 +210,7 @@ class Gate:
             if name in WITHHELD:
                 continue
             if name == b"cookie":
-                yield name, b"; ".join(_own_cookies(value))
+                yield name, b"; ".join(own_cookies(value))
             elif not FORWARDING.fullmatch(name) or self._harmless(name, value):
                 yield name, value
 
@@ -220,56 +227,21 @@ class Gate:
                 await bounded(self.app, scope, Body(receive, limit, place, Files(scope)), response)
             return
         async with self.places.holding(caller) as held:
-            nesting = Nesting(MAX_OWNER_MARKS if limit == MAX_OWNER_BYTES else MAX_MARKS)
-            body = Body(receive, limit, held, Files(scope) if path == UPLOAD_ROUTE else nesting)
+            body = Body(receive, limit, held, _watch(path, scope, limit))
             try:
                 whole = await body.read()
             except BodyRefused:
                 await answer(response, *(body.refused or (400, "That was not understood.")))
                 return
             async with self.places.answering(caller):  # a place only once all has come: who drips holds none
-                await self.app({**scope, "fruitvision.body": lambda: body.came}, whole, response)
+                app = self.api if self.api is not None and path == CLASSIFY else self.app
+                await app({**scope, "fruitvision.body": lambda: body.came}, whole, response)
 
 
-class Response:
-    """``send`` of one request: lets known response headers through alone, and says what browsers may do with the answer.
-
-    Args:
-        policy: the content security policy.
-        asset: a part of the page that is the same for everybody, which caches may keep and which gives nobody a number.
-    """
-
-    def __init__(self, send: Send, policy: str, asset: bool) -> None:
-        self._send, self._policy, self._asset = send, policy, asset
-        self.started = False
-        self.cookie = b""
-        """Sent along where it is not empty."""
-
-    async def __call__(self, message: dict) -> None:
-        """Send a message of the app's."""
-        if message["type"] == "http.response.start":
-            self.started = True
-            message = {**message, "headers": self._headers(message.get("headers", ()))}
-        await self._send(message)
-
-    def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        kept = [(name.lower(), value) for name, value in given if name.lower() in ANSWERED]
-        kept = [(name, value) for name, value in kept if name != b"set-cookie" or value.startswith(COOKIES)]
-        added = [
-            (b"content-security-policy", self._policy.encode()),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cross-origin-resource-policy", b"same-origin"),
-        ]
-        missing = [(b"referrer-policy", b"same-origin")]
-        if not self._asset:
-            missing.append((b"cache-control", b"private, no-cache"))
-            added += [(b"set-cookie", self.cookie)] if self.cookie else []
-        there = {name for name, _ in kept}
-        return [*kept, *added, *(one for one in missing if one[0] not in there)]
-
-
-def _own_cookies(header: bytes) -> list[bytes]:
-    return [one.strip() for one in header.split(b";") if one.strip().startswith(COOKIES)]
+def _watch(path: str, scope: dict, limit: int) -> Nesting | Files | Unparsed:
+    if path == CLASSIFY:
+        return Unparsed()
+    return Files(scope) if path == UPLOAD_ROUTE else Nesting(MAX_OWNER_MARKS if limit == MAX_OWNER_BYTES else MAX_MARKS)
 
 
 def _refused_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
@@ -282,7 +254,7 @@ def _refused_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] 
     names = [name for name, _ in headers]
     if any(names.count(name) > 1 for name in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"content-type")):
         return 400, "A header came twice."
-    cookies = [one for name, value in headers if name == b"cookie" for one in _own_cookies(value)]
+    cookies = [one for name, value in headers if name == b"cookie" for one in own_cookies(value)]
     if sum(map(len, cookies)) > MAX_COOKIE_BYTES or any(b"\\" in value for value in cookies):
         return 431, "The request's cookies are too large, or hold a backslash. Clear this site's cookies, and try again."
     return None

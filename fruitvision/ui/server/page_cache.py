@@ -13,7 +13,7 @@ from fruitvision.ui.server.guarded_blocks import RENDERED_LANGUAGE
 from fruitvision.ui.server.places import Places
 from fruitvision.wording.text import LANGUAGES, language_of
 
-PATHS = ("/", "/config")
+PATHS = ("/", "/config", "/gradio_api/info")
 LANGUAGE_COOKIE = "fruitvision-language"
 """Set by the page's own script, address.js."""
 MOST = 16

@@ -72,7 +72,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "teacher",
         "teacher_weight",
     ),
-    "machine": ("device", "workers", "precision", "channels_last", "compile", "seed", "tensorboard"),
+    "machine": ("device", "workers", "precision", "channels_last", "compile", "seed", "tensorboard", "tracker"),
 }
 CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)

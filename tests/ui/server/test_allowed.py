@@ -20,6 +20,7 @@ from gradio.routes import App
 from markupsafe import escape
 
 from fruitvision.data.read import decode_gate
+from fruitvision.ui.api import routes as api
 from fruitvision.ui.app import build_app
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import same_picture, touch_panel
@@ -36,6 +37,7 @@ VISITORS = Counter(
         "app._speak.switch": 1,
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
+        "classify.api.build_endpoint.classify": 1,
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
@@ -99,6 +101,7 @@ ROUTES = {
     "/static/{path:path}",
     "/assets/{path:path}",
     "/svelte/{path:path}",
+    "/gradio_api/info",
     "/gradio_api/startup-events",
     "/gradio_api/theme.css",
     "/gradio_api/upload",
@@ -160,17 +163,18 @@ def test_every_function_of_a_component_is_on_the_list(demo):
     assert found == SERVED
 
 
-def test_no_function_has_a_name_of_its_own_for_programs(demo):
+def test_one_function_has_a_name_for_programs_and_without_the_api_none_has(demo):
     info = demo.get_api_info()
-    assert not info["named_endpoints"] and not info["unnamed_endpoints"]
-    assert {one.api_visibility for one in demo.fns.values()} == {"private"}
+    assert list(info["named_endpoints"]) == ["/classify"] and not info["unnamed_endpoints"]
+    public = [number for number, one in demo.fns.items() if one.api_visibility != "private"]
+    assert [registered(demo)[number] for number in public] == ["classify.api.build_endpoint.classify"]
 
 
 def test_every_route_that_the_gate_lets_through_is_on_the_list(demo):
     app = quietly(App.create_app, demo, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None})
     paths = {path for one in all_routes(app.routes) for path in [one.path.rstrip("/") or "/"]}
     assert len(paths) > 40, "Gradio's own routes were not found"
-    let_through = {path for path in paths if gate.ROUTES.fullmatch(filled(path))}
+    let_through = {path for path in paths if gate.ROUTES.fullmatch(filled(path)) or path == api.INFO}
     assert let_through == ROUTES & paths
     assert ROUTES - paths <= {"/svelte/{path:path}", "/robots.txt", "/manifest.json"}, "a route of the list is gone"
 

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: fetch a repository's checkpoint, upload one."""

@@ -1,0 +1,92 @@
+"""Checkpoint folders on the Hugging Face Hub, by ``huggingface_hub``, which comes with Gradio.
+
+``hf://user/name`` or ``hf://user/name@revision`` names a repository. Only the three files of a checkpoint are fetched, none of
+which is run; huggingface_hub keeps them in its cache. The address of the Hub is ``HF_ENDPOINT``, the person's token is the one
+of ``hf auth login``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fruitvision.errors import CheckpointError
+
+SCHEME = "hf://"
+FILES = ("config.json", "model.safetensors", "README.md")
+_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
+T = TypeVar("T")
+
+
+def is_repository(name: str | Path) -> bool:
+    """Whether a checkpoint's name is that of a repository; a Path has lost one slash of it."""
+    return re.match(r"hf:/{1,2}(?!/)", str(name).replace("\\", "/")) is not None
+
+
+def fetch(name: str | Path) -> Path:
+    """The folder, in huggingface_hub's cache, of a repository's newest or named revision.
+
+    Without a connection it is what was fetched before. Raises CheckpointError "hub-name", "hub-missing", "hub-unreachable".
+    """
+    repo, revision = _parsed(name)
+    hub = _package()
+    folder: Path | None = None
+    for file in FILES:  # all of the commit that the first is of
+        options = {"revision": folder.name if folder else revision, "endpoint": os.environ.get("HF_ENDPOINT")}
+        folder = Path(_asked(partial(hub.hf_hub_download, repo, file, **options), repo)).parent
+    assert folder is not None  # there are files
+    return folder
+
+
+def upload(folder: Path, name: str | Path, *, private: bool = False, message: str = "Upload by FruitVision") -> str:
+    """Upload the files of a folder, as :func:`fruitvision.models.published.folder.write_published` makes it; returns its address.
+
+    The repository is made where there is none. Raises CheckpointError as :func:`fetch` does.
+    """
+    repo, revision = _parsed(name)
+    hub = _package()
+    api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+
+    def sent() -> str:
+        api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(folder_path=folder, repo_id=repo, revision=revision, allow_patterns=list(FILES), commit_message=message)
+        return f"{api.endpoint}/{repo}"
+
+    return _asked(sent, repo)
+
+
+def _parsed(name: str | Path) -> tuple[str, str | None]:
+    text = re.sub(r"^hf:/{1,2}", "", str(name).replace("\\", "/"))
+    found = _NAME.fullmatch(text)
+    if found is None:
+        raise CheckpointError("hub-name", name=str(name)[:200])
+    return found["repo"], found["revision"]
+
+
+def _package() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise CheckpointError("hub-package-missing") from error
+    return huggingface_hub
+
+
+def _asked(ask: Callable[[], T], repo: str) -> T:
+    from huggingface_hub import errors
+
+    try:
+        return ask()
+    except errors.LocalEntryNotFoundError as error:  # it could not be asked, and nothing was fetched before
+        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
+        raise CheckpointError("hub-missing", repo=repo) from error
+    except Exception as error:  # of its HTTP library too, which changes with its versions
+        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""A checkpoint as the Hugging Face Hub and timm read it."""

@@ -1,0 +1,53 @@
+"""Classify for programs: ``Client.predict(…, api_name="/classify")`` of gradio_client, and ``POST /api/classify``.
+
+Both answer as ``predict --json`` does, by a visitor's rules: what was taught joins no answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from fruitvision.data.read.decode_gate import decoding_for
+from fruitvision.errors import FruitVisionError, PictureError
+from fruitvision.ui.classify.panel import VISITORS_AT_ONCE
+from fruitvision.ui.page.checked_image import CheckedImage
+from fruitvision.ui.page.context import Context
+
+API_NAME = "classify"
+
+
+def build_endpoint(context: Context) -> None:
+    """The endpoint "/classify", with components that the page does not show."""
+
+    def classify(picture: Path | bytes | None, request: gr.Request) -> dict[str, Any]:
+        """Classify a picture; returns what `python -m fruitvision predict --json` prints."""
+        if picture is None:
+            return given_no_picture()
+        return classified(context, picture, picture.name if isinstance(picture, Path) else "", request)
+
+    picture = CheckedImage(visible=False, type="filepath", label="picture", elem_id="api-picture")
+    answer = gr.JSON(visible=False, label="predictions", elem_id="api-answer")
+    gr.Button(visible=False).click(classify, picture, answer, api_name=API_NAME, concurrency_limit=VISITORS_AT_ONCE)
+
+
+def classified(context: Context, picture: Path | bytes, name: str, request: Any) -> dict[str, Any]:
+    """The answer of the default model as ``predict --json`` gives it; ``request`` is Gradio's or Starlette's.
+
+    A picture that cannot be read is an "error" among the predictions, anything else that goes wrong an "error" in their place.
+    """
+    try:
+        batcher = context.models.batcher(None)
+        with decoding_for(*context.access.counted(request)):
+            return {"predictions": [batcher.submit(picture).as_dict(name)]}
+    except PictureError as error:
+        return {"predictions": [{"image": name, "error": error.as_dict()}]}
+    except FruitVisionError as error:
+        return {"error": error.as_dict()}
+
+
+def given_no_picture() -> dict[str, Any]:
+    """The answer where nothing was sent."""
+    return {"predictions": [{"image": "", "error": PictureError("picture-not-an-image", picture="").as_dict()}]}
