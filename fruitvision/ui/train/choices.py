@@ -95,13 +95,14 @@ class Choices:
             gr.Radio(cards, value=DEFAULT_PRESET, elem_id="train-preset", elem_classes="fv-cards"), label="train.preset"
         )
         minutes = gr.Number(None, elem_id="train-minutes", min_width=160)
-        self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info")
+        self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info", placeholder="train.name_hint")
         self.fitting = gr.HTML(elem_id="train-fitting")
         with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
-            self.fields = build_fields(page)
+            self.fields, fold = build_fields(page)
             self.weights = self.fields["start"]
-            processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
-            self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
+            with fold:
+                processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
+                self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
         self.rate = RateParts(page)
         heading(page, "train.step_start")
         name = gr.Textbox(elem_id="train-name", max_lines=1, max_length=100)

@@ -213,8 +213,26 @@ def epochs_csv(run: RunFolder) -> str:
     return csv_text(names, ([record.get(name) for name in names] for record in epochs))
 
 
+def started(run: RunFolder) -> str:
+    """When the run was started, by this computer's clock."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.config().created))
+
+
+def delete_question(run: RunFolder, language: str) -> Markup:
+    """What is asked before a run is deleted: which one it is, when it was started, how good it is."""
+    status = run.status()
+    tested, validated = run.summary(status).test_top1, status.best_val_accuracy
+    if tested is not None:
+        good = say("train.delete_test", language, top1=f"{tested:.1%}")
+    elif validated is not None:
+        good = say("train.delete_validation", language, top1=f"{validated:.1%}")
+    else:
+        good = say("train.delete_nothing", language)
+    return tag("p", say("train.delete_ask", language, name=run.name, when=started(run), good=good), role="alert")
+
+
 def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> Markup:
-    status, config = run.status(), run.config()
+    status = run.status()
     tested = run.summary(status).test_top1
     accuracy = status.best_val_accuracy if tested is None else tested
     actions = ["hide" if shown else "overlay", "open"]
@@ -225,6 +243,5 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
     buttons = [tag("button", say(f"train.do_{one}", language), type="button", data_action=one, data_run=run.id) for one in actions]
     named = join([run.name, tag("small", start_line(run, language)), _differing(changes, language)])
     state = say(f"train.state_{status.state if status.responding else 'unresponsive'}", language)
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
-    cells = (named, state, "–" if accuracy is None else f"{accuracy:.1%}", when, join(buttons))
+    cells = (named, state, "–" if accuracy is None else f"{accuracy:.1%}", started(run), join(buttons))
     return tag("tr", [tag("td", cell) for cell in cells], class_="fv-shown" if shown else "")
