@@ -46,6 +46,7 @@ ORDER = (
     "ui.page.served",
     "ui.classify",
     "ui.train.pictures",
+    "ui.train.bar",
     "ui.train",
     "ui.compare",
     "ui",

@@ -6,13 +6,11 @@ import atexit
 import contextlib
 import gc
 import os
-import re
 import shutil
 import signal
-import socket
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from fruitvision.errors import UsageError
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of
+from fruitvision.ui.opening import announce, forget_leading, free_port, is_address
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.models import Models
@@ -41,16 +40,15 @@ from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
+from fruitvision.ui.train.bar.run_bar import build_bar
 from fruitvision.web.served import DevicePage
 from fruitvision.wording.text import LANGUAGES, say
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(FOLDER.rglob("*.css"))
-PORTS = range(7860, 7960)
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
-OPENED_SECONDS = 60.0
 KEEP_SECONDS = 600  # what visitors upload is deleted after so long
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
@@ -61,6 +59,7 @@ def build_app(context: Context) -> gr.Blocks:
     """The page: a header, and the three panels as tabs."""
     with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         page = _header(context, demo)
+        page.bar = build_bar(context)
         with gr.Tabs(elem_id="panels") as page.tabs:
             for name, panel in PANELS.items():
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
@@ -153,33 +152,26 @@ def launch(
         language: "en" or "zh" at the start; by default the browser's own.
     """
     host = host or ("0.0.0.0" if public else "127.0.0.1")
-    port = _free_port(host, port)
+    port = free_port(host, port)
     _check(embed_in, upload_quota)
     own_page = DevicePage(Path(device)) if device else None
     share_arenas()  # before there are many threads
-    access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
     context = Context(
         runs=runs,
         taught=Path(taught or "taught").absolute(),
-        access=access,
+        access=Access.of_launch(host=host, share=share, public=public),
         models=Models(runs, checkpoint),
         data=Path(data or "data").absolute(),
         language=language or "en",
         follow_browser=language is None,
         dataset_limit=dataset_limit,
     )
-    own_uploads = None
-    if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
-        own_uploads = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
-        atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
+    own_uploads = _folder_for_uploads()
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
-    demo = build_app(context)
-    demo.queue(default_concurrency_limit=16, api_open=False)
-    FairQueue.of(queue_of(demo), access)
     gate = partial(
         Gate,
-        access=access,
+        access=context.access,
         hosts=hosts,
         uploads=Uploads(get_upload_folder, upload_quota),
         embed_in=[origin.rstrip("/") for origin in embed_in],
@@ -187,19 +179,37 @@ def launch(
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
         device=own_page,
     )
+    demo = _open(context, gate, host, port, root_path)
+    visitors = open_tunnel(demo, port) if share else None
+    if visitors:
+        hosts.add(urlsplit(visitors).netloc)
+    announce(context, host, port, visitors, share=share, open_browser=open_browser)
+    if block:
+        _close_when_told(demo, own_uploads)
+        demo.block_thread()
+    return demo
+
+
+def _folder_for_uploads() -> str | None:
+    """A folder that other accounts of this computer cannot look into, deleted in the end; None where one is named already."""
+    if os.environ.get("GRADIO_TEMP_DIR"):
+        return None
+    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _open(context: Context, gate: Callable[..., Any], host: str, port: int, root_path: str | None) -> gr.Blocks:
+    """Build the page and serve it behind the gate."""
+    demo = build_app(context)
+    demo.queue(default_concurrency_limit=16, api_open=False)
+    FairQueue.of(queue_of(demo), context.access)
     with served_through(gate):
-        _serve(demo, host, port, root_path, access)
+        _serve(demo, host, port, root_path, context.access)
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
     context.models.load_ahead()
-    visitors = open_tunnel(demo, port) if share else None
-    if visitors:
-        hosts.add(urlsplit(visitors).netloc)
-    _announce(context, host, port, visitors, share=share, open_browser=open_browser)
-    if block:
-        _close_when_told(demo, own_uploads)
-        demo.block_thread()
     return demo
 
 
@@ -209,15 +219,6 @@ def _check(embed_in: Sequence[str], upload_quota: int) -> None:
         raise UsageError("bad-origin", origin=unknown[0])
     if upload_quota < LEAST_QUOTA:
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
-
-
-def is_address(text: str) -> bool:
-    """Whether it is a whole http or https address with a host."""
-    try:
-        found = urlsplit(text)
-        return found.scheme in ("http", "https") and re.fullmatch(r"[\w.:\[\]-]+", found.netloc, re.ASCII) is not None
-    except ValueError:
-        return False
 
 
 def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access: Access) -> None:
@@ -260,83 +261,10 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
             delete_files_created_by_app(demo, age=None)
         if uploads:
             shutil.rmtree(uploads, ignore_errors=True)
-        _forget_leading()
+        forget_leading()
         close_tunnels()
         os._exit(0)  # threads that answer somebody would be waited for, as long as they take
 
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
             signal.signal(getattr(signal, name), close)
-
-
-def _free_port(host: str, wanted: int | None) -> int:
-    """``wanted`` where it is free, or the first free one of ours. Raises UsageError "port-in-use"."""
-    if wanted is not None and not 0 < wanted < 65536:
-        raise UsageError("bad-port", port=wanted)
-    for port in [wanted] if wanted else PORTS:
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
-                if os.name != "nt":  # there it would let two programs have the same port
-                    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                tried.bind((host, port))
-                return port
-        except socket.gaierror as error:
-            raise UsageError("bad-host", host=host) from error
-        except OverflowError as error:
-            raise UsageError("bad-port", port=port) from error
-        except OSError:
-            continue
-    port = wanted or PORTS.start
-    raise UsageError("port-in-use", port=port, host=host)
-
-
-def _announce(context: Context, host: str, port: int, visitors: str | None, *, share: bool, open_browser: bool) -> None:
-    """Say where the app is, and open it."""
-    import webbrowser
-
-    language = context.language
-    shown = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
-    local = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
-    if context.access.token is None:
-        print(say("launch.open", language, url=local))
-    else:
-        if share and not visitors:
-            print(say("launch.no_share", language))
-        print(say("launch.visitors", language, url=visitors or local))
-        print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
-    print(say("launch.close", language), flush=True)
-    if open_browser:
-        token = context.access.token
-        webbrowser.open_new_tab(local if token is None else leading_to(f"{local}?owner={token}", context.runs))
-
-
-_leading: list[Path] = []
-
-
-@atexit.register
-def _forget_leading() -> None:
-    while _leading:
-        with contextlib.suppress(OSError):
-            _leading.pop().unlink(missing_ok=True)
-
-
-def leading_to(url: str, folder: Path) -> str:
-    """The address of a file that leads on to ``url``, for this account alone: what a browser is started with, others may read.
-
-    It lies in ``folder``, which browsers in a sandbox may read where it is below the person's own, and is deleted after a
-    minute and in the end.
-    """
-    leading = f'<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={url}">'
-    for place in (folder, Path(tempfile.gettempdir())):
-        try:
-            handle, name = tempfile.mkstemp(prefix="open-", suffix=".html", dir=place)  # mode 0600
-        except OSError:
-            continue
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(f'<!doctype html><meta charset="utf-8">{leading}')
-        _leading.append(Path(name))
-        timer = threading.Timer(OPENED_SECONDS, _forget_leading)
-        timer.daemon = True
-        timer.start()
-        return Path(name).absolute().as_uri()
-    return url.partition("?")[0]

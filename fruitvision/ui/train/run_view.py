@@ -38,7 +38,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
     epochs = status.epochs or run.config().training.epochs
     facts = {"name": run.name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
     state = status.state if status.responding else "unresponsive"
-    words = [say_html(f"train.status_{state}", language, **facts)]
+    said = "stopping" if state in ("waiting", "preparing", "running") and run.stop_file.exists() else state
+    words = [say_html(f"train.status_{said}", language, **facts)]
     if status.responding:
         if status.state == "failed" and status.error:
             words.append(escape(say_error(status.error, language)))
@@ -49,17 +50,10 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.state == "finished":
             words.append(escape(results(run, status, language)))
         if status.active:
-            if status.eta_s is not None:
+            if status.eta_s is not None and said != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
-            return status_box(Markup(" ").join(words), state, progress(status, epochs))
+            return status_box(Markup(" ").join(words), state, status.progress(epochs))
     return status_box(Markup(" ").join(filter(None, [*words, other])), state)
-
-
-def progress(status: RunStatus, epochs: int) -> float:
-    """The share of the run that is done, 0..1."""
-    if not status.steps or not status.epoch:
-        return 0.0
-    return min((status.epoch - 1 + status.step / status.steps) / epochs, 1.0)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:

@@ -77,8 +77,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     context, here, components = page.context, [page.language, table.run], {**vars(table), **vars(parts)}
 
     def stop(language: str, run: str | None) -> Updates:
-        launcher.stop(find_run(context, run))
-        return {}
+        stopped = find_run(context, run)
+        launcher.stop(stopped)
+        return {parts.status: status_line(stopped, language), parts.stop: gr.update(interactive=False)}
 
     def end(language: str, run: str | None) -> Updates:
         find_run(context, run).end()
@@ -88,7 +89,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         launcher.resume(find_run(context, run))
         return {}
 
-    for button, action in ((parts.stop, stop), (parts.end, end), (parts.resume, resume)):
+    # Not through the queue: whoever presses Stop reads at once that it was heard, whatever else is being answered.
+    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **QUIET)
+    for button, action in ((parts.end, end), (parts.resume, resume)):
         button.click(for_owner(context, action, notice), here, notice, **SHOWN)
 
     def checkpoint(language: str, run: str | None) -> Updates:
@@ -135,7 +138,8 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     run = next((one for one in runs if one.id == run_id), None) or training or next(iter(runs), None)
     status = states[run.id] if run else None
     report = report_state(run) if run else "none"
-    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report) if status else ()
+    stopping = bool(run and status and status.active and run.stop_file.exists())
+    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report, stopping) if status else ()
     beside = [one for one in runs if one.id in overlaid and one != run]
     listed = repr(([_facts(one, states[one.id]) for one in runs], [one.id for one in beside], language, owner))
     key = (listed, repr((run_id, run and run.id, overlaid, position)))
@@ -147,7 +151,7 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
         "charts": main_charts(drawn, language),
         "more": more_charts(drawn, language),
         "log": run.log_tail() if run and owner else "",
-        **_buttons(run, status, report, language, owner),
+        **_buttons(run, status, report, language, owner, stopping),
         "run": run.id if run else None,
     }
     if not (seen and listed == seen[0][0]):  # a step of one run changes nothing of the others
@@ -156,13 +160,13 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     return changed(values, seen, key)
 
 
-def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool) -> dict[str, Any]:
+def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool, stopping: bool) -> dict[str, Any]:
     """Which buttons are shown."""
     if run is None or status is None:
         return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "checkpoint", "report", "csv")}
     done = status.state == "finished" and run.has_checkpoint
     return {
-        "stop": gr.update(visible=status.active and status.responding),
+        "stop": gr.update(visible=status.active and status.responding, interactive=owner and not stopping),
         "end": gr.update(visible=not status.responding),
         "resume": gr.update(visible=status.state in ("stopped", "interrupted", "failed")),
         "use": gr.update(visible=done),

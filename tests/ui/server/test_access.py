@@ -14,6 +14,7 @@ import pytest
 
 from fruitvision.errors import AccessError, UsageError
 from fruitvision.ui import app as app_module
+from fruitvision.ui import opening
 from fruitvision.ui.server import access as access_module
 from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value, counted_address
 
@@ -97,9 +98,9 @@ def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path, m
     """What a program is started with, every account of the computer may read."""
     opened = []
     monkeypatch.setattr("webbrowser.open_new_tab", opened.append)
-    monkeypatch.setattr(app_module, "OPENED_SECONDS", 0.2)
+    monkeypatch.setattr(opening, "OPENED_SECONDS", 0.2)
     context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
-    app_module._announce(context, "127.0.0.1", 7860, None, share=False, open_browser=True)
+    opening.announce(context, "127.0.0.1", 7860, None, share=False, open_browser=True)
     (address,) = opened
     assert "token" not in address and address.startswith("file://")
     file = Path(url2pathname(urlsplit(address).path))

@@ -39,6 +39,7 @@ VISITORS = Counter(
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
+        "train.bar.run_bar.wire_bar.lead": 1,  # brings a run into view, as the table does
         "train.panel._wire_visitor.greet": 1,
         "train.settings.preset_values": 1,
         "train.rate.wire_rate.watch": 1,
@@ -87,6 +88,7 @@ SERVED = {
     "classify-live": {"answer_frame"},
     "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
     "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
+    "run-bar": {"run_state"},
     "train-drop": {"drop_begin", "drop_pieces", "drop_finish", "drop_state"},
 }
 ROUTES = {
