@@ -18,6 +18,7 @@ from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.train.results import FirstResults, results_view
 from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.runs import RunTable, find_run, use_run
 from fruitvision.wording.text import say
@@ -25,6 +26,7 @@ from fruitvision.wording.text import say
 WATCHED = (
     "status",
     "charts",
+    "results",
     "more",
     "log",
     "stop",
@@ -63,6 +65,7 @@ class RunView:
             self.csv = button("csv", "train.csv")
             self.file = gr.DownloadButton(visible="hidden")
         self.charts = page.first(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
+        self.results = gr.HTML(elem_id="train-results")
         with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
             self.more = gr.HTML()
         with page.bind(gr.Accordion(open=False, elem_id="train-log-fold"), label="train.log"):
@@ -74,6 +77,7 @@ class RunView:
 
 def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, timer: gr.Timer) -> None:
     """The buttons stop, resume, classify with and download the run in view; ``notice`` shows their errors."""
+    first = FirstResults()
     context, here, components = page.context, [page.language, table.run], {**vars(table), **vars(parts)}
 
     def stop(language: str, run: str | None) -> Updates:
@@ -113,7 +117,11 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     parts.use.click(use, here, [page.model, page.tabs], **SHOWN)
 
     def watch(run: str | None, overlaid: list[str], seen: Seen | None, language: str, request: gr.Request) -> Any:
-        return by_component(components, run_view(context, run, overlaid, seen, language, owner=context.access.is_owner(request)))
+        owner = context.access.is_owner(request)
+        shown = run_view(context, run, overlaid, seen, language, owner=owner)
+        if owner and (in_view := shown.get("run", run)):
+            first.consider(context.runs, in_view, language)
+        return by_component(components, shown)
 
     gr.on(
         [page.demo.load, timer.tick, table.run.change, table.overlaid.change],
@@ -149,6 +157,7 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     values = {
         "status": status_line(run, language, training),
         "charts": main_charts(drawn, language),
+        "results": results_view(run, status, report, language) if owner else "",
         "more": more_charts(drawn, language),
         "log": run.log_tail() if run and owner else "",
         **_buttons(run, status, report, language, owner, stopping),
