@@ -43,6 +43,7 @@ ORDER = (
     "ui.gradio_internals",
     "ui.server",
     "ui.page",
+    "ui.page.export",
     "ui.page.served",
     "ui.classify",
     "ui.train.pictures",

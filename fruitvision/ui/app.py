@@ -28,6 +28,7 @@ from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_
 from fruitvision.ui.opening import announce, forget_leading, free_port, is_address
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
@@ -259,6 +260,7 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
     def close(*_: object) -> None:
         with contextlib.suppress(OSError):
             delete_files_created_by_app(demo, age=None)
+        clear_downloads()
         if uploads:
             shutil.rmtree(uploads, ignore_errors=True)
         forget_leading()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,16 @@ from typing import Any
 
 import gradio as gr
 
-from fruitvision.files import named_write_errors, write_text
+from fruitvision.errors import RunError
+from fruitvision.files import current_folder, named_write_errors, write_text
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.export.buttons import hands_out
+from fruitvision.ui.page.export.files import Kind, exported, zipped
 from fruitvision.ui.train.results import FirstResults, results_view
 from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.runs import RunTable, find_run, use_run
@@ -33,8 +35,11 @@ WATCHED = (
     "end",
     "resume",
     "use",
-    "checkpoint",
     "report",
+    "downloads",
+    "checkpoint",
+    "onnx",
+    "page",
     "csv",
     "table",
     "model",
@@ -42,6 +47,9 @@ WATCHED = (
     "seen",
 )
 """The components that :func:`run_view` updates."""
+
+
+DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
 class RunView:
@@ -60,10 +68,12 @@ class RunView:
             self.end = button("end", "train.end", 110, "stop")
             self.resume = button("resume", "train.resume", 110)
             self.use = button("use", "train.use", variant="primary")
-            self.checkpoint = button("checkpoint", "train.checkpoint")
             self.report = button("report", "train.report_none")
-            self.csv = button("csv", "train.csv")
-            self.file = gr.DownloadButton(visible="hidden")
+        with page.bind(gr.Accordion(visible=False, open=False, elem_id="train-downloads"), label="train.downloads") as self.downloads:
+            with gr.Row():
+                self.checkpoint, self.onnx, self.page, self.csv = (button(name, f"train.{name}", 200) for name in DOWNLOADS)
+            self.downloaded = gr.HTML(elem_id="train-downloaded")
+        self.file = gr.DownloadButton(visible="hidden")
         self.charts = page.first(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
         self.results = gr.HTML(elem_id="train-results")
         with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
@@ -98,18 +108,28 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     for button, action in ((parts.end, end), (parts.resume, resume)):
         button.click(for_owner(context, action, notice), here, notice, **SHOWN)
 
-    def checkpoint(language: str, run: str | None) -> Updates:
-        return {parts.file: str(checkpoint_file(find_run(context, run)))}
-
     def report(language: str, run: str | None) -> Updates:
         return {parts.file: report_copy(find_run(context, run), language)}
 
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action in ((parts.checkpoint, checkpoint), (parts.report, report), (parts.csv, csv)):
+    for button, action in ((parts.report, report), (parts.csv, csv)):
         made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
         made.success(None, parts.file, None, js=SAVE_FILE)
+
+    def checkpoint(language: str, run: str | None) -> Path:
+        return checkpoint_file(find_run(context, run))
+
+    def onnx(language: str, run: str | None) -> Path:
+        return exported_run(find_run(context, run), "onnx")
+
+    def own_page(language: str, run: str | None) -> Path:
+        return exported_run(find_run(context, run), "page")
+
+    for name, make in (("checkpoint", checkpoint), ("onnx", onnx), ("page", own_page)):
+        button = getattr(parts, name)
+        hands_out(page, button, f"train.{name}", make, [table.run], parts.file, parts.downloaded, f"train.{name}_how")
 
     def use(language: str, run: str | None) -> Any:
         return by_component(components, use_run(context, run, language))
@@ -172,14 +192,15 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
 def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool, stopping: bool) -> dict[str, Any]:
     """Which buttons are shown."""
     if run is None or status is None:
-        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "checkpoint", "report", "csv")}
+        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "report", "downloads", *DOWNLOADS)}
     done = status.state == "finished" and run.has_checkpoint
     return {
         "stop": gr.update(visible=status.active and status.responding, interactive=owner and not stopping),
         "end": gr.update(visible=not status.responding),
         "resume": gr.update(visible=status.state in ("stopped", "interrupted", "failed")),
         "use": gr.update(visible=done),
-        "checkpoint": gr.update(visible=done and owner),
+        "downloads": gr.update(visible=bool(owner and (done or status.epoch))),
+        **{name: gr.update(visible=done and owner) for name in ("checkpoint", "onnx", "page")},
         "report": gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
         "csv": gr.update(visible=bool(owner and status.epoch)),
     }
@@ -208,13 +229,14 @@ def csv_file(run: RunFolder) -> Path:
 
 def checkpoint_file(run: RunFolder) -> Path:
     """The run's best checkpoint as one ZIP file by the run's name."""
+    return zipped(current_folder(run.best), run.name, otherwise=run.id)
 
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w") as archive:  # weights do not compress
-            for file in sorted(run.best.iterdir()):
-                archive.write(file, f"{path.stem}/{file.name}")
 
-    return _made(run, "zip", write)
+def exported_run(run: RunFolder, kind: Kind) -> Path:
+    """The run's best network as an ONNX file, or as a page of its own in a ZIP file. Raises RunError "report-not-finished"."""
+    if run.status().state != "finished" or not run.has_checkpoint:
+        raise RunError("report-not-finished", run=run.name)
+    return exported(run.best, run.name, kind, otherwise=run.id)
 
 
 def _made(run: RunFolder, kind: str, write: Callable[[Path], Any]) -> Path:
