@@ -93,7 +93,7 @@ class Choices:
             self.photos = page.bind(photos, label="train.photos", info="train.photos_info")
             self.not_fruit = page.bind(not_fruit, label="train.not_fruit", info="train.not_fruit_info")
         heading(page, "train.step_preset")
-        cards = preset_choices(training.estimates, None, 0, language)
+        cards = preset_choices(training.estimates, None, language)
         self.preset = page.bind(
             gr.Radio(cards, value=DEFAULT_PRESET, elem_id="train-preset", elem_classes="fv-cards"), label="train.preset"
         )
@@ -188,13 +188,13 @@ def data_view(
         config = configuration(form.preset, form.values)
     except FruitVisionError:
         config = TrainConfig.from_preset(form.preset)
-    counts = (result.train_images, result.other_images) if result else (None, 0)
+    splits = result.splits if result else None
     values = {
         "found": found,
-        "preset": gr.update(choices=preset_choices(estimates, *counts, language)),
+        "preset": gr.update(choices=preset_choices(estimates, splits, language)),
         "downloading": download_card(datasets.downloading(), language) if owner else "",
         "data": gr.update(choices=datasets.owners_choices(language) if owner else datasets.choices(language)),
-        "fitting": note(fitting_words(estimates, minutes, *counts, language), role="status"),
+        "fitting": note(fitting_words(estimates, minutes, splits, language), role="status"),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
     if owner:  # a visitor learns no folder's name
