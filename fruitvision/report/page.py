@@ -29,7 +29,6 @@ from fruitvision.report.bilingual import Name, both, named
 from fruitvision.report.charts import reliability_chart
 from fruitvision.report.figures import matrix, picture, share_words
 from fruitvision.report.markup import render
-from fruitvision.report.results import write_results
 from fruitvision.report.table import class_table
 from fruitvision.training.evaluation import reliability
 from fruitvision.wording.text import LANGUAGES
@@ -55,9 +54,8 @@ class Card:
 
 
 def write_report(folder: Path, examination: Evaluation, language: str = "en") -> Path:
-    """Write ``report.html``, and ``results.json`` for the app, into ``folder``; ``language`` is what it opens in. Raises DataError."""
+    """Write ``report.html`` into ``folder``, atomically; ``language`` is what it opens in. Raises DataError."""
     path = folder / FILE
-    write_results(folder, examination)
     write_text(path, report_page(examination, language))
     return path
 

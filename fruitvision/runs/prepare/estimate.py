@@ -26,7 +26,7 @@ from fruitvision.training.last_layer import EPOCHS as REFIT_EPOCHS
 from fruitvision.training.last_layer import MAX_PICTURES as REFIT_PICTURES
 from fruitvision.training.state import memory_format
 
-STEPS = 2
+STEPS = 3
 MAX_PICTURES = 32
 MIN_PICTURES = 16  # timed in all, over as many steps as it takes: a step of two pictures is too short to time
 EVALUATION_SHARE = 0.35  # of a training picture's time: no backward pass, no augmentation
@@ -74,7 +74,7 @@ def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int
 
 
 def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, evaluating: bool = True) -> Pace:
-    """Times two steps, or more small ones, after one warm-up step; and as many batches of evaluation, if that is wanted.
+    """Times three steps, or more small ones, after one warm-up step; and as many batches of evaluation, if that is wanted.
 
     ``picture_side``: of the pictures on disk. Raises what a run would.
     """

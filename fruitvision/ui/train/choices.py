@@ -97,7 +97,8 @@ class Choices:
         self.preset = page.bind(
             gr.Radio(cards, value=DEFAULT_PRESET, elem_id="train-preset", elem_classes="fv-cards"), label="train.preset"
         )
-        minutes = gr.Number(None, elem_id="train-minutes", min_width=160)
+        # A number's field would stand at 0, which nobody has.
+        minutes = gr.Textbox("", max_lines=1, max_length=12, elem_id="train-minutes")
         self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info", placeholder="train.name_hint")
         self.fitting = gr.HTML(elem_id="train-fitting")
         with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
@@ -157,7 +158,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
 
     parts.download.click(for_owner(context, download, parts.downloading), page.language, parts.downloading, **SHOWN)
 
-    def view(request: gr.Request, language: str, scanned: str, seed: int, seen: Seen | None, minutes: float | None, *values: Any) -> Any:
+    def view(request: gr.Request, language: str, scanned: str, seed: int, seen: Seen | None, minutes: str | None, *values: Any) -> Any:
         owner = context.access.is_owner(request)
         shown = data_view(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner)
         return by_component(vars(parts), shown)
@@ -172,7 +173,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
 
 
 def data_view(
-    training: Training, form: Form, scanned: str, seed: int, seen: Seen | None, minutes: float | None, language: str, *, owner: bool
+    training: Training, form: Form, scanned: str, seed: int, seen: Seen | None, minutes: str | None, language: str, *, owner: bool
 ) -> dict[str, Any]:
     """What the panel shows of the chosen pictures, by component, where it differs from what is shown already.
 

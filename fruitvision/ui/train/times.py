@@ -64,7 +64,7 @@ class Estimates:
 
     def fitting(self, preset: str, splits: Splits, seconds: float) -> int:
         """With how many training pictures the preset would end in so many seconds; 0 where with none."""
-        most = splits.get("train", 0)
+        most = Pictures.of(splits, TrainConfig.from_preset(preset)).train
         few, every = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, most) or 0.0
         if most < 2 or every <= few:
             return 0
@@ -89,12 +89,17 @@ def preset_choices(estimates: Estimates, splits: Splits | None, language: str) -
     return cards
 
 
-def fitting_words(estimates: Estimates, minutes: float | None, splits: Splits | None, language: str) -> str:
+def fitting_words(estimates: Estimates, given: str | None, splits: Splits | None, language: str) -> str:
     """Which presets end within so many minutes here; where none does, with how many pictures the quickest would.
 
     Empty before a time is given and everything is measured.
     """
-    if not minutes or minutes <= 0 or not estimates.done or splits is None:
+    if not (given or "").strip():
+        return ""
+    minutes = _minutes(given or "")
+    if minutes is None:
+        return say("train.time_no_number", language)
+    if not estimates.done or splits is None:
         return ""
     known = {preset: estimates.seconds(preset, splits) for preset in PRESETS}
     times = {preset: seconds for preset, seconds in known.items() if seconds is not None}
@@ -109,3 +114,12 @@ def fitting_words(estimates: Estimates, minutes: float | None, splits: Splits | 
         return say("train.time_fits_no", language)
     facts = {"name": say(f"train.preset_{quickest}", language), "setting": setting("max_train_images", language)[0]}
     return say("train.time_fits_none", language, pictures=pictures, **facts)
+
+
+def _minutes(given: str) -> float | None:
+    """A positive number, also with a comma."""
+    try:
+        minutes = float(given.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return minutes if 0 < minutes < 1e6 else None

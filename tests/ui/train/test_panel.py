@@ -192,18 +192,19 @@ def test_the_times_are_measured_in_a_process_of_their_own(monkeypatch):
 
 def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_would(monkeypatch):
     estimates = Estimates()
-    assert fitting_words(estimates, 10, SPLITS, "en") == "", "not measured yet"
+    assert fitting_words(estimates, "10", SPLITS, "en") == "", "not measured yet"
     paces = {"plain": Pace(0.1, 0.01, 0.035), "fast": Pace(0.01, 0.001, 0.0035), "robust": None}  # about 10 min and 35 s
     estimates.paces = paces
-    assert fitting_words(estimates, None, SPLITS, "en") == fitting_words(estimates, 5, None, "en") == ""
-    assert "Fast" in (words := fitting_words(estimates, 5, SPLITS, "en")) and "Plain" not in words
-    assert "Plain · Fast" in fitting_words(estimates, 20, SPLITS, "en")
-    assert "标准 · 快速" in fitting_words(estimates, 20, SPLITS, "zh")
-    none = fitting_words(estimates, 0.4, SPLITS, "en")
+    assert fitting_words(estimates, None, SPLITS, "en") == fitting_words(estimates, "5", None, "en") == ""
+    assert "Fast" in (words := fitting_words(estimates, "5", SPLITS, "en")) and "Plain" not in words
+    assert "Plain · Fast" in fitting_words(estimates, "20", SPLITS, "en")
+    assert "标准 · 快速" in fitting_words(estimates, "20", SPLITS, "zh")
+    none = fitting_words(estimates, "0.4", SPLITS, "en")
     pictures = int(re.search(r"about (\d+)", none)[1])
     assert "Maximum training pictures" in none and 200 < pictures < 500
     assert estimates.seconds("fast", SPLITS, pictures) <= 24 + 0.1 < estimates.seconds("fast", SPLITS)
-    assert "No recipe" in fitting_words(estimates, 0.05, SPLITS, "en")
+    assert all("as a number" in fitting_words(estimates, wrong, SPLITS, "en") for wrong in ("ten", "-1", "nan", "0"))
+    assert "No recipe" in fitting_words(estimates, "0.05", SPLITS, "en")
 
 
 # The pictures ----------------------------------------------------------------------------------------------------
