@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from fruitvision.errors import RunError
 from fruitvision.files import current_folder, named_write_errors, write_text
@@ -23,7 +25,7 @@ from fruitvision.ui.page.export.files import Kind, exported, zipped
 from fruitvision.ui.train.results import FirstResults, results_view
 from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.runs import RunTable, find_run, use_run
-from fruitvision.wording.text import say
+from fruitvision.wording.text import LANGUAGES, say
 
 WATCHED = (
     "status",
@@ -103,7 +105,8 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         launcher.resume(find_run(context, run))
         return {}
 
-    # Not through the queue: whoever presses Stop reads at once that it was heard, whatever else is being answered.
+    # Whoever presses Stop reads at once that it was heard: the page says so itself, and the call passes by the queue.
+    parts.stop.click(None, None, None, js=stopping_script())
     parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **QUIET)
     for button, action in ((parts.end, end), (parts.resume, resume)):
         button.click(for_owner(context, action, notice), here, notice, **SHOWN)
@@ -150,6 +153,16 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         [components[name] for name in WATCHED],
         **QUIET,
     )
+
+
+def stopping_script() -> str:
+    """JavaScript that puts "stopping" where the status stands, until the server's own answer takes its place."""
+    words = {language: Markup(say("train.status_stopping", language)).striptags().replace("{name}", "").strip() for language in LANGUAGES}
+    return f"""() => {{
+  const words = {json.dumps(words)}, told = document.querySelector("#train-status p");
+  const named = told?.querySelector("strong")?.textContent ?? "";
+  if (told) told.textContent = `${{named}} ${{words[window.fruitvision?.language] ?? words.en}}`;
+}}"""
 
 
 def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Seen | None, language: str, *, owner: bool) -> dict[str, Any]:
