@@ -119,7 +119,7 @@ def results_of(examination: Evaluation) -> Results:
         ConfusedPair(
             names=pair.names,
             counts=pair.counts,
-            typical=tuple(None if i is None else _shown(examination, i) for i in pair.typical),
+            typical=(_shown_if(examination, pair.typical[0]), _shown_if(examination, pair.typical[1])),
             mistaken=tuple(_shown(examination, i) for i in pair.mistaken[:PER_PAIR]),
         )
         for pair in most_confused(examination, PAIRS)
@@ -134,6 +134,10 @@ def results_of(examination: Evaluation) -> Results:
         pairs=tuple(pairs),
         hardest=tuple(_shown(examination, i, heatmap=True) for i in hardest(examination, HARDEST)),
     )
+
+
+def _shown_if(examination: Evaluation, i: int | None) -> Shown | None:
+    return None if i is None else _shown(examination, i)
 
 
 def _shown(examination: Evaluation, i: int, *, heatmap: bool = False) -> Shown:
