@@ -204,7 +204,7 @@ def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
 
 
 def test_the_question_before_deleting_says_when_the_run_was_and_how_good(context):
-    for status, words in (({"test_top1": 0.914}, "91.4%"), ({"best_val_accuracy": 0.75}, "75.0%"), ({}, "without a result")):
+    for status, words in (({"test_top1": 0.914, "skipped": 0}, "91.4%"), ({"best_val_accuracy": 0.75}, "75.0%"), ({}, "without a result")):
         run = make_run(context, "one", **status)
         asked = table_action(context, "delete", run.id, [], "en")["delete_ask"]
         assert words in asked and time.strftime("%Y-%m-%d %H:", time.localtime(run.config().created)) in asked
