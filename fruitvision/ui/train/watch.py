@@ -105,9 +105,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         launcher.resume(find_run(context, run))
         return {}
 
-    # Whoever presses Stop reads at once that it was heard: the page says so itself, and the call passes by the queue.
+    # Whoever presses Stop reads at once that it was heard: the page says so itself, before the server has answered.
     parts.stop.click(None, None, None, js=stopping_script())
-    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **QUIET)
+    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **SHOWN)
     for button, action in ((parts.end, end), (parts.resume, resume)):
         button.click(for_owner(context, action, notice), here, notice, **SHOWN)
 

@@ -45,7 +45,7 @@ def hands_out(
         return gr.update(value=say(label, language), interactive=True)
 
     given = [page.language, *inputs]
-    begun = button.click(for_owner(page.context, busy, said), given, [button, said], **QUIET)
+    begun = button.click(for_owner(page.context, busy, said), given, [button, said], **SHOWN)
     handed = begun.then(
         for_owner(page.context, made, said), given, [file, said], **SHOWN, concurrency_limit=1, concurrency_id="export", trigger_mode="once"
     )
