@@ -64,8 +64,9 @@ def evaluate(
         lines.append(f"  left out, unknown names: {', '.join(result['unknown_folders'])}")
     if report:
         from fruitvision.report.page import write_report
+        from fruitvision.report.results import write_results
 
-        lines.append(f"Written: {write_report(report, examination, lang)}")
+        lines += [f"Written: {path}" for path in (write_report(report, examination, lang), write_results(report, examination))]
         lines += [f"Written: {path}" for path in _write_tables(report, result)]
     if record:
         assert classifier.path is not None  # it was loaded from there

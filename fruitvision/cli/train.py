@@ -58,6 +58,7 @@ def train(
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
     from fruitvision.runs.job.resume import take_moved_data
+    from fruitvision.runs.names import free_name
     from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
     from fruitvision.training.distributed import torchrun_share
@@ -75,7 +76,7 @@ def train(
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
         config = RunConfig(
-            name=name or run.absolute().name,
+            name=free_name(run.absolute().parent, name or run.absolute().name, own=run.absolute().name),
             data=str(data.absolute() if data else sample_set()),
             training=TrainConfig.from_preset(preset or DEFAULT_PRESET, **given),
             photos=absolute(photos),

@@ -7,7 +7,7 @@ import math
 
 from fruitvision.comparison.provenance import picture_counts
 from fruitvision.comparison.study import StudyFolder, StudyPlan, is_done
-from fruitvision.runs.prepare.estimate import run_seconds, seconds_of_each
+from fruitvision.runs.prepare.estimate import epochs_seconds, seconds_of_each
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import TrainConfig
 
@@ -39,7 +39,7 @@ def study_seconds(plan: StudyPlan, study: StudyFolder | None = None, *, separate
 def cell_seconds(config: TrainConfig, train_images: int, measured_images: int, num_classes: int) -> float:
     """Seconds of one run; evaluation has a batch size of its own. Its steps have been timed by :func:`study_seconds`."""
     learning, evaluating = (_timed.get(job, math.nan) for job in _jobs(config, num_classes))
-    return run_seconds(config, learning, train_images, 0) + run_seconds(config, evaluating, 0, measured_images)
+    return epochs_seconds(config, learning, train_images, 0) + epochs_seconds(config, evaluating, 0, measured_images)
 
 
 Job = tuple[str, int]

@@ -86,8 +86,17 @@ def lite_weights(architecture: str) -> dict[str, Tensor]:
     return dict(zip(own, given.values(), strict=True))
 
 
+def weights_are_here() -> bool:
+    """Whether ResNet18's ImageNet weights were fetched before."""
+    return _resnet18_file().exists()
+
+
+def _resnet18_file() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URL.rsplit("/", 1)[1]
+
+
 def _resnet18_weights(progress: Callable[[int, int | None], None] | None) -> dict[str, Tensor]:
-    path = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_URL.rsplit("/", 1)[1]
+    path = _resnet18_file()
     if not path.exists():
         fetch(IMAGENET_URL, path, sha256=IMAGENET_SHA256_PREFIX, progress=progress)
     return _read(path)

@@ -22,10 +22,23 @@ MAX_ASPECT = 1.8
 
 def picture(pixels: np.ndarray | Image.Image, words: str) -> Markup:
     """An ``<img>`` that holds its picture. ``words``: its alternative text."""
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image = _center_crop(cap_short_side(image.convert("RGB"), SIDE))
+    image = small_picture(pixels)
     source = data_url(image, quality=QUALITY)
     return tag("img", src=source, width=image.width, height=image.height, alt=words, decoding="async")
+
+
+def small_picture(pixels: np.ndarray | Image.Image) -> Image.Image:
+    """As a report shows it: its short side ``SIDE`` at most, a long one cropped."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    return _center_crop(cap_short_side(image.convert("RGB"), SIDE))
+
+
+def share_words(value: float) -> str:
+    """98.6%; 100% only for what is all, 0% only for nothing."""
+    if value in (0, 1):
+        return f"{value:.0%}"
+    words = f"{value:.1%}"
+    return {"100.0%": "> 99.9%", "0.0%": "< 0.1%"}.get(words, words)
 
 
 def _center_crop(image: Image.Image) -> Image.Image:

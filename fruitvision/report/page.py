@@ -27,7 +27,7 @@ from fruitvision.recognition.evaluate.findings import hardest, label_issues, los
 from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
 from fruitvision.report.bilingual import Name, both, named
 from fruitvision.report.charts import reliability_chart
-from fruitvision.report.figures import matrix, picture
+from fruitvision.report.figures import matrix, picture, share_words
 from fruitvision.report.markup import render
 from fruitvision.report.table import class_table
 from fruitvision.training.evaluation import reliability
@@ -108,12 +108,14 @@ def _lead(examination: Evaluation) -> list[Markup]:
     """The result in a few sentences."""
     summary, wrong = examination.summary, int(examination.wrong.sum())
     images = summary["images"]
-    lead = [both("report.lead", right=f"{images - wrong:,}", images=f"{images:,}", top1=_share(summary["top1"]), wrong=f"{wrong:,}")]
-    lead.append(both("report.lead_top3", top3=_share(summary["top3"])))
+    lead = [both("report.lead", right=f"{images - wrong:,}", images=f"{images:,}", top1=share_words(summary["top1"]), wrong=f"{wrong:,}")]
+    lead.append(both("report.lead_top3", top3=share_words(summary["top3"])))
     if summary["answered_top1"] is not None:
-        lead.append(both("report.lead_sure", answered=_share(summary["answered"]), right=_share(summary["answered_top1"])))
+        lead.append(both("report.lead_sure", answered=share_words(summary["answered"]), right=share_words(summary["answered_top1"])))
     if summary["not_fruit_images"]:
-        lead.append(both("report.lead_nothing", images=f"{summary['not_fruit_images']:,}", share=_share(summary["not_fruit_accepted"])))
+        lead.append(
+            both("report.lead_nothing", images=f"{summary['not_fruit_images']:,}", share=share_words(summary["not_fruit_accepted"]))
+        )
     return lead
 
 
@@ -121,7 +123,7 @@ def _warnings(examination: Evaluation, twins: Duplicates) -> list[Markup]:
     """What limits the result."""
     summary, warnings = examination.summary, []
     if twins.measured >= LEAK * summary["images"]:
-        warnings.append(both("report.warn_duplicates", count=f"{twins.measured:,}", share=_share(twins.measured / summary["images"])))
+        warnings.append(both("report.warn_duplicates", count=f"{twins.measured:,}", share=share_words(twins.measured / summary["images"])))
     if summary["unknown_folders"]:
         warnings.append(both("report.warn_unknown", count=len(summary["unknown_folders"]), names=", ".join(summary["unknown_folders"][:8])))
     if summary["problems"]:
@@ -132,7 +134,7 @@ def _warnings(examination: Evaluation, twins: Duplicates) -> list[Markup]:
 def _figures(examination: Evaluation) -> list[tuple[str, str]]:
     names = ("top1", "top3", "macro_recall", "answered", "answered_top1", "not_fruit_accepted", "ece")
     known = [(name, examination.summary[name]) for name in names if examination.summary[name] is not None]
-    return [(name, f"{value:.3f}" if name == "ece" else _share(value)) for name, value in known]
+    return [(name, f"{value:.3f}" if name == "ece" else share_words(value)) for name, value in known]
 
 
 def _matrices(examination: Evaluation) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def _reliability(examination: Evaluation) -> dict[str, Markup]:
     found = reliability(examination.scores.confidence, torch.from_numpy(~examination.wrong))
     claimed, true = examination.scores.confidence.mean().item(), examination.summary["top1"]
     gap = "fits" if abs(claimed - true) < 0.02 else "over" if claimed > true else "under"
-    words = both(f"report.confidence_{gap}", claimed=_share(claimed), right=_share(true), ece=f"{found.error:.3f}")
+    words = both(f"report.confidence_{gap}", claimed=share_words(claimed), right=share_words(true), ece=f"{found.error:.3f}")
     return {"chart": reliability_chart(found), "words": words}
 
 
@@ -229,7 +231,7 @@ def _accepted(examination: Evaluation) -> list[tuple[Negatives, int]]:
 
 def _accepted_card(examination: Evaluation, negatives: Negatives, i: int) -> Card:
     name, row = examination.names[negatives.scores.predicted[i]], negatives.rows[i]
-    words = both("report.taken_for", answer=Name(name), confidence=_share(negatives.scores.confidence[i].item()))
+    words = both("report.taken_for", answer=Name(name), confidence=share_words(negatives.scores.confidence[i].item()))
     path = negatives.store.paths[row]
     return Card([picture(negatives.store[row], path)], words, (path,))
 
@@ -263,17 +265,9 @@ def _picture(examination: Evaluation, i: int) -> Markup:
 def _answer(examination: Evaluation, i: int, loss: str = "") -> Markup:
     """What the picture is labelled, what was answered, and the probability of either."""
     scores = examination.scores
-    lines = [both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=_share(scores.right[i].item()))]
+    lines = [both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=share_words(scores.right[i].item()))]
     answer = Name(examination.names[scores.predicted[i]])
-    lines.append(both("report.answered", answer=answer, confidence=_share(scores.confidence[i].item())))
+    lines.append(both("report.answered", answer=answer, confidence=share_words(scores.confidence[i].item())))
     if loss:
         lines.append(both("report.loss", loss=loss))
     return Markup("<br>").join(lines)
-
-
-def _share(value: float) -> str:
-    """98.6%; 100% only for what is all, 0% only for nothing."""
-    if value in (0, 1):
-        return f"{value:.0%}"
-    words = f"{value:.1%}"
-    return {"100.0%": "> 99.9%", "0.0%": "< 0.1%"}.get(words, words)

@@ -153,13 +153,6 @@ class RunFolder:
         """The name that the user gave the run; the folder's name where they gave none."""
         return self.config().name or self.id
 
-    def rename(self, name: str) -> None:
-        """Give the run another name; its folder stays where it is. Raises RunError for an empty name."""
-        name = " ".join(name.split())[:100]
-        if not name:
-            raise RunError("run-name-empty")
-        self.replace_config(self.config().model_copy(update={"name": name}))
-
     def replace_config(self, config: RunConfig) -> None:
         """Write another configuration over the one that is there. Raises DataError where it cannot be written."""
         write_text(self.path / "config.json", json_with_checksum(config.model_dump(mode="json")))

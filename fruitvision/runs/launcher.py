@@ -15,6 +15,7 @@ from fruitvision.files import write_error
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.lock import refuse_if_locked
+from fruitvision.runs.names import free_name
 from fruitvision.training.distributed import check_distributed
 
 # A killed process may release its lock a moment after it is seen to be dead.
@@ -22,14 +23,14 @@ RELEASE_SECONDS = 1.5
 
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
-    """Create a run under ``root`` and start its process, or its processes.
+    """Create a run under ``root``, with a number behind its name where another one has it, and start its process or processes.
 
     Raises RunError "busy" while another run is going on, TrainingError "distributed-missing".
     """
     refuse_if_busy(root)
     if config.processes > 1:
         check_distributed()
-    run = new_run(root, config)
+    run = new_run(root, config.model_copy(update={"name": free_name(root, config.name)}))
     _spawn(run)
     return run
 

@@ -12,6 +12,8 @@ import psutil
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import RunError
 from fruitvision.files import named_write_errors, write_text
+from fruitvision.report.results import FILE as RESULTS
+from fruitvision.report.results import Results, read_results
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.launcher import spawn_command
 from fruitvision.runs.process import START_TIME_TOLERANCE
@@ -22,6 +24,11 @@ State = Literal["none", "making", "ready", "failed"]
 def report_file(run: RunFolder) -> Path:
     """The path of a run's report, whether it exists yet or not."""
     return run.path / "report" / "report.html"
+
+
+def results(run: RunFolder) -> Results | None:
+    """What the same evaluation found, for the page; None where there is none yet."""
+    return read_results(report_file(run).parent)
 
 
 def begin_report(run: RunFolder, language: str = "en") -> None:
@@ -57,10 +64,17 @@ def report_state(run: RunFolder) -> State:
     try:
         process = json.loads(_marker(run).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "ready" if report_file(run).is_file() else "none"
+        return "ready" if _is_made(run) else "none"
     if _alive(process):
         return "making"
-    return "ready" if report_file(run).is_file() else "failed"
+    if report_file(run).is_file():  # one of an earlier version is without the results
+        return "ready" if _is_made(run) else "none"
+    return "failed"
+
+
+def _is_made(run: RunFolder) -> bool:
+    folder = report_file(run).parent
+    return report_file(run).is_file() and (folder / RESULTS).is_file()
 
 
 def _marker(run: RunFolder) -> Path:

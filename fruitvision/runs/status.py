@@ -67,3 +67,9 @@ class RunStatus(BaseModel):
     def responding(self) -> bool:
         """False for an active run whose process has been silent for a minute: suspended by the system, or hanging."""
         return not self.active or not self.pid or abs(time.time() - self.heartbeat) < RESPONSE_SECONDS
+
+    def progress(self, epochs: int) -> float:
+        """The share of a run of so many epochs that is done, 0..1."""
+        if not self.steps or not self.epoch:
+            return 0.0
+        return min((self.epoch - 1 + self.step / self.steps) / epochs, 1.0)

@@ -6,13 +6,11 @@ import atexit
 import contextlib
 import gc
 import os
-import re
 import shutil
 import signal
-import socket
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from starlette.middleware import Middleware
 from fruitvision.compat import on_console_close, share_arenas
 from fruitvision.data.fetch.incoming import MAX_BYTES
 from fruitvision.errors import UsageError
+from fruitvision.ui.addresses import free_port, is_address
 from fruitvision.ui.announce import announce, forget_leading
 from fruitvision.ui.api.routes import Api
 from fruitvision.ui.classify import panel as classify_panel
@@ -32,6 +31,7 @@ from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of, settings_known_to
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
@@ -44,12 +44,12 @@ from fruitvision.ui.server.tunnel import open_tunnel
 from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
+from fruitvision.ui.train.bar.run_bar import build_bar
 from fruitvision.web.served import DevicePage
 from fruitvision.wording.text import LANGUAGES, say
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(FOLDER.rglob("*.css"))
-PORTS = range(7860, 7960)
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
@@ -63,6 +63,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
     """The page: a header, and the three panels as tabs; with ``api``, the endpoint that gradio_client calls."""
     with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         page = _header(context, demo)
+        page.bar = build_bar(context)
         with gr.Tabs(elem_id="panels") as page.tabs:
             for name, panel in PANELS.items():
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
@@ -159,33 +160,26 @@ def launch(
         language: "en" or "zh" at the start; by default the browser's own.
     """
     host = host or ("0.0.0.0" if public else "127.0.0.1")
-    port = _free_port(host, port)
+    port = free_port(host, port)
     _check(embed_in, upload_quota)
     own_page = DevicePage(Path(device)) if device else None
     share_arenas()  # before there are many threads
-    access = Access.of_launch(host=host, share=share, public=public)
     runs = Path(runs or "runs").absolute()
     context = Context(
         runs=runs,
         taught=Path(taught or "taught").absolute(),
-        access=access,
+        access=Access.of_launch(host=host, share=share, public=public),
         models=Models(runs, checkpoint),
         data=Path(data or "data").absolute(),
         language=language or "en",
         follow_browser=language is None,
         dataset_limit=dataset_limit,
     )
-    own_uploads = None
-    if not os.environ.get("GRADIO_TEMP_DIR"):  # a folder that other accounts of this computer cannot look into
-        own_uploads = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
-        atexit.register(shutil.rmtree, own_uploads, ignore_errors=True)
+    own_uploads = _folder_for_uploads()
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
-    demo = build_app(context, api=api)
-    demo.queue(default_concurrency_limit=16, api_open=False)
-    FairQueue.of(queue_of(demo), access)
     gate = partial(
         Gate,
-        access=access,
+        access=context.access,
         hosts=hosts,
         uploads=Uploads(get_upload_folder, upload_quota),
         embed_in=[origin.rstrip("/") for origin in embed_in],
@@ -194,12 +188,7 @@ def launch(
         device=own_page,
         api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
     )
-    with served_through(gate):
-        _serve(demo, host, port, root_path, access)
-    Sessions.of(demo)
-    gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
-    gc.enable()
-    context.models.load_ahead()
+    demo = _open(build_app(context, api=api), context, gate, host, port, root_path)
     visitors = open_tunnel(demo, port) if share else None
     if visitors:
         hosts.add(urlsplit(visitors).netloc)
@@ -210,21 +199,34 @@ def launch(
     return demo
 
 
+def _folder_for_uploads() -> str | None:
+    """A folder that other accounts of this computer cannot look into, deleted in the end; None where one is named already."""
+    if os.environ.get("GRADIO_TEMP_DIR"):
+        return None
+    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _open(demo: gr.Blocks, context: Context, gate: Callable[..., Any], host: str, port: int, root_path: str | None) -> gr.Blocks:
+    """Serve the page behind the gate."""
+    demo.queue(default_concurrency_limit=16, api_open=False)
+    FairQueue.of(queue_of(demo), context.access)
+    with served_through(gate):
+        _serve(demo, host, port, root_path, context.access)
+    Sessions.of(demo)
+    gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
+    gc.enable()
+    context.models.load_ahead()
+    return demo
+
+
 def _check(embed_in: Sequence[str], upload_quota: int) -> None:
     """Refuse what cannot be meant, before anything is made. Raises UsageError "bad-origin", "small-quota"."""
     if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
         raise UsageError("bad-origin", origin=unknown[0])
     if upload_quota < LEAST_QUOTA:
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
-
-
-def is_address(text: str) -> bool:
-    """Whether it is a whole http or https address with a host."""
-    try:
-        found = urlsplit(text)
-        return found.scheme in ("http", "https") and re.fullmatch(r"[\w.:\[\]-]+", found.netloc, re.ASCII) is not None
-    except ValueError:
-        return False
 
 
 def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access: Access) -> None:
@@ -265,6 +267,7 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
     def close(*_: object) -> None:
         with contextlib.suppress(OSError):
             delete_files_created_by_app(demo, age=None)
+        clear_downloads()
         if uploads:
             shutil.rmtree(uploads, ignore_errors=True)
         forget_leading()
@@ -275,24 +278,3 @@ def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
             signal.signal(getattr(signal, name), close)
-
-
-def _free_port(host: str, wanted: int | None) -> int:
-    """``wanted`` where it is free, or the first free one of ours. Raises UsageError "port-in-use"."""
-    if wanted is not None and not 0 < wanted < 65536:
-        raise UsageError("bad-port", port=wanted)
-    for port in [wanted] if wanted else PORTS:
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
-                if os.name != "nt":  # there it would let two programs have the same port
-                    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                tried.bind((host, port))
-                return port
-        except socket.gaierror as error:
-            raise UsageError("bad-host", host=host) from error
-        except OverflowError as error:
-            raise UsageError("bad-port", port=port) from error
-        except OSError:
-            continue
-    port = wanted or PORTS.start
-    raise UsageError("port-in-use", port=port, host=host)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fruitvision.data.fetch.transfer import Progress, fetch
 from fruitvision.data.read.store import cache_folder
-from fruitvision.errors import DataError
+from fruitvision.errors import DataError, DownloadError
 from fruitvision.files import write_bytes
 
 VERSION = "1.30.0"
@@ -50,8 +50,8 @@ def runtime_files(source: Path | None = None, *, webgpu: bool = False, progress:
     ``source`` is the package as npm packs it (.tgz), or a folder with the package or its ``dist`` in it. Without one the
     user's cache is used, and filled from the npm registry where it is empty.
 
-    Raises DataError "web-runtime-other" where a file is missing or not of that version, DownloadError, and DataError where the
-    cache cannot be written.
+    Raises DataError "web-runtime-other" where a file is missing or not of that version, DownloadError ("web-runtime-offline"
+    without a connection), and DataError where the cache cannot be written.
     """
     wanted = [file for file in FILES if webgpu or not file.webgpu]
     if source is not None:
@@ -59,7 +59,12 @@ def runtime_files(source: Path | None = None, *, webgpu: bool = False, progress:
     cache = cache_folder() / f"onnxruntime-web-{VERSION}"
     found = _found(cache, wanted)
     if not _is_complete(found, wanted):
-        tarball = fetch(URL, cache / "package.tgz", sha256=TARBALL_SHA256, progress=progress)
+        try:
+            tarball = fetch(URL, cache / "package.tgz", sha256=TARBALL_SHA256, progress=progress)
+        except DownloadError as error:
+            if error.code == "download-offline":
+                raise DownloadError("web-runtime-offline", version=VERSION, reason=error.facts["reason"]) from error
+            raise
         for name, content in _checked(_packed(tarball, FILES), FILES, tarball).items():
             write_bytes(cache / name, content)
         tarball.unlink(missing_ok=True)

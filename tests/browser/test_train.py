@@ -22,10 +22,18 @@ def open_train(visit, **how):
     return page
 
 
+def open_settings(page) -> None:
+    """The twelve that stand first, and the fold with the others."""
+    page.locator("#train-settings > button").click()
+    page.wait_for_selector("#setting-epochs input")
+    assert page.locator("#setting-seed input").count() == 0 or not page.locator("#setting-seed input").is_visible()
+    page.locator("#train-all-settings > button").click()
+    page.wait_for_selector("#setting-seed input")
+
+
 def fill_quick(page, **changes) -> None:
     """Settings with which an epoch takes a second."""
-    page.locator("#train-settings > button").click()
-    page.wait_for_selector("#setting-seed input")
+    open_settings(page)
     page.wait_for_timeout(500)  # a field that has just come into the page takes its value once more
     for name, value in {**QUICK, **changes}.items():
         box = page.locator(f"#setting-{name} input")
@@ -65,8 +73,8 @@ def test_every_setting_stands_in_the_form_with_its_meaning_in_both_languages(vis
     from fruitvision.wording.text import setting
 
     page = open_train(visit)
-    page.locator("#train-settings > button").click()
-    page.wait_for_selector("#setting-epochs input")
+    assert page.locator("#train-minutes input, #train-minutes textarea").first.input_value() == "", "no time is claimed to be there"
+    open_settings(page)
     for language, name in (("en", "English"), ("zh", "中文")):
         page.get_by_role("radio", name=name).check(force=True)
         page.wait_for_function("text => document.body.textContent.includes(text)", arg=setting("epochs", language)[1])
@@ -106,10 +114,14 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
     page.locator("#train-log-fold > button").click()
     assert "epoch 3/3" in page.locator("#train-log textarea").input_value()
     assert list_runs(app.runs)[0].config().training.learning_rate == float(rate)
-    for button, kind in (("checkpoint", ".zip"), ("csv", ".csv")):
-        with page.expect_download() as download:
+    page.wait_for_selector("#train-results .fv-results .matrix td.right", timeout=120_000)  # evaluated by itself, beside the app
+    assert "Confusion matrix" in page.inner_text("#train-results") and page.locator("#train-results figure img").count() >= 2
+    page.locator("#train-downloads > button").click()
+    for button, kind in (("checkpoint", ".zip"), ("onnx", ".onnx"), ("csv", ".csv")):
+        with page.expect_download(timeout=120_000) as download:
             page.click(f"#train-{button}")
         assert download.value.suggested_filename.endswith(kind)
+    assert "ONNX Runtime" in page.inner_text("#train-downloaded")
     page.click("#train-use")
     page.wait_for_selector("#classify-note:has-text('synthetic')")
     assert "苹果" in page.locator("#model input").input_value()
@@ -124,8 +136,18 @@ def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit):
     page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
     page.click("#train-start")  # a second one
     page.wait_for_selector("#train-notice:has-text('long')")
+    page.get_by_role("tab", name="Classify").click()
+    bar = page.locator("#run-bar button")
+    bar.wait_for()
+    page.wait_for_function("document.querySelector('.fv-run-bar-words').textContent.includes('epoch')")
+    assert "long is training" in bar.inner_text()
+    bar.click()
+    page.wait_for_selector("#train-status:has-text('long')")
+    assert page.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
     page.click("#train-stop")
+    page.wait_for_selector("#train-status:has-text('stopping after this step'), #train-status .fv-run-stopped", timeout=3000)
     page.wait_for_selector("#train-status .fv-run-stopped", timeout=30_000)
+    bar.wait_for(state="hidden")
     page.click("#train-resume")
     page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
     page.click("#train-stop")
@@ -192,6 +214,7 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     before = len(list(app.runs.glob("*/config.json")))
     row.get_by_role("button", name="Delete").click()
     page.wait_for_selector("#train-delete-row:has-text('second try')")
+    assert "without a result" in page.inner_text("#train-delete-row") and time.strftime("%Y-") in page.inner_text("#train-delete-row")
     page.click("#train-delete-yes")
     page.wait_for_selector("#train-runs tr:has-text('second try')", state="detached")
     assert len(list(app.runs.glob("*/config.json"))) == before - 1

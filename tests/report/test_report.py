@@ -112,7 +112,7 @@ def test_both_languages_are_in_it_and_the_wanted_one_is_shown_first(examined):
 
 def test_every_sentence_of_the_report_is_used():
     folder = Path(sys.modules["fruitvision.report.page"].__file__).parent
-    names = ("page.py", "figures.py", "table.py", "charts.py", "report.html")
+    names = ("page.py", "results.py", "figures.py", "table.py", "charts.py", "report.html")
     code = "".join((folder / name).read_text(encoding="utf-8") for name in names)
     for key in (key.removeprefix("report.") for key in sentences() if key.startswith("report.")):
         stem = re.sub(r"(figure|duplicates|origin|column|confidence|axis)_.*", r"\1_", key).removesuffix("_meaning")

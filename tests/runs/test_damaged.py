@@ -13,6 +13,7 @@ import torch
 from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs
 from fruitvision.runs.job.resume import read_state
+from fruitvision.runs.names import rename
 from tests.damage import damaged
 
 TEXTS = ("config.json", "status.json", "metrics.jsonl", "log.txt")
@@ -67,7 +68,7 @@ def test_a_changed_digit_of_the_configuration_is_found_and_what_bears_no_digest_
     lines = json.dumps(values, indent=1).splitlines()
     path.write_text("\n".join(line for line in lines if "config_sha256" not in line), encoding="utf-8")  # as the error says
     assert run.config().training.batch_size == before.training.batch_size + 1
-    run.rename("another")
+    rename(run, "another")
     assert run.name == "another" and "config_sha256" in path.read_text(encoding="utf-8")
 
 

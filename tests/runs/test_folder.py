@@ -12,6 +12,7 @@ import pytest
 from fruitvision.errors import DataError, RunError
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
 from fruitvision.runs.metrics import metrics_reader
+from fruitvision.runs.names import free_name, rename
 
 
 def test_a_run_keeps_its_name_in_any_script_and_is_listed_newest_first(tmp_path, tiny):
@@ -104,11 +105,22 @@ def test_a_damaged_status_is_no_crash(tmp_path, tiny, content):
 
 def test_a_run_is_renamed_but_not_to_nothing(tmp_path, tiny):
     run = RunFolder(tmp_path / "run").create(tiny())
-    run.rename("  新 \n name ")
+    rename(run, "  新 \n name ")
     assert run.name == "新 name"
     with pytest.raises(RunError) as caught:
-        run.rename(" \t")
+        rename(run, " \t")
     assert caught.value.code == "run-name-empty" and run.name == "新 name"
+
+
+def test_no_two_runs_have_the_same_name(tmp_path, tiny):
+    runs = [new_run(tmp_path, tiny(free_name(tmp_path, name))) for name in ("Apples", "apples", " apples ", "pears")]
+    assert [run.name for run in runs] == ["Apples", "apples 2", "apples 3", "pears"]
+    assert free_name(tmp_path, "pears", own=runs[3].id) == "pears"
+    with pytest.raises(RunError) as caught:
+        rename(runs[3], "APPLES")
+    assert caught.value.code == "run-name-taken" and runs[3].name == "pears"
+    rename(runs[3], "Pears")
+    assert len(free_name(tmp_path, "x" * 5000)) == 100
 
 
 def test_only_a_run_that_rests_is_deleted_and_nothing_that_is_no_run(tmp_path, tiny):

@@ -27,6 +27,8 @@ from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DownloadError
 from fruitvision.files import RESERVED, replace_folder, write_error
 
+SUFFIXES = (".zip", ".tm", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".txz", ".tbz2")
+"""How the names of archives end, in any case; .tm is a project of Teachable Machine."""
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, is about a tenth of it
 MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
@@ -49,6 +51,17 @@ _DAMAGED = (
 )  # all that zipfile and tarfile raise on damaged data, some of it by accident
 _SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # what macOS adds; it is not unpacked
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file's name ends as those of archives do."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def without_suffix(name: str) -> str:
+    """An archive's name without its end, "fruit" of "fruit.tar.gz"; any other name as it is."""
+    ends = [end for end in SUFFIXES if name.lower().endswith(end)]
+    return name[: -len(max(ends, key=len))] if ends else name
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fruitvision.data.fetch.archive import unpack
+from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
 from fruitvision.data.read.listing import looks_like_picture
 from fruitvision.errors import DataError
 from fruitvision.files import free_folder, safe_name, write_error, write_text
@@ -33,7 +33,6 @@ SHORT_STEM = 20
 KEPT_SECONDS = 24 * 3600.0
 """An upload of which nothing has come for so long is deleted."""
 LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".tm")
 BROUGHT = ".brought"
 """A file in the folder of datasets into which something was brought."""
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
@@ -75,7 +74,7 @@ class Incoming:
         announced = Announced(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
-        if not any(size > 0 and (looks_like_picture(path) or is_archive(path)) for path, size in announced.files):
+        if not any(size > 0 and (looks_like_picture(path) or is_archive_name(path)) for path, size in announced.files):
             raise DataError("upload-empty")
         if len(announced.files) > MAX_FILES:
             raise DataError("upload-too-many", files=len(announced.files), limit=MAX_FILES)
@@ -153,14 +152,14 @@ class Incoming:
                     raise DataError("upload-mismatch")
                 target = made.joinpath(*path.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if is_archive(given) and (zipfile.is_zipfile(came) or tarfile.is_tarfile(came)):
+                if is_archive_name(given) and (zipfile.is_zipfile(came) or tarfile.is_tarfile(came)):
                     named = folder / target.name  # an error names the archive as the person knows it
                     os.replace(came, named)
-                    unpack(named, _free(target.with_name(_stem(target.name))), progress=progress)
+                    unpack(named, _free(target.with_name(without_suffix(target.name) or "_")), progress=progress)
                 else:
                     os.replace(came, target)
             with self._lock:
-                final = _free(self.root / _stem(announced.name), self._taken)
+                final = _free(self.root / (without_suffix(announced.name) or "_"), self._taken)
                 os.replace(_only_folder(made), final)
                 (self.root / BROUGHT).touch()
         except OSError as error:
@@ -197,12 +196,7 @@ class Incoming:
 def is_wanted(path: str) -> bool:
     """Whether a file is of use in a dataset: a picture, a list of labels, an archive."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
-    return not hidden and (looks_like_picture(path) or path.lower().endswith(LABELS) or is_archive(path))
-
-
-def is_archive(path: str) -> bool:
-    """Whether a file's name ends as those of archives do."""
-    return path.lower().endswith(ARCHIVES)
+    return not hidden and (looks_like_picture(path) or path.lower().endswith(LABELS) or is_archive_name(path))
 
 
 def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
@@ -238,11 +232,6 @@ def _only_folder(folder: Path) -> Path:
     """The folder in it where it holds nothing else: somebody's "Fruit/" around the folders of the kinds."""
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
-
-
-def _stem(name: str) -> str:
-    lower = name.lower()
-    return next((name[: -len(end)] for end in (".tar.gz", *ARCHIVES) if lower.endswith(end)), name) or "_"
 
 
 def _size(path: Path) -> int:

@@ -9,28 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
 
-from fruitvision.data.fetch.archive import unpack
+from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
 from fruitvision.data.fetch.transfer import sha256_of
 from fruitvision.errors import ConfigError, DataError, DownloadError
 from fruitvision.files import cache_folder, named_write_errors
 
 MARKER = "unpacked.json"
 TEACHABLE_MACHINE = ".tm"
-_SUFFIX = re.compile(r"(?:\.zip|\.tm|\.tgz|\.tar(?:\.(?:gz|xz|bz2))?)$", re.IGNORECASE)
 LIMIT_GB = 2.0
 """Of an archive, if ``FRUITVISION_ARCHIVE_GB`` names no other limit. What it unpacks to is bounded by ``archive.py``."""
 
 
 def is_archive(path: str | Path) -> bool:
     """Whether a path is that of a file named as an archive that can be unpacked."""
-    return bool(_SUFFIX.search(str(path))) and Path(path).is_file()
+    return is_archive_name(str(path)) and Path(path).is_file()
 
 
 def archive_limit() -> int:
@@ -90,7 +88,7 @@ def _unpack(archive: Path, folder: Path, note: str, progress: Callable[[int, int
 
 def _folder(archive: Path, kept: Path, content: str) -> tuple[Path, bool]:
     """Where an archive is, or is to be, unpacked; and whether it is."""
-    name = _SUFFIX.sub("", archive.name) or "archive"
+    name = without_suffix(archive.name) or "archive"
     places = (archive.with_name(name), archive.with_name(f"{name}-unpacked"), kept / name)
     for place in places:
         if _unpacked_from(place) == content:

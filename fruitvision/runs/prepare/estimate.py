@@ -1,33 +1,82 @@
-"""How long a run will take on this machine, estimated from a few timed steps."""
+"""How long a run will take on this machine, estimated from a few timed steps.
+
+A run is more than its training steps: its process starts and reads the pictures, every epoch is validated and saved, and in the
+end the last layer may be fitted again, confidence is calibrated and the test split is measured, each view of each picture once.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from fruitvision.models.networks import build_network
-from fruitvision.runs.prepare.transforms import training_transform
+from fruitvision.models.pretrained import weights_are_here
+from fruitvision.runs.prepare.transforms import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast, choose_device
 from fruitvision.training.engine import image_size
+from fruitvision.training.last_layer import EPOCHS as REFIT_EPOCHS
+from fruitvision.training.last_layer import MAX_PICTURES as REFIT_PICTURES
 from fruitvision.training.state import memory_format
 
-STEPS = 2
+STEPS = 3
 MAX_PICTURES = 32
 MIN_PICTURES = 16  # timed in all, over as many steps as it takes: a step of two pictures is too short to time
 EVALUATION_SHARE = 0.35  # of a training picture's time: no backward pass, no augmentation
+PREPARE_SECONDS = 1.5  # from a process that has loaded its libraries to the first step: listing, the store, the first weights
+EPOCH_SECONDS = 0.5  # to save the state and the best checkpoint
+END_SECONDS = 1.0  # to read the best checkpoint, calibrate, and save
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds on this machine."""
+
+    train: float
+    """One training picture of full size: augmentation, forward, backward and optimizer."""
+    augment: float
+    """The augmentation in it."""
+    look: float
+    """One view of a picture in evaluation."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How many pictures a run learns from, is validated on after each epoch, and is tested on in the end."""
+
+    train: int
+    validation: int
+    test: int
+
+    @classmethod
+    def of(cls, splits: Mapping[str, int], config: TrainConfig) -> Pictures:
+        """Of a dataset with so many pictures in its splits "train", "val" and "test", as a run divides them."""
+        train, test = splits.get("train", 0), splits.get("test", 0)
+        validation = splits.get("val", 0)
+        if not validation and (config.val_fraction > 0 or not test):
+            validation = round(train * (config.val_fraction or 0.1))
+            train -= validation
+        elif not validation:
+            validation = test
+        return cls(min(train, config.max_train_images or train), validation, test)
 
 
 def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int = 100) -> float:
-    """Seconds for one training picture of full size on this machine: augmentation, forward, backward and optimizer.
+    """As :func:`pace_of`, of one training picture alone."""
+    return pace_of(config, num_classes, picture_side, evaluating=False).train
 
-    Times two steps, or more small ones, after one warm-up step. Raises what a run would.
+
+def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, evaluating: bool = True) -> Pace:
+    """Times three steps, or more small ones, after one warm-up step; and as many batches of evaluation, if that is wanted.
+
+    ``picture_side``: of the pictures on disk. Raises what a run would.
     """
     device = choose_device(config.device)
     network = build_network(config.architecture, num_classes=num_classes, norm=config.norm, width=config.width, seed=0)
@@ -39,10 +88,12 @@ def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int
     pictures = list(rng.integers(0, 256, (count, picture_side, picture_side, 3), dtype=np.uint8))
     labels = torch.from_numpy(rng.integers(0, num_classes, count)).to(device)
     transform, seeds = training_transform(config), [(0, n) for n in range(count)]
-    taken = []
-    for _ in range(max(STEPS, MIN_PICTURES // count) + 1):
+    steps = max(STEPS, MIN_PICTURES // count) + 1
+    taken, augmenting, looking = [], [], []
+    for _ in range(steps):
         began = time.perf_counter()
         images = transform(pictures, seeds, config.image_size).to(device, memory_format=layout)
+        augmenting.append(time.perf_counter() - began)
         with autocast(config, device):
             logits = network(images).logits
         F.cross_entropy(logits.float(), labels).backward()
@@ -50,7 +101,14 @@ def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int
         optimizer.zero_grad()
         labels.sum().item()  # synchronize with a GPU
         taken.append(time.perf_counter() - began)
-    return statistics.median(taken[1:]) / count  # the median ignores what else the machine does meanwhile
+    evaluate, network = evaluation_transform(config).with_views("one"), network.eval()
+    for _ in range(steps if evaluating else 0):
+        began = time.perf_counter()
+        with torch.inference_mode(), autocast(config, device):
+            network(evaluate.batch(pictures).to(device, memory_format=layout)).logits.float().cpu()
+        looking.append(time.perf_counter() - began)
+    train, augment, look = (statistics.median(times[1:] or [0.0]) / count for times in (taken, augmenting, looking))
+    return Pace(train, augment, look)  # the median ignores what else the machine does meanwhile
 
 
 def seconds_of_each(jobs: Sequence[tuple[TrainConfig, int]], report: Callable[[int, float], None]) -> None:
@@ -66,9 +124,45 @@ def seconds_of_each(jobs: Sequence[tuple[TrainConfig, int]], report: Callable[[i
         report(place, seconds)
 
 
-def run_seconds(config: TrainConfig, per_picture: float, train_images: int, val_images: int) -> float:
-    """Seconds for the whole run; smaller pictures in the first epochs cost less, in proportion to their area."""
+def paces(configs: Sequence[TrainConfig], num_classes: int, report: Callable[[int, Pace | None], None]) -> None:
+    """Report (place, its pace) of each configuration as they come; None where that fails, and (-1, None) before the first.
+
+    Meant for :func:`~fruitvision.runs.separate.call_separately`, as :func:`seconds_of_each` is.
+    """
+    report(-1, None)
+    for place, config in enumerate(configs):
+        try:
+            pace = pace_of(config, num_classes)
+        except Exception:  # such as too little memory for one of them
+            pace = None
+        report(place, pace)
+
+
+def epochs_seconds(config: TrainConfig, per_picture: float, train_images: int, val_images: int) -> float:
+    """Seconds for the epochs alone; smaller pictures in the first ones cost less, in proportion to their area."""
     if config.max_train_images:
         train_images = min(train_images, config.max_train_images)
-    shares = [(image_size(config, epoch) / config.image_size) ** 2 for epoch in range(config.epochs)]
-    return per_picture * (train_images * math.fsum(shares) + val_images * EVALUATION_SHARE * config.epochs)
+    return per_picture * (train_images * _full_epochs(config) + val_images * EVALUATION_SHARE * config.epochs)
+
+
+def _full_epochs(config: TrainConfig) -> float:
+    """The epochs, each counted by the area of its pictures."""
+    return math.fsum((image_size(config, epoch) / config.image_size) ** 2 for epoch in range(config.epochs))
+
+
+def run_seconds(config: TrainConfig, pace: Pace, pictures: Pictures, start: float) -> float:
+    """Seconds for the whole run, until its results are there. ``start``: of a process, until its libraries are loaded."""
+    views = evaluation_transform(config).num_views
+    scenes = config.augmentation == "scenes"
+    per_picture = pace.train
+    if config.keep_imagenet and config.start == "imagenet" and weights_are_here():  # the original looks at every picture too
+        per_picture += pace.look * (config.image_size / (config.eval_size or config.image_size)) ** 2
+    learning = per_picture * pictures.train * _full_epochs(config)
+    validated = pictures.validation * ((pace.look + pace.augment) if scenes else pace.look * views)
+    ending = (pictures.validation + pictures.test) * pace.look * views
+    if config.refit and pictures.validation:
+        shown = min(pictures.train, REFIT_PICTURES // REFIT_EPOCHS)
+        ending += shown * (REFIT_EPOCHS * (pace.look + pace.augment) + pace.look) + pictures.validation * pace.look * views
+    if config.fit_last:
+        ending += pictures.train * pace.look
+    return start + PREPARE_SECONDS + learning + config.epochs * (validated + EPOCH_SECONDS) + ending + END_SECONDS

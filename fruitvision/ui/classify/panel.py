@@ -21,6 +21,7 @@ from fruitvision.ui.classify.answer import accuracy_note, answer_card, empty_car
 from fruitvision.ui.classify.teach import build_teaching
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.export.buttons import build_own_page
 from fruitvision.wording.text import LANGUAGES, say
 
 MAX_FRAME_BYTES = 2**20
@@ -58,6 +59,7 @@ def build(page: Page) -> None:
             )
     _wire_picture(page, tab, build_teaching(page))
     note = gr.HTML(elem_id="classify-note")
+    build_own_page(page)
     gr.on(
         [page.demo.load, page.model.change, page.language.change],
         lambda *given: note_of(page.context, *given),

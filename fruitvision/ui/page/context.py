@@ -69,6 +69,8 @@ class Page:
     """The id of the model that answers, see :class:`Models`."""
     tabs: gr.Tabs = field(init=False)
     """The panels, by the ids "classify", "train" and "compare"."""
+    bar: gr.HTML = field(init=False)
+    """The training's progress above the panels; its click says which run it shows."""
     _bound: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)
     _first: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)
 

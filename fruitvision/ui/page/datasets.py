@@ -38,6 +38,11 @@ class Scanned:
         return len(self.dataset.splits["train"])
 
     @property
+    def splits(self) -> dict[str, int]:
+        """Pictures in each split."""
+        return {name: len(split) for name, split in self.dataset.splits.items()}
+
+    @property
     def other_images(self) -> int:
         """Pictures of the other splits."""
         return sum(len(split) for name, split in self.dataset.splits.items() if name != "train")

@@ -24,8 +24,11 @@ from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
 # On a narrow page the run's status is far below the button that started it; an error stands beside the button.
-TO_STATUS = """() => document.querySelector("#train-notice [role=alert]")
-  || document.querySelector("#train-status").scrollIntoView({ block: "nearest", behavior: "smooth" })"""
+TO_STATUS = """() => {
+  window.dispatchEvent(new Event("fruitvision-run"));
+  if (!document.querySelector("#train-notice [role=alert]"))
+    document.querySelector("#train-status").scrollIntoView({ block: "nearest", behavior: "smooth" });
+}"""
 WAYS = ("collect", "drop", "choose", "download")
 """To bring pictures, by the ids of ``train.way``."""
 
@@ -90,18 +93,20 @@ class Choices:
             self.photos = page.bind(photos, label="train.photos", info="train.photos_info")
             self.not_fruit = page.bind(not_fruit, label="train.not_fruit", info="train.not_fruit_info")
         heading(page, "train.step_preset")
-        cards = preset_choices(training.estimates, None, 0, language)
+        cards = preset_choices(training.estimates, None, language)
         self.preset = page.bind(
             gr.Radio(cards, value=DEFAULT_PRESET, elem_id="train-preset", elem_classes="fv-cards"), label="train.preset"
         )
-        minutes = gr.Number(None, elem_id="train-minutes", min_width=160)
-        self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info")
+        # A number's field would stand at 0, which nobody has.
+        minutes = gr.Textbox("", max_lines=1, max_length=12, elem_id="train-minutes")
+        self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info", placeholder="train.name_hint")
         self.fitting = gr.HTML(elem_id="train-fitting")
         with page.bind(gr.Accordion(open=False, elem_id="train-settings"), label="train.settings"):
-            self.fields = build_fields(page)
+            self.fields, fold = build_fields(page)
             self.weights = self.fields["start"]
-            processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
-            self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
+            with fold:
+                processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
+                self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
         self.rate = RateParts(page)
         heading(page, "train.step_start")
         name = gr.Textbox(elem_id="train-name", max_lines=1, max_length=100)
@@ -153,7 +158,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
 
     parts.download.click(for_owner(context, download, parts.downloading), page.language, parts.downloading, **SHOWN)
 
-    def view(request: gr.Request, language: str, scanned: str, seed: int, seen: Seen | None, minutes: float | None, *values: Any) -> Any:
+    def view(request: gr.Request, language: str, scanned: str, seed: int, seen: Seen | None, minutes: str | None, *values: Any) -> Any:
         owner = context.access.is_owner(request)
         shown = data_view(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner)
         return by_component(vars(parts), shown)
@@ -168,7 +173,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
 
 
 def data_view(
-    training: Training, form: Form, scanned: str, seed: int, seen: Seen | None, minutes: float | None, language: str, *, owner: bool
+    training: Training, form: Form, scanned: str, seed: int, seen: Seen | None, minutes: str | None, language: str, *, owner: bool
 ) -> dict[str, Any]:
     """What the panel shows of the chosen pictures, by component, where it differs from what is shown already.
 
@@ -184,13 +189,13 @@ def data_view(
         config = configuration(form.preset, form.values)
     except FruitVisionError:
         config = TrainConfig.from_preset(form.preset)
-    counts = (result.train_images, result.other_images) if result else (None, 0)
+    splits = result.splits if result else None
     values = {
         "found": found,
-        "preset": gr.update(choices=preset_choices(estimates, *counts, language)),
+        "preset": gr.update(choices=preset_choices(estimates, splits, language)),
         "downloading": download_card(datasets.downloading(), language) if owner else "",
         "data": gr.update(choices=datasets.owners_choices(language) if owner else datasets.choices(language)),
-        "fitting": note(fitting_words(estimates, minutes, *counts, language), role="status"),
+        "fitting": note(fitting_words(estimates, minutes, splits, language), role="status"),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
     if owner:  # a visitor learns no folder's name

@@ -8,6 +8,7 @@ import gradio as gr
 
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.train.bar.run_bar import wire_bar
 from fruitvision.ui.train.choices import Choices, Training, wire_choices, wire_start
 from fruitvision.ui.train.rate import wire_rate
 from fruitvision.ui.train.runs import RunTable, wire_table
@@ -32,6 +33,7 @@ def build(page: Page) -> None:
     wire_rate(page, training.rate, choices.rate, choices.form, choices.fields["learning_rate"])
     wire_view(page, view, table, choices.notice, timer)
     wire_table(page, table)
+    wire_bar(page, run)
     _wire_visitor(page, choices, view)
 
 

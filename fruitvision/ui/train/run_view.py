@@ -38,7 +38,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
     epochs = status.epochs or run.config().training.epochs
     facts = {"name": run.name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
     state = status.state if status.responding else "unresponsive"
-    words = [say_html(f"train.status_{state}", language, **facts)]
+    said = "stopping" if state in ("waiting", "preparing", "running") and run.stop_file.exists() else state
+    words = [say_html(f"train.status_{said}", language, **facts)]
     if status.responding:
         if status.state == "failed" and status.error:
             words.append(escape(say_error(status.error, language)))
@@ -49,17 +50,10 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.state == "finished":
             words.append(escape(results(run, status, language)))
         if status.active:
-            if status.eta_s is not None:
+            if status.eta_s is not None and said != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
-            return status_box(Markup(" ").join(words), state, progress(status, epochs))
+            return status_box(Markup(" ").join(words), state, status.progress(epochs))
     return status_box(Markup(" ").join(filter(None, [*words, other])), state)
-
-
-def progress(status: RunStatus, epochs: int) -> float:
-    """The share of the run that is done, 0..1."""
-    if not status.steps or not status.epoch:
-        return 0.0
-    return min((status.epoch - 1 + status.step / status.steps) / epochs, 1.0)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
@@ -213,8 +207,26 @@ def epochs_csv(run: RunFolder) -> str:
     return csv_text(names, ([record.get(name) for name in names] for record in epochs))
 
 
+def started(run: RunFolder) -> str:
+    """When the run was started, by this computer's clock."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.config().created))
+
+
+def delete_question(run: RunFolder, language: str) -> Markup:
+    """What is asked before a run is deleted: which one it is, when it was started, how good it is."""
+    status = run.status()
+    tested, validated = run.summary(status).test_top1, status.best_val_accuracy
+    if tested is not None:
+        good = say("train.delete_test", language, top1=f"{tested:.1%}")
+    elif validated is not None:
+        good = say("train.delete_validation", language, top1=f"{validated:.1%}")
+    else:
+        good = say("train.delete_nothing", language)
+    return tag("p", say("train.delete_ask", language, name=run.name, when=started(run), good=good), role="alert")
+
+
 def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> Markup:
-    status, config = run.status(), run.config()
+    status = run.status()
     tested = run.summary(status).test_top1
     accuracy = status.best_val_accuracy if tested is None else tested
     actions = ["hide" if shown else "overlay", "open"]
@@ -225,6 +237,5 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
     buttons = [tag("button", say(f"train.do_{one}", language), type="button", data_action=one, data_run=run.id) for one in actions]
     named = join([run.name, tag("small", start_line(run, language)), _differing(changes, language)])
     state = say(f"train.state_{status.state if status.responding else 'unresponsive'}", language)
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(config.created))
-    cells = (named, state, "–" if accuracy is None else f"{accuracy:.1%}", when, join(buttons))
+    cells = (named, state, "–" if accuracy is None else f"{accuracy:.1%}", started(run), join(buttons))
     return tag("tr", [tag("td", cell) for cell in cells], class_="fv-shown" if shown else "")

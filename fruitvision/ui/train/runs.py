@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import RunError
-from fruitvision.report.markup import tag
 from fruitvision.runs.folder import RunFolder, list_runs
+from fruitvision.runs.names import rename as rename_run
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import SHOWN, Updates, by_component, for_owner
-from fruitvision.wording.text import say
+from fruitvision.ui.train.run_view import delete_question
 
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
@@ -71,7 +71,7 @@ def wire_table(page: Page, parts: RunTable) -> None:
     parts.table.click(act, [parts.overlaid, page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1)
 
     def rename(language: str, run: str | None, name: str) -> Updates:
-        find_run(context, run).rename(name)
+        rename_run(find_run(context, run), name)
         return {parts.rename_row: gr.update(visible=False)}
 
     def delete(language: str, run: str | None, model: str | None) -> Updates:
@@ -104,7 +104,7 @@ def table_action(context: Context, action: str, target: str, overlaid: list[str]
             opened = {"rename_row": gr.update(visible=True), "delete_row": gr.update(visible=False)}
             return {"acting": target, "new_name": names[target], **opened}
         case "delete":
-            asked = tag("p", say("train.delete_ask", language, name=names[target]), role="alert")
+            asked = delete_question(find_run(context, target), language)
             opened = {"rename_row": gr.update(visible=False), "delete_row": gr.update(visible=True)}
             return {"acting": target, "new_name": "", "delete_ask": asked, **opened}
     return {}

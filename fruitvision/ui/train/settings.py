@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,78 +15,48 @@ from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
 from fruitvision.training.config import TrainConfig, preset_settings
+from fruitvision.training.settings import GROUPS
 from fruitvision.ui.page.context import Page
 from fruitvision.wording.text import say, sentences, setting
 
-# In the order in which a person meets them; a field that is in no group stands in the last one.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "network": ("architecture", "norm", "width", "start", "imagenet_head", "keep_imagenet"),
-    "length": ("epochs", "batch_size", "accumulate", "patience", "max_train_images", "val_fraction"),
-    "pictures": (
-        "class_depth",
-        "crop_boxes",
-        "box_margin",
-        "image_size",
-        "first_image_size",
-        "eval_resize",
-        "eval_size",
-        "views",
-        "augmentation",
-        "crop_scale_min",
-        "flip",
-        "rotation",
-        "plain_share",
-        "data_repeat",
-        "photo_repeat",
-        "type_balance",
-        "source_balance",
-        "photo_strength",
-        "not_fruit_share",
-        "kind_pictures",
-        "kind_sources",
-        "photo_validation",
-        "heldout_of",
-    ),
-    "optimizer": (
-        "optimizer",
-        "learning_rate",
-        "trunk_rate",
-        "weight_decay",
-        "decay",
-        "clip_norm",
-        "label_smoothing",
-        "schedule",
-        "step_size",
-        "gamma",
-        "warmup",
-        "ema",
-        "freeze_epochs",
-        "freeze_stages",
-        "balance",
-        "norm_statistics",
-        "refit",
-        "start_share",
-        "fit_last",
-        "fit_last_start",
-        "average_with",
-        "teacher",
-        "teacher_weight",
-    ),
-    "machine": ("device", "workers", "precision", "channels_last", "compile", "seed", "tensorboard", "tracker"),
-}
+COMMON = (
+    "architecture",
+    "norm",
+    "start",
+    "image_size",
+    "augmentation",
+    "epochs",
+    "batch_size",
+    "max_train_images",
+    "val_fraction",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+)
+"""The settings that are shown first; the others stand behind "All settings"."""
 CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
 DEFAULT_PRESET = "fast"
 
 
-def build_fields(page: Page) -> dict[str, Any]:
-    """One component for each setting, by its name."""
+def build_fields(page: Page) -> tuple[dict[str, Any], gr.Accordion]:
+    """One component for each setting, by its name: the common ones in their groups, and a fold with the others in theirs."""
+    fields = _build_groups(page, lambda name: name in COMMON)
+    with page.bind(gr.Accordion(open=False, elem_id="train-all-settings"), label="train.settings_all") as fold:
+        fields |= _build_groups(page, lambda name: name not in COMMON)
+    return fields, fold
+
+
+def _build_groups(page: Page, wanted: Callable[[str], bool]) -> dict[str, Any]:
     values = preset_settings(DEFAULT_PRESET)
     schemas, fields = TrainConfig.model_json_schema()["properties"], {}
     for group, names in GROUPS.items():
+        chosen = [name for name in names if wanted(name)]
+        if not chosen:
+            continue
         page.bind(gr.HTML(), value=partial(_group_heading, group))
         with gr.Row(equal_height=False):
-            for name in names:
+            for name in chosen:
                 fields[name] = _field(page, name, values[name], schemas[name])
     return fields
 

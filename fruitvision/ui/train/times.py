@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import time
+from collections.abc import Mapping
 
-from fruitvision.runs.prepare.estimate import run_seconds, seconds_of_each
+from fruitvision.runs.prepare.estimate import Pace, Pictures, paces, run_seconds
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.background import Progress, Task
@@ -12,14 +13,21 @@ from fruitvision.wording.text import duration, say, setting
 
 CLASSES = 20
 """Of the network that is timed; their number matters little."""
+FEWEST = 20
+"""Pictures that a person may be told to train on."""
+
+Splits = Mapping[str, int]
+"""How many pictures a dataset has in its splits "train", "val" and "test"."""
 
 
 class Estimates:
-    """The time that each preset takes per picture here: measured once, while nothing trains."""
+    """The time that each preset takes per picture here, and that a process takes to start: measured once, while nothing trains."""
 
     def __init__(self) -> None:
-        self.per_picture: dict[str, float] = {}
-        """Seconds, by preset; NaN where it could not be measured."""
+        self.paces: dict[str, Pace | None] = {}
+        """By preset; None where it could not be measured."""
+        self.start = 0.0
+        """Seconds from the start of a process until its libraries are loaded."""
         self.task: Task[None] | None = None
 
     def begin(self) -> None:
@@ -28,50 +36,72 @@ class Estimates:
 
     def _measure(self, progress: Progress) -> None:
         presets = list(reversed(PRESETS))  # the quick ones first
-        jobs = [(TrainConfig.from_preset(preset), CLASSES) for preset in presets]
+        began = time.monotonic()
+
+        def measured(place: int, pace: Pace | None) -> None:
+            if place < 0:
+                self.start = time.monotonic() - began
+            else:
+                self.paces[presets[place]] = pace
+
         try:
-            call_separately(seconds_of_each, jobs, report=lambda place, seconds: self.per_picture.update({presets[place]: seconds}))
+            call_separately(paces, [TrainConfig.from_preset(preset) for preset in presets], CLASSES, report=measured)
         finally:  # without an estimate the card says nothing about time
-            self.per_picture = {preset: self.per_picture.get(preset, math.nan) for preset in presets}
+            self.paces = {preset: self.paces.get(preset) for preset in presets}
 
     @property
     def done(self) -> bool:
         """Whether every preset was measured."""
-        return len(self.per_picture) == len(PRESETS)
+        return len(self.paces) == len(PRESETS)
 
-    def seconds(self, preset: str, train_images: int, val_images: int) -> float | None:
-        """The length of a run of that preset here; None where it is not known."""
-        per_picture = self.per_picture.get(preset, math.nan)
-        if math.isnan(per_picture):
+    def seconds(self, preset: str, splits: Splits, most: int = 0) -> float | None:
+        """The length of a run of that preset here, on ``most`` training pictures (0: all); None where it is not known."""
+        pace = self.paces.get(preset)
+        if pace is None:
             return None
-        return run_seconds(TrainConfig.from_preset(preset), per_picture, train_images, val_images)
+        config = TrainConfig.from_preset(preset, max_train_images=most)
+        return run_seconds(config, pace, Pictures.of(splits, config), self.start)
 
-    def words(self, preset: str, train_images: int | None, val_images: int, language: str) -> str:
+    def fitting(self, preset: str, splits: Splits, seconds: float) -> int:
+        """With how many training pictures the preset would end in so many seconds; 0 where with none."""
+        most = Pictures.of(splits, TrainConfig.from_preset(preset)).train
+        few, every = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, most) or 0.0
+        if most < 2 or every <= few:
+            return 0
+        pictures = int(1 + (most - 1) * (seconds - few) / (every - few))  # the time grows evenly with the pictures
+        return max(pictures, 0)
+
+    def words(self, preset: str, splits: Splits | None, language: str) -> str:
         """ "about 12 min here", or that it is being measured; empty where it could not be."""
-        if preset not in self.per_picture or train_images is None:
+        if preset not in self.paces or splits is None:
             return say("train.time_measuring", language)
-        seconds = self.seconds(preset, train_images, val_images)
+        seconds = self.seconds(preset, splits)
         return "" if seconds is None else say("train.time_about", language, time=duration(seconds, language))
 
 
-def preset_choices(estimates: Estimates, train_images: int | None, val_images: int, language: str) -> list[tuple[str, str]]:
+def preset_choices(estimates: Estimates, splits: Splits | None, language: str) -> list[tuple[str, str]]:
     """The cards: name, what it is, and the time it will take here."""
     cards = []
     for preset in PRESETS:
         lines = [say(f"train.preset_{preset}", language), say(f"train.preset_{preset}_meaning", language)]
-        lines.append(estimates.words(preset, train_images, val_images, language))
+        lines.append(estimates.words(preset, splits, language))
         cards.append(("\n".join(line for line in lines if line), preset))
     return cards
 
 
-def fitting_words(estimates: Estimates, minutes: float | None, train_images: int | None, val_images: int, language: str) -> str:
+def fitting_words(estimates: Estimates, given: str | None, splits: Splits | None, language: str) -> str:
     """Which presets end within so many minutes here; where none does, with how many pictures the quickest would.
 
     Empty before a time is given and everything is measured.
     """
-    if not minutes or minutes <= 0 or not estimates.done or train_images is None:
+    if not (given or "").strip():
         return ""
-    known = {preset: estimates.seconds(preset, train_images, val_images) for preset in PRESETS}
+    minutes = _minutes(given or "")
+    if minutes is None:
+        return say("train.time_no_number", language)
+    if not estimates.done or splits is None:
+        return ""
+    known = {preset: estimates.seconds(preset, splits) for preset in PRESETS}
     times = {preset: seconds for preset, seconds in known.items() if seconds is not None}
     if not times:
         return ""
@@ -79,5 +109,17 @@ def fitting_words(estimates: Estimates, minutes: float | None, train_images: int
     if fitting:
         return say("train.time_fits", language, names=" · ".join(say(f"train.preset_{preset}", language) for preset in fitting))
     quickest = min(times, key=lambda preset: times[preset])
+    pictures = estimates.fitting(quickest, splits, minutes * 60)
+    if pictures < FEWEST:
+        return say("train.time_fits_no", language)
     facts = {"name": say(f"train.preset_{quickest}", language), "setting": setting("max_train_images", language)[0]}
-    return say("train.time_fits_none", language, pictures=int(train_images * minutes * 60 / times[quickest]), **facts)
+    return say("train.time_fits_none", language, pictures=pictures, **facts)
+
+
+def _minutes(given: str) -> float | None:
+    """A positive number, also with a comma."""
+    try:
+        minutes = float(given.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return minutes if 0 < minutes < 1e6 else None

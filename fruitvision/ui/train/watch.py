@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
-from fruitvision.files import named_write_errors, write_text
+from fruitvision.errors import RunError
+from fruitvision.files import current_folder, named_write_errors, write_text
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.export.buttons import hands_out
+from fruitvision.ui.page.export.files import Kind, exported, zipped
+from fruitvision.ui.train.results import FirstResults, results_view
 from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.runs import RunTable, find_run, use_run
-from fruitvision.wording.text import say
+from fruitvision.wording.text import LANGUAGES, say
 
 WATCHED = (
     "status",
     "charts",
+    "results",
     "more",
     "log",
     "stop",
     "end",
     "resume",
     "use",
-    "checkpoint",
     "report",
+    "downloads",
+    "checkpoint",
+    "onnx",
+    "page",
     "csv",
     "table",
     "model",
@@ -40,6 +49,9 @@ WATCHED = (
     "seen",
 )
 """The components that :func:`run_view` updates."""
+
+
+DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
 class RunView:
@@ -58,11 +70,14 @@ class RunView:
             self.end = button("end", "train.end", 110, "stop")
             self.resume = button("resume", "train.resume", 110)
             self.use = button("use", "train.use", variant="primary")
-            self.checkpoint = button("checkpoint", "train.checkpoint")
             self.report = button("report", "train.report_none")
-            self.csv = button("csv", "train.csv")
-            self.file = gr.DownloadButton(visible="hidden")
+        with page.bind(gr.Accordion(visible=False, open=False, elem_id="train-downloads"), label="train.downloads") as self.downloads:
+            with gr.Row():
+                self.checkpoint, self.onnx, self.page, self.csv = (button(name, f"train.{name}", 200) for name in DOWNLOADS)
+            self.downloaded = gr.HTML(elem_id="train-downloaded")
+        self.file = gr.DownloadButton(visible="hidden")
         self.charts = page.first(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
+        self.results = gr.HTML(elem_id="train-results")
         with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
             self.more = gr.HTML()
         with page.bind(gr.Accordion(open=False, elem_id="train-log-fold"), label="train.log"):
@@ -74,11 +89,13 @@ class RunView:
 
 def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, timer: gr.Timer) -> None:
     """The buttons stop, resume, classify with and download the run in view; ``notice`` shows their errors."""
+    first = FirstResults()
     context, here, components = page.context, [page.language, table.run], {**vars(table), **vars(parts)}
 
     def stop(language: str, run: str | None) -> Updates:
-        launcher.stop(find_run(context, run))
-        return {}
+        stopped = find_run(context, run)
+        launcher.stop(stopped)
+        return {parts.status: status_line(stopped, language), parts.stop: gr.update(interactive=False)}
 
     def end(language: str, run: str | None) -> Updates:
         find_run(context, run).end()
@@ -88,11 +105,11 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         launcher.resume(find_run(context, run))
         return {}
 
-    for button, action in ((parts.stop, stop), (parts.end, end), (parts.resume, resume)):
+    # Whoever presses Stop reads at once that it was heard: the page says so itself, before the server has answered.
+    parts.stop.click(None, None, None, js=stopping_script())
+    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **SHOWN)
+    for button, action in ((parts.end, end), (parts.resume, resume)):
         button.click(for_owner(context, action, notice), here, notice, **SHOWN)
-
-    def checkpoint(language: str, run: str | None) -> Updates:
-        return {parts.file: str(checkpoint_file(find_run(context, run)))}
 
     def report(language: str, run: str | None) -> Updates:
         return {parts.file: report_copy(find_run(context, run), language)}
@@ -100,9 +117,22 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action in ((parts.checkpoint, checkpoint), (parts.report, report), (parts.csv, csv)):
+    for button, action in ((parts.report, report), (parts.csv, csv)):
         made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
         made.success(None, parts.file, None, js=SAVE_FILE)
+
+    def checkpoint(language: str, run: str | None) -> Path:
+        return checkpoint_file(find_run(context, run))
+
+    def onnx(language: str, run: str | None) -> Path:
+        return exported_run(find_run(context, run), "onnx")
+
+    def own_page(language: str, run: str | None) -> Path:
+        return exported_run(find_run(context, run), "page")
+
+    for name, make in (("checkpoint", checkpoint), ("onnx", onnx), ("page", own_page)):
+        button = getattr(parts, name)
+        hands_out(page, button, f"train.{name}", make, [table.run], parts.file, parts.downloaded, f"train.{name}_how")
 
     def use(language: str, run: str | None) -> Any:
         return by_component(components, use_run(context, run, language))
@@ -110,7 +140,11 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     parts.use.click(use, here, [page.model, page.tabs], **SHOWN)
 
     def watch(run: str | None, overlaid: list[str], seen: Seen | None, language: str, request: gr.Request) -> Any:
-        return by_component(components, run_view(context, run, overlaid, seen, language, owner=context.access.is_owner(request)))
+        owner = context.access.is_owner(request)
+        shown = run_view(context, run, overlaid, seen, language, owner=owner)
+        if owner and (in_view := shown.get("run", run)):
+            first.consider(context.runs, in_view, language)
+        return by_component(components, shown)
 
     gr.on(
         [page.demo.load, timer.tick, table.run.change, table.overlaid.change],
@@ -119,6 +153,16 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         [components[name] for name in WATCHED],
         **QUIET,
     )
+
+
+def stopping_script() -> str:
+    """JavaScript that puts "stopping" where the status stands, until the server's own answer takes its place."""
+    words = {language: Markup(say("train.status_stopping", language)).striptags().replace("{name}", "").strip() for language in LANGUAGES}
+    return f"""() => {{
+  const words = {json.dumps(words)}, told = document.querySelector("#train-status p");
+  const named = told?.querySelector("strong")?.textContent ?? "";
+  if (told) told.textContent = `${{named}} ${{words[window.fruitvision?.language] ?? words.en}}`;
+}}"""
 
 
 def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Seen | None, language: str, *, owner: bool) -> dict[str, Any]:
@@ -135,7 +179,8 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     run = next((one for one in runs if one.id == run_id), None) or training or next(iter(runs), None)
     status = states[run.id] if run else None
     report = report_state(run) if run else "none"
-    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report) if status else ()
+    stopping = bool(run and status and status.active and run.stop_file.exists())
+    position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report, stopping) if status else ()
     beside = [one for one in runs if one.id in overlaid and one != run]
     listed = repr(([_facts(one, states[one.id]) for one in runs], [one.id for one in beside], language, owner))
     key = (listed, repr((run_id, run and run.id, overlaid, position)))
@@ -145,9 +190,10 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     values = {
         "status": status_line(run, language, training),
         "charts": main_charts(drawn, language),
+        "results": results_view(run, status, report, language) if owner else "",
         "more": more_charts(drawn, language),
         "log": run.log_tail() if run and owner else "",
-        **_buttons(run, status, report, language, owner),
+        **_buttons(run, status, report, language, owner, stopping),
         "run": run.id if run else None,
     }
     if not (seen and listed == seen[0][0]):  # a step of one run changes nothing of the others
@@ -156,17 +202,18 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     return changed(values, seen, key)
 
 
-def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool) -> dict[str, Any]:
+def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool, stopping: bool) -> dict[str, Any]:
     """Which buttons are shown."""
     if run is None or status is None:
-        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "checkpoint", "report", "csv")}
+        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "report", "downloads", *DOWNLOADS)}
     done = status.state == "finished" and run.has_checkpoint
     return {
-        "stop": gr.update(visible=status.active and status.responding),
+        "stop": gr.update(visible=status.active and status.responding, interactive=owner and not stopping),
         "end": gr.update(visible=not status.responding),
         "resume": gr.update(visible=status.state in ("stopped", "interrupted", "failed")),
         "use": gr.update(visible=done),
-        "checkpoint": gr.update(visible=done and owner),
+        "downloads": gr.update(visible=bool(owner and (done or status.epoch))),
+        **{name: gr.update(visible=done and owner) for name in ("checkpoint", "onnx", "page")},
         "report": gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
         "csv": gr.update(visible=bool(owner and status.epoch)),
     }
@@ -195,13 +242,14 @@ def csv_file(run: RunFolder) -> Path:
 
 def checkpoint_file(run: RunFolder) -> Path:
     """The run's best checkpoint as one ZIP file by the run's name."""
+    return zipped(current_folder(run.best), run.name, otherwise=run.id)
 
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w") as archive:  # weights do not compress
-            for file in sorted(run.best.iterdir()):
-                archive.write(file, f"{path.stem}/{file.name}")
 
-    return _made(run, "zip", write)
+def exported_run(run: RunFolder, kind: Kind) -> Path:
+    """The run's best network as an ONNX file, or as a page of its own in a ZIP file. Raises RunError "report-not-finished"."""
+    if run.status().state != "finished" or not run.has_checkpoint:
+        raise RunError("report-not-finished", run=run.name)
+    return exported(run.best, run.name, kind, otherwise=run.id)
 
 
 def _made(run: RunFolder, kind: str, write: Callable[[Path], Any]) -> Path:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fruitvision.data.fetch import archive as archives
+from fruitvision.data.fetch.archive import SUFFIXES, is_archive_name, without_suffix
+from fruitvision.data.fetch.incoming import is_wanted
 from fruitvision.data.fetch.unpacked import MARKER, is_archive, unpacked
 from fruitvision.errors import ConfigError, DataError
 
@@ -90,6 +92,8 @@ def test_tar_archives_and_teachable_machine_projects(tmp_path):
     assert inside(unpacked(tmp_path / "project.tm")[0]) == {"manifest.json", "Apple-0.jpg", MARKER}
     make_zip(tmp_path / "sounds.tm", {"manifest.json": b"{}", "Class 1-samples.bin": b"x"})
     assert refused(tmp_path / "sounds.tm").code == "tm-no-pictures"
+    assert {without_suffix(f"fruit{end}") for end in SUFFIXES} == {"fruit"} == {without_suffix("fruit")}
+    assert is_archive_name("a/FRUIT.TAR.XZ") and is_wanted("fruit.tar.bz2") and not is_archive_name("pictures.gz")
     assert is_archive(tmp_path / "project.tm") and not is_archive(tmp_path / "none.zip") and not is_archive(tmp_path)
 
 

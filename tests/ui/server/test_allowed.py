@@ -38,9 +38,12 @@ VISITORS = Counter(
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.api.build_endpoint.classify": 1,
+        "page.export.buttons.build_own_page.greet": 1,
+        "page.export.buttons.hands_out.again": 4,  # the words of a button on his own page
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
+        "train.bar.run_bar.wire_bar.lead": 1,  # brings a run into view, as the table does
         "train.panel._wire_visitor.greet": 1,
         "train.settings.preset_values": 1,
         "train.rate.wire_rate.watch": 1,
@@ -72,7 +75,8 @@ OWNERS = Counter(
         "train.watch.wire_view.stop": 1,
         "train.watch.wire_view.end": 1,
         "train.watch.wire_view.resume": 1,
-        "train.watch.wire_view.checkpoint": 1,
+        "page.export.buttons.hands_out.busy": 4,
+        "page.export.buttons.hands_out.made": 4,
         "train.choices.wire_choices.brought": 2,
         "train.watch.wire_view.report": 1,
         "train.watch.wire_view.csv": 1,
@@ -89,6 +93,7 @@ SERVED = {
     "classify-live": {"answer_frame"},
     "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
     "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
+    "run-bar": {"run_state"},
     "train-drop": {"drop_begin", "drop_pieces", "drop_finish", "drop_state"},
 }
 ROUTES = {

@@ -16,6 +16,7 @@ from fruitvision.errors import ConfigError, DataError, RunError
 from fruitvision.recognition.taught_head import EMPTY_TABLE
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.prepare.estimate import Pace
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.datasets import TYPED, Datasets, Scan
 from fruitvision.ui.page.models import Models, Teaching
@@ -28,6 +29,7 @@ from fruitvision.ui.train.watch import csv_file
 from fruitvision.wording.text import sentences
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
+SPLITS = {"train": 600, "test": 100}
 BAD_NAME = "<img src=x onerror=alert(1)>"
 
 
@@ -151,28 +153,30 @@ def test_fields_left_empty_are_named():
 
 def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monkeypatch):
     estimates = Estimates()
-    assert "measuring" in preset_choices(estimates, 100, 20, "en")[0][0]
+    assert "measuring" in preset_choices(estimates, {"train": 100, "test": 20}, "en")[0][0]
+    pace = Pace(train=0.1, augment=0.01, look=0.02)
     monkeypatch.setattr(
-        "fruitvision.ui.train.times.call_separately", lambda of_each, jobs, report: [report(n, 0.1) for n in range(len(jobs))]
+        "fruitvision.ui.train.times.call_separately",
+        lambda paces, configs, classes, report: [report(n, None if n < 0 else pace) for n in range(-1, len(configs))],
     )
     estimates.begin()
     end = time.monotonic() + 10
     while not estimates.done and time.monotonic() < end:
         time.sleep(0.01)
-    cards = {preset: text for text, preset in preset_choices(estimates, 600, 100, "en")}
+    cards = {preset: text for text, preset in preset_choices(estimates, SPLITS, "en")}
     assert "about" in cards["plain"] and "min" in cards["plain"]  # 600 pictures × 0.1 s × 10 epochs
     assert cards.keys() == PRESETS.keys()
 
 
 def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
-    def broken(of_each, jobs, report):
+    def broken(paces, configs, classes, report):
         raise RunError("work-ended")
 
     monkeypatch.setattr("fruitvision.ui.train.times.call_separately", broken)
     estimates = Estimates()
     estimates.begin()
     estimates.task.join(10)
-    assert "about" not in preset_choices(estimates, 600, 100, "en")[0][0]
+    assert "about" not in preset_choices(estimates, SPLITS, "en")[0][0]
 
 
 def test_the_times_are_measured_in_a_process_of_their_own(monkeypatch):
@@ -181,22 +185,26 @@ def test_the_times_are_measured_in_a_process_of_their_own(monkeypatch):
     estimates = Estimates()
     estimates.begin()
     estimates.task.join(60)
-    assert estimates.done and 0 < estimates.per_picture["fast"] < 10
+    pace = estimates.paces["fast"]
+    assert estimates.done and 0 < pace.augment < pace.train < 10 and 0 < pace.look < pace.train and 0.5 < estimates.start < 60
     assert psutil.Process().memory_info().rss - before < 40 * 2**20, "a training step of the preset takes several hundred"
 
 
 def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_would(monkeypatch):
     estimates = Estimates()
-    assert fitting_words(estimates, 10, 600, 100, "en") == "", "not measured yet"
-    estimates.per_picture = {"plain": 0.1, "fast": 0.01, "robust": float("nan")}  # 600 pictures: about 10.6 min and 35 s
-    assert fitting_words(estimates, None, 600, 100, "en") == fitting_words(estimates, 5, None, 0, "en") == ""
-    assert "Fast" in (words := fitting_words(estimates, 5, 600, 100, "en")) and "Plain" not in words
-    assert "Plain · Fast" in fitting_words(estimates, 20, 600, 100, "en")
-    assert "标准 · 快速" in fitting_words(estimates, 20, 600, 100, "zh")
-    none = fitting_words(estimates, 0.25, 600, 100, "en")
+    assert fitting_words(estimates, "10", SPLITS, "en") == "", "not measured yet"
+    paces = {"plain": Pace(0.1, 0.01, 0.035), "fast": Pace(0.01, 0.001, 0.0035), "robust": None}  # about 10 min and 35 s
+    estimates.paces = paces
+    assert fitting_words(estimates, None, SPLITS, "en") == fitting_words(estimates, "5", None, "en") == ""
+    assert "Fast" in (words := fitting_words(estimates, "5", SPLITS, "en")) and "Plain" not in words
+    assert "Plain · Fast" in fitting_words(estimates, "20", SPLITS, "en")
+    assert "标准 · 快速" in fitting_words(estimates, "20", SPLITS, "zh")
+    none = fitting_words(estimates, "0.4", SPLITS, "en")
     pictures = int(re.search(r"about (\d+)", none)[1])
-    assert "Maximum training pictures" in none and 200 < pictures < 400
-    assert estimates.seconds("fast", pictures, 100 * pictures // 600) <= 16
+    assert "Maximum training pictures" in none and 200 < pictures < 500
+    assert estimates.seconds("fast", SPLITS, pictures) <= 24 + 0.1 < estimates.seconds("fast", SPLITS)
+    assert all("as a number" in fitting_words(estimates, wrong, SPLITS, "en") for wrong in ("ten", "-1", "nan", "0"))
+    assert "No recipe" in fitting_words(estimates, "0.05", SPLITS, "en")
 
 
 # The pictures ----------------------------------------------------------------------------------------------------

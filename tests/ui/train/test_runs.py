@@ -13,6 +13,7 @@ import pytest
 
 from fruitvision.errors import DataError, RunError
 from fruitvision.report.charts import COLOURS, Series, line_chart
+from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page import downloads
@@ -20,6 +21,8 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import TYPED
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
+from fruitvision.ui.train import results
+from fruitvision.ui.train.bar.run_bar import run_state
 from fruitvision.ui.train.choices import Training, data_view
 from fruitvision.ui.train.run_view import run_table, status_line
 from fruitvision.ui.train.runs import find_run, table_action
@@ -198,6 +201,43 @@ def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
     asked = table_action(context, "delete", run.id, [], "en")["delete_ask"]
     assert "<img" not in asked and "&lt;img" in asked
     json.dumps(asked)
+
+
+def test_the_question_before_deleting_says_when_the_run_was_and_how_good(context):
+    for status, words in (({"test_top1": 0.914, "skipped": 0}, "91.4%"), ({"best_val_accuracy": 0.75}, "75.0%"), ({}, "without a result")):
+        run = make_run(context, "one", **status)
+        asked = table_action(context, "delete", run.id, [], "en")["delete_ask"]
+        assert words in asked and time.strftime("%Y-%m-%d %H:", time.localtime(run.config().created)) in asked
+
+
+def test_stop_is_answered_before_the_run_has_stopped(context):
+    me = psutil.Process()
+    run = make_run(context, "one", "running", pid=me.pid, process_started=me.create_time(), eta_s=60.0)
+    first = watch(context, run.id)
+    launcher.stop(run)
+    second = watch(context, run.id, first["seen"])
+    assert "stopping after this step" in second["status"] and not second["stop"]["interactive"]
+    state = run_state(context, {}, "en")
+    assert state["run"] == run.id and "stopping" in state["words"] and 0 < state["share"] < 1
+    assert "停止" in run_state(context, {}, "zh")["words"]
+    run.write_status(RunStatus(state="stopped"))
+    assert run_state(context, {}, "en") == {}
+
+
+def test_a_run_that_finishes_while_the_app_is_open_is_evaluated_once_and_an_old_one_when_asked(context, monkeypatch):
+    begun = []
+    monkeypatch.setattr(results, "begin_report", lambda run, language: begun.append(run.name))
+    old = make_run(context, "old", test_images=100, heartbeat=time.time() - 60)
+    first = results.FirstResults()
+    new, large = (
+        make_run(context, name, test_images=images, heartbeat=time.time() + 1) for name, images in (("new", 100), ("large", 10**6))
+    )
+    for run in (old, new, new, large):
+        first.consider(context.runs, run.id, "en")
+    for task in first._begun.values():
+        task.join(10)
+    assert begun == ["new"]
+    assert "Show the results" in watch(context, old.id)["results"] and watch(context, old.id, owner=False)["results"] == ""
 
 
 def test_overlaid_runs_are_shown_and_hidden_again(context):

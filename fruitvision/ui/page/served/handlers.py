@@ -21,17 +21,18 @@ Handler = Callable[[Context, Given, str], dict[str, Any]]
 
 
 def served_html(
-    context: Context, template: str, words: Iterable[str], handlers: Iterable[Handler], *, elem_id: str, prefix: str
+    context: Context, template: str, words: Iterable[str], handlers: Iterable[Handler], *, elem_id: str, prefix: str, **values: Any
 ) -> gr.HTML:
     """A part of the page that its own script fills and that calls ``handlers``.
 
     Args:
         template: the path in the package of its HTML; the script is the file of the same name that ends in ``.js``.
         words: keys below ``prefix``, such as "teach", that the script says in the page's language.
+        values: what the template needs beside them.
     """
     script = Path(__file__).parents[3] / template
     return gr.HTML(
-        html_template=words_of(template, words, prefix),
+        html_template=words_of(template, words, prefix, **values),
         js_on_load="\n".join(
             path.read_text(encoding="utf-8") for path in (Path(__file__).with_name("shared.js"), script.with_suffix(".js"))
         ),
@@ -40,11 +41,11 @@ def served_html(
     )
 
 
-def words_of(template: str, words: Iterable[str], prefix: str) -> Markup:
+def words_of(template: str, words: Iterable[str], prefix: str, **values: Any) -> Markup:
     """The part's HTML, with the words in every language; ``shared.js`` fills them in."""
     keys = list(words)
     spoken = {language: {word.replace("_", "-"): say(f"{prefix}.{word}", language) for word in keys} for language in LANGUAGES}
-    return render(template, words_by_language=spoken)
+    return render(template, words_by_language=spoken, **values)
 
 
 def call(context: Context, handler: Handler, given: Any, request: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 // Dropping: an archive, a folder or many files, sent in pieces of a few megabytes. What is shared is in shared.js.
 const PIECE = 3 * 2 ** 20, TRIES = 12, SMALL_FROM = 24 * 2 ** 20, SIDE = 1024, MOST_SMALLER = 3000;
-const ARCHIVE = /\.(zip|tar|tgz|gz|tm)$/i, LABELS = /\.(csv|xml|txt|json|ya?ml)$/i, HIDDEN = /(^|\/)(\.|__MACOSX|Thumbs\.db|desktop\.ini)/i;
+const HIDDEN = /(^|\/)(\.|__MACOSX|Thumbs\.db|desktop\.ini)/i;
+const [ARCHIVES, LABELS] = [part.dataset.archives, part.dataset.labels].map((ends) => ends.split(" "));
+const endsIn = (path, ends) => ends.some((end) => path.toLowerCase().endsWith(end));
 const place = find(".fv-drop-place"), bar = find("progress"), halt = find(".fv-drop-stop");
 let busy = false, stopped = false;
 
@@ -30,7 +32,7 @@ async function send(given) {
   if (busy) return;
   const files = given.filter(({ path, file }) => file.size && !HIDDEN.test(path));
   if (!files.length) return tell(say("nothing"), true);
-  const whole = files.some(({ path }) => ARCHIVE.test(path) || LABELS.test(path));
+  const whole = files.some(({ path }) => endsIn(path, ARCHIVES) || endsIn(path, LABELS));
   if (!whole && !files.some(({ path }) => path.includes("/"))) return tell(say("no_folders"), true);
   busy = true;
   stopped = false;

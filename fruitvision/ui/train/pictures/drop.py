@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from fruitvision.data.fetch.incoming import MAX_FILES, Incoming
+from fruitvision.data.fetch.archive import SUFFIXES
+from fruitvision.data.fetch.incoming import LABELS, MAX_FILES, Incoming
 from fruitvision.errors import DataError
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.context import Context, Page
@@ -91,7 +92,8 @@ def build_drop(page: Page) -> gr.HTML:
     """The place to drop things. Clicked, by its script, when a dataset has come."""
     drops = Drops(page.context)
     handlers = (drops.drop_begin, drops.drop_pieces, drops.drop_finish, drops.drop_state)
-    return served_html(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop")
+    ends = {"archives": " ".join(SUFFIXES), "labels": " ".join(LABELS)}
+    return served_html(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop", **ends)
 
 
 def _is_file(given: Any) -> bool:

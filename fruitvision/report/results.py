@@ -1,0 +1,206 @@
+"""What a network confuses, for the app's page: the confusion matrix, the pairs and the pictures that it gets wrong. No gradio.
+
+It is kept as JSON beside the report and never as HTML: a run's folder may come from somebody else, and what stands in it is data.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fruitvision.files import FileCache, write_text
+from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_variety, most_confused
+from fruitvision.recognition.evaluate.evaluation import Evaluation
+from fruitvision.recognition.evaluate.findings import hardest
+from fruitvision.report.bilingual import Name, both, named
+from fruitvision.report.figures import matrix, share_words, small_picture
+from fruitvision.report.markup import join, tag
+
+FILE = "results.json"
+MAX_BYTES = 8 * 2**20
+PAIRS, HARDEST, PER_PAIR = 6, 12, 3
+"""How many of each are kept."""
+MOST_CLASSES = 40
+"""Up to so many classes the matrix is of classes, beyond of kinds of fruit, and of those that were mistaken alone."""
+SMALL_FROM = 20
+QUALITY = 78
+
+Text = Annotated[str, Field(max_length=4096)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Picture = Annotated[str, Field(max_length=2**17, pattern=r"^[A-Za-z0-9+/=]*$")]
+"""A JPEG in base64."""
+
+
+class Shown(BaseModel):
+    """A picture, its label and the answer, with the probability of either."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: Text
+    picture: Picture
+    heatmap: Picture = ""
+    """The class activation map of the answer over the picture."""
+    label: Text
+    right: Share
+    answer: Text
+    confidence: Share
+
+
+class ConfusedPair(BaseModel):
+    """Two classes that were confused, the one with more errors first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    names: tuple[Text, Text]
+    counts: tuple[int, int]
+    typical: tuple[Shown | None, Shown | None]
+    """Of each the picture that was recognised best."""
+    mistaken: tuple[Shown, ...] = Field(max_length=PER_PAIR)
+
+
+class Results(BaseModel):
+    """A network's results on a split."""
+
+    model_config = ConfigDict(frozen=True)
+
+    split: Text
+    images: int = Field(ge=0)
+    wrong: int = Field(ge=0)
+    rows: tuple[Text, ...] = Field(max_length=400)
+    columns: tuple[Text, ...] = Field(max_length=400)
+    counts: tuple[tuple[Annotated[int, Field(ge=0, lt=2**53)], ...], ...]
+    pairs: tuple[ConfusedPair, ...] = Field(max_length=PAIRS)
+    hardest: tuple[Shown, ...] = Field(max_length=HARDEST)
+
+    @model_validator(mode="after")
+    def _is_a_matrix(self) -> Results:
+        if len(self.counts) != len(self.rows) or any(len(row) != len(self.columns) for row in self.counts):
+            raise ValueError("the counts are no matrix of the rows and columns")
+        return self
+
+
+def write_results(folder: Path, examination: Evaluation) -> Path:
+    """Write ``results.json`` into ``folder``, atomically. Raises DataError."""
+    path = folder / FILE
+    write_text(path, results_of(examination).model_dump_json())
+    return path
+
+
+def read_results(folder: Path) -> Results | None:
+    """What :func:`write_results` wrote; None where there is nothing that can be read."""
+    try:
+        return _known(str(folder / FILE))
+    except (OSError, ValidationError):
+        return None
+
+
+def _read(path: str) -> Results:
+    return Results.model_validate_json(Path(path).read_bytes())
+
+
+_known = FileCache(_read, 8, max_bytes=MAX_BYTES)
+
+
+def results_of(examination: Evaluation) -> Results:
+    """The most confused pairs, the hardest pictures with their class activation maps, and a matrix that fits a page."""
+    found = by_variety(examination)
+    if max(len(found.rows), len(found.columns)) > MOST_CLASSES:
+        found = by_kind(examination)
+        if len(found.rows) > MOST_CLASSES:
+            found = by_kind(examination, mistaken_only=True)
+    pairs = [
+        ConfusedPair(
+            names=pair.names,
+            counts=pair.counts,
+            typical=(_shown_if(examination, pair.typical[0]), _shown_if(examination, pair.typical[1])),
+            mistaken=tuple(_shown(examination, i) for i in pair.mistaken[:PER_PAIR]),
+        )
+        for pair in most_confused(examination, PAIRS)
+    ]
+    return Results(
+        split=examination.summary["split"],
+        images=examination.summary["images"],
+        wrong=int(examination.wrong.sum()),
+        rows=found.rows[:400],
+        columns=found.columns[:400],
+        counts=tuple(tuple(row) for row in found.counts[:400, :400].tolist()),
+        pairs=tuple(pairs),
+        hardest=tuple(_shown(examination, i, heatmap=True) for i in hardest(examination, HARDEST)),
+    )
+
+
+def _shown_if(examination: Evaluation, i: int | None) -> Shown | None:
+    return None if i is None else _shown(examination, i)
+
+
+def _shown(examination: Evaluation, i: int, *, heatmap: bool = False) -> Shown:
+    pixels, scores = examination.pictures.store[examination.rows[i]], examination.scores
+    answered = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0] if heatmap else None
+    return Shown(
+        file=examination.path(i)[:4096],
+        picture=_jpeg(pixels),
+        heatmap=_jpeg(answered.heatmap()) if answered else "",
+        label=examination.names[examination.labels[i]],
+        right=min(scores.right[i].item(), 1.0),
+        answer=examination.names[scores.predicted[i]],
+        confidence=min(scores.confidence[i].item(), 1.0),
+    )
+
+
+def _jpeg(pixels: np.ndarray | Image.Image) -> str:
+    buffer = io.BytesIO()
+    small_picture(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+# As HTML -----------------------------------------------------------------------------------------------------------
+
+
+def results_html(results: Results, language: str) -> Markup:
+    """The results in a language; what stands there in both is hidden in the other by ``data-language``."""
+    facts = {"wrong": f"{results.wrong:,}", "images": f"{results.images:,}"}
+    parts = [tag("p", both("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
+    if results.rows:
+        found = Confusions(results.rows, results.columns, np.array(results.counts, np.int64).reshape(len(results.rows), -1))
+        drawn = matrix(found, small=len(found.rows) > SMALL_FROM)
+        parts.append(_section("matrix", both("report.results_matrix"), drawn))
+    if results.pairs:
+        parts.append(_section("pairs", both("report.pairs_meaning"), map(_pair, results.pairs)))
+    if results.hardest:
+        pictures = tag("div", [_figure(one) for one in results.hardest], class_="fv-results-pictures")
+        parts.append(_section("hardest", both("report.hardest_meaning"), pictures))
+    return tag("div", parts, class_="fv-results", data_language=language)
+
+
+def _section(name: str, meaning: Markup, *content: object) -> Markup:
+    return tag("section", tag("h3", both(f"report.{name}")), tag("p", meaning, class_="fv-note"), content, class_=f"fv-results-{name}")
+
+
+def _pair(pair: ConfusedPair) -> Markup:
+    (first, second), (forth, back) = pair.names, pair.counts
+    heading = tag("h4", named(first), " ⇄ ", named(second))
+    count = tag("p", both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back))
+    typical = [_figure(one, typical=True) for one in pair.typical if one]
+    return tag("article", heading, count, tag("div", typical, map(_figure, pair.mistaken), class_="fv-results-pictures"))
+
+
+def _figure(one: Shown, *, typical: bool = False) -> Markup:
+    if typical:
+        words = both("report.typical", name=Name(one.label))
+    else:
+        right = both("report.labelled", name=Name(one.label), right=share_words(one.right))
+        words = join([right, tag("br"), both("report.answered", answer=Name(one.answer), confidence=share_words(one.confidence))])
+    heatmap = _image(one.heatmap, f"heatmap: {one.answer}") if one.heatmap else None
+    caption = tag("figcaption", words, tag("small", one.file))
+    return tag("figure", _image(one.picture, one.file), heatmap, caption, class_="fv-results-typical" if typical else None)
+
+
+def _image(picture: str, words: str) -> Markup:
+    return tag("img", src=f"data:image/jpeg;base64,{picture}", alt=words, decoding="async", loading="lazy")

@@ -1,0 +1,43 @@
+"""The names of runs: under one folder no two runs have the same, whatever their case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fruitvision.errors import RunError
+from fruitvision.runs.folder import RunFolder, list_runs
+
+LONGEST = 100
+
+
+def tidy(name: str) -> str:
+    """One line, without spaces around it, and not too long for a list."""
+    return " ".join(name.split())[:LONGEST].rstrip()
+
+
+def free_name(root: str | Path, name: str, *, own: str = "") -> str:
+    """``name``, with a number behind it where another run under ``root`` has it: "apples", "apples 2", "apples 3".
+
+    ``own``: the id of the run that gets it.
+    """
+    taken, wanted, number = _taken(root, own), tidy(name), 1
+    while (free := wanted if number == 1 else f"{wanted[: LONGEST - 8].rstrip()} {number}").casefold() in taken:
+        number += 1
+    return free
+
+
+def rename(run: RunFolder, name: str) -> None:
+    """Give a run another name; its folder stays where it is. Raises RunError "run-name-empty", "run-name-taken"."""
+    name = tidy(name)
+    if not name:
+        raise RunError("run-name-empty")
+    if name.casefold() in _taken(run.path.parent, run.id):
+        raise RunError("run-name-taken", name=name)
+    run.replace_config(run.config().model_copy(update={"name": name}))
+
+
+def _taken(root: str | Path, own: str) -> set[str]:
+    try:
+        return {run.name.casefold() for run in list_runs(root) if run.id != own}
+    except OSError:  # a folder that may not be read: whoever writes there gets a sentence
+        return set()

@@ -1,0 +1,1 @@
+"""The bar above the panels that shows how far a training is."""

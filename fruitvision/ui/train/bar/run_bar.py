@@ -1,0 +1,46 @@
+"""The training's progress above the panels: which run goes on, how far it is, and the way to it. See ``run_bar.js``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from fruitvision.runs import launcher
+from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.served.handlers import Given, served_html
+from fruitvision.wording.text import duration, say
+
+MOST_NAME = 60
+"""Letters of a run's name in the bar."""
+
+
+def build_bar(context: Context) -> gr.HTML:
+    """The bar, which its script hides while nothing trains and from visitors. Clicked, it says which run it shows."""
+    return served_html(context, "ui/train/bar/run_bar.html", ("lead",), (run_state,), elem_id="run-bar", prefix="train.bar")
+
+
+def wire_bar(page: Page, run: gr.State) -> None:
+    """A click brings the bar's run into view; its script opens the panel. ``run``: the id of the run in view."""
+
+    def lead(event: gr.EventData) -> Any:
+        shown = getattr(event, "run", None)
+        return shown if isinstance(shown, str) and shown else gr.skip()
+
+    page.bar.click(lead, None, run, **QUIET)
+
+
+def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """The run that goes on, as {"run": id, "words", "share": 0..1}; nothing where none does."""
+    run = launcher.running(context.runs)
+    if run is None:
+        return {}
+    status, stopping = run.status(), run.stop_file.exists()
+    epochs = status.epochs or run.config().training.epochs
+    state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
+    facts = {"name": run.name[:MOST_NAME], "epoch": max(status.epoch, 1), "epochs": epochs}
+    words = say(f"train.bar_{state}", language, **facts)
+    if state == "running" and status.eta_s is not None:
+        words += (" " if language == "en" else "") + say("train.time_left", language, time=duration(status.eta_s, language))
+    return {"run": run.id, "words": words, "share": status.progress(epochs)}

@@ -1,0 +1,43 @@
+"""What the page shows of a run's evaluation: kept as data, and nothing in it becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from fruitvision.recognition.evaluate.evaluation import evaluate_in_detail
+from fruitvision.report.results import FILE, read_results, results_html, write_results
+from tests.report.test_report import HOSTILE, classifier
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, sample_set):
+    path = tmp_path_factory.mktemp("results")
+    write_results(path, evaluate_in_detail(classifier("Apple", "Banana", "Kiwi", "Orange"), sample_set, split="test"))
+    return path
+
+
+def test_the_matrix_the_pairs_and_the_hardest_pictures_are_kept_and_shown(folder):
+    found = read_results(folder)
+    assert found.images == 16 and sum(map(sum, found.counts)) == 16
+    wrong = sum(count for i, row in enumerate(found.counts) for j, count in enumerate(row) if found.rows[i] != found.columns[j])
+    assert wrong == found.wrong > 0 and found.pairs and found.hardest[0].heatmap
+    html = results_html(found, "zh")
+    assert 'data-language="zh"' in html and "混淆矩阵" in html and "Confusion matrix" in html
+    assert html.count("<img") == html.count("data:image/jpeg;base64,") >= 2 * len(found.hardest)
+
+
+def test_what_somebody_elses_run_holds_stays_text_and_what_is_no_result_is_not_shown(folder, tmp_path):
+    values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    values["rows"][0] = values["hardest"][0]["label"] = values["hardest"][0]["file"] = HOSTILE
+    (tmp_path / FILE).write_text(json.dumps(values), encoding="utf-8")
+    html = results_html(read_results(tmp_path), "en")
+    assert "<img src=x" not in html and not re.search(r"<[^>]*\sonerror=", re.sub(r'"[^"]*"', '""', html))
+    for wrong in ({"picture": 'x" onerror="alert(1)'}, {"right": 7}, {"label": "x" * 5000}):
+        hurt = {**values, "hardest": [{**values["hardest"][0], **wrong}]}
+        (tmp_path / FILE).write_text(json.dumps(hurt), encoding="utf-8")
+        assert read_results(tmp_path) is None, wrong
+    (tmp_path / FILE).write_text(json.dumps({**values, "counts": [[1]]}), encoding="utf-8")
+    assert read_results(tmp_path) is None and read_results(tmp_path / "nothing") is None
