@@ -84,10 +84,9 @@ def correction(prediction: Prediction, language: str, config: CheckpointConfig |
     names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MOST_OFFERED]
     names += [] if prediction.verdict == "not-fruit" else [NOT_FRUIT]
     buttons = [tag("button", _spoken(name, language), type="button", data_teach=name) for name in names]
-    field = tag(
-        "input", type="text", list="fv-teach-names", maxlength=100, autocomplete="off", placeholder=say("classify.fix_other", language)
-    )
-    label = tag("label", tag("span", say("classify.fix_other", language), class_="fv-hidden"), field)
+    hint = say("classify.fix_other", language)
+    field = tag("input", type="text", list="fv-teach-names", maxlength=100, autocomplete="off", placeholder=hint)
+    label = tag("label", tag("span", hint, class_="fv-hidden"), field)
     other = tag("form", label, tag("button", say("classify.fix_teach", language), type="submit"), class_="fv-fix-other")
     said = tag("p", class_="fv-fix-said", role="status")
     return join([tag("p", say("classify.fix_lead", language)), tag("div", buttons, class_="fv-fix-names"), other, said])

@@ -179,7 +179,8 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
 
     ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
     perhaps "empty", such a picture of the place without fruit, "memory" of the last answer of this model, and "taught", false
-    where the classes that were taught shall not join. "said" are the words for a screen reader. The browser keeps both: the server has no state of a visitor between frames.
+    where the classes that were taught shall not join. "said" are the words for a screen reader. The browser keeps the empty
+    place and the memory: the server has no state of a visitor between frames.
     """
     given = frame if isinstance(frame, dict) else {}
     language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))

@@ -4,13 +4,14 @@ const start = element.querySelector(".fv-start");
 const spoken = Object.fromEntries([...start.querySelectorAll("template")].map((own) => [own.dataset.language, own.dataset]));
 const say = (word) => (spoken[window.fruitvision?.language] || spoken.en)[word];
 const place = () => document.querySelector("#classify-picture");
+const CORNER = { "Remove Image": "remove", Fullscreen: "fullscreen" };
 const ICONS = { "Upload file": "upload", "Capture from camera": "webcam", "Paste from clipboard": "clipboard" };
 
 function label() {
   start.querySelector(".fv-start-camera span").textContent = say("camera");
   start.querySelector(".fv-start-lead").textContent = say("examples");
   const names = JSON.parse(say("names"));
-  for (const own of start.querySelectorAll("[data-example]")) {
+  for (const own of start.querySelectorAll("button[data-example]")) {
     const name = names[own.dataset.example];
     own.querySelector("span").textContent = name;
     own.setAttribute("aria-label", say("example").replace("{name}", name));
@@ -26,6 +27,12 @@ function decorate() {
     set(icon, "data-fv-icon", word);
     set(icon, "data-fv-word", say(word));
     set(icon, "aria-label", say(word));
+  }
+  for (const icon of document.querySelectorAll("#classify-picture .icon-button, #classify-heatmap .icon-button")) {
+    const word = icon.dataset.fvIcon || CORNER[icon.getAttribute("aria-label")];
+    if (!word) continue;
+    set(icon, "data-fv-icon", word);
+    for (const name of ["aria-label", "title"]) set(icon, name, say(word));
   }
   const card = document.querySelector("#classify-answer .fv-answer");
   for (const [selector, alt] of [["#classify-picture img", "pictureAlt"], ["#classify-heatmap img", "heatAlt"]]) {
