@@ -120,16 +120,16 @@ export class TaughtHead {
    * @param {ArrayLike<number>} features
    */
   gate(probabilities, features) {
-    const { gate, gate_bias: bias, min_count: low, max_count: high } = this.numbers;
+    const { gate, gate_bias: bias, shut, min_count: low, max_count: high } = this.numbers;
     const responses = this.nearest(this.responses, this.response(features));
     const like = this.nearest(this.features, unit(features));
     const types = this.nearest(this.types, this.roots(probabilities));
     let best = 0;
     for (let n = 1; n < this.names.length; n++) if (responses[n] + like[n] > responses[best] + like[best]) best = n;
-    const doubt = Math.log(1 - Math.min(Math.max(...this.byKind(probabilities)), 1) + 0.003);
     const odds = gate.responses * responses[best] + gate.features * like[best] + gate.types * Math.log(types[best] + 0.01)
-      + gate.doubt * doubt + gate.pictures * Math.log(Math.min(Math.max(this.counts[best], low), high));
-    return 1 / (1 + Math.exp(-odds - bias));
+      + gate.pictures * Math.log(Math.min(Math.max(this.counts[best], low), high)) + gate.names * Math.log(this.names.length);
+    const found = 1 / (1 + Math.exp(-odds - bias));
+    return found < shut ? 0 : found;
   }
 
   /**
