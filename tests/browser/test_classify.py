@@ -119,6 +119,8 @@ def test_a_jpeg_that_was_cut_off_is_answered_with_a_note(visit):
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
 def test_an_upload_is_answered_with_a_name_how_sure_and_up_to_four_more_guesses(visit, size):
     page = visit(size=size)
+    if size == PHONE:
+        page.get_by_role("tab", name="Picture").click()
     assert "Show me a fruit" in page.inner_text("#classify-answer")
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
