@@ -13,10 +13,6 @@ READY = {
     "train": "#train-found .fv-data",
     "compare": "#compare-page figure, #compare-page svg",
 }
-    "classify": "#classify-answer .fv-answer:visible, .fv-live-start:visible",
-    "train": "#train-found .fv-data",
-    "compare": "#compare-page figure, #compare-page svg",
-}
 
 
 def serious(page) -> list[str]:
