@@ -85,9 +85,6 @@ if (!window.fruitvisionStart) {
   // On a phone, and at 200% zoom, the camera comes first.
   if (matchMedia("(max-width: 640px)").matches) document.querySelector("#classify-live-tab-button")?.click();
 }
-for (const selector of ["#classify-picture", "#classify-answer", "#classify-heatmap"]) {
-  const watched = document.querySelector(selector);
-  if (watched) new MutationObserver(decorate).observe(watched, { childList: true, subtree: true });
-}
+new MutationObserver(decorate).observe(element.closest(".fv-classify") || document.body, { childList: true, subtree: true });
 window.addEventListener("fruitvision-words", label);
 label();

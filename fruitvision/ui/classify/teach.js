@@ -12,7 +12,7 @@ async function refresh() {
   if (!state) return;
   speak();
   find("datalist").innerHTML = state.names;
-  document.documentElement.classList.toggle("fv-has-taught", state.kinds > 0);
+  document.querySelector("#classify-use-taught")?.toggleAttribute("data-shown", state.kinds > 0);
   find(".fv-taught > summary").textContent = state.kinds ? say("list_counts", state) : say("list");
   const open = [...list.querySelectorAll("details[open]")].map((own) => own.dataset.name);
   list.innerHTML = state.html;
