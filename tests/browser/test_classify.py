@@ -145,7 +145,7 @@ def test_what_is_no_picture_gets_a_sentence_and_the_next_picture_an_answer(visit
     upload(page, {"name": "banana.jpg", "mimeType": "image/jpeg", "buffer": b"This is a letter, not a fruit."})
     page.wait_for_selector("#classify-answer .fv-error")
     assert "Traceback" not in page.content()
-    page.get_by_role("button", name="Remove Image").first.click()
+    page.get_by_role("button", name="Remove the picture").first.click()
     upload(page, drawn("Orange"))
     page.wait_for_selector("#classify-answer .fv-name")
 

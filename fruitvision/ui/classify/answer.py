@@ -58,10 +58,10 @@ def answer_card(
     if prediction.verdict != "sure":
         hints = (tag("li", say(f"classify.{hint}", language)) for hint in HINTS)
         parts += [tag("h3", say("classify.help", language)), tag("ul", hints, class_="fv-hints")]
-    if alone and not alone.taught and config is not None:
-        parts.append(_trust(prediction, alone.fruit_type, config, language))
     if prediction.note:
         parts.append(note(say(f"picture_notes.{prediction.note}", language)))
+    if alone and not alone.taught and config is not None:
+        parts.append(_trust(prediction, alone.fruit_type, config, language))
     if owner and not live:
         parts.append(folded(say("classify.fix", language), correction(prediction, language, config), class_="fv-fix"))
     words = announced(prediction, language, config)
