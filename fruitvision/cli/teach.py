@@ -26,6 +26,10 @@ def teach_benchmark(
         Path | None,
         typer.Option(metavar="DIR", help="Class folders that the network knows: what teaching five other types costs them."),
     ] = None,
+    unrelated: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Pictures of other things: how many become a name that alone is taught. May be repeated."),
+    ] = None,
     checkpoint: Checkpoint = None,
     as_json: Json = False,
 ) -> None:
@@ -43,6 +47,7 @@ def teach_benchmark(
         seeds=seeds,
         split=split,
         untaught=untaught,
+        unrelated=unrelated or (),
         progress=progress("Classifying"),
     )
     lines = [f"{result['images']} pictures of {result['classes']} classes from {data}, {seeds} draws"]
@@ -52,6 +57,9 @@ def teach_benchmark(
     for way, words in (("others", "five taught: others here"), ("untaught", "five taught: elsewhere")):
         for count, found in result.get(way, {}).items():
             lines.append(f"  {count:>3} shots, {words:<26}{found['before']:8.2%} → {found['after']:.2%}  ({found['change']:+.2%})")
+    for count, found in result.get("alone", {}).items():
+        words = f"one taught: found {found['found']:.1%}, of {result['unrelated_images']} unrelated pictures taken"
+        lines.append(f"  {count:>3} shots, {words} {found['taken']:.2%} (at most {found['most_taken']:.2%})")
     give(result, lines, as_json)
 
 

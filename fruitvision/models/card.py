@@ -90,6 +90,11 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
         f"unknown types {_percent(found['unknown_kinds_sure'])}, and of pictures without fruit {_percent(found['not_fruit_sure'])}, "
         'are answered "sure".'
     )
+    if found.get("very_sure_right") is not None:
+        said += (
+            f' From a confidence of {_percent(found["very_sure_from"])} on an answer is "very sure": {_percent(found["very_sure"])} of '
+            f"them, of which {_percent(found['very_sure_right'])} are right."
+        )
     lines = [
         f"**On photos from sources that were left out of training**: top-1 {_percent(found['top1'])}, top-3 "
         f"{_percent(found['top3'])}, the mean over {found['sources']} sources with {found['images']} photos. {asked}",

@@ -50,6 +50,8 @@ class Guess:
     label: str
     fruit_type: str
     probability: float
+    taught: bool = False
+    """Whether that variety is a name that the user taught."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +278,8 @@ class Classifier:
         inside = label_space.type_of == types[:, None]  # (guesses, C): which classes are of the guessed type
         likeliest = torch.where(inside, probabilities, -1.0).argmax(dim=1)
         guessed = zip(best.tolist(), types.tolist(), likeliest.tolist(), strict=True)
-        top = tuple(Guess(label_space.labels[c], label_space.types[t], p) for p, t, c in guessed)
+        known = len(self.classes)
+        top = tuple(Guess(label_space.labels[c], label_space.types[t], p, taught=c >= known) for p, t, c in guessed)
         activation = partial(self.activation_map, shares=torch.where(inside[0], probabilities, 0.0) / best[0], taught=taught)
         thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds, top[0].label)
         return Prediction(

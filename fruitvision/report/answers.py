@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.wording.text import say
@@ -13,6 +15,8 @@ MIN_BOTH, MIN_SECOND = 0.5, 0.25
 the first's."""
 MIN_ALONE = 0.4
 """It names none where even the first has less."""
+MOST_CONFUSED, FEWEST_CONFUSED = 2, 3
+"""How many types are named that a network confuses with its answer, and how often it must have done so."""
 MIN_SHOWN = 0.01
 """Guesses with less are not shown."""
 
@@ -38,7 +42,22 @@ def names_a_variety(label: str, fruit_type: str) -> bool:
 def only_on_white(config: CheckpointConfig, label: str, fruit_type: str) -> bool:
     """Whether a network that learned photographs of other fruits learned this one only from pictures on white."""
     photographed = config.dataset.get("photographed")
-    return bool(photographed) and label in config.classes and fruit_type not in photographed
+    return filmed_on_white(config) and bool(photographed) and label in config.classes and fruit_type not in photographed
+
+
+def filmed_on_white(config: CheckpointConfig) -> bool:
+    """Whether the pictures of its dataset, which its own test pictures are from, were taken on white: known of Fruits-360 alone."""
+    return "360" in str(config.dataset.get("name", ""))
+
+
+def confused_with(config: CheckpointConfig, fruit_type: str) -> tuple[str, ...]:
+    """The types that this one and photographs of left-out sources were taken for each other most, at most ``MOST_CONFUSED``."""
+    per_kind = config.left_out.get("per_kind") or {}
+    counts = Counter(per_kind.get(fruit_type, {}).get("taken_for", {}))
+    for kind, own in per_kind.items():
+        if kind != fruit_type:
+            counts[kind] += own["taken_for"].get(fruit_type, 0)
+    return tuple(kind for kind, count in counts.most_common(MOST_CONFUSED) if count >= FEWEST_CONFUSED)
 
 
 def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:
@@ -51,6 +70,12 @@ def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> 
     return "very_sure" if prediction.confidence >= least else "sure"
 
 
+def right_when_said(prediction: Prediction, config: CheckpointConfig) -> float | None:
+    """The share of answers as sure as this one that were right on photographs of left-out sources; None where it was not measured."""
+    said = {"very_sure": "very_sure_right", "sure": "sure_right"}.get(sureness(prediction, config))
+    return config.left_out.get(said) if said else None
+
+
 def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     """The measured accuracy of a model, on lab pictures and on photographs apart; empty where nothing was measured."""
     if config.dataset.get("synthetic"):
@@ -59,15 +84,19 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
         facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
         if found.get("sure_right") is None:
             return say("classify.accuracy_never_sure", language, **facts)
-        return say("classify.accuracy_sure", language, **facts, said=f"{found['sure']:.0%}", right=f"{found['sure_right']:.0%}")
+        facts |= {"said": f"{found['sure']:.0%}", "right": f"{found['sure_right']:.0%}"}
+        if found.get("very_sure_right") is None:
+            return say("classify.accuracy_sure", language, **facts)
+        very = {"very_said": f"{found['very_sure']:.0%}", "very_right": f"{found['very_sure_right']:.0%}"}
+        return say("classify.accuracy_very_sure", language, **facts, **very)
     lab = config.metrics.get("test", {}).get("top1")
     if lab is None:
         return ""
-    facts = {"model": name, "lab": f"{lab:.1%}"}
+    facts, on_white = {"model": name, "lab": f"{lab:.1%}"}, filmed_on_white(config)
     known = (figures.get("top1") for kind, figures in config.metrics.items() if kind.startswith("photos"))
     photos = sorted(share for share in known if share is not None)
     if not photos:
-        return say("classify.accuracy_lab", language, **facts)
+        return say("classify.accuracy_lab" if on_white else "classify.accuracy_own", language, **facts)
     low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned
     both = low if low == high else say("classify.range", language, low=low, high=high)
-    return say("classify.accuracy_both", language, **facts, photos=both)
+    return say("classify.accuracy_both" if on_white else "classify.accuracy_own_both", language, **facts, photos=both)

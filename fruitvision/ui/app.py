@@ -29,6 +29,7 @@ from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.classify.api import build_endpoint, classified
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of, settings_known_to
+from fruitvision.ui.page.alive import alive_script
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
@@ -111,6 +112,7 @@ def _speak(page: Page) -> None:
     language, model = page.language, page.model
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
     page.demo.load(None, None, None, js=smaller_script())
+    page.demo.load(None, None, None, js=alive_script())
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
     page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
 

@@ -83,6 +83,8 @@ def _taught() -> dict[str, Any]:
     return {
         "gate": taught_head.GATE,
         "gate_bias": taught_head.GATE_BIAS,
+        "shut": taught_head.SHUT,
+        "alone": taught_head.ALONE,
         "min_count": taught_head.MIN_COUNT,
         "max_count": taught_head.MAX_COUNT,
         "ridge": taught_head.RIDGE,

@@ -136,7 +136,7 @@ def visit(browser, app: RunningApp) -> Iterator[Callable]:
         page.on("pageerror", lambda error: errors.append(str(error)) if not re.search(LEFT_PAGE, str(error)) else None)
         page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
         page.goto(url or app.url)
-        page.wait_for_selector("#classify-answer .fv-answer")
+        page.wait_for_selector("#classify-answer .fv-answer", state="attached")
         return page
 
     yield open_page

@@ -119,6 +119,8 @@ def test_a_jpeg_that_was_cut_off_is_answered_with_a_note(visit):
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
 def test_an_upload_is_answered_with_a_name_how_sure_and_up_to_four_more_guesses(visit, size):
     page = visit(size=size)
+    if size == PHONE:
+        page.get_by_role("tab", name="Picture").click()
     assert "Show me a fruit" in page.inner_text("#classify-answer")
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
@@ -143,7 +145,7 @@ def test_what_is_no_picture_gets_a_sentence_and_the_next_picture_an_answer(visit
     upload(page, {"name": "banana.jpg", "mimeType": "image/jpeg", "buffer": b"This is a letter, not a fruit."})
     page.wait_for_selector("#classify-answer .fv-error")
     assert "Traceback" not in page.content()
-    page.get_by_role("button", name="Remove Image").first.click()
+    page.get_by_role("button", name="Remove the picture").first.click()
     upload(page, drawn("Orange"))
     page.wait_for_selector("#classify-answer .fv-name")
 

@@ -62,7 +62,7 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
 def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over(visit, public, tmp_path):
     _, link, _ = public
     page = visit(url=link, locale="zh-CN")
-    page.wait_for_selector("text=不对？告诉我这是什么。")
+    page.wait_for_selector("text=教它认新东西")
     open_teaching(page)
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")

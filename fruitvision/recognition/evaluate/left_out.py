@@ -177,6 +177,13 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
     top3 = (by_type.topk(min(3, len(types)), dim=1).indices == labels[:, None]).any(dim=1)
     pairs = zip(confidence.tolist(), no_fruit.tolist(), strict=True)
     sure = torch.tensor([verdict(p, none, thresholds) == "sure" for p, none in pairs])
+    capped = answers.capped()
+    capped_types, capped_no_fruit = capped.probabilities(temperature)
+    capped_confidence, capped_predicted = capped_types.max(dim=1)
+    capped_known, capped_right = capped.labels >= 0, capped_predicted == capped.labels
+    answered = capped.fruit & (capped_no_fruit < thresholds.not_fruit)
+    very_sure_least = very_sure_from(capped_confidence, capped_right, answered, thresholds)
+    very_sure = known & sure & (confidence >= very_sure_least)
     names = np.array(answers.sources)
     per_source = {}
     for name in sorted(set(answers.sources)):
@@ -188,17 +195,13 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
             "top3": _share(top3[own_known]),
             "sure": _share(sure[own_known]),
             "sure_right": _share(right[own_known & sure]),
+            "very_sure": _share(very_sure[own_known]),
             "not_fruit_images": int(without.sum()),
             "not_fruit_sure": _share(sure[without]),
         }
     with_known = [own for own in per_source.values() if own["images"]]
     counted = [own for own in with_known if own["images"] >= MIN_PICTURES] or with_known
     without_fruit = [own for own in per_source.values() if own["not_fruit_images"]]
-    capped = answers.capped()
-    capped_types, capped_no_fruit = capped.probabilities(temperature)
-    capped_confidence, capped_predicted = capped_types.max(dim=1)
-    capped_known, capped_right = capped.labels >= 0, capped_predicted == capped.labels
-    answered = capped.fruit & (capped_no_fruit < thresholds.not_fruit)
     return {
         "sources": len(counted),
         "images": int(known.sum()),
@@ -207,7 +210,9 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
         "ece": expected_calibration_error(capped_confidence[capped_known], capped_right[capped_known]) if capped_known.any() else None,
         "sure": _mean(own["sure"] for own in counted),
         "sure_right": _share(right[known & sure]),
-        "very_sure_from": very_sure_from(capped_confidence, capped_right, answered, thresholds),
+        "very_sure_from": very_sure_least,
+        "very_sure": _mean(own["very_sure"] for own in counted),
+        "very_sure_right": _share(right[very_sure]),
         "sure_right_by_source": _mean(own["sure_right"] for own in counted if own["sure_right"] is not None),
         "unknown_kinds_sure": _share(sure[fruit & ~known]),
         "not_fruit_sure": _mean(own["not_fruit_sure"] for own in without_fruit),

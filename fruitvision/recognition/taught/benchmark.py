@@ -1,7 +1,8 @@
 """A benchmark of few-shot teaching: a few pictures of each class are taught, and the others are classified.
 
 Once under the names of fruit types, which the network may already know, and once under new names. Then only five classes are
-taught, to measure what that costs the others: those in the same folder, and those of another folder.
+taught, to measure what that costs the others: those in the same folder, and those of another folder. Last, one class at a time,
+under a new name: how many of its other pictures are found, and how many unrelated pictures become that name too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from fruitvision.recognition.taught_head import Embedding, TaughtHead
 from fruitvision.training.evaluation import expected_calibration_error
 
 BATCH_SIZE = 64
+UNRELATED = 500
+"""How many unrelated pictures are asked about, at most."""
 SUBSET = 5
 """How many classes are taught to measure the cost for the others."""
 
@@ -41,6 +44,7 @@ def teach_benchmark(
     seeds: int = 5,
     split: str | None = None,
     untaught: str | Path | None = None,
+    unrelated: Sequence[str | Path] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Teach ``shots`` pictures of each class folder of ``data``, drawn ``seeds`` times, and score the others.
@@ -49,12 +53,17 @@ def teach_benchmark(
         split: None: all pictures that are not taught are scored; "heldout": that fifth is scored (see :func:`held_out`), and
             the taught pictures are from the rest.
         untaught: a folder of class folders that the network knows, to measure what teaching costs these.
+        unrelated: class folders of what no class of ``data`` shows: of all their pictures ``UNRELATED`` are drawn each time, none
+            of the taught class's type.
         progress: called with the number of pictures embedded so far and in total.
 
     Returns:
         A dictionary for JSON; shares are 0..1. Under "known" and "new", for each number of shots: ``top1`` with its standard
         deviation ``sd`` over the seeds, and ``ece``. Under "others", and "untaught" where asked for, of pictures whose type
-        is not among five taught ones: top-1 ``before``, ``after``, and ``change`` with its ``sd``; by type, and by class.
+        is not among five taught ones: top-1 ``before``, ``after``, and ``change`` with its ``sd``; by type, and by class. Under
+        "alone", where one class at a time is taught under a new name: ``found``, the share of its other pictures that get that
+        name, ``taken``, the share of unrelated ones that do, and ``most_taken``, the largest of a class's; an unsure answer counts,
+        "no fruit" does not.
 
     Raises:
         DataError: as :func:`open_folder`. UsageError: a split of another name, or a class with too few pictures.
@@ -74,6 +83,9 @@ def teach_benchmark(
         "seeds": seeds,
         "untaught_images": len(other.labels) if other else 0,
     }
+    strangers = [_Pictures.open(classifier, Path(folder), progress, keep_all=True) for folder in unrelated]
+    if strangers:
+        result["unrelated_images"] = min(sum(len(own.labels) for own in strangers), UNRELATED)
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -93,9 +105,18 @@ def teach_benchmark(
             for way, place, by_class in (("others", pictures, False), ("untaught", other, True)):
                 if place is not None and (pair := place.before_and_after(head, types, by_class)):
                     found.setdefault((way, count), []).append(pair)
+            for c in range(len(pictures.names)) if strangers else ():
+                head = pictures.teach(drawn[c][:count], [f"new: {name}" for name in pictures.names])
+                own = np.setdiff1d(np.flatnonzero((pictures.labels == c) & pictures.scored), drawn[c][:count])
+                others = _drawn(strangers, fruit_type(pictures.names[c]), rng)
+                taken = np.concatenate([place.named_by(rows, head) for place, rows in zip(strangers, others, strict=True)])
+                if len(own):
+                    found.setdefault(("alone", count), []).append((pictures.named_by(own, head).mean(), taken.mean()))
     for (way, count), pairs in found.items():
         first, second = np.array(pairs).T
-        if way in ("known", "new"):
+        if way == "alone":
+            figures = {"found": first.mean(), "found_sd": first.std(), "taken": second.mean(), "most_taken": second.max()}
+        elif way in ("known", "new"):
             figures = {"top1": first.mean(), "sd": first.std(), "ece": second.mean()}
         else:
             change = second - first
@@ -121,9 +142,18 @@ class _Pictures:
     embeddings: dict[int, Embedding]
 
     @classmethod
-    def open(cls, classifier: Classifier, root: Path, progress: Progress | None, scored: Callable[[str], bool] | None = None) -> _Pictures:
+    def open(
+        cls,
+        classifier: Classifier,
+        root: Path,
+        progress: Progress | None,
+        scored: Callable[[str], bool] | None = None,
+        *,
+        keep_all: bool = False,
+    ) -> _Pictures:
+        """``keep_all``: pictures of no fruit too."""
         names, split, store, _ = open_folder(root)
-        if NOT_FRUIT in names:
+        if NOT_FRUIT in names and not keep_all:
             split = split.select(split.labels != names.index(NOT_FRUIT))
             kept = [n for n, name in enumerate(names) if name != NOT_FRUIT]
             names, split = tuple(names[n] for n in kept), replace(split, labels=np.searchsorted(kept, split.labels))
@@ -164,6 +194,15 @@ class _Pictures:
             found.append(float(np.mean([a == wanted[n] for a, n in zip(answers, self.labels[chosen], strict=True)])))
         return found[0], found[1]
 
+    def named_by(self, chosen: np.ndarray, taught: TaughtHead) -> np.ndarray:
+        """(N,) bool: whether the answer is a taught name, sure or not."""
+        label_space, joint = self.classifier.label_space(taught), self._joint(chosen, taught)
+        by_type, no_fruit = label_space.by_type(joint)
+        best = by_type.argmax(dim=1)
+        likeliest = torch.where(label_space.type_of == best[:, None], joint, -1.0).argmax(dim=1)
+        refused = no_fruit >= self.classifier.config.thresholds.not_fruit
+        return ((likeliest >= len(self.classifier.classes)) & ~refused).numpy()
+
     def _joint(self, chosen: np.ndarray, taught: TaughtHead | None) -> Tensor:
         rows = (np.cumsum(self.scored) - 1)[chosen]
         probabilities = self.outputs.probabilities[rows]
@@ -177,6 +216,14 @@ class _Pictures:
         label_space = self.classifier.label_space(taught)
         confidence, best = label_space.by_type(self._joint(chosen, taught))[0].max(dim=1)
         return confidence, [label_space.types[n] for n in best.tolist()]
+
+
+def _drawn(places: Sequence[_Pictures], taught: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """For each folder the rows of unrelated pictures: ``UNRELATED`` of all, drawn anew, without those of the type ``taught``."""
+    free = [np.flatnonzero([fruit_type(own.names[label]) != taught for label in own.labels]) for own in places]
+    pairs = np.array([(n, row) for n, rows in enumerate(free) for row in rows]).reshape(-1, 2)
+    pairs = pairs[rng.permutation(len(pairs))[:UNRELATED]]
+    return [pairs[pairs[:, 0] == n, 1] for n in range(len(places))]
 
 
 def _check_counts(pictures: _Pictures, free: np.ndarray, shots: int) -> None:

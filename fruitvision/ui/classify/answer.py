@@ -8,28 +8,46 @@ from typing import Any
 from markupsafe import Markup
 
 from fruitvision.data.fruits import display_name
+from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.recognition.classifier import Guess, Prediction
-from fruitvision.report.answers import MIN_SHOWN, accuracy, named_guesses, names_a_variety, only_on_white, sureness
+from fruitvision.report.answers import (
+    MIN_SHOWN,
+    accuracy,
+    confused_with,
+    named_guesses,
+    names_a_variety,
+    only_on_white,
+    right_when_said,
+    sureness,
+)
 from fruitvision.report.markup import join, tag
-from fruitvision.ui.page.elements import bar, note
+from fruitvision.ui.page.elements import bar, folded, note
 from fruitvision.wording.text import say, say_error
 
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
+MOST_OFFERED = 4
+"""Names that are offered where an answer is not right."""
 
 
-def answer_card(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> Markup:
+def answer_card(
+    prediction: Prediction, language: str, config: CheckpointConfig | None = None, *, owner: bool = False, live: bool = False
+) -> Markup:
     """The fruit's name large, its variety, the confidence in words and as a bar, the next guesses, and what would help.
 
-    With the network's ``config`` also whether it learned photographs of such a fruit at all.
+    With the network's ``config`` also whether it learned photographs of such a fruit at all, how often such answers are right,
+    and what it mixes the fruit up with. The ``owner`` may say what it is instead. An answer that is ``live``, one of several a second,
+    is not announced by itself.
     """
     no_fruit, named = prediction.verdict == "not-fruit", named_guesses(prediction)
     alone = named[0] if len(named) == 1 else None
     parts = [_name(prediction, named, language)]
-    if alone and names_a_variety(alone.label, alone.fruit_type):
+    if any(guess.taught for guess in named):
+        parts.append(tag("p", say("classify.taught_mark", language), class_="fv-taught-mark"))
+    if alone and not alone.taught and names_a_variety(alone.label, alone.fruit_type):
         parts.append(tag("p", say("classify.variety", language, name=display_name(alone.label, language)), class_="fv-variety"))
-    if alone and config is not None and only_on_white(config, alone.label, alone.fruit_type):
+    if alone and not alone.taught and config is not None and only_on_white(config, alone.label, alone.fruit_type):
         parts.append(tag("p", say("classify.only_on_white", language), class_="fv-variety"))
     if not no_fruit:
         parts.append(_sureness(prediction, language, config, alone=alone is not None))
@@ -42,19 +60,60 @@ def answer_card(prediction: Prediction, language: str, config: CheckpointConfig 
         parts += [tag("h3", say("classify.help", language)), tag("ul", hints, class_="fv-hints")]
     if prediction.note:
         parts.append(note(say(f"picture_notes.{prediction.note}", language)))
-    return _card(prediction.verdict, *parts)
+    if alone and not alone.taught and config is not None:
+        parts.append(_trust(prediction, alone.fruit_type, config, language))
+    if owner and not live:
+        parts.append(folded(say("classify.fix", language), correction(prediction, language, config), class_="fv-fix"))
+    words = announced(prediction, language, config)
+    alts = {f"data_{key}": say(f"classify.{key}", language, answer=words) for key in ("picture_alt", "heat_alt")}
+    return _card(prediction.verdict, *parts, live=live, **alts)
+
+
+def announced(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
+    """The answer in a few words: what a live view has a screen reader say, and the picture's ``alt``."""
+    name, words = _title(prediction, named_guesses(prediction), language), say(f"classify.{sureness(prediction, config)}", language)
+    return name if prediction.verdict == "not-fruit" else say("classify.announced", language, name=name, sureness=words)
+
+
+def correction(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> Markup:
+    """What it is instead: the next guesses as buttons, and a field for any other name. ``teach.js`` teaches it."""
+    named = [guess.fruit_type for guess in named_guesses(prediction)]
+    guesses = [guess.fruit_type for guess in prediction.top if guess.probability >= MIN_SHOWN]
+    likely = confused_with(config, named[0]) if config is not None and named else ()
+    wrong = named if len(named) == 1 else []
+    names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MOST_OFFERED]
+    names += [] if prediction.verdict == "not-fruit" else [NOT_FRUIT]
+    buttons = [tag("button", _spoken(name, language), type="button", data_teach=name) for name in names]
+    hint = say("classify.fix_other", language)
+    field = tag("input", type="text", list="fv-teach-names", maxlength=100, autocomplete="off", placeholder=hint)
+    label = tag("label", tag("span", hint, class_="fv-hidden"), field)
+    other = tag("form", label, tag("button", say("classify.fix_teach", language), type="submit"), class_="fv-fix-other")
+    said = tag("p", class_="fv-fix-said", role="status")
+    return join([tag("p", say("classify.fix_lead", language)), tag("div", buttons, class_="fv-fix-names"), other, said])
+
+
+def _spoken(name: str, language: str) -> str:
+    return say("teach.name_not-fruit", language) if name == NOT_FRUIT else display_name(name, language)
 
 
 def _name(prediction: Prediction, named: tuple[Guess, ...], language: str) -> Markup:
-    names = [display_name(guess.fruit_type, language) for guess in named]
     if prediction.verdict == "not-fruit":
-        kicker, name = "no_fruit_kicker", say("classify.no_fruit", language)
+        kicker = "no_fruit_kicker"
     elif not named:
-        kicker, name = "unclear_kicker", say("classify.unclear", language)
+        kicker = "unclear_kicker"
     else:
         kicker = "it_is" if prediction.verdict == "sure" else "perhaps"
-        name = names[0] if len(names) == 1 else say("classify.either", language, first=names[0], second=names[1])
+    name = _title(prediction, named, language)
     return join([tag("p", say(f"classify.{kicker}", language), class_="fv-kicker"), tag("h2", name, class_="fv-name")])
+
+
+def _title(prediction: Prediction, named: tuple[Guess, ...], language: str) -> str:
+    names = [display_name(guess.fruit_type, language) for guess in named]
+    if prediction.verdict == "not-fruit":
+        return say("classify.no_fruit", language)
+    if not names:
+        return say("classify.unclear", language)
+    return names[0] if len(names) == 1 else say("classify.either", language, first=names[0], second=names[1])
 
 
 def empty_card(language: str) -> Markup:
@@ -72,22 +131,37 @@ def accuracy_note(config: CheckpointConfig, name: str, language: str) -> Markup:
     return note(accuracy(config, name, language))
 
 
-def _card(kind: str, *content: Any) -> Markup:
-    return tag("section", content, class_=f"fv-answer fv-{kind}", aria_live="polite")
+def _card(kind: str, *content: Any, live: bool = False, **attributes: Any) -> Markup:
+    return tag("section", content, class_=f"fv-answer fv-{kind}", aria_live=None if live else "polite", **attributes)
 
 
 def _sureness(prediction: Prediction, language: str, config: CheckpointConfig | None, *, alone: bool) -> Markup:
-    """In words, with the probability and its bar where one fruit alone is named."""
+    """In words, with the probability where one fruit alone is named, and its bar where the answer is sure."""
     words = say(f"classify.{sureness(prediction, config)}", language)
     if not alone:
         return tag("p", tag("strong", words), class_="fv-sureness")
     percent = tag("span", _percent(prediction.confidence))
-    return join([tag("p", tag("strong", words), " ", percent, class_="fv-sureness"), bar(prediction.confidence, role="meter", label=words)])
+    shown = tag("p", tag("strong", words), " ", percent, class_="fv-sureness")
+    return join([shown, bar(prediction.confidence, role="meter", label=words)]) if prediction.verdict == "sure" else shown
+
+
+def _trust(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:
+    """How often such an answer was right for strangers' photographs, and what the fruit was mixed up with most."""
+    said, right = sureness(prediction, config), right_when_said(prediction, config)
+    others = say("classify.confused_and", language).join(display_name(name, language) for name in confused_with(config, fruit_type))
+    sentences = []
+    if right is not None:
+        sentences.append(say(f"classify.trust_{said}", language, right=_percent(right)))
+    if others:
+        key = "classify.confused_too" if sentences else "classify.confused"
+        sentences.append(say(key, language, name=display_name(fruit_type, language), others=others))
+    return note((" " if language == "en" else "").join(sentences))
 
 
 def _guess(guess: Guess, language: str) -> Markup:
     name = display_name(guess.fruit_type, language)
-    return tag("li", tag("span", name), bar(guess.probability, role="meter", label=name), tag("span", _percent(guess.probability)))
+    mark = join([" ", tag("small", say("classify.taught_short", language))]) if guess.taught else None
+    return tag("li", tag("span", name, mark), bar(guess.probability, role="meter", label=name), tag("span", _percent(guess.probability)))
 
 
 def _percent(share: float) -> str:

@@ -1,13 +1,16 @@
 // The camera view. One short call a frame: the next frame is taken when the last one is answered, so a slow server
 // only makes the view slower, and nobody holds a place between two frames. `element` and `server` come from gr.HTML.
 const EVERY_MS = 350, RETRY_MS = 2000, SIDE = 256;
+const SAY_MS = 3000; // between two answers that a screen reader says
+let shown = "";
 const GUIDE = 0.8; // of the picture's short side
 const view = element.querySelector(".fv-live");
 const words = Object.fromEntries([...view.querySelectorAll("template")].map((t) => [t.dataset.language, t]));
 const video = view.querySelector("video"), stage = view.querySelector(".fv-stage");
 const startButton = view.querySelector(".fv-live-start"), switchButton = view.querySelector(".fv-live-switch");
 const emptyButton = view.querySelector(".fv-live-empty");
-const message = view.querySelector(".fv-live-message"), answer = view.querySelector(".fv-live-answer");
+const message = view.querySelector(".fv-live-message"), answer = view.querySelector(".fv-live-card");
+const fix = view.querySelector(".fv-fix"), saying = view.querySelector(".fv-live-said");
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = SIDE;
 
@@ -20,7 +23,7 @@ const spoken = () => words[page().language] || words.en;
 const say = (key) => spoken().dataset[key];
 
 function label() {
-  startButton.textContent = say(stream ? "stop" : "start");
+  startButton.querySelector("span").textContent = say(stream ? "stop" : "start");
   switchButton.textContent = say("switch");
   emptyButton.textContent = say(empty ? "forget" : "empty");
   emptyButton.hidden = !stream;
@@ -29,7 +32,12 @@ function label() {
   video.setAttribute("aria-label", say("video"));
   message.textContent = trouble ? say(trouble) : "";
   stage.classList.toggle("fv-on", Boolean(stream));
-  if (!stream) answer.innerHTML = spoken().innerHTML;
+  fix.querySelector("summary").textContent = say("fix");
+  if (stream) return;
+  answer.innerHTML = spoken().innerHTML;
+  fix.open = false;
+  fix.hidden = true;
+  saying.textContent = shown = "";
 }
 
 function tell(key) {
@@ -95,16 +103,17 @@ async function run(mine) {
   while (mine === round && element.isConnected) {
     const began = performance.now();
     if (view.offsetParent === null) return stop(); // another panel is open: the camera's light goes out
-    if (!document.hidden && !held && video.videoWidth) {
+    if (!document.hidden && !held && !fix.open && video.videoWidth) { // an answer that is being corrected stays
       try {
         const { model, language } = page();
         if (remembered !== model) memory = null;
-        const result = await server.answer_frame({ image: frame(), model, language, empty, memory });
+        const taught = document.querySelector("#classify-use-taught input")?.checked !== false;
+        const result = await server.answer_frame({ image: frame(), model, language, empty, memory, taught });
         if (mine !== round) return;
-        if (held) continue; // answered by what was known before the teaching that goes on
+        if (held || fix.open) continue; // answered by what was known before the teaching that goes on
         memory = result.memory || null;
         remembered = model;
-        if (result.html !== answer.innerHTML) answer.innerHTML = result.html;
+        show(result);
         tell(null);
       } catch {
         if (mine !== round) return;
@@ -115,6 +124,18 @@ async function run(mine) {
     const rest = EVERY_MS - (performance.now() - began);
     await new Promise((resolve) => setTimeout(resolve, Math.max(rest, 30)));
   }
+}
+
+let offered = "", before = "", saidAt = -SAY_MS;
+function show(result) {
+  if (result.html !== shown) answer.innerHTML = shown = result.html;
+  fix.hidden = !result.fix;
+  if (result.fix && result.fix !== offered) fix.lastElementChild.innerHTML = offered = result.fix;
+  const steady = result.said === before; // two answers alike
+  before = result.said;
+  if (!steady || result.said === saying.textContent || performance.now() - saidAt < SAY_MS) return;
+  saying.textContent = result.said;
+  saidAt = performance.now();
 }
 
 // What is inside the frame, as a small JPEG: what the person sees there is what the network gets.

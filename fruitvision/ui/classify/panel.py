@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import gradio as gr
 import numpy as np
 from markupsafe import Markup
 
+from fruitvision.data.fruits import display_name
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped, load_pixels
+from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.classifier import FrameContext, Prediction
-from fruitvision.report.markup import join, render, tag
-from fruitvision.ui.classify.answer import accuracy_note, answer_card, empty_card, error_card
+from fruitvision.report.markup import data_url, join, render, tag
+from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction, empty_card, error_card
 from fruitvision.ui.classify.teach import build_teaching
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
@@ -31,8 +34,12 @@ HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
 SHOWN_SIDE = 480
 # Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
 VISITORS_AT_ONCE = 64
+EXAMPLES = {"Banana": ("white", 3), "Apple": ("wood", 3), "Kiwi": ("wood", 0), "Cherry": ("white", 0), "Pineapple": ("wood", 3)}
+"""Kinds that are drawn to be clicked, with the background and the seed at which the shipped default is sure of them."""
+EXAMPLE_SIDE = 224
+START_WORDS = ("camera", "examples", "example", "upload", "webcam", "clipboard", "remove", "fullscreen")
 CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
-LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "video", "denied", "none", "busy", "insecure", "lost")
+LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "video", "denied", "none", "busy", "insecure", "lost", "fix")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class PictureTab:
 
     picture: CheckedImage
     heat: gr.Checkbox
+    use_taught: gr.Checkbox
+    """Shown to the owner where something was taught; the live view reads it too."""
     answer: gr.HTML
     heatmap: gr.Image
 
@@ -53,7 +62,7 @@ def build(page: Page) -> None:
         with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
             gr.HTML(
                 html_template=live_view(),
-                js_on_load=Path(__file__).with_name("live.js").read_text(encoding="utf-8"),
+                js_on_load=_script("live.js"),
                 server_functions=[_frame_answerer(page.context)],
                 elem_id="classify-live",
             )
@@ -87,31 +96,33 @@ def _build_picture(page: Page) -> PictureTab:
                 label="classify.picture",
                 placeholder="classify.drop",
             )
+            gr.HTML(html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start")
         with gr.Column(scale=4, min_width=320):
             answer = page.first(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
+            use_taught = page.bind(gr.Checkbox(value=True, elem_id="classify-use-taught"), label="classify.use_taught")
             heatmap = page.bind(
                 gr.Image(
                     visible=False, interactive=False, height=320, show_label=False, elem_id="classify-heatmap", buttons=["fullscreen"]
                 ),
                 label="classify.heat_picture",
             )
-    return PictureTab(picture, heat, answer, heatmap)
+    return PictureTab(picture, heat, use_taught, answer, heatmap)
 
 
 def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
     context = page.context
 
-    def answer(given: Path | bytes | None, heat: bool, model: str | None, language: str, request: gr.Request) -> Any:
+    def answer(given: Path | bytes | None, heat: bool, use_taught: bool, model: str | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
         with decoding_for(*context.access.counted(request)):
-            card, heatmap = answer_picture(context, given, heat, model, language, owner=owner)
+            card, heatmap = answer_picture(context, given, heat, model, language, owner=owner, use_taught=use_taught)
         return {tab.answer: card, tab.heatmap: heatmap}
 
     gr.on(
-        [tab.picture.change, tab.heat.change, page.model.change, page.language.change, teaching.click],
+        [tab.picture.change, tab.heat.change, tab.use_taught.change, page.model.change, page.language.change, teaching.click],
         answer,
-        [tab.picture, tab.heat, page.model, page.language],
+        [tab.picture, tab.heat, tab.use_taught, page.model, page.language],
         [tab.answer, tab.heatmap],
         show_progress="minimal",
         show_progress_on=tab.answer,
@@ -122,20 +133,27 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
 
 
 def answer_picture(
-    context: Context, picture: Path | bytes | None, heat: bool, model: str | None, language: str, *, owner: bool = False
+    context: Context,
+    picture: Path | bytes | None,
+    heat: bool,
+    model: str | None,
+    language: str,
+    *,
+    owner: bool = False,
+    use_taught: bool = True,
 ) -> tuple[Markup, dict[str, Any]]:
     """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead.
 
-    The classes that were taught join the owner's answers alone.
+    The classes that were taught join the owner's answers alone, and where ``use_taught`` is on.
     """
     hidden = gr.update(value=None, visible=False)
     if picture is None:
         return empty_card(language), hidden
     try:
-        taught = context.teaching.taught(model, owner=owner)
+        taught = context.teaching.taught(model, owner=owner and use_taught)
         batcher = context.models.batcher(model)
         prediction = batcher.submit(picture, FrameContext(taught=taught))
-        card = join([answer_card(prediction, language, batcher.classifier.config), _shown(picture)])
+        card = join([answer_card(prediction, language, batcher.classifier.config, owner=owner), _shown(picture)])
         if not heat:
             return card, hidden
         heatmap = prediction.heatmap(HEATMAP_SIDE)
@@ -159,11 +177,12 @@ def _shown(picture: Path | bytes) -> Markup:
 
 
 def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[str, str]:
-    """The answer to one frame of the camera, as {"html": …, "memory": …}.
+    """The answer to one frame of the camera, as {"html", "memory", "said"}, and for the owner "fix", see :func:`correction`.
 
     ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
-    perhaps "empty", such a picture of the place without fruit, and "memory" of the last answer of this model.
-    The browser keeps both: the server has no state of a visitor between frames.
+    perhaps "empty", such a picture of the place without fruit, "memory" of the last answer of this model, and "taught", false
+    where the classes that were taught shall not join. "said" are the words for a screen reader. The browser keeps the empty
+    place and the memory: the server has no state of a visitor between frames.
     """
     given = frame if isinstance(frame, dict) else {}
     language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
@@ -171,14 +190,17 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
     try:
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
-        empty, taught = given.get("empty"), context.teaching.taught(model, owner=owner)
+        empty, taught = given.get("empty"), context.teaching.taught(model, owner=owner and given.get("taught") is not False)
         before = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
             _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
             taught,
         )
         prediction = batcher.submit(picture, before)
-        return {"html": answer_card(prediction, language, batcher.classifier.config), "memory": _memory(prediction)}
+        config = batcher.classifier.config
+        card, words = answer_card(prediction, language, config, live=True), announced(prediction, language, config)
+        fix = {"fix": correction(prediction, language, config)} if owner else {}
+        return {"html": card, "memory": _memory(prediction), "said": words, **fix}
     except FruitVisionError as error:
         return {"html": error_card(error, language)}
 
@@ -219,6 +241,26 @@ def note_of(context: Context, model: str | None, language: str) -> Markup:
     except FruitVisionError as error:
         return error_card(error, language)
     return accuracy_note(config, context.models.name(model, language), language)
+
+
+def start_view() -> Markup:
+    """What stands below a picture's empty place: the camera, and drawn fruit to try; ``start.js`` fills in the words."""
+    names = {language: {kind: display_name(kind, language) for kind in EXAMPLES} for language in LANGUAGES}
+    words = {language: {name: say(f"classify.start_{name}", language) for name in START_WORDS} for language in LANGUAGES}
+    return render("ui/classify/start.html", words_by_language=words, names=names, examples=examples())
+
+
+@cache
+def examples() -> dict[str, str]:
+    """Drawn fruit to click, by kind: JPEG data URLs."""
+    return {
+        kind: data_url(draw_fruit(kind, np.random.default_rng(seed), EXAMPLE_SIDE, background=background), quality=85)
+        for kind, (background, seed) in EXAMPLES.items()
+    }
+
+
+def _script(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def live_view() -> Markup:

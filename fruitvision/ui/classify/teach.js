@@ -1,9 +1,10 @@
 // Teaching: frames of the camera or pictures, one short call each. What it shares with other parts is in shared.js.
-const FRAMES = 10, EVERY_MS = 350, WARM_MS = 700, SIDE = 512;
+const FRAMES = 10, FEW_FRAMES = 5, EVERY_MS = 350, WARM_MS = 700, SIDE = 512;
 const name = find(".fv-teach-name input"), list = find(".fv-taught-list");
 const drop = find(".fv-teach-drop"), sure = find(".fv-taught-sure");
 const frames = find(".fv-teach-frames"), one = find(".fv-teach-this");
-let busy = false;
+let busy = false, spot = null; // where the answer's own correction says how far it is
+new MutationObserver(() => { if (spot) spot.textContent = said.textContent; }).observe(said, { childList: true });
 
 async function refresh() {
   const state = await ask("taught_state");
@@ -11,6 +12,7 @@ async function refresh() {
   if (!state) return;
   speak();
   find("datalist").innerHTML = state.names;
+  document.querySelector("#classify-use-taught")?.toggleAttribute("data-shown", state.kinds > 0);
   find(".fv-taught > summary").textContent = state.kinds ? say("list_counts", state) : say("list");
   const open = [...list.querySelectorAll("details[open]")].map((own) => own.dataset.name);
   list.innerHTML = state.html;
@@ -49,8 +51,7 @@ async function at_work(work, needs_name = true) {
   }
 }
 
-async function teach_all(pictures) {
-  const wanted = name.value;
+async function teach_all(pictures, wanted = name.value) {
   let learned = null, count = 0;
   for (const [number, picture] of pictures.entries()) {
     tell(say("seeing", { number: number + 1, all: pictures.length }));
@@ -73,8 +74,7 @@ async function opened() {
   }
 }
 
-async function take_frames() {
-  const wanted = name.value;
+async function take_frames(wanted, count) {
   document.querySelector("#classify-live-tab-button").click();
   const camera = await opened();
   if (camera && !camera.on()) {
@@ -85,30 +85,59 @@ async function take_frames() {
   document.querySelector(".fv-stage").scrollIntoView({ block: "center", behavior: "smooth" });
   let learned = null, number = 0;
   try {
-    while (number < FRAMES && camera.on()) {
-      const began = performance.now(), turn = say("turn", { number: number + 1, all: FRAMES });
+    while (number < count && camera.on()) {
+      const began = performance.now(), turn = say("turn", { number: number + 1, all: count });
       camera.hold(true, turn);
       tell(turn);
       const answer = await ask("teach_picture", { name: wanted, image: camera.frame() });
       if (!answer) break;
       learned = answer;
       number += 1;
-      if (number < FRAMES) await pause(EVERY_MS - (performance.now() - began));
+      if (number < count) await pause(EVERY_MS - (performance.now() - began));
     }
   } finally {
     camera.hold(false);
   }
-  if (learned && number === FRAMES) tell(say("learned", { name: learned.name, count: number }));
+  if (learned && number === count) tell(say("learned", { name: learned.name, count: number }));
   else if (learned && !said.classList.contains("fv-wrong")) tell(say("frames_left", { number }));
   if (learned) await changed();
 }
 
-frames.addEventListener("click", () => at_work(take_frames));
-one.addEventListener("click", () => at_work(async () => {
+async function teach_shown(wanted) {
   const shown = document.querySelector("#classify-picture img");
   if (!shown || shown.offsetParent === null) return tell(say("no_picture"), true);
-  await teach_all([shown]);
-}));
+  await teach_all([shown], wanted);
+}
+
+frames.addEventListener("click", () => at_work(() => take_frames(name.value, FRAMES)));
+one.addEventListener("click", () => at_work(() => teach_shown(name.value)));
+
+// "Not right?" in an answer: what it is instead, of the picture or of the next frames of the camera.
+function correct(fix, wanted) {
+  const live = fix.closest(".fv-live");
+  spot = fix.querySelector(".fv-fix-said");
+  if (!wanted.trim()) return void tell(say("no_name"), true);
+  at_work(async () => {
+    fix.open = !live;
+    await (live ? take_frames(wanted, FEW_FRAMES) : teach_shown(wanted));
+  }, false);
+}
+
+window.fruitvisionCorrect = correct;
+if (!window.fruitvisionCorrects) {
+  window.fruitvisionCorrects = true;
+  document.addEventListener("click", (event) => {
+    const own = event.target.closest?.(".fv-fix [data-teach]");
+    if (own) window.fruitvisionCorrect(own.closest(".fv-fix"), own.dataset.teach);
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest?.(".fv-fix-other");
+    if (!form) return;
+    event.preventDefault();
+    window.fruitvisionCorrect(form.closest(".fv-fix"), form.querySelector("input").value);
+  });
+}
+
 const chosen = find(".fv-teach-drop input");
 chosen.addEventListener("change", async () => {
   const files = [...chosen.files];
@@ -154,4 +183,5 @@ imported.addEventListener("change", async () => {
 });
 
 window.addEventListener("fruitvision-words", refresh);
+window.addEventListener("fruitvision-restarted", refresh);
 refresh();

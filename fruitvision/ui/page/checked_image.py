@@ -13,7 +13,7 @@ from gradio.data_classes import ImageData
 
 from fruitvision.data.read.picture import MAX_PIXELS
 from fruitvision.errors import PictureError
-from fruitvision.wording.text import LANGUAGES, say_error
+from fruitvision.wording.text import LANGUAGES, say, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
 PLACES = ("classify-picture", "touch-picture", "together-picture")
@@ -33,6 +33,7 @@ def smaller_script() -> str:
         "PIXELS": MAX_PIXELS,
         "PLACES": ", ".join(f"#{place}" for place in PLACES),
         "WORDS": {language: say_error(error, language) for language in LANGUAGES},
+        "OTHER_WORDS": {language: say("classify.not_a_picture", language) for language in LANGUAGES},
     }
     return opening + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body
 

@@ -1,12 +1,15 @@
 // A picture that has too many bytes to be sent, or too many pixels to be decoded, is made smaller before it leaves the browser;
 // where that cannot be, it is said here, in the reader's language. HEIC, AVIF and JPEG XL become JPEG where the browser can show
 // them; where it cannot, they are sent as they are. Of a JPEG the server decodes no more than it needs, whatever its pixels.
-// LIMIT (bytes), PIXELS, PLACES (a selector) and WORDS (by language) come from checked_image.py.
+// What is no picture at all, such as a PDF, is said so at once.
+// LIMIT (bytes), PIXELS, PLACES (a selector), WORDS and OTHER_WORDS (by language) come from checked_image.py.
 () => {
   if (window.fruitvisionSmaller) return;
   window.fruitvisionSmaller = true;
   const SIDE = 2048, QUALITY = 0.92, NOTE = "fv-too-large";
 
+  const OTHER = /\.(pdf|docx?|pptx?|xlsx?|txt|zip|mp4|mov|webm|mp3|html?)$/i;
+  const other = (file) => OTHER.test(file.name) || (file.type && !/^(image\/|application\/octet-stream)/.test(file.type) && !CONVERTED.test(file.name));
   const CONVERTED = /\.(heic|heif|hif|avif|jxl)$/i, passed = new WeakSet();
 
   // The file that is sent in its place: itself where it need not change, or cannot be shown here and is small enough.
@@ -50,21 +53,52 @@
     } catch {
       if (mine !== last) return;
       input.value = "";
-      const note = document.createElement("p");
-      note.className = NOTE;
-      note.setAttribute("role", "alert");
-      note.textContent = WORDS[window.fruitvision?.language] || WORDS.en;
-      place.after(note);
+      tell(place, WORDS, file);
     }
   }
+
+  function tell(place, words, file) {
+    const note = document.createElement("p");
+    note.className = NOTE;
+    note.setAttribute("role", "alert");
+    note.textContent = (words[window.fruitvision?.language] || words.en).replace("{name}", file.name);
+    place.after(note);
+  }
+
+  // A file for a picture's place, whatever is shown there: it is chosen as a person would.
+  window.fruitvisionGive = async (file, place) => {
+    let input = null;
+    for (let tries = 0; tries < 60; tries += 1) {
+      input = place.querySelector("input[type=file]");
+      if (input && !place.querySelector("img")) break;
+      if (place.querySelector("img")) place.querySelector("[aria-label='Remove Image'], [data-fv-icon=remove]")?.click();
+      else place.querySelector("[aria-label='Upload file'], [data-fv-icon=upload]")?.click();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    if (!input) return;
+    const files = new DataTransfer();
+    files.items.add(file);
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
 
   function check(event, file, input) {
     const place = event.target.closest?.(PLACES);
     if (!place) return;
     document.querySelectorAll(`.${NOTE}`).forEach((note) => note.remove());
     if (!file || passed.has(file)) return;
-    if (file.size <= LIMIT && file.type === "image/jpeg") return void (last += 1);
-    if (!(input = input || place.querySelector("input[type=file]"))) return;
+    if (other(file)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      if (event.target.type === "file") event.target.value = "";
+      return tell(place, OTHER_WORDS, file);
+    }
+    if (file.size <= LIMIT && file.type === "image/jpeg" && (input || place.querySelector("input[type=file]"))) return void (last += 1);
+    if (!(input = input || place.querySelector("input[type=file]"))) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      return void window.fruitvisionGive(file, place); // another picture, dropped on the one that is shown
+    }
     event.preventDefault();
     event.stopImmediatePropagation();
     give(file, input, place);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,11 +53,13 @@ METHODS = ("GET", "HEAD", "POST")
 #: does ``cancel``, which frees a call's place in the queue while its thread works on, nor a path with a slash at its end, which
 #: Starlette redirects to whatever the Host header names.
 ROUTES = re.compile(
-    r"/(?:|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
+    r"/(?:|alive|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
     r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server/?"
     r"|queue/(?:join|data|status)|heartbeat/[\w-]{1,64}|run/[\w-]{1,64}|file=.+))"
 )
 STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
+ALIVE, BORN = "/alive", secrets.token_hex(8)
+"""What a page asks all along (alive.js), and the answer: another one after a restart."""
 OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
 
 #: What a proxy adds. Any script may send these too, so they prove nothing; two are handed on where they can do no harm.
@@ -130,6 +133,9 @@ class Gate:
             limit = self.api.limit
         if refused := self._refusal(scope, path, headers, limit):
             await answer(response, *refused)
+            return
+        if path == ALIVE:
+            await answer(response, 200, BORN)
             return
         if self.device is not None and scope["method"] != "POST":
             if self.device.holds(path):

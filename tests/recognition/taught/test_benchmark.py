@@ -72,3 +72,11 @@ def test_too_few_pictures_or_another_split_is_misuse(colour_classifier, kinds):
         with pytest.raises(UsageError) as caught:
             teach_benchmark(colour_classifier(), kinds, **given)
         assert caught.value.code == code
+
+
+def test_of_one_taught_name_it_is_counted_what_is_found_and_what_is_taken(colour_classifier, kinds, known, tmp_path):
+    put(tmp_path / "things" / "not-fruit", (20, 20, 250), 8)
+    result = teach_benchmark(colour_classifier(), kinds, shots=(5,), seeds=1, unrelated=[known, tmp_path / "things"])
+    alone = result["alone"]["5"]
+    assert result["unrelated_images"] == 26 and alone["found"] == 1.0
+    assert 0 <= alone["taken"] <= alone["most_taken"] <= 1

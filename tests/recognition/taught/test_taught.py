@@ -48,7 +48,8 @@ def test_a_new_name_is_answered_for_other_pictures_of_the_kind_and_the_rest_stay
     others = [*drawn("Strawberry", 2, "white"), *drawn("Lime", 2, "white")]
     before, after = ask(shipped, others, None), ask(shipped, others, taught)
     assert [one.label for one in after] == [one.label for one in before]
-    assert max(abs(a.confidence - b.confidence) for a, b in zip(after, before, strict=True)) < 0.2
+    assert max(abs(a.confidence - b.confidence) for a, b in zip(after, before, strict=True)) < 1e-6, "the gate is shut"
+    assert [guess.taught for answer in after for guess in answer.top] == [False] * 20
 
 
 def test_two_taught_kinds_are_told_apart_and_a_known_name_adds_to_what_is_known(shipped, teach):

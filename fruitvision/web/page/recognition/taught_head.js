@@ -60,6 +60,9 @@ export class TaughtHead {
     this.features = views.map((rows) => unit(mean(rows.map(unit))));
     this.responses = views.map((rows) => unit(mean(rows.map((row) => this.response(row)))));
     this.types = examples.map(([, { probabilities }]) => this.roots(probabilities));
+    this.known = this.fruitTypes.map((name) => kinds.indexOf(name));
+    this.own = this.known.map((kind, n) => (kind < 0 ? 0 : mean(this.of(n).map((i) => [this.byKind(examples[i][1].probabilities)[kind]]))[0]));
+    this.kin = this.names.map((_, n) => this.similarityWithin(views, n));
     const most = Math.max(Math.floor(numbers.max_rows / examples.length), 1);
     const chosen = views.map((rows) => rows.slice(0, most).map(unit));
     const labels = chosen.flatMap((rows, n) => rows.map(() => this.nameOf[n]));
@@ -120,16 +123,41 @@ export class TaughtHead {
    * @param {ArrayLike<number>} features
    */
   gate(probabilities, features) {
-    const { gate, gate_bias: bias, min_count: low, max_count: high } = this.numbers;
+    const { gate, gate_bias: bias, shut, min_count: low, max_count: high } = this.numbers;
     const responses = this.nearest(this.responses, this.response(features));
     const like = this.nearest(this.features, unit(features));
     const types = this.nearest(this.types, this.roots(probabilities));
     let best = 0;
     for (let n = 1; n < this.names.length; n++) if (responses[n] + like[n] > responses[best] + like[best]) best = n;
-    const doubt = Math.log(1 - Math.min(Math.max(...this.byKind(probabilities)), 1) + 0.003);
+    const kind = this.known[best];
+    const own = kind < 0 ? 0 : Math.min(Math.log((this.byKind(probabilities)[kind] + 0.01) / (this.own[best] + 0.01)), 0);
     const odds = gate.responses * responses[best] + gate.features * like[best] + gate.types * Math.log(types[best] + 0.01)
-      + gate.doubt * doubt + gate.pictures * Math.log(Math.min(Math.max(this.counts[best], low), high));
-    return 1 / (1 + Math.exp(-odds - bias));
+      + gate.apart * (this.kin[best] - like[best]) + gate.own * own
+      + gate.pictures * Math.log(Math.min(Math.max(this.counts[best], low), high)) + gate.names * Math.log(this.names.length);
+    const found = 1 / (1 + Math.exp(-odds - bias));
+    return found < shut ? 0 : found;
+  }
+
+  /** The positions of a name's pictures. @param {number} name */
+  of(name) {
+    return this.nameOf.flatMap((own, i) => (own === name ? [i] : []));
+  }
+
+  /**
+   * The mean similarity of a name's pictures to the nearest third of its others; of a single one to its views.
+   * @param {Float32Array[][]} views
+   * @param {number} name
+   */
+  similarityWithin(views, name) {
+    const own = this.of(name);
+    if (own.length === 1) {
+      const [first, ...more] = views[own[0]].map(unit);
+      return dot(first, unit(mean(more))) - this.numbers.alone;
+    }
+    const most = Math.max(Math.ceil((own.length - 1) / 3), 1);
+    const means = own.map((i) => own.filter((j) => j !== i).map((j) => dot(this.features[i], this.features[j])).sort((a, b) => b - a)
+      .slice(0, most).reduce((sum, value) => sum + value, 0) / most);
+    return means.reduce((sum, value) => sum + value, 0) / means.length;
   }
 
   /**

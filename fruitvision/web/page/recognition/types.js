@@ -23,6 +23,8 @@
  * @typedef {object} TaughtNumbers
  * @property {Record<string, number>} gate
  * @property {number} gate_bias
+ * @property {number} shut
+ * @property {number} alone
  * @property {number} min_count
  * @property {number} max_count
  * @property {number} ridge

@@ -1,0 +1,127 @@
+"""What a person meets first in Classify, corrects there, and keeps when the app is started anew."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from .conftest import PHONE, run_app
+from .test_classify import drawn, drop, upload
+
+ZOOMED = {"width": 640, "height": 400}  # 1280 × 800 at 200%
+
+
+@pytest.mark.parametrize("size", [PHONE, ZOOMED], ids=["phone", "zoomed"])
+def test_on_a_small_screen_the_camera_comes_first_and_fills_it(visit, size):
+    page = visit(size=size)
+    page.wait_for_selector(".fv-live-start:visible")
+    box = page.locator(".fv-stage").bounding_box()
+    button = page.locator(".fv-live-start").bounding_box()
+    assert box["width"] >= 0.8 * size["width"] and box["height"] >= 0.5 * size["height"]
+    assert button["y"] + button["height"] <= size["height"] and box["y"] < button["y"]
+    tabs = page.locator(".fv-ways [role=tab]:visible")
+    assert page.get_by_role("tab", name="Live camera").bounding_box()["x"] < page.get_by_role("tab", name="Picture").bounding_box()["x"]
+    assert tabs.count() == 2
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    box, answer = page.locator(".fv-stage").bounding_box(), page.locator(".fv-live-answer").bounding_box()
+    assert answer["y"] > box["y"] and answer["y"] + answer["height"] <= min(box["y"] + box["height"], size["height"]) + 1
+
+
+def test_a_drawn_example_a_pasted_picture_and_a_pdf(visit):
+    page = visit(locale="zh-CN")
+    page.wait_for_selector("#classify-picture [data-fv-word='粘贴']")
+    page.click("button[data-example=Banana]")
+    page.wait_for_selector("#classify-answer .fv-sure .fv-name:has-text('香蕉')")
+    page.wait_for_function("document.querySelector('#classify-picture img').alt.includes('香蕉')")
+    page.locator("label:has-text('显示网络看的是哪里') input").check()
+    page.wait_for_function("document.querySelector('#classify-heatmap img')?.alt.includes('香蕉')")
+    drop_on_shown = "#classify-picture"
+    page.dispatch_event(drop_on_shown, "drop", {"dataTransfer": page.evaluate_handle(FILE, ["rechnung.pdf", "application/pdf", ""])})
+    page.wait_for_selector(".fv-too-large:has-text('rechnung.pdf')")
+    assert "香蕉" in page.inner_text("#classify-answer .fv-name"), "what was shown stays"
+    kiwi = base64.b64encode(drawn("Orange")["buffer"]).decode()
+    page.evaluate(
+        """async ([name, type, encoded]) => {
+            const files = new DataTransfer(), bytes = await (await fetch(`data:${type};base64,${encoded}`)).blob();
+            files.items.add(new File([bytes], name, { type }));
+            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, bubbles: true, cancelable: true }));
+        }""",
+        ["image.png", "image/png", kiwi],
+    )
+    page.wait_for_function("document.querySelector('#classify-answer .fv-name')?.textContent.includes('橙')")
+    assert not page.locator(".fv-too-large").count()
+
+
+FILE = """([name, type, content]) => {
+    const files = new DataTransfer();
+    files.items.add(new File([content], name, { type }));
+    return files;
+}"""
+
+
+def test_a_pdf_on_the_empty_place_is_said_to_be_no_picture(visit):
+    page = visit()
+    drop(page, "letter.pdf", "application/pdf", b"%PDF-1.4")
+    page.wait_for_selector(".fv-too-large:has-text('“letter.pdf” is not a picture')")
+
+
+def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, public):
+    _, link, _ = public
+    page = visit(url=link)
+    upload(page, drawn("Banana"))
+    page.click("#classify-answer .fv-fix summary")
+    page.fill("#classify-answer .fv-fix input", "Plantain")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Plantain')")
+    assert page.inner_text("#classify-answer .fv-taught-mark") == "From what you taught"
+    page.get_by_label("Answer with what I taught too").uncheck()
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
+    page.get_by_label("Answer with what I taught too").check()
+    page.get_by_role("tab", name="Live camera").click()
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-fix:not([hidden])")
+    page.click(".fv-live-answer .fv-fix summary")
+    page.fill(".fv-live-answer .fv-fix input", "Cooking banana")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.fv-live-card .fv-name')?.textContent === 'Cooking banana'")
+    page.wait_for_function("document.querySelector('.fv-live-said').textContent.startsWith('Cooking banana')")
+    assert page.locator(".fv-live-card [aria-live]").count() == 0, "one announcement, and not one for each frame"
+    page.click(".fv-teach > summary")
+    page.click(".fv-taught > summary")
+    page.click(".fv-taught-over")
+    page.click(".fv-taught-yes")
+    page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
+
+
+def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(visit, tmp_path, project, shipped_checkpoint):
+    with run_app(tmp_path, cwd=tmp_path, app=project / "app.py") as first:
+        page = visit(url=first.url, locale="zh-CN")
+        train = visit(url=f"{first.url}?tab=train")
+        upload(page, drawn("Banana"))
+        page.wait_for_selector("#classify-answer .fv-name:has-text('香蕉')")
+        page.wait_for_timeout(2000)
+        command = first.process.args
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        killed = time.monotonic()
+        for one, words in ((page, "应用没有回应"), (train, "not responding")):
+            one.wait_for_selector(f".fv-away:not([hidden]):has-text('{words}')")
+        assert time.monotonic() - killed < 5
+        assert "香蕉" in page.inner_text("#classify-answer .fv-name")
+        again = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+        try:
+            for one in (page, train):
+                one.wait_for_selector(".fv-away", state="hidden")
+            page.wait_for_selector("#classify-answer .fv-name:has-text('香蕉')")
+            page.locator("label:has-text('显示网络看的是哪里') input").check()
+            page.wait_for_selector("#classify-heatmap img")
+            assert page.locator("[data-testid=toast-body]").count() == 0
+        finally:
+            again.terminate()
+            again.wait(30)
