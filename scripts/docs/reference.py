@@ -22,6 +22,15 @@ GROUPS = {
     "machine": ("Machine", "机器"),
 }
 COMMAND_WORDS = {"en": ("option", "meaning", "default"), "zh": ("选项", "含义", "默认")}
+REQUIRED = {"en": "required", "zh": "必填"}
+TYPES: dict[type, tuple[str, str]] = {int: ("integer", "整数"), float: ("number", "数值"), str: ("text", "文本")}
+BOUNDS = {
+    "ge": ("from {}", "≥ {}"),
+    "gt": ("above {}", "> {}"),
+    "le": ("to {}", "≤ {}"),
+    "lt": ("below {}", "< {}"),
+    "multiple_of": ("a multiple of {}", "{} 的倍数"),
+}
 
 
 def commands(language: str = "en") -> str:
@@ -47,29 +56,23 @@ def _command(name: str, command: Any, language: str) -> Iterator[str]:
     yield f"## {name}\n"
     yield f"{(command.help or '').strip()}\n"
     yield f"```\npython -m fruitvision {name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
-    rows = [record for option in command.get_params(context) if (record := option.get_help_record(context)) or _argument(option)]
     words = COMMAND_WORDS[language]
     yield f"| {words[0]} | {words[1]} | {words[2]} |\n|---|---|---|"
     for option in command.get_params(context):
         record = option.get_help_record(context) or (option.make_metavar(context), option.help or "")
-        said, default = _without_default(record[1])
-        yield f"| `{_cell(record[0])}` | {_cell(said)} | {_cell(default)} |"
-    assert rows, name
+        said, default = _without_default(record[1], REQUIRED[language])
+        yield f"| `{_code(record[0])}` | {_cell(said)} | {_cell(default)} |"
     yield ""
 
 
-def _argument(option: Any) -> bool:
-    return option.param_type_name == "argument"
-
-
-def _without_default(text: str) -> tuple[str, str]:
+def _without_default(text: str, required: str) -> tuple[str, str]:
     """A help's sentence and what it says in brackets of the default: "Size. [default: (64)]" → "Size.", "64"."""
     said, found, rest = text.partition("[")
     default = next((part.removeprefix("default: ") for part in rest.rstrip("]").split("; ") if part.startswith("default: ")), "")
     if default.startswith("(") and default.endswith(")"):
         default = default[1:-1]
     if found and "required" in rest:
-        default = "–"
+        default = required
     return said.strip(), default
 
 
@@ -82,28 +85,42 @@ def settings(language: str = "en") -> str:
     words, lines = HEADINGS[language], []
     for group, names in MEMBERS.items():
         lines.append(f"## {GROUPS[group][language == 'zh']}\n")
-        lines.append(f"| {words['setting']} | {words['type']} | {words['default']} | {words['other']} | {words['meaning']} |\n|---|---|---|---|---|")
+        lines.append("| " + " | ".join(words.values()) + " |\n" + "|---" * len(words) + "|")
         for name in names:
             field = TrainConfig.model_fields[name]
-            others = ", ".join(f"{preset}: `{changed[name]}`" for preset, changed in PRESETS.items() if name in changed)
+            changed = {preset: values[name] for preset, values in PRESETS.items() if values.get(name, field.default) != field.default}
+            others = ", ".join(f"{preset}: {_value(value)}" for preset, value in changed.items())
             title, meaning = setting(name, language)
-            default = f"`{field.default}`" if field.default != "" else ""
-            lines.append(f"| `{name}` | {_cell(_type(field))} | {default} | {others} | **{title}.** {_cell(meaning)} |")
+            stop = "。" if language == "zh" else "."
+            cells = (f"`{name}`", _type(field, language), _value(field.default), others, f"**{title}{stop}** {meaning}")
+            lines.append("| " + " | ".join(map(_cell, cells)) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _type(field: Any) -> str:
-    """A field's type as people read it: "0 to 1", "one of a, b", "text"."""
-    choices = getattr(field.annotation, "__args__", None)
-    if choices:
+def _type(field: Any, language: str) -> str:
+    """A field's type and bounds as people read them: "integer, 32 to 512, a multiple of 8"."""
+    if choices := getattr(field.annotation, "__args__", None):
         return ", ".join(f"`{choice}`" for choice in choices)
-    kind = {int: "int", float: "float", bool: "`true`, `false`", str: "str"}[field.annotation]
-    bounds = {name: getattr(one, name) for one in field.metadata for name in ("ge", "gt", "le", "lt", "multiple_of") if hasattr(one, name)}
-    words = [f"{sign} {bounds[name]}" for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")) if bounds.get(name) is not None]
-    words += [f"× {bounds['multiple_of']}"] if bounds.get("multiple_of") is not None else []
-    return " ".join([kind, ", ".join(words)]).strip()
+    if field.annotation is bool:
+        return "`true`, `false`"
+    words = [TYPES[field.annotation][language == "zh"]]
+    bounds = {name: value for one in field.metadata for name in BOUNDS if (value := getattr(one, name, None)) is not None}
+    words += [BOUNDS[name][language == "zh"].format(value) for name, value in bounds.items()]
+    return ("，" if language == "zh" else ", ").join(words)
+
+
+def _value(value: Any) -> str:
+    """As it is written behind ``--set NAME=``; nothing where it is empty."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text}`" if text else ""
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") if "`" not in text else " ".join(text.split()).replace("|", "\\|")
+    """Text within a table; what stands in backquotes is code, where "<" is written as it is."""
+    parts = _code(text).split("`")
+    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
+
+
+def _code(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
