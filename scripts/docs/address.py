@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+FOLDERS = (".github", "checkpoints", "docs", "fruitvision", "scripts")
+SUFFIXES = {".md", ".toml", ".yml", ".yaml", ".cff", ".ipynb", ".py"}
 
 
 def address() -> str:
@@ -33,17 +34,16 @@ def forms(repository: str) -> tuple[str, ...]:
     )
 
 
-def tracked() -> list[Path]:
-    """The text files of the repository."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=True).stdout.decode().split("\0")
-    suffixes = {".md", ".toml", ".yml", ".yaml", ".cff", ".ipynb", ".py"}
-    return [PROJECT / name for name in listed if Path(name).suffix in suffixes and (PROJECT / name).is_file()]
+def named_in() -> list[Path]:
+    """The text files that may name it: those at the top, and those of some folders."""
+    found = [*PROJECT.glob("*"), *(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*"))]
+    return sorted(path for path in found if path.suffix in SUFFIXES and path.is_file())
 
 
 def replace(new: str) -> list[str]:
     """Put ``new`` into every file in the place of the present address; the names of the files that changed."""
     changed, pairs = [], list(zip(forms(address()), forms(new), strict=True))
-    for path in tracked():
+    for path in named_in():
         before = after = path.read_text(encoding="utf-8")
         for old, other in pairs:
             after = re.sub(rf"{re.escape(old)}(?![\w-])", other, after)

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 import typer
 
-from scripts.docs.address import address, forms, replace, tracked
+from scripts.docs.address import address, forms, named_in, replace
 from scripts.docs.hooks import expanded
 from scripts.docs.reference import commands, settings
 
@@ -64,9 +64,7 @@ def test_all_files_name_one_address():
     repository, raw, site, colab, _ = forms(address())
     assert urls["Documentation"] == f"{site}/" and all(url.startswith((repository, site)) for url in urls.values())
     name = address().rsplit("/", 1)[1]
-    for path in tracked():
-        if path.relative_to(PROJECT).parts[0] not in ("docs", ".github") and path.parent != PROJECT:
-            continue
+    for path in named_in():
         for found in re.findall(rf"https://(?:github\.com|raw\.githubusercontent\.com)/[\w-]+/{name}\b", path.read_text(encoding="utf-8")):
             assert found in (repository, raw), path
 
@@ -78,7 +76,6 @@ def test_the_address_is_changed_everywhere_by_one_command(tmp_path, monkeypatch)
     readme.write_text(" ".join(forms(address())), encoding="utf-8")
     project.write_text(f'[project.urls]\nSource = "{address()}"\n', encoding="utf-8")
     monkeypatch.setattr(module, "PROJECT", tmp_path)
-    monkeypatch.setattr(module, "tracked", lambda: [readme, project])
     assert replace("https://github.com/Someone/fruit") == ["README.md", "pyproject.toml"]
     assert readme.read_text(encoding="utf-8") == " ".join(forms("https://github.com/Someone/fruit"))
     assert module.address() == "https://github.com/Someone/fruit"
