@@ -1,4 +1,4 @@
-"""Two app processes behind a real nginx, with the configuration that the README shows."""
+"""Two app processes behind a real nginx, with the configuration that the guide shows."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def site(tmp_path_factory, project, shipped_checkpoint, sample_set) -> Iterator[
 
         apps = tuple(pool.map(open_one, ("one", "two")))
         port, ports = free_port(), [app.url.rstrip("/").rpartition(":")[2] for app in apps]
-        shown = re.search(r"```nginx\n(.*?)```", (project / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+        shown = re.search(r"```nginx\n(.*?)```", (project / "docs" / "guides" / "nginx.md").read_text(encoding="utf-8"), re.DOTALL)[1]
         for ours, theirs in ((ports[0], "127.0.0.1:7861"), (ports[1], "127.0.0.1:7862")):
             assert theirs in shown
             shown = shown.replace(theirs, f"127.0.0.1:{ours}")
