@@ -79,16 +79,18 @@ class Trackio:
     """In trackio's own folder (``TRACKIO_DIR``), on this computer alone; ``trackio show`` opens it."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        trackio = _import("trackio")
+        self._trackio = trackio = _import("trackio")
         with contextlib.redirect_stdout(sys.stderr):
-            self._run = trackio.init(PROJECT, name=folder.name, config=dict(settings), resume="allow", embed=False)
+            self._run = trackio.init(
+                PROJECT, name=folder.name, config=dict(settings), resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+            )
 
     def log(self, values: Mapping[str, float], step: int, epoch: int | None) -> None:
         self._run.log(_finite(values, epoch), step=step)
 
     def close(self) -> None:
         with contextlib.redirect_stdout(sys.stderr):
-            self._run.finish()
+            self._trackio.finish()  # not the run's own: at the end of the process it would be finished again, in print
 
 
 class WeightsAndBiases:
