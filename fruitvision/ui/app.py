@@ -29,11 +29,11 @@ from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.classify.api import build_endpoint, classified
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of, settings_known_to
-from fruitvision.ui.page.alive import alive_script
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.models import Models
+from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue

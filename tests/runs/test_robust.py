@@ -146,7 +146,7 @@ def test_a_process_that_is_killed_while_the_network_learns_is_a_sentence_and_not
     run = RunFolder(tmp_path / "run").create(asked)
     command = [sys.executable, "-m", "fruitvision", "train", "--run", str(run.path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as trainer:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while len(run.metrics()) < 2 and time.monotonic() < end:
             time.sleep(0.1)
         psutil.Process(trainer.pid).children()[0].kill()

@@ -12,7 +12,7 @@ async function look() {
   asking = true;
   const state = await server.run_state(page()).catch(() => ({ lost: true }));
   asking = false;
-  if (state.code === "owner-only") return; // a visitor need not ask again
+  if (!state || state.code === "owner-only") return; // a visitor need not ask again
   if (!state.error && !state.lost) show(state);
   timer = setTimeout(look, state.run ? EVERY_MS : IDLE_MS);
 }
