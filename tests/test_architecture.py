@@ -41,6 +41,7 @@ ORDER = (
     "runs",
     "runs.prepare",
     "runs.job",
+    "comparison.layers",
     "comparison",
     "mcp",
     "ui.gradio_internals",

@@ -11,7 +11,7 @@ from .test_train import fill_quick
 READY = {
     "classify": "#classify-answer .fv-answer:visible, .fv-live-start:visible",
     "train": "#train-found .fv-data",
-    "compare": "#compare-page figure, #compare-page svg",
+    "compare": "#compare-drawing svg",
 }
 
 

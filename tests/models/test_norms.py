@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fruitvision.comparison.anatomy import moments, normalized, sharing_sets
+from fruitvision.comparison.layers.anatomy import moments, normalized, sharing_sets
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import build_network, count_parameters
 from fruitvision.models.norms import EPS, NORMS, check_norm, groups_for

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
-from fruitvision.comparison.anatomy import count_sets, sharing_sets
+from fruitvision.comparison.layers.anatomy import count_sets, sharing_sets
 from fruitvision.models.norms import Norm, get_norm, groups_for
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.compare.norm_drawing import draw_tensor

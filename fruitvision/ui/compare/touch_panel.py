@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from fruitvision.comparison.norm_effect import (
+from fruitvision.comparison.layers.norm_effect import (
     CHANNELS,
     LAYERS,
     compose_batch,

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from fruitvision.comparison.norm_effect import AXES, EPS, NormEffect, Running, low_variance_sets, moments_by_axes
+from fruitvision.comparison.layers.norm_effect import AXES, EPS, NormEffect, Running, low_variance_sets, moments_by_axes
 from fruitvision.models.norms import get_norm
 from fruitvision.report.charts import histogram
 from fruitvision.report.markup import data_url, join, tag

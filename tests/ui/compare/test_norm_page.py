@@ -7,7 +7,7 @@ import re
 import pytest
 from torch import nn
 
-from fruitvision.comparison.norm_effect import compose_batch, norm_effect
+from fruitvision.comparison.layers.norm_effect import compose_batch, norm_effect
 from fruitvision.comparison.study import StudyPlan
 from fruitvision.models import norms
 from fruitvision.models.networks import build_network

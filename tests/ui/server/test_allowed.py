@@ -52,9 +52,9 @@ VISITORS = Counter(
         "train.watch.wire_view.use": 1,  # classify with this run
         "train.runs.wire_table.act": 1,
         "train.runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
-        "compare.norm_page.norm_page": 1,
-        "compare.touch_panel.build.answer_it": 1,
-        "compare.touch_panel.build.<lambda>": 1,
+        "compare.panel.build.about": 1,
+        "compare.touch_panel.Touch.wire.answer_it": 1,
+        "compare.touch_panel.Touch.wire.<lambda>": 1,
         "compare.race_panel._wire_start.count_time": 1,
         "compare.race_panel._wire_watch.newest": 1,
         "compare.race_panel._wire_watch.rename": 1,
@@ -336,8 +336,8 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
     request = SimpleNamespace(client=SimpleNamespace(host="192.0.2.7"), headers={})
     context = SimpleNamespace(access=Access("a-token-of-the-owner"))
     handlers = {name: demo.fns[number].fn for number, name in registered(demo).items()}
-    handlers["classify.panel._wire_picture.answer"](None, False, None, "en", request)
-    handlers["compare.touch_panel.build.answer_it"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
+    handlers["classify.panel._wire_picture.answer"](None, False, True, None, "en", request)
+    handlers["compare.touch_panel.Touch.wire.answer_it"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
     handlers["compare.same_picture.build.view"](None, None, None, "en", request)
     classify_panel._frame_answerer(context)({}, request)
     assert seen == [("at 192.0.2.7", "192.0.2.7")] * 4

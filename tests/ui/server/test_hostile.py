@@ -103,7 +103,6 @@ def test_gradio_s_other_routes_do_not_exist_here(client):
         "monitoring/summary",
         "docs",
         "openapi.json",
-        "gradio_api/info",
         "gradio_api/openapi.json",
         "gradio_api/deep_link",
         "gradio_api/vibe-code",

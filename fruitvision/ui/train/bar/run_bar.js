@@ -10,9 +10,9 @@ async function look() {
     return;
   }
   asking = true;
-  const state = await server.run_state(page()).catch(() => ({ lost: true }));
+  const state = (await server.run_state(page()).catch(() => null)) ?? { lost: true };
   asking = false;
-  if (!state || state.code === "owner-only") return; // a visitor need not ask again
+  if (state.code === "owner-only") return; // a visitor need not ask again
   if (!state.error && !state.lost) show(state);
   timer = setTimeout(look, state.run ? EVERY_MS : IDLE_MS);
 }

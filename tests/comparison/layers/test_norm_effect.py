@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fruitvision.comparison import norm_effect as touched
-from fruitvision.comparison.norm_effect import (
+from fruitvision.comparison.layers.norm_effect import (
     LAYERS,
     compose_batch,
     composition_effects,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fruitvision.comparison.anatomy import axis_sets, moments, sharing_sets
+from fruitvision.comparison.layers.anatomy import axis_sets, moments, sharing_sets
 from fruitvision.data.augment.transforms import EvalTransform, denormalize
 from fruitvision.data.synthetic.fruit import KINDS
 from fruitvision.data.synthetic.sample import draw_fruit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fruitvision.comparison.anatomy import count_sets, moments, normalized, sharing_sets
+from fruitvision.comparison.layers.anatomy import count_sets, moments, normalized, sharing_sets
 from fruitvision.errors import ConfigError
 
 

@@ -1,0 +1,1 @@
+"""What one normalization layer does to a batch of pictures."""
