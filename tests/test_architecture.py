@@ -50,6 +50,7 @@ ORDER = (
     "ui.page",
     "ui.page.export",
     "ui.page.served",
+    "ui.classify.teaching",
     "ui.classify",
     "ui.train.pictures",
     "ui.train.bar",

@@ -93,8 +93,8 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     if lab is None:
         return ""
     facts, on_white = {"model": name, "lab": f"{lab:.1%}"}, filmed_on_white(config)
-    known = (figures.get("top1") for kind, figures in config.metrics.items() if kind.startswith("photos"))
-    photos = sorted(share for share in known if share is not None)
+    seen = [figures for kind, figures in config.metrics.items() if kind.startswith("photos") and figures.get("top1") is not None]
+    photos = sorted(figures["top1"] for figures in seen)
     if not photos:
         return say("classify.accuracy_lab" if on_white else "classify.accuracy_own", language, **facts)
     low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned

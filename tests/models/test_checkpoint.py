@@ -159,14 +159,14 @@ def test_a_name_that_is_no_checkpoint_is_said(tmp_path):
     assert caught.value.code == "checkpoint-missing"
 
 
-@pytest.mark.parametrize(("name", "lab", "photos"), [("fruits-360", 0.98, 0.0), ("fruits-webcam", 0.95, 0.9)])
+@pytest.mark.parametrize(("name", "lab", "photos"), [("fruits-360", 0.98, 0.85), ("fruits-webcam", 0.95, 0.9)])
 def test_each_shipped_model_is_small_and_measured(shipped_checkpoint, name, lab, photos):
     folder = find_checkpoint(name)
     assert folder.parent == shipped_checkpoint.parent
     assert sum(p.stat().st_size for p in folder.iterdir()) < 50 * 2**20
     found = read_config(folder)
-    assert found.metrics["test"]["top1"] >= lab and found.metrics["photos"]["top1"] >= photos
-    assert found.metrics["photos-ms-learn"]["top1"] is not None and "train" in found.training["command"]
+    assert found.metrics["test"]["top1"] >= lab and found.metrics["photos-ms-learn"]["top1"] >= photos
+    assert "train" in found.training["command"]
 
 
 def test_classify_answers_with_the_network_that_knows_photographs(shipped_checkpoint):

@@ -34,8 +34,8 @@ def test_a_sentence_keeps_its_own_markup_and_escapes_its_facts():
 
 def test_templates_escape_by_default():
     words = {"en": {"title": HOSTILE}}
-    assert f'data-title="{ESCAPED}"' in render("ui/classify/teach.html", words_by_language=words)
-    assert isinstance(render("ui/classify/teach.html", words_by_language={}), Markup)
+    assert f'data-title="{ESCAPED}"' in render("ui/classify/teaching/teach.html", words_by_language=words)
+    assert isinstance(render("ui/classify/teaching/teach.html", words_by_language={}), Markup)
 
 
 def test_a_data_url_holds_the_picture():

@@ -21,7 +21,7 @@ from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.classifier import FrameContext, Prediction
 from fruitvision.report.markup import data_url, join, render, tag
 from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction, empty_card, error_card
-from fruitvision.ui.classify.teach import build_teaching
+from fruitvision.ui.classify.teaching.teach import build_teaching
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.export.buttons import build_own_page

@@ -26,7 +26,7 @@ def smaller_script() -> str:
     It makes a JPEG of a HEIC, AVIF or JPEG XL where the browser can show such a picture: this one's server may not read it.
     """
     opening = "() => {\n"
-    _, body = Path(__file__).with_name("smaller.js").read_text(encoding="utf-8").split(opening, 1)
+    _, body = (Path(__file__).parent / "served" / "smaller.js").read_text(encoding="utf-8").split(opening, 1)
     error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
     constants = {
         "LIMIT": MAX_UPLOAD_BYTES,

@@ -12,8 +12,8 @@ from PIL import Image
 
 from fruitvision.recognition.taught.store import TaughtIndex
 from fruitvision.ui.classify.panel import answer_frame, answer_picture
-from fruitvision.ui.classify.taught_view import meant_name, name_choices, taught_list
-from fruitvision.ui.classify.teach import (
+from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, taught_list
+from fruitvision.ui.classify.teaching.teach import (
     HANDLERS,
     WORDS,
     export_taught,
@@ -174,7 +174,7 @@ def test_the_names_and_the_list_follow_the_language():
 
 
 def test_the_view_carries_its_words_in_both_languages():
-    html = words_of("ui/classify/teach.html", WORDS, "teach")
+    html = words_of("ui/classify/teaching/teach.html", WORDS, "teach")
     for word in WORDS:
         assert html.count(f"data-{word.replace('_', '-')}=") == 2 and say(f"teach.{word}", "zh")
     assert 'class="fv-teach" data-part hidden' in html, "shown when the server says that the owner asks"

@@ -15,7 +15,7 @@ from fruitvision.errors import DataError
 from fruitvision.files import temporary_folder
 from fruitvision.recognition.taught import transfer
 from fruitvision.report.markup import tag
-from fruitvision.ui.classify.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
+from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
@@ -53,7 +53,7 @@ WORDS = (
 
 def build_teaching(page: Page) -> gr.HTML:
     """The folded part below the answer. It is clicked, by its script, when answers may have changed."""
-    return served_html(page.context, "ui/classify/teach.html", WORDS, HANDLERS, elem_id="classify-teach", prefix="teach")
+    return served_html(page.context, "ui/classify/teaching/teach.html", WORDS, HANDLERS, elem_id="classify-teach", prefix="teach")
 
 
 # What the page may call ------------------------------------------------------------------------------------------

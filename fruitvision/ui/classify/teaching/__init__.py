@@ -1,0 +1,1 @@
+"""Classify, "Teach it": kinds that a person adds by a few pictures."""
