@@ -142,7 +142,13 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
     named = {Requirement(line).name.replace("-", "_") for line in lines}  # an extra's is imported where it is asked for
     foreign = imported - set(sys.stdlib_module_names) - {"fruitvision"}
     names = {"PIL": "pillow", "yaml": "pyyaml"}
-    carried = {"anyio", "fastapi", "python_multipart", "starlette", "uvicorn"}  # gradio is built on these; they are never chosen apart from it
+    carried = {
+        "anyio",
+        "fastapi",
+        "python_multipart",
+        "starlette",
+        "uvicorn",
+    }  # gradio is built on these; they are never chosen apart from it
     assert {names.get(name, name) for name in foreign} - named <= carried
 
 
