@@ -37,6 +37,16 @@
   }, 0));
   go();
 
+  // Gradio opens a choice when the focus comes to it, and not again once it was closed by Enter or Escape.
+  document.addEventListener("keydown", (event) => {
+    const closed = event.target.matches?.("#model input") && !document.querySelector("#model [role=listbox]");
+    if (!closed || !["Enter", " ", "ArrowDown"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    event.target.blur();
+    event.target.focus();
+  }, true);
+
   // Arrow keys move between the tabs of a list, as the ARIA pattern for tabs has it; Gradio leaves every tab to the Tab key.
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], own = event.target.closest?.("[role=tab]");
