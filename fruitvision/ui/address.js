@@ -37,8 +37,9 @@
   }, 0));
   go();
 
-  // Gradio opens a choice when the focus comes to it, and not again once it was closed by Enter or Escape.
+  // Gradio opens a choice when the focus comes to it, and not again once it was closed by Enter; Escape does not close it.
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && event.target.matches?.("#model input")) return event.target.blur();
     const closed = event.target.matches?.("#model input") && !document.querySelector("#model [role=listbox]");
     if (!closed || !["Enter", " ", "ArrowDown"].includes(event.key)) return;
     event.preventDefault();

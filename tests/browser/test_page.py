@@ -84,6 +84,9 @@ def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(vi
     assert 0 <= options["left"] and options["right"] <= PHONE["width"] and options["right"] - options["left"] > 200
     page.keyboard.press("Escape")
     page.wait_for_selector("#model [role=listbox]", state="hidden")
+    page.focus("#model input")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#model [role=listbox]", state="hidden")
     page.keyboard.press("Enter")
     page.wait_for_selector("#model [role=listbox]")
     page.keyboard.press("Tab")
