@@ -37,15 +37,9 @@
   }, 0));
   go();
 
-  // Gradio opens a choice when the focus comes to it, and not again once it was closed by Enter; Escape does not close it.
+  // Gradio opens the choice of the model when the focus comes to it, and closes it by Enter and when the focus leaves, but not by Escape.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && event.target.matches?.("#model input")) return event.target.blur();
-    const closed = event.target.matches?.("#model input") && !document.querySelector("#model [role=listbox]");
-    if (!closed || !["Enter", " ", "ArrowDown"].includes(event.key)) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    event.target.blur();
-    event.target.focus();
+    if (event.key === "Escape" && event.target.matches?.("#model input")) event.target.blur();
   }, true);
 
   // Arrow keys move between the tabs of a list, as the ARIA pattern for tabs has it; Gradio leaves every tab to the Tab key.
