@@ -37,9 +37,11 @@
   }, 0));
   go();
 
-  // Gradio opens the choice of the model when the focus comes to it, and closes it by Enter and when the focus leaves, but not by Escape.
+  // Gradio's choices open when the focus comes to them, but neither Escape nor the Tab key closes them: it takes Tab for any letter.
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && event.target.matches?.("#model input")) event.target.blur();
+    if (!event.target.matches?.("input[role=combobox]")) return;
+    if (event.key === "Tab") event.stopImmediatePropagation();
+    if (event.key === "Escape") event.target.blur();
   }, true);
 
   // Arrow keys move between the tabs of a list, as the ARIA pattern for tabs has it; Gradio leaves every tab to the Tab key.
