@@ -37,6 +37,13 @@
   }, 0));
   go();
 
+  // Gradio's choices open when the focus comes to them, but neither Escape nor the Tab key closes them: it takes Tab for any letter.
+  document.addEventListener("keydown", (event) => {
+    if (!event.target.matches?.("input[role=combobox]")) return;
+    if (event.key === "Tab") event.stopImmediatePropagation();
+    if (event.key === "Escape") event.target.blur();
+  }, true);
+
   // Arrow keys move between the tabs of a list, as the ARIA pattern for tabs has it; Gradio leaves every tab to the Tab key.
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], own = event.target.closest?.("[role=tab]");

@@ -83,6 +83,11 @@ def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(vi
     options = page.evaluate(box, "#model [role=listbox]")
     assert 0 <= options["left"] and options["right"] <= PHONE["width"] and options["right"] - options["left"] > 200
     page.keyboard.press("Escape")
+    page.wait_for_selector("#model [role=listbox]", state="hidden")
+    page.focus("#model input")
+    page.wait_for_selector("#model [role=listbox]")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#model [role=listbox]", state="hidden")
     page.wait_for_selector(".fv-live-start:visible")
     column, stage = (page.evaluate(box, one) for one in (".fv-live", ".fv-stage"))
     assert column["left"] - 1 <= stage["left"] and stage["right"] <= column["right"] + 1
