@@ -94,9 +94,9 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
         return ""
     facts, on_white = {"model": name, "lab": f"{lab:.1%}"}, filmed_on_white(config)
     seen = [figures for kind, figures in config.metrics.items() if kind.startswith("photos") and figures.get("top1") is not None]
-    photos = sorted(figures["top1"] for figures in seen)
+    photos, images = sorted(figures["top1"] for figures in seen), sum(figures["images"] for figures in seen)
     if not photos:
         return say("classify.accuracy_lab" if on_white else "classify.accuracy_own", language, **facts)
     low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned
     both = low if low == high else say("classify.range", language, low=low, high=high)
-    return say("classify.accuracy_both" if on_white else "classify.accuracy_own_both", language, **facts, photos=both)
+    return say("classify.accuracy_both" if on_white else "classify.accuracy_own_both", language, **facts, photos=both, images=images)
