@@ -30,6 +30,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_SESSION, ignore_errors=True)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A real browser or a second process may be late on a busy machine: such a test is run again once, and fails if it fails twice."""
+    for item in items:
+        if item.get_closest_marker("browser") or item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The project's top folder."""
