@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fruitvision.comparison import norm_effect as touched
+from fruitvision.comparison.layers import norm_effect as touched
 from fruitvision.comparison.layers.norm_effect import (
     LAYERS,
     compose_batch,
