@@ -92,5 +92,5 @@ def test_links_that_lead_out_of_the_folder_are_not_sent(page, tmp_path):
     (tmp_path / "site" / "inside.txt").symlink_to("index.html")
     (tmp_path / "link").symlink_to(tmp_path / "site")
     page = DevicePage(tmp_path / "link")
-    assert ask(page, "/device/stolen.txt")[0] == 404
-    assert ask(page, "/device/inside.txt")[2] == ask(page, "/device/")[2] == b"<p>page"
+    assert ask(page, "/device/stolen.txt", (HOST,))[0] == 404
+    assert ask(page, "/device/inside.txt", (HOST,))[2] == ask(page, "/device/")[2] == b"<p>page"
