@@ -18,7 +18,7 @@ from fruitvision.errors import CheckpointError
 
 SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "README.md")
-_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
+_NAME = re.compile(r"(?P<repo>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>(?!/|.*\.\.)[\w./-]{1,200}))?", re.ASCII)
 T = TypeVar("T")
 
 

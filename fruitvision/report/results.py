@@ -6,6 +6,7 @@ It is kept as JSON beside the report and never as HTML: a run's folder may come 
 from __future__ import annotations
 
 import base64
+import errno
 import io
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,8 @@ PAIRS, HARDEST, PER_PAIR = 6, 12, 3
 """How many of each are kept."""
 MOST_CLASSES = 40
 """Up to so many classes the matrix is of classes, beyond of kinds of fruit, and of those that were mistaken alone."""
+MOST_DRAWN = 2**24
+"""Letters of the names in the matrix's cells, beyond which it is not read: each cell says the names of its row and its column."""
 SMALL_FROM = 20
 QUALITY = 78
 
@@ -102,7 +105,11 @@ def read_results(folder: Path) -> Results | None:
 
 
 def _read(path: str) -> Results:
-    return Results.model_validate_json(Path(path).read_bytes())
+    found = Results.model_validate_json(Path(path).read_bytes())
+    drawn = len(found.columns) * sum(map(len, found.rows)) + len(found.rows) * sum(map(len, found.columns))
+    if drawn > MOST_DRAWN:  # 3 MB of names took gigabytes of HTML
+        raise OSError(errno.EFBIG, "a matrix that cannot be drawn", path)
+    return found
 
 
 _known = FileCache(_read, 8, max_bytes=MAX_BYTES)

@@ -36,7 +36,9 @@ class DevicePage:
     """The files of ``fruitvision export --format web``. Raises UsageError "not-a-page" for any other folder."""
 
     def __init__(self, folder: Path) -> None:
-        paths = [path for path in folder.rglob("*") if path.is_file()] if (folder / DESCRIPTION).is_file() else []
+        found = folder.rglob("*") if (folder / DESCRIPTION).is_file() else ()
+        root = folder.resolve()  # an archive from somebody else may hold links, which would show any file to everybody
+        paths = [path for path in found if path.is_file() and root in path.resolve().parents]
         if not paths or sum(path.stat().st_size for path in paths) > MAX_BYTES:
             raise UsageError("not-a-page", folder=str(folder))
         self._files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

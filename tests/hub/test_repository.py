@@ -117,11 +117,14 @@ def test_a_repository_that_is_not_there_and_a_hub_that_is_not_reached_are_senten
     assert caught.value.code == "hub-unreachable" and "user/other" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["hf://user", "hf://../x/y", "hf://user/name/more", "hf://user/a b"])
+@pytest.mark.parametrize(
+    "name",
+    ["hf://user", "hf://../x/y", "hf://user/name/more", "hf://user/a b", "hf://user/..", "hf://../x", "hf://u/n@../../x", "hf://u/n@/x"],
+)
 def test_what_is_no_name_is_refused_before_anything_is_asked(name):
-    assert is_repository(name)
+    assert is_repository(f"hf://{name}")
     with pytest.raises(CheckpointError) as caught:
-        fetch(name)
+        fetch(f"hf://{name}")
     assert caught.value.code == "hub-name"
 
 

@@ -41,3 +41,12 @@ def test_what_somebody_elses_run_holds_stays_text_and_what_is_no_result_is_not_s
         assert read_results(tmp_path) is None, wrong
     (tmp_path / FILE).write_text(json.dumps({**values, "counts": [[1]]}), encoding="utf-8")
     assert read_results(tmp_path) is None and read_results(tmp_path / "nothing") is None
+
+
+def test_a_matrix_whose_names_would_fill_memory_is_not_read(folder, tmp_path):
+    values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    for letters, read in ((20, True), (4000, False)):
+        names = [f"{number} ".ljust(letters, "x") for number in range(100)]
+        many = {**values, "rows": names, "columns": names, "counts": [[1] * 100] * 100}
+        (tmp_path / FILE).write_text(json.dumps(many), encoding="utf-8")
+        assert (read_results(tmp_path) is not None) == read, letters

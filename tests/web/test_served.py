@@ -85,3 +85,12 @@ def test_a_folder_that_is_no_exported_page_is_refused(tmp_path):
         with pytest.raises(UsageError) as caught:
             DevicePage(folder)
         assert caught.value.code == "not-a-page"
+
+
+def test_links_that_lead_out_of_the_folder_are_not_sent(page, tmp_path):
+    (tmp_path / "site" / "stolen.txt").symlink_to(tmp_path / "secret")
+    (tmp_path / "site" / "inside.txt").symlink_to("index.html")
+    (tmp_path / "link").symlink_to(tmp_path / "site")
+    page = DevicePage(tmp_path / "link")
+    assert ask(page, "/device/stolen.txt", (HOST,))[0] == 404
+    assert ask(page, "/device/inside.txt", (HOST,))[2] == ask(page, "/device/")[2] == b"<p>page"

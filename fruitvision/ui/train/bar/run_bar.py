@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.runs import launcher
+from fruitvision.runs.folder import list_runs
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.served.handlers import Given, served_html
@@ -25,10 +26,14 @@ def wire_bar(page: Page, run: gr.State) -> None:
     """A click brings the bar's run into view; its script opens the panel. ``run``: the id of the run in view."""
 
     def lead(event: gr.EventData) -> Any:
-        shown = getattr(event, "run", None)
-        return shown if isinstance(shown, str) and shown else gr.skip()
+        return known_run(page.context, getattr(event, "run", None)) or gr.skip()
 
     page.bar.click(lead, None, run, **QUIET)
+
+
+def known_run(context: Context, shown: Any) -> str | None:
+    """The id where there is such a run. Anything may be sent, and the page's state keeps what is let in: 13 MB a session."""
+    return next((run.id for run in list_runs(context.runs) if run.id == shown), None)
 
 
 def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
