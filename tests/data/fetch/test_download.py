@@ -145,7 +145,10 @@ def test_another_archive_fetched_by_hand_is_not_unpacked_but_kept(github, tmp_pa
     assert around(tmp_path) == {"set.zip"}
 
 
-@pytest.mark.parametrize("given", ["", "abc", "0" * 63, "g" * 64, SHA256 + "\n", f" {SHA256}"])
+# Names of its own, since the archive, and so its checksum, differs between the processes that share the tests.
+@pytest.mark.parametrize(
+    "given", ["", "abc", "0" * 63, "g" * 64, SHA256 + "\n", f" {SHA256}"], ids=["empty", "abc", "short", "no-hex", "newline", "space"]
+)
 def test_a_checksum_that_is_none_is_misuse_before_anything_is_fetched(github, tmp_path, given):
     served = github.serve("/new.zip", ARCHIVE)
     with pytest.raises(UsageError, match="SHA-256"):
