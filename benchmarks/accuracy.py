@@ -25,6 +25,7 @@ import torch
 from benchmarks import plain
 from benchmarks.bench import BATCH, Bench
 from benchmarks.pairs import Figure
+from fruitvision.data.read.layouts.found import Found, Listing
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig, RunFolder
@@ -134,8 +135,13 @@ def plainly(bench: Bench) -> Learned:
 
 def chosen_classes(bench: Bench) -> list[str]:
     """The classes of the comparison: thirty, and never more than half of those that there are."""
-    names = sorted({file.folder for file in list_pictures(bench.data).files if file.split == "train"})
-    return sorted(random.Random(SEED).sample(names, min(bench.some(MOST_CLASSES, 3), len(names) // 2)))
+    return classes_of(list_pictures(bench.data), bench.some(MOST_CLASSES, 3))
+
+
+def classes_of(listing: Listing, count: int) -> list[str]:
+    """``count`` classes of a listing, the same at every call, and never more than half of those that there are."""
+    names = sorted({file.folder for file in listing.files if file.split == "train"})
+    return sorted(random.Random(SEED).sample(names, min(count, len(names) // 2)))
 
 
 @contextmanager
@@ -148,15 +154,15 @@ def some_classes(bench: Bench) -> Iterator[tuple[Path, Path]]:
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
         folders = Path(temporary, "chosen"), Path(temporary, "others")
         for file in listing.files:
-            target = folders[file.folder not in chosen] / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            place(listing.root / file.path, target)
+            place(listing, file, folders[file.folder not in chosen])
         with patch.dict(os.environ, FRUITVISION_CACHE=str(Path(temporary, "cache"))):
             yield folders
 
 
-def place(source: Path, target: Path) -> None:
-    """The same file under another name: a hard link, or a copy where the disk has none or is another."""
+def place(listing: Listing, file: Found, folder: Path) -> None:
+    """A file of a listing at the same place of another folder: a hard link, or a copy where the disk has none or is another."""
+    source, target = listing.root / file.path, folder / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:

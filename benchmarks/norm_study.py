@@ -11,7 +11,6 @@ networks of one seed, into the package. Times and memory are left out of what it
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import Annotated, cast
 import pandas as pd
 import typer
 
-from benchmarks.accuracy import MOST_CLASSES, SEED, place
-from fruitvision.comparison.results import ABOUT, EPOCHS, MEASURED, TABLE, Results, frame_csv, results
+from benchmarks.accuracy import MOST_CLASSES, classes_of, place
+from fruitvision.comparison.results import ABOUT, MEASURED, Results, results, write_tables
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import PLAN, StudyFolder, StudyPlan
 from fruitvision.data.read.listing import list_pictures
@@ -42,12 +41,10 @@ def run(data: Annotated[Path, typer.Option()], out: Annotated[Path, typer.Option
     """Train the cells of some seeds."""
     chosen = out / f"fruits-360-{MOST_CLASSES}"
     listing = list_pictures(data)
-    names = sorted({file.folder for file in listing.files if file.split == "train"})
-    wanted = set(random.Random(SEED).sample(names, MOST_CLASSES))
+    wanted = classes_of(listing, MOST_CLASSES)
     for file in listing.files:
-        if file.folder in wanted and not (target := chosen / file.path).exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            place(listing.root / file.path, target)
+        if file.folder in wanted and not (chosen / file.path).exists():
+            place(listing, file, chosen)
     values = {"batch_sizes": BATCH_SIZES, "seeds": [int(seed) for seed in seeds.split(",")], "rate_rule": "sqrt", "training": SETTINGS}
     run_study(StudyPlan.parse({"data": str(chosen.absolute()), **values}), out / "study")
 
@@ -63,8 +60,7 @@ def ship(out: Annotated[list[Path], typer.Option()]) -> None:
         "command": f"python -m benchmarks.norm_study run --data fruits-360 --out DIR --seeds {','.join(map(str, seeds))}"
     }
     shutil.rmtree(MEASURED, ignore_errors=True)
-    for name, rows in ((TABLE, found.table), (EPOCHS, found.epochs)):
-        write_text(MEASURED / name, frame_csv(rows))
+    write_tables(MEASURED, found)
     write_text(MEASURED / ABOUT, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     shown = first.model_copy(update={"data": Path(first.data).name, "batch_sizes": SHOWN_SIZES, "seeds": (SHOWN_SEED,)})
     write_text(MEASURED / PLAN, shown.model_dump_json(indent=1) + "\n")
@@ -81,10 +77,10 @@ def ship(out: Annotated[list[Path], typer.Option()]) -> None:
 def _joined(parts: Sequence[Results]) -> Results:
     """The results of all seeds that are complete."""
     table, epochs = (pd.concat(frames, ignore_index=True) for frames in ([p.table for p in parts], [p.epochs for p in parts]))
-    ended = (table["state"] == "finished") | table["diverged"]
-    seeds = sorted(set(table["seed"]) - set(table["seed"][~ended]))
-    table = table[table["seed"].isin(seeds)].assign(**dict.fromkeys(UNMEASURED, float("nan")))
-    return Results(cast(pd.DataFrame, table), cast(pd.DataFrame, epochs[epochs["seed"].isin(seeds)]), parts[0].about)
+    whole = Results(table.assign(**dict.fromkeys(UNMEASURED, float("nan"))), epochs, parts[0].about)
+    missing = table.drop(index=whole.done.index)["seed"]
+    table, epochs = (rows[~rows["seed"].isin(missing)] for rows in (whole.table, whole.epochs))
+    return Results(cast(pd.DataFrame, table), cast(pd.DataFrame, epochs), whole.about)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
-import shutil
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import numpy as np
 
 from benchmarks.bench import Bench, free_port, serving
 from benchmarks.pairs import Figure, Goal, compare
-from benchmarks.webcam import CHROMIUM, HELD, frames
+from benchmarks.webcam import CHROMIUM, HELD, frames, system_chromium
 from fruitvision import load
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.models.checkpoint import find_checkpoint
@@ -34,23 +33,27 @@ VISITORS, SECONDS = 1_000, 60.0
 AT_ONCE = 16
 NETWORK = "fruits-webcam"
 PICTURES = 300
-# The page's worker, asked as the page asks it; `looks` times the network alone, as `run` in a loop.
-ASK = """async () => {
+# The page's worker, asked as the page asks it: the numbers behind the words, for the picture that the field "probe" was given.
+PROBE = """async () => {
   const { Computing } = await import("./js/computing.js");
   const model = await (await fetch("model.json")).json(), computing = new Computing(() => undefined);
   await computing.ask("open", { model, base: location.href });
   const input = Object.assign(document.createElement("input"), { type: "file", id: "probe" });
   document.body.append(input);
+  window.answered = async () => {
+    const { prediction } = await computing.ask("picture", { file: input.files[0] });
+    return [prediction.fruit_type, prediction.confidence];
+  };
+}"""
+# The network alone, as `run` in a loop.
+LOOKS = """async () => {
+  const model = await (await fetch("model.json")).json();
   const { openNetwork, reference } = await import("./recognition/network.js");
   const network = await openNetwork(model, new URL(location.href), () => undefined), picture = reference(model.transform);
   window.looks = async (count) => {
     const began = performance.now();
     for (let n = 0; n < count; n++) await network.run(picture);
     return (performance.now() - began) / count / 1000;
-  };
-  window.answered = async () => {
-    const { prediction } = await computing.ask("picture", { file: input.files[0] });
-    return [prediction.fruit_type, prediction.confidence];
   };
 }"""
 
@@ -93,9 +96,8 @@ def chromium(*more: str) -> Iterator[Any]:
     """A browser without a screen."""
     from playwright.sync_api import sync_playwright
 
-    system = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=system, args=[*CHROMIUM, *more])
+        browser = driver.chromium.launch(executable_path=system_chromium(), args=[*CHROMIUM, *more])
         yield browser
         browser.close()
 
@@ -156,7 +158,7 @@ def visits(bench: Bench, folder: Path, film: Path) -> list[Figure]:
                 before = counts["requests"]
                 rates.append(frames_a_second(page, bench.some(100, 20)))
                 later.append(float(counts["requests"] - before))
-                page.evaluate(ASK)
+                page.evaluate(LOOKS)
                 alone.append(1 / page.evaluate(f"looks({bench.some(50, 10)})"))
                 before = counts["bytes"]
                 page.reload()
@@ -203,7 +205,7 @@ def looks(bench: Bench, small: Path, whole: Path) -> list[Figure]:
             image = classifier.config.transform.batch([load_pixels(bench.pictures()[0][0])])[:1].numpy()
             with counted(folder) as (url, _):
                 page = opened(browser, url)
-                page.evaluate(ASK)
+                page.evaluate(LOOKS)
                 page.evaluate("looks(3)")
 
                 def native(session: Any = session, image: np.ndarray = image) -> float:
@@ -230,7 +232,7 @@ def agreement(bench: Bench, folder: Path) -> list[Figure]:
     same, differences = [], []
     with chromium() as browser, counted(folder) as (url, _):
         page = opened(browser, url)
-        page.evaluate(ASK)
+        page.evaluate(PROBE)
         for path in pictures:
             page.set_input_files("#probe", path)
             fruit, confidence = page.evaluate("answered()")

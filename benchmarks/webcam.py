@@ -95,13 +95,17 @@ def first_answer(bench: Bench) -> list[Figure]:
     return [Figure(what, "its bound", "s", middle, MOST_SECONDS, middle, min(found), max(found), ("<=", MOST_SECONDS))]
 
 
+def system_chromium() -> str | None:
+    """The Chromium of this system; None for Playwright's own."""
+    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+
+
 def answered_frames(url: str, film: Path, count: int) -> list[float]:
     """Milliseconds of ``count`` answers of the live view at ``url``, the first few left out. ``film`` is Motion JPEG."""
     from playwright.sync_api import sync_playwright
 
-    system = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=system, args=[*CHROMIUM, f"--use-file-for-fake-video-capture={film}"])
+        browser = driver.chromium.launch(executable_path=system_chromium(), args=[*CHROMIUM, f"--use-file-for-fake-video-capture={film}"])
         page = browser.new_context(locale="en-US", permissions=["camera"]).new_page()
         page.set_default_timeout(OPENING_SECONDS * 1000)
         page.add_init_script(WATCH)

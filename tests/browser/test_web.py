@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 import fruitvision
+from benchmarks.web import PROBE
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import DownloadError
 from fruitvision.recognition.taught.store import TaughtStore
@@ -160,27 +161,13 @@ def until(page, expression: str) -> None:
         page.wait_for_timeout(30)
 
 
-# The page asks its own worker, as it does itself, and hands over the numbers behind the words.
-ASK = """async () => {
-  const { Computing } = await import("./js/computing.js");
-  const model = await (await fetch("model.json")).json(), computing = new Computing(() => undefined);
-  await computing.ask("open", { model, base: location.href });
-  const input = Object.assign(document.createElement("input"), { type: "file", id: "probe" });
-  document.body.append(input);
-  window.answered = async () => {
-    const { prediction } = await computing.ask("picture", { file: input.files[0] });
-    return [prediction.fruit_type, prediction.confidence, prediction.verdict];
-  };
-}"""
-
-
 def compared(page, classifier, pictures: list[Path]) -> tuple[float, float]:
     """The share of pictures for which the page answers the same fruit as Python, and the mean difference of its probability."""
-    page.evaluate(ASK)
+    page.evaluate(PROBE)
     same, differences = [], []
     for path in pictures:
         page.set_input_files("#probe", path)
-        fruit, confidence, _ = page.evaluate("answered()")
+        fruit, confidence = page.evaluate("answered()")
         expected = classifier.predict(path)
         same.append(fruit == expected.fruit_type)
         differences.append(abs(confidence - expected.confidence))
