@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -70,11 +69,12 @@ def export(
         ]
         more = {"files": page.files, "compressed": page.compressed, "weights": weights}
     else:
+        from fruitvision.data.synthetic.sample import draw_pictures
         from fruitvision.models.export import export_onnx
 
         network, config = load_checkpoint(find_checkpoint(checkpoint))
-        with _drawn() if data is None else contextlib.nullcontext(others) as pictures_of_check:
-            check = export_onnx(network, config, pictures_of_check, out, calibration=training if file_format == "onnx-int8" else ())
+        calibration = training if file_format == "onnx-int8" else ()
+        check = export_onnx(network, config, draw_pictures() if data is None else others, out, calibration=calibration)
         size, pictures, difference, agreement = out.stat().st_size, check.pictures, check.largest_difference, check.agreement
         lines, more = [f"{out}: {size / 1e6:.1f} MB."], {}
     lines.insert(
@@ -106,17 +106,6 @@ def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
         return [listing.root / file.path for file in found[:: max(1, len(found) // count)][:count]]
 
     return some(True), some(False)
-
-
-@contextlib.contextmanager
-def _drawn() -> Iterator[list[Path]]:
-    """Drawn fruit, which checks the arithmetic where no picture is at hand."""
-    from fruitvision.data.synthetic.sample import draw_sample
-    from fruitvision.files import temporary_folder
-
-    with temporary_folder("fruitvision-export-") as folder:
-        drawn = draw_sample(folder / "drawn", train_per_class=1, test_per_class=1)
-        yield sorted(drawn.rglob("*.jpg"))
 
 
 def import_weights(

@@ -20,7 +20,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from fruitvision.data.read.picture import load_pixels
+from fruitvision.data.read.picture import PictureSource, load_pixels
 from fruitvision.errors import CheckpointError
 from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
@@ -91,7 +91,7 @@ class _Outputs(nn.Module):
 
 @torch.inference_mode()
 def export_onnx(
-    network: nn.Module, config: CheckpointConfig, pictures: Sequence[Path], out: Path, *, calibration: Sequence[Path] = ()
+    network: nn.Module, config: CheckpointConfig, pictures: Sequence[PictureSource], out: Path, *, calibration: Sequence[Path] = ()
 ) -> ExportCheck:
     """Write ``out``: input "image" (N, 3, crop, crop) float32, outputs "logits" (N, C) and "features" (N, F).
 
@@ -198,9 +198,9 @@ def import_onnxruntime(exporting: bool = True) -> Any:
     return onnxruntime
 
 
-def _inputs(config: CheckpointConfig, pictures: Sequence[Path]) -> Iterator[Tensor]:
+def _inputs(config: CheckpointConfig, pictures: Sequence[PictureSource]) -> Iterator[Tensor]:
     for start in range(0, len(pictures), BATCH):
-        yield config.transform.batch([load_pixels(path) for path in pictures[start : start + BATCH]]).contiguous()
+        yield config.transform.batch([load_pixels(picture) for picture in pictures[start : start + BATCH]]).contiguous()
 
 
 def exported_model(network: nn.Module, crop: int, outputs: Sequence[str]) -> Any:

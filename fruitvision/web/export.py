@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fruitvision import __version__
 from fruitvision.data.fetch.transfer import Progress
 from fruitvision.data.read.picture import load_pixels
-from fruitvision.data.synthetic.fruit import KINDS
-from fruitvision.data.synthetic.sample import BACKGROUNDS, draw_fruit
+from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import current_folder, replace_folder, write_error
 from fruitvision.models.checkpoint import CARD, load_checkpoint
@@ -106,7 +103,7 @@ def export_web(
         raise DataError("web-out-foreign", path=str(out))
     network, config = load_checkpoint(checkpoint)
     found = runtime_files(runtime, webgpu=webgpu, progress=progress)
-    checked = [load_pixels(path) for path in pictures] or _drawn()
+    checked = [load_pixels(picture) for picture in pictures or draw_pictures(DRAWN)]
     made = web_network(network, config, checked, weights)
     files = {
         path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file() and path.name != TYPES
@@ -134,12 +131,6 @@ def called(checkpoint: Path) -> str:
     """A network's name: its folder's, or that of the run whose ``best/`` or ``last/`` it is."""
     folder = checkpoint.absolute()
     return folder.parent.name if folder.name in ("best", "last") else folder.name
-
-
-def _drawn() -> list[np.ndarray]:
-    """Drawn fruit on a table, as cameras see it."""
-    rng = np.random.default_rng(0)
-    return [np.asarray(draw_fruit(kind, rng, 256, background=BACKGROUNDS[n % len(BACKGROUNDS)])) for kind in KINDS for n in range(DRAWN)]
 
 
 def _places(build: str) -> dict[str, str]:

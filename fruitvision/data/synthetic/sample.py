@@ -95,6 +95,12 @@ def sample_set() -> Path:
         raise write_error(error, folder) from error
 
 
+def draw_pictures(per_kind: int = 1, size: int = 256) -> list[Image.Image]:
+    """Every kind on white and on tables, the same at every call: what an exported network is compared with torch on."""
+    rng = np.random.default_rng(0)
+    return [draw_fruit(kind, rng, size, background=BACKGROUNDS[n % len(BACKGROUNDS)]) for kind in KINDS for n in range(per_kind)]
+
+
 def _draw_class(folder: Path, kind: str, split: str, count: int, size: int, seed: int) -> None:
     folder.mkdir(parents=True)
     for number in range(count):

@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from fruitvision.data.synthetic.fruit import KINDS
-from fruitvision.data.synthetic.sample import draw_fruit
+from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import named_write_errors
 from fruitvision.models.checkpoint import load_checkpoint
@@ -78,15 +75,7 @@ def _zip(path: Path, files: dict[str, Path]) -> None:
 def _onnx(checkpoint: Path, out: Path, name: str, report: Callable[..., Any]) -> None:
     """Compared with torch on drawn fruit: whether both compute the same does not depend on what is in the pictures."""
     network, config = load_checkpoint(checkpoint)
-    work = out.parent / "pictures"
-    with named_write_errors(work):
-        work.mkdir()
-        for number, kind in enumerate(KINDS):
-            draw_fruit(kind, np.random.default_rng(number), 256).save(work / f"{kind}.png")
-    try:
-        export_onnx(network, config, sorted(work.iterdir()), out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    export_onnx(network, config, draw_pictures(), out)
 
 
 def _page(checkpoint: Path, out: Path, name: str, report: Callable[..., Any]) -> None:
