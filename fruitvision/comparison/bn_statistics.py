@@ -23,7 +23,7 @@ from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.prepare.data import prepare
 from fruitvision.runs.prepare.transforms import evaluation_transform
 from fruitvision.training.device import choose_device
-from fruitvision.training.evaluation import topk_correct
+from fruitvision.training.evaluation import evaluate
 
 BATCH = 32
 """Pictures whose statistics are taken together, in a random order: batches of one class would have other statistics."""
@@ -43,7 +43,7 @@ def record_test_statistics(run: RunFolder, on_progress: Callable[[], None] = lam
     """Measure the last weights of a finished run with other statistics, and append the accuracies (0..1) to its metrics.
 
     ``batch``: with the statistics of each batch of ``BATCH`` test pictures; ``recomputed``: with running statistics recomputed from
-    training pictures. Nothing is recorded for a network without running statistics, or a second time.
+    training pictures. Nothing is recorded for a network without running statistics, a single test picture, or a second time.
     """
     network, _ = load_checkpoint(run.last)
     if not has_running_statistics(network) or run.metrics(RECORD):
@@ -54,25 +54,26 @@ def record_test_statistics(run: RunFolder, on_progress: Callable[[], None] = lam
     rng, transform = np.random.default_rng(config.training.seed), evaluation_transform(config.training)
     measured = EvalLoader(data.store, _shuffled(data.validation, rng), transform, BATCH)
     seen = EvalLoader(data.store, _shuffled(data.train, rng, MAX_TRAIN_IMAGES), transform, BATCH)
-    found = {
-        "batch": _accuracy(_batch_statistics(network), measured, device, on_progress),
-        "recomputed": _accuracy(_recomputed(network, seen, device, on_progress), measured, device, on_progress),
-    }
+    if not len(measured):
+        return
+    networks = {"batch": _batch_statistics(network), "recomputed": _recomputed(network, seen, device, on_progress)}
+    found = {name: evaluate(one, measured, device, config.training, on_batch=on_progress)["top1"] for name, one in networks.items()}
     run.append({"kind": RECORD, **found})
 
 
 def _shuffled(split: Split, rng: np.random.Generator, count: int | None = None) -> Split:
     order = rng.permutation(len(split.labels))[:count]
+    if len(order) % BATCH == 1:  # one picture alone has no statistics of a batch
+        order = order[:-1]
     return replace(split, paths=tuple(split.paths[i] for i in order), labels=split.labels[order], rows=split.rows[order])
 
 
 def _batch_statistics(network: nn.Module) -> nn.Module:
-    """A copy that normalizes by the statistics of the batch, and is in evaluation mode otherwise."""
-    network = copy.deepcopy(network).eval()
+    """A copy without running statistics, which therefore normalizes by those of the batch, in evaluation mode too."""
+    network = copy.deepcopy(network)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.train()
-            module.momentum = 0.0
+            module.running_mean = module.running_var = None
     return network
 
 
@@ -85,15 +86,6 @@ def _recomputed(network: nn.Module, loader: EvalLoader, device: torch.device, on
         layer.momentum = None  # a cumulative average
         layer.train()
     for batch in loader:
-        if len(batch.labels) > 1:
-            network(batch.images.to(device))
+        network(batch.images.to(device))
         on_progress()
     return network.eval()
-
-
-def _accuracy(network: nn.Module, loader: EvalLoader, device: torch.device, on_progress: Callable[[], None]) -> float:
-    right = 0
-    for batch in loader:
-        right += int(topk_correct(network(batch.images.to(device)).logits.float().cpu(), batch.labels).sum())
-        on_progress()
-    return right / len(loader.split.labels)

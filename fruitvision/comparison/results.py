@@ -138,11 +138,14 @@ def frame_csv(rows: pd.DataFrame) -> str:
 
 def save_results(out: str | Path) -> list[Path]:
     """Write the tables next to a study's ``about.json``, for :func:`read_results`."""
-    out = Path(out)
-    found = results(StudyFolder(out))
+    return write_tables(Path(out), results(StudyFolder(out)))
+
+
+def write_tables(folder: Path, found: Results) -> list[Path]:
+    """Write both tables of some results into a folder."""
     for name, rows in ((TABLE, found.table), (EPOCHS, found.epochs)):
-        write_text(out / name, frame_csv(rows))
-    return [out / TABLE, out / EPOCHS]
+        write_text(folder / name, frame_csv(rows))
+    return [folder / TABLE, folder / EPOCHS]
 
 
 def read_results(folder: Path) -> Results:

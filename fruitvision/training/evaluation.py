@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +18,15 @@ from fruitvision.training.loss import likelihood_loss
 Validation = EvalLoader | MixedEvalLoader
 
 
-def evaluate(network: nn.Module, loader: Validation, device: torch.device, config: TrainConfig) -> dict[str, float]:
-    """Loss (nats) and accuracies (0..1) of a network on a split."""
+def evaluate(
+    network: nn.Module,
+    loader: Validation,
+    device: torch.device,
+    config: TrainConfig,
+    *,
+    on_batch: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Loss (nats) and accuracies (0..1) of a network on a split; ``on_batch`` is called after each batch."""
     steps = predict_logits(network, loader, device, config)
     while True:
         try:
@@ -27,6 +34,7 @@ def evaluate(network: nn.Module, loader: Validation, device: torch.device, confi
         except StopIteration as end:
             logits, labels = end.value
             return summarize(logits, labels, loader.membership)
+        on_batch()
 
 
 def predict_logits(

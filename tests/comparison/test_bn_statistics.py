@@ -9,9 +9,19 @@ from fruitvision.comparison.bn_statistics import RECORD, record_test_statistics
 from fruitvision.comparison.results import table
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import StudyFolder, StudyPlan
+from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = {"width": 8, "image_size": 40, "epochs": 4}
+
+
+def test_a_last_batch_of_one_picture_is_left_out(tmp_path):
+    """Feature maps of 1×1 have no variance in a batch of one: torch raises an error."""
+    data = draw_sample(tmp_path / "data", train_per_class=12, test_per_class=11, classes=("Apple", "Banana", "Kiwi"))  # 33 are tested
+    settings = {**TINY, "image_size": 32, "epochs": 1}
+    plan = StudyPlan.parse({"data": str(data), "norms": ("batch", "group"), "batch_sizes": (8,), "training": settings})
+    assert run_study(plan, tmp_path / "study").state == "finished"
+    assert table(tmp_path / "study").set_index("norm").loc["batch", ["batch_accuracy", "recomputed_accuracy"]].between(0, 1).all()
 
 
 def test_spoiled_running_averages_are_recovered_without_changing_a_weight(tmp_path, sample_set):
