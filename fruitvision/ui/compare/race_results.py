@@ -25,6 +25,8 @@ from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 
 LOSSES = ("val_loss", "train_loss")
+Effects = list[dict[Any, Any]]
+"""The rows of :func:`batch_size_effects`."""
 BETWEEN = {"en": ", ", "zh": "、"}
 COLUMNS = ("norm", "accuracy", "best", "loss", "epochs_to_90", "seconds", "speed", "memory", "grad_norm", "parameters")
 
@@ -46,7 +48,8 @@ def race_charts(found: Results | None, language: str) -> Markup:
     if len(sizes) == 1:
         return _charts(*accuracy, *losses)
     more = folded(say("compare.losses", language), _charts(*losses), class_="fv-more")
-    first = [_against_batch_size(found, sizes, language), *_statistics_charts(found, sizes, language)]
+    by_size = summary(found.done).sort_values("batch_size", kind="stable")
+    first = [_against_batch_size(by_size, sizes, language), *_statistics_charts(by_size, sizes, language)]
     return join([_charts(*first, *accuracy), more])
 
 
@@ -76,11 +79,10 @@ def _curves(rows: pd.DataFrame, key: str, epochs: int, title: str, language: str
     )
 
 
-def _against_batch_size(found: Results, sizes: list[int], language: str) -> Markup:
+def _against_batch_size(found: pd.DataFrame, sizes: list[int], language: str) -> Markup:
     """Wu & He's figure (arXiv:1803.08494): the accuracy of each norm at each batch size. Sizes stand evenly, whatever their ratio."""
     series = []
-    for norm, rows in summary(found.done).groupby("norm", sort=False):
-        rows = rows.sort_values("batch_size")
+    for norm, rows in found.groupby("norm", sort=False):
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
         series.append(_series(str(norm), places, rows["mean"].tolist(), rows["sd"].tolist(), language))
     title, description = say("compare.chart_batch_size", language), say("compare.chart_batch_size_description", language)
@@ -105,11 +107,10 @@ STATISTICS = {"mean": "#d55e00", "recomputed_mean": "#0072b2", "batch_mean": "#8
 """Of a summary, the accuracy with each kind of statistics at test time, and its colour."""
 
 
-def _statistics_charts(found: Results, sizes: list[int], language: str) -> list[Markup]:
+def _statistics_charts(found: pd.DataFrame, sizes: list[int], language: str) -> list[Markup]:
     """For each norm with running statistics: its accuracy with them, and with others, at each batch size."""
     charts = []
-    for norm, rows in summary(found.done).dropna(subset=["recomputed_mean"]).groupby("norm", sort=False):
-        rows = rows.sort_values("batch_size")
+    for norm, rows in found.dropna(subset=["recomputed_mean"]).groupby("norm", sort=False):
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
         series = [
             Series(say(f"compare.statistics_{name}", language), places, rows[name].tolist(), colour) for name, colour in STATISTICS.items()
@@ -134,13 +135,13 @@ def race_words(found: Results | None, language: str) -> Markup:
     """What the study shows, in sentences; and of the program's own, how it was measured."""
     if found is None or found.done.empty:
         return Markup()
-    return join([_finding(found.done, language), measured_before(found, language), _verdicts(found.done, language)])
+    effects = batch_size_effects(found.done).to_dict("records")
+    return join([_finding(found.done, effects, language), measured_before(found, language), _verdicts(found.done, effects, language)])
 
 
-def _finding(rows: pd.DataFrame, language: str) -> Markup | None:
+def _finding(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | None:
     """In a sentence each: what loses by small batches and what does not, and what recomputed statistics change of it."""
     sentences = []
-    effects = batch_size_effects(rows).to_dict("records")
     if fallen := [effect for effect in effects if effect["verdict"] == "b-higher"]:
         most = min(fallen, key=lambda effect: effect["mean"])
         steady = [norm_name(effect["norm"], language) for effect in effects if effect not in fallen]
@@ -206,7 +207,7 @@ def _row(row: dict[Any, Any], several: bool, language: str) -> Markup:
     return tag("tr", (tag("td", cell) for cell in cells))
 
 
-def _verdicts(rows: pd.DataFrame, language: str) -> Markup | None:
+def _verdicts(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | None:
     """Words for every pair, where three seeds allow any; otherwise why there are none."""
     pairs, several = all_differences(rows), len(_sizes(rows)) > 1
     if pairs.empty and not several:
@@ -219,9 +220,9 @@ def _verdicts(rows: pd.DataFrame, language: str) -> Markup | None:
         lists.append(_list(title, [_pair(pair, language) for pair in of_size.to_dict("records")]))
     if not several:
         return join(lists)
-    effects = [_effect(effect, language) for effect in batch_size_effects(rows).to_dict("records")]
+    costs = [_effect(effect, language) for effect in effects]
     more = folded(say("compare.norm_against_norm", language), lists, class_="fv-more")
-    return join([_list(say("compare.smaller_batches", language), effects), more])
+    return join([_list(say("compare.smaller_batches", language), costs), more])
 
 
 def _list(title: str, sentences: list[Markup | None]) -> Markup | None:

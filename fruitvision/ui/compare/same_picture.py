@@ -53,7 +53,7 @@ def build(page: Page, tab: gr.Tab) -> None:
                 gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="same_picture.pair"
             )
         with gr.Column(scale=8, min_width=320):
-            shown = gr.HTML(same_picture_view(context, None, None, None, context.language, owner=False), elem_id="together-view")
+            shown = gr.HTML(elem_id="together-view")  # filled when the tab is opened: four networks are not loaded before
 
     def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
         shown = shown_studies(context.runs, owner=context.access.is_owner(request))
