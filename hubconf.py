@@ -16,7 +16,7 @@ def fruits_webcam(pretrained=True):
 
 
 def fruits_360(pretrained=True):
-    """The network that knows Fruits-360's 131 varieties, as :func:`fruits_webcam`."""
+    """The network that knows Fruits-360's varieties, as :func:`fruits_webcam`."""
     return _network("fruits-360", pretrained)
 
 
