@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.webcam import system_chromium
 from fruitvision.data.synthetic.sample import draw_fruit, draw_sample
 from fruitvision.wording.text import LANGUAGES
 from tests.browser.conftest import ARGUMENTS, RunningApp, run_app
@@ -70,17 +71,11 @@ def opened_app(folder: Path) -> Iterator[tuple[RunningApp, Any]]:
     film.write_bytes(b"".join(jpeg(banana(turn / 8)) for turn in range(12)))
     camera = f"--use-file-for-fake-video-capture={film}"
     with run_app(folder, "--data", str(folder / "data"), cwd=folder, app=PROJECT / "app.py") as app, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=[*ARGUMENTS, camera])
+        browser = driver.chromium.launch(executable_path=system_chromium(), args=[*ARGUMENTS, camera])
         try:
             yield app, browser
         finally:
             browser.close()
-
-
-def chromium() -> str | None:
-    import shutil
-
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
 
 def banana(turn: float) -> Image.Image:
@@ -112,6 +107,7 @@ def visit(browser: Any, app: RunningApp, language: str, size: str, panel: str) -
 
 
 def upload(page: Any, file: dict[str, Any]) -> None:
+    page.locator("#classify-picture-tab-button").click()  # a phone opens with the camera
     page.set_input_files("#classify-picture input[type=file]", files=[file])
     page.wait_for_selector("#classify-answer .fv-name")
     page.wait_for_timeout(1200)
