@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.endurance.chaos import FAULTS, struck
 from tests.endurance.faults.sitecustomize import matches
+from tests.endurance.faulty import FAULTS, struck
 from tests.endurance.outcome import Outcome, exit_code, table
 from tests.endurance.served import Answer
 

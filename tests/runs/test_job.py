@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import errno
-import gc
 import json
-import shutil
 import time
 
-import numpy as np
 import psutil
 import pytest
 import torch
 
 from fruitvision.comparison.study import diverged
-from fruitvision.data.read.store import ImageStore, open_dataset
 from fruitvision.errors import DataError, RunError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint, read_config
 from fruitvision.runs.folder import RunFolder
@@ -22,7 +18,6 @@ from fruitvision.runs.job import loop, resume
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.job.resume import read_state
 from fruitvision.runs.lock import hold_lock
-from fruitvision.runs.prepare.data import evenly, prepare
 from fruitvision.training.engine import StepDone
 from fruitvision.ui.train.run_view import run_table, status_line
 
@@ -152,64 +147,6 @@ def test_a_disk_that_is_full_while_metrics_or_the_log_are_written_has_a_name_too
     assert caught.value.code == "disk-full" and run.status().state == "failed"
 
 
-def test_pictures_that_changed_since_are_not_learned_from_and_one_that_was_damaged_is_named(tmp_path, tiny, sample_set):
-    copy = tmp_path / "my pictures"
-    shutil.copytree(sample_set, copy)
-    run = begun(tmp_path, tiny().model_copy(update={"data": str(copy)}))
-    execute(run.path, on_event=lambda event: run.request_stop())
-    picture = next((copy / "Training" / "Apple").iterdir())
-    whole = picture.read_bytes()
-    picture.write_bytes(whole[:200])
-    with pytest.raises(RunError, match=picture.name) as caught:
-        execute(run.path)
-    assert caught.value.code == "data-damaged" == run.status().error["code"] and f"damaged: Training/Apple/{picture.name}" in run.log_tail()
-    picture.unlink()
-    with pytest.raises(RunError) as caught:
-        execute(run.path)
-    assert caught.value.code == "data-changed"
-    picture.write_bytes(whole)
-    assert execute(run.path).state == "finished", "it was put back"
-
-
-def test_a_run_keeps_its_pictures_while_others_are_added_to_the_folder_and_it_is_looked_through_again(tmp_path, tiny, sample_set):
-    copy = tmp_path / "my pictures"
-    shutil.copytree(sample_set, copy)
-    run, kept = begun(tmp_path, tiny(epochs=1).model_copy(update={"data": str(copy)})), []
-
-    def add(event):
-        if isinstance(event, StepDone):
-            before = open_dataset(copy)[1].path
-            shutil.copy(next((copy / "Training" / "Apple").iterdir()), copy / "Training" / "Kiwi" / f"{event.step}.jpg")
-            assert open_dataset(copy)[1].path != before
-            kept.append(before)
-
-    assert execute(run.path, on_event=add).state == "finished"
-    assert len(ImageStore(kept[0])) == 48 and not kept[1].exists(), "the run's own is kept, and no other"
-    gc.collect()
-    open_dataset(copy)
-    assert not kept[0].exists(), "until the run is over"
-
-
-def test_a_run_under_way_needs_its_folder_no_more_and_a_resume_says_that_it_is_gone(tmp_path, tiny, sample_set):
-    """Pictures are decoded once, before the first step: what happens to their files meanwhile does not matter."""
-    copy, away = tmp_path / "my pictures", tmp_path / "away"
-    shutil.copytree(sample_set, copy)
-    run = begun(tmp_path, tiny().model_copy(update={"data": str(copy)}))
-
-    def disturb(event):
-        if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 2):
-            next((copy / "Training" / "Kiwi").iterdir()).write_bytes(b"damaged")
-        if isinstance(event, StepDone) and (event.epoch, event.step) == (1, 3):
-            copy.rename(away)
-        if isinstance(event, StepDone) and event.epoch == 2:
-            run.request_stop()
-
-    assert execute(run.path, on_event=disturb).state == "stopped" and len(run.metrics()) == 1
-    with pytest.raises(DataError) as caught:
-        execute(run.path)
-    assert caught.value.code == "data-missing" == run.status().error["code"]
-
-
 def test_a_gradient_that_is_never_finite_fails_by_name_and_is_counted_in_the_log(tmp_path, tiny, monkeypatch):
     run, built, build = begun(tmp_path, tiny(epochs=3)), [], loop.build
     monkeypatch.setattr(loop, "build", lambda *given, **named: built.append(build(*given, **named)) or built[-1])
@@ -312,24 +249,6 @@ def test_a_stop_counts_for_the_process_that_it_was_asked_of(tmp_path, tiny, monk
     assert execute(run.path).state == "finished", "it was asked of a process that is gone"
 
 
-def test_a_stop_is_heard_while_pictures_are_read(tmp_path, tiny, sample_set, monkeypatch):
-    monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
-    run, prepare, read = begun(tmp_path, tiny(epochs=1)), loop.prepare, []
-
-    def asked_meanwhile(config, progress, listing):
-        def reading(done, total):
-            read.append(done)
-            run.request_stop()
-            progress(done, total)
-
-        return prepare(config, reading, listing)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "prepare", asked_meanwhile)
-        assert execute(run.path).state == "stopped" and len(read) == 1
-    assert not run.resume_file.exists() and execute(run.path).state == "finished"
-
-
 def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monkeypatch):
     def offline(**given):
         from fruitvision.errors import DownloadError
@@ -341,27 +260,3 @@ def test_without_imagenet_the_run_says_what_it_starts_from(tmp_path, tiny, monke
     status = execute(run.path)
     assert status.start.startswith(("shipped", "scratch"))
     assert "ImageNet" in run.log_tail()
-
-
-def test_validation_is_held_out_of_training_and_the_test_split_stays_apart(tmp_path, tiny):
-    data = prepare(tiny(val_fraction=0.25))
-    train, validation, test = ({*s.paths} for s in (data.train, data.validation, data.test))
-    assert not train & validation and not (train | validation) & test
-    assert len(validation) == 8 and len(train) == 24 and len(test) == 16
-    assert {*prepare(tiny(val_fraction=0)).validation.paths} == test
-
-
-def test_a_part_of_the_pictures_is_taken_evenly(sample_set):
-    dataset, _ = open_dataset(sample_set)
-    part = evenly(dataset.splits["train"], 10)
-    assert len(part) == 10 and sorted(np.bincount(part.labels).tolist()) == [2, 2, 3, 3]
-    smaller = evenly(dataset.splits["train"], 6)
-    assert {*smaller.paths} <= {*part.paths}
-    assert evenly(dataset.splits["train"], 1000) is dataset.splits["train"]
-
-
-def test_a_folder_that_is_gone_is_an_error_with_a_status(tmp_path, tiny):
-    run = begun(tmp_path, tiny().model_copy(update={"data": str(tmp_path / "gone")}))
-    with pytest.raises(DataError):
-        execute(run.path)
-    assert json.loads((run.path / "status.json").read_text(encoding="utf-8"))["error"]["code"] == "data-missing"

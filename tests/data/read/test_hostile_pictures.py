@@ -1,7 +1,6 @@
 """Pictures that somebody made to exhaust memory or time: what each takes, measured in a process of its own.
 
-``python -m tests.data.read.test_hostile_pictures 7071`` prints the same for pictures of the largest size.
-"""
+``python -m tests.data.read.test_hostile_pictures 7071`` prints the same for pictures of the largest size."""
 
 from __future__ import annotations
 
@@ -21,9 +20,7 @@ import pytest
 from PIL import Image, features
 
 from fruitvision.compat import share_arenas
-from fruitvision.data.read import picture as pictures
 from fruitvision.data.read.decode_gate import GATE
-from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.picture import MAX_PIXELS, load_capped, load_pixels, open_picture
 from fruitvision.errors import PictureError
 from tests.color_profiles import P3, rgb_profile
@@ -277,81 +274,6 @@ def test_64_visitors_with_the_largest_picture_stay_within_a_share_of_two_gigabyt
     (found,) = apart("measure_many", tmp_path / "picture", MAX_PIXELS // 20)
     assert found["answers"] == ["((256, 256, 3), (720, 720))"]
     assert found["bytes"] < 100_000_000 + VISITORS * 2 * 2**20
-
-
-# Time -------------------------------------------------------------------------------------------------------------
-
-
-def scans(side: int, count: int, **options) -> bytes:
-    """A progressive JPEG with its last scan again and again."""
-    data = encoded(spotted("RGB", side), "JPEG", progressive=True, **options)
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * (count - data.count(b"\xff\xda") + 1) + data[-2:]
-
-
-def code_of(data: bytes, read: Callable = load_pixels) -> str:
-    try:
-        read(data)
-    except PictureError as error:
-        return error.code
-    return "answer"
-
-
-@pytest.mark.parametrize(("side", "options"), [(200, {}), (200, {"exif": turned()}), (1200, {})])
-@pytest.mark.parametrize("read", [load_pixels, open_picture])
-def test_the_scans_of_a_jpeg_are_counted_before_it_is_decoded(read, side, options):
-    assert code_of(scans(side, MAX_SCANS, **options), read) == "answer"
-    start = time.process_time()
-    assert code_of(scans(side, MAX_SCANS + 1, **options), read) == "picture-too-many-parts"
-    assert code_of(scans(side, 2000, **options), read) == "picture-too-many-parts"
-    assert time.process_time() - start < 0.5
-
-
-@pytest.mark.parametrize("read", [load_pixels, open_picture])
-def test_the_scans_of_a_jpeg_that_is_not_progressive_are_counted(read):
-    """Baseline too may have a scan for each channel, and libjpeg takes any number of them."""
-    grey, size = encoded(spotted("L", 200), "JPEG"), struct.pack(">BHHB", 8, 200, 200, 3)
-    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
-    three = b"\xff\xc0\0\x11" + size + bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
-    each = [grey[scan : scan + 5] + bytes([channel]) + grey[scan + 6 : -2] for channel in (1, 2, 3)]
-    head = grey[:frame] + three + grey[frame + 13 : scan]
-    assert code_of(head + b"".join(each) + grey[-2:], read) == "answer"
-    assert code_of(head + b"".join(each * 700) + grey[-2:], read) == "picture-too-many-parts"
-
-
-def test_the_scans_of_a_jpeg_in_a_tiff_are_counted():
-    data = scans(64, MAX_SCANS + 1)
-    assert code_of(one_strip(64, data, 8, 3, 6, 7)) == "picture-too-many-parts"
-
-
-def test_what_looks_like_a_scan_in_notes_or_behind_the_end_is_none():
-    data, many = encoded(spotted("RGB", 200), "JPEG"), b"\xff\xda\0\2" * 500
-    noted = data[:2] + b"\xff\xe2" + struct.pack(">H", len(many) + 2) + many + data[2:]
-    assert code_of(noted) == code_of(data + many) == "answer"
-    assert code_of(noted, open_picture) == code_of(data + many, open_picture) == "answer"
-
-
-@pytest.mark.parametrize("marker", [0xC3, 0xC9, 0xCA])
-def test_other_codings_of_jpeg_are_not_let_in(marker):
-    data = encoded(spotted("RGB", 64), "JPEG").replace(b"\xff\xc0", bytes([0xFF, marker]))
-    assert code_of(data) == "picture-encoding"
-
-
-def test_a_jpeg_of_segments_without_end_is_refused():
-    assert code_of(b"\xff\xd8" + b"\xff\xe0\0\2" * 3_000_000) == "picture-too-many-parts"
-
-
-@pytest.mark.parametrize("compression", [2, 3, 4, 6, 32_771, 32_809, 34_676, 34_677, 34_712, 34_925, 50_000, 50_001])
-def test_other_compressions_of_tiff_are_not_let_in(compression):
-    assert code_of(one_strip(64, bytes(4096), 8, 1, 1, compression)) == "picture-encoding"
-    assert code_of(one_strip(64, bytes(4096), 8, 1, 1, 1)) == "answer"
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
-def test_decoding_ends_when_its_time_is_over(kind, monkeypatch):
-    data = encoded(spotted("RGB", 700).convert("P" if kind == "GIF" else "RGB"), kind)
-    monkeypatch.setattr(pictures, "MAX_SECONDS", -1.0)
-    assert {code_of(data, read) for read in (load_pixels, open_picture)} == {"picture-too-slow"}
 
 
 def main(side: int) -> None:
