@@ -177,23 +177,22 @@ GIVE = """([kind, content]) => {
   const field = kind === "drop" ? "dataTransfer" : "clipboardData";
   const event = new (kind === "drop" ? DragEvent : ClipboardEvent)(kind, { [field]: given, bubbles: true, cancelable: true });
   document.querySelector("#stage").dispatchEvent(event);
-  return document.querySelector("#picture").src;
+  return document.querySelector("#answer").ariaBusy && document.querySelector("#picture").src;
 }"""
 
 
 def test_a_visitor_is_answered_on_the_own_device_and_goes_to_the_app_and_back(opened, offering):
     running, _ = offering
     asked = []
-    page = opened(running.url, READY, prepare=lambda context: context.on("request", asked.append))
+    page = opened(running.url, READY, prepare=lambda context: context.on("request", lambda one: asked.append(one)))
     assert page.url == f"{running.url}device/?app" and page.inner_text("#network") == "small"
     answer, shown = "#answer:not([aria-busy]) h2", set()
     page.set_input_files("#file", files=[{"name": "fruit.png", "mimeType": "image/png", "buffer": fruit("Banana")}])
     page.wait_for_selector(answer)
     for kind in ("drop", "paste"):
         shown.add(page.evaluate(GIVE, [kind, base64.b64encode(fruit("Kiwi")).decode()]))
-        assert page.get_attribute("#answer", "aria-busy")
         page.wait_for_selector(answer)
-    assert len(shown) == 2 and page.is_visible("#picture")
+    assert len(shown - {None}) == 2 and page.is_visible("#picture")
     sent = [one for one in asked if one.url.startswith("http")]
     assert {one.method for one in sent} == {"GET"} and all(one.url.startswith(f"{running.url}device/") for one in sent[1:])
 
@@ -214,9 +213,8 @@ def test_a_browser_that_cannot_comes_to_the_app(opened, offering):
     assert page.url == f"{running.url}?app"
 
 
-def test_the_owner_and_who_asks_for_a_panel_come_to_the_app(opened, offering, tmp_path):
+def test_the_owners_link_opens_the_app_from_wherever_it_is_followed(opened, offering, tmp_path):
     running, owners_link = offering
-    assert "tab=compare" in opened(f"{running.url}?tab=compare", APP).url
     (tmp_path / "open.html").write_text(f'<meta http-equiv="refresh" content="0;url={owners_link}">', encoding="utf-8")
     page = opened((tmp_path / "open.html").as_uri(), APP)
     page.get_by_role("tab", name="Train").click()
