@@ -204,7 +204,7 @@ def launch(
         hosts.add(urlsplit(visitors).netloc)
     announce(context, host, port, visitors, share=share, open_browser=open_browser)
     if context.device is not None and not context.device.ready:
-        make_page(context.device, context.models.folder(None), context.language)
+        make_page(context.device, lambda: context.models.folder(None), context.language)
     if block:
         _close_when_told(demo, own_uploads)
         demo.block_thread()

@@ -14,7 +14,7 @@ import filelock
 
 from fruitvision import __version__
 from fruitvision.data.fetch.transfer import sha256_of
-from fruitvision.errors import CheckpointError, FruitVisionError
+from fruitvision.errors import CheckpointError, FruitVisionError, unexpected
 from fruitvision.files import cache_folder, current_folder, named_write_errors, remove_leftovers
 from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS
 from fruitvision.report.markup import tag
@@ -49,14 +49,15 @@ def device_html(language: str) -> str:
     return tag("a", say("header.device", language), href=to, target="_top", title=say("header.device_how", language))
 
 
-def make_page(page: DevicePage, checkpoint: Path, language: str) -> Task[None]:
+def make_page(page: DevicePage, checkpoint: Callable[[], Path], language: str) -> Task[None]:
     """Make a checkpoint's page in the background, and say in the terminal that it is served, or why there is none."""
 
     def work(progress: Any) -> None:
         try:
-            read_made(page, checkpoint)
-        except FruitVisionError as error:
-            print(say("launch.no_device", language, why=say_error(error, language)), flush=True)
+            read_made(page, checkpoint())
+        except Exception as error:  # the app goes on without the page, whatever it is
+            known = error if isinstance(error, FruitVisionError) else unexpected(error)
+            print(say("launch.no_device", language, why=say_error(known, language)), flush=True)
         else:
             print(say("launch.device", language), flush=True)
 

@@ -48,7 +48,7 @@ def test_a_page_is_made_by_default_where_a_link_is_shared_and_can_be_switched_of
 
 def test_it_is_made_once_for_a_checkpoint_and_the_last_ones_are_kept(tmp_path, cache, monkeypatch, capsys):
     page, own = DevicePage(), checkpoint(tmp_path)
-    make_page(page, own, "en").join(60)
+    make_page(page, lambda: own, "en").join(60)
     assert page.ready and page.holds("/device/model.json") and "own browsers" in capsys.readouterr().out
     first = kept(cache)
     with monkeypatch.context() as patch:
@@ -65,7 +65,7 @@ def test_it_is_made_once_for_a_checkpoint_and_the_last_ones_are_kept(tmp_path, c
 def test_without_the_packages_one_line_says_what_to_install_and_nothing_is_fetched(tmp_path, cache, monkeypatch, capsys, language, words):
     monkeypatch.setattr(device, "find_spec", lambda name: None if name == "onnxscript" else name)
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: pytest.fail("fetched"))
-    make_page(page := DevicePage(), checkpoint(tmp_path), language).join(60)
+    make_page(page := DevicePage(), lambda: checkpoint(tmp_path), language).join(60)
     (line,) = capsys.readouterr().out.splitlines()
     assert words in line and "python -m pip install onnx onnxscript onnxruntime" in line and not page.ready and not kept(cache)
 
@@ -76,7 +76,7 @@ def test_without_internet_one_line_says_how_to_bring_the_runtime(tmp_path, cache
 
     monkeypatch.setattr(export, "runtime_files", runtime.runtime_files)
     monkeypatch.setattr(runtime, "fetch", refuse)
-    make_page(page := DevicePage(), checkpoint(tmp_path), "en").join(60)
+    make_page(page := DevicePage(), lambda: checkpoint(tmp_path), "en").join(60)
     (line,) = capsys.readouterr().out.splitlines()
     assert "npm pack onnxruntime-web@" in line and "--device DIR" in line and not page.ready and not kept(cache)
 
