@@ -39,7 +39,12 @@ def open_app(
         ),
     ] = None,
     device: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="An exported page (export --format web): visitors' browsers answer by themselves.")
+        str | None,
+        typer.Option(
+            metavar="DIR|auto|none",
+            help="The page by which visitors' browsers answer by themselves: one of export --format web, made by the app, or none.",
+            show_default="auto with --share, else none",
+        ),
     ] = None,
     api: Annotated[bool, typer.Option("--api/--no-api", help="Let programs classify too: /api explains how.")] = True,
     upload_quota: Annotated[int, typer.Option(metavar="MB", help="Disk space for all uploads together.")] = 1024,

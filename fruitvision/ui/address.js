@@ -37,6 +37,9 @@
   }, 0));
   go();
 
+  // On a phone the link to the page that answers on the device lies in the gear's menu: that stays open while the link is pressed.
+  document.addEventListener("mousedown", (event) => { if (event.target.closest?.("#device a")) event.preventDefault(); });
+
   // Gradio's choices open when the focus comes to them, but neither Escape nor the Tab key closes them: it takes Tab for any letter.
   document.addEventListener("keydown", (event) => {
     if (!event.target.matches?.("input[role=combobox]")) return;

@@ -28,10 +28,12 @@ from fruitvision.ui.api.routes import Api
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.classify.api import build_endpoint, classified
 from fruitvision.ui.compare import panel as compare_panel
+from fruitvision.ui.device import device_html, device_page, make_page
 from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of, settings_known_to
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
+from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
@@ -46,7 +48,7 @@ from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.ui.train.bar.run_bar import build_bar
-from fruitvision.web.served import DevicePage
+from fruitvision.web.served import WHOLE_APP
 from fruitvision.wording.text import LANGUAGES, say
 
 FOLDER = Path(__file__).parent
@@ -79,6 +81,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
 def _header(context: Context, demo: gr.Blocks) -> Page:
     with gr.Row(elem_classes="fv-header"):
         title = gr.HTML(elem_id="title")
+        device = gr.HTML(elem_id="device", visible=context.device.ready) if context.device else None
         model = gr.Dropdown(
             context.models.choices(context.language),
             value=context.models.default,
@@ -97,6 +100,11 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
         )
     page = Page(context, demo, language, model)
     page.bind(title, value=title_html)
+    if device is not None and context.device is not None:
+        page.bind(device, value=device_html)
+        offered = context.device
+        if not offered.ready:
+            demo.load(lambda: gr.update(visible=offered.ready), None, device, **QUIET)
     page.bind(model, label="header.model", choices=context.models.choices)
     page.bind(language, label="header.language")
     return page
@@ -110,16 +118,15 @@ def title_html(language: str) -> str:
 def _speak(page: Page) -> None:
     """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
     page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(None, None, None, js=alive_script())
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
-    page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
+    page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
 
     def switch(chosen: str) -> list[Any]:
         return page.updates(chosen)
 
-    language.change(switch, language, page.bound, **quiet)
+    language.change(switch, language, page.bound, **QUIET)
     gr.on([language.change, model.change], None, [language, model], None, js="(language, model) => window.fruitvisionTold(language, model)")
 
 
@@ -153,7 +160,8 @@ def launch(
         root_path: the path under which a reverse proxy serves the app, or the whole public address with it, such as
             https://fruit.example/app; no header of a request takes its place.
         embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
-        device: a page that was exported; visitors are led to it, and answered by their own browsers.
+        device: a page that was exported, to which visitors are led, so that their own browsers answer; "auto" makes it of the network
+            that answers first, "none" offers none. By default "auto" with ``share``.
         api: whether programs may ask, by gradio_client and by ``POST /api/classify``.
         upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
         dataset_limit: bytes of one dataset that the owner may upload in Train.
@@ -164,7 +172,6 @@ def launch(
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = free_port(host, port)
     _check(embed_in, upload_quota)
-    own_page = DevicePage(Path(device)) if device else None
     share_arenas()  # before there are many threads
     runs = Path(runs or "runs").absolute()
     context = Context(
@@ -176,6 +183,7 @@ def launch(
         language=language or "en",
         follow_browser=language is None,
         dataset_limit=dataset_limit,
+        device=device_page(device, share=share),
     )
     own_uploads = _folder_for_uploads()
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
@@ -187,7 +195,7 @@ def launch(
         embed_in=[origin.rstrip("/") for origin in embed_in],
         root_path=root_path or "",
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
-        device=own_page,
+        device=context.device,
         api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
     )
     demo = _open(build_app(context, api=api), context, gate, host, port, root_path)
@@ -195,6 +203,8 @@ def launch(
     if visitors:
         hosts.add(urlsplit(visitors).netloc)
     announce(context, host, port, visitors, share=share, open_browser=open_browser)
+    if context.device is not None and not context.device.ready:
+        make_page(context.device, lambda: context.models.folder(None), context.language)
     if block:
         _close_when_told(demo, own_uploads)
         demo.block_thread()
@@ -215,7 +225,7 @@ def _open(demo: gr.Blocks, context: Context, gate: Callable[..., Any], host: str
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(queue_of(demo), context.access)
     with served_through(gate):
-        _serve(demo, host, port, root_path, context.access)
+        _serve(demo, host, port, root_path, context)
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
@@ -231,7 +241,7 @@ def _check(embed_in: Sequence[str], upload_quota: int) -> None:
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
 
 
-def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access: Access) -> None:
+def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, context: Context) -> None:
     demo.launch(
         **settings_known_to(demo.launch, run_history=False),
         server_name=host,
@@ -255,7 +265,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, access:
         theme=theme(),
         css_paths=STYLES,
         app_kwargs={
-            "middleware": [Middleware(OwnerLink, access=access)],
+            "middleware": [Middleware(OwnerLink, access=context.access, query=f"?{WHOLE_APP}" if context.device else "")],
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,

@@ -1,6 +1,6 @@
 """The exported page beside the app, under ``/device/``: a shared link's visitors are answered by their own browsers.
 
-Its files are read once, when the app opens, and are the same for everybody; nothing that a visitor sends is looked into.
+Its files are read once and are the same for everybody; nothing that a visitor sends is looked into.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from fruitvision.errors import UsageError
 from fruitvision.web.export import DESCRIPTION
@@ -18,6 +19,8 @@ Send = Callable[[dict], Awaitable[None]]
 PATH = "/device/"
 WHOLE_APP = "app"
 """The query by which a visitor asks for the app itself; sent on to the page, it says that there is one."""
+STAYING = {WHOLE_APP, "tab", "owner"}
+"""Queries that the app itself answers: what was asked for, a panel of it, and the owner's link."""
 MAX_BYTES = 256 * 2**20
 PIECE = 2**16
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".gz": "application/octet-stream", "": "text/plain"}
@@ -33,16 +36,29 @@ _HEADERS = (
 
 
 class DevicePage:
-    """The files of ``fruitvision export --format web``. Raises UsageError "not-a-page" for any other folder."""
+    """The files of ``fruitvision export --format web``; none before they are read, where the page is still being made."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        self._files: dict[str, bytes] = {}
+        self._tags: dict[str, bytes] = {}
+        if folder is not None:
+            self.read(folder)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a page."""
+        return bool(self._files)
+
+    def read(self, folder: Path) -> None:
+        """Take the files of a folder. Raises UsageError "not-a-page" for one that is no exported page."""
         found = folder.rglob("*") if (folder / DESCRIPTION).is_file() else ()
         root = folder.resolve()  # an archive from somebody else may hold links, which would show any file to everybody
         paths = [path for path in found if path.is_file() and root in path.resolve().parents]
         if not paths or sum(path.stat().st_size for path in paths) > MAX_BYTES:
             raise UsageError("not-a-page", folder=str(folder))
-        self._files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        self._tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode() for name, content in self._files.items()}
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        self._tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode() for name, content in files.items()}
+        self._files = files  # last: requests are answered meanwhile
 
     def holds(self, path: str) -> bool:
         """Whether a file of it lies at a path below the app's."""
@@ -71,8 +87,9 @@ class DevicePage:
 
 
 def is_for_device(headers: Mapping[str, str], path: str, query: bytes) -> bool:
-    """Whether a visitor opens the app by its link, and did not ask for the app itself."""
-    return path == "/" and headers.get("sec-fetch-mode") == "navigate" and query.partition(b"=")[0] != WHOLE_APP.encode()
+    """Whether a visitor opens the app by its link, in a window and not in a frame, and did not ask for the app itself."""
+    opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
+    return path == "/" and opened and not STAYING & parse_qs(query.decode("latin-1"), keep_blank_values=True).keys()
 
 
 async def lead(send: Send) -> None:

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
+
+from fruitvision.web.runtime import VERSION
 
 START_SECONDS = 120
 ARGUMENTS = (
@@ -143,6 +146,14 @@ def visit(browser, app: RunningApp) -> Iterator[Callable]:
     for context in contexts:
         context.close()
     assert not errors, errors
+
+
+def runtime() -> Path | None:
+    """onnxruntime-web: what FRUITVISION_WEB_RUNTIME names, or the user's cache; None leaves it to the npm registry."""
+    if named := os.environ.get("FRUITVISION_WEB_RUNTIME"):
+        return Path(named)
+    cache = Path(platformdirs.user_cache_dir("fruitvision", appauthor=False)) / f"onnxruntime-web-{VERSION}"
+    return cache if cache.is_dir() else None
 
 
 def is_fault(line) -> bool:

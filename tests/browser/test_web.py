@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pytest
 from PIL import Image
 
@@ -30,18 +29,10 @@ from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.web.export import export_web
-from fruitvision.web.runtime import VERSION
+from tests.browser.conftest import runtime
 
 PHONE = {"width": 390, "height": 844}
 LONG = 60_000
-
-
-def runtime() -> Path | None:
-    """onnxruntime-web: what FRUITVISION_WEB_RUNTIME names, or the user's cache; None leaves it to the npm registry."""
-    if named := os.environ.get("FRUITVISION_WEB_RUNTIME"):
-        return Path(named)
-    cache = Path(platformdirs.user_cache_dir("fruitvision", appauthor=False)) / f"onnxruntime-web-{VERSION}"
-    return cache if cache.is_dir() else None
 
 
 def exported(checkpoint: Path, out: Path) -> Path:

@@ -240,7 +240,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.folder
 
 
-@pytest.mark.parametrize("name", ["pixels", "answers", "files"])
+@pytest.mark.parametrize("name", ["pixels", "answers", "files", "able"])
 def test_the_scripts_compute_what_python_computes(cases: Path, name: str, tmp_path: Path) -> None:
     command = [node(), "--test", str(JS / f"{name}.test.js")]
     result = subprocess.run(

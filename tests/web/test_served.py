@@ -57,6 +57,24 @@ def test_a_visitor_is_led_to_the_page_and_may_ask_for_the_app(page):
     assert ask(page, "/config", (HOST,))[2] == b"the app"
 
 
+@pytest.mark.parametrize("query", [b"app", b"app=&lang=zh", b"lang=zh&app", b"tab=compare", b"owner=a-token-of-the-tests"])
+def test_who_asked_for_the_app_a_panel_or_with_the_owners_link_stays(page, query):
+    assert ask(page, "/", query=query)[2] == b"the app"
+
+
+def test_a_frame_shows_the_app(page):
+    """The page itself may stand in no other site's."""
+    assert ask(page, "/", (*LINK, (b"sec-fetch-dest", b"iframe")))[2] == b"the app"
+    assert ask(page, "/", (*LINK, (b"sec-fetch-dest", b"document")), query=b"lang=zh")[0] == 303
+
+
+def test_while_the_page_is_being_made_visitors_get_the_app(page, tmp_path):
+    later = DevicePage()
+    assert not later.ready and ask(later, "/")[2] == b"the app" and ask(later, "/device/")[0] == 404
+    later.read(tmp_path / "site")
+    assert later.ready and ask(later, "/")[0] == 303 and ask(later, "/device/")[2] == b"<p>page"
+
+
 def test_files_come_whole_with_their_type_and_the_headers_that_threads_need(page):
     status, headers, body = ask(page, "/device/")
     assert status == 200 and body == b"<p>page" and headers[b"content-type"].startswith(b"text/html")

@@ -16,6 +16,7 @@ from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.ui.page.datasets import COLLECTED_STORE, Datasets
 from fruitvision.ui.page.models import Models, Teaching
 from fruitvision.ui.server.access import Access
+from fruitvision.web.served import DevicePage
 from fruitvision.wording.text import say
 
 
@@ -35,6 +36,8 @@ class Context:
     """Whether a visitor's browser may ask for another one."""
     dataset_limit: int = MAX_BYTES
     """Bytes of one dataset that the owner may upload."""
+    device: DevicePage | None = None
+    """The page that answers in the visitor's own browser, which may still be in the making."""
 
     @cached_property
     def datasets(self) -> Datasets:

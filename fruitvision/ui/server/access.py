@@ -156,10 +156,13 @@ def is_loopback(host: str) -> bool:
 
 
 class OwnerLink:
-    """ASGI middleware that turns ``/?owner=TOKEN`` into the owner's cookie."""
+    """ASGI middleware that turns ``/?owner=TOKEN`` into the owner's cookie, and leads on to the page, with ``query``.
 
-    def __init__(self, app: Callable[..., Awaitable[None]], access: Access) -> None:
-        self.app, self.access = app, access
+    The cookie does not come with that first request where a file or another site held the link: by it the owner is not known yet.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], access: Access, query: str = "") -> None:
+        self.app, self.access, self.query = app, access, query
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         """Answer an owner's link, and hand on everything else."""
@@ -167,7 +170,8 @@ class OwnerLink:
         if not given:
             await self.app(scope, receive, send)
             return
-        headers = [(b"location", (scope.get("root_path", "").rstrip("/") + "/").encode()), (b"referrer-policy", b"no-referrer")]
+        page = scope.get("root_path", "").rstrip("/") + "/" + self.query
+        headers = [(b"location", page.encode()), (b"referrer-policy", b"no-referrer")]
         if self.access._matches(given[:1]):
             secure = "; Secure" if scope.get("scheme") == "https" else ""
             cookie = f"{COOKIE}={given[0]}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800{secure}"

@@ -90,7 +90,7 @@ class Gate:
         embed_in: origins whose pages may show the app in a frame.
         root_path: the path, or the whole address, under which a proxy serves the app.
         language: gives the language that a page is rendered in.
-        device: the page that answers in visitors' own browsers, to which they are led first.
+        device: the page that answers in visitors' own browsers, to which they are led first once it is there.
         api: what programs may ask; without, its routes and Gradio's own description of the endpoint do not exist.
     """
 
@@ -141,7 +141,7 @@ class Gate:
             if self.device.holds(path):
                 await self.device.answer(path, scope["method"], headers.get("if-none-match", ""), send)
                 return
-            if not caller.owner and is_for_device(headers, path, scope.get("query_string", b"")):
+            if self.device.ready and not caller.owner and is_for_device(headers, path, scope.get("query_string", b"")):
                 await lead(send)
                 return
         if not (caller.owner or caller.number):

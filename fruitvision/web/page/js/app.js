@@ -14,6 +14,7 @@ const LARGE_HEAT = 1280;
 /** @param {string} id @returns {any} */
 const find = (id) => document.getElementById(id);
 const base = new URL("../", import.meta.url);
+const beside = new URLSearchParams(location.search).has("app"); // the app led here, or its header's link
 
 /** What is shown now. */
 const shown = {
@@ -227,25 +228,16 @@ async function keepPage() {
 }
 
 async function open() {
+  if (document.body.classList.contains("old")) return; // able.js
   const response = await fetch(new URL("model.json", base));
   if (!response.ok) throw new Error(`model.json: ${response.status}`);
   model = await response.json();
   useWords(model);
-  find("whole").hidden = !new URLSearchParams(location.search).has("app"); // it lies beside the app, which led here
+  find("whole").hidden = !beside;
   listen();
   words();
-  if (typeof DecompressionStream === "undefined" || typeof OffscreenCanvas === "undefined") {
-    return trouble(() => say("web.old"));
-  }
   status(() => say("web.loading", { percent: 0 }));
-  let opened;
-  try {
-    opened = await computing.ask("open", { model, base: base.href });
-  } catch (error) {
-    console.error(error);
-    const differs = error instanceof Error && error.message.includes("differs");
-    return trouble(() => say(differs ? "web.differs" : "web.failed"));
-  }
+  const opened = await computing.ask("open", { model, base: base.href });
   document.body.dataset.provider = opened.provider;
   document.body.dataset.threads = opened.threads;
   teaching = new Teaching(model, computing, camera, () => shown.picture, async () => {
@@ -259,7 +251,14 @@ async function open() {
   await keepPage();
 }
 
-open().catch((error) => {
+/** Where nothing can be answered here: to the app, if it is there, or a sentence. @param {unknown} error */
+async function giveUp(error) {
   console.error(error);
-  find("message").textContent = model ? say("web.failed") : "The page could not be loaded. 页面无法载入。";
-});
+  const app = beside && (await fetch(new URL("../alive", base)).catch(() => null));
+  if (app && app.ok) return location.replace(new URL("../?app", base));
+  const differs = error instanceof Error && error.message.includes("differs");
+  if (model) trouble(() => say(differs ? "web.differs" : "web.failed"));
+  else find("message").textContent = "The page could not be loaded. 页面无法载入。";
+}
+
+open().catch(giveUp);

@@ -17,6 +17,7 @@ export class Computing {
     /** @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>} */
     this.waiting = new Map();
     this.count = 0;
+    this.missing = false;
     this.worker.onmessage = ({ data }) => {
       if ("progress" in data) return progress(data.progress);
       const asked = this.waiting.get(data.id);
@@ -26,6 +27,7 @@ export class Computing {
     };
     this.worker.onerror = (event) => {
       event.preventDefault();
+      this.missing = this.missing || !event.message; // the script itself did not come
       for (const { reject } of this.waiting.values()) reject(new WorkerError({ code: "", facts: {}, message: event.message }));
       this.waiting.clear();
     };
@@ -39,6 +41,7 @@ export class Computing {
    */
   ask(task, given = {}, transfer = []) {
     return new Promise((resolve, reject) => {
+      if (this.missing) return reject(new WorkerError({ code: "", facts: {}, message: "the worker is missing" }));
       const id = ++this.count;
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ id, task, given }, transfer);
