@@ -107,6 +107,7 @@ def test_timm_is_compared_with_and_what_is_not_installed_is_left_out_with_a_sent
     assert "fastai_that_nobody_has is left out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_runs_speed_is_that_of_whole_batches_after_the_first_few(sample_set: Path, tmp_path: Path) -> None:
     config = RunConfig(data=str(sample_set), training=TrainConfig.from_preset("fast", start="scratch", epochs=2, device="cpu", **TINY))
     run = RunFolder(tmp_path / "runs" / "a").create(config)

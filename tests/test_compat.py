@@ -33,6 +33,7 @@ def fake_torchvision(folder: Path, *, init: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_installed_torchvision_builds_a_network_and_transforms_a_picture(project):
     result = python(
         """

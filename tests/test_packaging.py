@@ -47,6 +47,7 @@ def copy_of_project(target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_package_and_the_shipped_checkpoints(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     here = {path for path in (PROJECT / "fruitvision").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
@@ -60,6 +61,7 @@ def test_type_checkers_are_told_that_the_package_is_typed(wheel):
     assert "fruitvision/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
+@pytest.mark.slow
 def test_the_installed_package_answers_a_picture_from_another_folder(wheel, shipped_checkpoint, tmp_path):
     from fruitvision.data.synthetic.sample import draw_sample
 

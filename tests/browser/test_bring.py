@@ -59,6 +59,7 @@ def train(page, name: str) -> None:
     page.wait_for_selector(f"#train-status .fv-run-finished:has-text('{name}')", timeout=180_000)
 
 
+@pytest.mark.slow
 def test_two_kinds_are_collected_before_the_camera_trained_and_used(visit, own):
     page = open_way(visit, own, "collect", size=PHONE)
     page.wait_for_selector(".fv-kind")
@@ -106,6 +107,7 @@ def test_pictures_are_dropped_on_a_card_and_what_cannot_be_read_is_said(visit, o
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desktop", "phone"])
+@pytest.mark.slow
 def test_a_zip_is_dropped_and_becomes_the_dataset(visit, own, size):
     page = open_way(visit, own, "drop", size=size)
     page.wait_for_selector(".fv-drop:not([hidden])")
@@ -119,6 +121,7 @@ def test_a_zip_is_dropped_and_becomes_the_dataset(visit, own, size):
         train(page, "from a zip")
 
 
+@pytest.mark.slow
 def test_a_lost_connection_goes_on_and_wrong_things_are_said(visit, own):
     page = open_way(visit, own, "drop")
     page.wait_for_selector(".fv-drop:not([hidden])")
@@ -152,6 +155,7 @@ def test_a_lost_connection_goes_on_and_wrong_things_are_said(visit, own):
     assert not list((own.runs.parent / "data").glob(".incoming-*"))
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_phones_pictures_is_made_smaller_sent_and_becomes_the_dataset(visit, own, tmp_path):
     rng = np.random.default_rng(0)
     for kind in ("Äpfel", "Birnen"):

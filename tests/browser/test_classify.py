@@ -40,6 +40,7 @@ def huge(kind: str) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_to_send_is_made_smaller_in_the_browser(visit, tmp_path):
     page, path = visit(), tmp_path / "huge.png"
     path.write_bytes(huge("Banana"))

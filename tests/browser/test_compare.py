@@ -90,6 +90,7 @@ def test_one_norm_alone_is_no_race(visit):
     page.wait_for_selector("#compare-notice:has-text('at least two')")
 
 
+@pytest.mark.slow
 def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(visit, sample_set):
     page = open_race(visit)
     for norm in ("Layer norm", "Instance norm"):

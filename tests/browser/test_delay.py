@@ -12,6 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.webcam import answered, answered_frames, frames
 
 
+@pytest.mark.slow
 def test_a_frames_way_to_its_answer_on_the_page_is_timed(app, chromium, film: Path) -> None:
     waited = answered_frames(app.url, film, 2)
     assert len(waited) == 2 and all(1 < milliseconds < 60_000 for milliseconds in waited)

@@ -99,6 +99,7 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
     page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
 
 
+@pytest.mark.slow
 def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(visit, tmp_path, project, shipped_checkpoint):
     with run_app(tmp_path, cwd=tmp_path, app=project / "app.py") as first:
         page = visit(url=first.url, locale="zh-CN")

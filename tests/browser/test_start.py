@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from .conftest import run_app
 
 
+@pytest.mark.slow
 def test_the_app_opens_from_a_folder_with_a_name_in_no_western_script(browser, visit, project, shipped_checkpoint, tmp_path):
     home = tmp_path / "水果 视觉 ü"
     home.mkdir()

@@ -59,6 +59,7 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
     assert fits_width(page)
 
 
+@pytest.mark.slow
 def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over(visit, public, tmp_path):
     _, link, _ = public
     page = visit(url=link, locale="zh-CN")
@@ -93,6 +94,7 @@ def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over
     page.wait_for_selector(".fv-taught-list:has-text('还没有')")
 
 
+@pytest.mark.slow
 def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone(visit, public):
     running, link, folder = public
     owner, visitor = visit(url=link), visit(url=running.url)

@@ -96,6 +96,7 @@ def take_suggested_rate(page) -> str:
     return suggested
 
 
+@pytest.mark.slow
 def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifies_when_it_is_done(visit, app):
     page = open_train(visit)
     wait_until_free(page)
@@ -127,6 +128,7 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
     assert "苹果" in page.locator("#model input").input_value()
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit):
     page = open_train(visit)
     wait_until_free(page)
@@ -189,6 +191,7 @@ def lay_run(runs: Path, name: str) -> None:
     run.write_status(RunStatus(state="stopped", epochs=3, epoch=3, steps=1))
 
 
+@pytest.mark.slow
 def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     for name in ("first try", "laid under it"):
         lay_run(app.runs, name)

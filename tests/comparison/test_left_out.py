@@ -101,6 +101,7 @@ def test_groups_hold_about_as_many_pictures_each_and_keep_together_what_belongs_
 
 
 @pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.slow
 def test_every_picture_is_asked_about_once_by_a_network_that_did_not_learn_its_source(world, tmp_path, frozen, monkeypatch):
     learned = []
     if frozen:
@@ -146,6 +147,7 @@ def test_a_study_goes_on_where_it_was_broken_off_and_another_one_is_refused(worl
         study_sources(config(world, seed=1), out, groups=2, log=quiet)
 
 
+@pytest.mark.slow
 def test_a_run_is_calibrated_by_a_study_and_its_card_leads_with_it(world, tmp_path):
     (world / "photos" / "sources.csv").write_text("source,repository,licence\nshop,somebody/shop,MIT\nelse,x/y,MIT\n")
     asked = config(world)

@@ -107,6 +107,7 @@ def test_what_was_pushed_is_loaded_by_its_name(hub, tmp_path):
     assert fruitvision.load("hf://user/fruit@main").classes == ("Apple", "Banana")
 
 
+@pytest.mark.slow
 def test_a_repository_that_is_not_there_and_a_hub_that_is_not_reached_are_sentences(hub, monkeypatch):
     with pytest.raises(CheckpointError) as caught:
         fetch("hf://nobody/nothing")

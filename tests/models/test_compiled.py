@@ -164,6 +164,7 @@ def test_what_fails_at_once_is_not_kept(does, monkeypatch):
 
 
 @pytest.mark.parametrize(("compiling", "said"), [("threading.Event().wait()", ""), ("(time.sleep(1), print('compiled'))", "compiled\n")])
+@pytest.mark.slow
 def test_the_end_waits_a_while_for_a_compilation_that_no_answer_waits_for(compiling, said):
     code = f"""
 import threading, time
@@ -195,6 +196,7 @@ def test_what_is_clearly_slower_is_not_kept(monkeypatch):
     assert compiled(network, 32, network) is None
 
 
+@pytest.mark.slow
 def test_networks_compiled_at_once_by_many_threads_are_all_compiled_and_nothing_is_compiled_twice():
     classifiers = [fruitvision.load("fruits-360") for _ in range(3)]
     threads = [threading.Thread(target=classifier.use_openvino) for classifier in classifiers]
@@ -211,6 +213,7 @@ def test_networks_compiled_at_once_by_many_threads_are_all_compiled_and_nothing_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.slow
 def test_a_signal_is_still_a_signal_when_networks_have_come_and_gone():
     code = """
 import os, signal

@@ -110,6 +110,7 @@ def test_an_even_map_and_a_map_of_one_place_are_drawn(colour_classifier):
     assert one.overlay(picture).size == (80, 60)
 
 
+@pytest.mark.slow
 def test_the_hottest_place_lies_on_the_fruit_in_scenes_whose_fruit_is_known(real_data):
     """On 120 lab test pictures that training did not see, each set into a scene, where they are answered right."""
     data, store = open_dataset(real_data / "fruits-360")

@@ -73,6 +73,7 @@ def test_a_start_that_fails_leaves_its_reason_in_the_run(tmp_path, tiny):
     assert "Traceback" not in (run.path / "output.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_stop_that_is_asked_while_a_run_is_still_starting_is_heard(tmp_path, tiny):
     run = launcher.start(tmp_path / "runs", tiny(epochs=400))
     assert run.status().state == "waiting"

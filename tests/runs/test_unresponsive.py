@@ -168,6 +168,7 @@ def test_after_the_clock_was_set_a_run_is_known_by_its_command_and_can_be_ended(
     assert run.status().state == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_study_that_does_not_respond_is_said_and_ended_too(tmp_path, sample_set):
     study = StudyFolder(tmp_path / "study").create(StudyPlan.parse({"data": str(sample_set), "norms": ["batch", "group"]}))
     with sleeping("fruitvision", "compare", "--out", str(study.path)) as child:

@@ -77,6 +77,7 @@ def test_int8_is_a_third_of_the_size(made) -> None:
     assert len(made["int8"].content) < 0.35 * len(made["float32"].content)
 
 
+@pytest.mark.slow
 def test_a_file_that_answers_otherwise_is_not_written(checkpoint, made, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {})
     monkeypatch.setattr(network, "_smaller", _break)

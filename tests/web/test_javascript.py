@@ -241,6 +241,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["pixels", "answers", "files", "able"])
+@pytest.mark.slow
 def test_the_scripts_compute_what_python_computes(cases: Path, name: str, tmp_path: Path) -> None:
     command = [node(), "--test", str(JS / f"{name}.test.js")]
     result = subprocess.run(

@@ -118,6 +118,7 @@ def test_a_damaged_profile_changes_nothing_and_takes_no_time(name, mode):
     assert seen.getpixel((5, 5)) == open_picture(encoded(image, "TIFF")).getpixel((5, 5))
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_a_profile_are_an_answer():
     chance = np.random.default_rng(5)
     image = Image.new("RGB", (16, 16), COLOR)

@@ -58,6 +58,7 @@ def test_a_pair_is_reported_once_though_both_were_scored(colour_classifier, fold
     assert not found.other_name and not found.other_place
 
 
+@pytest.mark.slow
 def test_frames_of_one_film_are_twins_across_splits_and_classes_are_not(real_data):
     from fruitvision.recognition.evaluate.labelled import open_labelled
 

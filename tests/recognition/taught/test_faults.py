@@ -105,6 +105,7 @@ def struck(tmp_path: Path, project: Path, kind: str, doing: str) -> tuple[Taught
 
 @needs_fork
 @pytest.mark.parametrize("doing", ["import", "teach"])
+@pytest.mark.slow
 def test_killed_at_any_write_all_is_taught_or_nothing_and_the_next_start_works(tmp_path, project, doing):
     before, whole, tries = struck(tmp_path, project, "kill", doing)
     assert {came for _, came in tries[:-1]} == {"signal 9"}
@@ -123,6 +124,7 @@ def test_killed_at_any_write_all_is_taught_or_nothing_and_the_next_start_works(t
 
 @needs_fork
 @pytest.mark.parametrize("doing", ["import", "teach"])
+@pytest.mark.slow
 def test_a_full_disk_at_any_write_is_a_sentence_and_nothing_is_lost(tmp_path, project, doing):
     before, whole, tries = struck(tmp_path, project, "full", doing)
     found = {came for _, came in tries[:-1]}

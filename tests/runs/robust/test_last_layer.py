@@ -19,6 +19,7 @@ from fruitvision.training.config import TrainConfig
 from tests.runs.robust.conftest import config
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_fit_of_the_last_layer_is_taken_and_going_on_ends_as_if_nothing_had_been(world, tmp_path, monkeypatch):
     heads = []
     for name in ("undisturbed", "stopped"):
@@ -58,6 +59,7 @@ def test_in_the_end_the_trunk_goes_back_towards_its_start_and_the_last_layer_is_
     assert not torch.equal(ends[0.0].head.weight, ends[0.5].head.weight)
 
 
+@pytest.mark.slow
 def test_the_last_layer_is_fitted_from_the_trained_one_where_that_is_asked_for(world, tmp_path):
     heads = {}
     for begin in ("zero", "trained"):  # the penalty holds it where it begins

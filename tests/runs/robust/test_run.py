@@ -48,6 +48,7 @@ def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp
     assert result["not_fruit_images"] == sum(held_out(p.name) for p in (world / "nothing").iterdir())
 
 
+@pytest.mark.slow
 def test_scenes_made_by_processes_train_the_same_network_and_the_processes_end_with_the_run(world, tmp_path):
     both = []
     for workers in (0, 2):
@@ -102,6 +103,7 @@ def test_fruits_alone_are_enough(world, tmp_path):
     assert read_config(run.best).thresholds.not_fruit == 1
 
 
+@pytest.mark.slow
 def test_a_stop_and_the_rest_are_the_whole_to_the_bit(world, tmp_path):
     whole, parts = (RunFolder(tmp_path / name / "run").create(config(world)) for name in "ab")
     execute(whole.path)

@@ -51,6 +51,7 @@ def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monke
         assert bool((mean == 0.25).all()) == kept, (start, statistics)
 
 
+@pytest.mark.slow
 def test_a_student_learns_its_teachers_answers_and_a_stranger_cannot_teach(world, tmp_path):
     short = {"epochs": 1, "refit": 0}
     teacher = RunFolder(tmp_path / "teacher").create(config(world, **short))
@@ -96,6 +97,7 @@ def test_a_run_from_imagenet_is_held_to_it(world, tmp_path, monkeypatch):
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_and_end_as_the_mean_of_others_and_its_last_layer_is_fitted_above_that(world, tmp_path, monkeypatch):
     first, second, last = (RunFolder(tmp_path / name / "run") for name in ("first", "second", "last"))
     for seed, run in enumerate((first, second)):

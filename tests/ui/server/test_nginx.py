@@ -117,6 +117,7 @@ def classified(visitor: Visitor, path: str) -> str:
     return visitor.call(number, [picture if one == field else value for one, value in zip(inputs, visitor.values(number), strict=True)])
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_app_and_one_that_dies_is_not_missed(site):
     with ExitStack() as stack:
         visitors, uploads = [], []

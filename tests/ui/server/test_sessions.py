@@ -55,6 +55,7 @@ def kilobytes_of_one(work, several: int = 10) -> float:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_page_takes_kilobytes_and_one_in_another_language_what_its_components_take(demo):
     """Gradio's own: 370 KB, and 790 KB once the language was switched."""
     with TestClient(demo.app) as client:
