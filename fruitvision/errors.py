@@ -77,12 +77,12 @@ def faults_of(error: Any) -> list[Fault]:
     """Everything that a ValidationError of pydantic's found, with the name and the value that it is about."""
     found = []
     for one in error.errors(include_url=False):
-        context, name = one.get("ctx", {}), ".".join(str(part) for part in one["loc"])
+        context, name = one.get("ctx", {}), ".".join(str(part) for part in one["loc"])[:100]
         fault = context.get("error")
         if not isinstance(fault, Fault):
             known = f"faults.{one['type']}" in sentences()
             expected = {name: str(value).replace(" or ", ", ") for name, value in context.items()}
-            fault = Fault(one["type"], **expected) if known else Fault("quoted", text=one["msg"])
+            fault = Fault(one["type"], **expected) if known else Fault("quoted", text=one["msg"][:200])
         if name:
             given = {} if one["type"] in ("extra_forbidden", "missing") else {"given": _shortened(one["input"])}
             fault = Fault("in-entry-given" if given else "in-entry", name=name, fault=fault, **given)
@@ -102,7 +102,7 @@ def _plain(fact: Any) -> Any:
     if isinstance(fact, Fault):
         return fact.as_dict()
     if isinstance(fact, list | tuple):
-        return [_plain(one) for one in fact]
+        return [_plain(one) if isinstance(one, Fault | dict | int | float) else printable(str(one)) for one in fact]
     return printable(fact) if isinstance(fact, str) else fact
 
 

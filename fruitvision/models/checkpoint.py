@@ -92,7 +92,7 @@ class CheckpointConfig(BaseModel):
         if len(self.fruit_types) != len(self.classes):
             raise Fault("fruit-types-of-classes", types=len(self.fruit_types), classes=len(self.classes))
         if self.norm not in NORMS and self.norm != OWN:
-            raise Fault("norm-of-checkpoint", norm=self.norm)
+            raise Fault("norm-of-checkpoint", norm=self.norm[:60])
         return self
 
 
