@@ -17,7 +17,7 @@ from fruitvision.data.synthetic.painting import Colour, bell, colour, mix, smoot
 def tinted(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colour:
     """A wall or a sheet of paper in one soft colour."""
     hue, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.03, 0.17)
-    near = rng.uniform(0.35, 0.9) + strength * np.cos(hue + np.float32([0, 2.1, 4.2]).reshape(3, 1, 1))
+    near = rng.uniform(0.35, 0.9) + strength * np.cos(hue + np.array([0, 2.1, 4.2], dtype=np.float32).reshape(3, 1, 1))
     down = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
     shade = 1 - rng.uniform(0.05, 0.28) * down + 0.02 * smooth_noise(rng, shape, 3 / unit)
     return np.clip(near * shade, 0, 1)

@@ -70,8 +70,8 @@ class Fruit:
 def paint(scene: Scene, fruit: Fruit) -> None:
     """Paint a fruit of the kind: cut, as it grows, or one body with its stalk."""
     rng = scene.rng
-    whole = fruit.cut is None or rng.random() >= fruit.cut_chance
-    if arrange := fruit.arrange if whole else fruit.cut.arrange:
+    is_cut = fruit.cut is not None and rng.random() < fruit.cut_chance
+    if arrange := fruit.cut.arrange if fruit.cut and is_cut else fruit.arrange:
         arrange(scene, fruit)
     else:
         x, y, tilt = _body(scene, fruit, _colours(rng, fruit))
@@ -88,7 +88,7 @@ def _vary(rng: np.random.Generator, name: str, amount: float = 0.03) -> Colour:
 
 
 def _colours(rng: np.random.Generator, fruit: Fruit) -> tuple[Colour, Colour]:
-    first, second = fruit.colours[rng.integers(len(fruit.colours))]
+    first, second = fruit.colours[int(rng.integers(len(fruit.colours)))]
     return _vary(rng, first), _vary(rng, second)
 
 

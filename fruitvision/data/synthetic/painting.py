@@ -84,10 +84,10 @@ class Scene:
         self.light = _unit(math.cos(side), math.sin(side), rng.uniform(0.67, 1.33))
         self.half = _unit(self.light[0], self.light[1], self.light[2] + 1)  # between the light and the eye
         warmth = rng.uniform(-0.07, 0.07)
-        self.tint = np.float32([1 + warmth, 1, 1 - warmth]).reshape(3, 1, 1) * np.float32(rng.uniform(0.86, 1.1))
+        self.tint = np.array([1 + warmth, 1, 1 - warmth], dtype=np.float32).reshape(3, 1, 1) * rng.uniform(0.86, 1.1)
         self.ambient = rng.uniform(0.24, 0.4)
 
-    def patch(self, x: float, y: float, reach: float) -> Patch:
+    def patch(self, x: float, y: float, reach: float | np.floating) -> Patch:
         """The pixels within ``reach`` of (x, y), and their coordinates from there."""
         (cos, sin), far = self.turn, reach * self.pixels
         middle = (self.middle[1] + (x * sin + y * cos) * self.pixels, self.middle[0] + (x * cos - y * sin) * self.pixels)
@@ -126,13 +126,14 @@ class Scene:
         """Darken what has been painted so far around ``rho == 1``: the shadow of a body on its neighbours."""
         self.paint[:, at.rows, at.columns] *= 1 - strength * step(1.4, 0.85, rho)
 
-    def stroke(self, points: Sequence[Point], widths: Sequence[float] | np.ndarray, skin: Colour, depth: float = 1) -> None:
+    def stroke(self, points: Sequence[Point] | np.ndarray, widths: Sequence[float] | np.ndarray, skin: Colour, depth: float = 1) -> None:
         """A tapered tube along a curve through ``points``, as stems and leaves are; widths are its radii; depth 1 is round."""
-        low, high, thick = np.min(points, axis=0), np.max(points, axis=0), float(max(widths))
+        places, thick = np.asarray(points), float(max(widths))
+        low, high = places.min(axis=0), places.max(axis=0)
         middle = (low + high) / 2
-        at = self.patch(*middle.tolist(), float(np.linalg.norm(high - low)) / 2 + thick)
+        at = self.patch(middle[0], middle[1], np.linalg.norm(high - low) / 2 + thick)
         rho = np.full(at.x.shape, 9, dtype=np.float32)
-        knots = [(*place, float(width)) for place, width in zip((points - middle).tolist(), widths, strict=True)]
+        knots = [(*place, float(width)) for place, width in zip((places - middle).tolist(), widths, strict=True)]
         for (ax, ay, start), (bx, by, end) in pairwise(knots):
             du, dv, x, y = bx - ax, by - ay, at.x - ax, at.y - ay
             t = np.clip((x * du + y * dv) / max(du * du + dv * dv, 1e-9), 0, 1)
@@ -162,8 +163,9 @@ class Scene:
         small = Image.fromarray((self.cover * 255).astype(np.uint8)).reduce(2)
         away = (1, 0, self.light[0] * shift * self.pixels / 2, 0, 1, self.light[1] * shift * self.pixels / 2)
         cast = small.transform(small.size, Image.Transform.AFFINE, away).filter(ImageFilter.GaussianBlur(blur * self.pixels / 2))
-        return np.asarray(cast.resize(self.cover.shape[::-1], Image.Resampling.BILINEAR), dtype=np.float32) / 255
+        height, width = self.cover.shape
+        return np.asarray(cast.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32) / 255
 
 
 def _unit(*direction: float) -> np.ndarray:
-    return np.float32(direction / np.linalg.norm(direction))
+    return np.array(direction, dtype=np.float32) / np.float32(math.hypot(*direction))
