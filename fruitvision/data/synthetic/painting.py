@@ -87,7 +87,7 @@ class Scene:
         self.tint = np.array([1 + warmth, 1, 1 - warmth], dtype=np.float32).reshape(3, 1, 1) * rng.uniform(0.86, 1.1)
         self.ambient = rng.uniform(0.24, 0.4)
 
-    def patch(self, x: float, y: float, reach: float | np.floating) -> Patch:
+    def patch(self, x: float, y: float, reach: float) -> Patch:
         """The pixels within ``reach`` of (x, y), and their coordinates from there."""
         (cos, sin), far = self.turn, reach * self.pixels
         middle = (self.middle[1] + (x * sin + y * cos) * self.pixels, self.middle[0] + (x * cos - y * sin) * self.pixels)
@@ -131,7 +131,7 @@ class Scene:
         places, thick = np.asarray(points), float(max(widths))
         low, high = places.min(axis=0), places.max(axis=0)
         middle = (low + high) / 2
-        at = self.patch(middle[0], middle[1], np.linalg.norm(high - low) / 2 + thick)
+        at = self.patch(float(middle[0]), float(middle[1]), math.dist(low, high) / 2 + thick)
         rho = np.full(at.x.shape, 9, dtype=np.float32)
         knots = [(*place, float(width)) for place, width in zip((places - middle).tolist(), widths, strict=True)]
         for (ax, ay, start), (bx, by, end) in pairwise(knots):
