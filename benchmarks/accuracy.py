@@ -3,7 +3,7 @@
 Both learn from the same training pictures and are tested on the same test pictures after each epoch; the tests' time does
 not count. What counts begins with the folder of pictures: opening them (which decodes them, for `fast`), the network's
 first weights, and every step. The plain recipe ends with the first epoch that reaches ``GOAL``. `fast` is a schedule of so
-many epochs, chosen beforehand, and the time of the whole of it is reported.
+many epochs, chosen in advance, and the time of the whole of it is reported.
 """
 
 from __future__ import annotations

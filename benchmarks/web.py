@@ -46,11 +46,11 @@ PROBE = """async () => {
   };
 }"""
 # The network alone, as `run` in a loop.
-LOOKS = """async () => {
+FORWARD = """async () => {
   const model = await (await fetch("model.json")).json();
   const { openNetwork, reference } = await import("./recognition/network.js");
   const network = await openNetwork(model, new URL(location.href), () => undefined), picture = reference(model.transform);
-  window.looks = async (count) => {
+  window.forward = async (count) => {
     const began = performance.now();
     for (let n = 0; n < count; n++) await network.run(picture);
     return (performance.now() - began) / count / 1000;
@@ -115,7 +115,7 @@ def web(bench: Bench) -> list[Figure]:
         export_web(find_checkpoint(NETWORK), whole, weights="float32")
         film = Path(temporary, "film.mjpeg")
         film.write_bytes(b"".join(list(frames(bench))[::HELD]))  # each frame another one: nothing rests
-        return [*visits(bench, small, film), *looks(bench, small, whole), *agreement(bench, small), crowd(bench, small)]
+        return [*visits(bench, small, film), *forward(bench, small, whole), *agreement(bench, small), crowd(bench, small)]
 
 
 def bounded(what: str, unit: str, found: list[float], goal: Goal) -> Figure:
@@ -158,8 +158,8 @@ def visits(bench: Bench, folder: Path, film: Path) -> list[Figure]:
                 before = counts["requests"]
                 rates.append(frames_a_second(page, bench.some(100, 20)))
                 later.append(float(counts["requests"] - before))
-                page.evaluate(LOOKS)
-                alone.append(1 / page.evaluate(f"looks({bench.some(50, 10)})"))
+                page.evaluate(FORWARD)
+                alone.append(1 / page.evaluate(f"forward({bench.some(50, 10)})"))
                 before = counts["bytes"]
                 page.reload()
                 page.wait_for_selector("body[data-ready=yes]")
@@ -193,7 +193,7 @@ def frames_a_second(page: Any, count: int) -> float:
     return 1000 * count / (times[count + 4] - times[4])
 
 
-def looks(bench: Bench, small: Path, whole: Path) -> list[Figure]:
+def forward(bench: Bench, small: Path, whole: Path) -> list[Figure]:
     """The network alone, one thread in the page and one in ONNX Runtime on this computer."""
     found = []
     count = bench.some(50, 10)
@@ -205,8 +205,8 @@ def looks(bench: Bench, small: Path, whole: Path) -> list[Figure]:
             image = classifier.config.transform.batch([load_pixels(bench.pictures()[0][0])])[:1].numpy()
             with counted(folder) as (url, _):
                 page = opened(browser, url)
-                page.evaluate(LOOKS)
-                page.evaluate("looks(3)")
+                page.evaluate(FORWARD)
+                page.evaluate("forward(3)")
 
                 def native(session: Any = session, image: np.ndarray = image) -> float:
                     began = time.perf_counter()
@@ -215,10 +215,10 @@ def looks(bench: Bench, small: Path, whole: Path) -> list[Figure]:
                     return (time.perf_counter() - began) / count
 
                 def ours(page: Any = page) -> float:
-                    return page.evaluate(f"looks({count})")
+                    return page.evaluate(f"forward({count})")
 
                 goal: Goal | None = ("<=", 4) if weights == "float32" else None
-                what = f"one look of {NETWORK} in the page, {weights}, one thread"
+                what = f"one forward pass of {NETWORK} in the page, {weights}, one thread"
                 found.append(compare(what, ours, "ONNX Runtime on this computer, one thread", native, pairs=bench.pairs, goal=goal))
                 page.context.close()
     return found

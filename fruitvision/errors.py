@@ -11,8 +11,8 @@
     ├── RunError              a run folder, or the process behind it
     └── AccessError           asked for by somebody who may not
 
-An error carries a code and its facts. The sentences are those of ``wording/sentences/errors``, in each language, for the page
-and for the terminal; they are looked up when somebody reads them.
+An error carries a code and its facts, which are values or a ``Fault``, never a sentence of ours. The sentences are those of
+``wording/sentences/errors``, in each language, for the page and for the terminal; they are looked up when somebody reads them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from fruitvision.wording.text import error_sentence
+from fruitvision.wording.text import error_sentence, say_fault, sentences
 
 
 class FruitVisionError(Exception):
@@ -37,7 +37,7 @@ class FruitVisionError(Exception):
     def __init__(self, code: str, /, **facts: Any) -> None:
         super().__init__(code)
         self.code = code
-        self.facts = {name: printable(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        self.facts = {name: _plain(fact) for name, fact in facts.items()}
 
     def __str__(self) -> str:
         """What was found and what to do next, in one English line for a terminal or a log."""
@@ -48,8 +48,62 @@ class FruitVisionError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON can hold it, for ``status.json`` and ``--json``."""
-        facts = {k: v if isinstance(v, int | float | str | bool | None) else str(v) for k, v in self.facts.items()}
+        facts = {k: v if isinstance(v, int | float | str | bool | dict | list | None) else str(v) for k, v in self.facts.items()}
         return {"code": self.code, "message": str(self), "facts": facts}
+
+
+class Fault(ValueError):
+    """What is wrong in one place, as a fact of an error: a code with facts, and words in ``wording/sentences/faults.toml``.
+
+    Raised in a validator of pydantic's, it is among what :func:`faults_of` finds.
+    """
+
+    def __init__(self, code: str, /, **facts: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.facts = {name: _plain(fact) for name, fact in facts.items()}
+
+    def __str__(self) -> str:
+        return say_fault(self.as_dict(), "en")
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.code, self.facts)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"code": self.code, "facts": self.facts}
+
+
+def faults_of(error: Any) -> list[Fault]:
+    """Everything that a ValidationError of pydantic's found, with the name and the value that it is about."""
+    found = []
+    for one in error.errors(include_url=False):
+        context, name = one.get("ctx", {}), ".".join(str(part) for part in one["loc"])[:100]
+        fault = context.get("error")
+        if not isinstance(fault, Fault):
+            known = f"faults.{one['type']}" in sentences()
+            expected = {name: str(value).replace(" or ", ", ") for name, value in context.items()}
+            fault = Fault(one["type"], **expected) if known else Fault("quoted", text=one["msg"][:200])
+        if name:
+            given = {} if one["type"] in ("extra_forbidden", "missing") else {"given": _shortened(one["input"])}
+            fault = Fault("in-entry-given" if given else "in-entry", name=name, fault=fault, **given)
+        found.append(fault)
+    return found
+
+
+def _shortened(value: Any) -> str | Fault:
+    try:
+        return str(value)[:60]
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return Fault("very-large-number")
+
+
+def _plain(fact: Any) -> Any:
+    """A fact without objects of ours."""
+    if isinstance(fact, Fault):
+        return fact.as_dict()
+    if isinstance(fact, list | tuple):
+        return [_plain(one) if isinstance(one, Fault | dict | int | float) else printable(str(one)) for one in fact]
+    return printable(fact) if isinstance(fact, str) else fact
 
 
 def unexpected(error: Exception) -> FruitVisionError:
@@ -67,7 +121,7 @@ def quoted(words: Iterable[str]) -> str:
     return " ".join(word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else '"' + re.sub(r'(["\\$`])', r"\\\1", word) + '"' for word in words)
 
 
-def _rebuild(kind: type[FruitVisionError], code: str, facts: dict) -> FruitVisionError:
+def _rebuild(kind: type[FruitVisionError | Fault], code: str, facts: dict) -> FruitVisionError | Fault:
     return kind(code, **facts)
 
 

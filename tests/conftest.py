@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# Before anything imports gradio, torch or a room of fruitvision; processes that the tests start inherit these.
+# Before anything imports gradio, torch or a package of fruitvision; processes that the tests start inherit these.
 _SESSION = Path(tempfile.mkdtemp(prefix="fruitvision-tests-"))
 os.environ.update(
     FRUITVISION_CACHE=str(_SESSION / "cache"),

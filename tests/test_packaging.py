@@ -170,6 +170,17 @@ def test_every_link_within_the_project_leads_somewhere(name):
     assert not missing
 
 
+def test_every_place_that_contributing_says_to_open_is_there():
+    page = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\|$", page, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w./]+/[\w./]*)`", row)}
+    missing = {name for name in named if not any((PROJECT / top / name).exists() for top in ("", "fruitvision", "fruitvision/ui"))}
+    assert len(named) > 15 and not missing
+    house = page.partition("```\napp.py")[2].partition("```")[0]
+    packages = {path.parent.name for path in (PROJECT / "fruitvision").glob("*/__init__.py")} - {"cli"}
+    assert all(re.search(rf"(?m)^ *(?:\w+ )*{name}\b", house) for name in packages)
+
+
 def test_the_test_machine_runs_the_readmes_own_command():
     script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
     pattern = re.search(r"grep -m1 -E '([^']+)' README\.md", script).group(1)

@@ -7,7 +7,7 @@ import math
 
 from fruitvision.comparison.provenance import picture_counts
 from fruitvision.comparison.study import StudyFolder, StudyPlan, is_done
-from fruitvision.runs.prepare.estimate import epochs_seconds, seconds_of_each
+from fruitvision.runs.prepare.estimate import Pace, epochs_seconds, paces
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import TrainConfig
 
@@ -65,11 +65,11 @@ def _time(jobs: list[Job], separately: bool) -> None:
     unknown = [job for job in jobs if job not in _timed]
     asked = [(TrainConfig.model_validate_json(key), num_classes) for key, num_classes in unknown]
 
-    def report(place: int, seconds: float) -> None:
-        if not math.isnan(seconds):  # it may be measurable another time
-            _timed[unknown[place]] = seconds
+    def report(place: int, pace: Pace | None) -> None:
+        if pace is not None:  # else it may be measurable another time
+            _timed[unknown[place]] = pace.train
 
     if asked and separately:
-        call_separately(seconds_of_each, asked, report=report)
+        call_separately(paces, asked, False, report=report)
     elif asked:
-        seconds_of_each(asked, report)
+        paces(asked, False, report)

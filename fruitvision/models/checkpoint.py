@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.errors import CheckpointError, ConfigError, quoted
+from fruitvision.errors import CheckpointError, ConfigError, Fault, faults_of, quoted
 from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.hub.repository import fetch, is_repository
 from fruitvision.models.card import model_card
@@ -86,13 +86,13 @@ class CheckpointConfig(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
         if self.schema_version > SCHEMA_VERSION:
-            raise ValueError(f"written by a newer FruitVision (schema {self.schema_version}); update to read it")
+            raise Fault("newer-schema", version=self.schema_version)
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes must be two or more different names")
+            raise Fault("classes-not-different")
         if len(self.fruit_types) != len(self.classes):
-            raise ValueError(f"{len(self.fruit_types)} fruit types for {len(self.classes)} classes")
+            raise Fault("fruit-types-of-classes", types=len(self.fruit_types), classes=len(self.classes))
         if self.norm not in NORMS and self.norm != OWN:
-            raise ValueError(f"unknown norm '{self.norm}'")
+            raise Fault("norm-of-checkpoint", norm=self.norm[:60])
         return self
 
 
@@ -186,11 +186,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     except ValidationError as error:
         if _is_of_a_hub(content):
             raise CheckpointError("checkpoint-weights-file", path=str(folder), given=quoted([str(folder)])) from error
-        faults = "; ".join(
-            (".".join(str(p) for p in fault["loc"]) + ": " if fault["loc"] else "") + fault["msg"].removeprefix("Value error, ")
-            for fault in error.errors(include_url=False)
-        )
-        raise CheckpointError("checkpoint-config", path=str(path), faults=faults[:400]) from error
+        raise CheckpointError("checkpoint-config", path=str(path), faults=faults_of(error)[:8]) from error
     if not checksum_matches(json.loads(content)):
         raise CheckpointError("checkpoint-config-changed", path=str(path))
     return config

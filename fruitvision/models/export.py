@@ -7,7 +7,6 @@ ONNX Runtime reads them.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from fruitvision.data.read.picture import PictureSource, load_pixels
-from fruitvision.errors import CheckpointError
+from fruitvision.errors import CheckpointError, Fault
 from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
@@ -156,7 +155,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     try:
         file.check((BATCH, 3, crop, crop), len(config.classes))
     except Refused as error:
-        raise CheckpointError("onnx-refused", path=str(path), reason=str(error)) from error
+        raise CheckpointError("onnx-refused", path=str(path), reason=error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised here
@@ -171,7 +170,7 @@ def _content(path: Path) -> bytes:
     """All of a file. Raises CheckpointError where it cannot be read, is not a file (but a device, a pipe), or is too large."""
     try:
         if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is not a file")
+            raise CheckpointError("onnx-unreadable", path=str(path), reason=Fault("not-a-file"))
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fruitvision.errors import Fault
 from fruitvision.models.protobuf import LISTS, Message, Reader, Unreadable, count_numbers, integers, single, single_text
 
 MOST_NODES = 5_000
@@ -77,8 +78,8 @@ _VALUE = {1: "name", 2: "type", 3: "doc_string", 4: "properties"}
 Shape = tuple[int, ...]
 
 
-class Refused(ValueError):
-    """The file has something that an exported network does not have; the message says what, in English."""
+class Refused(Fault):
+    """The file has something that an exported network does not have; its words are in ``wording/sentences/faults.toml``."""
 
 
 class _Value(NamedTuple):
@@ -115,18 +116,18 @@ class OnnxFile:
         except Refused:
             raise
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise Refused("its structure is not that of an exported network") from error
+            raise Refused("onnx-structure") from error
 
     def _check(self, input_shape: Shape, classes: int) -> None:
         for each in self._model["opsets"]:
             operators = self._read(each, _OPERATORS)
             if not bytes(single(operators, "domain", b"")) and single(operators, "version", 0) < _OPSET:
-                raise Refused("it is of an older version of ONNX")
+                raise Refused("onnx-version")
         graph = self._read(single(self._model, "graph"), _GRAPH)
         if len(graph["nodes"]) > MOST_NODES:
-            raise Refused(f"it has more than {MOST_NODES} operators")
+            raise Refused("onnx-operators", most=MOST_NODES)
         if self._names(graph["inputs"]) != ["image"] or self._names(graph["outputs"]) != ["logits", "features"]:
-            raise Refused("its inputs and outputs are not a network's")
+            raise Refused("onnx-inputs")
         values = {"image": _Value(input_shape)}
         for each in graph["constants"]:
             name, value = self._constant(self._read(each, _TENSOR))
@@ -137,11 +138,11 @@ class OnnxFile:
             _add(values, name, value)
             numbers, work = numbers + math.prod(value.shape), work + more
             if numbers > MOST_NUMBERS or work > MOST_WORK:
-                raise Refused("it would take far more memory or time than an exported network")
+                raise Refused("onnx-cost")
         rows = input_shape[0]
         features = values["features"].shape
         if values["logits"].shape != (rows, classes) or len(features) != 2 or features[0] != rows:
-            raise Refused("its outputs do not fit its classes")
+            raise Refused("onnx-outputs")
 
     def _names(self, infos: list[Any]) -> list[str]:
         return [single_text(self._read(each, _VALUE), "name") for each in infos]
@@ -152,7 +153,7 @@ class OnnxFile:
         raw = tensor["raw_data"]
         held = [len(one) / _ITEM[kind] for one in raw] + [count_numbers(tensor[one], one) for one in LISTS if tensor[one]]
         if any(side < 0 for side in shape) or (held or [0]) != [math.prod(shape)]:
-            raise Refused("a constant has another size than it declares")
+            raise Refused("onnx-constant")
         if kind != _INT64 or math.prod(shape) > 16 or len(shape) != 1:
             return name, _Value(shape)
         found = np.frombuffer(raw[0], "<i8").tolist() if raw else integers(tensor["int64_datas"])
@@ -163,7 +164,7 @@ class OnnxFile:
         kind, (output,) = single_text(node, "op_type"), node["outputs"]
         rule = _rule(kind)
         if rule is None or bytes(single(node, "domain", b"")):
-            raise Refused(f"it has the operator {kind[:40]}")
+            raise Refused("onnx-operator", name=kind[:40])
         attributes: dict[str, Any] = {}
         for each in node["attributes"]:
             attribute = self._read(each, _ATTRIBUTE)
@@ -187,7 +188,7 @@ def _rule(kind: str) -> Callable[[list[Any], dict[str, Message]], tuple[_Value, 
 def _conv(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     (rows, channels, *sides), (outside, inside, *kernel) = given[0].shape, given[1].shape
     if channels != inside * _int(attributes, "group", 1) or kernel != _ints(attributes, "kernel_shape", kernel):
-        raise Refused("a convolution does not fit its weights")
+        raise Refused("onnx-convolution")
     shape = (rows, outside, *_slid(sides, kernel, attributes))
     return _Value(shape), math.prod(shape) * inside * math.prod(kernel)
 
@@ -202,17 +203,17 @@ def _max_pool(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value,
 def _slid(sides: list[int], kernel: list[int], attributes: dict[str, Message], more: int = 0) -> list[int]:
     """The sides of what a window makes that slides over a picture."""
     if bytes(single(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
-        raise Refused("unusual padding")
+        raise Refused("onnx-padding")
     pads, steps = _ints(attributes, "pads", [0] * 4), _ints(attributes, "strides", [1, 1])
     spread = _ints(attributes, "dilations", [1, 1])
     if min(pads) < 0 or min(*kernel, *steps, *spread) < 1 or more not in (0, 1):
-        raise Refused("a window has impossible sizes")
+        raise Refused("onnx-window")
     made = [
         (side + pads[axis] + pads[axis + 2] - (kernel[axis] - 1) * spread[axis] - 1) // steps[axis] + 1 + more
         for axis, side in enumerate(sides)
     ]
     if min(made) < 1 or len(kernel) != 2 or len(pads) != 4:
-        raise Refused("a window has impossible sizes")
+        raise Refused("onnx-window")
     return made
 
 
@@ -220,7 +221,7 @@ def _gemm(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int
     rows, inside = given[0].shape[::-1] if _int(attributes, "transA", 0) else given[0].shape
     between, columns = given[1].shape[::-1] if _int(attributes, "transB", 0) else given[1].shape
     if inside != between:
-        raise Refused("a layer does not fit its weights")
+        raise Refused("onnx-layer")
     return _Value((rows, columns)), rows * inside * columns
 
 
@@ -228,7 +229,7 @@ def _reduce(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, i
     shape = given[0].shape
     axes = given[1].numbers if len(given) > 1 else ()
     if not axes or not all(-len(shape) <= axis < len(shape) for axis in axes):
-        raise Refused("a mean is over no axes")
+        raise Refused("onnx-mean")
     over = {axis % len(shape) for axis in axes}
     keep = _int(attributes, "keepdims", 1)
     return _Value(tuple(1 if axis in over else side for axis, side in enumerate(shape) if keep or axis not in over)), 0
@@ -237,18 +238,18 @@ def _reduce(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, i
 def _reshape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     shape, wanted = given[0].shape, given[1].numbers
     if _int(attributes, "allowzero", 0) and 0 in wanted or min(wanted) < -1 or wanted.count(-1) > 1:
-        raise Refused("an unusual reshape")
+        raise Refused("onnx-reshape")
     made = [shape[axis] if side == 0 else side for axis, side in enumerate(wanted)]
     if -1 in made:
         made[made.index(-1)] = math.prod(shape) // -math.prod(made)
     if math.prod(made) != math.prod(shape):
-        raise Refused("a shape holds more or less than what is brought into it")
+        raise Refused("onnx-shape")
     return _Value(tuple(made)), 0
 
 
 def _shape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     if _int(attributes, "start", 0) or "end" in attributes:
-        raise Refused("an unusual reshape")
+        raise Refused("onnx-reshape")
     return _Value((len(given[0].shape),), given[0].shape), 0
 
 
@@ -275,5 +276,5 @@ def _ints(attributes: dict[str, Message], name: str, otherwise: list[int]) -> li
 
 def _add(known: dict[str, Any], name: str, value: Any) -> None:
     if name in known:
-        raise Refused("a name is given twice")
+        raise Refused("onnx-name-twice")
     known[name] = value

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
 from fruitvision.compat import import_timm
-from fruitvision.errors import ConfigError
+from fruitvision.errors import ConfigError, Fault, faults_of
 from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS, check_norm
 from fruitvision.training.settings import (
@@ -106,24 +106,24 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
     def _known_architecture(cls, value: str) -> str:
         if value not in ARCHITECTURES:
             if not import_timm().is_model(value):
-                raise ValueError(f"choose one of {', '.join(ARCHITECTURES)}, or another name that timm knows")
+                raise Fault("architecture-unknown", known=", ".join(ARCHITECTURES))
         return value
 
     @field_validator("norm")
     @classmethod
     def _known_norm(cls, value: str) -> str:
         if value not in NORMS and value != OWN:
-            raise ValueError(f"choose one of {', '.join(NORMS)}")
+            raise Fault("norm-unknown", known=", ".join(NORMS))
         return value
 
     @model_validator(mode="after")
     def _norm_is_offered(self) -> TrainConfig:
         if self.architecture == RESNET18 and self.norm == OWN:
-            raise ValueError(f"norm: {RESNET18} has no built-in norm; choose one of {', '.join(NORMS)}")
+            raise Fault("norm-not-built-in", architecture=RESNET18, known=", ".join(NORMS))
         if self.architecture != RESNET18 and self.norm != OWN:
-            raise ValueError(f"norm: {self.architecture} has built-in norms and offers no '{self.norm}'; leave norm out")
+            raise Fault("norm-built-in", architecture=self.architecture, norm=self.norm)
         if self.architecture != RESNET18 and self.width != 64:
-            raise ValueError(f"width: {self.architecture} has a fixed width; leave width out")
+            raise Fault("width-fixed", architecture=self.architecture)
         return self
 
     @model_validator(mode="after")
@@ -131,25 +131,25 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
         crop = self.eval_size or self.image_size
         if self.eval_resize < crop:
             name = "eval_size" if self.eval_size else "image_size"
-            raise ValueError(f"eval_resize ({self.eval_resize}) must be at least {name} ({crop})")
+            raise Fault("below", name="eval_resize", value=self.eval_resize, other=name, least=crop)
         if self.first_image_size > self.image_size:
-            raise ValueError(f"first_image_size ({self.first_image_size}) must not exceed image_size ({self.image_size})")
+            raise Fault("above", name="first_image_size", value=self.first_image_size, other="image_size", most=self.image_size)
         if 0 < self.first_image_size < 32:
-            raise ValueError("first_image_size must be 0 or at least 32")
+            raise Fault("first-image-size")
         return self
 
     @model_validator(mode="after")
     def _last_layer_fits(self) -> TrainConfig:
         if self.start_share and not self.fit_last:
-            raise ValueError("start_share: the last layer does not fit an interpolated trunk; set fit_last too, for example to 0.0001")
+            raise Fault("start-share-alone")
         if self.fit_last and self.refit:
-            raise ValueError("fit_last: the last layer is fitted once; set refit to 0")
+            raise Fault("fitted-twice")
         return self
 
     @model_validator(mode="after")
     def _balance_is_offered(self) -> TrainConfig:
         if self.balance == "sampler" and self.augmentation == "scenes":
-            raise ValueError("balance: with 'scenes' classes are balanced by type_balance; choose 'loss' or 'none'")
+            raise Fault("balance-of-scenes")
         return self
 
     @classmethod
@@ -224,35 +224,19 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
-            faults.append(f"'{pair}' is not of the form key=value")
+            faults.append(Fault("not-key-value", given=pair))
         elif key not in TrainConfig.model_fields:
             near = difflib.get_close_matches(key, TrainConfig.model_fields, n=1)
-            faults.append(f"there is no setting '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+            faults.append(Fault("no-setting-but", name=key, near=near[0]) if near else Fault("no-setting", name=key))
         elif key == "preset":
-            faults.append("the preset is chosen with --preset")
+            faults.append(Fault("preset-by-flag"))
         else:
             settings[key] = value.strip()
     if faults:
-        raise ConfigError("bad-settings", faults="; ".join(faults))
+        raise ConfigError("bad-settings", faults=faults)
     return settings
 
 
 def settings_error(error: ValidationError) -> ConfigError:
     """The ConfigError that names every fault that pydantic found."""
-    faults = []
-    for fault in error.errors(include_url=False):
-        name = ".".join(str(part) for part in fault["loc"])
-        reason = fault["msg"].removeprefix("Value error, ")
-        reason = reason[:1].lower() + reason[1:]
-        if fault["type"] == "extra_forbidden":
-            reason = "there is no such setting"
-        given = "" if not name or fault["type"] == "extra_forbidden" else f" (given: {_shortened(fault['input'])})"
-        faults.append(f"{name}: {reason}{given}" if name else reason)
-    return ConfigError("bad-settings", faults="; ".join(faults))
-
-
-def _shortened(value: Any) -> str:
-    try:
-        return str(value)[:60]
-    except ValueError:  # Python writes no integer of more than 4,300 digits
-        return "a very large number"
+    return ConfigError("bad-settings", faults=faults_of(error))

@@ -14,7 +14,8 @@ the next step is a button in the one and a command in the other:
     page = { en = "Wait until it ends, or stop it.", zh = "…" }
     terminal = { en = "Wait until it ends, or stop it: python -m fruitvision stop --run {run}", zh = "…" }
 
-A name in braces is filled in from the facts.
+A name in braces is filled in from the facts. A fact may be a fault, {"code": …, "facts": …}, or a list of them: ``faults.toml``
+has their words, so that no sentence of one language carries words of another.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Pl
     if found is None:
         return None
     try:
+        facts = {name: _worded(fact, language) for name, fact in facts.items()}
         parts = [words[language].format_map(facts) for words in (found, step) if words]
     except (KeyError, ValueError, IndexError, TypeError, AttributeError):
         return None
@@ -73,6 +75,22 @@ def say_error(error: Any, language: str, place: Place = "page") -> str:
     """A FruitVisionError, or its ``as_dict`` (perhaps of a version that knew more codes), in a language."""
     kept = error if isinstance(error, Mapping) else error.as_dict()
     return error_sentence(str(kept.get("code", "")), kept.get("facts", {}), language, place) or str(kept.get("message", ""))
+
+
+def say_fault(fault: Mapping[str, Any], language: str) -> str:
+    """A fault in words, or what an error found; raises KeyError for a code or a fact that there is not."""
+    known, code = sentences(), fault["code"]
+    words = known.get(f"faults.{code}") or known[f"errors.{code}.found"]
+    facts = {name: _worded(fact, language) for name, fact in fault["facts"].items()}
+    return " ".join(words[language].format_map(facts).split())
+
+
+def _worded(fact: Any, language: str) -> Any:
+    if isinstance(fact, Mapping):
+        return say_error(fact, language, "terminal") if "message" in fact else say_fault(fact, language)
+    if isinstance(fact, list | tuple):
+        return ("; " if language == "en" else "；").join(str(_worded(one, language)) for one in fact)
+    return fact
 
 
 def setting(name: str, language: str) -> tuple[str, str]:

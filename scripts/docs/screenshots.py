@@ -147,7 +147,7 @@ PANELS: dict[str, Callable[[Any], Image.Image]] = {"classify": classify, "train"
 def moving(page: Any) -> list[tuple[Image.Image, int]]:
     """Classify in a dozen pictures, each with its milliseconds: a few fruits, where the network looked, the live camera."""
     shown = [(taken(page), 1200)]
-    for kind, seed in (("Cherry", 4), ("Orange", 5), ("Kiwi", 2)):  # of the orange the network is not sure
+    for kind, seed in (("Cherry", 4), ("Orange", 7), ("Kiwi", 6)):  # of the orange the network is not sure
         upload(page, drawn(kind, seed))
         shown.append((taken(page), 1600))
     page.locator("#classify-heat input").check(force=True)

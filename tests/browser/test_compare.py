@@ -52,28 +52,28 @@ def open_race(visit, **how):
 
 def share(page) -> int:
     """By how many percent the sentence says that batch norm's result changed."""
-    return int(re.search(r"changes by (\d+)%", page.inner_text("#touch-makeup"))[1])
+    return int(re.search(r"changes by (\d+)%", page.inner_text("#touch-composition"))[1])
 
 
 def test_a_picture_is_touched_and_who_is_beside_it_matters_to_batch_norm_alone(visit, sample_set):
     page = open_compare(visit)
-    page.wait_for_selector("#touch-makeup .fv-effects")
+    page.wait_for_selector("#touch-composition .fv-effects")
     rows = page.locator("#touch-view tr.fv-mine")
     assert "N,H,W" in rows.first.inner_text() and "✓ 64 / 64" in rows.first.inner_text()
     page.set_input_files("#touch-picture input[type=file]", next(sample_set.rglob("*.jpg")))
-    mine = page.locator("#touch-makeup .fv-strip img.fv-mine").first
-    before = share(page), page.inner_html("#touch-makeup .fv-maps")
+    mine = page.locator("#touch-composition .fv-strip img.fv-mine").first
+    before = share(page), page.inner_html("#touch-composition .fv-maps")
     page.click("#touch-others")
-    page.wait_for_function("old => document.querySelector('#touch-makeup .fv-maps')?.innerHTML !== old", arg=before[1])
+    page.wait_for_function("old => document.querySelector('#touch-composition .fv-maps')?.innerHTML !== old", arg=before[1])
     assert share(page) > 0 and mine.is_visible()
     page.locator("#compare-norm").get_by_text("Group norm", exact=True).click()
-    page.wait_for_selector("#touch-makeup:has-text('Group norm: no difference')")
+    page.wait_for_selector("#touch-composition:has-text('Group norm: no difference')")
     page.wait_for_selector("#touch-view tr.fv-mine:has-text('C/G,H,W'):has-text('256 / 256'), #touch-view tr.fv-mine:has-text('128 / 128')")
     page.locator("#compare-norm").get_by_text("Batch norm", exact=True).click()
     page.locator("#touch-mode").get_by_text("evaluation", exact=True).click()
-    page.wait_for_selector("#touch-makeup:has-text('Batch norm in evaluation mode: no difference')")
+    page.wait_for_selector("#touch-composition:has-text('Batch norm in evaluation mode: no difference')")
     page.locator("#touch-size").get_by_text("1", exact=True).click()
-    page.wait_for_selector("#touch-makeup:has-text('which is instance norm')")
+    page.wait_for_selector("#touch-composition:has-text('which is instance norm')")
 
 
 def test_the_same_picture_is_answered_at_once_by_the_networks_that_come_with_the_program(visit):

@@ -10,6 +10,7 @@ from fruitvision.comparison import estimate
 from fruitvision.comparison.provenance import measured_on, picture_counts
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import StudyFolder, StudyPlan
+from fruitvision.runs.prepare.estimate import Pace
 
 TINY = {"width": 8, "image_size": 40, "epochs": 2}
 
@@ -24,12 +25,12 @@ def a_millisecond(monkeypatch):
     """Every picture takes one, ten in batches of 2; what was asked for is kept."""
     asked = []
 
-    def seconds(jobs, report):
+    def paces(jobs, evaluating, report):
         for place, (config, num_classes) in enumerate(jobs):
             asked.append((config.norm, config.batch_size, num_classes))
-            report(place, 0.01 if config.batch_size == 2 else 0.001)
+            report(place, Pace(0.01 if config.batch_size == 2 else 0.001, 0, 0))
 
-    monkeypatch.setattr(estimate, "seconds_of_each", seconds)
+    monkeypatch.setattr(estimate, "paces", paces)
     estimate._timed.clear()
     yield asked
     estimate._timed.clear()
@@ -64,6 +65,6 @@ def test_a_real_measurement_is_a_positive_time(sample_set, separately):
 def test_what_cannot_be_timed_is_not_claimed_and_is_tried_again(sample_set, monkeypatch):
     estimate._timed.clear()
     with monkeypatch.context() as patch:
-        patch.setattr("fruitvision.runs.prepare.estimate.seconds_per_picture", lambda config, num_classes: 1 / 0)
+        patch.setattr("fruitvision.runs.prepare.estimate.pace_of", lambda config, num_classes, evaluating: 1 / 0)
         assert math.isnan(estimate.study_seconds(plan(sample_set)))
     assert estimate.study_seconds(plan(sample_set)) > 0

@@ -175,7 +175,7 @@ def on_a_full_disk(app: Served, disk: Path, faults: Faults) -> None:
 
 
 @contextmanager
-def sealed(folder: Path) -> Iterator[None]:
+def mounted_read_only(folder: Path) -> Iterator[None]:
     """Nothing can be written to the folder any more: it is mounted over itself, to be read alone."""
     subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True, capture_output=True)
     try:
@@ -199,7 +199,7 @@ def read_only(asked: Asked, data: Path) -> Iterator[Outcome]:
                 wait_until(run, "running")
                 after(run, epochs=2)
                 pid = run.status().pid
-                with sealed(disk / "runs"):
+                with mounted_read_only(disk / "runs"):
                     psutil.wait_procs([psutil.Process(pid)], timeout=90)
                     expect(run.status().state in ("failed", "interrupted"), f"it is {run.status().state}")
                     kept(run)

@@ -8,7 +8,7 @@ from fruitvision.runs.prepare import estimate
 from fruitvision.runs.prepare.estimate import END_SECONDS, EPOCH_SECONDS, PREPARE_SECONDS, Pace, Pictures, epochs_seconds, run_seconds
 from fruitvision.training.config import TrainConfig
 
-PACE = Pace(train=0.1, augment=0.01, look=0.02)
+PACE = Pace(train=0.1, augment=0.01, view=0.02)
 SAMPLE = {"train": 560, "test": 140}
 START = 5.0
 BESIDE = START + PREPARE_SECONDS + END_SECONDS
@@ -46,5 +46,5 @@ def test_views_scenes_and_the_refit_of_the_robust_recipe_are_counted(monkeypatch
     expected = BESIDE + 504 * 0.1 + validated + EPOCH_SECONDS + (56 + 140) * 0.02 * views + refit
     pictures = Pictures.of(SAMPLE, config)
     assert run_seconds(config, PACE, pictures, START) == pytest.approx(expected)
-    monkeypatch.setattr(estimate, "weights_are_here", lambda: True)  # the original network looks at each picture too
+    monkeypatch.setattr(estimate, "weights_are_here", lambda: True)  # the original network answers each picture too
     assert run_seconds(config, PACE, pictures, START) == pytest.approx(expected + 504 * 0.02 * (128 / 160) ** 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import pickle
 import re
 from functools import cache
 from pathlib import Path
@@ -20,9 +22,10 @@ from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.wording.text import LANGUAGES, duration, language_of, say, say_error, sentences, setting
 
 PACKAGE = Path(fruitvision.__file__).parent
-ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FruitVisionError)}
 # A norm of one's own needs no sentences: it goes by its title and its docstring.
 DESCRIBED = ("batch", "layer", "instance", "group", "group-ws", "none")
+PROSE = re.compile("[a-z]{2,} [a-z]{2,} [a-z]")
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
@@ -82,6 +85,34 @@ def test_every_error_code_has_a_sentence_and_every_sentence_a_code():
     assert {"internal", "disk-full", "cannot-write", "bad-settings"} <= codes()
     assert codes() - written == set(), "no sentence"
     assert written - codes() == set(), "nothing raises it"
+
+
+def test_every_fault_has_words_with_its_facts_and_no_fact_is_a_sentence():
+    source = "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    words = {key.removeprefix("faults.") for key in sentences() if key.startswith("faults.")}
+    unused = {code for code in words if "_" not in code and f'"{code}"' not in source}
+    assert not unused, "nothing says it; pydantic's own have underscores"
+    for path, call in calls({"Fault", "Refused"}):
+        if call.args and isinstance(call.args[0], ast.Constant):
+            assert call.args[0].value in words, f"{path.name}:{call.lineno}"
+            assert facts(say(f"faults.{call.args[0].value}", "en")) == {keyword.arg for keyword in call.keywords if keyword.arg}
+    for path, call in calls({*ERRORS, "Fault", "Refused"}):
+        for keyword in call.keywords:
+            for part in ast.walk(keyword.value):
+                text = part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else ""
+                assert not PROSE.search(text), f"{path.name}:{call.lineno}: {keyword.arg} is a sentence: give it as a Fault"
+
+
+def test_faults_are_said_in_the_readers_language_also_from_a_status_file():
+    with pytest.raises(errors.ConfigError) as caught:
+        TrainConfig.parse({"epochs": 0, "eval_resize": 100, "image_size": 224, "norm": "batch"})
+    kept = json.loads(json.dumps(caught.value.as_dict()))
+    assert "epochs: must be at least 1 (given: 0)" in say_error(kept, "en")
+    assert "epochs 项：不能小于 1（给出的值：0）" in say_error(kept, "zh")
+    unsafe = errors.DownloadError("archive-unsafe", file="a.zip", name="../a", reason=errors.Fault("path-outside"))
+    assert "路径指向文件夹之外" in say_error(pickle.loads(pickle.dumps(unsafe)), "zh")
+    ended = errors.TrainingError("process-ended", reason=unsafe.as_dict())
+    assert "路径指向文件夹之外" in say_error(ended.as_dict(), "zh") and "a path out of the folder" in str(ended)
 
 
 def test_a_sentence_mentions_only_facts_that_its_error_always_has():

@@ -15,6 +15,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from fruitvision.errors import Fault
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -61,7 +63,7 @@ class EvalTransform(BaseModel):
     @classmethod
     def _from_whole_to_part(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if value[0] != 1 or any(not 0.1 <= scale <= 1 for scale in value):
-            raise ValueError("the first scale is 1, the others lie between 0.1 and 1")
+            raise Fault("scales")
         return value
 
     @property

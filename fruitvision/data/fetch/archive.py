@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
 from fruitvision.data.read.layouts.names import looks_like_picture
-from fruitvision.errors import DownloadError
+from fruitvision.errors import DownloadError, Fault
 from fruitvision.files import RESERVED, replace_folder, write_error
 
 SUFFIXES = (".zip", ".tm", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".txz", ".tbz2")
@@ -215,20 +215,20 @@ def _read_to_end(opened: tarfile.TarFile) -> None:
 
 
 def _fault(name: str) -> str:
-    """Why a name in an archive is unsafe as a file's name; empty where it is safe."""
+    """Why a name in an archive is unsafe as a file's name, as the code of a fault; empty where it is safe."""
     if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
-        return "a character that a file's name must not have"
+        return "name-character"
     if name.startswith("/"):
-        return "an absolute path"
+        return "path-absolute"
     parts = PurePosixPath(name).parts
     if ".." in parts:
-        return "a path out of the folder"
+        return "path-outside"
     for part in parts:
         if RESERVED.fullmatch(part) or part[-1] in " .":
-            return "a name that Windows cannot hold"
+            return "name-of-windows"
         if len(part.encode("utf-8", "surrogatepass")) > 255:
-            return "a name that is too long"
-    return "folders too deep" if len(parts) > 32 or len(name) > 1024 else ""
+            return "name-too-long"
+    return "folders-too-deep" if len(parts) > 32 or len(name) > 1024 else ""
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
@@ -250,12 +250,12 @@ def _zip_name(entry: zipfile.ZipInfo) -> str:
 def _zip_fault(entry: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "a link or a device"
-    return "an encrypted file" if entry.flag_bits & 0x1 else ""
+        return "link-or-device"
+    return "encrypted" if entry.flag_bits & 0x1 else ""
 
 
 def _tar_fault(entry: tarfile.TarInfo) -> str:
-    return "" if entry.isfile() or entry.isdir() else "a link or a device"
+    return "" if entry.isfile() or entry.isdir() else "link-or-device"
 
 
 def _clash(seen: dict[str, bool], path: PurePosixPath, is_folder: bool) -> str:
@@ -263,11 +263,11 @@ def _clash(seen: dict[str, bool], path: PurePosixPath, is_folder: bool) -> str:
     folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
     for end in (at for at, letter in enumerate(folded) if letter == "/"):
         if not seen.setdefault(folded[:end], True):
-            return "a file that is a folder too"
+            return "file-and-folder"
     if is_folder:
-        return "" if seen.setdefault(folded, True) else "a file that is a folder too"
+        return "" if seen.setdefault(folded, True) else "file-and-folder"
     if folded in seen:
-        return "two files of one name"
+        return "name-twice"
     seen[folded] = False
     return ""
 
@@ -346,4 +346,4 @@ def _too_large(archive: Path, files: int, size: int) -> DownloadError:
 
 def _unsafe(archive: Path, name: str, reason: str) -> DownloadError:
     shown = name[:120].encode("ascii", "backslashreplace").decode()
-    return DownloadError("archive-unsafe", file=archive.name, name=shown, reason=reason)
+    return DownloadError("archive-unsafe", file=archive.name, name=shown, reason=Fault(reason))

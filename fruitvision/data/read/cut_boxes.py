@@ -18,13 +18,12 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from fruitvision.data.read.layouts.class_folders import path_split
-from fruitvision.data.read.layouts.found import Found, Listing, Note
+from fruitvision.data.read.layouts.found import Found, Listing, Note, kept_fault
 from fruitvision.data.read.layouts.labels import Box, Labels
 from fruitvision.data.read.layouts.names import folded
 from fruitvision.data.read.picture import cap_short_side, open_picture
 from fruitvision.errors import DataError, PictureError
 from fruitvision.files import cache_folder, replace_folder, write_error
-from fruitvision.wording.text import say
 
 SHORT_SIDE = 512
 """No cut-out is larger, in pixels: training keeps half of it."""
@@ -74,7 +73,7 @@ def cut_boxes(
     if made["small"]:
         notes.append(Note("boxes-too-small", {"count": made["small"], "side": MIN_SIDE}))
     splits = {"train": "", **{file.split: "" for file in files}}
-    left_out = tuple((path, kind, detail) for path, kind, detail in made["left_out"])
+    left_out = tuple((path, kind, kept_fault(fault)) for path, kind, fault in made["left_out"])
     return Listing(folder, "cut-boxes", splits, tuple(files), (), left_out, tuple(notes))
 
 
@@ -95,7 +94,7 @@ def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: 
                 image = open_picture(root / path)
             except PictureError as error:
                 kind = {"missing": "unreadable", "too-small": "damaged"}.get(kind := error.code.removeprefix("picture-"), kind)
-                left_out.append((path, kind, say(f"errors.{error.code}.found", "en", **error.facts)))
+                left_out.append((path, kind, {"code": error.code, "facts": error.as_dict()["facts"]}))
                 continue
             for n, box in enumerate(boxes):
                 cut = _cut(image, box, margin)

@@ -11,11 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from fruitvision.data.read.listing import Found, Listing, Note, list_pictures
-from fruitvision.errors import DataError, printable
+from fruitvision.errors import DataError, Fault, printable
+from fruitvision.wording.text import say_fault
 
 __all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 FEW = 2
@@ -34,12 +36,17 @@ class Problem:
             "heic", "avif" (nothing is installed that reads it), "jpeg-xl", "encoding", "too-many-parts", "too-slow",
             "bad-name", "outside-class". Of a file that was kept: "duplicate-across-splits". Of a class
             folder: "class-copied", "class-without-pictures", "class-not-in-training" (left out).
-        detail: one English sentence.
+        fault: what is wrong, as ``wording.text.say_fault`` takes it: a code with facts.
     """
 
     path: str
     kind: str
-    detail: str
+    fault: Mapping[str, Any]
+
+    @property
+    def detail(self) -> str:
+        """The fault in one English sentence, for a terminal."""
+        return say_fault(self.fault, "en")
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,10 +250,10 @@ def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str
     for split, folder in sorted({*found, *listing.empty_folders}):
         path = f"{prefix[split]}/{folder}" if prefix.get(split) else folder
         if split == "train" and folder not in classes:
-            problems.append(Problem(path, "class-without-pictures", "The folder has no picture that can be read."))
+            problems.append(Problem(path, "class-without-pictures", Fault("class-without-pictures").as_dict()))
         elif folder not in classes:
-            detail = f"The training folder has no pictures of {folder}; {found[split, folder]} files are left out."
-            problems.append(Problem(path, "class-not-in-training", detail))
+            fault = Fault("class-not-in-training", folder=folder, files=found[split, folder])
+            problems.append(Problem(path, "class-not-in-training", fault.as_dict()))
     return problems
 
 
@@ -266,14 +273,11 @@ def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: 
     for label in sorted(whole):
         count = int((train.labels == label).sum())
         folder = f"{train_folder}/{classes[label]}" if train_folder else classes[label]
-        detail = (
-            f"Each of the {count} training pictures of {classes[label]} is a copy of a picture kept for testing: its accuracy says nothing."
-        )
-        problems.append(Problem(folder, "class-copied", detail))
+        problems.append(Problem(folder, "class-copied", Fault("class-copied", count=count, name=classes[label]).as_dict()))
     copied = set().union(*(of_class[label] for label in whole))
     for split in others:
         problems += [
-            Problem(path, "duplicate-across-splits", f"The same picture as {first_with[hashes[int(row)]]}.")
+            Problem(path, "duplicate-across-splits", Fault("same-picture", path=first_with[hashes[int(row)]]).as_dict())
             for path, row in zip(split.paths, split.rows, strict=True)
             if hashes[int(row)] in first_with and hashes[int(row)] not in copied
         ]

@@ -18,11 +18,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from fruitvision.data.read.picture import load_noted, read_picture_file
-from fruitvision.errors import PictureError
-from fruitvision.wording.text import say
+from fruitvision.errors import Fault, PictureError
 
 FILES_PER_PROCESS = 1500
 _PROCESS_CHUNK, _THREAD_CHUNK = 64, 8
@@ -44,10 +43,10 @@ class Decoded(NamedTuple):
 
 
 class Undecoded(NamedTuple):
-    """Why a file has no pixels: a ``Problem``'s kind and its English sentence."""
+    """Why a file has no pixels: a ``Problem``'s kind and its fault."""
 
     kind: str
-    detail: str
+    fault: dict[str, Any]
 
 
 NEEDS_PACKAGE = ("heic", "avif")
@@ -71,7 +70,7 @@ def decode_files(
     Raises:
         OSError: the pixels could not be written.
     """
-    outcomes: list[Outcome] = [Undecoded("unreadable", "")] * len(paths)
+    outcomes: list[Outcome] = [Undecoded("unreadable", Fault("not-a-file").as_dict())] * len(paths)
     processes = len(parts) > 1 and len(paths) >= FILES_PER_PROCESS * len(parts) and _can_start_processes()
     step = _PROCESS_CHUNK if processes else _THREAD_CHUNK
     chunks = (range(at, min(at + step, len(paths))) for at in range(0, len(paths), step))
@@ -115,7 +114,7 @@ def usable_cores() -> int:
 
 
 def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side: int) -> list[tuple]:
-    """(offset, height, width, sha256, crc32) of each file decoded, or (kind, sentence) of each that could not be."""
+    """(offset, height, width, sha256, crc32) of each file decoded, or (kind, fault) of each that could not be."""
     answers: list[tuple] = []
     offset = pixels.tell()
     waiting: list[bytes] = []
@@ -125,10 +124,8 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
             image = load_noted(data, short_side, whole=True).image  # what is missing would be learned as grey
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
-            detail = " ".join(
-                say(f"errors.{error.code}.found", "en", **error.facts).split()
-            )  # without a double space where no name is given
-            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), detail))
+            fault = {"code": error.code, "facts": error.as_dict()["facts"]}
+            answers.append(({"missing": "unreadable", "too-small": "damaged"}.get(kind, kind), fault))
             continue
         width, height = image.size
         waiting.append(image.tobytes())

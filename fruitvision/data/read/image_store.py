@@ -20,6 +20,7 @@ import numpy as np
 from fruitvision.data.read.dataset import Problem
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded
 from fruitvision.data.read.formats.heif import can_read
+from fruitvision.data.read.layouts.found import kept_fault
 from fruitvision.data.read.listing import Found, long_path
 from fruitvision.errors import DataError
 
@@ -106,7 +107,7 @@ class ImageStore:
 
     def problems(self) -> list[Problem]:
         """The files that could not be decoded."""
-        return [Problem(path, kind, detail) for path, (_, _, kind, detail) in self._undecoded.items()]
+        return [Problem(path, kind, kept_fault(fault)) for path, (_, _, kind, fault) in self._undecoded.items()]
 
     def can_be_completed(self, root: Path) -> bool:
         """Whether a file that could not be read can be read now: changed permissions do not show in a file's time, nor does
@@ -122,7 +123,9 @@ class ImageStore:
     def known(self) -> dict[tuple[str, int, int], int | Undecoded]:
         """(path, size, time of change) of every file that was read → its row, or why it has none."""
         rows = {(p, *stamp): row for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))}
-        return rows | {(path, size, mtime): Undecoded(kind, detail) for path, (size, mtime, kind, detail) in self._undecoded.items()}
+        return rows | {
+            (path, size, mtime): Undecoded(kind, kept_fault(fault)) for path, (size, mtime, kind, fault) in self._undecoded.items()
+        }
 
 
 def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 
 from fruitvision.data.read.layouts.class_folders import ClassFolders, name_fault, path_split, split_names
 from fruitvision.data.read.layouts.find_labels import find_labels
-from fruitvision.data.read.layouts.found import Found, Listing, Note
+from fruitvision.data.read.layouts.found import Found, LeftOut, Listing, Note
 from fruitvision.data.read.layouts.labels import Labels
 from fruitvision.data.read.layouts.names import MASK_FOLDERS, looks_like_picture
 from fruitvision.data.read.layouts.scan import long_path, walk
@@ -91,7 +92,7 @@ def list_tree(root: str | Path, name: str) -> Listing:
             elif info is not None:
                 files.append(Found(path, "train", name, info.st_size, info.st_mtime_ns))
     files.sort(key=lambda file: file.path)
-    listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out)))
+    listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out, key=itemgetter(0, 1))))
     if not files:
         _explain_nothing(given, listing)
     return listing
@@ -137,7 +138,7 @@ def _size(picture: Path) -> tuple[int, int] | None:
         return None
 
 
-def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[tuple[str, str, str]]) -> Listing:
+def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[LeftOut]) -> Listing:
     """The pictures that show one kind, by the labels; the others are counted in notes."""
     files = []
     for path, names in sorted(labels.kinds.items()):
@@ -150,7 +151,7 @@ def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left
     if unnamed := [path for path in found if looks_like_picture(path) and path not in labels.kinds]:
         notes.append(Note("unlabelled", {"count": len(unnamed), "example": min(unnamed)}))
     splits = {"train": "", **{file.split: "" for file in files}}
-    return Listing(given, "labelled-pictures", splits, tuple(files), (), tuple(sorted(left_out)), tuple(notes))
+    return Listing(given, "labelled-pictures", splits, tuple(files), (), tuple(sorted(left_out, key=itemgetter(0, 1))), tuple(notes))
 
 
 def _absolute(root: str | Path) -> Path:

@@ -11,14 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fruitvision.data.synthetic.painting import Colour, colour, mix, smooth_noise, step
-from fruitvision.data.synthetic.shapes import bell
+from fruitvision.data.synthetic.painting import Colour, bell, colour, mix, smooth_noise, step
 
 
 def tinted(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colour:
     """A wall or a sheet of paper in one soft colour."""
     hue, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.03, 0.17)
-    near = rng.uniform(0.35, 0.9) + strength * np.cos(hue + colour(0, 2.1, 4.2))
+    near = rng.uniform(0.35, 0.9) + strength * np.cos(hue + np.array([0, 2.1, 4.2], dtype=np.float32).reshape(3, 1, 1))
     down = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
     shade = 1 - rng.uniform(0.05, 0.28) * down + 0.02 * smooth_noise(rng, shape, 3 / unit)
     return np.clip(near * shade, 0, 1)
@@ -37,7 +36,7 @@ def wood(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colou
     size = rng.uniform(0.7, 1.3)
     tone = rng.uniform(-0.12, 0.12, 64).astype(np.float32)[(plank / size).astype(int) % 64]
     joint = bell((plank / size) % 1, 0.014)
-    light, dark = BOARDS[rng.integers(len(BOARDS))]
+    light, dark = map(colour, BOARDS[rng.integers(len(BOARDS))])
     board = mix(light, dark, np.clip(shade, 0, 1)) * (1 + tone) * (1 - 0.6 * joint)
     return np.clip(board.transpose(0, 2, 1) if upright else board, 0, 1)
 
@@ -49,8 +48,8 @@ def cloth(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colo
     x, y = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
     fold = smooth_noise(rng, shape, 1.1 / unit)
     x, y = x + 0.05 * fold, y + 0.04 * fold
-    dye = CLOTHS[rng.integers(len(CLOTHS))]
-    pale = colour(0.94, 0.93, 0.9)
+    dye = colour(CLOTHS[rng.integers(len(CLOTHS))])
+    pale = colour("#f0ede6")
     wide, style = rng.uniform(4, 9), rng.integers(3)
     bars, rows = step(-0.15, 0.15, np.sin(x * wide)), step(-0.15, 0.15, np.sin(y * wide))
     share = (0.75 + 0 * bars, 0.15 + 0.7 * bars, 0.08 + 0.42 * (bars + rows))[style]
@@ -65,27 +64,16 @@ def stone(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colo
     speck = smooth_noise(rng, shape, 28 / unit)
     vein = bell(smooth_noise(rng, shape, 0.9 / unit) + 0.25 * cloud, 0.05)
     vein *= step(0.0, 0.8, smooth_noise(rng, shape, 0.7 / unit))
-    base = rng.uniform(0.3, 0.85) + colour(*rng.uniform(-0.04, 0.04, 3))
+    base = np.float32(rng.uniform(0.3, 0.85)) + rng.uniform(-0.04, 0.04, (3, 1, 1)).astype(np.float32)
     return np.clip(base * (1 + 0.07 * cloud + 0.05 * speck - 0.18 * vein), 0, 1)
 
 
 BOARDS = (
-    (colour(0.86, 0.70, 0.50), colour(0.66, 0.47, 0.28)),  # beech
-    (colour(0.66, 0.45, 0.28), colour(0.42, 0.26, 0.15)),  # oak
-    (colour(0.45, 0.29, 0.19), colour(0.24, 0.14, 0.09)),  # walnut
-    (colour(0.80, 0.78, 0.74), colour(0.62, 0.59, 0.55)),  # weathered
+    ("#dbb280", "#a87847"),  # beech
+    ("#a87347", "#6b4226"),  # oak
+    ("#734a30", "#3d2417"),  # walnut
+    ("#ccc7bd", "#9e968c"),  # weathered
 )
-CLOTHS = (
-    colour(0.78, 0.22, 0.22),
-    colour(0.20, 0.36, 0.62),
-    colour(0.30, 0.50, 0.36),
-    colour(0.85, 0.66, 0.30),
-    colour(0.55, 0.50, 0.58),
-    colour(0.72, 0.62, 0.50),
-)
-BACKGROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Colour]] = {
-    "tinted": tinted,
-    "wood": wood,
-    "cloth": cloth,
-    "stone": stone,
-}
+CLOTHS = ("#c73838", "#335c9e", "#4c805c", "#d9a84c", "#8c8094", "#b89e80")
+Paint = Callable[[np.random.Generator, tuple[int, int], float], Colour]
+BACKGROUNDS: dict[str, Paint] = {"tinted": tinted, "wood": wood, "cloth": cloth, "stone": stone}

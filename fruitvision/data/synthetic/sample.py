@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from PIL import Image
 
 from fruitvision.data.read.dataset import SYNTHETIC_MARKER as MARKER
 from fruitvision.data.synthetic.backgrounds import BACKGROUNDS as DRAWN
-from fruitvision.data.synthetic.fruit import KINDS, PAINTERS
-from fruitvision.data.synthetic.painting import SUPERSAMPLING, Scene
+from fruitvision.data.synthetic.bodies import paint
+from fruitvision.data.synthetic.fruit import FRUIT, KINDS
+from fruitvision.data.synthetic.painting import Scene
 from fruitvision.errors import DataError
 from fruitvision.files import replace_folder, write_error
 
@@ -46,8 +47,7 @@ def draw_sample(
     folder = Path(folder).expanduser().absolute()
     folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
     kinds = tuple(KINDS if classes is None else dict.fromkeys(classes))
-    for kind in kinds:
-        _painter(kind)
+    _refuse_unknown(kinds)
     if train_per_class < 1 or test_per_class < 1 or size < 8 or not kinds:
         raise DataError("sample-too-small", kinds=len(kinds), train=train_per_class, test=test_per_class, size=size)
     _refuse_foreign(folder)
@@ -118,10 +118,10 @@ def _refuse_foreign(folder: Path) -> None:
         raise DataError("not-a-sample-set", folder=str(folder))
 
 
-def _painter(kind: str) -> Callable[[Scene], None]:
-    if kind not in PAINTERS:
-        raise DataError("unknown-kind", kind=str(kind), kinds=", ".join(KINDS))
-    return PAINTERS[kind]
+def _refuse_unknown(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        if kind not in FRUIT:
+            raise DataError("unknown-kind", kind=str(kind), kinds=", ".join(KINDS))
 
 
 def draw_fruit(
@@ -143,29 +143,20 @@ def draw_fruit(
             height, its radius as a share of the shorter side (0.5 fills it), its turn in radians clockwise.
             With one seed the same fruit is drawn at every place.
     """
-    paint = _painter(kind)
+    _refuse_unknown([kind])
     width, height = (size, size) if isinstance(size, int) else size
     background = BACKGROUNDS[rng.integers(len(BACKGROUNDS))] if background is None else background
     if background not in BACKGROUNDS:
         raise DataError("unknown-background", background=str(background), backgrounds=", ".join(BACKGROUNDS))
-    reach = rng.uniform(0.40, 0.485) if background == "white" else rng.uniform(0.29, 0.45)
-    slack = 0.5 - reach
-    upright = rng.random() < 0.55
-    chosen = (
-        0.5 + rng.uniform(-slack, slack),
-        0.5 + rng.uniform(-slack, slack),
-        reach,
-        rng.normal(0, 0.3) if upright else rng.uniform(-math.pi, math.pi),
-    )
-    scene = Scene(width, height, rng, place or chosen)
-    paint(scene)
-    if background == "white":
-        picture = scene.on_white()
-    else:
-        unit = scene.pixels / SUPERSAMPLING
-        picture = scene.on_background(DRAWN[background](rng, (height, width), unit))
+    white = background == "white"
+    reach = rng.uniform(0.40, 0.485) if white else rng.uniform(0.29, 0.45)
+    x, y = rng.uniform(reach, 1 - reach, 2).tolist()
+    turn = rng.normal(0, 0.3) if rng.random() < 0.55 else rng.uniform(-math.pi, math.pi)
+    scene = Scene(width, height, rng, place or (x, y, reach, turn))
+    paint(scene, FRUIT[kind])
+    picture = scene.over(None if white else DRAWN[background](rng, (height, width), scene.pixels))
     picture = np.sqrt(np.clip(picture, 0, 1)) * 255
     noise = rng.uniform(0.4, 3.0) * rng.standard_normal(picture.shape, dtype=np.float32)
-    if background == "white":  # Fruits-360 cuts its fruit out: the background is exactly white
+    if white:  # Fruits-360 cuts its fruit out: the background is exactly white
         noise *= picture.min(axis=0) < 252
     return Image.fromarray(np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.errors import CheckpointError, ConfigError
+from fruitvision.errors import CheckpointError, ConfigError, Fault, faults_of
 from fruitvision.models.imported.names import class_names, read_small
 
 CONFIG = "config.json"
@@ -81,15 +81,14 @@ def with_settings(transform: EvalTransform, settings: Mapping[str, Any]) -> Eval
     try:
         changed = EvalTransform.model_validate({**transform.model_dump(), **settings})
     except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_url=False))
-        raise ConfigError("import-transform", faults=faults) from error
+        raise ConfigError("import-transform", faults=faults_of(error)) from error
     faults = []
     if changed.crop > changed.resize:
-        faults.append(f"resize ({changed.resize}) must be at least crop ({changed.crop})")
+        faults.append(Fault("below", name="resize", value=changed.resize, other="crop", least=changed.crop))
     if not all(0 <= value <= 1 for value in changed.mean) or not all(0 < value <= 1 for value in changed.std):
-        faults.append("mean and std are those of pictures in 0..1, such as 0.485,0.456,0.406 and 0.229,0.224,0.225")
+        faults.append(Fault("mean-and-std"))
     if faults:
-        raise ConfigError("import-transform", faults="; ".join(faults))
+        raise ConfigError("import-transform", faults=faults)
     return changed
 
 

@@ -5,6 +5,7 @@ With ``torchrun`` each process executes the same job; process 0 alone reads and 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -327,7 +328,7 @@ def _leave_reason(session: Session) -> None:
     error, folder = session.status.error, session.folder
     if error and folder.exists:
         with suppress(OSError):
-            (folder.path / REASON_NAME).write_text(error["message"], encoding="utf-8")
+            (folder.path / REASON_NAME).write_text(json.dumps(error), encoding="utf-8")
 
 
 def _peer_failure(folder: RunFolder, error: BaseException) -> BaseException:
@@ -338,7 +339,7 @@ def _peer_failure(folder: RunFolder, error: BaseException) -> BaseException:
     while not (folder.path / REASON_NAME).exists() and time.monotonic() < end:
         time.sleep(0.1)
     try:
-        reason = (folder.path / REASON_NAME).read_text(encoding="utf-8")
-    except OSError:
+        reason = json.loads((folder.path / REASON_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         reason = str(error)[:200]
     return TrainingError("process-ended", reason=reason)

@@ -43,7 +43,7 @@ class Pace:
     """One training picture of full size: augmentation, forward, backward and optimizer."""
     augment: float
     """The augmentation in it."""
-    look: float
+    view: float
     """One view of a picture in evaluation."""
 
 
@@ -68,11 +68,6 @@ class Pictures:
         return cls(min(train, config.max_train_images or train), validation, test)
 
 
-def seconds_per_picture(config: TrainConfig, num_classes: int, picture_side: int = 100) -> float:
-    """As :func:`pace_of`, of one training picture alone."""
-    return pace_of(config, num_classes, picture_side, evaluating=False).train
-
-
 def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, evaluating: bool = True) -> Pace:
     """Times three steps, or more small ones, after one warm-up step; and as many batches of evaluation, if that is wanted.
 
@@ -89,7 +84,7 @@ def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, e
     labels = torch.from_numpy(rng.integers(0, num_classes, count)).to(device)
     transform, seeds = training_transform(config), [(0, n) for n in range(count)]
     steps = max(STEPS, MIN_PICTURES // count) + 1
-    taken, augmenting, looking = [], [], []
+    taken, augmenting, viewing = [], [], []
     for _ in range(steps):
         began = time.perf_counter()
         images = transform(pictures, seeds, config.image_size).to(device, memory_format=layout)
@@ -106,33 +101,21 @@ def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, e
         began = time.perf_counter()
         with torch.inference_mode(), autocast(config, device):
             network(evaluate.batch(pictures).to(device, memory_format=layout)).logits.float().cpu()
-        looking.append(time.perf_counter() - began)
-    train, augment, look = (statistics.median(times[1:] or [0.0]) / count for times in (taken, augmenting, looking))
-    return Pace(train, augment, look)  # the median ignores what else the machine does meanwhile
+        viewing.append(time.perf_counter() - began)
+    train, augment, view = (statistics.median(times[1:] or [0.0]) / count for times in (taken, augmenting, viewing))
+    return Pace(train, augment, view)  # the median ignores what else the machine does meanwhile
 
 
-def seconds_of_each(jobs: Sequence[tuple[TrainConfig, int]], report: Callable[[int, float], None]) -> None:
-    """Time a picture of each (configuration, number of classes), and report (its place, seconds) as they come; NaN where that fails.
+def paces(jobs: Sequence[tuple[TrainConfig, int]], evaluating: bool, report: Callable[[int, Pace | None], None]) -> None:
+    """Report (place, its pace) of each (configuration, number of classes) as they come; None where that fails; (-1, None) before the first.
 
     Meant for :func:`~fruitvision.runs.separate.call_separately`: training a few steps takes memory that torch does not give back.
-    """
-    for place, (config, num_classes) in enumerate(jobs):
-        try:
-            seconds = seconds_per_picture(config, num_classes)
-        except Exception:  # such as too little memory for one of them
-            seconds = math.nan
-        report(place, seconds)
-
-
-def paces(configs: Sequence[TrainConfig], num_classes: int, report: Callable[[int, Pace | None], None]) -> None:
-    """Report (place, its pace) of each configuration as they come; None where that fails, and (-1, None) before the first.
-
-    Meant for :func:`~fruitvision.runs.separate.call_separately`, as :func:`seconds_of_each` is.
+    ``evaluating``: as for :func:`pace_of`.
     """
     report(-1, None)
-    for place, config in enumerate(configs):
+    for place, (config, num_classes) in enumerate(jobs):
         try:
-            pace = pace_of(config, num_classes)
+            pace = pace_of(config, num_classes, evaluating=evaluating)
         except Exception:  # such as too little memory for one of them
             pace = None
         report(place, pace)
@@ -155,14 +138,14 @@ def run_seconds(config: TrainConfig, pace: Pace, pictures: Pictures, start: floa
     views = evaluation_transform(config).num_views
     scenes = config.augmentation == "scenes"
     per_picture = pace.train
-    if config.keep_imagenet and config.start == "imagenet" and weights_are_here():  # the original looks at every picture too
-        per_picture += pace.look * (config.image_size / (config.eval_size or config.image_size)) ** 2
+    if config.keep_imagenet and config.start == "imagenet" and weights_are_here():  # the original answers every picture too
+        per_picture += pace.view * (config.image_size / (config.eval_size or config.image_size)) ** 2
     learning = per_picture * pictures.train * _full_epochs(config)
-    validated = pictures.validation * ((pace.look + pace.augment) if scenes else pace.look * views)
-    ending = (pictures.validation + pictures.test) * pace.look * views
+    validated = pictures.validation * ((pace.view + pace.augment) if scenes else pace.view * views)
+    ending = (pictures.validation + pictures.test) * pace.view * views
     if config.refit and pictures.validation:
         shown = min(pictures.train, REFIT_PICTURES // REFIT_EPOCHS)
-        ending += shown * (REFIT_EPOCHS * (pace.look + pace.augment) + pace.look) + pictures.validation * pace.look * views
+        ending += shown * (REFIT_EPOCHS * (pace.view + pace.augment) + pace.view) + pictures.validation * pace.view * views
     if config.fit_last:
-        ending += pictures.train * pace.look
+        ending += pictures.train * pace.view
     return start + PREPARE_SECONDS + learning + config.epochs * (validated + EPOCH_SECONDS) + ending + END_SECONDS

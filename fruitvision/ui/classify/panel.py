@@ -34,7 +34,7 @@ HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
 SHOWN_SIDE = 480
 # Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
 VISITORS_AT_ONCE = 64
-EXAMPLES = {"Banana": ("white", 3), "Apple": ("wood", 3), "Kiwi": ("wood", 0), "Cherry": ("white", 0), "Pineapple": ("wood", 3)}
+EXAMPLES = {"Banana": ("white", 3), "Apple": ("cloth", 91), "Kiwi": ("white", 6), "Cherry": ("white", 0), "Pineapple": ("wood", 11)}
 """Kinds that are drawn to be clicked, with the background and the seed at which the shipped default is sure of them."""
 EXAMPLE_SIDE = 224
 START_WORDS = ("camera", "examples", "example", "upload", "webcam", "clipboard", "remove", "fullscreen")

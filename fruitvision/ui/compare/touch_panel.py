@@ -66,7 +66,7 @@ class Touch:
 
     def build_composition(self) -> None:
         """What the other pictures of the batch change."""
-        self.composition = gr.HTML(elem_id="touch-makeup")
+        self.composition = gr.HTML(elem_id="touch-composition")
 
     def build_details(self, page: Page) -> None:
         """Which layer and which channel, and what else can be seen of them."""

@@ -178,7 +178,7 @@ def composition_view(
     title = say("touch.composition", language)
     if alone is not None:
         words = say("touch.alone", language, difference=f"{alone:.1g}" if alone else "0")
-        return _card(title, _strip(now, "touch.batch_alone", language), tag("p", words), kind="fv-makeup")
+        return _card(title, _strip(now, "touch.batch_alone", language), tag("p", words), kind="fv-composition")
     highest = max(max(effects.values()), 0.05)
     rows = [
         tag("li", tag("span", norm_name(name, language)), bar(min(effect / highest, 1)), tag("span", _percent(effect)), class_=mine)
@@ -195,7 +195,7 @@ def composition_view(
         tag("p", say(f"touch.{key}", language, norm=norm_name(norm, language), percent=_percent(chosen)), class_="fv-reply"),
         tag("ul", rows, class_="fv-effects"),
         _differences(difference, language) if chosen > ROUNDING else None,
-        kind="fv-makeup",
+        kind="fv-composition",
     )
 
 

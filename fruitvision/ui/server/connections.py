@@ -23,7 +23,7 @@ HEADER_SECONDS = 15.0
 STALLED_SECONDS = 60.0
 """For a client that takes nothing of an answer."""
 LOOKED_AFTER = 5.0
-SLOWEST_BYTES = 4096  # taken between two looks: a slow line, and not one that is kept busy on purpose
+SLOWEST_BYTES = 4096  # taken between two checks: a slow line, and not one that is kept busy on purpose
 UNFINISHED_BYTES = 32 * 2**10  # of headers that have not come whole; the gate allows half
 MOST, KEPT_FILES = 2000, 96
 """Connections in all, and handles that are kept for files where the system allows a process few."""

@@ -45,7 +45,7 @@ class Estimates:
                 self.paces[presets[place]] = pace
 
         try:
-            call_separately(paces, [TrainConfig.from_preset(preset) for preset in presets], CLASSES, report=measured)
+            call_separately(paces, [(TrainConfig.from_preset(preset), CLASSES) for preset in presets], True, report=measured)
         finally:  # without an estimate the card says nothing about time
             self.paces = {preset: self.paces.get(preset) for preset in presets}
 

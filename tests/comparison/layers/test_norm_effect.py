@@ -120,7 +120,7 @@ def test_the_convolutions_are_the_shipped_models_under_every_norm_and_first_weig
         cached.cache_clear()
 
 
-def test_mine_is_the_first_and_another_makeup_changes_only_the_others():
+def test_mine_is_the_first_and_another_composition_changes_only_the_others():
     mine = np.full((80, 60, 3), 200, np.uint8)
     one, other = compose_batch(mine, 3, 1), compose_batch(mine, 3, 2)
     assert one[0] is mine and not np.array_equal(one[1], other[1])

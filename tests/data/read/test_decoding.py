@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.read import decoding
-from fruitvision.data.read.decoding import Decoded, Undecoded, decode_files, worker_count
+from fruitvision.data.read.decoding import Decoded, decode_files, worker_count
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_every_file_has_its_outcome_in_order(tmp_path, pictures, monkeypatch, co
     for i, outcome in enumerate(outcomes[:-1]):
         assert (outcome.height, outcome.width) == (4, 5 + i)
         assert (pixels_of(outcome, parts) == (i, 2 * i, 3 * i)).all()
-    assert outcomes[-1] == Undecoded("not-an-image", "The picture is not in a format that can be read.")
+    assert (outcomes[-1].kind, outcomes[-1].fault["code"]) == ("not-an-image", "picture-not-an-image")
     assert told == sorted(told) and told[-1] == 41
 
 

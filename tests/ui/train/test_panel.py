@@ -154,10 +154,10 @@ def test_fields_left_empty_are_named():
 def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monkeypatch):
     estimates = Estimates()
     assert "measuring" in preset_choices(estimates, {"train": 100, "test": 20}, "en")[0][0]
-    pace = Pace(train=0.1, augment=0.01, look=0.02)
+    pace = Pace(train=0.1, augment=0.01, view=0.02)
     monkeypatch.setattr(
         "fruitvision.ui.train.times.call_separately",
-        lambda paces, configs, classes, report: [report(n, None if n < 0 else pace) for n in range(-1, len(configs))],
+        lambda paces, jobs, evaluating, report: [report(n, None if n < 0 else pace) for n in range(-1, len(jobs))],
     )
     estimates.begin()
     end = time.monotonic() + 10
@@ -169,7 +169,7 @@ def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monke
 
 
 def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
-    def broken(paces, configs, classes, report):
+    def broken(paces, jobs, evaluating, report):
         raise RunError("work-ended")
 
     monkeypatch.setattr("fruitvision.ui.train.times.call_separately", broken)
@@ -186,7 +186,7 @@ def test_the_times_are_measured_in_a_process_of_their_own(monkeypatch):
     estimates.begin()
     estimates.task.join(60)
     pace = estimates.paces["fast"]
-    assert estimates.done and 0 < pace.augment < pace.train < 10 and 0 < pace.look < pace.train and 0.5 < estimates.start < 60
+    assert estimates.done and 0 < pace.augment < pace.train < 10 and 0 < pace.view < pace.train and 0.5 < estimates.start < 60
     assert psutil.Process().memory_info().rss - before < 40 * 2**20, "a training step of the preset takes several hundred"
 
 

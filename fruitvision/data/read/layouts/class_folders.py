@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 from fruitvision.data.read.layouts.classes import Place, class_names, class_places
-from fruitvision.data.read.layouts.found import Found, Listing, Note
+from fruitvision.data.read.layouts.found import Found, LeftOut, Listing, Note
 from fruitvision.data.read.layouts.names import (
     LABEL_FOLDERS,
     MASK_FOLDERS,
@@ -19,7 +20,7 @@ from fruitvision.data.read.layouts.names import (
     split_of,
 )
 from fruitvision.data.read.layouts.scan import files, folders, is_text, walk
-from fruitvision.errors import DataError, printable
+from fruitvision.errors import DataError, Fault, printable
 
 _SIZE_SUFFIX = re.compile(r"[ _-]*(\d+x\d+|original[ _-]?size)$", re.IGNORECASE)
 
@@ -35,7 +36,7 @@ class ClassFolders:
         self.loose: list[str] = []
         """Pictures that lie in no class folder."""
         self.empty: list[tuple[str, str]] = []
-        self.left_out: list[tuple[str, str, str]] = []
+        self.left_out: list[LeftOut] = []
         for split, name in (splits or {"train": ""}).items():
             self._read(split, name)
         self._pass_over_labels()
@@ -50,7 +51,7 @@ class ClassFolders:
         above = frozenset({os.path.realpath(self.root), os.path.realpath(top)})
         for entry in folders(top):
             if not is_text(entry.name):
-                self.left_out.append((printable(prefix + entry.name), "bad-name", "The folder's name is not valid Unicode."))
+                self.left_out.append((printable(prefix + entry.name), "bad-name", Fault("folder-not-unicode").as_dict()))
                 continue
             empty = True
             for path, info in walk(top / entry.name, f"{prefix}{entry.name}/", above):
@@ -116,15 +117,23 @@ class ClassFolders:
         if found and not self.splits and (flat := split_names(loose)):
             raise DataError("splits-without-classes", folder=str(self.root), splits=flat, pictures=len(loose))
         found.sort(key=lambda file: file.path)
-        sentence = "The picture lies beside the class folders, in none of them."
-        left_out = [*self.left_out, *((printable(path), "outside-class", sentence) for path in loose)]
+        fault = Fault("outside-class").as_dict()
+        left_out = [*self.left_out, *((printable(path), "outside-class", fault) for path in loose)]
         notes = [Note("names-merged", {"names": "; ".join(merged)})] if merged else []
         deepest = max(shown, key=lambda one: (len(one[1]), one), default=("", ()))[1]
         if not depth and len(deepest) > 1:
             facts = {"classes": len(names), "example": printable("/".join(deepest)), "depth": len(deepest)}
             notes.append(Note("deepest-folders", facts))
         top = self.splits or {"train": "", **{file.split: "" for file in found}}
-        return Listing(self.root, self._layout(found), top, tuple(found), tuple(self.empty), tuple(sorted(left_out)), tuple(notes))
+        return Listing(
+            self.root,
+            self._layout(found),
+            top,
+            tuple(found),
+            tuple(self.empty),
+            tuple(sorted(left_out, key=itemgetter(0, 1))),
+            tuple(notes),
+        )
 
     def _layout(self, found: list[Found]) -> str:
         if all(file.split == "train" for file in found):
@@ -135,12 +144,12 @@ class ClassFolders:
         return "split-folders"
 
 
-def name_fault(path: str, info: os.stat_result | None) -> tuple[str, str, str] | None:
-    """Why a file cannot be used whatever it holds: (path, kind, English sentence); None where it can."""
+def name_fault(path: str, info: os.stat_result | None) -> LeftOut | None:
+    """Why a file cannot be used whatever it holds: (path, kind, fault); None where it can."""
     if info is None:
-        return printable(path), "unreadable", "The link leads to no file."
+        return printable(path), "unreadable", Fault("link-broken").as_dict()
     if not is_text(path):
-        return printable(path), "bad-name", "The file's name is not valid Unicode."
+        return printable(path), "bad-name", Fault("file-not-unicode").as_dict()
     return None
 
 

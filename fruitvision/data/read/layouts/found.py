@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fruitvision.errors import Fault
+
 
 class Found(NamedTuple):
     """One picture file: its path below the root, its split and class, and by what a change is detected."""
@@ -15,6 +17,15 @@ class Found(NamedTuple):
     folder: str
     size: int
     mtime_ns: int
+
+
+LeftOut = tuple[str, str, dict[str, Any]]
+"""Path, kind and fault of a file that is not used, as of a ``Problem``."""
+
+
+def kept_fault(kept: Any) -> dict[str, Any]:
+    """A fault as JSON on disk has it; earlier versions wrote an English sentence."""
+    return kept if isinstance(kept, dict) else Fault("quoted", text=str(kept)).as_dict()
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Listing:
         split_folders: the folder of each split, by split; empty text where the classes lie in the root.
         files: sorted by path; ``folder`` is the name of the class.
         empty_folders: (split, class folder) of class folders without a file.
-        left_out: (path, kind, English sentence) of files that cannot belong to a class.
+        left_out: (path, kind, fault) of files that cannot belong to a class.
         notes: how the folder was understood, where a person could expect something else.
     """
 
@@ -44,5 +55,5 @@ class Listing:
     split_folders: dict[str, str]
     files: tuple[Found, ...]
     empty_folders: tuple[tuple[str, str], ...]
-    left_out: tuple[tuple[str, str, str], ...]
+    left_out: tuple[LeftOut, ...]
     notes: tuple[Note, ...] = ()
