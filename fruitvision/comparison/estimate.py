@@ -7,7 +7,6 @@ import math
 
 from fruitvision.comparison.provenance import picture_counts
 from fruitvision.comparison.study import StudyFolder, StudyPlan, is_done
-from fruitvision.runs.prepare.estimate import epochs_seconds, seconds_of_each
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import TrainConfig
 
@@ -38,6 +37,8 @@ def study_seconds(plan: StudyPlan, study: StudyFolder | None = None, *, separate
 
 def cell_seconds(config: TrainConfig, train_images: int, measured_images: int, num_classes: int) -> float:
     """Seconds of one run; evaluation has a batch size of its own. Its steps have been timed by :func:`study_seconds`."""
+    from fruitvision.runs.prepare.estimate import epochs_seconds
+
     learning, evaluating = (_timed.get(job, math.nan) for job in _jobs(config, num_classes))
     return epochs_seconds(config, learning, train_images, 0) + epochs_seconds(config, evaluating, 0, measured_images)
 
@@ -60,6 +61,8 @@ def _key(config: TrainConfig) -> str:
 
 
 def _time(jobs: list[Job], separately: bool) -> None:
+    from fruitvision.runs.prepare.estimate import seconds_of_each
+
     if len(_timed) > MOST_KNOWN:
         _timed.clear()
     unknown = [job for job in jobs if job not in _timed]

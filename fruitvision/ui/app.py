@@ -219,7 +219,6 @@ def _open(demo: gr.Blocks, context: Context, gate: Callable[..., Any], host: str
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
-    context.models.load_ahead()
     return demo
 
 
