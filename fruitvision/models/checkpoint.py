@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.errors import CheckpointError, ConfigError, quoted
 from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.hub.repository import fetch, is_repository
@@ -83,6 +84,11 @@ class CheckpointConfig(BaseModel):
     weights_sha256: str = ""
     config_sha256: str = ""
     """Of all other entries, see :func:`fruitvision.files.json_with_checksum`; older checkpoints have none."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The fruit types that can be answered."""
+        return tuple(dict.fromkeys(name for name in self.fruit_types if name != NOT_FRUIT))
 
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:

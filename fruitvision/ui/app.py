@@ -32,6 +32,7 @@ from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
+from fruitvision.ui.page.events import QUIET, SHOWN
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
@@ -67,8 +68,10 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         page.bar = build_bar(context)
         with gr.Tabs(elem_id="panels") as page.tabs:
             for name, panel in PANELS.items():
-                with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
+                with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}") as tab:
+                    page.opened = gr.State(False)
                     panel.build(page)
+                tab.select(lambda: True, None, page.opened, **SHOWN)  # State.change needs the queue
         _speak(page)
         if api:
             build_endpoint(context)
@@ -110,16 +113,15 @@ def title_html(language: str) -> str:
 def _speak(page: Page) -> None:
     """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
     page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(None, None, None, js=alive_script())
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
-    page.demo.load(page.context.models.choices_update, [language, model], model, **quiet)
+    page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
 
     def switch(chosen: str) -> list[Any]:
         return page.updates(chosen)
 
-    language.change(switch, language, page.bound, **quiet)
+    language.change(switch, language, page.bound, **QUIET)
     gr.on([language.change, model.change], None, [language, model], None, js="(language, model) => window.fruitvisionTold(language, model)")
 
 

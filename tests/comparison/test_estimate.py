@@ -29,7 +29,7 @@ def a_millisecond(monkeypatch):
             asked.append((config.norm, config.batch_size, num_classes))
             report(place, 0.01 if config.batch_size == 2 else 0.001)
 
-    monkeypatch.setattr(estimate, "seconds_of_each", seconds)
+    monkeypatch.setattr("fruitvision.runs.prepare.estimate.seconds_of_each", seconds)
     estimate._timed.clear()
     yield asked
     estimate._timed.clear()

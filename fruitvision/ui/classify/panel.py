@@ -98,7 +98,9 @@ def _build_picture(page: Page) -> PictureTab:
                 label="classify.picture",
                 placeholder="classify.drop",
             )
-            gr.HTML(html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start")
+            gr.HTML(
+                html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start", server_functions=[_preparer(context)]
+            )
         with gr.Column(scale=4, min_width=320):
             answer = page.first(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
@@ -238,6 +240,16 @@ def _frame_answerer(context: Context) -> Any:
 
     answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
     return answer_frame_here
+
+
+def _preparer(context: Context) -> Any:
+    """What ``start.js`` calls when somebody reaches for a picture: the network loads while it is chosen."""
+
+    def prepare(model: Any) -> None:
+        if not model or model == context.models.default:
+            context.models.load_ahead()
+
+    return prepare
 
 
 def note_of(context: Context, model: str | None, language: str) -> Markup:

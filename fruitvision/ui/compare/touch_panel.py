@@ -73,15 +73,17 @@ class Touch:
         turn = gr.State(1)  # which other pictures are in the batch; it is compared with that of the turn before
         self.others.click(lambda number: number + 1, turn, turn, **QUIET)
 
-        def answer_it(request: gr.Request, *given: Any) -> tuple[Markup, Markup, Markup]:
+        def answer_it(request: gr.Request, opened: bool, *given: Any) -> Any:
+            if not opened:
+                return gr.skip()
             with decoding_for(*page.context.access.counted(request)):
                 return answer(*given)
 
         asked = [norm, self.picture, self.size, turn, self.layer, self.mode, self.channel, page.language]
         gr.on(
-            [page.demo.load, *(one.change for one in asked)],
+            [page.opened.change, *(one.change for one in asked)],
             answer_it,
-            asked,
+            [page.opened, *asked],
             [self.composition, self.numbers, self.view],
             show_progress="hidden",
             api_visibility="private",

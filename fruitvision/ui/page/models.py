@@ -197,9 +197,9 @@ class Teaching:
 
     def of(self, model_id: str | None) -> TaughtEmbeddings:
         """What was taught, for one model. Raises CheckpointError."""
+        batcher = self._models.batcher(model_id)
         from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
 
-        batcher = self._models.batcher(model_id)
         with self._lock:
             if batcher not in self._lessons:
                 self._lessons[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
@@ -210,6 +210,6 @@ class Teaching:
         if not owner:
             return None
         try:
-            return self.of(model_id).current()
+            return self.of(model_id).current() if self.store.index().pictures else None
         except FruitVisionError:
             return None  # the panel says why
