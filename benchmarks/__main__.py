@@ -23,6 +23,7 @@ from benchmarks.accuracy import accuracy, unseen
 from benchmarks.bench import Bench
 from benchmarks.growth import growth
 from benchmarks.pairs import Figure, table
+from benchmarks.ticks import train_tick
 from benchmarks.training import card, pipeline, processes, throughput
 from benchmarks.tutorials import tutorials
 from benchmarks.web import web
@@ -38,6 +39,7 @@ FIGURES = {
     "webcam": webcam,
     "web": web,
     "first-answer": first_answer,
+    "train-tick": train_tick,
     "growth": growth,
     "accuracy": accuracy,
     "unseen": unseen,

@@ -134,6 +134,28 @@ print([name for name in ("torch", "torchvision", "gradio", "pandas", "numpy") if
     assert run(code) == "[]"
 
 
+def test_the_page_stands_and_is_looked_at_without_torch(tmp_path):
+    """It takes a second and 200 MB, and the network as much again: what a page asks for by itself needs neither."""
+    code = f"""
+import sys
+from pathlib import Path
+import httpx
+from fruitvision.ui.app import launch
+from tests.ui.visitor import Visitor
+folder = Path({str(tmp_path)!r})
+demo = launch(runs=folder / "runs", taught=folder / "taught", data=folder / "data", open_browser=False, block=False)
+with httpx.Client(base_url=demo.local_url, timeout=60) as client:
+    page = Visitor(client)
+    assert client.get("/").status_code == 200
+    loads = [n for n, one in enumerate(page.config["dependencies"]) if any(event == "load" for _, event in one["targets"])]
+    asked = [n for n in loads if page.config["dependencies"][n]["backend_fn"]]
+    answers = [page.call(n, page.values(n)) for n in asked]
+assert len(asked) > 5 and all('"success": true' in answer for answer in answers), answers
+print([name for name in ("torch", "torchvision", "timm", "openvino", "onnxruntime") if name in sys.modules], flush=True)
+"""
+    assert run(code).splitlines()[-1] == "[]"
+
+
 def test_the_package_gives_what_its_readme_names():
     import fruitvision
     from fruitvision.recognition import classifier

@@ -13,6 +13,7 @@ from benchmarks.accuracy import accuracy, chosen_classes, unseen
 from benchmarks.bench import Bench
 from benchmarks.growth import drawn_small, growth, write_pictures
 from benchmarks.pairs import Figure, compare, table
+from benchmarks.ticks import train_tick
 from benchmarks.training import TINY, WARM_UP, pictures_a_second
 from benchmarks.tutorials import Fastai, Timm, tutorials
 from fruitvision.data.read.store import open_dataset
@@ -96,6 +97,11 @@ def test_a_folder_of_the_growth_figure_holds_that_many_different_pictures_that_c
 def test_a_disk_that_is_too_full_for_growth_is_said(quick: Bench, monkeypatch, capsys) -> None:
     monkeypatch.setattr("benchmarks.growth.shutil.disk_usage", lambda _: SimpleNamespace(free=10**5))
     assert growth(quick) == [] and "growth is left out: it needs" in capsys.readouterr().err
+
+
+def test_a_tick_is_measured_beside_finished_runs_and_right_after_the_page_was_opened(quick: Bench) -> None:
+    rest, opening = train_tick(quick)
+    assert "20 finished runs" in rest.what and rest.goal == ("<=", 20) and 0 < rest.ours < opening.ours
 
 
 @pytest.mark.slow

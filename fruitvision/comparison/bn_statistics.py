@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from fruitvision.comparison.results import RECORD
 from fruitvision.data.load.loader import EvalLoader
 from fruitvision.data.read.dataset import Split
 from fruitvision.models.checkpoint import load_checkpoint
@@ -29,8 +30,6 @@ BATCH = 32
 """Pictures whose statistics are taken together, in a random order: batches of one class would have other statistics."""
 MAX_TRAIN_IMAGES = 2048
 """How many training pictures the recomputed statistics are the mean of, at most."""
-RECORD = "test-statistics"
-"""The kind of the record in a run's metrics."""
 
 
 def has_running_statistics(network: nn.Module) -> bool:

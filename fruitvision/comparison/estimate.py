@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING
 
 from fruitvision.comparison.provenance import picture_counts
 from fruitvision.comparison.study import StudyFolder, StudyPlan, is_done
-from fruitvision.runs.prepare.estimate import Pace, epochs_seconds, paces
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from fruitvision.runs.prepare.estimate import Pace
 
 EVAL_BATCH_SIZE = 32
 MOST_KNOWN = 256
@@ -38,6 +41,8 @@ def study_seconds(plan: StudyPlan, study: StudyFolder | None = None, *, separate
 
 def cell_seconds(config: TrainConfig, train_images: int, measured_images: int, num_classes: int) -> float:
     """Seconds of one run; evaluation has a batch size of its own. Its steps have been timed by :func:`study_seconds`."""
+    from fruitvision.runs.prepare.estimate import epochs_seconds
+
     learning, evaluating = (_timed.get(job, math.nan) for job in _jobs(config, num_classes))
     return epochs_seconds(config, learning, train_images, 0) + epochs_seconds(config, evaluating, 0, measured_images)
 
@@ -60,6 +65,8 @@ def _key(config: TrainConfig) -> str:
 
 
 def _time(jobs: list[Job], separately: bool) -> None:
+    from fruitvision.runs.prepare.estimate import paces
+
     if len(_timed) > MOST_KNOWN:
         _timed.clear()
     unknown = [job for job in jobs if job not in _timed]

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import ConfigError
 from fruitvision.files import csv_text, write_bytes, write_text

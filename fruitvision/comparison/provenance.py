@@ -9,14 +9,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from fruitvision.data.read.listing import Listing, list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
-from fruitvision.training.device import choose_device
 
 if TYPE_CHECKING:
+    import torch
+
     from fruitvision.comparison.study import StudyPlan
 
 
@@ -25,6 +24,8 @@ def provenance(plan: StudyPlan) -> dict[str, Any]:
 
     Raises TrainingError "device-missing", and DataError where the pictures are missing.
     """
+    from fruitvision.training.device import choose_device
+
     counts, classes = picture_counts(plan)
     device = choose_device(plan.cells()[0].training.device)
     return {
@@ -56,6 +57,8 @@ def machine(device: torch.device) -> str:
     """For example "Linux x86_64, AMD EPYC 7B13, 2 cores", and the GPU where it is used."""
     parts = [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores"]
     if device.type == "cuda":
+        import torch
+
         parts.append(torch.cuda.get_device_name(device))
     return ", ".join(part for part in parts if part)
 

@@ -19,16 +19,16 @@ from typing import Any, cast
 
 import pandas as pd
 
-from fruitvision.comparison.bn_statistics import RECORD
 from fruitvision.comparison.study import Cell, StudyFolder, diverged
 from fruitvision.errors import RunError
 from fruitvision.files import csv_text, write_text
 from fruitvision.models.checkpoint import read_config
-from fruitvision.models.networks import build_network, count_parameters
 from fruitvision.runs.folder import RunFolder
 
 TABLE, EPOCHS, ABOUT = "table.csv", "epochs.csv", "about.json"
 MEASURED = Path(__file__).with_name("measured")
+RECORD = "test-statistics"
+"""The kind of the record of :mod:`fruitvision.comparison.bn_statistics` in a run's metrics."""
 TARGET = 0.9
 """The accuracy of ``epochs_to_90``."""
 FIGURES = (
@@ -128,6 +128,8 @@ def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _parameters(norm: str, width: int, num_classes: int) -> int:
+    from fruitvision.models.networks import build_network, count_parameters
+
     return count_parameters(build_network("resnet18", num_classes=num_classes, norm=norm, width=width))
 
 

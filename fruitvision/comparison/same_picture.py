@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from fruitvision.comparison.study import Cell, StudyFolder
 from fruitvision.data.read.picture import PictureSource
-from fruitvision.recognition.classifier import Classifier, Prediction
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.classifier import Classifier, Prediction
 
 CACHED_NETWORKS = 24
 
@@ -51,4 +54,6 @@ def _trained(study: StudyFolder) -> list[Cell]:
 
 @lru_cache(maxsize=CACHED_NETWORKS)
 def _classifier(path: Path, changed: int) -> Classifier:
+    from fruitvision.recognition.classifier import Classifier
+
     return Classifier.from_checkpoint(path)

@@ -15,6 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+NOT_FRUIT = "not-fruit"
+"""The fruit type of a class that means "no fruit here", and the folder name of pictures that hold none."""
+EMPTY_TABLE = "empty-table"
+NO_FRUIT_NAMES = (NOT_FRUIT, EMPTY_TABLE)
+"""Names under which pictures without fruit are taught: the verdict is then "not-fruit"."""
+
 _NUMBER = re.compile(r"[ _-]+(\d+)$")
 
 

@@ -2,7 +2,7 @@
 
 Nothing is ever unpickled. The configuration holds all that inference needs (classes in order, the evaluation transform,
 temperature, thresholds), the weights' SHA-256 and its own, so that parts that do not belong together or were damaged are
-detected before they are used.
+detected before they are used. A folder is found and its configuration read without torch.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import safetensors
-import safetensors.torch
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.errors import CheckpointError, ConfigError, Fault, faults_of, quoted
 from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.hub.repository import fetch, is_repository
+from fruitvision.models import OWN
 from fruitvision.models.card import model_card
-from fruitvision.models.networks import OWN, Network, build_network, parameter_count
 from fruitvision.models.norms import NORMS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fruitvision.models.networks import Network
 
 SCHEMA_VERSION = 1
 DEFAULTS = ("fruits-webcam", "fruits-360")
@@ -83,6 +85,11 @@ class CheckpointConfig(BaseModel):
     config_sha256: str = ""
     """Of all other entries, see :func:`fruitvision.files.json_with_checksum`; older checkpoints have none."""
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The fruit types that can be answered."""
+        return tuple(dict.fromkeys(name for name in self.fruit_types if name != NOT_FRUIT))
+
     @model_validator(mode="after")
     def _fits(self) -> CheckpointConfig:
         if self.schema_version > SCHEMA_VERSION:
@@ -101,6 +108,8 @@ def versions() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
+    import torch
+
     from fruitvision import __version__
 
     return {
@@ -117,6 +126,8 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
 
     ``half`` stores float16; loading gives float32 again. Raises DataError ("disk-full", "cannot-write").
     """
+    import safetensors.torch
+
     folder = Path(folder)
     weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
     metadata = {"format": "pt", "norm": config.norm, "architecture": config.architecture}
@@ -217,6 +228,10 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     Raises CheckpointError where a file is missing, damaged, not a safetensors file, or does not fit the
     configuration.
     """
+    import safetensors.torch
+
+    from fruitvision.models.networks import build_network
+
     config = read_config(folder)
     path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
@@ -240,6 +255,8 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
 
 def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:
     """Refuse a configuration of a much larger network than the file holds, before that network is allocated."""
+    from fruitvision.models.networks import parameter_count
+
     held = sum(value.numel() for value in weights.values())
     try:
         named = parameter_count(config.architecture, num_classes=len(config.classes), width=config.width)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.models.norms import conv2d_arguments
+from fruitvision.models.networks import conv2d_arguments
 from fruitvision.models.prepacked import is_same_padded, pad_same
 
 _gradients = torch.ops.aten.convolution_backward

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fruitvision.compat import import_timm
 from fruitvision.errors import ConfigError
-from fruitvision.models.norms import get_norm, standardize_weights
+from fruitvision.models import ARCHITECTURES, OWN, RESNET18
+from fruitvision.models.norms import EPS, get_norm
 
-RESNET18 = "resnet18"
-ARCHITECTURES = (RESNET18, "tf_efficientnet_lite0", "tf_efficientnet_lite2")
-"""What the panel offers. Any other network of timm that pools its last feature maps into a linear head works by its name."""
 TRUNK_PARAMETERS = {RESNET18: 11_176_512, "tf_efficientnet_lite0": 3_371_008, "tf_efficientnet_lite2": 4_811_072}
-OWN = "own"
-"""The norm of a network that comes with its own."""
 
 
 class NetworkOutput(NamedTuple):
@@ -100,6 +97,45 @@ class ResNet18(nn.Module):
         maps = self.forward_maps(x)
         features = torch.flatten(self.avgpool(maps), 1)
         return NetworkOutput(self.fc(features), features, maps)
+
+
+class ChannelAffine(nn.Module):
+    """``x * weight + bias``, one pair per channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class WeightStandardizedConv2d(nn.Conv2d):
+    """A convolution whose weight has zero mean and unit variance over each output channel's fan-in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
+        weight = (self.weight - mean) * torch.rsqrt(variance + EPS)
+        # Divided by the fan-in's root, the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
+        weight = weight * self.weight[0].numel() ** -0.5
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def standardize_weights(network: nn.Module) -> None:
+    """Make every convolution of ``network`` a weight-standardized one, in place; the weights themselves stay."""
+    for module in network.modules():
+        for name, child in module.named_children():
+            if type(child) is nn.Conv2d:
+                standardized = WeightStandardizedConv2d(**conv2d_arguments(child), bias=child.bias is not None, device="meta")
+                standardized.weight, standardized.bias = child.weight, child.bias
+                setattr(module, name, standardized)
+
+
+def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
+    """What a convolution of the same shapes is constructed with, all but the bias."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {name: getattr(conv, name) for name in names}
 
 
 class TimmNetwork(nn.Module):

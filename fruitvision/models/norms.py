@@ -10,6 +10,8 @@ and in studies, under its title and described by its docstring:
     def position_norm(channels: int) -> nn.Module:
         '''Per sample and position, over the channels, as in ConvNeXt.'''
         ...
+
+The page names and explains the norms before torch is imported, so that each function imports it by itself.
 """
 
 from __future__ import annotations
@@ -17,13 +19,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
 from fruitvision.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 EPS = 1e-5
 MAX_GROUPS = 32
@@ -34,8 +35,8 @@ class Norm:
     """One normalization layer.
 
     ``shares`` names the axes of (N, C, H, W) over which elements share one mean and variance: "NHW" for batch norm,
-    an empty string where nothing is normalized. ``grouped`` says that C is split into groups first. ``paper`` names who
-    proposed it and when, and its number at arXiv.
+    an empty string where nothing is normalized. ``grouped`` says that C is split into groups first, ``running`` that the layer
+    keeps an average mean and variance of each channel for later. ``paper`` names who proposed it and when, and its number at arXiv.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Norm:
     shares: str
     grouped: bool = False
     standardizes_weights: bool = False
+    running: bool = False
     paper: tuple[str, str] = ("", "")
 
     @property
@@ -61,12 +63,19 @@ NORMS: dict[str, Norm] = {}
 
 
 def norm(
-    name: str, *, shares: str, title: str, grouped: bool = False, standardizes_weights: bool = False, paper: tuple[str, str] = ("", "")
+    name: str,
+    *,
+    shares: str,
+    title: str,
+    grouped: bool = False,
+    standardizes_weights: bool = False,
+    running: bool = False,
+    paper: tuple[str, str] = ("", ""),
 ) -> Callable[[Callable[[int], nn.Module]], Callable[[int], nn.Module]]:
     """Register ``build(channels) -> nn.Module`` under ``name``."""
 
     def register(build: Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
-        NORMS[name] = Norm(name, title, build, shares, grouped, standardizes_weights, paper)
+        NORMS[name] = Norm(name, title, build, shares, grouped, standardizes_weights, running, paper)
         return build
 
     return register
@@ -80,9 +89,11 @@ def get_norm(name: str) -> Norm:
     return NORMS[name]
 
 
-@norm("batch", shares="NHW", title="Batch norm", paper=("Ioffe & Szegedy 2015", "1502.03167"))
+@norm("batch", shares="NHW", title="Batch norm", running=True, paper=("Ioffe & Szegedy 2015", "1502.03167"))
 def batch_norm(channels: int) -> nn.Module:
     """Per channel, over N, H and W (Ioffe & Szegedy 2015, arXiv:1502.03167). Inference uses running averages."""
+    from torch import nn
+
     return nn.BatchNorm2d(channels, eps=EPS, momentum=0.1)
 
 
@@ -93,18 +104,24 @@ def layer_norm(channels: int) -> nn.Module:
     Not the per-pixel layer norm of ConvNeXt, which shares over C alone. One group of GroupNorm is exactly this, with
     one affine pair per channel as in the other norms.
     """
+    from torch import nn
+
     return nn.GroupNorm(1, channels, eps=EPS)
 
 
 @norm("instance", shares="HW", title="Instance norm", paper=("Ulyanov, Vedaldi & Lempitsky 2016", "1607.08022"))
 def instance_norm(channels: int) -> nn.Module:
     """Per sample and channel, over H and W (Ulyanov et al. 2016, arXiv:1607.08022), with affine parameters."""
+    from torch import nn
+
     return nn.InstanceNorm2d(channels, eps=EPS, affine=True)
 
 
 @norm("group", shares="CHW", title="Group norm", grouped=True, paper=("Wu & He 2018", "1803.08494"))
 def group_norm(channels: int) -> nn.Module:
     """Per sample and group of channels, over the group, H and W (Wu & He 2018, arXiv:1803.08494)."""
+    from torch import nn
+
     return nn.GroupNorm(groups_for(channels), channels, eps=EPS)
 
 
@@ -124,6 +141,8 @@ def group_norm_ws(channels: int) -> nn.Module:
 @norm("none", shares="", title="No normalization")
 def no_norm(channels: int) -> nn.Module:
     """The affine parameters alone, without normalization."""
+    from fruitvision.models.networks import ChannelAffine
+
     return ChannelAffine(channels)
 
 
@@ -131,45 +150,6 @@ def groups_for(channels: int) -> int:
     """The largest number of groups up to 32 that divides ``channels`` and leaves at least two channels in each."""
     fitting = [g for g in range(1, MAX_GROUPS + 1) if channels % g == 0 and channels // g >= 2]
     return max(fitting, default=1)
-
-
-class ChannelAffine(nn.Module):
-    """``x * weight + bias``, one pair per channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight[:, None, None] + self.bias[:, None, None]
-
-
-class WeightStandardizedConv2d(nn.Conv2d):
-    """A convolution whose weight has zero mean and unit variance over each output channel's fan-in."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
-        weight = (self.weight - mean) * torch.rsqrt(variance + EPS)
-        # Divided by the fan-in's root, the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
-        weight = weight * self.weight[0].numel() ** -0.5
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
-
-def standardize_weights(network: nn.Module) -> None:
-    """Make every convolution of ``network`` a weight-standardized one, in place; the weights themselves stay."""
-    for module in network.modules():
-        for name, child in module.named_children():
-            if type(child) is nn.Conv2d:
-                standardized = WeightStandardizedConv2d(**conv2d_arguments(child), bias=child.bias is not None, device="meta")
-                standardized.weight, standardized.bias = child.weight, child.bias
-                setattr(module, name, standardized)
-
-
-def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
-    """What a convolution of the same shapes is constructed with, all but the bias."""
-    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
-    return {name: getattr(conv, name) for name in names}
 
 
 def check_norm(name: str, *, batch_size: int, image_size: int) -> None:

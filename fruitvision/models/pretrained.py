@@ -17,7 +17,8 @@ from torch import Tensor
 from fruitvision.compat import import_timm
 from fruitvision.data.fetch.download import fetch
 from fruitvision.errors import CheckpointError, DownloadError
-from fruitvision.models.networks import RESNET18, Network, build_network
+from fruitvision.models import RESNET18
+from fruitvision.models.networks import Network, build_network
 
 # The published file; its name carries the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"

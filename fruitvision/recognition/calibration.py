@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from fruitvision.data.load.targets import NOT_FRUIT, Targets
+from fruitvision.data.fruits import NOT_FRUIT
+from fruitvision.data.load.targets import Targets
 from fruitvision.training.loss import likelihood_loss
 
 if TYPE_CHECKING:

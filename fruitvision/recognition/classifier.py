@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import Views
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.formats.picture_file import Note
 from fruitvision.data.read.picture import PictureSource, load_capped, load_noted, load_pixels, open_picture, to_array
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint

@@ -26,14 +26,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
 
 if TYPE_CHECKING:
     from fruitvision.models.checkpoint import Thresholds
-
-EMPTY_TABLE = "empty-table"
-NO_FRUIT_NAMES = (NOT_FRUIT, EMPTY_TABLE)
-"""Names under which pictures without fruit are taught: the verdict is then "not-fruit"."""
 
 GATE = {"responses": 4.1, "features": 7.3, "apart": -1.7, "types": 0.47, "own": 0.65, "pictures": -0.87, "names": -0.53}
 GATE_BIAS = -5.4

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from fruitvision.models.checkpoint import CheckpointConfig
-from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.wording.text import say
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.classifier import Guess, Prediction
 
 VERY_SURE = 0.9
 """The confidence from which on an answer is called very sure, where the network's card does not say."""

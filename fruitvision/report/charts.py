@@ -10,14 +10,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import numpy as np
 from markupsafe import Markup
 
 from fruitvision.report.markup import tag
-from fruitvision.training.evaluation import Reliability
 from fruitvision.wording.text import LANGUAGES, say
+
+if TYPE_CHECKING:
+    from fruitvision.training.evaluation import Reliability
 
 # After Okabe and Ito's palette, which people with colour blindness can tell apart; each has a contrast of at least 3:1 against
 # the light and the dark background of a chart.

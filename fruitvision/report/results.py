@@ -9,7 +9,7 @@ import base64
 import errno
 import io
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from markupsafe import Markup
@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fruitvision.files import FileCache, write_text
 from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_variety, most_confused
-from fruitvision.recognition.evaluate.evaluation import Evaluation
-from fruitvision.recognition.evaluate.findings import hardest
 from fruitvision.report.bilingual import Name, both, named
 from fruitvision.report.figures import matrix, share_words, small_picture
 from fruitvision.report.markup import join, tag
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.evaluate.evaluation import Evaluation
 
 FILE = "results.json"
 MAX_BYTES = 8 * 2**20
@@ -117,6 +118,8 @@ _known = FileCache(_read, 8, max_bytes=MAX_BYTES)
 
 def results_of(examination: Evaluation) -> Results:
     """The most confused pairs, the hardest pictures with their class activation maps, and a matrix that fits a page."""
+    from fruitvision.recognition.evaluate.findings import hardest
+
     found = by_variety(examination)
     if max(len(found.rows), len(found.columns)) > MOST_CLASSES:
         found = by_kind(examination)

@@ -16,7 +16,6 @@ from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.lock import refuse_if_locked
 from fruitvision.runs.names import free_name
-from fruitvision.training.distributed import check_distributed
 
 # A killed process may release its lock a moment after it is seen to be dead.
 RELEASE_SECONDS = 1.5
@@ -29,6 +28,8 @@ def start(root: str | Path, config: RunConfig) -> RunFolder:
     """
     refuse_if_busy(root)
     if config.processes > 1:
+        from fruitvision.training.distributed import check_distributed
+
         check_distributed()
     run = new_run(root, config.model_copy(update={"name": free_name(root, config.name)}))
     _spawn(run)

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, ValidationError, field_validator, model_validat
 
 from fruitvision.compat import import_timm
 from fruitvision.errors import ConfigError, Fault, faults_of
-from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
+from fruitvision.models import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS, check_norm
 from fruitvision.training.settings import (
     AugmentationSettings,

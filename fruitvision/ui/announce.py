@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import platform
+import shutil
 import sys
 import tempfile
 import threading
@@ -14,7 +15,6 @@ from pathlib import Path
 
 from fruitvision.errors import FruitVisionError, quoted
 from fruitvision.files import cache_folder, write_text
-from fruitvision.training.device import choose_device, unused_card
 from fruitvision.ui.page.context import Context
 from fruitvision.wording.text import say
 
@@ -44,12 +44,21 @@ def announce(context: Context, host: str, port: int, visitors: str | None, *, sh
 
 
 def hints(language: str) -> list[str]:
-    """What would make answers, or trainings, faster here: said in the terminal, about OpenVINO once on a computer."""
-    card = unused_card()
-    if card:
-        return [say(f"launch.{card.reason}", language, card=card.name, torch=card.torch, python=quoted([sys.executable]))]
+    """What would make answers, or trainings, faster here: said in the terminal, about OpenVINO once on a computer.
+
+    torch is asked, and imported for it, only where there is an NVIDIA card, or OpenVINO could be installed.
+    """
+    if shutil.which("nvidia-smi"):
+        from fruitvision.training.device import unused_card
+
+        if card := unused_card():
+            return [say(f"launch.{card.reason}", language, card=card.name, torch=card.torch, python=quoted([sys.executable]))]
     told = cache_folder() / "told-of-fast"
-    if find_spec("openvino") or platform.machine() not in OPENVINO_MACHINES or choose_device().type != "cpu" or told.exists():
+    if find_spec("openvino") or platform.machine() not in OPENVINO_MACHINES or told.exists():
+        return []
+    from fruitvision.training.device import choose_device
+
+    if choose_device().type != "cpu":
         return []
     with contextlib.suppress(FruitVisionError, OSError):
         write_text(told, "")

@@ -33,7 +33,7 @@ from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import QUIET, SHOWN
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
@@ -69,8 +69,10 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         page.bar = build_bar(context)
         with gr.Tabs(elem_id="panels") as page.tabs:
             for name, panel in PANELS.items():
-                with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}"):
+                with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}") as tab:
+                    page.opened = gr.State(False)
                     panel.build(page)
+                tab.select(lambda: True, None, page.opened, **SHOWN)  # State.change needs the queue
         _speak(page)
         if api:
             build_endpoint(context)
@@ -229,7 +231,6 @@ def _open(demo: gr.Blocks, context: Context, gate: Callable[..., Any], host: str
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
-    context.models.load_ahead()
     return demo
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from fruitvision.data.fruits import chinese_name
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT, chinese_name
 from fruitvision.data.read.picture import MAX_BYTES, MAX_PIXELS
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.recognition import classifier, heatmap, taught_head
@@ -94,7 +93,7 @@ def _taught() -> dict[str, Any]:
         "center": embeddings.CENTER,
         "darker": embeddings.DARKER,
         "brighter": embeddings.BRIGHTER,
-        "no_fruit_names": taught_head.NO_FRUIT_NAMES,
+        "no_fruit_names": NO_FRUIT_NAMES,
         "quality": store.QUALITY / 100,
         "max_name_length": store.MAX_NAME_LENGTH,
         "max_pictures": MOST_TAUGHT,

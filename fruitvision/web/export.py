@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fruitvision import __version__
 from fruitvision.data.fetch.transfer import Progress
@@ -19,11 +19,12 @@ from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import current_folder, replace_folder, write_error
 from fruitvision.models.checkpoint import CARD, load_checkpoint
-from fruitvision.web.description import describe
 from fruitvision.web.icons import icons
-from fruitvision.web.network import Weights, web_network
 from fruitvision.web.runtime import VERSION, runtime_files
 from fruitvision.wording.text import say
+
+if TYPE_CHECKING:
+    from fruitvision.web.network import Weights
 
 PAGE = Path(__file__).with_name("page")
 DESCRIPTION, WORKER, NETWORK = "model.json", "sw.js", "network.onnx.gz"
@@ -98,6 +99,9 @@ def export_web(
         DataError: "web-out-foreign" where ``out`` is no such folder, "web-runtime-other", and where it cannot be written.
         DownloadError: the runtime is not in the cache and cannot be fetched.
     """
+    from fruitvision.web.description import describe
+    from fruitvision.web.network import web_network
+
     out = out.absolute()
     if out.exists() and not (out.is_dir() and ((out / DESCRIPTION).is_file() or not any(out.iterdir()))):
         raise DataError("web-out-foreign", path=str(out))

@@ -40,6 +40,18 @@ def huge(kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def test_who_reaches_for_a_picture_has_the_network_loaded_meanwhile_and_who_only_looks_does_not(visit):
+    page, asked = visit(), []
+    page.on("request", lambda request: asked.append(request.post_data or "") if "component_server" in request.url else None)
+    page.hover("h1")
+    page.wait_for_timeout(300)
+    assert not any('"prepare"' in one for one in asked)
+    page.hover("#classify-picture")
+    page.hover("#classify-start")
+    page.wait_for_timeout(300)
+    assert sum('"prepare"' in one for one in asked) == 1
+
+
 @pytest.mark.slow
 def test_a_picture_too_large_to_send_is_made_smaller_in_the_browser(visit, tmp_path):
     page, path = visit(), tmp_path / "huge.png"

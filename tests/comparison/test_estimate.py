@@ -30,7 +30,7 @@ def a_millisecond(monkeypatch):
             asked.append((config.norm, config.batch_size, num_classes))
             report(place, Pace(0.01 if config.batch_size == 2 else 0.001, 0, 0))
 
-    monkeypatch.setattr(estimate, "paces", paces)
+    monkeypatch.setattr("fruitvision.runs.prepare.estimate.paces", paces)
     estimate._timed.clear()
     yield asked
     estimate._timed.clear()

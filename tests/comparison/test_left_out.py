@@ -13,7 +13,7 @@ from PIL import Image
 from fruitvision.comparison import left_out
 from fruitvision.comparison.left_out import split_sources, study_sources, write_table
 from fruitvision.data.augment.backgrounds import generated_background
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import ConfigError, RunError

@@ -189,7 +189,7 @@ def test_a_network_much_larger_than_its_file_is_refused_before_it_takes_memory(s
     values = json.loads(config_file.read_text(encoding="utf-8"))
     del values["config_sha256"]
     config_file.write_text(json.dumps({**values, **named}), encoding="utf-8")
-    monkeypatch.setattr(checkpoint, "build_network", lambda *given, **more: pytest.fail("it was made"))
+    monkeypatch.setattr("fruitvision.models.networks.build_network", lambda *given, **more: pytest.fail("it was made"))
     assert code_of(saved) in ("checkpoint-size", "checkpoint-network")
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from fruitvision.comparison.layers.anatomy import moments, normalized, sharing_sets
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import build_network, count_parameters
-from fruitvision.models.norms import EPS, NORMS, check_norm, groups_for
+from fruitvision.models.norms import EPS, NORMS, check_norm, get_norm, groups_for
 from fruitvision.training.config import TrainConfig
 
 SHAPE = (4, 8, 5, 6)
@@ -42,6 +42,14 @@ def test_every_norm_has_the_same_affine_parameters_at_the_same_values_and_the_sa
     found = layer(name)
     assert torch.equal(found.weight, torch.ones(8)) and torch.equal(found.bias, torch.zeros(8))
     assert getattr(found, "eps", EPS) == 1e-5
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_says_whether_its_layer_keeps_averages(name):
+    """The page counts them before torch is imported."""
+    layer = get_norm(name).build(64)
+    kept = sum(buffer.numel() for buffer in layer.buffers() if buffer.ndim)
+    assert sum(parameter.numel() for parameter in layer.parameters()) == 128 and kept == 128 * get_norm(name).running
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(64, 32), (128, 32), (16, 8), (8, 4), (4, 2), (3, 1), (6, 3), (2, 1)])

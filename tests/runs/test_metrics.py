@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,9 +21,11 @@ from fruitvision.training.engine import EpochDone
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
+from fruitvision.ui.train.bar.run_bar import run_state
 from fruitvision.ui.train.run_view import main_charts, run_table, status_line
 from fruitvision.ui.train.watch import run_view
 
+PROJECT = Path(__file__).resolve().parents[2]
 opened: list[str] | None = None
 
 
@@ -95,10 +98,28 @@ def test_a_tick_reads_nothing_of_200_runs_that_rest(context, owner, old):
         assert shown == {}, "nothing is sent"
 
     assert files_read(tick) == []
+    assert files_read(lambda: run_state(context, {}, "en")) == [], "the bar above the panels"
     for _ in range(20):
         tick()
     assert min(took) < 0.02, f"{min(took) * 1000:.0f} ms of the processor"
     assert made[0].summary() == (2, 0.25, 8)
+
+
+def test_what_another_process_changes_is_seen_at_the_next_tick(context):
+    """What is known of a file is its inode, size and time: only another process shows that nothing else tells."""
+    runs = [make_run(context.runs, f"run {n}") for n in range(3)]
+    long_ago(context.runs)
+    shown = run_view(context, runs[0].id, [], None, "en", owner=True)
+    code = f"""
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.names import rename
+run = RunFolder({str(runs[1].path)!r})
+rename(run, "renamed elsewhere")
+run.write_status(run.status().model_copy(update={{"test_top1": 0.75}}))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=60)
+    ticked = run_view(context, runs[0].id, [], shown["seen"], "en", owner=True)
+    assert "renamed elsewhere" in ticked["table"] and "75.0%" in ticked["table"] and "75.0%" not in shown["table"]
 
 
 def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_new(context):

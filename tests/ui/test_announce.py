@@ -43,7 +43,7 @@ def test_a_computer_without_a_card_is_not_spoken_of(monkeypatch):
 
 def test_openvino_is_recommended_once_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path))
-    monkeypatch.setattr(announce, "unused_card", lambda: None)
+    monkeypatch.setattr(device, "unused_card", lambda: None)
     monkeypatch.setattr(announce.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)

@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(device, "find_spec", lambda name: name)
     monkeypatch.setattr(device, "call_separately", lambda function, *given: function(*given, None))
-    monkeypatch.setattr(export, "web_network", lambda *_: WebNetwork(b"network", 8, 1, 0.0, 1.0, (0.0, 0.0)))
+    monkeypatch.setattr("fruitvision.web.network.web_network", lambda *_: WebNetwork(b"network", 8, 1, 0.0, 1.0, (0.0, 0.0)))
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {name: b"x" for name in list(export.RUNTIME)[:3]})
     return tmp_path / "cache" / "pages"
 

@@ -51,7 +51,7 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.fixture
 def given(made, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network as it was exported, which takes seconds, and a runtime that is not one: neither is looked into here."""
-    monkeypatch.setattr(export, "web_network", lambda network, config, pictures, weights: made[weights])
+    monkeypatch.setattr("fruitvision.web.network.web_network", lambda network, config, pictures, weights: made[weights])
     names = [file.name for file in FILES]
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {name: b"x\n//# sourceMappingURL=x.map" for name in names[:3]})
 

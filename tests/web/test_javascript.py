@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.picture import cap_short_side
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds

@@ -16,7 +16,7 @@ import pytest
 import fruitvision
 from fruitvision import errors
 from fruitvision.errors import DataError
-from fruitvision.models.networks import ARCHITECTURES, OWN
+from fruitvision.models import ARCHITECTURES, OWN
 from fruitvision.runs.status import State
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.wording.text import LANGUAGES, duration, language_of, say, say_error, sentences, setting

@@ -19,17 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.comparison.layers.anatomy import axis_sets, moments, sharing_sets
+from fruitvision.comparison.layers.shown import CHANNELS, LAYERS
 from fruitvision.data.augment.transforms import EvalTransform, denormalize
 from fruitvision.data.synthetic.fruit import KINDS
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
+from fruitvision.models import RESNET18
 from fruitvision.models.checkpoint import load_checkpoint, read_config, shipped
-from fruitvision.models.networks import RESNET18, BasicBlock, ResNet18, build_network
+from fruitvision.models.networks import BasicBlock, ResNet18, build_network
 from fruitvision.models.norms import EPS, NORMS, get_norm, groups_for
 
-LAYERS = {"stem": "bn1", "first": "layer1.0.bn1", "second": "layer1.0.bn2", "fourth": "layer1.1.bn2"}
-"""The norm layers that can be shown: after the first, second, third and fifth convolution. All have 64 channels."""
-CHANNELS = 64
 SIDE = 96
 TRANSFORM = EvalTransform(resize=SIDE, crop=SIDE)  # pyright: ignore[reportCallIssue]  # the other fields have defaults
 AXES = {

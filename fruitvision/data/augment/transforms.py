@@ -2,25 +2,27 @@
 
 Pictures come as uint8 arrays (H, W, 3), as the store keeps them, and leave as a float batch (B, 3, S, S), normalized with
 ImageNet's mean and standard deviation. The training transforms are in ``recipes.py`` and ``scenes.py``.
+
+A configuration names its transform before torch is imported, so that what computes imports it by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
-from torch import Tensor
-from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 from fruitvision.errors import Fault
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int], Tensor]
+TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int], "Tensor"]
 """(pictures, one seed a picture, side S) → (B, 3, S, S)."""
 
 Views = Literal["one", "mirror", "middle"]
@@ -88,6 +90,8 @@ class EvalTransform(BaseModel):
 
     def batch(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """B pictures of any sizes → (B × num_views, 3, crop, crop); those of one picture lie side by side, the whole first."""
+        import torch
+
         if len({p.shape for p in pictures}) == 1:
             views = self._scaled_views(to_batch(pictures))
         else:
@@ -99,6 +103,9 @@ class EvalTransform(BaseModel):
 
     def _scaled_views(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 → (B, scales, 3, crop, crop) uint8."""
+        import torch
+        from torch.nn import functional as F
+
         views = [self._crop(images)]
         for scale in self.scales[1:]:
             left, top, right, bottom = self.crop_box(*images.shape[2:])
@@ -129,6 +136,8 @@ class EvalTransform(BaseModel):
 
     def _crop(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 → (B, 3, crop, crop) uint8."""
+        from torch.nn import functional as F
+
         size, top, left = self._geometry(*images.shape[2:])
         if tuple(images.shape[2:]) != size:
             images = F.interpolate(images, size=size, mode=self.interpolation, antialias=True)
@@ -140,6 +149,8 @@ class EvalTransform(BaseModel):
 
 def has_white_background(images: Tensor) -> Tensor:
     """Which of B pictures, (B, 3, H, W) in 0..255, were taken on white, as those of Fruits-360: (B,) bool, by their borders."""
+    import torch
+
     white = (images >= WHITE).all(dim=1)
     border = torch.cat([white[:, 0], white[:, -1], white[:, :, 0], white[:, :, -1]], dim=1)
     return border.float().mean(dim=1) >= BORDER_SHARE
@@ -147,6 +158,8 @@ def has_white_background(images: Tensor) -> Tensor:
 
 def normalize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
     """(B, 3, H, W) in 0..255 → zero mean and unit deviation by channel, over ImageNet's pictures."""
+    import torch
+
     scale = torch.tensor([1 / (255 * s) for s in std], device=images.device)[:, None, None]
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)[:, None, None]
     return torch.addcmul(shift, images.float(), scale)
@@ -154,11 +167,15 @@ def normalize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequen
 
 def denormalize(images: Tensor) -> np.ndarray:
     """The inverse of :func:`normalize`: (B, 3, H, W) → (B, H, W, 3) uint8."""
+    import torch
+
     std, mean = torch.tensor(IMAGENET_STD)[:, None, None], torch.tensor(IMAGENET_MEAN)[:, None, None]
     return ((images * std + mean) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
 
 def to_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
     """Equal-sized (H, W, 3) uint8 arrays → (B, 3, H, W), as views where they are one array already."""
+    import torch
+
     stacked = pictures if isinstance(pictures, np.ndarray) else np.stack(pictures)
     return torch.from_numpy(np.ascontiguousarray(stacked)).permute(0, 3, 1, 2)

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fruitvision.data.fruits import fruit_type, span
-
-NOT_FRUIT = "not-fruit"
-"""The fruit type of a class that means "no fruit here", and the folder name of pictures that hold none."""
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type, span
 
 
 @dataclass(frozen=True, eq=False)

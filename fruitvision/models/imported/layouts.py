@@ -18,7 +18,8 @@ from torch import Tensor
 
 from fruitvision.compat import import_timm, import_torchvision
 from fruitvision.errors import CheckpointError
-from fruitvision.models.networks import RESNET18, ResNet18, unknown_architecture
+from fruitvision.models import RESNET18
+from fruitvision.models.networks import ResNet18, unknown_architecture
 from fruitvision.models.norms import get_norm
 
 RESNETS = (

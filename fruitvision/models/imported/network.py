@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from fruitvision.errors import CheckpointError
+from fruitvision.models import OWN, RESNET18
 from fruitvision.models.imported.file import WeightsFile, read_weights
 from fruitvision.models.imported.heads import Head, linear_head
 from fruitvision.models.imported.hub import HubConfig, read_hub_config, torchvision_names
 from fruitvision.models.imported.layouts import Trunk, find_trunk
 from fruitvision.models.imported.names import class_names
-from fruitvision.models.networks import OWN, RESNET18, Network, build_network
+from fruitvision.models.networks import Network, build_network
 
 
 @dataclass(frozen=True)

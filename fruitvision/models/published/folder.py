@@ -17,9 +17,9 @@ from torch import Tensor
 
 from fruitvision.errors import CheckpointError
 from fruitvision.files import write_bytes, write_text
+from fruitvision.models import OWN
 from fruitvision.models.card import model_card
 from fruitvision.models.checkpoint import CARD, CONFIG, EMBEDDED, TRUNK, WEIGHTS, CheckpointConfig, load_checkpoint
-from fruitvision.models.networks import OWN
 
 TIMM_WIDTH = 64
 """Of timm's ResNet18; a narrower one has no name there."""

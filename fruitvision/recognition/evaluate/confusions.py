@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fruitvision.data.fruits import fruit_type
-from fruitvision.recognition.evaluate.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.evaluate.evaluation import Evaluation
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.dataset import Listing, held_out, list_pictures
 from fruitvision.data.read.layouts.names import folded
 from fruitvision.data.read.store import ImageStore

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import confidence_threshold, fit_temperature, fit_thresholds, probabilities_of, verdict

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.read.image_store import ImageStore
 from fruitvision.data.read.store import open_folder

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
 from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.picture import picture_size
 from fruitvision.errors import DataError
@@ -36,7 +36,6 @@ from fruitvision.recognition.taught.store import (
     clean_name,
     encoded,
 )
-from fruitvision.recognition.taught_head import NO_FRUIT_NAMES
 
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 2**30

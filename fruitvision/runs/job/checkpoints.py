@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.sources import read_credits
 from fruitvision.models.checkpoint import CheckpointConfig, versions
 from fruitvision.runs.config import RunConfig, train_command

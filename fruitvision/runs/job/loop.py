@@ -22,8 +22,9 @@ from fruitvision.data.load.workers import Workers, workers_ended
 from fruitvision.data.read.listing import Listing
 from fruitvision.errors import FruitVisionError, TrainingError
 from fruitvision.files import remove_leftovers
+from fruitvision.models import OWN
 from fruitvision.models.checkpoint import save_checkpoint
-from fruitvision.models.networks import OWN, Network
+from fruitvision.models.networks import Network
 from fruitvision.runs.config import RunConfig, train_command
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.checkpoints import checkpoint_config

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fruitvision.data.load.targets import NOT_FRUIT, Targets
+from fruitvision.data.fruits import NOT_FRUIT
+from fruitvision.data.load.targets import Targets
 from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
 from fruitvision.data.read.listing import Listing, list_pictures
 from fruitvision.data.read.sources import PhotoSource, left_out

@@ -14,10 +14,10 @@ from torch import Tensor
 from fruitvision.data.augment.recipes import BatchedRecipe
 from fruitvision.data.augment.scene_recipes import PhotoRecipe, SceneRecipe
 from fruitvision.data.augment.transforms import EvalTransform, has_white_background
-from fruitvision.data.fruits import fruit_type
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader, MixedLoader, Source, TrainLoader
 from fruitvision.data.load.resident import ResidentLoader
-from fruitvision.data.load.targets import NOT_FRUIT, Targets
+from fruitvision.data.load.targets import Targets
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.decoding import usable_cores
 from fruitvision.data.read.sources import balance

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fruitvision.data.fruits import fruit_type
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.sources import PhotoSource, enough, left_out, negative_sources, photo_sources
 from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_loose

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from fruitvision.data.fruits import display_name
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT, display_name
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.checkpoint import CheckpointConfig
-from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.report.answers import (
     MIN_SHOWN,
     accuracy,
@@ -25,6 +23,9 @@ from fruitvision.report.answers import (
 from fruitvision.report.markup import join, tag
 from fruitvision.ui.page.elements import bar, folded, note
 from fruitvision.wording.text import say, say_error
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.classifier import Guess, Prediction
 
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
 MOST_OFFERED = 4

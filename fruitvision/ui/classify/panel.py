@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -18,7 +18,6 @@ from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped, load_pixels
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
-from fruitvision.recognition.classifier import FrameContext, Prediction
 from fruitvision.report.markup import data_url, join, render, tag
 from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction, empty_card, error_card
 from fruitvision.ui.classify.teaching.teach import build_teaching
@@ -26,6 +25,9 @@ from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.export.buttons import build_own_page
 from fruitvision.wording.text import LANGUAGES, say
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.classifier import Prediction
 
 MAX_FRAME_BYTES = 2**20
 MAX_EMPTY_SIDE = 256
@@ -96,7 +98,9 @@ def _build_picture(page: Page) -> PictureTab:
                 label="classify.picture",
                 placeholder="classify.drop",
             )
-            gr.HTML(html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start")
+            gr.HTML(
+                html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start", server_functions=[_preparer(context)]
+            )
         with gr.Column(scale=4, min_width=320):
             answer = page.first(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
@@ -152,6 +156,8 @@ def answer_picture(
     try:
         taught = context.teaching.taught(model, owner=owner and use_taught)
         batcher = context.models.batcher(model)
+        from fruitvision.recognition.classifier import FrameContext
+
         prediction = batcher.submit(picture, FrameContext(taught=taught))
         card = join([answer_card(prediction, language, batcher.classifier.config, owner=owner), _shown(picture)])
         if not heat:
@@ -191,6 +197,8 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
         empty, taught = given.get("empty"), context.teaching.taught(model, owner=owner and given.get("taught") is not False)
+        from fruitvision.recognition.classifier import FrameContext
+
         before = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
             _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
@@ -234,10 +242,20 @@ def _frame_answerer(context: Context) -> Any:
     return answer_frame_here
 
 
+def _preparer(context: Context) -> Any:
+    """What ``start.js`` calls when somebody reaches for a picture: the network loads while it is chosen."""
+
+    def prepare(model: Any) -> None:
+        if not model or model == context.models.default:
+            context.models.load_ahead()
+
+    return prepare
+
+
 def note_of(context: Context, model: str | None, language: str) -> Markup:
     """The measured accuracy of the chosen model."""
     try:
-        config = context.models.batcher(model).classifier.config
+        config = context.models.config(model)
     except FruitVisionError as error:
         return error_card(error, language)
     return accuracy_note(config, context.models.name(model, language), language)

@@ -62,6 +62,16 @@ start.querySelector(".fv-examples").addEventListener("click", async (event) => {
   window.fruitvisionGive(new File([bytes], `${own.dataset.example}.jpg`, { type: "image/jpeg" }), place());
 });
 
+// Who reaches for a picture, or for the camera, will ask: the server loads its network meanwhile, and not before.
+if (!window.fruitvisionStart) {
+  const reached = ["pointerover", "focusin", "dragenter"];
+  const reach = (event) => {
+    if (!event.target.closest?.("#classify-picture, #classify-start, #classify-live")) return;
+    for (const kind of reached) document.removeEventListener(kind, reach, true);
+    server.prepare(window.fruitvision?.model ?? null).catch(() => {});
+  };
+  for (const kind of reached) document.addEventListener(kind, reach, true);
+}
 if (!window.fruitvisionStart) {
   window.fruitvisionStart = true;
   document.addEventListener("paste", (event) => {

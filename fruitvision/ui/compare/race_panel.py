@@ -106,10 +106,12 @@ def _wire_start(page: Page, parts: Race) -> None:
     asked = [page.language, parts.data, parts.norms, parts.budget]
     parts.start.click(for_owner(context, start, parts.notice), asked, [parts.study, parts.notice, parts.seen], **SHOWN)
 
-    def count_time(language: str, data: str, norms: list[str], budget: str, request: gr.Request) -> Any:
+    def count_time(opened: bool, language: str, data: str, norms: list[str], budget: str, request: gr.Request) -> Any:
+        if not opened:
+            return gr.skip()
         return note(time_words(context, times, data, norms, budget, language, owner=context.access.is_owner(request)))
 
-    gr.on([parts.timer.tick, *(one.change for one in asked)], count_time, asked, parts.time, **QUIET)
+    gr.on([parts.timer.tick, *(one.change for one in asked)], count_time, [page.opened, *asked], parts.time, **QUIET)
 
 
 def _wire_study(page: Page, parts: Race) -> None:

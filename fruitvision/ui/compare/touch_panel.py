@@ -8,21 +8,12 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from fruitvision.comparison.layers.norm_effect import (
-    CHANNELS,
-    LAYERS,
-    compose_batch,
-    composition_effect,
-    composition_effects,
-    norm_effect,
-    single_picture_difference,
-)
+from fruitvision.comparison.layers.shown import CHANNELS, LAYERS
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
-from fruitvision.ui.compare.touch_view import composition_view, numbers_view, touch_view
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import notice
@@ -82,15 +73,17 @@ class Touch:
         turn = gr.State(1)  # which other pictures are in the batch; it is compared with that of the turn before
         self.others.click(lambda number: number + 1, turn, turn, **QUIET)
 
-        def answer_it(request: gr.Request, *given: Any) -> tuple[Markup, Markup, Markup]:
+        def answer_it(request: gr.Request, opened: bool, *given: Any) -> Any:
+            if not opened:
+                return gr.skip()
             with decoding_for(*page.context.access.counted(request)):
                 return answer(*given)
 
         asked = [norm, self.picture, self.size, turn, self.layer, self.mode, self.channel, page.language]
         gr.on(
-            [page.demo.load, *(one.change for one in asked)],
+            [page.opened.change, *(one.change for one in asked)],
             answer_it,
-            asked,
+            [page.opened, *asked],
             [self.composition, self.numbers, self.view],
             show_progress="hidden",
             api_visibility="private",
@@ -114,6 +107,15 @@ def answer(
 
     A picture that cannot be read gets a sentence instead.
     """
+    from fruitvision.comparison.layers.norm_effect import (
+        compose_batch,
+        composition_effect,
+        composition_effects,
+        norm_effect,
+        single_picture_difference,
+    )
+    from fruitvision.ui.compare.touch_view import composition_view, numbers_view, touch_view
+
     norm, layer = (norm if norm in NORMS else "batch"), (layer if layer in LAYERS else "stem")
     count, channel = min(max(int(size or 1), 1), SIZES[-1]), min(max(int(channel or 0), 0), CHANNELS - 1)
     training, turn = mode != "use", max(int(turn or 1), 1)

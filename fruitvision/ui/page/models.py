@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
 
 from fruitvision.errors import CheckpointError, FruitVisionError
-from fruitvision.models.checkpoint import checkpoints_in, find_checkpoint, shipped
-from fruitvision.recognition.batcher import Batcher
-from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
+from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, checkpoints_in, find_checkpoint, read_config, shipped
 from fruitvision.recognition.taught.store import TaughtStore
-from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.server.access import CALLER, Caller
 from fruitvision.wording.text import say
+
+if TYPE_CHECKING:
+    from fruitvision.recognition.batcher import Batcher
+    from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
+    from fruitvision.recognition.taught_head import TaughtHead
 
 MAX_LOADED = 4
 LOAD_SECONDS = 5.0
@@ -43,6 +47,7 @@ class Models:
         self._loading: dict[tuple[str, int], threading.Lock] = {}
         self._next_load = 0.0
         self._owners: tuple[str, int] | None = None
+        self._ahead: Task[Batcher] | None = None
 
     def choices(self, language: str) -> list[tuple[str, str]]:
         """(name, id), the default first."""
@@ -88,6 +93,11 @@ class Models:
             return find_checkpoint(None)
         raise CheckpointError("model-gone")
 
+    def config(self, model_id: str | None) -> CheckpointConfig:
+        """The configuration of the model behind an id; its network is not loaded. Raises CheckpointError."""
+        folder = self.folder(model_id)
+        return self.batcher(model_id).classifier.config if folder.suffix == ONNX_SUFFIX else read_config(folder)
+
     def batcher(self, model_id: str | None) -> Batcher:
         """The model behind an id, loaded once and shared by all visitors; those that are loaded answer meanwhile.
 
@@ -129,7 +139,11 @@ class Models:
         with self._lock:
             if key in self._loaded:  # by who came first
                 return self._loaded[key]
-        batcher = Batcher(Classifier.from_checkpoint(Path(key[0])), openvino=True)
+        with _collection_paused(freeze=not self._loaded):
+            from fruitvision.recognition.batcher import Batcher
+            from fruitvision.recognition.classifier import Classifier
+
+            batcher = Batcher(Classifier.from_checkpoint(Path(key[0])), openvino=True)
         kept = {key, self._owners, self._key(None) if self.default else None}
         with self._lock:
             self._loaded[key] = batcher
@@ -140,11 +154,30 @@ class Models:
         return batcher
 
     def load_ahead(self) -> Task[Batcher]:
-        """Load the default model in the background, so that the first picture need not wait for it.
+        """Load the default model in the background, so that the first picture need not wait for it: once.
 
         An error is said when the model is to answer.
         """
-        return Task(lambda progress: self.batcher(None), "load-ahead")
+        with self._lock:
+            self._ahead = self._ahead or Task(lambda progress: self.batcher(None), "load-ahead")
+            return self._ahead
+
+
+@contextmanager
+def _collection_paused(*, freeze: bool) -> Iterator[None]:
+    """No garbage is collected meanwhile: while libraries load there is little of it, and looking takes a fifth of the time.
+
+    ``freeze``: what was imported stays as long as the app does, and later collections need not look through it.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        if freeze:
+            gc.freeze()
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _checkpoint_name(folder: Path) -> str:
@@ -165,6 +198,8 @@ class Teaching:
     def of(self, model_id: str | None) -> TaughtEmbeddings:
         """What was taught, for one model. Raises CheckpointError."""
         batcher = self._models.batcher(model_id)
+        from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
+
         with self._lock:
             if batcher not in self._lessons:
                 self._lessons[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
@@ -175,6 +210,6 @@ class Teaching:
         if not owner:
             return None
         try:
-            return self.of(model_id).current()
+            return self.of(model_id).current() if self.store.index().pictures else None
         except FruitVisionError:
             return None  # the panel says why

@@ -158,32 +158,43 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
 
     parts.download.click(for_owner(context, download, parts.downloading), page.language, parts.downloading, **SHOWN)
 
-    def view(request: gr.Request, language: str, scanned: str, seed: int, seen: Seen | None, minutes: str | None, *values: Any) -> Any:
+    def view(
+        request: gr.Request, opened: bool, language: str, scanned: str, seed: int, seen: Seen | None, minutes: str | None, *values: Any
+    ) -> Any:
         owner = context.access.is_owner(request)
-        shown = data_view(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner)
+        shown = data_view(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner, opened=opened)
         return by_component(vars(parts), shown)
 
     gr.on(
-        [page.demo.load, timer.tick, parts.seed.change],
+        [page.demo.load, page.opened.change, timer.tick, parts.seed.change],
         view,
-        [page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
+        [page.opened, page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
         [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.weights, parts.seen],
         **QUIET,
     )
 
 
 def data_view(
-    training: Training, form: Form, scanned: str, seed: int, seen: Seen | None, minutes: str | None, language: str, *, owner: bool
+    training: Training,
+    form: Form,
+    scanned: str,
+    seed: int,
+    seen: Seen | None,
+    minutes: str | None,
+    language: str,
+    *,
+    owner: bool,
+    opened: bool = True,
 ) -> dict[str, Any]:
     """What the panel shows of the chosen pictures, by component, where it differs from what is shown already.
 
     A folder by its path is for the owner to name, and is scanned when asked, not while it is being typed. A visitor sees the
-    sample set alone, and starts no scan.
+    sample set alone, and starts no scan. Before the panel was ``opened`` nothing is augmented or timed: both take torch.
     """
     datasets, estimates = training.context.datasets, training.estimates
     found, scan = _found(training.context, form.data, scanned, language, owner)
     result = scan.result if scan else None
-    if owner and result and not estimates.done and training.idle:
+    if owner and opened and result and not estimates.done and training.idle:
         estimates.begin()
     try:
         config = configuration(form.preset, form.values)
@@ -200,10 +211,10 @@ def data_view(
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
     if owner:  # a visitor learns no folder's name
         values["weights"] = gr.update(choices=start_choices(training.context.models.imported(), language))
-    key = repr((form.data, scanned, language, seed, result is not None, recipe, values))
+    key = repr((form.data, scanned, language, seed, opened and result is not None, recipe, values))
     if seen and key == seen[0]:
         return {}
-    values["grid"] = augmentation_grid(result, config, seed, language) if result else ""
+    values["grid"] = augmentation_grid(result, config, seed, language) if opened and result else ""
     return changed(values, seen, key)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from markupsafe import Markup
@@ -13,16 +13,17 @@ from fruitvision.report.charts import COLOURS, Series, line_chart
 from fruitvision.report.markup import join, say_html
 from fruitvision.runs import launcher
 from fruitvision.runs.lock import hold_lock
-from fruitvision.runs.prepare.rate import range_test_of
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.lr_find import LOWEST, RangeTest
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import card, note, notice
 from fruitvision.ui.page.events import QUIET, SHOWN, Updates, by_component, for_owner
 from fruitvision.ui.train.start import Form, chosen
 from fruitvision.wording.text import say
+
+if TYPE_CHECKING:
+    from fruitvision.training.lr_find import RangeTest
 
 LOCK_HOLDER = "lr-find"
 STEPS = 100
@@ -43,6 +44,8 @@ class RateSearch:
 
     def begin(self, runs: Path, data: Path, training: TrainConfig) -> None:
         """Start one. Raises RunError "busy" while a run goes on, or another one of these."""
+        from fruitvision.runs.prepare.rate import range_test_of
+
         launcher.refuse_if_busy(runs)
 
         def search(progress: Progress) -> RangeTest:
@@ -126,6 +129,8 @@ def rate_card(search: RateSearch, language: str) -> Markup:
 
 def rate_chart(found: RangeTest, language: str) -> Markup:
     """The smoothed loss over the logarithm of the rate, the suggestion as a dot on it."""
+    from fruitvision.training.lr_find import LOWEST
+
     places = [math.log10(rate / LOWEST) for rate in found.rates]
     nearest = min(range(len(places)), key=lambda n: abs(math.log(found.rates[n] / found.suggested)))
     dot = [loss if n == nearest else None for n, loss in enumerate(found.losses)]

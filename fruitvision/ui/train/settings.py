@@ -11,7 +11,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from fruitvision.errors import ConfigError
-from fruitvision.models.networks import ARCHITECTURES, OWN, RESNET18
+from fruitvision.models import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
 from fruitvision.training.config import TrainConfig, preset_settings

@@ -14,7 +14,6 @@ from fruitvision.recognition.taught.transfer import class_folders
 from fruitvision.runs import launcher
 from fruitvision.runs.config import MAX_PROCESSES
 from fruitvision.runs.folder import RunConfig, RunFolder
-from fruitvision.runs.prepare.check import check_run
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
@@ -53,6 +52,8 @@ def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -
 
     ``more_photos``: folders of photos beside those that were typed.
     """
+    from fruitvision.runs.prepare.check import check_run
+
     launcher.refuse_if_busy(context.runs)
     processes = form.processes
     if processes is None or not 1 <= processes <= MAX_PROCESSES or processes != int(processes):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from fruitvision.runs.prepare.estimate import Pace, Pictures, paces, run_seconds
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import duration, say, setting
+
+if TYPE_CHECKING:
+    from fruitvision.runs.prepare.estimate import Pace
 
 CLASSES = 20
 """Of the network that is timed; their number matters little."""
@@ -35,6 +38,8 @@ class Estimates:
         self.task = self.task or Task(self._measure, "estimate")
 
     def _measure(self, progress: Progress) -> None:
+        from fruitvision.runs.prepare.estimate import paces
+
         presets = list(reversed(PRESETS))  # the quick ones first
         began = time.monotonic()
 
@@ -56,6 +61,8 @@ class Estimates:
 
     def seconds(self, preset: str, splits: Splits, most: int = 0) -> float | None:
         """The length of a run of that preset here, on ``most`` training pictures (0: all); None where it is not known."""
+        from fruitvision.runs.prepare.estimate import Pictures, run_seconds
+
         pace = self.paces.get(preset)
         if pace is None:
             return None
@@ -64,6 +71,8 @@ class Estimates:
 
     def fitting(self, preset: str, splits: Splits, seconds: float) -> int:
         """With how many training pictures the preset would end in so many seconds; 0 where with none."""
+        from fruitvision.runs.prepare.estimate import Pictures
+
         most = Pictures.of(splits, TrainConfig.from_preset(preset)).train
         few, every = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, most) or 0.0
         if most < 2 or every <= few:

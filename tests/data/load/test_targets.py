@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fruitvision.data.load.targets import NOT_FRUIT, Targets
+from fruitvision.data.fruits import NOT_FRUIT
+from fruitvision.data.load.targets import Targets
 
 LAB = ("Apple Golden 1", "Apple Red 1", "Banana", "Lemon Meyer")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.evaluate.left_out import (

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from fruitvision.data.fruits import EMPTY_TABLE
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.classifier import Classifier, FrameContext
 from fruitvision.recognition.taught.embeddings import VIEWS, embedding, fit
-from fruitvision.recognition.taught_head import EMPTY_TABLE, Embedding, TaughtHead
+from fruitvision.recognition.taught_head import Embedding, TaughtHead
 
 
 def drawn(kind: str, count: int, ground: str = "wood", start: int = 0) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import build_network

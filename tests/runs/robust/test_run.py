@@ -14,8 +14,8 @@ import torch
 
 import fruitvision
 from fruitvision.data.augment.transforms import MIDDLE_SCALES
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.load.loader import WHOLE
-from fruitvision.data.load.targets import NOT_FRUIT
 from fruitvision.data.load.workers import Workers, _KeyedBatches
 from fruitvision.data.read.dataset import held_out
 from fruitvision.errors import ConfigError

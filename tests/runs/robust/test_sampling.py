@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fruitvision.data.load.targets import NOT_FRUIT
+from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
 from fruitvision.errors import ConfigError
 from fruitvision.runs.prepare.data import prepare

@@ -21,7 +21,7 @@ from fruitvision.models.prepacked import PrepackedNetwork
 from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.classify.answer import accuracy_note, answer_card, error_card
-from fruitvision.ui.classify.panel import LIVE_WORDS, _remembered, answer_frame, answer_picture, live_view
+from fruitvision.ui.classify.panel import LIVE_WORDS, _preparer, _remembered, answer_frame, answer_picture, live_view, note_of
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
@@ -298,6 +298,19 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
     shelf.load_ahead().join(30)
     with pytest.raises(CheckpointError):
         shelf.batcher(None)
+
+
+def test_the_network_is_loaded_once_when_somebody_reaches_for_a_picture_and_the_page_needs_none(context, monkeypatch):
+    began = []
+    monkeypatch.setattr(Models, "batcher", lambda shelf, model_id: began.append(model_id))
+    assert "fv-note" in note_of(context, None, "en") and not began
+    prepare = _preparer(context)
+    prepare("run:another")
+    assert not began, "a model that was chosen is loaded when it is asked"
+    for given in (None, context.models.default, {"model": "../.."}):
+        prepare(given)
+    context.models.load_ahead().join(10)
+    assert began == [None]
 
 
 def test_a_heatmap_is_no_larger_than_a_screen_shows(context, monkeypatch):

@@ -42,7 +42,7 @@ def test_an_onnx_file_is_compared_on_drawn_fruit_of_which_nothing_stays(checkpoi
         compared.extend(len(load_pixels(path)) for path in pictures)
         out.write_bytes(b"onnx")
 
-    monkeypatch.setattr(files, "export_onnx", write)
+    monkeypatch.setattr("fruitvision.models.export.export_onnx", write)
     path = downloads.to_download("苹果 3", "onnx", otherwise="x")
     files._onnx(checkpoint, path, "苹果 3", lambda *_: None)
     assert path.name == "苹果-3.onnx" and compared == [256] * len(KINDS)
@@ -53,7 +53,7 @@ def test_an_onnx_file_is_compared_on_drawn_fruit_of_which_nothing_stays(checkpoi
 
 def test_a_page_of_its_own_is_one_folder_in_a_zip_file(checkpoint, tmp_path, monkeypatch):
     made = WebNetwork(b"network", 8, 1, 0.0, 1.0, (0.0, 0.0))
-    monkeypatch.setattr(export, "web_network", lambda *_: made)
+    monkeypatch.setattr("fruitvision.web.network.web_network", lambda *_: made)
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {name: b"x" for name in list(export.RUNTIME)[:3]})
     path = downloads.to_download("my fruit", "zip", otherwise="x")
     files._page(checkpoint, path, "my fruit", lambda *_: None)

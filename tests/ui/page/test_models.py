@@ -41,8 +41,8 @@ class Loader:
 @pytest.fixture
 def loader(monkeypatch) -> Loader:
     made = Loader()
-    monkeypatch.setattr(module, "Classifier", made)
-    monkeypatch.setattr(module, "Batcher", made.batcher)
+    monkeypatch.setattr("fruitvision.recognition.classifier.Classifier", made)
+    monkeypatch.setattr("fruitvision.recognition.batcher.Batcher", made.batcher)
     return made
 
 

@@ -10,7 +10,6 @@ import pytest
 from gradio.routes import App
 from starlette.testclient import TestClient
 
-from fruitvision.ui import app as app_module
 from fruitvision.ui.app import SESSIONS, build_app, launch
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
@@ -78,7 +77,6 @@ def test_the_app_that_is_launched_forgets_the_pages_unused_for_longest(tmp_path,
         demo.app = App.create_app(demo)
 
     monkeypatch.setattr(gr.Blocks, "launch", launched)
-    monkeypatch.setattr(app_module.Models, "load_ahead", lambda shelf: None)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     demo = quietly(launch, port=None, runs=tmp_path, taught=tmp_path, data=tmp_path, open_browser=False, block=False)
     pages = demo.app.state_holder

@@ -12,8 +12,8 @@ import pandas as pd
 import psutil
 import pytest
 
+from fruitvision.data.fruits import EMPTY_TABLE
 from fruitvision.errors import ConfigError, DataError, RunError
-from fruitvision.recognition.taught_head import EMPTY_TABLE
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
 from fruitvision.runs.prepare.estimate import Pace

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from markupsafe import Markup
 from PIL import Image
 
-from fruitvision.data.fruits import display_name
+from fruitvision.data.fruits import NO_FRUIT_NAMES, display_name
 from fruitvision.errors import FruitVisionError
 from fruitvision.recognition.taught.store import TaughtIndex, TaughtStore
-from fruitvision.recognition.taught_head import NO_FRUIT_NAMES
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.page.elements import folded, note
 from fruitvision.wording.text import LANGUAGES, say

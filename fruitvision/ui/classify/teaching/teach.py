@@ -61,8 +61,8 @@ def build_teaching(page: Page) -> gr.HTML:
 
 def taught_state(context: Context, given: Given, language: str) -> dict[str, Any]:
     """The names that the field suggests, and the list of what was taught, for a "model"."""
-    lessons = context.teaching.of(text(given, "model"))
-    types = lessons.classifier.types
+    model = text(given, "model")
+    types = context.models.config(model).types
     try:
         index = context.teaching.store.index()
     except DataError as error:
@@ -72,7 +72,7 @@ def taught_state(context: Context, given: Given, language: str) -> dict[str, Any
         "names": name_choices(index, types, language),
         "kinds": len(index.names),
         "pictures": index.pictures,
-        "html": taught_list(index, lessons.pending(), language),
+        "html": taught_list(index, context.teaching.of(model).pending() if index.pictures else 0, language),
     }
 
 

@@ -12,11 +12,8 @@ from typing import Any, Literal
 from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import named_write_errors
-from fruitvision.models.checkpoint import load_checkpoint
-from fruitvision.models.export import export_onnx
 from fruitvision.runs.separate import call_separately
 from fruitvision.ui.page.downloads import to_download
-from fruitvision.web.export import export_web
 
 Kind = Literal["onnx", "page"]
 MAX_BYTES = 2**30
@@ -74,11 +71,16 @@ def _zip(path: Path, files: dict[str, Path]) -> None:
 
 def _onnx(checkpoint: Path, out: Path, name: str, report: Callable[..., Any]) -> None:
     """Compared with torch on drawn fruit: whether both compute the same does not depend on what is in the pictures."""
+    from fruitvision.models.checkpoint import load_checkpoint
+    from fruitvision.models.export import export_onnx
+
     network, config = load_checkpoint(checkpoint)
     export_onnx(network, config, draw_pictures(), out)
 
 
 def _page(checkpoint: Path, out: Path, name: str, report: Callable[..., Any]) -> None:
+    from fruitvision.web.export import export_web
+
     work = out.parent / out.stem
     try:
         export_web(checkpoint, work, name=name)

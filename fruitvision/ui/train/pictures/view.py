@@ -8,11 +8,9 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from fruitvision.data.augment.recipes import augmented_grid
 from fruitvision.data.fruits import display_name
 from fruitvision.data.read.dataset import Dataset
 from fruitvision.report.markup import data_url, tag
-from fruitvision.runs.prepare.transforms import training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.datasets import Scan, Scanned
@@ -69,6 +67,9 @@ def download_card(download: Task[Path] | None, language: str) -> Markup:
 
 def augmentation_grid(scanned: Scanned, config: TrainConfig, seed: int, language: str) -> Markup:
     """An <img> of some of the pictures as this configuration's augmentation makes them."""
+    from fruitvision.data.augment.recipes import augmented_grid
+    from fruitvision.runs.prepare.transforms import training_transform
+
     rows = scanned.dataset.splits["train"].rows
     chosen = np.random.default_rng(seed).choice(rows, min(GRID_COLUMNS * GRID_ROWS, len(rows)), replace=False)
     pixels = [scanned.store[row] for row in chosen]
