@@ -103,7 +103,11 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
 def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(visit, tmp_path, project, shipped_checkpoint):
     with run_app(tmp_path, cwd=tmp_path, app=project / "app.py") as first:
         page = visit(url=first.url, locale="zh-CN")
-        train = visit(url=f"{first.url}?tab=train")
+        train, compare, live = visit(url=f"{first.url}?tab=train"), visit(url=f"{first.url}?tab=compare"), visit(url=first.url)
+        compare.wait_for_selector("#touch-composition .fv-effects")
+        live.get_by_role("tab", name="Live camera").click()
+        live.click(".fv-live-start")
+        live.wait_for_selector(".fv-live-answer .fv-name")
         upload(page, drawn("Banana"))
         page.wait_for_selector("#classify-answer .fv-name:has-text('香蕉')")
         page.wait_for_timeout(2000)
@@ -111,14 +115,19 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
         killed = time.monotonic()
-        for one, words in ((page, "应用没有回应"), (train, "not responding")):
+        for one, words in ((page, "应用没有回应"), *((one, "not responding") for one in (train, compare, live))):
             one.wait_for_selector(f".fv-away:not([hidden]):has-text('{words}')")
         assert time.monotonic() - killed < 5
         assert "香蕉" in page.inner_text("#classify-answer .fv-name")
         again = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
         try:
-            for one in (page, train):
+            for one in (page, train, compare, live):
                 one.wait_for_selector(".fv-away", state="hidden")
+            compare.locator("#compare-norm").get_by_text("Group norm", exact=True).click()
+            compare.wait_for_selector("#touch-composition:has-text('Group norm: no difference')")
+            live.wait_for_function("document.querySelector('.fv-live-message').textContent === ''")
+            live.evaluate("document.querySelector('.fv-live-answer .fv-name').textContent = ''")
+            live.wait_for_function("document.querySelector('.fv-live-answer .fv-name')?.textContent")
             page.wait_for_selector("#classify-answer .fv-name:has-text('香蕉')")
             page.locator("label:has-text('显示网络看的是哪里') input").check()
             page.wait_for_selector("#classify-heatmap img")

@@ -301,7 +301,7 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
 
 
 def test_the_network_is_loaded_once_when_somebody_reaches_for_a_picture_and_the_page_needs_none(context, monkeypatch):
-    began = []
+    context, began = replace(context, models=Models(context.runs)), []  # which has loaded nothing yet
     monkeypatch.setattr(Models, "batcher", lambda shelf, model_id: began.append(model_id))
     assert "fv-note" in note_of(context, None, "en") and not began
     prepare = _preparer(context)
@@ -309,7 +309,7 @@ def test_the_network_is_loaded_once_when_somebody_reaches_for_a_picture_and_the_
     assert not began, "a model that was chosen is loaded when it is asked"
     for given in (None, context.models.default, {"model": "../.."}):
         prepare(given)
-    context.models.load_ahead().join(10)
+    context.models.load_ahead().join(90)
     assert began == [None]
 
 

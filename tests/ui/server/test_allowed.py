@@ -37,6 +37,7 @@ VISITORS = Counter(
         "app._speak.switch": 1,
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
+        "app.build_app.<lambda>": 3,  # a panel of his own page was opened
         "classify.api.build_endpoint.classify": 1,
         "page.export.buttons.build_own_page.greet": 1,
         "page.export.buttons.hands_out.again": 4,  # the words of a button on his own page
@@ -91,6 +92,7 @@ OWNERS = Counter(
 )
 SERVED = {
     "classify-live": {"answer_frame"},
+    "classify-start": {"prepare"},  # loads the default network, as the first picture does
     "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
     "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
     "run-bar": {"run_state"},
