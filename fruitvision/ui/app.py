@@ -33,7 +33,7 @@ from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
-from fruitvision.ui.page.events import QUIET, SHOWN
+from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
@@ -67,12 +67,13 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
     with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
         page = _header(context, demo)
         page.bar = build_bar(context)
+        opened = {name: gr.Checkbox(visible="hidden", elem_id=f"opened-{name}") for name in PANELS}  # mounted before their panels are
         with gr.Tabs(elem_id="panels") as page.tabs:
             for name, panel in PANELS.items():
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}") as tab:
-                    page.opened = gr.State(False)
+                    page.opened = opened[name]
                     panel.build(page)
-                tab.select(lambda: True, None, page.opened, **SHOWN)  # State.change needs the queue
+                tab.select(None, None, page.opened, js="() => true")
         _speak(page)
         if api:
             build_endpoint(context)

@@ -72,8 +72,11 @@ class Page:
     """The id of the model that answers, see :class:`Models`."""
     tabs: gr.Tabs = field(init=False)
     """The panels, by the ids "classify", "train" and "compare"."""
-    opened: gr.State = field(init=False)
-    """Of the panel that is being built: whether it was opened on this page. What only it shows, and needs torch, waits for that."""
+    opened: gr.Checkbox = field(init=False)
+    """Of the panel that is being built: whether it was opened on this page. What only it shows, and needs torch, waits for that.
+
+    The page holds it, so that a server that was started again knows it too.
+    """
     bar: gr.HTML = field(init=False)
     """The training's progress above the panels; its click says which run it shows."""
     _bound: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)

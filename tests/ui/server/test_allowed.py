@@ -37,7 +37,6 @@ VISITORS = Counter(
         "app._speak.switch": 1,
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
-        "app.build_app.<lambda>": 3,  # a panel of his own page was opened
         "classify.api.build_endpoint.classify": 1,
         "page.export.buttons.build_own_page.greet": 1,
         "page.export.buttons.hands_out.again": 4,  # the words of a button on his own page
