@@ -6,9 +6,11 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from fruitvision.wording.text import say
 
 
 def give(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
@@ -17,6 +19,11 @@ def give(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
         print(json.dumps(_finite(result)))
     else:
         print("\n".join(lines))
+
+
+def drawn_note(dataset: Mapping[str, Any]) -> list[str]:
+    """A line for a network whose training pictures were drawn (``CheckpointConfig.dataset``): it answers any picture with one of them."""
+    return [say("classify.synthetic", "en")] if dataset.get("synthetic") else []
 
 
 def _finite(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fruitvision.cli.console import give, progress
+from fruitvision.cli.console import drawn_note, give, progress
 from fruitvision.cli.options import Boxes, Checkpoint, Depth, Json, Views
 from fruitvision.errors import DataError, PictureError, UsageError
 
@@ -112,6 +112,7 @@ def predict(
         elif "note" in answer:
             print(f"Note: {answer['image']}: {answer['note']}", file=sys.stderr)
     lines = [_answer_line(answer) for answer in answers if "error" not in answer] if len(answers) < 2 else _table(answers)
+    lines += drawn_note(classifier.config.dataset)
     if csv:
         _write_answers(csv, answers)
         lines.append(f"Written: {csv}")

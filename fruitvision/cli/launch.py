@@ -99,7 +99,7 @@ def mcp(
     """Let an assistant program classify pictures, by MCP.
 
     It speaks the Model Context Protocol on standard input and output, with the tools classify_image and list_models: name the
-    command "fruitvision mcp" in the program's settings. Needs: pip install "fruitvision[mcp]".
+    command "fruitvision mcp" in the program's settings. Needs: pip install "mcp>=2".
     """
     from fruitvision.mcp import serve
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fruitvision.cli.console import follow, give, progress
+from fruitvision.cli.console import drawn_note, follow, give, progress
 from fruitvision.cli.options import DEFAULT_PRESET, Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
 
@@ -130,6 +130,8 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
 
 def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     """What ``train`` prints in the end: as JSON, and as lines."""
+    from fruitvision.models.checkpoint import read_config
+
     status, tests = folder.status(), folder.metrics("test")
     result = {
         "run": str(run),
@@ -141,7 +143,8 @@ def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
         "checkpoint": str(folder.best) if folder.has_checkpoint else None,
     }
     if status.state == "finished":
-        return result, [f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"]
+        last = f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"
+        return result, [*drawn_note(read_config(folder.best).dataset), last]
     return result, [f"Stopped; everything is kept. Resume with: python -m fruitvision train --run {quoted([str(run)])} --resume"]
 
 

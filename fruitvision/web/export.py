@@ -99,9 +99,11 @@ def export_web(
         DataError: "web-out-foreign" where ``out`` is no such folder, "web-runtime-other", and where it cannot be written.
         DownloadError: the runtime is not in the cache and cannot be fetched.
     """
+    from fruitvision.models.export import import_onnxruntime
     from fruitvision.web.description import describe
     from fruitvision.web.network import web_network
 
+    import_onnxruntime()  # before anything is fetched
     out = out.absolute()
     if out.exists() and not (out.is_dir() and ((out / DESCRIPTION).is_file() or not any(out.iterdir()))):
         raise DataError("web-out-foreign", path=str(out))

@@ -28,9 +28,10 @@ def test_each_picture_is_answered_and_a_broken_one_is_named(run, trained, sample
 def test_a_folder_and_a_pattern_are_answered_in_a_table(run, trained, sample_set, tmp_path):
     words = ("--checkpoint", trained / "best", "--csv", tmp_path / "answers.csv")
     code, out, _ = run("predict", sample_set / "Test", *words)
-    head, *rows, written = out.splitlines()
+    head, *rows, drawn, written = out.splitlines()
     assert code == 0 and head.split() == ["picture", "fruit", "variety", "confidence", "verdict"]
     assert len(rows) == 16 and str(sample_set / "Test" / "Banana") in out and str(tmp_path / "answers.csv") in written
+    assert "does not know real fruit" in drawn
     table = (tmp_path / "answers.csv").read_text(encoding="utf-8-sig").splitlines()
     assert table[0] == "image,fruit_type,label,confidence,verdict,note,error" and len(table) == 17
     code, out, _ = run("predict", sample_set / "Test" / "*" / "*.jpg", *words[:2], "--json")

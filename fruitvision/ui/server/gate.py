@@ -60,6 +60,7 @@ ROUTES = re.compile(
 STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
 ALIVE, BORN = "/alive", secrets.token_hex(8)
 """What a page asks all along (alive.js), and the answer: another one after a restart."""
+AS_BODY = f"Send the picture as the request's whole body: curl --data-binary @banana.jpg .../{CLASSIFY.lstrip('/')}"
 OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
 
 #: What a proxy adds. Any script may send these too, so they prove nothing; two are handed on where they can do no harm.
@@ -180,11 +181,12 @@ class Gate:
         if not self._own_page(scope, path, headers, host):
             return 403, "Another site's page may not call this app."
         if not self._exists(path, scope["method"]):
-            return 404, "There is nothing here."
+            known = self.api is not None and path == CLASSIFY
+            return (405, AS_BODY) if known else (404, "There is nothing here.")
         if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
             return 403, "There is no such file."
         if path != UPLOAD_ROUTE and headers.get("content-type", "").lower().startswith("multipart/"):
-            return 415, "Files are uploaded elsewhere."
+            return 415, AS_BODY if path == CLASSIFY else "Files are uploaded elsewhere."
         if "content-length" in headers and "transfer-encoding" in headers:
             return 400, "The request gives two lengths."
         length = headers.get("content-length", "0")

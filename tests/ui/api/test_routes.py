@@ -54,7 +54,6 @@ def test_the_routes_are_there_with_the_api_and_not_without(method, path):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/api/classify"),
         ("POST", "/api"),
         ("POST", "/api/openapi.json"),
         ("POST", "/gradio_api/info"),
@@ -67,6 +66,13 @@ def test_the_routes_are_there_with_the_api_and_not_without(method, path):
 )
 def test_there_are_no_others(method, path):
     assert talk(method, path, api=Api(answered, LIMIT))[0] == 404
+
+
+def test_a_form_and_a_question_without_a_picture_are_told_how_to_send_one():
+    form = [*OWN, (b"content-type", b"multipart/form-data; boundary=x")]
+    for asked, status in ((("POST", "/api/classify"), 415), (("GET", "/api/classify"), 405)):
+        found, body = talk(*asked, headers=form if status == 415 else OWN, api=Api(answered, LIMIT))
+        assert found == status and b"--data-binary" in body
 
 
 def test_a_picture_is_the_whole_body_whatever_bytes_it_has():
