@@ -6,8 +6,12 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -27,7 +31,6 @@ def picture(tmp_path) -> Path:
 
 
 def test_the_tools_are_there_and_answer_as_predict_does(picture, tmp_path, shipped_checkpoint):
-    pytest.importorskip("mcp", reason='run: pip install "fruitvision[mcp]"')
     from mcp.client.session import ClientSession
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -47,6 +50,45 @@ def test_the_tools_are_there_and_answer_as_predict_does(picture, tmp_path, shipp
     assert json.loads(answer.content[0].text)["verdict"] in ("sure", "unsure", "not-fruit")
     assert "gone.jpg" in wrong[0].content[0].text and "no network called '../x'" in wrong[1].content[0].text
     assert all("Traceback" not in one.content[0].text for one in wrong)
+
+
+def test_over_http_a_picture_is_sent_and_another_sites_page_is_refused(picture, tmp_path, shipped_checkpoint):
+    from mcp.client.session import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "fruitvision", "mcp", "--http", "--port", str(port), "--runs", str(tmp_path / "runs")]
+    server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    async def ask():
+        async with streamable_http_client(f"http://127.0.0.1:{port}/mcp") as streams, ClientSession(*streams[:2]) as session:
+            await session.initialize()
+            given = {"data": base64.b64encode(picture.read_bytes()).decode(), "model": "fruits-360"}
+            return [tool.input_schema for tool in (await session.list_tools()).tools], await session.call_tool("classify_image", given)
+
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert server.poll() is None and time.monotonic() < end
+                time.sleep(0.1)
+        schemas, answer = asyncio.run(ask())
+        headers = {"Origin": "https://evil.example", "Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        foreign = urllib.request.Request(f"http://127.0.0.1:{port}/mcp", b"{}", headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(foreign, timeout=30)
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert not any("path" in schema.get("properties", {}) for schema in schemas), "files of this computer are not asked for over HTTP"
+    assert json.loads(answer.content[0].text)["verdict"] in ("sure", "unsure", "not-fruit")
+    assert refused.value.code == 403
+    refused.value.close()
 
 
 def test_without_the_package_the_error_says_what_to_install():

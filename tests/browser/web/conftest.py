@@ -105,7 +105,7 @@ def page_of(browser) -> Iterator[Callable]:
     """``page_of(url)`` opens a page in a browser of its own and waits until it can answer; an error in the page fails the test."""
     contexts, errors = [], []
 
-    def open_page(url: str, *, locale: str = "en-US", size: dict = PHONE, **more):
+    def open_page(url: str, *, locale: str = "en-US", size: dict = PHONE, ready: bool = True, **more):
         context = browser.new_context(viewport=size, locale=locale, permissions=["camera"], accept_downloads=True, **more)
         contexts.append(context)
         page = context.new_page()
@@ -113,7 +113,8 @@ def page_of(browser) -> Iterator[Callable]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" and "net::ERR" not in line.text else None)
         page.goto(url)
-        page.wait_for_selector("body[data-ready=yes]")
+        if ready:
+            page.wait_for_selector("body[data-ready=yes]")
         return page
 
     yield open_page

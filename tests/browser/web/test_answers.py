@@ -111,6 +111,14 @@ def test_what_is_no_picture_is_a_sentence_and_the_next_picture_is_answered(site,
     assert not page.locator("#answer .wrong").count()
 
 
+def test_a_picture_that_is_given_while_the_network_loads_is_answered_when_it_is_there(site, serve, page_of):
+    served, _ = serve(site)
+    page = page_of(served.url, ready=False)
+    until(page, "document.getElementById('network').textContent")
+    give(page, drawn("Banana"))
+    assert "Banana" in page.inner_text("#answer h2") and page.locator("body[data-ready=yes]").count()
+
+
 def test_every_control_has_a_name_and_colours_are_told_apart(site, serve, page_of):
     served, _ = serve(site)
     for scheme in ("light", "dark"):

@@ -20,6 +20,7 @@ const beside = new URLSearchParams(location.search).has("app"); // the app led h
 const shown = {
   /** @type {Prediction | null} */ prediction: null,
   /** @type {Blob | null} */ picture: null,
+  /** Given before the network was there. @type {Blob | null} */ waiting: null,
   /** @type {(() => string) | null} */ trouble: null,
   /** @type {(() => string) | null} */ status: null,
   /** @type {(() => string) | null} */ failed: null,
@@ -100,7 +101,11 @@ const sentence = (error) => () => (error instanceof WorkerError && error.code ? 
 
 /** @param {Blob | null | undefined} file */
 async function answerPicture(file) {
-  if (!file || !shown.ready) return;
+  if (!file) return;
+  if (!shown.ready) { // it is answered as soon as the network is there
+    shown.waiting = file;
+    return;
+  }
   const asked = ++shown.asked;
   if (camera.stream) camera.stop();
   if (find("picture").src) URL.revokeObjectURL(find("picture").src);
@@ -248,6 +253,7 @@ async function open() {
   status(stored ? null : () => say("web.stored_not"));
   document.body.dataset.ready = "yes";
   words();
+  if (shown.waiting) await answerPicture(shown.waiting);
   await keepPage();
 }
 
