@@ -52,10 +52,13 @@ def drawn_files(folder: Path) -> list[Path]:
 
 
 def test_the_page_answers_as_python_does(site, serve, page_of, tmp_path):
-    """Decoders differ: Chromium's and Pillow's round JPEG's chroma otherwise, by a step or two of 255."""
+    """Weights in int8 change most where the network is not sure, as of drawn fruit: the bound for photographs stands below.
+
+    Decoders differ, too: Chromium's and Pillow's round JPEG's chroma otherwise, by a step or two of 255.
+    """
     served, _ = serve(site)
     same, difference = compared(page_of(served.url), fruitvision.load("fruits-webcam"), drawn_files(tmp_path))
-    assert same == 1 and difference <= 0.01
+    assert same == 1 and difference <= 0.02
 
 
 def test_the_page_answers_photographs_as_python_does(site, serve, page_of, real_data):
