@@ -13,6 +13,11 @@
     return url;
   };
 
+  const wanted = () => new URL(location.href).searchParams.get("tab") || PANELS[0];
+  const follow = () => {
+    if (shown() !== wanted()) history.pushState(null, "", address({ tab: shown() === PANELS[0] ? "" : shown() }));
+  };
+
   window.fruitvisionTold = (language, model) => {
     const switched = window.fruitvision && window.fruitvision.language !== language;
     window.fruitvision = { language, model };
@@ -22,19 +27,16 @@
       history.replaceState(history.state, "", address({ lang: language }));
     }
     window.dispatchEvent(new Event("fruitvision-words"));
+    if (window.fruitvisionAddress) setTimeout(follow, 500); // "Classify with it" leads to another panel without a click on its tab
   };
   window.fruitvisionTold(language, model);
 
   if (window.fruitvisionAddress) return;
   window.fruitvisionAddress = true;
-  const wanted = () => new URL(location.href).searchParams.get("tab") || PANELS[0];
   const go = () => { if (PANELS.includes(wanted()) && wanted() !== shown()) tab(wanted())?.click(); };
   let followed = 0; // the panel that is being opened because the address says so
   window.addEventListener("popstate", () => { followed += 1; go(); followed -= 1; });
-  document.querySelector("#panels")?.addEventListener("click", () => setTimeout(() => {
-    if (shown() === wanted()) return;
-    history.pushState(null, "", address({ tab: shown() === PANELS[0] ? "" : shown() }));
-  }, 0));
+  document.querySelector("#panels")?.addEventListener("click", () => setTimeout(follow, 0));
   go();
 
   // On a phone the link to the page that answers on the device lies in the gear's menu: that stays open while the link is pressed.

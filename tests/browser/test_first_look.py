@@ -105,12 +105,14 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
         page = visit(url=first.url, locale="zh-CN")
         train, compare, live = visit(url=f"{first.url}?tab=train"), visit(url=f"{first.url}?tab=compare"), visit(url=first.url)
         compare.wait_for_selector("#touch-composition .fv-effects")
+        train.wait_for_selector("#train-grid img")
         live.get_by_role("tab", name="Live camera").click()
         live.click(".fv-live-start")
         live.wait_for_selector(".fv-live-answer .fv-name")
         upload(page, drawn("Banana"))
         page.wait_for_selector("#classify-answer .fv-name:has-text('香蕉')")
         page.wait_for_timeout(2000)
+        train.evaluate("window.loadedBefore = true")
         command = first.process.args
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
@@ -123,6 +125,11 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
         try:
             for one in (page, train, compare, live):
                 one.wait_for_selector(".fv-away", state="hidden")
+            train.wait_for_function("!window.loadedBefore")  # its clock asked while the server was away: the page is loaded anew
+            train.wait_for_selector("#train-grid img")
+            before = train.get_attribute("#train-grid img", "src")
+            train.click("#train-again")
+            train.wait_for_function("before => document.querySelector('#train-grid img').src !== before", arg=before)
             compare.locator("#compare-norm").get_by_text("Group norm", exact=True).click()
             compare.wait_for_selector("#touch-composition:has-text('Group norm: no difference')")
             live.wait_for_function("document.querySelector('.fv-live-message').textContent === ''")
@@ -135,3 +142,18 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
         finally:
             again.terminate()
             again.wait(30)
+
+
+def test_a_reload_keeps_the_picture_and_the_view_of_it(visit):
+    page = visit(size=PHONE)
+    page.get_by_role("tab", name="Picture").click()
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
+    page.reload()
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
+    assert page.get_by_role("tab", name="Picture").get_attribute("aria-selected") == "true"
+    assert page.locator("#classify-picture img").is_visible()
+    page.goto(page.url.split("?")[0])  # not a reload: it begins anew
+    page.wait_for_selector("#classify-answer .fv-answer", state="attached")
+    page.wait_for_timeout(1000)
+    assert page.locator("#classify-picture img").count() == 0

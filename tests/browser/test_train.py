@@ -126,6 +126,7 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
     page.click("#train-use")
     page.wait_for_selector("#classify-note:has-text('synthetic')")
     assert "苹果" in page.locator("#model input").input_value()
+    page.wait_for_function("!location.search.includes('tab=train')")
 
 
 @pytest.mark.slow
