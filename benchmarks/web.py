@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +25,7 @@ from benchmarks.webcam import CHROMIUM, HELD, frames, system_chromium
 from fruitvision import load
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.models.checkpoint import find_checkpoint
+from fruitvision.recognition.classifier import Classifier
 from fruitvision.web.export import export_web
 from fruitvision.web.network import open_session
 
@@ -229,21 +230,25 @@ def agreement(bench: Bench, folder: Path) -> list[Figure]:
     pictures = [path for path, _ in bench.pictures()]
     pictures = pictures[:: max(1, len(pictures) // bench.some(PICTURES, 20))][: bench.some(PICTURES, 20)]
     classifier = load(NETWORK)
-    same, differences = [], []
     with chromium() as browser, counted(folder) as (url, _):
-        page = opened(browser, url)
-        page.evaluate(PROBE)
-        for path in pictures:
-            page.set_input_files("#probe", path)
-            fruit, confidence = page.evaluate("answered()")
-            expected = classifier.predict(path)
-            same.append(fruit == expected.fruit_type)
-            differences.append(abs(confidence - expected.confidence))
-    share, mean = float(np.mean(same)), float(np.mean(differences))
+        share, mean = compared(opened(browser, url), classifier, pictures)
     return [
         bounded(f"the same fruit as Python, of {len(pictures)} pictures, int8 weights", "", [share], (">=", 0.995)),
         bounded("the mean difference of its probability", "", [mean], ("<=", 0.01)),
     ]
+
+
+def compared(page: Any, classifier: Classifier, pictures: Sequence[Path]) -> tuple[float, float]:
+    """The share of pictures for which the page answers the same fruit as Python, and the mean difference of its probability."""
+    page.evaluate(PROBE)
+    same, differences = [], []
+    for path in pictures:
+        page.set_input_files("#probe", path)
+        fruit, confidence = page.evaluate("answered()")
+        expected = classifier.predict(path)
+        same.append(fruit == expected.fruit_type)
+        differences.append(abs(confidence - expected.confidence))
+    return float(np.mean(same)), float(np.mean(differences))
 
 
 def crowd(bench: Bench, folder: Path) -> Figure:

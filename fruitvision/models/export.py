@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from fruitvision.data.read.picture import PictureSource, load_pixels
 from fruitvision.errors import CheckpointError, Fault
 from fruitvision.files import temporary_folder, write_bytes
+from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
 from fruitvision.models.onnx_check import OnnxFile, Refused
@@ -192,7 +193,7 @@ def import_onnxruntime(exporting: bool = True) -> Any:
         if exporting:
             import onnxscript  # noqa: F401, torch's exporter needs it
     except ImportError as error:
-        packages = "onnx onnxscript onnxruntime" if exporting else "onnxruntime"
+        packages = " ".join(EXPORT_PACKAGES) if exporting else "onnxruntime"
         raise CheckpointError("onnx-missing", packages=packages) from error
     return onnxruntime
 

@@ -16,6 +16,7 @@ from fruitvision import __version__
 from fruitvision.data.fetch.transfer import sha256_of
 from fruitvision.errors import CheckpointError, FruitVisionError, unexpected
 from fruitvision.files import cache_folder, current_folder, named_write_errors, remove_leftovers
+from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS
 from fruitvision.report.markup import tag
 from fruitvision.runs.separate import call_separately
@@ -25,7 +26,6 @@ from fruitvision.web.served import PATH, WHOLE_APP, DevicePage
 from fruitvision.wording.text import say, say_error
 
 AUTO, NONE = "auto", "none"
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MOST_KEPT = 3
 """Pages in the cache, 9 MB each; those used last."""
 
@@ -78,8 +78,8 @@ def read_made(page: DevicePage, checkpoint: Path) -> None:
             remove_leftovers(pages)
             folder = pages / _key(checkpoint)
             if not (folder / DESCRIPTION).is_file():
-                if not all(map(find_spec, PACKAGES)):
-                    raise CheckpointError("onnx-missing", packages=" ".join(PACKAGES))
+                if not all(map(find_spec, EXPORT_PACKAGES)):
+                    raise CheckpointError("onnx-missing", packages=" ".join(EXPORT_PACKAGES))
                 call_separately(_make, checkpoint, folder)
             os.utime(folder)
             page.read(folder)

@@ -12,24 +12,11 @@ import pytest
 from PIL import Image
 
 import fruitvision
-from benchmarks.web import PROBE
+from benchmarks.web import compared
 from fruitvision.data.synthetic.sample import draw_fruit
 from tests.browser.web.conftest import drawn, exported, give, until
 
 pytestmark = pytest.mark.slow
-
-
-def compared(page, classifier, pictures: list[Path]) -> tuple[float, float]:
-    """The share of pictures for which the page answers the same fruit as Python, and the mean difference of its probability."""
-    page.evaluate(PROBE)
-    same, differences = [], []
-    for path in pictures:
-        page.set_input_files("#probe", path)
-        fruit, confidence = page.evaluate("answered()")
-        expected = classifier.predict(path)
-        same.append(fruit == expected.fruit_type)
-        differences.append(abs(confidence - expected.confidence))
-    return float(np.mean(same)), float(np.mean(differences))
 
 
 def drawn_files(folder: Path) -> list[Path]:
