@@ -50,7 +50,7 @@ def _throughput(bench: Bench, side: int) -> list[Figure]:
 def pipeline(bench: Bench) -> list[Figure]:
     """The share of a step at 96 px that goes to decoding, augmentation and copying."""
     own = {"keep_imagenet": 0, "imagenet_head": False, "norm_statistics": "batch"}
-    return [_pipeline(bench, "fast", 0.05), _pipeline(bench, "robust", 0.15, **own)]
+    return [_pipeline(bench, "fast", 0.03), _pipeline(bench, "robust", 0.08, **own)]
 
 
 def _pipeline(bench: Bench, preset: str, bound: float, **settings: object) -> Figure:

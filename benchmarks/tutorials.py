@@ -1,24 +1,32 @@
-"""Training at 224 px and batch 32 as fastai's Learner and timm's own parts do it, where they are installed.
+"""Training at 224 px and batch 32 as fastai's Learner, timm's own parts, torchvision's reference recipe and Ultralytics do it.
 
     python -m pip install ".[benchmarks]"
 
-Each has two workers for its pictures, begins with random weights, and crops, flips and normalizes. The first steps of each
-measurement, for which batches lay ready, are not counted, and its workers rest before the next begins.
+Each has two workers for its pictures (Ultralytics takes none without a graphics card), begins with random weights, and crops, flips
+and normalizes. The first steps of each measurement, for which batches lay ready, are not counted, and its workers rest before the
+next begins. What is not installed is left out. Ultralytics is under the AGPL and no extra of ours: it runs in a process of its own
+where somebody has installed it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch.utils.data import DataLoader
 
+import fruitvision
 from benchmarks import plain
-from benchmarks.bench import BATCH, Bench, Ours, Plain, rest
+from benchmarks.bench import BATCH, PROJECT, Bench, Ours, Plain, each, photo, rest
 from benchmarks.pairs import Figure, compare
 from fruitvision.compat import import_torchvision
 
@@ -27,14 +35,16 @@ Pictures = list[tuple[Path, int]]
 
 def tutorials(bench: Bench) -> list[Figure]:
     """Ours against each that there is."""
-    return [line for name, make in OTHERS.items() if installed(name) for line in _against(bench, name, make)]
+    lines = [line for name, make in OTHERS.items() if installed(name) for line in _against(bench, name, make)]
+    return [*lines, *(_against_ultralytics(bench) if installed("ultralytics") else [])]
 
 
 def installed(name: str) -> bool:
     """Whether it can be compared with; says so where not."""
     there = importlib.util.find_spec(name) is not None
     if not there:
-        print(f'{name} is left out: it is not installed. Install it with: python -m pip install ".[benchmarks]"', file=sys.stderr)
+        package = name if name == "ultralytics" else '".[benchmarks]"'
+        print(f"{name} is left out: it is not installed. Install it with: python -m pip install {package}", file=sys.stderr)
     return there
 
 
@@ -53,6 +63,49 @@ def _against(bench: Bench, name: str, make: type) -> list[Figure]:
             unit="pictures/s",
         )
     ]
+
+
+def _against_ultralytics(bench: Bench) -> list[Figure]:
+    side, steps, answers = bench.some(224, 32), bench.some(8, 1), bench.some(20, 2)
+    data, config = bench.prepared("fast", image_size=side, first_image_size=side, eval_resize=side, batch_size=BATCH)
+    ours, classifier, times = Ours(data, config), fruitvision.load(), []
+    classifier.use_openvino()
+    ours.seconds(1)
+    with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder, photo(bench) as picture:
+        for path, label in bench.pictures():
+            for split in ("train", "val"):
+                place = Path(folder, split, f"{label:03}")
+                place.mkdir(parents=True, exist_ok=True)
+                (place / path.name).symlink_to(path.absolute())
+        batch = min(BATCH, len(bench.pictures()))
+        command = [sys.executable, "-m", "benchmarks.ultralytics_times", folder, str(picture), "--batch", str(batch), "--side", str(side)]
+        command += ["--steps", str(steps), "--answers", str(answers)]
+
+        def trained() -> float:
+            settings = {"YOLO_CONFIG_DIR": folder, "YOLO_OFFLINE": "true"}
+            ran = subprocess.run(command, cwd=PROJECT, env={**os.environ, **settings}, capture_output=True, text=True, check=True)
+            times.append(json.loads(ran.stdout.splitlines()[-1]))
+            return steps * batch / times[-1]["training"]
+
+        name = "Ultralytics' yolo11n-cls, a fourth of the operations of our ResNet18"
+        training = compare(
+            f"training at {side} px, batch {BATCH}",
+            lambda: steps * BATCH / ours.seconds(steps),
+            name,
+            trained,
+            pairs=bench.pairs,
+            unit="pictures/s",
+        )
+        theirs = iter([one["answer"] for one in times])  # measured beside the trainings, which start a process each
+        answering = compare(
+            "`predict` on one 640×480 picture, the default network, compiled: times faster",
+            lambda: each(answers, lambda: classifier.predict(picture)),
+            "Ultralytics' yolo11n-cls",
+            lambda: next(theirs),
+            pairs=bench.pairs,
+            ratio=lambda a, b: b / a,
+        )
+    return [training, answering]
 
 
 class Timm(Plain):
@@ -135,4 +188,17 @@ class Fastai:
         return marks[-1] - marks[plain.AHEAD]
 
 
-OTHERS = {"fastai": Fastai, "timm": Timm}
+class Torchvision(Timm):
+    """torchvision's reference recipe for classification: SGD with momentum, weight decay, pictures transformed by its own parts."""
+
+    def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
+        network = import_torchvision().models.resnet18(num_classes=len({label for _, label in pictures})).train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+        loader = DataLoader(
+            plain.Folder(pictures, side), self.batch, shuffle=True, num_workers=plain.WORKERS, persistent_workers=True, drop_last=True
+        )
+        while True:
+            yield from plain.one_epoch(network, optimizer, loader)
+
+
+OTHERS = {"fastai": Fastai, "timm": Timm, "torchvision": Torchvision}
