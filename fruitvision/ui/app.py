@@ -35,7 +35,7 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.alive import alive_script
+from fruitvision.ui.page.served.alive import INTO_VIEW, alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -123,6 +123,7 @@ def _speak(page: Page) -> None:
     language, model = page.language, page.model
     page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(None, None, None, js=alive_script())
+    page.demo.load(None, None, None, js=INTO_VIEW)
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
     page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,6 +31,17 @@ SAVE_FILE = """(file) => {
   link.download = file.orig_name || "";
   link.click();
 }"""
+
+
+def show(place: str, focus: str | None = "") -> str:
+    """JavaScript that brings what a handler led to into view, and gives it the focus.
+
+    Args:
+        place: its CSS selector; it may be a moment before it is there.
+        focus: of an element in it that gets the focus instead; None leaves the focus where it is.
+    """
+    given = json.dumps([place] if focus == "" else [place, focus])
+    return f"() => {{ window.fruitvisionShow(...{given}); }}"
 
 
 def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | None = None) -> Callable[..., Any]:

@@ -26,8 +26,7 @@ from fruitvision.wording.text import say
 # On a narrow page the run's status is far below the button that started it; an error stands beside the button.
 TO_STATUS = """() => {
   window.dispatchEvent(new Event("fruitvision-run"));
-  if (!document.querySelector("#train-notice [role=alert]"))
-    document.querySelector("#train-status").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  if (!document.querySelector("#train-notice [role=alert]")) window.fruitvisionShow("#train-status");
 }"""
 WAYS = ("collect", "drop", "choose", "download")
 """To bring pictures, by the ids of ``train.way``."""

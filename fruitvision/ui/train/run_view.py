@@ -52,8 +52,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.active:
             if status.eta_s is not None and said != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
-            return status_box(Markup(" ").join(words), state, status.progress(epochs))
-    return status_box(Markup(" ").join(filter(None, [*words, other])), state)
+            return status_box(Markup(" ").join(words), state, status.progress(epochs), data_run=run.id)
+    return status_box(Markup(" ").join(filter(None, [*words, other])), state, data_run=run.id)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:

@@ -50,7 +50,8 @@ WATCHED = (
 )
 """The components that :func:`run_view` updates."""
 
-
+# A report that is not made yet is begun, and appears below the charts.
+SAVE_OR_SHOW = f"(file) => {{ if (!file) return window.fruitvisionShow('#train-results'); ({SAVE_FILE})(file); }}"
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
@@ -117,9 +118,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action in ((parts.report, report), (parts.csv, csv)):
+    for button, action, saved in ((parts.report, report, SAVE_OR_SHOW), (parts.csv, csv, SAVE_FILE)):
         made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
-        made.success(None, parts.file, None, js=SAVE_FILE)
+        made.success(None, parts.file, None, js=saved)
 
     def checkpoint(language: str, run: str | None) -> Path:
         return checkpoint_file(find_run(context, run))
