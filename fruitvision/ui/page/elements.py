@@ -41,9 +41,10 @@ def status(words: Any, state: str = "", progress: float | None = None, **attribu
     return tag("div", tag("p", words), shown, class_=f"fv-status fv-run-{state}" if state else "fv-status", role=role, **attributes)
 
 
-def table(heads: Any, rows: Any, kind: str = "fv-table") -> Markup:
-    """A table; its heads and rows are elements. It scrolls where the page is narrow."""
-    return tag("div", tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows)), class_=kind, tabindex=0)
+def table(heads: Any, rows: Any, label: str, kind: str = "fv-table") -> Markup:
+    """A table; its heads and rows are elements. It scrolls where the page is narrow, by the keyboard too: ``label`` says what scrolls."""
+    content = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows))
+    return tag("div", content, class_=kind, tabindex=0, role="region", aria_label=label)
 
 
 def folded(summary: Any, *content: Any, **attributes: Any) -> Markup:

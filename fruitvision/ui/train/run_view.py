@@ -162,7 +162,7 @@ def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *,
         return note(say("train.no_runs", language))
     heads = [tag("th", say(f"train.column_{name}", language)) for name in ("name", "state", "accuracy", "when", "do")]
     differing = zip(runs, differences([run.config() for run in runs]), strict=True)
-    return table(heads, [_row(run, run.id in shown, language, owner, changes) for run, changes in differing])
+    return table(heads, [_row(run, run.id in shown, language, owner, changes) for run, changes in differing], say("train.runs", language))
 
 
 def differences(configs: Sequence[RunConfig]) -> list[dict[str, Any]]:
