@@ -24,7 +24,7 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.elements import note
-from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 
@@ -259,7 +259,7 @@ def race_view(context: Context, study_id: str | None, seen: Seen | None, languag
     shipped = study is None and study_id == SHIPPED
     status = study.status() if study else None
     position = (status.state, status.responding, status.epoch, status.step, status.eta_s) if status else ()
-    key = repr((study_id, language, owner, position))
+    key = fingerprint(study_id, language, owner, position)
     if seen and key == seen[0]:
         return {}
     state = status.state if status else ""

@@ -8,12 +8,15 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import RunError
+from fruitvision.report.charts import COLOURS
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.names import rename as rename_run
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import SHOWN, Updates, by_component, for_owner, show
 from fruitvision.ui.train.run_view import delete_question
 
+MOST_OVERLAID = len(COLOURS) - 1
+"""Runs whose curves are drawn beside that of the run in view, each in a colour of its own; of more the last ones."""
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
@@ -109,12 +112,12 @@ def table_action(context: Context, action: str, target: str, overlaid: list[str]
     names = {one.id: one.name for one in list_runs(context.runs)}
     if target not in names:
         return {}
-    others = [one for one in overlaid if one != target]
+    others = [one for one in overlaid if one in names and one != target]
     match action:
         case "open":
             return {"run": target}
         case "overlay":
-            return {"overlaid": [*others, target]}
+            return {"overlaid": [*others, target][-MOST_OVERLAID:]}
         case "hide":
             return {"overlaid": others}
         case "classify":

@@ -6,7 +6,6 @@ import json
 import time
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
