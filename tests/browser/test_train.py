@@ -12,6 +12,8 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunStatus, list_runs, new_run
 from fruitvision.training.config import TrainConfig
 
+from .measured import hidden_scrolls, small_letters, small_targets
+
 PHONE = {"width": 390, "height": 844}
 QUICK = {"epochs": 3, "image-size": 32, "first-image-size": 0, "eval-resize": 32, "width": 8, "max-train-images": 140}
 
@@ -254,3 +256,5 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
 def test_the_panel_fits_a_phone(visit, locale):
     page = open_train(visit, size=PHONE, locale=locale)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    found = [measure(page, "#panel-train") for measure in (small_letters, small_targets, hidden_scrolls)]
+    assert not any(found), found

@@ -131,8 +131,9 @@ def _card(answer: Answer, language: str) -> Markup:
     answer.heatmap.thumbnail((SIDE, SIDE))
     heatmap = data_url(answer.heatmap, quality=88)
     named, share = named_guesses(prediction), prediction.confidence
-    known = answer.accuracy is not None
-    accuracy = say("same_picture.accuracy", language, accuracy=f"{answer.accuracy:.1%}") if known else say("same_picture.unmeasured", language)
+    accuracy = say("same_picture.unmeasured", language)
+    if answer.accuracy is not None:
+        accuracy = say("same_picture.accuracy", language, accuracy=f"{answer.accuracy:.1%}")
     percent = tag("span", f"{share:.0%}") if len(named) == 1 else None
     return tag(
         "section",
