@@ -14,13 +14,15 @@ TARGETS = """panel => [...document.querySelectorAll(panel)].flatMap((root) =>
     .filter(([, { width, height }]) => width && height && (width < 24 || height < 24))
     .map(([one, { width, height }]) => `${one.className} ${one.textContent.trim()}: ${Math.round(width)} × ${Math.round(height)}`))"""
 UNNAMED = """panel => [...document.querySelectorAll(`${panel} *`)]
-  .filter((one) => one.scrollWidth > one.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(one).overflowX) && one.offsetParent)
-  .filter((one) => one.querySelector("table, math"))
-  .filter((one) => one.tabIndex < 0 || !one.ariaLabel || one.role !== "region" || !getComputedStyle(one).backgroundImage.includes("gradient"))
+  .filter((one) => one.querySelector("table, math") && one.offsetParent && one.scrollWidth > one.clientWidth + 1)
+  .filter((one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX))
+  .filter((one) => one.tabIndex < 0 || !one.ariaLabel || one.role !== "region"
+    || !getComputedStyle(one).backgroundImage.includes("gradient"))
   .map((one) => one.outerHTML.slice(0, 120))"""
 CONTRAST = """selector => {
   const parts = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
-  const light = (colour) => parts(colour).slice(0, 3).map((n) => n / 255).map((n) => n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4)
+  const light = (colour) => parts(colour).slice(0, 3).map((n) => n / 255)
+    .map((n) => n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4)
     .reduce((sum, n, place) => sum + n * [0.2126, 0.7152, 0.0722][place], 0);
   return Math.min(...[...document.querySelectorAll(selector)].map((one) => {
     let ground = one;

@@ -138,6 +138,7 @@ def test_the_panel_fits_a_phone(visit, locale):
     page.wait_for_selector("#compare-table table")
     found += [measure(page, "#panel-compare") for measure in (small_letters, small_targets, hidden_scrolls)]
     assert not any(found), found
+    assert page.evaluate("getComputedStyle(document.querySelector('#compare-charts .fv-curve')).fill") == "none"
     table = page.locator("#compare-table .fv-table")
     assert table.evaluate("table => table.scrollWidth > table.clientWidth") and table.get_attribute("aria-label")
     assert min(dark, contrast(page, icons)) >= 3

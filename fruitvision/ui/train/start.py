@@ -46,8 +46,8 @@ class Form:
         cls, data: str, folder: str | None, photos: str | None, not_fruit: str | None, preset: str, processes: Any, name: str, *values: Any
     ) -> Form:
         """From the values of the components, in their order."""
-        typed = ((given or "")[:MOST_TYPED] for given in (folder, photos, not_fruit))
-        return cls(data, *typed, preset, processes, name, values)
+        folder, photos, not_fruit = ((typed or "")[:MOST_TYPED] for typed in (folder, photos, not_fruit))
+        return cls(data, folder, photos, not_fruit, preset, processes, name, values)
 
 
 def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -> RunFolder:
