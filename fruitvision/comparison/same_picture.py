@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +24,11 @@ class Answer:
 
     cell: Cell
     prediction: Prediction
+    """Never "sure" where the network's thresholds were not fitted to its own validation pictures."""
     heatmap: Image.Image
     """RGB, the picture's size: the class activation map of the answered fruit type."""
     accuracy: float | None
-    """Of the cell's last epoch, on the split that its epochs are evaluated on."""
+    """Of the weights that answer, on the study's test pictures, or else on its validation pictures."""
 
 
 def pairs(study: StudyFolder) -> list[tuple[int, int]]:
@@ -42,9 +43,12 @@ def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: i
         if (cell.batch_size, cell.seed) != (batch_size, seed):
             continue
         run = study.run(cell)
-        prediction = _classifier(run.best, (run.best / "config.json").stat().st_mtime_ns).predict(picture)
-        epochs = run.metrics("epoch")
-        found.append(Answer(cell, prediction, prediction.heatmap(), epochs[-1]["val_accuracy"] if epochs else None))
+        classifier = _classifier(run.best, (run.best / "config.json").stat().st_mtime_ns)
+        prediction, metrics = classifier.predict(picture), classifier.config.metrics
+        if prediction.verdict == "sure" and "answered" not in metrics.get("validation", {}):
+            prediction = replace(prediction, verdict="unsure")
+        measured = (metrics.get(split, {}).get("top1") for split in ("test", "validation"))
+        found.append(Answer(cell, prediction, prediction.heatmap(), next((one for one in measured if one is not None), None)))
     return found
 
 

@@ -36,6 +36,22 @@ def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor |
     """
     chosen = photos if photos is not None and photos.sum() >= MIN_PHOTOS else slice(None)
     temperature = fit_temperature(logits[chosen], labels[chosen], targets.membership)
+    return temperature, fit_thresholds(*_answers(logits, labels, targets, temperature))
+
+
+def answered(logits: Tensor, labels: Tensor, targets: Targets, temperature: float, thresholds: Thresholds) -> dict[str, float]:
+    """Of the pictures that :func:`calibrate` was given, the share that gets a "sure" answer, and the share of those that is right.
+
+    A network's metrics hold them where its thresholds were fitted to its own pictures, and only there.
+    """
+    confidence, no_fruit, right, _ = _answers(logits, labels, targets, temperature)
+    sure = (thresholds.unsure < 1) & (confidence >= thresholds.unsure) & ((no_fruit < thresholds.not_fruit) | (thresholds.not_fruit >= 1))
+    found = {"answered": sure.double().mean().item()}
+    return {**found, "answered_top1": right[sure].double().mean().item()} if sure.any() else found
+
+
+def _answers(logits: Tensor, labels: Tensor, targets: Targets, temperature: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The arguments of :func:`fit_thresholds`, from those of :func:`calibrate`."""
     probabilities = probabilities_of(logits.flatten(0, 1), temperature, logits.shape[1])
     types = [name for name in dict.fromkeys(targets.fruit_types) if name != NOT_FRUIT]
     belongs = torch.tensor([[own == name for name in types] for own in targets.fruit_types]).float()
@@ -44,7 +60,7 @@ def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor |
     # A label's type is that of any class in its set.
     type_of = torch.tensor([types.index(own) if own in types else -1 for own in targets.fruit_types])
     wanted = type_of[targets.membership.int().argmax(dim=1)][labels]
-    return temperature, fit_thresholds(confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0)
+    return confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
@@ -151,8 +167,9 @@ def probabilities_of(logits: Tensor, temperature: float, views: int = 1) -> Tens
 def verdict(confidence: float, no_fruit: float, thresholds: Thresholds) -> Verdict:
     """The verdict for ``confidence``, the probability of the most probable fruit type, and ``no_fruit``, that of no fruit.
 
-    A ``not_fruit`` threshold of 1 means that nothing is ever "not-fruit".
+    A ``not_fruit`` threshold of 1 means that nothing is ever "not-fruit", and an ``unsure`` threshold of 1 that nothing is ever "sure":
+    a network's confidence is 1 where its logits are far apart, whatever it knows.
     """
     if thresholds.not_fruit < 1 and no_fruit >= thresholds.not_fruit:
         return "not-fruit"
-    return "sure" if confidence >= thresholds.unsure else "unsure"
+    return "sure" if thresholds.unsure < 1 and confidence >= thresholds.unsure else "unsure"

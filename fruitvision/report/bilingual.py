@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from fruitvision.data.fruits import display_name
 from fruitvision.report.markup import join, say_html, tag
-from fruitvision.wording.text import LANGUAGES
+from fruitvision.wording.text import LANGUAGES, say
 
 
 class Name(str):
@@ -29,6 +29,11 @@ def named(name: str) -> Markup:
     if len(set(words.values())) == 1:
         return escape(name)
     return join(tag("span", word, lang=language) for language, word in words.items())
+
+
+def label(key: str) -> str:
+    """The sentence of that key for an attribute, which the switch cannot reach: "Confusion matrix 混淆矩阵"."""
+    return " ".join(say(key, language) for language in LANGUAGES)
 
 
 def hint(name: str) -> str:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 COLOURS = ("#2474bb", "#d55e00", "#009e73", "#c86a9f", "#b8860b", "#2f9bd0", "#7f5fc8", "#8c8c8c")
 
 WIDTH, HEIGHT = 460.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 30.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 10.0, 44.0
+MANY_TICKS = 5
+"""Of more than so many labels of the x axis every second one is left out by the CSS where the chart is narrow, and the letters large."""
 
 Format = Literal["percent", "number"]
 
@@ -118,14 +120,16 @@ def _grid(ticks: Sequence[float], y_format: Format) -> Iterator[Markup]:
         y = _y(tick, ticks)
         yield tag("path", class_="fv-grid", d=f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}")
         words = f"{tick:.0%}" if y_format == "percent" else f"{tick:.3g}"
-        yield tag("text", words, class_="fv-tick", x=LEFT - 6, y=y + 3.5, text_anchor="end")
+        yield tag("text", words, class_="fv-tick", x=LEFT - 6, y=y, dy=".35em", text_anchor="end")
 
 
 def _x_axis(x_max: float, label: str, places: Sequence[tuple[float, str]] | None) -> Iterator[Markup]:
     step = max(1, round(x_max / 6)) if x_max >= 2 else 1
-    for place, words in places or [(n, str(n)) for n in range(0, int(x_max) + 1, step)]:
-        yield tag("text", words, class_="fv-tick", x=_x(place, x_max), y=HEIGHT - BOTTOM + 15, text_anchor="middle")
-    yield tag("text", label, class_="fv-tick", x=WIDTH - RIGHT, y=HEIGHT - 3, text_anchor="end")
+    shown = places or [(n, str(n)) for n in range(0, int(x_max) + 1, step)]
+    for number, (place, words) in enumerate(shown):
+        kind = "fv-tick fv-tick-between" if len(shown) > MANY_TICKS and number % 2 else "fv-tick"
+        yield tag("text", words, class_=kind, x=_x(place, x_max), y=HEIGHT - BOTTOM + 18, text_anchor="middle")
+    yield tag("text", label, class_="fv-tick", x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end")
 
 
 def _band(series: Series, x_max: float, ticks: Sequence[float]) -> Markup | None:
@@ -201,7 +205,7 @@ def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, desc
     content.append(tag("path", class_="fv-grid", d=f"M{MARGIN} {BASE}H{HISTOGRAM_WIDTH - MARGIN}"))
     content.append(tag("path", class_="fv-zero", d=f"M{across(0):.1f} 4V{BASE}"))
     for place, anchor in ((-reach, "start"), (0.0, "middle"), (reach, "end")):
-        content.append(tag("text", f"{place:.3g}", class_="fv-tick", x=across(place), y=BASE + 15, text_anchor=anchor))
+        content.append(tag("text", f"{place:.3g}", class_="fv-tick", x=across(place), y=BASE + 17, text_anchor=anchor))
     svg = tag("svg", content, viewBox=f"0 0 {HISTOGRAM_WIDTH:.0f} {HISTOGRAM_HEIGHT:.0f}", role="img", aria_label=description)
     return tag("figure", tag("figcaption", title), svg, class_="fv-chart fv-histogram")
 

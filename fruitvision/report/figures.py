@@ -10,7 +10,7 @@ from PIL import Image
 
 from fruitvision.data.read.picture import cap_short_side
 from fruitvision.recognition.evaluate.confusions import Confusions
-from fruitvision.report.bilingual import both, hint, named
+from fruitvision.report.bilingual import both, hint, label, named
 from fruitvision.report.markup import data_url, tag
 
 SIDE = 132
@@ -66,7 +66,7 @@ def matrix(found: Confusions, *, links: Mapping[str, str] | None = None, small: 
         rows.append(tag("tr", tag("th", words, scope="row", title=hint(name)), cells, data_opens=target))
     corner = tag("td", both("report.matrix_corner"), class_="corner")
     table = tag("table", tag("thead", tag("tr", corner, heads)), tag("tbody", rows), class_="matrix small" if small else "matrix")
-    return tag("div", table, class_="wide", tabindex="0")
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=label("report.matrix"))
 
 
 def _cell(found: Confusions, i: int, j: int, total: int, small: bool) -> Markup:

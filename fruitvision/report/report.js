@@ -8,7 +8,8 @@ for (const row of document.querySelectorAll('tr[data-opens]')) {
     event.preventDefault();
     const details = document.getElementById(row.dataset.opens);
     details.open = true;
-    details.scrollIntoView({ behavior: 'smooth', block: 'start' });
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    details.scrollIntoView({ behavior: calm ? 'instant' : 'smooth', block: 'start' });
     details.querySelector('summary').focus({ preventScroll: true });
   });
 }

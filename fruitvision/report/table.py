@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from fruitvision.data.fruits import fruit_type
 from fruitvision.recognition.evaluate.evaluation import Evaluation
-from fruitvision.report.bilingual import both, hint, named
+from fruitvision.report.bilingual import both, hint, label, named
 from fruitvision.report.markup import join, tag
 
 COLUMNS = ("name", "kind", "images", "recall", "precision", "mistaken")
@@ -25,7 +25,7 @@ def class_table(examination: Evaluation) -> Markup:
     columns = [name for name in COLUMNS if name != "kind" or examination.by == "class"]
     rows = [tag("tr", _cells(examination, name, per_class[name], mistakes, columns)) for name in order]
     table = tag("table", tag("thead", tag("tr", map(_head, columns))), tag("tbody", rows), class_="sortable")
-    return tag("div", table, class_="wide", tabindex="0")
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=label("report.classes"))
 
 
 def _head(name: str) -> Markup:

@@ -12,23 +12,18 @@ import psutil
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import RunError
 from fruitvision.files import named_write_errors, write_text
-from fruitvision.report.results import FILE as RESULTS
-from fruitvision.report.results import Results, read_results
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.launcher import spawn_command
 from fruitvision.runs.process import START_TIME_TOLERANCE
 
 State = Literal["none", "making", "ready", "failed"]
+REPORT, RESULTS = "report.html", "results.json"
+"""The names of the two files that the command writes of which this looks whether they are there."""
 
 
 def report_file(run: RunFolder) -> Path:
     """The path of a run's report, whether it exists yet or not."""
-    return run.path / "report" / "report.html"
-
-
-def results(run: RunFolder) -> Results | None:
-    """What the same evaluation found, for the page; None where there is none yet."""
-    return read_results(report_file(run).parent)
+    return run.path / "report" / REPORT
 
 
 def begin_report(run: RunFolder, language: str = "en") -> None:

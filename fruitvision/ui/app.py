@@ -35,7 +35,7 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.alive import alive_script
+from fruitvision.ui.page.served.alive import INTO_VIEW, alive_script
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -123,6 +123,7 @@ def _speak(page: Page) -> None:
     language, model = page.language, page.model
     page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(None, None, None, js=alive_script())
+    page.demo.load(None, None, None, js=INTO_VIEW)
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
     page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
 
@@ -190,17 +191,7 @@ def launch(
     )
     own_uploads = _folder_for_uploads()
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
-    gate = partial(
-        Gate,
-        access=context.access,
-        hosts=hosts,
-        uploads=Uploads(get_upload_folder, upload_quota),
-        embed_in=[origin.rstrip("/") for origin in embed_in],
-        root_path=root_path or "",
-        language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
-        device=context.device,
-        api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
-    )
+    gate = _gate(context, hosts, embed_in, root_path, upload_quota, api=api)
     demo = _open(build_app(context, api=api), context, gate, host, port, root_path)
     visitors = open_tunnel(demo, port) if share else None
     if visitors:
@@ -212,6 +203,23 @@ def launch(
         _close_when_told(demo, own_uploads)
         demo.block_thread()
     return demo
+
+
+def _gate(
+    context: Context, hosts: set[str], embed_in: Sequence[str], root_path: str | None, upload_quota: int, *, api: bool
+) -> Callable[..., Gate]:
+    """What stands before Gradio, given the app behind it. ``hosts``: names under which it is known; more may be added."""
+    return partial(
+        Gate,
+        access=context.access,
+        hosts=hosts,
+        uploads=Uploads(get_upload_folder, upload_quota),
+        embed_in=[origin.rstrip("/") for origin in embed_in],
+        root_path=root_path or "",
+        language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
+        device=context.device,
+        api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
+    )
 
 
 def _folder_for_uploads() -> str | None:

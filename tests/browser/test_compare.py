@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from .conftest import FEW
+from .measured import contrast, hidden_scrolls, small_letters, small_targets
 
 NORMS = ("Batch norm", "Layer norm", "Instance norm", "Group norm")
 PHONE = {"width": 390, "height": 844}
@@ -127,3 +128,17 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
 def test_the_panel_fits_a_phone(visit, locale):
     page = open_compare(visit, size=PHONE, locale=locale)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    page.wait_for_selector("#touch-view .fv-histogram")
+    icons = "#touch-picture .source-selection .icon"
+    found = [measure(page, "#panel-compare") for measure in (small_letters, small_targets, hidden_scrolls)]
+    page.evaluate("document.body.classList.add('dark')")
+    dark = contrast(page, icons)
+    page.evaluate("document.body.classList.remove('dark')")
+    page.locator("#compare-race-tab-button").click()
+    page.wait_for_selector("#compare-table table")
+    found += [measure(page, "#panel-compare") for measure in (small_letters, small_targets, hidden_scrolls)]
+    assert not any(found), found
+    assert page.evaluate("getComputedStyle(document.querySelector('#compare-charts .fv-curve')).fill") == "none"
+    table = page.locator("#compare-table .fv-table")
+    assert table.evaluate("table => table.scrollWidth > table.clientWidth") and table.get_attribute("aria-label")
+    assert min(dark, contrast(page, icons)) >= 3

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunStatus, list_runs, new_run
 from fruitvision.training.config import TrainConfig
+
+from .measured import hidden_scrolls, small_letters, small_targets
 
 PHONE = {"width": 390, "height": 844}
 QUICK = {"epochs": 3, "image-size": 32, "first-image-size": 0, "eval-resize": 32, "width": 8, "max-train-images": 140}
@@ -130,7 +133,7 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
 
 
 @pytest.mark.slow
-def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit):
+def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit, app):
     page = open_train(visit)
     wait_until_free(page)
     fill_quick(page, epochs=200)
@@ -140,7 +143,7 @@ def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit):
     page.click("#train-start")  # a second one
     page.wait_for_selector("#train-notice:has-text('long')")
     page.get_by_role("tab", name="Classify").click()
-    bar = page.locator("#run-bar button")
+    bar = page.locator(".fv-run-bar-go")
     bar.wait_for()
     page.wait_for_function("document.querySelector('.fv-run-bar-words').textContent.includes('epoch')")
     assert "long is training" in bar.inner_text()
@@ -153,8 +156,17 @@ def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit):
     bar.wait_for(state="hidden")
     page.click("#train-resume")
     page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
-    page.click("#train-stop")
-    page.wait_for_selector("#train-status .fv-run-stopped", timeout=30_000)
+    page.get_by_role("tab", name="Classify").click()
+    launcher.stop(list_runs(app.runs)[0])
+    page.wait_for_selector(".fv-run-bar-go:has-text('long was stopped')", timeout=30_000)
+    assert "long was stopped" in page.inner_text(".fv-run-bar-said[role=status]"), "and it is announced"
+    page.reload()
+    page.wait_for_selector(".fv-run-bar-go:has-text('long was stopped')")
+    page.get_by_role("button", name="Dismiss").click()
+    bar.wait_for(state="hidden")
+    page.reload()
+    page.wait_for_selector("#classify-answer .fv-answer", state="attached")
+    assert page.evaluate("localStorage.getItem('fruitvision-run')") is None and not bar.is_visible()
 
 
 def test_wrong_settings_are_named_all_at_once_and_nothing_is_started(visit, app):
@@ -192,14 +204,26 @@ def lay_run(runs: Path, name: str) -> None:
     run.write_status(RunStatus(state="stopped", epochs=3, epoch=3, steps=1))
 
 
+def focused_in_view(page, selector: str) -> None:
+    """Wait until the focus is within ``selector``, and its place on the screen."""
+    page.wait_for_function(
+        """selector => {
+          const { top } = document.querySelector(selector)?.getBoundingClientRect() ?? { top: -1 };
+          return document.activeElement.closest(selector) && top >= 0 && top < innerHeight - 40;
+        }""",
+        arg=selector,
+    )
+
+
 @pytest.mark.slow
 def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     for name in ("first try", "laid under it"):
         lay_run(app.runs, name)
-    page = open_train(visit)
+    page = open_train(visit, size=PHONE)
     wait_until_free(page)
     row = page.locator("#train-runs tr", has_text="first try").first
     row.get_by_role("button", name="Rename").click()
+    focused_in_view(page, "#train-new-name")
     page.locator("#train-new-name textarea, #train-new-name input").first.fill("second try")
     page.click("#train-save-name")
     row = page.locator("#train-runs tr", has_text="second try").first
@@ -215,9 +239,13 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     page.wait_for_selector("#train-status:has-text('second try')")
     page.wait_for_selector("#train-charts .fv-legend:has-text('laid under it')")
     page.unroute("**/queue/join*")
+    focused_in_view(page, "#train-charts")
+    row.get_by_role("button", name="Open").click()
+    focused_in_view(page, "#train-status")
     before = len(list(app.runs.glob("*/config.json")))
     row.get_by_role("button", name="Delete").click()
     page.wait_for_selector("#train-delete-row:has-text('second try')")
+    focused_in_view(page, "#train-delete-row")
     assert "without a result" in page.inner_text("#train-delete-row") and time.strftime("%Y-") in page.inner_text("#train-delete-row")
     page.click("#train-delete-yes")
     page.wait_for_selector("#train-runs tr:has-text('second try')", state="detached")
@@ -228,3 +256,5 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
 def test_the_panel_fits_a_phone(visit, locale):
     page = open_train(visit, size=PHONE, locale=locale)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    found = [measure(page, "#panel-train") for measure in (small_letters, small_targets, hidden_scrolls)]
+    assert not any(found), found

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from fruitvision.comparison.results import measured_study
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.same_picture import answers, pairs
 from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import PictureError
+from fruitvision.models.checkpoint import Thresholds, read_config
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,32 @@ def test_no_such_pair_has_no_answers_and_a_damaged_picture_is_said(study):
 def test_a_study_that_was_only_planned_has_no_networks(tmp_path, sample_set):
     plan = StudyPlan.parse({"data": str(sample_set), "norms": ("batch", "group")})
     assert pairs(StudyFolder(tmp_path / "study").create(plan)) == []
+
+
+def test_the_accuracy_is_that_of_the_weights_that_answer(study, sample_set):
+    for answer in answers(study, next(sample_set.rglob("*.jpg")), 8, 0):
+        config = read_config(study.run(answer.cell).best)
+        assert answer.accuracy == config.metrics["test"]["top1"] and 0 <= config.metrics["validation"]["answered"] <= 1
+
+
+def test_a_network_whose_thresholds_were_not_fitted_to_its_own_pictures_is_never_sure(study, sample_set, monkeypatch):
+    from fruitvision.comparison import same_picture
+
+    picture, run = next(sample_set.rglob("*.jpg")), study.run(study.plan().cells()[0])
+    classifier = same_picture._classifier(run.best, 0)
+    fitted, bold = classifier.config.metrics, Thresholds(unsure=0.0)
+    verdicts = []
+    for measured in (fitted["validation"], {"top1": 0.1}):
+        classifier.config = classifier.config.model_copy(update={"thresholds": bold, "metrics": {"validation": measured}})
+        monkeypatch.setattr(same_picture, "_classifier", lambda path, changed: classifier)
+        verdicts.append(answers(study, picture, 8, 0)[0].prediction.verdict)
+    assert verdicts == ["sure", "unsure"]
+
+
+def test_the_networks_that_come_with_the_program_have_thresholds_of_their_own():
+    shipped = measured_study()
+    for cell in shipped.plan().cells():
+        config = read_config(shipped.run(cell).best)
+        validation = config.metrics["validation"]
+        assert validation["answered"] < validation["top1"] and validation.get("answered_top1", 1) > 0.94, cell.id
+        assert config.thresholds.unsure == 1 or validation["answered"] > 0

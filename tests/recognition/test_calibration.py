@@ -7,7 +7,7 @@ import torch
 
 from fruitvision.data.load.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.calibration import calibrate, fit_temperature, probabilities_of, verdict
+from fruitvision.recognition.calibration import answered, calibrate, fit_temperature, probabilities_of, verdict
 from fruitvision.training.evaluation import expected_calibration_error
 
 
@@ -80,3 +80,19 @@ def test_words_follow_the_thresholds(confidence, no_fruit, word):
 
 def test_a_threshold_of_one_never_says_not_fruit():
     assert verdict(0.0, 1.0, Thresholds(unsure=0.6, not_fruit=1.0)) == "unsure"
+
+
+def test_a_threshold_of_one_never_says_sure_even_of_a_saturated_probability():
+    assert verdict(1.0, 0.0, Thresholds(unsure=1.0, not_fruit=1.0)) == "unsure"
+
+
+def test_a_network_that_guesses_is_sure_of_nothing_however_far_apart_its_logits_are():
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = 30 * torch.randn(400, 1, 5, generator=generator), torch.randint(5, (400,), generator=generator)
+    targets = Targets.of(tuple("ABCDE"))
+    temperature, thresholds = calibrate(logits, labels, targets)
+    found = answered(logits, labels, targets, temperature, thresholds)
+    assert found["answered"] < 0.05
+    known = torch.nn.functional.one_hot(labels, 5).float()[:, None] * 30
+    temperature, thresholds = calibrate(known, labels, targets)
+    assert answered(known, labels, targets, temperature, thresholds) == {"answered": 1.0, "answered_top1": 1.0}

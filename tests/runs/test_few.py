@@ -45,6 +45,7 @@ def test_without_a_picture_to_validate_on_the_last_epoch_is_the_best(tmp_path, t
     assert "without it" in run.log_tail() and (status.test_top1 is None) == (test == 0 and training == 1)
     _, config = load_checkpoint(run.best)
     assert "validation" not in config.metrics and config.temperature == 1
+    assert config.thresholds.unsure == 1, "what was not calibrated is sure of nothing"
 
 
 def test_the_recipe_for_webcams_trains_on_them_too(tmp_path):

@@ -7,9 +7,10 @@ import time
 import pytest
 
 from fruitvision.errors import RunError
+from fruitvision.report import page, results
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
-from fruitvision.runs.report import begin_report, report_file, report_state
+from fruitvision.runs.report import REPORT, RESULTS, begin_report, report_file, report_state
 from fruitvision.ui.train.watch import report_copy
 
 
@@ -42,3 +43,7 @@ def test_a_report_whose_process_ended_without_one_has_failed(tmp_path, tiny):
         time.sleep(0.2)
     assert report_state(run) == "failed"
     assert "Error:" in (run.path / "report.txt").read_text(encoding="utf-8")
+
+
+def test_what_is_looked_for_is_what_the_command_writes():
+    assert (REPORT, RESULTS) == (page.FILE, results.FILE)

@@ -7,7 +7,7 @@ under a new name: how many of its other pictures are found, and how many unrelat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,41 +87,77 @@ def teach_benchmark(
         result["unrelated_images"] = min(sum(len(own.labels) for own in strangers), UNRELATED)
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(seeds):
-        rng = np.random.default_rng(seed)
-        drawn = [rng.permutation(np.flatnonzero((pictures.labels == c) & ~reserved)) for c in range(len(pictures.names))]
-        subset = sorted(rng.permutation(len(pictures.names))[:SUBSET].tolist())
-        for count in shots:
-            taught = np.concatenate([rows[:count] for rows in drawn])
-            scored = np.flatnonzero(reserved) if reserved.any() else np.setdiff1d(np.arange(len(pictures.labels)), taught)
-            for way, rename in (("known", fruit_type), ("new", "new: {}".format)):
-                names = [rename(name) for name in pictures.names]
-                head = pictures.teach(taught, names)
-                confidence, right = pictures.ask(scored, head, names)
-                found.setdefault((way, count), []).append((right.double().mean().item(), expected_calibration_error(confidence, right)))
-            some = np.concatenate([drawn[c][:count] for c in subset])
-            head = pictures.teach(some, [fruit_type(name) for name in pictures.names])
-            types = {fruit_type(pictures.names[c]) for c in subset}
-            for way, place, by_class in (("others", pictures, False), ("untaught", other, True)):
-                if place is not None and (pair := place.before_and_after(head, types, by_class)):
-                    found.setdefault((way, count), []).append(pair)
-            for c in range(len(pictures.names)) if strangers else ():
-                head = pictures.teach(drawn[c][:count], [f"new: {name}" for name in pictures.names])
-                own = np.setdiff1d(np.flatnonzero((pictures.labels == c) & pictures.scored), drawn[c][:count])
-                others = _drawn(strangers, fruit_type(pictures.names[c]), rng)
-                taken = np.concatenate([place.named_by(rows, head) for place, rows in zip(strangers, others, strict=True)])
-                if len(own):
-                    found.setdefault(("alone", count), []).append((pictures.named_by(own, head).mean(), taken.mean()))
+        for way, count, pair in _draw(pictures, reserved, shots, other, strangers, np.random.default_rng(seed)):
+            found.setdefault((way, count), []).append(pair)
     for (way, count), pairs in found.items():
-        first, second = np.array(pairs).T
-        if way == "alone":
-            figures = {"found": first.mean(), "found_sd": first.std(), "taken": second.mean(), "most_taken": second.max()}
-        elif way in ("known", "new"):
-            figures = {"top1": first.mean(), "sd": first.std(), "ece": second.mean()}
-        else:
-            change = second - first
-            figures = {"before": first.mean(), "after": second.mean(), "change": change.mean(), "sd": change.std()}
-        result.setdefault(way, {})[str(count)] = {name: float(value) for name, value in figures.items()}
+        result.setdefault(way, {})[str(count)] = _figures(way, pairs)
     return result
+
+
+def _draw(
+    pictures: _Pictures,
+    reserved: np.ndarray,
+    shots: Sequence[int],
+    other: _Pictures | None,
+    strangers: Sequence[_Pictures],
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, int, tuple[float, float]]]:
+    """Teach once, with pictures drawn by ``rng``: (way, number of shots, the two shares that :func:`_figures` takes)."""
+    drawn = [rng.permutation(np.flatnonzero((pictures.labels == c) & ~reserved)) for c in range(len(pictures.names))]
+    subset = sorted(rng.permutation(len(pictures.names))[:SUBSET].tolist())
+    for count in shots:
+        for way, pair in _all_taught(pictures, np.concatenate([rows[:count] for rows in drawn]), reserved):
+            yield way, count, pair
+        for way, pair in _some_taught(pictures, other, drawn, subset, count):
+            yield way, count, pair
+        for c in range(len(pictures.names)) if strangers else ():
+            if pair := _one_taught(pictures, strangers, c, drawn[c][:count], rng):
+                yield "alone", count, pair
+
+
+def _all_taught(pictures: _Pictures, taught: np.ndarray, reserved: np.ndarray) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Top-1 and ECE of the other pictures, under known names and under new ones."""
+    scored = np.flatnonzero(reserved) if reserved.any() else np.setdiff1d(np.arange(len(pictures.labels)), taught)
+    for way, rename in (("known", fruit_type), ("new", "new: {}".format)):
+        names = [rename(name) for name in pictures.names]
+        confidence, right = pictures.ask(scored, pictures.teach(taught, names), names)
+        yield way, (right.double().mean().item(), expected_calibration_error(confidence, right))
+
+
+def _some_taught(
+    pictures: _Pictures, other: _Pictures | None, drawn: Sequence[np.ndarray], subset: Sequence[int], count: int
+) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Top-1 before and after, of pictures whose type is not among the taught ones: in the same folder, and in ``other``."""
+    some = np.concatenate([drawn[c][:count] for c in subset])
+    head = pictures.teach(some, [fruit_type(name) for name in pictures.names])
+    types = {fruit_type(pictures.names[c]) for c in subset}
+    for way, place, by_class in (("others", pictures, False), ("untaught", other, True)):
+        if place is not None and (pair := place.before_and_after(head, types, by_class)):
+            yield way, pair
+
+
+def _one_taught(
+    pictures: _Pictures, strangers: Sequence[_Pictures], c: int, taught: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float] | None:
+    """Of class ``c``, taught alone under a new name: the share of its other pictures, and of unrelated ones, that get that name."""
+    head = pictures.teach(taught, [f"new: {name}" for name in pictures.names])
+    own = np.setdiff1d(np.flatnonzero((pictures.labels == c) & pictures.scored), taught)
+    others = _drawn(strangers, fruit_type(pictures.names[c]), rng)
+    taken = np.concatenate([place.named_by(rows, head) for place, rows in zip(strangers, others, strict=True)])
+    return (pictures.named_by(own, head).mean(), taken.mean()) if len(own) else None
+
+
+def _figures(way: str, pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """What is reported of all draws."""
+    first, second = np.array(pairs).T
+    if way == "alone":
+        figures = {"found": first.mean(), "found_sd": first.std(), "taken": second.mean(), "most_taken": second.max()}
+    elif way in ("known", "new"):
+        figures = {"top1": first.mean(), "sd": first.std(), "ece": second.mean()}
+    else:
+        change = second - first
+        figures = {"before": first.mean(), "after": second.mean(), "change": change.mean(), "sd": change.std()}
+    return {name: float(value) for name, value in figures.items()}
 
 
 @dataclass

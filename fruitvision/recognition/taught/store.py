@@ -54,6 +54,11 @@ class TaughtIndex(BaseModel):
         """The number of pictures of all names."""
         return sum(map(len, self.names.values()))
 
+    def new(self, name: str, ids: Iterable[str]) -> int:
+        """How many of these pictures a name, in any capitals, does not have yet."""
+        known = {one for own, pictures in self.names.items() if own.casefold() == name.casefold() for one in pictures}
+        return len({*ids} - known)
+
     def without(self, ids: set[str]) -> TaughtIndex:
         """A copy without some pictures, and without the names that then have none."""
         kept = {name: tuple(one for one in own if one not in ids) for name, own in self.names.items()}

@@ -12,9 +12,9 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader
 from fruitvision.data.load.workers import Workers
 from fruitvision.errors import TrainingError
-from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from fruitvision.models.checkpoint import CheckpointConfig, Thresholds, load_checkpoint, save_checkpoint
 from fruitvision.models.networks import Network
-from fruitvision.recognition.calibration import calibrate, calibrated_loss, fit_temperature
+from fruitvision.recognition.calibration import answered, calibrate, calibrated_loss
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.job.features import evaluation_features
 from fruitvision.runs.job.session import Session
@@ -43,7 +43,8 @@ def finish(
 
     In this order: weights averaged with those of other networks (``average_with``), trunk blended with its start
     (``start_share``), last layer fitted to all pictures (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
-    evaluation on the test split. Without validation pictures the last layer is not fitted on, and the temperature is 1.
+    evaluation on the test split. Without validation pictures the last layer is not fitted on, the
+    temperature is 1, and no answer is sure.
     Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
     folder, training, world = session.folder, session.training, session.world
@@ -67,17 +68,15 @@ def finish(
         logits = views.log_softmax(dim=2).logsumexp(dim=1)
         metrics["validation"] = summarize(logits, labels, validation.membership)
     else:
-        folder.log("without validation the last layer is not fitted on, and confidence is not calibrated")
+        folder.log("without validation the last layer is not fitted on, and confidence is not calibrated: no answer is sure")
+        thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
     if session.config.study:
         answers = read_study(Path(session.config.study))
         temperature, thresholds = calibrate_on_sources(answers)
         checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(answers, temperature, thresholds)})
-    elif views is None or labels is None:
-        pass
-    elif isinstance(validation, MixedEvalLoader):
-        temperature, thresholds = calibrate(views, labels, data.targets, validation.as_taken)
-    else:
-        temperature = fit_temperature(views, labels)
+    elif views is not None and labels is not None:
+        temperature, thresholds = _calibrate(views, labels, data, validation)
+        metrics["validation"] |= answered(views, labels, data.targets, temperature, thresholds)
     if data.test is not None:
         metrics["test"] = test = summarize(*_measure(session, network, state, EvalLoader(data.store, data.test, transform)))
         folder.append({"kind": "test", **test})
@@ -89,6 +88,18 @@ def finish(
     session.status.state, session.status.eta_s = "finished", None
     session.status_writer.write()
     return session.status
+
+
+def _calibrate(views: Tensor, labels: Tensor, data: RunData, validation: Validation) -> tuple[float, Thresholds]:
+    """Temperature and thresholds from the validation pictures' logits, (N, V, C) of V views each.
+
+    Where these are like the training pictures, as a dataset's own are, and not photos in scenes, they tell too little of other
+    pictures for an answer to be "sure" below the threshold of a network that was not calibrated.
+    """
+    if isinstance(validation, MixedEvalLoader):
+        return calibrate(views, labels, data.targets, validation.as_taken)
+    temperature, fitted = calibrate(views, labels, data.targets)
+    return temperature, fitted.model_copy(update={"unsure": max(fitted.unsure, Thresholds().unsure)})  # pyright: ignore[reportCallIssue]
 
 
 def _best_network(session: Session, state: TrainState) -> tuple[Network, CheckpointConfig]:

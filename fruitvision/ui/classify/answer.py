@@ -72,7 +72,7 @@ def answer_card(
 
 def announced(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
     """The answer in a few words: what a live view has a screen reader say, and the picture's ``alt``."""
-    name, words = _title(prediction, named_guesses(prediction), language), say(f"classify.{sureness(prediction, config)}", language)
+    name, words = title_of(prediction, named_guesses(prediction), language), say(f"classify.{sureness(prediction, config)}", language)
     return name if prediction.verdict == "not-fruit" else say("classify.announced", language, name=name, sureness=words)
 
 
@@ -104,11 +104,12 @@ def _name(prediction: Prediction, named: tuple[Guess, ...], language: str) -> Ma
         kicker = "unclear_kicker"
     else:
         kicker = "it_is" if prediction.verdict == "sure" else "perhaps"
-    name = _title(prediction, named, language)
+    name = title_of(prediction, named, language)
     return join([tag("p", say(f"classify.{kicker}", language), class_="fv-kicker"), tag("h2", name, class_="fv-name")])
 
 
-def _title(prediction: Prediction, named: tuple[Guess, ...], language: str) -> str:
+def title_of(prediction: Prediction, named: tuple[Guess, ...], language: str) -> str:
+    """What an answer that names these fruits is headed: the one, "X or Y", or that there is none or that it cannot be told."""
     names = [display_name(guess.fruit_type, language) for guess in named]
     if prediction.verdict == "not-fruit":
         return say("classify.no_fruit", language)

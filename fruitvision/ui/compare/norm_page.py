@@ -69,7 +69,7 @@ def _words(norm: Norm, language: str) -> Markup:
         [
             tag("p", say("compare.question", language), class_="fv-question"),
             tag("p", say(f"compare.{sentence_key(norm.name)}_reply", language), class_="fv-reply"),
-            tag("div", formula(norm.name), class_="fv-formula", tabindex=0, role="group"),
+            tag("div", formula(norm.name), class_="fv-formula", tabindex=0, role="region", aria_label=say("compare.formula", language)),
         ]
     )
 

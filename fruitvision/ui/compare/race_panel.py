@@ -24,13 +24,17 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.elements import note
-from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 
 TICK_SECONDS = 1.0
 WATCHED = ("status", "words", "charts", "figures", "stop", "end", "resume", "csv", "seen")
 """The components that :func:`race_view` updates."""
+# On a narrow page the race's status is far below the button that started it; an error stands beside the button.
+TO_STATUS = """() => {
+  if (!document.querySelector("#compare-notice [role=alert]")) window.fruitvisionShow("#compare-status");
+}"""
 SAVE_CHARTS = Path(__file__).with_name("chart_png.js").read_text(encoding="utf-8")
 
 
@@ -104,7 +108,8 @@ def _wire_start(page: Page, parts: Race) -> None:
         return {parts.study: gr.update(choices=choices, value=begun.id, visible=True), parts.seen: None}
 
     asked = [page.language, parts.data, parts.norms, parts.budget]
-    parts.start.click(for_owner(context, start, parts.notice), asked, [parts.study, parts.notice, parts.seen], **SHOWN)
+    begun = parts.start.click(for_owner(context, start, parts.notice), asked, [parts.study, parts.notice, parts.seen], **SHOWN)
+    begun.then(None, None, None, js=TO_STATUS)
 
     def count_time(opened: bool, language: str, data: str, norms: list[str], budget: str, request: gr.Request) -> Any:
         if not opened:
@@ -254,7 +259,7 @@ def race_view(context: Context, study_id: str | None, seen: Seen | None, languag
     shipped = study is None and study_id == SHIPPED
     status = study.status() if study else None
     position = (status.state, status.responding, status.epoch, status.step, status.eta_s) if status else ()
-    key = repr((study_id, language, owner, position))
+    key = fingerprint(study_id, language, owner, position)
     if seen and key == seen[0]:
         return {}
     state = status.state if status else ""

@@ -180,7 +180,8 @@ def race_table(found: Results | None, language: str) -> Markup:
     if several:
         rows = rows.sort_values("batch_size", kind="stable")
     heads = [tag("th", say(f"compare.column_{name}", language)) for name in COLUMNS]
-    shown = table(heads, [_row(row, several, language) for row in rows.to_dict("records")], "fv-table fv-figures")
+    drawn = [_row(row, several, language) for row in rows.to_dict("records")]
+    shown = table(heads, drawn, say("compare.figures", language), "fv-table fv-figures")
     return join([shown, note(say(f"compare.measured_on_{found.measured_on}", language))])
 
 

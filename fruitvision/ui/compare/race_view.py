@@ -24,7 +24,8 @@ SHIPPED = "measured-before"
 def race_status(study: StudyFolder | None, language: str, *, shipped: bool = False) -> Markup:
     """One line of words, and a bar while it trains. ``shipped``: the program's own study is in view."""
     if study is None:
-        return status_box(say("compare.race_shipped" if shipped else "compare.race_idle", language))
+        key = "compare.race_shipped" if shipped else "compare.race_idle"
+        return status_box(say(key, language, **({"start": say("compare.start", language)} if shipped else {})))
     status = study.status()
     training = status.active and status.responding
     cell = next((one for one in study.plan().cells() if one.id == status.message), None)

@@ -14,13 +14,13 @@ from PIL import Image
 from fruitvision.comparison.results import measured_study
 from fruitvision.comparison.same_picture import Answer, answers, pairs
 from fruitvision.comparison.study import StudyFolder
-from fruitvision.data.fruits import display_name
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.data.read.picture import load_capped
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
-from fruitvision.report.answers import sureness
+from fruitvision.report.answers import named_guesses, sureness
 from fruitvision.report.markup import data_url, join, tag
+from fruitvision.ui.classify.answer import title_of
 from fruitvision.ui.compare.race_view import SHIPPED, shown_studies, study_choices
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context, Page
@@ -109,7 +109,8 @@ def same_picture_view(
     known = pairs(study) if study else []
     if study is None or not known:
         return status(say("same_picture.none", language))
-    words = say("same_picture.note" if picture is not None else "same_picture.drawn", language)
+    shown = {"picture": say("classify.picture", language)}
+    words = say("same_picture.note", language) if picture is not None else say("same_picture.drawn", language, **shown)
     chosen = next((one for one in known if f"{one[0]}/{one[1]}" == pair), known[0])
     try:
         found = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
@@ -129,15 +130,18 @@ def _card(answer: Answer, language: str) -> Markup:
     prediction, norm = answer.prediction, norm_name(answer.cell.norm, language)
     answer.heatmap.thumbnail((SIDE, SIDE))
     heatmap = data_url(answer.heatmap, quality=88)
-    share = prediction.confidence
-    accuracy = "" if answer.accuracy is None else say("same_picture.accuracy", language, accuracy=f"{answer.accuracy:.1%}")
+    named, share = named_guesses(prediction), prediction.confidence
+    accuracy = say("same_picture.unmeasured", language)
+    if answer.accuracy is not None:
+        accuracy = say("same_picture.accuracy", language, accuracy=f"{answer.accuracy:.1%}")
+    percent = tag("span", f"{share:.0%}") if len(named) == 1 else None
     return tag(
         "section",
         tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.cell.norm)}"), norm),
         tag("img", alt=say("same_picture.heatmap", language, norm=norm), src=heatmap),
-        tag("p", display_name(prediction.fruit_type, language), class_="fv-together-name"),
-        tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", tag("span", f"{share:.0%}"), class_="fv-sureness"),
-        bar(share),
-        tag("p", accuracy, class_="fv-note"),
+        tag("p", title_of(prediction, named, language), class_="fv-together-name"),
+        tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", percent, class_="fv-sureness"),
+        bar(share) if prediction.verdict == "sure" else None,
+        tag("p", accuracy, class_="fv-together-accuracy"),
         class_="fv-card",
     )

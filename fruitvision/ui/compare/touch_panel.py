@@ -17,7 +17,7 @@ from fruitvision.report.markup import tag
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import notice
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import QUIET, show
 from fruitvision.wording.text import say
 
 SIZES = (1, 2, 4, 8)
@@ -71,7 +71,8 @@ class Touch:
     def wire(self, page: Page, norm: gr.Radio) -> None:
         """Everything follows ``norm``, the panel's one choice of a norm."""
         turn = gr.State(1)  # which other pictures are in the batch; it is compared with that of the turn before
-        self.others.click(lambda number: number + 1, turn, turn, **QUIET)
+        others = self.others.click(lambda number: number + 1, turn, turn, **QUIET)
+        others.then(None, None, None, js=show("#touch-composition", None))
 
         def answer_it(request: gr.Request, opened: bool, *given: Any) -> Any:
             if not opened:

@@ -58,7 +58,8 @@ def numbers_view(seen: NormEffect, channel: int, language: str) -> Markup:
         words += " " + say("touch.eps_few", language, count=few)
     if seen.running is not None and not seen.training:
         words += " " + say("touch.sets_in_use", language)
-    return _card(title, tag("p", words), table(_heads(("set", "mean", "deviation", "mean_after", "deviation_after"), language), rows))
+    heads = _heads(("set", "mean", "deviation", "mean_after", "deviation_after"), language)
+    return _card(title, tag("p", words), table(heads, rows, title))
 
 
 def _set_name(seen: NormEffect, number: int, language: str) -> str:
@@ -88,8 +89,9 @@ def _axes_card(seen: NormEffect, language: str) -> Markup:
         spread = f"{row.least_deviation:.3f} … {row.greatest_deviation:.3f}" if row.count > 1 else f"{row.greatest_deviation:.3f}"
         mark = tag("span", "✓" if whole else "–", class_="fv-yes" if whole else "fv-no")
         rows.append(_row([tag("b", row.axes), _small(row.furthest_mean), spread, join([mark, " ", share])], row.axes == own))
-    shown = table(_heads(("over", "furthest", "spread", "normalized"), language), rows)
-    return _card(say("touch.axes", language), tag("p", say("touch.axes_meaning", language)), shown)
+    title = say("touch.axes", language)
+    shown = table(_heads(("over", "furthest", "spread", "normalized"), language), rows, title)
+    return _card(title, tag("p", say("touch.axes_meaning", language)), shown)
 
 
 def _heads(names: Sequence[str], language: str) -> list[Markup]:
@@ -145,10 +147,11 @@ def _running_card(seen: NormEffect, running: Running, channel: int, language: st
     rows = [_row([say(f"touch.{name}", language), f"{mean:.4f}", f"{variance:.4f}"]) for name, (mean, variance) in moments.items()]
     facts = {"momentum": f"{running.momentum:g}", "rest": f"{1 - running.momentum:g}", "eps": f"{EPS:g}"}
     affine = {"channel": channel, "scale": f"{seen.scale[channel]:.3f}", "shift": f"{seen.shift[channel]:.3f}"}
+    title = say("touch.running", language, channel=channel)
     return _card(
-        say("touch.running", language, channel=channel),
+        title,
         tag("p", say(f"touch.running_{'training' if seen.training else 'use'}", language)),
-        table([tag("th"), *_heads(("mean", "variance"), language)], rows),
+        table([tag("th"), *_heads(("mean", "variance"), language)], rows, title),
         tag("p", say("touch.running_rule", language, **facts)),
         tag("p", say("touch.affine" if seen.learned else "touch.affine_first", language, **affine)),
     )

@@ -21,6 +21,8 @@ from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import say
 
 SAMPLE, TYPED = "sample", "typed"
+MOST_SCANS = 16
+"""Scans that an app keeps: the owner may name any number of folders."""
 COLLECTED_STORE = ".collected"
 """The folder, in :attr:`Datasets.home`, of the pictures that were collected."""
 
@@ -135,8 +137,10 @@ class Datasets:
 
         key = f"{choice}|{typed if choice == TYPED else ''}"
         with self._lock:
-            self._scans[key] = _current(self._scans.get(key), work, again)
-            return self._scans[key]
+            scan = self._scans[key] = _current(self._scans.pop(key, None), work, again)
+            while len(self._scans) > MOST_SCANS and (done := next((old for old, one in self._scans.items() if not one.busy), None)):
+                del self._scans[done]
+            return scan
 
     def known(self, choice: str) -> Scan | None:
         """The scan of a folder of the list, where there was one; none is started."""

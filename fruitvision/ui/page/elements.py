@@ -33,17 +33,18 @@ def bar(share: float, *, role: str | None = None, label: str | None = None) -> M
     return tag("span", tag("i", style=f"width:{share * 100:.1f}%"), class_="fv-bar", role=role, aria_label=label, **values)
 
 
-def status(words: Any, state: str = "", progress: float | None = None) -> Markup:
+def status(words: Any, state: str = "", progress: float | None = None, **attributes: Any) -> Markup:
     """Where a run or study stands: words, and a bar while it makes ``progress`` (0..1)."""
     # A screen reader announces what has ended by itself; what changes every second, when it is asked.
     role = "status" if progress is None else "group"
     shown = None if progress is None else bar(progress, role="progressbar")
-    return tag("div", tag("p", words), shown, class_=f"fv-status fv-run-{state}" if state else "fv-status", role=role)
+    return tag("div", tag("p", words), shown, class_=f"fv-status fv-run-{state}" if state else "fv-status", role=role, **attributes)
 
 
-def table(heads: Any, rows: Any, kind: str = "fv-table") -> Markup:
-    """A table; its heads and rows are elements. It scrolls where the page is narrow."""
-    return tag("div", tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows)), class_=kind, tabindex=0)
+def table(heads: Any, rows: Any, label: str, kind: str = "fv-table") -> Markup:
+    """A table; its heads and rows are elements. It scrolls where the page is narrow, by the keyboard too: ``label`` says what scrolls."""
+    content = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows))
+    return tag("div", content, class_=kind, tabindex=0, role="region", aria_label=label)
 
 
 def folded(summary: Any, *content: Any, **attributes: Any) -> Markup:

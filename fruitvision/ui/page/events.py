@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,10 @@ SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 Updates = dict[Block, Any]
 Seen = tuple[Any, dict[str, int]]
-"""What a page shows already: the key that it was computed from, and a hash of each value."""
+"""What a page shows already: the :func:`fingerprint` of what it was computed from, and a hash of each value.
+
+The server keeps it for each page: hashes alone, or whoever sends a long text would have it kept.
+"""
 
 # Saves the file of a gr.DownloadButton that was made when it was asked for: what lies ready on the server is deleted after a while.
 SAVE_FILE = """(file) => {
@@ -30,6 +34,17 @@ SAVE_FILE = """(file) => {
   link.download = file.orig_name || "";
   link.click();
 }"""
+
+
+def show(place: str, focus: str | None = "") -> str:
+    """JavaScript that brings what a handler led to into view, and gives it the focus.
+
+    Args:
+        place: its CSS selector; it may be a moment before it is there.
+        focus: of an element in it that gets the focus instead; None leaves the focus where it is.
+    """
+    given = json.dumps([place] if focus == "" else [place, focus])
+    return f"() => {{ window.fruitvisionShow(...{given}); }}"
 
 
 def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | None = None) -> Callable[..., Any]:
@@ -59,13 +74,18 @@ def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | 
     return handle
 
 
+def fingerprint(*shown: Any) -> int:
+    """The same number for the same values in this process, of the same size however large they are."""
+    return hash(repr(shown))
+
+
 def changed(values: Mapping[str, Any], seen: Seen | None, key: Any) -> dict[str, Any]:
     """Those of ``values`` that the page does not show yet, and what it shows then, under "seen".
 
     So a button keeps the focus, and a list stays open, while a curve beside it grows.
     """
     known = seen[1] if seen else {}
-    hashes = {name: hash(repr(value)) for name, value in values.items()}
+    hashes = {name: fingerprint(value) for name, value in values.items()}
     fresh = {name: value for name, value in values.items() if hashes[name] != known.get(name)}
     return {**fresh, "seen": (key, {**known, **hashes})}
 

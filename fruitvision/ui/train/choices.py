@@ -13,21 +13,20 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
-from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
 from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.rate import RateParts, RateSearch
 from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values, start_choices
-from fruitvision.ui.train.start import Form, start_run, start_with_taught
+from fruitvision.ui.train.start import MOST_TYPED, Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
 # On a narrow page the run's status is far below the button that started it; an error stands beside the button.
 TO_STATUS = """() => {
   window.dispatchEvent(new Event("fruitvision-run"));
-  if (!document.querySelector("#train-notice [role=alert]"))
-    document.querySelector("#train-status").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  if (!document.querySelector("#train-notice [role=alert]")) window.fruitvisionShow("#train-status");
 }"""
 WAYS = ("collect", "drop", "choose", "download")
 """To bring pictures, by the ids of ``train.way``."""
@@ -132,7 +131,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
     parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **QUIET)
 
     def scan(language: str, choice: str, folder: str | None) -> Updates:
-        named = folder or ""
+        named = (folder or "")[:MOST_TYPED]
         if choice != TYPED or named.strip():
             datasets.scan(choice, named, again=True)
         return {parts.scanned: named if choice == TYPED else ""}
@@ -211,7 +210,7 @@ def data_view(
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
     if owner:  # a visitor learns no folder's name
         values["weights"] = gr.update(choices=start_choices(training.context.models.imported(), language))
-    key = repr((form.data, scanned, language, seed, opened and result is not None, recipe, values))
+    key = fingerprint(form.data, scanned, language, seed, opened and result is not None, recipe, values)
     if seen and key == seen[0]:
         return {}
     values["grid"] = augmentation_grid(result, config, seed, language) if opened and result else ""

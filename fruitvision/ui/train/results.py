@@ -8,9 +8,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fruitvision.report.markup import join, tag
-from fruitvision.report.results import results_html
+from fruitvision.report.results import read_results, results_html
 from fruitvision.runs.folder import RunFolder, RunStatus
-from fruitvision.runs.report import State, begin_report, report_state, results
+from fruitvision.runs.report import State, begin_report, report_file, report_state
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.elements import card, note
 from fruitvision.wording.text import say
@@ -24,7 +24,7 @@ def results_view(run: RunFolder | None, status: RunStatus | None, report: State,
     if run is None or status is None or status.state != "finished" or not run.has_checkpoint:
         return Markup()
     heading = tag("h2", say("train.results", language), class_="fv-step")
-    found = results(run) if report == "ready" else None
+    found = read_results(report_file(run).parent) if report == "ready" else None
     if found is not None:
         return join([heading, results_html(found, language)])
     if report == "making":

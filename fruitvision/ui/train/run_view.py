@@ -52,8 +52,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.active:
             if status.eta_s is not None and said != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
-            return status_box(Markup(" ").join(words), state, status.progress(epochs))
-    return status_box(Markup(" ").join(filter(None, [*words, other])), state)
+            return status_box(Markup(" ").join(words), state, status.progress(epochs), data_run=run.id)
+    return status_box(Markup(" ").join(filter(None, [*words, other])), state, data_run=run.id)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
@@ -162,7 +162,7 @@ def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *,
         return note(say("train.no_runs", language))
     heads = [tag("th", say(f"train.column_{name}", language)) for name in ("name", "state", "accuracy", "when", "do")]
     differing = zip(runs, differences([run.config() for run in runs]), strict=True)
-    return table(heads, [_row(run, run.id in shown, language, owner, changes) for run, changes in differing])
+    return table(heads, [_row(run, run.id in shown, language, owner, changes) for run, changes in differing], say("train.runs", language))
 
 
 def differences(configs: Sequence[RunConfig]) -> list[dict[str, Any]]:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
 
 from fruitvision.errors import RunError
+from fruitvision.report.charts import COLOURS
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.names import rename as rename_run
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.events import SHOWN, Updates, by_component, for_owner
+from fruitvision.ui.page.events import SHOWN, Updates, by_component, for_owner, show
 from fruitvision.ui.train.run_view import delete_question
 
+MOST_OVERLAID = len(COLOURS) - 1
+"""Runs whose curves are drawn beside that of the run in view, each in a colour of its own; of more the last ones."""
 # A button in the table of runs says what to do with which run.
 TABLE_CLICKS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
-  if (button) trigger('click', { action: button.dataset.action, run: button.dataset.run });
+  if (!button) return;
+  document.querySelector('#train-runs').dataset.asked = button.dataset.action;
+  trigger('click', { action: button.dataset.action, run: button.dataset.run });
 });"""
+# What each leads to is far from the table on a phone: by action what is brought into view, and what of it gets the focus.
+EFFECTS = {
+    "open": ("#train-status",),
+    "overlay": ("#train-charts",),
+    "rename": ("#train-rename-row", "#train-new-name textarea, #train-new-name input"),
+    "delete": ("#train-delete-row", "#train-delete-no"),
+    "classify": ("#panels", "#panel-classify-button"),
+}
+TO_EFFECT = f"""() => {{
+  const effect = {json.dumps(EFFECTS)}[document.querySelector("#train-runs").dataset.asked];
+  if (effect) window.fruitvisionShow(...effect);
+}}"""
+TO_TABLE = show("#train-runs")
 
 
 def find_run(context: Context, run_id: str | None) -> RunFolder:
@@ -68,7 +87,8 @@ def wire_table(page: Page, parts: RunTable) -> None:
     shown = [parts.run, parts.overlaid, parts.acting, *asked, page.model, page.tabs]
     # Each button of the table is a click of the one component: by Gradio's "once" the second of two quick ones would be lost.
     # One after another, because each reads the overlaid runs that the one before has changed.
-    parts.table.click(act, [parts.overlaid, page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1)
+    acted = parts.table.click(act, [parts.overlaid, page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1)
+    acted.then(None, None, None, js=TO_EFFECT)
 
     def rename(language: str, run: str | None, name: str) -> Updates:
         rename_run(find_run(context, run), name)
@@ -79,10 +99,12 @@ def wire_table(page: Page, parts: RunTable) -> None:
         return {parts.delete_row: gr.update(visible=False), page.model: context.models.choices_update(language, model)}
 
     named = [page.language, parts.acting, parts.new_name]
-    gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), named, parts.rename_row, **SHOWN)
+    renamed = gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), named, parts.rename_row, **SHOWN)
     chosen = [page.language, parts.acting, page.model]
-    parts.delete_yes.click(for_owner(context, delete), chosen, [parts.delete_row, page.model], **SHOWN)
-    parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **SHOWN)
+    deleted = parts.delete_yes.click(for_owner(context, delete), chosen, [parts.delete_row, page.model], **SHOWN)
+    kept = parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **SHOWN)
+    for done in (renamed, deleted, kept):  # the row is gone, and the focus with it
+        done.then(None, None, None, js=TO_TABLE)
 
 
 def table_action(context: Context, action: str, target: str, overlaid: list[str], language: str) -> dict[str, Any]:
@@ -90,12 +112,12 @@ def table_action(context: Context, action: str, target: str, overlaid: list[str]
     names = {one.id: one.name for one in list_runs(context.runs)}
     if target not in names:
         return {}
-    others = [one for one in overlaid if one != target]
+    others = [one for one in overlaid if one in names and one != target]
     match action:
         case "open":
             return {"run": target}
         case "overlay":
-            return {"overlaid": [*others, target]}
+            return {"overlaid": [*others, target][-MOST_OVERLAID:]}
         case "hide":
             return {"overlaid": others}
         case "classify":

@@ -20,6 +20,8 @@ from fruitvision.ui.page.datasets import SAMPLE
 from fruitvision.ui.train.settings import configuration, preset_values
 
 TAUGHT_PRESET = "robust"
+MOST_TYPED = 4096
+"""Letters of a folder's name that are looked at, which is more than a file system knows."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Form:
         cls, data: str, folder: str | None, photos: str | None, not_fruit: str | None, preset: str, processes: Any, name: str, *values: Any
     ) -> Form:
         """From the values of the components, in their order."""
-        return cls(data, folder or "", photos or "", not_fruit or "", preset, processes, name, values)
+        folder, photos, not_fruit = ((typed or "")[:MOST_TYPED] for typed in (folder, photos, not_fruit))
+        return cls(data, folder, photos, not_fruit, preset, processes, name, values)
 
 
 def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -> RunFolder:

@@ -19,7 +19,7 @@ from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import to_download
-from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, for_owner
+from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
 from fruitvision.ui.page.export.buttons import hands_out
 from fruitvision.ui.page.export.files import Kind, exported, zipped
 from fruitvision.ui.train.results import FirstResults, results_view
@@ -50,7 +50,8 @@ WATCHED = (
 )
 """The components that :func:`run_view` updates."""
 
-
+# A report that is not made yet is begun, and appears below the charts.
+SAVE_OR_SHOW = f"(file) => {{ if (!file) return window.fruitvisionShow('#train-results'); ({SAVE_FILE})(file); }}"
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
@@ -117,9 +118,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action in ((parts.report, report), (parts.csv, csv)):
+    for button, action, saved in ((parts.report, report, SAVE_OR_SHOW), (parts.csv, csv, SAVE_FILE)):
         made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
-        made.success(None, parts.file, None, js=SAVE_FILE)
+        made.success(None, parts.file, None, js=saved)
 
     def checkpoint(language: str, run: str | None) -> Path:
         return checkpoint_file(find_run(context, run))
@@ -182,8 +183,8 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     stopping = bool(run and status and status.active and run.stop_file.exists())
     position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report, stopping) if status else ()
     beside = [one for one in runs if one.id in overlaid and one != run]
-    listed = repr(([_facts(one, states[one.id]) for one in runs], [one.id for one in beside], language, owner))
-    key = (listed, repr((run_id, run and run.id, overlaid, position)))
+    listed = fingerprint([_facts(one, states[one.id]) for one in runs], [one.id for one in beside], language, owner)
+    key = (listed, fingerprint(run_id, run and run.id, overlaid, position))
     if seen and key == tuple(seen[0]):
         return {}
     drawn = [*([run] if run else []), *beside]

@@ -55,7 +55,8 @@ def owner(context: Context, handler, **given):
 
 def test_the_owner_teaches_sees_and_takes_back(context):
     for seed in range(3):
-        assert owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed))) == {"name": "<b>Quitte</b>"}
+        assert owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed))) == {"name": "<b>Quitte</b>", "kept": 1}
+    assert owner(context, teach_picture, name="<B>quitte</B>", image=data_url(png(0)))["kept"] == 0, "the same picture again"
     state = owner(context, taught_state, language="en")
     assert (state["kinds"], state["pictures"]) == (1, 3)
     assert "&lt;b&gt;Quitte" in state["html"] and "<b>Quitte" not in state["html"] + state["names"]

@@ -21,7 +21,7 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
-from fruitvision.wording.text import LANGUAGES, sentences
+from fruitvision.wording.text import LANGUAGES, say, sentences
 
 
 def made_up(seeds: int = 3, sizes: tuple[int, ...] = (2, 32), **about) -> Results:
@@ -157,7 +157,7 @@ def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context,
     run_study(plan, context.runs / "study")
     assert StudyFolder(context.runs / "study").exists
     drawn = same_picture_view(context, None, "study", None, language, owner=True)
-    assert sentences()["same_picture.drawn"][language] in drawn and drawn.count("<section") == 2
+    assert say("same_picture.drawn", language, picture=say("classify.picture", language)) in drawn and drawn.count("<section") == 2
     cards = same_picture_view(context, next(sample_set.rglob("*.jpg")), "study", "8/0", language, owner=True)
     assert cards.count("<section") == 2 and cards.count("data:image/jpeg") == 2
     assert 'role="alert"' in same_picture_view(context, b"\xff\xd8\xff broken", "study", "no/such", language, owner=True)
@@ -167,6 +167,9 @@ def test_same_picture_says_what_is_missing_and_then_shows_a_card_a_norm(context,
 def test_the_networks_that_come_with_the_program_answer_at_once(context, language):
     shown = same_picture_view(context, None, SHIPPED, "32/0", language, owner=False)
     assert shown.count("<section") == 4 and shown.count("data:image/jpeg") == 4
+    weak = shown.split("<section")[3]  # instance norm
+    assert say("same_picture.accuracy", language, accuracy="14.0%") in weak, "beside its answer"
+    assert say("classify.unsure", language) in weak and "fv-bar" not in weak
     sizes = [choice[1] for choice in pair_choices(context, SHIPPED, None, language, owner=False)["choices"]]
     assert sizes == ["2/0", "32/0"]
     assert sum(path.stat().st_size for path in (MEASURED / "runs").rglob("*") if path.is_file()) < 3_000_000

@@ -71,6 +71,8 @@ def test_what_is_collected_is_an_ordinary_folder_of_class_folders(context):
     assert owner(context, collect_state) == {"kinds": [], "taught": 0}
     answer = add(context, " Quitte ", 1, 2, 2)
     assert answer["name"] == "Quitte" and answer["count"] == 2 and answer["ids"][1] == answer["ids"][2], "the same picture is kept once"
+    assert answer["kept"] == 2 and add(context, "quitte", 1, 5)["kept"] == 1, "and it is said how many are new"
+    owner(context, collect_remove, picture=context.collected.index().names["Quitte"][-1])
     assert owner(context, collect_use)["code"] == "collected-one-kind"
     add(context, "苹果", 3, 4)
     assert owner(context, collect_use) == {"choice": "folder:collected"}
@@ -119,8 +121,9 @@ def test_what_was_taught_joins_by_a_click(context):
     assert owner(context, collect_taught)["code"] == "nothing-taught"
     context.teaching.store.add("Quitte", png(1), png(2))
     assert owner(context, collect_state)["taught"] == 2
-    owner(context, collect_taught)
+    assert owner(context, collect_taught) == {"count": 2, "kept": 2}
     assert kinds(context) == {"Quitte": 2} and context.teaching.store.index().pictures == 2
+    assert owner(context, collect_taught) == {"count": 2, "kept": 0}, "they are here already, which is said"
 
 
 # Dropping --------------------------------------------------------------------------------------------------------

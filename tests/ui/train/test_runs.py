@@ -6,9 +6,7 @@ import json
 import time
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
-import gradio as gr
 import numpy as np
 import psutil
 import pytest
@@ -24,7 +22,7 @@ from fruitvision.ui.page.datasets import TYPED
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train import results
-from fruitvision.ui.train.bar.run_bar import run_state, wire_bar
+from fruitvision.ui.train.bar.run_bar import run_state
 from fruitvision.ui.train.choices import Training, data_view
 from fruitvision.ui.train.run_view import run_table, status_line
 from fruitvision.ui.train.runs import find_run, table_action
@@ -224,17 +222,6 @@ def test_stop_is_answered_before_the_run_has_stopped(context):
     assert "停止" in run_state(context, {}, "zh")["words"]
     run.write_status(RunStatus(state="stopped"))
     assert run_state(context, {}, "en") == {}
-
-
-def test_the_bar_brings_runs_into_view_and_keeps_nothing_else_that_is_sent(context):
-    """A visitor's program may send anything in the place of a run: it stayed in the memory of his page, for each page that he named."""
-    run = make_run(context, "one")
-    (context.runs.parent / "beside").mkdir()
-    clicked = []
-    bar = SimpleNamespace(click=lambda handler, *rest, **named: clicked.append(handler))
-    wire_bar(SimpleNamespace(context=context, bar=bar), None)
-    for sent in (run.id, "../beside", "x" * 10_000, {"id": run.id}, [run.id], 1, "", None):
-        assert clicked[0](gr.EventData(None, {"run": sent})) == (run.id if sent == run.id else gr.skip()), sent
 
 
 def test_a_run_that_finishes_while_the_app_is_open_is_evaluated_once_and_an_old_one_when_asked(context, monkeypatch):

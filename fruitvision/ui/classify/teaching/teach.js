@@ -51,8 +51,13 @@ async function at_work(work, needs_name = true) {
   }
 }
 
+// What was learned of so many pictures; a name keeps the same picture once.
+function sum_up(learned, count, kept) {
+  tell(say(kept === count ? "learned" : "learned_same", { name: learned.name, count, kept, same: count - kept }));
+}
+
 async function teach_all(pictures, wanted = name.value) {
-  let learned = null, count = 0;
+  let learned = null, count = 0, kept = 0;
   for (const [number, picture] of pictures.entries()) {
     tell(say("seeing", { number: number + 1, all: pictures.length }));
     const image = await small(picture, SIDE);
@@ -60,8 +65,9 @@ async function teach_all(pictures, wanted = name.value) {
     if (!answer) break;
     learned = answer;
     count += 1;
+    kept += answer.kept;
   }
-  if (learned && count === pictures.length) tell(say("learned", { name: learned.name, count }));
+  if (learned && count === pictures.length) sum_up(learned, count, kept);
   if (learned) await changed();
 }
 
@@ -83,7 +89,7 @@ async function take_frames(wanted, count) {
   }
   if (!camera?.on()) return tell(say("no_camera"), true);
   document.querySelector(".fv-stage").scrollIntoView({ block: "center", behavior: "smooth" });
-  let learned = null, number = 0;
+  let learned = null, number = 0, kept = 0;
   try {
     while (number < count && camera.on()) {
       const began = performance.now(), turn = say("turn", { number: number + 1, all: count });
@@ -93,12 +99,13 @@ async function take_frames(wanted, count) {
       if (!answer) break;
       learned = answer;
       number += 1;
+      kept += answer.kept;
       if (number < count) await pause(EVERY_MS - (performance.now() - began));
     }
   } finally {
     camera.hold(false);
   }
-  if (learned && number === count) tell(say("learned", { name: learned.name, count: number }));
+  if (learned && number === count) sum_up(learned, number, kept);
   else if (learned && !said.classList.contains("fv-wrong")) tell(say("frames_left", { number }));
   if (learned) await changed();
 }

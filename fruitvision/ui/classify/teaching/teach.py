@@ -14,6 +14,7 @@ import gradio as gr
 from fruitvision.errors import DataError
 from fruitvision.files import temporary_folder
 from fruitvision.recognition.taught import transfer
+from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
@@ -37,6 +38,7 @@ WORDS = (
     "drop",
     "seeing",
     "learned",
+    "learned_same",
     "list",
     "list_counts",
     "export",
@@ -82,14 +84,18 @@ def taught_pictures(context: Context, given: Given, language: str) -> dict[str, 
 
 
 def teach_picture(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Teach one "image", a data URL, of a "name"; the chosen model's features of it are computed at once."""
+    """Teach one "image", a data URL, of a "name"; the chosen model's features of it are computed at once.
+
+    "kept" is 0 where the name has the same picture already.
+    """
     image = data_url_bytes(given.get("image"), MAX_PICTURE_BYTES)
     lessons = context.teaching.of(text(given, "model"))
     known = (*context.teaching.store.index().names, *lessons.classifier.types)
-    name = meant_name(text(given, "name"), known)
-    for picture in context.teaching.store.add(name, image):
+    name, before = meant_name(text(given, "name"), known), context.teaching.store.index()
+    pictures = context.teaching.store.add(name, image)
+    for picture in pictures:
         lessons.embed(picture)
-    return {"name": spoken_name(name, language)}
+    return {"name": spoken_name(name, language), "kept": before.new(clean_name(name), pictures)}
 
 
 def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
@@ -127,8 +133,11 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
     with temporary_folder("fruitvision-taught-") as folder:
         path = folder / EXPORT_NAME
         path.write_bytes(content)
+        before = context.teaching.store.index().pictures
         count = transfer.import_taught(context.teaching.store, path)
-    return {"said": say("teach.imported", language, count=count)}
+        kept = context.teaching.store.index().pictures - before
+    key = "imported" if kept == count else "imported_same"
+    return {"said": say(f"teach.{key}", language, count=count, same=count - kept, kept=kept)}
 
 
 HANDLERS: tuple[Handler, ...] = (

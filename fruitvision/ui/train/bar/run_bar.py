@@ -1,4 +1,4 @@
-"""The training's progress above the panels: which run goes on, how far it is, and the way to it. See ``run_bar.js``."""
+"""The training's progress above the panels: which run goes on, how far it is, how it ended, and the way to it. See ``run_bar.js``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import list_runs
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import QUIET
-from fruitvision.ui.page.served.handlers import Given, served_html
+from fruitvision.ui.page.served.handlers import Given, served_html, text
 from fruitvision.wording.text import duration, say
 
 MOST_NAME = 60
@@ -18,8 +18,8 @@ MOST_NAME = 60
 
 
 def build_bar(context: Context) -> gr.HTML:
-    """The bar, which its script hides while nothing trains and from visitors. Clicked, it says which run it shows."""
-    return served_html(context, "ui/train/bar/run_bar.html", ("lead",), (run_state,), elem_id="run-bar", prefix="train.bar")
+    """The bar, which its script hides while there is nothing to tell, and from visitors. Clicked, it says which run it shows."""
+    return served_html(context, "ui/train/bar/run_bar.html", ("lead", "away"), (run_state,), elem_id="run-bar", prefix="train.bar")
 
 
 def wire_bar(page: Page, run: gr.State) -> None:
@@ -37,10 +37,10 @@ def known_run(context: Context, shown: Any) -> str | None:
 
 
 def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """The run that goes on, as {"run": id, "words", "share": 0..1}; nothing where none does."""
+    """The run that goes on, as {"run": id, "words", "share": 0..1}; otherwise how the run ended whose id the page sends as "after"."""
     run = launcher.running(context.runs)
     if run is None:
-        return {}
+        return _ended(context, text(given, "after"), language)
     status, stopping = run.status(), run.stop_file.exists()
     epochs = status.epochs or run.config().training.epochs
     state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
@@ -49,3 +49,16 @@ def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
     if state == "running" and status.eta_s is not None:
         words += (" " if language == "en" else "") + say("train.time_left", language, time=duration(status.eta_s, language))
     return {"run": run.id, "words": words, "share": status.progress(epochs)}
+
+
+def _ended(context: Context, shown: str, language: str) -> dict[str, Any]:
+    """How a run ended, as {"ended": id, "state", "words"}; nothing of one that is gone, or has not."""
+    run = next((one for one in list_runs(context.runs) if one.id == shown), None) if shown else None
+    status = run.status() if run else None
+    if run is None or status is None or status.active:
+        return {}
+    tested, validated = run.summary(status).test_top1, status.best_val_accuracy
+    measured = validated if tested is None else tested
+    known = status.state == "finished" and measured is not None
+    facts = {"name": run.name[:MOST_NAME], "accuracy": f"{measured:.1%}" if known else ""}
+    return {"ended": run.id, "state": status.state, "words": say(f"train.bar_{status.state}{'_at' if known else ''}", language, **facts)}

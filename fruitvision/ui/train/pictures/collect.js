@@ -15,6 +15,7 @@ class Kind {
     this.saved = name; // as the server calls it, where it has pictures
     this.count = count;
     this.frames = []; // the last ones recorded, as little grey pictures
+    this.last = ""; // what became of the pictures that came last
     const get = (selector) => this.card.querySelector(selector);
     [this.name, this.record, this.video] = [get("input[type=text]"), get(".fv-kind-record"), get("video")];
     [this.pictures, this.counted, this.stage] = [get(".fv-kind-pictures"), get(".fv-kind-count"), get(".fv-kind-video")];
@@ -61,7 +62,7 @@ class Kind {
   }
 
   label() {
-    this.counted.textContent = this.count ? say("count", { count: this.count }) : "";
+    this.counted.textContent = [this.count ? say("count", { count: this.count }) : "", this.last].filter(Boolean).join(" · ");
     this.record.textContent = say(recording === this ? "recording" : "record");
     this.record.classList.toggle("fv-on", recording === this);
   }
@@ -79,7 +80,7 @@ class Kind {
 
   async add(images) {
     const answer = await ask("collect_add", { name: this.named(), images });
-    if (!answer) return 0;
+    if (!answer) return { came: 0, kept: 0 };
     this.saved = answer.name;
     if (!document.activeElement?.isSameNode(this.name)) this.name.value = answer.name;
     this.count = answer.count;
@@ -90,21 +91,29 @@ class Kind {
     this.label();
     if (answer.refused) tell(answer.refused, true);
     changed();
-    return answer.ids.filter(Boolean).length;
+    return { came: answer.ids.filter(Boolean).length, kept: answer.kept };
+  }
+
+  // Says on the card what became of so many pictures, where not all of them were kept.
+  sum_up(word, count, kept) {
+    this.last = kept < count ? say(word, { count, same: count - kept, kept }) : "";
+    this.label();
   }
 
   async add_files(files) {
-    let added = 0, few = [];
+    let added = 0, few = [], fresh = 0;
     for (const [number, file] of files.entries()) {
       tell(say("adding", { number: number + 1, all: files.length }));
       const image = await small(file, DROP_SIDE);
       few.push(image);
       if (few.length < AT_ONCE && number + 1 < files.length) continue;
-      const came = await this.add(few);
+      const { came, kept } = await this.add(few);
+      fresh += kept;
       if (!came && said.classList.contains("fv-wrong") && few.length === AT_ONCE) return;
       [added, few] = [added + came, []];
     }
     if (added === files.length) tell("");
+    this.sum_up("given", added, fresh);
   }
 
   async rename() {
@@ -160,11 +169,14 @@ async function record(kind) {
     return tell(say("no_camera"), true);
   }
   tell("");
-  let frames = [], dropped = 0;
+  let frames = [], dropped = 0, sent = 0, fresh = 0;
   const send = () => {
     const some = frames.splice(0, AT_ONCE);
     waiting += some.length;
-    queue(async () => { await kind.add(some); waiting -= some.length; });
+    queue(async () => {
+      const { came, kept } = await kind.add(some);
+      [sent, fresh, waiting] = [sent + came, fresh + kept, waiting - some.length];
+    });
   };
   while (recording === kind) {
     const began = performance.now(), frame = taken(kind);
@@ -174,6 +186,7 @@ async function record(kind) {
     await pause(EVERY_MS - (performance.now() - began));
   }
   while (frames.length) send();
+  queue(() => kind.sum_up("taken", sent + dropped, fresh));
 }
 
 // The middle of what the camera sees, as a JPEG; null where it is nearly a frame that was taken already.
@@ -206,7 +219,7 @@ function stop(kind) {
 
 // What came of it -------------------------------------------------------------------------------------------------
 
-let later = 0;
+let later = 0, added = ""; // what came from Classify, said with what follows from it
 function changed() {
   const ready = kinds.filter((kind) => kind.count).length;
   use.disabled = ready < 2;
@@ -220,7 +233,8 @@ async function choose() {
   clearTimeout(later);
   const answer = await ask("collect_use");
   if (!answer) return;
-  if (!said.classList.contains("fv-wrong")) tell(say("ready"));
+  if (!said.classList.contains("fv-wrong")) tell([added, say("ready")].filter(Boolean).join(" "));
+  added = "";
   trigger("click");
 }
 
@@ -243,7 +257,12 @@ async function refresh() {
 
 find(".fv-kind-add").addEventListener("click", () => { kinds.push(new Kind()); kinds.at(-1).name.focus(); });
 taught.addEventListener("click", () => queue(async () => {
-  if (await ask("collect_taught")) { await refresh(); changed(); }
+  const answer = await ask("collect_taught");
+  if (!answer) return;
+  await refresh();
+  added = say("added", { ...answer, same: answer.count - answer.kept });
+  tell(added);
+  changed();
 }));
 use.addEventListener("click", () => queue(choose));
 // Another language: what a person has typed and recorded stays.

@@ -35,6 +35,9 @@ WORDS = (
     "forget_kind",
     "forget_picture",
     "count",
+    "taken",
+    "given",
+    "added",
     "add",
     "taught",
     "use",
@@ -74,7 +77,10 @@ def _thumbnail(context: Context, picture: str) -> str:
 
 
 def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Add "images", data URLs, to the kind "name"; those that cannot be read are named, and the others kept."""
+    """Add "images", data URLs, to the kind "name"; those that cannot be read are named, and the others kept.
+
+    "kept" says how many of them the kind did not have yet.
+    """
     name = clean_name(text(given, "name"))
     images = given.get("images")
     files, refused = {}, ""
@@ -87,9 +93,11 @@ def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]
         except DataError as error:
             refused = say_error(error, language)
             ids.append(None)
+    kept = context.collected.index().new(name, files)
     if files:
         context.collected.add_all({name: files})
-    return {"name": name, "ids": ids, "count": len(context.collected.index().names.get(name, ())), "refused": refused}
+    count = len(context.collected.index().names.get(name, ()))
+    return {"name": name, "ids": ids, "count": count, "kept": kept, "refused": refused}
 
 
 def collect_remove(context: Context, given: Given, language: str) -> dict[str, Any]:
@@ -107,10 +115,12 @@ def collect_rename(context: Context, given: Given, language: str) -> dict[str, A
 
 
 def collect_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Add everything that was taught in Classify."""
-    if not add_taught(context.teaching.store, context.collected):
+    """Add everything that was taught in Classify: so many pictures, of which so many were not here yet."""
+    before = context.collected.index().pictures
+    count = add_taught(context.teaching.store, context.collected)
+    if not count:
         raise DataError("nothing-taught")
-    return {}
+    return {"count": count, "kept": context.collected.index().pictures - before}
 
 
 def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ export function byType(space, probabilities) {
  */
 export function verdict(confidence, noFruit, thresholds) {
   if (thresholds.not_fruit < 1 && noFruit >= thresholds.not_fruit) return "not-fruit";
-  return confidence >= thresholds.unsure ? "sure" : "unsure";
+  return thresholds.unsure < 1 && confidence >= thresholds.unsure ? "sure" : "unsure";
 }
 
 /**

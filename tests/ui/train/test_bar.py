@@ -1,0 +1,51 @@
+"""The bar above the panels: how a training ended, and what a click on it may name."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.training.config import TrainConfig
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.models import Models
+from fruitvision.ui.server.access import Access
+from fruitvision.ui.train.bar.run_bar import run_state, wire_bar
+
+
+@pytest.fixture
+def context(tmp_path) -> Context:
+    runs = tmp_path / "runs"
+    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=Models(runs), data=tmp_path / "data")
+
+
+def make_run(context: Context, name: str, state: str) -> RunFolder:
+    run = new_run(context.runs, RunConfig(name=name, data="pictures", training=TrainConfig.from_preset("fast")))
+    run.write_status(RunStatus(state=state, epochs=3, epoch=3, best_val_accuracy=0.5))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("finished", "tried has finished: 81.2% right."), ("stopped", "tried was stopped."), ("failed", "tried ended with an error.")],
+)
+def test_the_bar_says_how_the_run_ended_that_a_page_saw_going_on(context, state, words):
+    run = make_run(context, "tried", state)
+    if state == "finished":
+        run.append({"kind": "test", "top1": 0.8123, "images": 10})
+    assert run_state(context, {"after": run.id}, "en") == {"ended": run.id, "state": state, "words": words}
+    assert run_state(context, {"after": run.id + "x"}, "en") == run_state(context, {"after": 3}, "en") == {}
+    assert "tried" in run_state(context, {"after": run.id}, "zh")["words"]
+
+
+def test_the_bar_brings_runs_into_view_and_keeps_nothing_else_that_is_sent(context):
+    """A visitor's program may send anything in the place of a run: it stayed in the memory of his page, for each page that he named."""
+    run = make_run(context, "one", "finished")
+    (context.runs.parent / "beside").mkdir()
+    clicked = []
+    bar = SimpleNamespace(click=lambda handler, *rest, **named: clicked.append(handler))
+    wire_bar(SimpleNamespace(context=context, bar=bar), None)
+    for sent in (run.id, "../beside", "x" * 10_000, {"id": run.id}, [run.id], 1, "", None):
+        assert clicked[0](gr.EventData(None, {"run": sent})) == (run.id if sent == run.id else gr.skip()), sent

@@ -1,0 +1,119 @@
+"""Train: what is said of runs, without a browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.training.config import TrainConfig
+from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line
+from fruitvision.ui.train.watch import csv_file
+
+STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
+BAD_NAME = "<img src=x onerror=alert(1)>"
+
+
+def make_run(root: Path, name: str = "three", state: str = "finished", data: Path | None = None, **status) -> RunFolder:
+    """A run as its folder would be, of three epochs of two steps."""
+    training = TrainConfig.from_preset("fast", epochs=3)
+    run = new_run(root, RunConfig(name=name, data=str(data or root / "pictures"), training=training))
+    values = {"epochs": 3, "epoch": 3, "step": 2, "steps": 2, "best_val_accuracy": 0.875, "seconds": 65.0, "heartbeat": time.time()}
+    run.write_status(RunStatus(state=state, **{**values, **status}))
+    for epoch in (1, 2, 3):
+        for step in (1, 2):
+            run.append(
+                {
+                    "kind": "step",
+                    "epoch": epoch,
+                    "step": step,
+                    "steps": 2,
+                    "loss": 1 / epoch,
+                    "lr": 1e-3,
+                    "grad_norm": 1.0,
+                    "images_per_s": 50.0,
+                }
+            )
+        run.append(
+            {"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch, "train_accuracy": 0.5, "val_loss": 0.9 / epoch, "val_accuracy": 0.6}
+        )
+    return run
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_is_said_in_words_with_the_name_escaped(tmp_path, state, language):
+    going = {"pid": 0} if state in ("waiting", "preparing", "running") else {}
+    error = {"error": {"code": "x", "message": "The disk <is> full.", "facts": {}}} if state == "failed" else {}
+    run = make_run(tmp_path, BAD_NAME, state, eta_s=180.0, epoch=2, step=1, **going, **error)
+    line = status_line(run, language)
+    assert f"fv-run-{state}" in line and "<img" not in line and "&lt;img" in line
+    assert "<is>" not in line
+    if going:
+        assert 'role="progressbar"' in line and "3" in line
+
+
+def test_a_run_whose_process_is_gone_is_said_to_be_interrupted(tmp_path):
+    run = make_run(tmp_path, state="running", pid=2**22 + 1, process_started=1.0)
+    assert "Resume" in status_line(run, "en")
+
+
+def test_a_finished_run_says_what_it_measured(tmp_path):
+    run = make_run(tmp_path)
+    run.append({"kind": "test", "top1": 0.75, "images": 140})
+    line = status_line(run, "en")
+    assert "75.0%" in line and "140" in line and "87.5%" in line
+
+
+def test_charts_are_drawn_of_none_one_and_several_runs(tmp_path):
+    first, second = make_run(tmp_path, "one"), make_run(tmp_path, BAD_NAME)
+    for charts, count in ((main_charts, 2), (more_charts, 3)):
+        for runs in ([], [first], [first, second]):
+            drawn = charts(runs, "zh")
+            assert drawn.count("<svg") == count and "<img" not in drawn
+    assert main_charts([first, second], "en").count('class="fv-curve"') == 8
+
+
+def test_the_table_offers_a_visitor_nothing_that_changes_anything(tmp_path):
+    run = make_run(tmp_path, BAD_NAME)
+    for owner in (True, False):
+        table = run_table([run], [], "en", owner=owner)
+        assert "<img" not in table and 'data-action="open"' in table
+        assert ('data-action="delete"' in table) == ('data-action="rename"' in table) == owner
+
+
+def test_runs_are_listed_with_what_differs_between_them_only(tmp_path):
+    def config(**settings) -> RunConfig:
+        return RunConfig(data="/a/pictures", training=TrainConfig.from_preset("fast", epochs=3, **settings))
+
+    configs = [config(norm="group", seed=1), config(seed=2), config().model_copy(update={"processes": 2, "data": "/b/others"})]
+    assert differences(configs) == [
+        {"data": "pictures", "norm": "group", "seed": 1},
+        {"data": "pictures", "seed": 2},
+        {"data": "others", "processes": 2},
+    ]
+    assert differences(configs[:1]) == [{}] and differences([]) == []
+    many = {"learning_rate": 0.1, "weight_decay": 0.3, "flip": 0.1, "channels_last": False, "batch_size": 8}
+    runs = [new_run(tmp_path, one) for one in (configs[0], config(**many))]
+    table = run_table(runs, [], "en", owner=True)
+    assert "Normalization Group norm" in table and "and 1 more" in table and "Channels last off" in table
+    assert "Epochs" not in table
+
+
+def test_a_runs_figures_are_a_table_that_a_spreadsheet_opens(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    run = make_run(tmp_path, "苹果 1")
+    path = csv_file(run)
+    table = pd.read_csv(path, encoding="utf-8-sig")
+    assert path.name == "苹果-1.csv" and table["epoch"].tolist() == [1, 2, 3]
+    assert table["val_loss"].tolist() == pytest.approx([0.9, 0.45, 0.3]) and "kind" not in table
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert epochs_csv(new_run(tmp_path, run.config())) == "\ufeffepoch\n"
+
+
+def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
+    run = make_run(tmp_path, state="waiting")
+    assert 'data-action="delete"' not in run_table([run], [], "en", owner=True)

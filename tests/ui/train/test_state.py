@@ -1,0 +1,60 @@
+"""What the server keeps of a page of Train or Compare: little, whatever the page sends."""
+
+from __future__ import annotations
+
+import pytest
+
+from fruitvision.report.charts import COLOURS
+from fruitvision.runs.folder import RunConfig, new_run
+from fruitvision.training.config import TrainConfig
+from fruitvision.ui.compare.race_panel import race_view
+from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.datasets import MOST_SCANS, TYPED, Datasets
+from fruitvision.ui.page.models import Models
+from fruitvision.ui.server.access import Access
+from fruitvision.ui.train.choices import Training, data_view
+from fruitvision.ui.train.runs import table_action
+from fruitvision.ui.train.settings import preset_values
+from fruitvision.ui.train.start import MOST_TYPED, Form
+from fruitvision.ui.train.watch import run_view
+
+LONG = "x" * 2_000_000
+MOST = 4096
+"""Letters of what one state may hold."""
+
+
+@pytest.fixture
+def context(tmp_path) -> Context:
+    runs = tmp_path / "runs"
+    return Context(runs=runs, taught=tmp_path, access=Access("token"), models=Models(runs), data=tmp_path / "data")
+
+
+@pytest.mark.parametrize("owner", [True, False])
+def test_what_is_shown_already_is_known_by_hashes(context, owner):
+    form = Form.of(LONG, LONG, LONG, LONG, "fast", 1, LONG, *preset_values("fast"))
+    chosen = data_view(Training(context), form, LONG[:MOST_TYPED], 0, None, LONG, "en", owner=owner, opened=False)
+    for shown in (chosen, run_view(context, LONG, [LONG], None, "en", owner=owner), race_view(context, LONG, None, "en", owner=owner)):
+        assert len(repr(shown["seen"])) < MOST
+    assert data_view(Training(context), form, LONG[:MOST_TYPED], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
+
+
+def test_a_form_keeps_no_more_of_a_typed_folder_than_a_file_system_knows():
+    form = Form.of("typed", LONG, LONG, LONG, "fast", 1, "", *preset_values("fast"))
+    assert {len(folder) for folder in (form.folder, form.photos, form.not_fruit)} == {MOST_TYPED}
+
+
+def test_a_few_runs_that_there_are_lie_beside_the_one_in_view(context):
+    config = RunConfig(data="pictures", training=TrainConfig.from_preset("fast"))
+    runs = [new_run(context.runs, config).id for _ in range(len(COLOURS) + 3)]
+    overlaid: list[str] = [LONG]
+    for run in (*runs, runs[-1]):
+        overlaid = table_action(context, "overlay", run, overlaid, "en")["overlaid"]
+    assert overlaid == runs[-len(COLOURS) + 1 :], "the last ones, each once, in a colour of its own"
+    assert table_action(context, "overlay", LONG, overlaid, "en") == {}
+
+
+def test_the_scans_of_many_folders_are_not_all_kept(context, tmp_path):
+    datasets = Datasets(tmp_path)
+    for number in range(2 * MOST_SCANS):
+        datasets.scan(TYPED, str(tmp_path / f"nowhere {number}")).join(10)
+    assert len(datasets._scans) <= MOST_SCANS
