@@ -248,18 +248,43 @@ def test_two_live_views_do_not_wait_for_each_other(visit):
         page.wait_for_selector(".fv-live-answer .fv-name")
 
 
+MIXED = """() => {
+    const look = () => {
+        const words = [...document.querySelectorAll("#title, #panels [role=tab], #classify-answer, #classify-start, #classify-note")]
+            .map((own) => own.innerText).join(" ").replace(/FruitVision|fruits-\\S+|\\d+%/g, "");
+        window.coveredMs = window.coveredMs ?? 0;
+        if (!document.querySelector(".fv-cover").hidden) window.coveredMs = Math.round(performance.now() - window.switched);
+        else if (/[a-z]{3}/i.test(words) && /[\\u4e00-\\u9fff]/.test(words)) window.mixed = words;
+        requestAnimationFrame(look);
+    };
+    window.switched = performance.now();
+    document.querySelector("#language input[value=zh]").click();
+    look();
+}"""
+
+
 def test_the_language_switch_changes_every_word_at_once_and_is_remembered(visit):
     page = visit()
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
-    page.get_by_role("radio", name="中文").check(force=True)
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_selector("#train-start")
+    page.get_by_role("tab", name="Classify").click()
+    page.evaluate(MIXED)
     page.wait_for_selector("text=显示网络看的是哪里")
     page.wait_for_function("/[\\u4e00-\\u9fff]/.test(document.querySelector('#classify-answer .fv-name').textContent)")
+    page.wait_for_selector(".fv-cover", state="hidden")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.mixed") is None, "no sentence is seen beside one of another language"
+    assert 0 < page.evaluate("window.coveredMs") < 2500, "below a second; a busy test machine longer"
     for tab in ("识别", "训练", "比较"):
         assert page.get_by_role("tab", name=tab).is_visible()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.get_by_role("tab", name="训练").click()  # it was not seen meanwhile, and follows now
+    page.wait_for_selector(".fv-cover", state="hidden")
+    assert "Start" not in page.inner_text("#panels")
     page.reload()
-    page.wait_for_selector("text=给我看一个水果")
+    page.wait_for_selector("#panels :text('你的图片')")
 
 
 def test_a_chinese_browser_is_spoken_to_in_chinese(visit):

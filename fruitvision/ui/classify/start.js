@@ -93,7 +93,7 @@ if (!window.fruitvisionStart) {
     fix.querySelector("summary").focus();
   });
   // On a phone, and at 200% zoom, the camera comes first.
-  if (matchMedia("(max-width: 640px)").matches) document.querySelector("#classify-live-tab-button")?.click();
+  if (matchMedia("(max-width: 640px), (max-width: 960px) and (max-height: 500px)").matches) document.querySelector("#classify-live-tab-button")?.click();
 }
 new MutationObserver(decorate).observe(element.closest(".fv-classify") || document.body, { childList: true, subtree: true });
 window.addEventListener("fruitvision-words", label);
