@@ -44,6 +44,7 @@ from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.page.served.covering import HEARD_IN, covering_script
+from fruitvision.ui.page.served.gradio_words import gradio_words_script
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -129,6 +130,7 @@ def _speak(page: Page) -> None:
     """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
     page.demo.load(None, None, None, js=covering_script())
+    page.demo.load(None, None, None, js=gradio_words_script())
     page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(None, None, None, js=alive_script())
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))

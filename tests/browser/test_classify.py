@@ -287,6 +287,42 @@ def test_the_language_switch_changes_every_word_at_once_and_is_remembered(visit)
     page.wait_for_selector("#panels :text('你的图片')")
 
 
+# What is said in Latin letters on a Chinese page: names, formats and units, and what stands beside Chinese words.
+LATIN = """() => {
+    const said = new Set(), names = /^(FruitVision|English|nchw|batch|layer|instance|group|group-ws|none)$/;
+    const latin = (text) => text && /[a-z]{2}/i.test(text) && !/[\\u4e00-\\u9fff]/.test(text) && !names.test(text.trim());
+    for (const own of document.querySelectorAll("body *:not(script, style, template, code, svg *, .fv-norm *, .fv-answer *, option)")) {
+        for (const name of ["aria-label", "title", "placeholder", "alt"]) {
+            if (latin(own.getAttribute(name))) said.add(`${name}: ${own.getAttribute(name)}`);
+        }
+        for (const node of own.childNodes) if (node.nodeType === 3 && latin(node.data) && own.checkVisibility()) said.add(node.data.trim());
+    }
+    return [...said];
+}"""
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-US"])
+def test_a_chinese_page_says_nothing_in_english_by_itself(visit, app, locale):
+    """Gradio's own words, for the eye and for a screen reader, whatever the browser speaks."""
+    page, said = visit(locale=locale, url=f"{app.url}?lang=zh"), set()
+    page.wait_for_selector("#classify-picture [data-fv-word='拍照']")
+    page.click("#classify-picture [data-fv-icon=webcam]")
+    page.wait_for_selector("text=点击打开摄像头")
+    said.update(page.evaluate(LATIN))
+    page.click("#classify-picture [data-fv-icon=clipboard]")
+    page.wait_for_selector("text=从剪贴板粘贴")
+    said.update(page.evaluate(LATIN))
+    page.click("#classify-picture [data-fv-icon=upload]")
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name")
+    page.wait_for_selector("text=已完成", state="attached")
+    for panel, ready in (("train", "#train-grid img"), ("compare", "#touch-composition .fv-effects")):
+        page.click(f"#panel-{panel}-button")
+        page.wait_for_selector(ready)
+        said.update(page.evaluate(LATIN))
+    assert said == {word for word in said if word in ("sample-set", "few kinds")}
+
+
 def test_a_chinese_browser_is_spoken_to_in_chinese(visit):
     page = visit(locale="zh-CN")
     page.wait_for_selector("text=给我看一个水果")

@@ -4,8 +4,9 @@ const start = element.querySelector(".fv-start");
 const spoken = Object.fromEntries([...start.querySelectorAll("template")].map((own) => [own.dataset.language, own.dataset]));
 const say = (word) => (spoken[window.fruitvision?.language] || spoken.en)[word];
 const place = () => document.querySelector("#classify-picture");
-const CORNER = { "Remove Image": "remove", Fullscreen: "fullscreen" };
-const ICONS = { "Upload file": "upload", "Capture from camera": "webcam", "Paste from clipboard": "clipboard" };
+const CORNER = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_words.js
+const ICONS = { upload_file: "upload", capture: "webcam", paste: "clipboard" };
+const known = (icon, words) => words[window.fruitvisionKnown?.(icon.getAttribute("aria-label"))];
 
 function label() {
   start.querySelector(".fv-start-camera span").textContent = say("camera");
@@ -22,14 +23,14 @@ function label() {
 // Gradio draws its picture anew whenever it changes: what is added to it is added again.
 function decorate() {
   for (const icon of place()?.querySelectorAll(".source-selection button") || []) {
-    const word = icon.dataset.fvIcon || ICONS[icon.getAttribute("aria-label")];
+    const word = icon.dataset.fvIcon || known(icon, ICONS);
     if (!word) continue;
     set(icon, "data-fv-icon", word);
     set(icon, "data-fv-word", say(word));
     set(icon, "aria-label", say(word));
   }
   for (const icon of document.querySelectorAll("#classify-picture .icon-button, #classify-heatmap .icon-button")) {
-    const word = icon.dataset.fvIcon || CORNER[icon.getAttribute("aria-label")];
+    const word = icon.dataset.fvIcon || known(icon, CORNER);
     if (!word) continue;
     set(icon, "data-fv-icon", word);
     for (const name of ["aria-label", "title"]) set(icon, name, say(word));

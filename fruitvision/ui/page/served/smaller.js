@@ -71,8 +71,8 @@
     for (let tries = 0; tries < 60; tries += 1) {
       input = place.querySelector("input[type=file]");
       if (input && !place.querySelector("img")) break;
-      if (place.querySelector("img")) place.querySelector("[aria-label='Remove Image'], [data-fv-icon=remove]")?.click();
-      else place.querySelector("[aria-label='Upload file'], [data-fv-icon=upload]")?.click();
+      if (place.querySelector("img")) place.querySelector("[data-fv-gradio=remove_image], [data-fv-icon=remove]")?.click();
+      else place.querySelector("[data-fv-gradio=upload_file], [data-fv-icon=upload]")?.click();
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     if (!input) return;
