@@ -6,6 +6,7 @@ const say = (word) => (spoken[window.fruitvision?.language] || spoken.en)[word];
 const place = () => document.querySelector("#classify-picture");
 const CORNER = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_words.js
 const ICONS = { upload_file: "upload", capture: "webcam", paste: "clipboard" };
+const OLD_MS = 5000;
 const known = (icon, words) => words[window.fruitvisionKnown?.(icon.getAttribute("aria-label"))];
 
 function label() {
@@ -42,6 +43,16 @@ function decorate() {
     if (words && picture) set(picture, "alt", words);
   }
 }
+
+// Until the new answer is there, the one before is not taken for it: Gradio puts the new one in its place, unless the words are the same.
+let asked = 0;
+window.addEventListener("fruitvision-given", (event) => {
+  const card = event.detail === place() && document.querySelector("#classify-answer .fv-answer");
+  if (!card) return;
+  const mine = ++asked;
+  card.setAttribute("aria-busy", "true");
+  setTimeout(() => { if (mine === asked) card.removeAttribute("aria-busy"); }, OLD_MS);
+});
 
 function set(own, name, value) {
   if (own.getAttribute(name) !== value) own.setAttribute(name, value);
