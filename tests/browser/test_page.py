@@ -87,7 +87,7 @@ FAULTS = """() => {
     const name = (own) => `${own.tagName} ${own.id || own.className} ${own.textContent.trim().slice(0, 30)}`;
     const width = document.documentElement.clientWidth;
     if (document.documentElement.scrollWidth > width) found.push(`scrolls: ${document.documentElement.scrollWidth}`);
-    for (const own of document.querySelectorAll("h1, [role=tab], #language label, #model .wrap, #panels button:not(.fv-examples *)")) {
+    for (const own of document.querySelectorAll("h1, [role=tab], #language label, #panels button:not(.fv-examples *)")) {
         const { left, right } = own.getBoundingClientRect();
         if (seen(own) && (left < 0 || right > width + 1 || own.scrollWidth > own.clientWidth + 1)) found.push(`cut: ${name(own)}`);
     }
@@ -99,7 +99,7 @@ FAULTS = """() => {
     const pen = document.createElement("canvas").getContext("2d");
     for (const own of document.querySelectorAll("input[placeholder]")) {
         const style = getComputedStyle(own);
-        pen.font = style.font;
+        pen.font = getComputedStyle(own, "::placeholder").font;
         const room = own.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
         if (seen(own) && pen.measureText(own.placeholder).width > room) found.push(`cut: ${own.placeholder}`);
     }
