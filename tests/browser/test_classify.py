@@ -156,7 +156,8 @@ def test_the_heatmap_comes_and_goes_with_its_switch(visit):
 def test_what_is_no_picture_gets_a_sentence_and_the_next_picture_an_answer(visit):
     page = visit()
     good = as_file(draw_fruit("Orange", np.random.default_rng(3), 320, background="white"), "JPEG")
-    for number, content in enumerate((b"This is a letter, not a fruit.", b"", b"<html><body>404</body></html>", good[:200], good[: len(good) // 2])):
+    bad = (b"This is a letter, not a fruit.", b"", b"<html><body>404</body></html>", good[:200], good[: len(good) // 2])
+    for number, content in enumerate(bad):
         drop(page, f"banana-{number}.jpg", "image/jpeg", content)
         page.wait_for_selector(f"#classify-answer .fv-error:has-text('banana-{number}.jpg')")
         picture = page.locator("#classify-picture img")

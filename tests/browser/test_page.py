@@ -91,7 +91,7 @@ FAULTS = """() => {
         const { left, right } = own.getBoundingClientRect();
         if (seen(own) && (left < 0 || right > width + 1 || own.scrollWidth > own.clientWidth + 1)) found.push(`cut: ${name(own)}`);
     }
-    const fingers = "[role=tab], #language label, #classify-picture .icon-button, #classify-picture .source-selection button, summary, .fv-teach button";
+    const fingers = "[role=tab], #language label, #classify-picture :is(.icon-button, .source-selection button), summary, .fv-teach button";
     for (const own of document.querySelectorAll(fingers)) {
         const { width, height } = own.getBoundingClientRect();
         if (seen(own) && (height < 43.5 || width < 24)) found.push(`small: ${name(own)} ${width}×${height}`);
@@ -130,6 +130,9 @@ def test_a_page_as_narrow_as_a_phone_or_half_of_it_cuts_nothing_and_a_lying_phon
     assert page.evaluate(box, ".fv-header")["height"] <= 60
     assert page.evaluate(box, "#classify-live-tab-button")["left"] < page.evaluate(box, "#classify-picture-tab-button")["left"]
     assert page.evaluate(box, ".fv-stage")["bottom"] <= 390
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    assert all(page.evaluate(box, one)["bottom"] <= 390 for one in (".fv-live-buttons", ".fv-live-answer")), "Stop and the answer are seen"
 
 
 def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(visit):

@@ -56,8 +56,9 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
     if pictures > 1:
         page.wait_for_function(f"document.querySelectorAll('.fv-taught-pictures img').length === {pictures - 1}")
         page.click("[data-forget-name]")
+        page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
         page.wait_for_selector(".fv-taught-undo:has-text('Removed')")
-        assert page.evaluate("document.activeElement.matches('.fv-taught-undo button')")
+        page.wait_for_function("document.activeElement.matches('.fv-taught-undo button')")
         page.keyboard.press("Enter")
         page.wait_for_selector(f".fv-taught-names summary:has-text('pictures: {pictures - 1}')")
         page.click("[data-forget-name]")
@@ -121,7 +122,8 @@ def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone
         """async () => {
         const id = window.gradio_config.components.find((one) => one.props.elem_id === 'classify-teach').id;
         const found = [], data = { name: 'x', picture: 'x', image: 'data:image/png;base64,AA==' };
-        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'put_back', 'start_over', 'export_taught', 'import_taught'];
+        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'put_back', 'start_over', 'export_taught',
+            'import_taught'];
         for (const fn_name of calls) {
           const answer = await fetch('gradio_api/component_server', { method: 'POST', headers: { 'Content-Type': 'application/json' },
             body: JSON.stringify({ data, component_id: id, fn_name, session_hash: 's' }) });

@@ -47,8 +47,10 @@ def build(page: Page) -> None:
     with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways", **wrapping_tabs()):
         with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
             touch.build_details(page)
-        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race") as tab, page.part("race", tab):
-            race_panel.build(page)
-        with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_same_picture") as tab, page.part("together", tab):
-            same_picture.build(page, tab)
+        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race") as tab:
+            with page.part("race", tab):
+                race_panel.build(page)
+        with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_same_picture") as tab:
+            with page.part("together", tab):
+                same_picture.build(page, tab)
     touch.wire(page, norm)

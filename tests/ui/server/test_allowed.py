@@ -92,7 +92,16 @@ OWNERS = Counter(
 SERVED = {
     "classify-live": {"answer_frame"},
     "classify-start": {"prepare"},  # loads the default network, as the first picture does
-    "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "put_back", "start_over", "export_taught", "import_taught"},
+    "classify-teach": {
+        "taught_state",
+        "taught_pictures",
+        "teach_picture",
+        "take_back",
+        "put_back",
+        "start_over",
+        "export_taught",
+        "import_taught",
+    },
     "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
     "run-bar": {"run_state"},
     "train-drop": {"drop_begin", "drop_pieces", "drop_finish", "drop_state"},
