@@ -61,6 +61,7 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
         page.wait_for_function("document.activeElement.matches('.fv-taught-undo button')")
         page.keyboard.press("Enter")
         page.wait_for_selector(f".fv-taught-names summary:has-text('pictures: {pictures - 1}')")
+        page.click(".fv-taught-names summary")
         page.click("[data-forget-name]")
     page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
     page.wait_for_function(f"document.querySelector('.fv-live-answer .fv-name').textContent !== {json.dumps(NAME)}")
