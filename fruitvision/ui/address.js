@@ -49,12 +49,24 @@
     if (event.key === "Escape") event.target.blur();
   }, true);
 
-  // Arrow keys move between the tabs of a list, as the ARIA pattern for tabs has it; Gradio leaves every tab to the Tab key.
+  // Keys move between the tabs of a list, as the ARIA pattern for tabs has it: the Tab key comes to the one that is open, arrows, Home
+  // and End to the others, in the order in which they are seen. Gradio leaves every tab to the Tab key.
+  const rove = () => {
+    for (const own of document.querySelectorAll("[role=tablist] [role=tab]")) own.tabIndex = own.getAttribute("aria-selected") === "true" ? 0 : -1;
+  };
+  new MutationObserver((changes) => {
+    const tabs = ({ type, target, addedNodes }) => type === "attributes" || target.closest?.("[role=tablist]")
+      || [...addedNodes].some((one) => one.querySelector?.("[role=tab]"));
+    if (changes.some(tabs)) rove();
+  }).observe(document.body, { subtree: true, childList: true, attributeFilter: ["aria-selected"] });
+  rove();
+  const place = (own) => { const { top, left } = own.getBoundingClientRect(); return Math.round(top) * 1e4 + left; };
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], own = event.target.closest?.("[role=tab]");
-    if (!step || !own) return;
+    if (!own || !(step || event.key === "Home" || event.key === "End")) return;
     const tabs = [...own.closest("[role=tablist]").querySelectorAll("[role=tab]")].filter((one) => one.offsetParent !== null);
-    const next = tabs[(tabs.indexOf(own) + step + tabs.length) % tabs.length];
+    tabs.sort((one, other) => place(one) - place(other));
+    const next = step ? tabs[(tabs.indexOf(own) + step + tabs.length) % tabs.length] : tabs.at(event.key === "Home" ? 0 : -1);
     event.preventDefault();
     next.focus();
     next.click();

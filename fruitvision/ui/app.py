@@ -29,13 +29,22 @@ from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.classify.api import build_endpoint, classified
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.device import device_html, device_page, make_page
-from fruitvision.ui.gradio_internals import close_tunnels, delete_files_created_by_app, get_upload_folder, queue_of, settings_known_to
+from fruitvision.ui.gradio_internals import (
+    close_tunnels,
+    delete_files_created_by_app,
+    get_upload_folder,
+    queue_of,
+    settings_known_to,
+    wrapping_tabs,
+)
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.page.served.alive import INTO_VIEW, alive_script
+from fruitvision.ui.page.served.covering import HEARD_IN, covering_script
+from fruitvision.ui.page.served.gradio_words import gradio_words_script
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -68,11 +77,13 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         page = _header(context, demo)
         page.bar = build_bar(context)
         opened = {name: gr.Checkbox(visible="hidden", elem_id=f"opened-{name}") for name in PANELS}  # mounted before their panels are
-        with gr.Tabs(elem_id="panels") as page.tabs:
+        page.heard = {name: _language(context, visible="hidden", elem_id=f"language-{name}") for name in HEARD_IN}
+        with gr.Tabs(elem_id="panels", **wrapping_tabs()) as page.tabs:
             for name, panel in PANELS.items():
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}") as tab:
                     page.opened = opened[name]
-                    panel.build(page)
+                    with page.part(name, tab):
+                        panel.build(page)
                 tab.select(None, None, page.opened, js="() => true")
         _speak(page)
         if api:
@@ -93,14 +104,7 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
             interactive=True,
             filterable=False,
         )
-        language = gr.Radio(
-            [(name, code) for code, name in LANGUAGES.items()],
-            value=context.language,
-            elem_id="language",
-            show_label=False,
-            container=False,
-            min_width=150,
-        )
+        language = _language(context, elem_id="language", show_label=False, container=False, min_width=150)
     page = Page(context, demo, language, model)
     page.bind(title, value=title_html)
     if device is not None and context.device is not None:
@@ -113,6 +117,10 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
     return page
 
 
+def _language(context: Context, **shown: Any) -> gr.Radio:
+    return gr.Radio([(name, code) for code, name in LANGUAGES.items()], value=context.language, **shown)
+
+
 def title_html(language: str) -> str:
     """The name, and one line of purpose."""
     return f"<h1>{say('header.title', language)}</h1><p>{say('header.purpose', language)}</p>"
@@ -121,17 +129,28 @@ def title_html(language: str) -> str:
 def _speak(page: Page) -> None:
     """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
+    page.demo.load(None, None, None, js=covering_script())
+    page.demo.load(None, None, None, js=gradio_words_script())
     page.demo.load(None, None, None, js=smaller_script())
     page.demo.load(None, None, None, js=alive_script())
     page.demo.load(None, None, None, js=INTO_VIEW)
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
     page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
 
-    def switch(chosen: str) -> list[Any]:
-        return page.updates(chosen)
-
-    language.change(switch, language, page.bound, **QUIET)
+    page.hear(language.change)
+    for name, one in {"header": language, **page.heard}.items():
+        _follow(page, name, one)
     gr.on([language.change, model.change], None, [language, model], None, js="(language, model) => window.fruitvisionTold(language, model)")
+
+
+def _follow(page: Page, name: str, language: gr.Radio) -> None:
+    """What is bound to one of the page's languages changes with it; the cover of the page waits for that."""
+
+    def switch(chosen: str) -> list[Any]:
+        return page.updates(language, chosen)
+
+    changed = language.change(switch, language, page.bound(language), **QUIET)
+    changed.then(None, None, None, js=f"() => window.fruitvisionSpoken({name!r})")
 
 
 def launch(

@@ -41,7 +41,13 @@ __all__ = [
     "queue_of",
     "settings_known_to",
     "uvicorn_configured_by",
+    "wrapping_tabs",
 ]
+
+
+def wrapping_tabs() -> dict[str, Any]:
+    """Arguments of gr.Tabs whose tabs take a second line where one is too short, and are never put into a menu."""
+    return settings_known_to(gr.Tabs, overflow_behavior="wrap")
 
 
 def queue_of(demo: gr.Blocks) -> Queue:

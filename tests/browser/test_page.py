@@ -64,14 +64,75 @@ def test_a_panel_that_is_opened_at_once_is_in_the_browsers_language_whole(visit,
     assert not [word for word in ("Your pictures", "Recipe", "Start", "Drop", "kinds") if word in words]
 
 
-def test_arrow_keys_move_between_the_panels(visit):
-    page = visit()
+def test_keys_move_between_the_tabs_in_the_order_in_which_they_are_seen(visit):
+    page = visit(size=PHONE)
+    page.wait_for_selector(".fv-live-start:visible")
+    page.get_by_role("tab", name="Live camera").focus()
+    for key, tab in (("ArrowRight", "picture"), ("Home", "live"), ("End", "picture"), ("ArrowLeft", "live")):
+        page.keyboard.press(key)
+        page.wait_for_function(f"document.activeElement.id === 'classify-{tab}-tab-button' && document.activeElement.tabIndex === 0")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert page.locator("[role=tablist] [role=tab]:visible[tabindex='0']").count() == 2, "the Tab key comes to the open one of each list"
     page.get_by_role("tab", name="Classify").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.activeElement.id === 'panel-train-button'")
     page.wait_for_selector(READY["train"])
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector(READY["classify"])
+
+
+# What is cut, too small for a finger, or pale: elements of a page as a phone shows it.
+FAULTS = """() => {
+    const seen = (own) => own.checkVisibility() && own.getBoundingClientRect().width > 2, found = [];
+    const name = (own) => `${own.tagName} ${own.id || own.className} ${own.textContent.trim().slice(0, 30)}`;
+    const width = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth > width) found.push(`scrolls: ${document.documentElement.scrollWidth}`);
+    for (const own of document.querySelectorAll("h1, [role=tab], #language label, #panels button:not(.fv-examples *)")) {
+        const { left, right } = own.getBoundingClientRect();
+        if (seen(own) && (left < 0 || right > width + 1 || own.scrollWidth > own.clientWidth + 1)) found.push(`cut: ${name(own)}`);
+    }
+    const fingers = "[role=tab], #language label, #classify-picture :is(.icon-button, .source-selection button), summary, .fv-teach button";
+    for (const own of document.querySelectorAll(fingers)) {
+        const { width, height } = own.getBoundingClientRect();
+        if (seen(own) && (height < 43.5 || width < 24)) found.push(`small: ${name(own)} ${width}×${height}`);
+    }
+    const pen = document.createElement("canvas").getContext("2d");
+    for (const own of document.querySelectorAll("input[placeholder]")) {
+        const style = getComputedStyle(own);
+        pen.font = getComputedStyle(own, "::placeholder").font;
+        const room = own.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+        if (seen(own) && pen.measureText(own.placeholder).width > room) found.push(`cut: ${own.placeholder}`);
+    }
+    return found;
+}"""
+
+
+def test_a_page_as_narrow_as_a_phone_or_half_of_it_cuts_nothing_and_a_lying_phone_shows_the_camera_first(visit, app, public):
+    _, link, _ = public
+    page = visit(size=PHONE, url=link)
+    page.wait_for_selector(".fv-live-start:visible")
+    page.get_by_role("tab", name="Picture").click()
+    page.click(".fv-teach > summary")
+    for language in ("en", "zh"):
+        if language == "zh":
+            page.get_by_role("radio", name="中文").check(force=True)
+            page.wait_for_selector(".fv-cover", state="hidden")
+        for width in (390, 320, 195):
+            page.set_viewport_size({"width": width, "height": width * 2})
+            page.wait_for_timeout(200)
+            assert page.evaluate(FAULTS) == [], (language, width)
+            assert page.locator("#panels > .tab-wrapper [role=tab]:visible").count() == 3
+    page.set_viewport_size({"width": 844, "height": 390})
+    page.goto(app.url)
+    page.wait_for_selector(".fv-live-start:visible")
+    box = "(selector) => { const { top, bottom, left, height } = document.querySelector(selector).getBoundingClientRect();"
+    box += " return { top, bottom, left, height }; }"
+    assert page.evaluate(box, ".fv-header")["height"] <= 60
+    assert page.evaluate(box, "#classify-live-tab-button")["left"] < page.evaluate(box, "#classify-picture-tab-button")["left"]
+    assert page.evaluate(box, ".fv-stage")["bottom"] <= 390
+    page.click(".fv-live-start")
+    page.wait_for_selector(".fv-live-answer .fv-name")
+    assert all(page.evaluate(box, one)["bottom"] <= 390 for one in (".fv-live-buttons", ".fv-live-answer")), "Stop and the answer are seen"
 
 
 def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(visit):

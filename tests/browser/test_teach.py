@@ -28,7 +28,10 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
     assert not page.is_visible(".fv-teach-name"), "folded away until it is wanted"
     open_teaching(page)
     page.click(".fv-teach-frames")
-    page.wait_for_selector(".fv-teach-said.fv-wrong:has-text('Say first what it is')")
+    page.wait_for_selector(".fv-teach-missing:has-text('Say first what it is')")
+    assert page.evaluate("document.activeElement.matches('.fv-teach-name input[aria-invalid]')")
+    said = page.locator(".fv-teach-missing").bounding_box()
+    assert 0 <= said["y"] and said["y"] + said["height"] <= size["height"], "it is seen where the eye is"
     page.fill(".fv-teach-name input", NAME)
     page.click(".fv-teach-frames")
     page.wait_for_selector(".fv-teach-said:has-text('Learned')")
@@ -52,6 +55,13 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
     page.locator(".fv-taught-pictures button").first.click()
     if pictures > 1:
         page.wait_for_function(f"document.querySelectorAll('.fv-taught-pictures img').length === {pictures - 1}")
+        page.click("[data-forget-name]")
+        page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
+        page.wait_for_selector(".fv-taught-undo:has-text('Removed')")
+        page.wait_for_function("document.activeElement.matches('.fv-taught-undo button')")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".fv-taught-names summary:has-text('pictures: {pictures - 1}')")
+        page.click(".fv-taught-names summary")
         page.click("[data-forget-name]")
     page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
     page.wait_for_function(f"document.querySelector('.fv-live-answer .fv-name').textContent !== {json.dumps(NAME)}")
@@ -113,7 +123,8 @@ def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone
         """async () => {
         const id = window.gradio_config.components.find((one) => one.props.elem_id === 'classify-teach').id;
         const found = [], data = { name: 'x', picture: 'x', image: 'data:image/png;base64,AA==' };
-        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'start_over', 'export_taught', 'import_taught'];
+        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'put_back', 'start_over', 'export_taught',
+            'import_taught'];
         for (const fn_name of calls) {
           const answer = await fetch('gradio_api/component_server', { method: 'POST', headers: { 'Content-Type': 'application/json' },
             body: JSON.stringify({ data, component_id: id, fn_name, session_hash: 's' }) });
@@ -122,5 +133,5 @@ def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone
         return found;
     }"""
     )
-    assert [answer["code"] for status, answer in answers if status == 200] == ["owner-only"] * 7
+    assert [answer["code"] for status, answer in answers if status == 200] == ["owner-only"] * 8
     assert len(list((folder / "pictures").iterdir())) == 1, "it is all still there"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
+from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from fruitvision.ui import gradio_internals as internals
+from fruitvision.ui.page.served.gradio_words import RAW
+from fruitvision.wording.text import sentences
 
 OF_QUEUE = {
     "push": ["self", "body", "request", "username"],
@@ -74,3 +78,11 @@ def test_uvicorn_is_configured_through_one_name():
     assert "uvicorn.Config(" in source and source.count("uvicorn.Config(") == 1
     with internals.uvicorn_configured_by(dict):
         assert internals.http_server.uvicorn.Config(a=1) == {"a": 1}
+
+
+def test_the_words_that_are_translated_for_gradio_are_gradios():
+    scripts = (Path(gr.__file__).parent / "templates" / "frontend" / "assets").glob("*.js")
+    said = "".join(path.read_text(encoding="utf-8", errors="replace") for path in scripts if path.stat().st_size < 400_000)
+    known = {key.removeprefix("gradio."): words["en"] for key, words in sentences().items() if key.startswith("gradio.")}
+    assert {key: word for key, word in known.items() if re.split(r"{\w+}", word)[0] not in said} == {}
+    assert [raw for raw, key in RAW.items() if raw not in said or key not in known] == []

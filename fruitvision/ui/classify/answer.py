@@ -77,9 +77,13 @@ def announced(prediction: Prediction, language: str, config: CheckpointConfig | 
 
 
 def correction(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> Markup:
-    """What it is instead: the next guesses as buttons, and a field for any other name. ``teach.js`` teaches it."""
+    """What it is instead: the next guesses as buttons, and a field for any other name. ``teach.js`` teaches it.
+
+    Where no fruit was seen, the guesses are those that are likely if it is one after all.
+    """
     named = [guess.fruit_type for guess in named_guesses(prediction)]
-    guesses = [guess.fruit_type for guess in prediction.top if guess.probability >= MIN_SHOWN]
+    fruit = sum(guess.probability for guess in prediction.top) if prediction.verdict == "not-fruit" else 1.0
+    guesses = [guess.fruit_type for guess in prediction.top if guess.probability >= MIN_SHOWN * fruit > 0]
     likely = confused_with(config, named[0]) if config is not None and named else ()
     wrong = named if len(named) == 1 else []
     names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MOST_OFFERED]
@@ -125,7 +129,8 @@ def empty_card(language: str) -> Markup:
 
 def error_card(error: FruitVisionError | Mapping[str, Any], language: str) -> Markup:
     """What went wrong with a picture, as a sentence."""
-    return _card("error", tag("h2", say("classify.sorry", language)), tag("p", say_error(error, language)))
+    words = tag("h2", say("classify.sorry", language)), tag("p", say_error(error, language))
+    return _card("error", *words, data_picture_alt=say("classify.picture_unread", language))
 
 
 def accuracy_note(config: CheckpointConfig, name: str, language: str) -> Markup:

@@ -21,8 +21,10 @@ from fruitvision.errors import FruitVisionError
 from fruitvision.report.markup import data_url, join, render, tag
 from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction, empty_card, error_card
 from fruitvision.ui.classify.teaching.teach import build_teaching
+from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.export.buttons import build_own_page
 from fruitvision.wording.text import LANGUAGES, say
 
@@ -58,7 +60,7 @@ class PictureTab:
 
 def build(page: Page) -> None:
     """The panel, inside its tab."""
-    with gr.Tabs(elem_classes="fv-ways"):
+    with gr.Tabs(elem_classes="fv-ways", **wrapping_tabs()):
         with page.bind(gr.Tab(id="picture", elem_id="classify-picture-tab"), label="classify.picture"):
             tab = _build_picture(page)
         with page.bind(gr.Tab(id="live", elem_id="classify-live-tab"), label="classify.live"):
@@ -76,8 +78,7 @@ def build(page: Page) -> None:
         lambda *given: note_of(page.context, *given),
         [page.model, page.language],
         note,
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIET,
     )
 
 

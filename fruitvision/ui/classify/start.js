@@ -4,8 +4,10 @@ const start = element.querySelector(".fv-start");
 const spoken = Object.fromEntries([...start.querySelectorAll("template")].map((own) => [own.dataset.language, own.dataset]));
 const say = (word) => (spoken[window.fruitvision?.language] || spoken.en)[word];
 const place = () => document.querySelector("#classify-picture");
-const CORNER = { "Remove Image": "remove", Fullscreen: "fullscreen" };
-const ICONS = { "Upload file": "upload", "Capture from camera": "webcam", "Paste from clipboard": "clipboard" };
+const CORNER = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_words.js
+const ICONS = { upload_file: "upload", capture: "webcam", paste: "clipboard" };
+const OLD_MS = 5000;
+const known = (icon, words) => words[window.fruitvisionKnown?.(icon.getAttribute("aria-label"))];
 
 function label() {
   start.querySelector(".fv-start-camera span").textContent = say("camera");
@@ -22,14 +24,14 @@ function label() {
 // Gradio draws its picture anew whenever it changes: what is added to it is added again.
 function decorate() {
   for (const icon of place()?.querySelectorAll(".source-selection button") || []) {
-    const word = icon.dataset.fvIcon || ICONS[icon.getAttribute("aria-label")];
+    const word = icon.dataset.fvIcon || known(icon, ICONS);
     if (!word) continue;
     set(icon, "data-fv-icon", word);
     set(icon, "data-fv-word", say(word));
     set(icon, "aria-label", say(word));
   }
   for (const icon of document.querySelectorAll("#classify-picture .icon-button, #classify-heatmap .icon-button")) {
-    const word = icon.dataset.fvIcon || CORNER[icon.getAttribute("aria-label")];
+    const word = icon.dataset.fvIcon || known(icon, CORNER);
     if (!word) continue;
     set(icon, "data-fv-icon", word);
     for (const name of ["aria-label", "title"]) set(icon, name, say(word));
@@ -41,6 +43,16 @@ function decorate() {
     if (words && picture) set(picture, "alt", words);
   }
 }
+
+// Until the new answer is there, the one before is not taken for it: Gradio puts the new one in its place, unless the words are the same.
+let asked = 0;
+window.addEventListener("fruitvision-given", (event) => {
+  const card = event.detail === place() && document.querySelector("#classify-answer .fv-answer");
+  if (!card) return;
+  const mine = ++asked;
+  card.setAttribute("aria-busy", "true");
+  setTimeout(() => { if (mine === asked) card.removeAttribute("aria-busy"); }, OLD_MS);
+});
 
 function set(own, name, value) {
   if (own.getAttribute(name) !== value) own.setAttribute(name, value);
@@ -93,7 +105,7 @@ if (!window.fruitvisionStart) {
     fix.querySelector("summary").focus();
   });
   // On a phone, and at 200% zoom, the camera comes first.
-  if (matchMedia("(max-width: 640px)").matches) document.querySelector("#classify-live-tab-button")?.click();
+  if (matchMedia("(max-width: 640px), (max-width: 960px) and (max-height: 500px)").matches) document.querySelector("#classify-live-tab-button")?.click();
 }
 new MutationObserver(decorate).observe(element.closest(".fv-classify") || document.body, { childList: true, subtree: true });
 window.addEventListener("fruitvision-words", label);

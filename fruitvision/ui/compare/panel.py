@@ -10,6 +10,7 @@ from fruitvision.ui.compare import race_panel, same_picture
 from fruitvision.ui.compare.norm_drawing import SCRIPT
 from fruitvision.ui.compare.norm_page import norm_drawing, norm_page
 from fruitvision.ui.compare.touch_panel import Touch
+from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.norm_names import norm_choices
@@ -43,11 +44,13 @@ def build(page: Page) -> None:
         return norm_drawing(chosen, spoken), norm_page(chosen, spoken)
 
     gr.on([norm.change, page.language.change, page.demo.load], about, [norm, page.language], [drawing, words], **QUIET)
-    with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways"):
+    with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways", **wrapping_tabs()):
         with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
             touch.build_details(page)
-        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race"):
-            race_panel.build(page)
+        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race") as tab:
+            with page.part("race", tab):
+                race_panel.build(page)
         with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_same_picture") as tab:
-            same_picture.build(page, tab)
+            with page.part("together", tab):
+                same_picture.build(page, tab)
     touch.wire(page, norm)

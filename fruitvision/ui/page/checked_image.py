@@ -33,6 +33,7 @@ def smaller_script() -> str:
         "PIXELS": MAX_PIXELS,
         "PLACES": ", ".join(f"#{place}" for place in PLACES),
         "WORDS": {language: say_error(error, language) for language in LANGUAGES},
+        "BROKEN_WORDS": {language: say("classify.not_shown", language) for language in LANGUAGES},
         "OTHER_WORDS": {language: say("classify.not_a_picture", language) for language in LANGUAGES},
     }
     return opening + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body

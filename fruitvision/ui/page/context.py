@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -67,11 +68,15 @@ class Page:
     context: Context
     demo: gr.Blocks
     language: gr.Radio
-    """The page's language, "en" or "zh": an input of every handler that answers in words."""
+    """The language, "en" or "zh", of what is being built: an input of every handler that answers in words, see :meth:`part`."""
     model: gr.Dropdown
     """The id of the model that answers, see :class:`Models`."""
     tabs: gr.Tabs = field(init=False)
     """The panels, by the ids "classify", "train" and "compare"."""
+    spoken: gr.Radio = field(init=False)
+    """The header's language."""
+    heard: dict[str, gr.Radio] = field(init=False)
+    """The languages of the page's parts, by ``HEARD_IN``'s names."""
     opened: gr.Checkbox = field(init=False)
     """Of the panel that is being built: whether it was opened on this page. What only it shows, and needs torch, waits for that.
 
@@ -79,8 +84,11 @@ class Page:
     """
     bar: gr.HTML = field(init=False)
     """The training's progress above the panels; its click says which run it shows."""
-    _bound: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)
-    _first: list[tuple[Block, dict[str, Words]]] = field(default_factory=list)
+    _bound: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
+    _first: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.spoken = self.language
 
     def bind(self, component: Component, **words: Words) -> Component:
         """Let properties of a component (label, value, info, choices…) follow the language; returns the component.
@@ -89,28 +97,44 @@ class Page:
         """
         for name, value in _spoken(words, self.context.language).items():
             setattr(component, name, value)
-        self._bound.append((component, words))
+        self._bound.append((self.language, component, words))
         return component
 
     def first(self, component: Component, **words: Words) -> Component:
         """As :meth:`bind`, for what stands there until a handler of the component's own has answered."""
-        self._first.append((component, words))
+        self._first.append((self.language, component, words))
         return component
 
-    @property
-    def bound(self) -> list[Any]:
-        """The bound components, in the order of :meth:`updates`."""
-        return [component for component, _ in self._bound]
+    @contextmanager
+    def part(self, name: str, tab: gr.Tab) -> Iterator[None]:
+        """What is built meanwhile has a language of its own, which follows the header's while its ``tab`` is open.
+
+        So a change of the language costs no time for what nobody sees: that changes when it is opened.
+        """
+        before, self.language = self.language, self.heard[name]
+        yield
+        self.language = before
+        self.hear(tab.select)
+
+    def hear(self, event: Callable[..., Any]) -> None:
+        """Let the languages of the parts that are open follow the header's at an event."""
+        parts = [*self.heard.values()]
+        event(None, [self.spoken, *parts], parts, js="(language, ...heard) => window.fruitvisionHeard(language, heard)")
+
+    def bound(self, follows: gr.Radio) -> list[Any]:
+        """The bound components that follow one of the page's languages, in the order of :meth:`updates`."""
+        return [component for language, component, _ in self._bound if language is follows]
 
     def words(self, language: str) -> dict[int, dict[str, Any]]:
-        """The properties that differ in a language, by the ids of the components; the choice of the language itself among them."""
-        spoken = {component._id: _spoken(words, language) for component, words in (*self._bound, *self._first)}
-        spoken.setdefault(self.language._id, {})["value"] = language
+        """The properties that differ in a language, by the ids of the components; the choices of the language among them."""
+        spoken = {component._id: _spoken(words, language) for _, component, words in (*self._bound, *self._first)}
+        for follows in {one for one, _, _ in self._bound}:
+            spoken.setdefault(follows._id, {})["value"] = language
         return spoken
 
-    def updates(self, language: str) -> list[dict[str, Any]]:
-        """What a change of language brings each bound component."""
-        return [gr.update(**_spoken(words, language)) for _, words in self._bound]
+    def updates(self, follows: gr.Radio, language: str) -> list[dict[str, Any]]:
+        """What a change of one of the page's languages brings each component that follows it."""
+        return [gr.update(**_spoken(words, language)) for own, _, words in self._bound if own is follows]
 
 
 def _spoken(words: dict[str, Words], language: str) -> dict[str, Any]:

@@ -191,6 +191,8 @@ class Teaching:
 
     def __init__(self, folder: Path, models: Models) -> None:
         self.store = TaughtStore(folder)
+        self.removed: dict[str, dict[str, bytes]] = {}
+        """What was removed last: files by id, by name."""
         self._models = models
         self._lessons: WeakKeyDictionary[Batcher, TaughtEmbeddings] = WeakKeyDictionary()
         self._lock = threading.Lock()

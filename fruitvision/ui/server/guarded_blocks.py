@@ -84,7 +84,7 @@ def _in_a_language(block_fn: Any, inputs: Any) -> Any:
     """The inputs with a language that there is, whatever was sent in its place."""
     if not isinstance(inputs, list):
         return inputs
-    asked = [getattr(component, "elem_id", None) == "language" for component in block_fn.inputs]
+    asked = [str(getattr(component, "elem_id", None)).partition("-")[0] == "language" for component in block_fn.inputs]
     unknown = [not isinstance(value, str) or value not in LANGUAGES for value in inputs]
     return ["en" if n < len(asked) and asked[n] and unknown[n] else value for n, value in enumerate(inputs)]
 

@@ -70,6 +70,12 @@ def test_the_owner_alone_may_correct_an_answer_by_the_next_guesses_or_a_name(con
     assert 'data-teach="Orange"' in tossed and 'data-teach="Lemon"' in tossed
 
 
+def test_where_no_fruit_was_seen_the_likeliest_fruits_are_offered_all_the_same(config):
+    missed = correction(answer("not-fruit", ("Orange", 0.004), ("Lemon", 0.001), ("Kiwi", 0.00002)), "en", config)
+    assert re.findall(r'data-teach="([^"]+)"', missed) == ["Orange", "Lemon"], "under 1% of what is fruit is no guess"
+    assert re.findall(r'data-teach="([^"]+)"', correction(answer("not-fruit", ("Orange", 0.0)), "en", config)) == []
+
+
 def test_a_live_answer_is_not_announced_frame_by_frame_and_pictures_say_what_they_show(config):
     assert "aria-live" in answer_card(SURE, "en", config) and "aria-live" not in answer_card(SURE, "en", config, live=True)
     assert announced(SURE, "en", config) == "Orange. Very sure."

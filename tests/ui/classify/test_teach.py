@@ -12,12 +12,14 @@ from PIL import Image
 
 from fruitvision.recognition.taught.store import TaughtIndex
 from fruitvision.ui.classify.panel import answer_frame, answer_picture
+from fruitvision.ui.classify.teaching import teach
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, taught_list
 from fruitvision.ui.classify.teaching.teach import (
     HANDLERS,
     WORDS,
     export_taught,
     import_taught,
+    put_back,
     start_over,
     take_back,
     taught_pictures,
@@ -64,10 +66,24 @@ def test_the_owner_teaches_sees_and_takes_back(context):
     shown = owner(context, taught_pictures, name="<b>Quitte</b>")["html"]
     assert shown.count("data:image/jpeg;base64,") == 3
     (first, *_) = context.teaching.store.index().names["<b>Quitte</b>"]
-    assert owner(context, take_back, picture=first) == {}
+    assert owner(context, take_back, picture=first) == {"said": "Removed “<b>Quitte</b>”; pictures: 1.", "kept": True}
     assert owner(context, taught_state)["pictures"] == 2
     owner(context, take_back, name="<b>Quitte</b>")
     assert "Nothing yet" in owner(context, taught_state)["html"]
+    for _ in range(2):
+        assert owner(context, put_back) == {}
+        assert owner(context, taught_state)["pictures"] == 2, "what was removed last, once"
+    owner(context, take_back, name="<b>Quitte</b>")
+    owner(context, start_over)
+    owner(context, put_back)
+    assert owner(context, taught_state)["pictures"] == 0, "starting over leaves nothing"
+
+
+def test_what_is_kept_to_be_put_back_is_bounded(context, monkeypatch):
+    owner(context, teach_picture, name="Quitte", image=data_url(png()))
+    monkeypatch.setattr(teach, "MAX_KEPT_BYTES", 100)
+    assert owner(context, take_back, name="Quitte")["kept"] is False
+    assert context.teaching.removed == {}
 
 
 def test_what_was_taught_changes_the_owners_answers_alone(context, tmp_path):

@@ -34,7 +34,7 @@ from tests.ui.visitor import FILE, Visitor, data_url, picture_bytes
 #: What a visitor may call: to classify, to look, and to choose what is shown on his own page.
 VISITORS = Counter(
     {
-        "app._speak.switch": 1,
+        "app._follow.switch": 6,  # of the header, and of each part of the page
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.api.build_endpoint.classify": 1,
@@ -92,7 +92,16 @@ OWNERS = Counter(
 SERVED = {
     "classify-live": {"answer_frame"},
     "classify-start": {"prepare"},  # loads the default network, as the first picture does
-    "classify-teach": {"taught_state", "taught_pictures", "teach_picture", "take_back", "start_over", "export_taught", "import_taught"},
+    "classify-teach": {
+        "taught_state",
+        "taught_pictures",
+        "teach_picture",
+        "take_back",
+        "put_back",
+        "start_over",
+        "export_taught",
+        "import_taught",
+    },
     "train-collect": {"collect_state", "collect_add", "collect_remove", "collect_rename", "collect_taught", "collect_use"},
     "run-bar": {"run_state"},
     "train-drop": {"drop_begin", "drop_pieces", "drop_finish", "drop_state"},

@@ -29,10 +29,18 @@ def demo(tmp_path_factory):
     return demo
 
 
-def ask(demo, client, name: str, *data, visitor: Visitor | None = None) -> Visitor:
-    """Call a function of the app by its name, as somebody new unless somebody is named."""
+def ask(demo, client, name: str, *data, visitor: Visitor | None = None, shown: str = "") -> Visitor:
+    """Call a function of the app by its name, as somebody new unless somebody is named.
+
+    Args:
+        shown: the id of an element that it changes, where several functions have the name.
+    """
     visitor = visitor or Visitor(client)
-    number = next(number for number, one in demo.fns.items() if one.fn is not None and name_of(one.fn) == name)
+    number = next(
+        number
+        for number, one in demo.fns.items()
+        if one.fn is not None and name_of(one.fn) == name and shown in {"", *(getattr(output, "elem_id", "") for output in one.outputs)}
+    )
     answer = visitor.run(number, list(data))
     assert answer.status_code == 200, answer.text
     return visitor
@@ -59,16 +67,23 @@ def test_a_page_takes_kilobytes_and_one_in_another_language_what_its_components_
     """Gradio's own: 370 KB, and 790 KB once the language was switched."""
     with TestClient(demo.app) as client:
         opened = kilobytes_of_one(lambda: ask(demo, client, "page.models.Models.choices_update", "en", None))
-        switched = kilobytes_of_one(lambda: ask(demo, client, "app._speak.switch", "zh"))
+        switched = kilobytes_of_one(lambda: ask(demo, client, "app._follow.switch", "zh", shown="train-name"))
     assert opened < 60 and switched < 600, (opened, switched)
 
 
 def test_a_page_keeps_what_it_was_given_and_another_page_does_not_see_it(demo):
     with TestClient(demo.app) as client:
-        mine, other = (ask(demo, client, "app._speak.switch", language).session for language in ("zh", "en"))
+        mine, other = (ask(demo, client, "app._follow.switch", language, shown="train-name").session for language in ("zh", "en"))
     number = next(number for number, one in demo.blocks.items() if getattr(one, "elem_id", "") == "train-name")
     words = [demo.app.state_holder[session][number].label for session in (mine, other)]
     assert words[0] != words[1] and demo.state_holder is demo.app.state_holder
+
+
+def test_classify_keeps_no_value_of_a_visitor_between_two_calls(demo):
+    """A frame's memory and the empty table are the browser's; what a page shows is bounded by what its components take."""
+    of_classify = [one for one in demo.fns.values() if one.fn is not None and name_of(one.fn).startswith("classify.")]
+    assert of_classify
+    assert not [name_of(one.fn) for one in of_classify for part in (*one.inputs, *one.outputs) if isinstance(part, gr.State)]
 
 
 def test_the_app_that_is_launched_forgets_the_pages_unused_for_longest(tmp_path, monkeypatch):

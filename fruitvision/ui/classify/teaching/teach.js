@@ -1,7 +1,7 @@
 // Teaching: frames of the camera or pictures, one short call each. What it shares with other parts is in shared.js.
 const FRAMES = 10, FEW_FRAMES = 5, EVERY_MS = 350, WARM_MS = 700, SIDE = 512;
 const name = find(".fv-teach-name input"), list = find(".fv-taught-list");
-const drop = find(".fv-teach-drop"), sure = find(".fv-taught-sure");
+const undo = find(".fv-taught-undo"), drop = find(".fv-teach-drop"), sure = find(".fv-taught-sure");
 const frames = find(".fv-teach-frames"), one = find(".fv-teach-this");
 let busy = false, spot = null; // where the answer's own correction says how far it is
 new MutationObserver(() => { if (spot) spot.textContent = said.textContent; }).observe(said, { childList: true });
@@ -34,13 +34,19 @@ async function changed() {
   await refresh();
 }
 
+// Said where the eye is: beside the field, which gets the focus.
+function misses_name(field, place) {
+  place.textContent = say("no_name");
+  field.setAttribute("aria-invalid", "true");
+  field.addEventListener("input", () => { place.textContent = ""; field.removeAttribute("aria-invalid"); }, { once: true });
+  field.scrollIntoView({ block: "center" });
+  field.focus({ preventScroll: true });
+}
+
 // One thing at a time; `work` returns what is said at the end.
 async function at_work(work, needs_name = true) {
   if (busy) return;
-  if (needs_name && !name.value.trim()) {
-    tell(say("no_name"), true);
-    return name.focus();
-  }
+  if (needs_name && !name.value.trim()) return misses_name(name, find(".fv-teach-missing"));
   busy = true;
   part.setAttribute("aria-busy", "true");
   try {
@@ -123,7 +129,7 @@ one.addEventListener("click", () => at_work(() => teach_shown(name.value)));
 function correct(fix, wanted) {
   const live = fix.closest(".fv-live");
   spot = fix.querySelector(".fv-fix-said");
-  if (!wanted.trim()) return void tell(say("no_name"), true);
+  if (!wanted.trim()) return misses_name(fix.querySelector("input"), spot);
   at_work(async () => {
     fix.open = !live;
     await (live ? take_frames(wanted, FEW_FRAMES) : teach_shown(wanted));
@@ -156,10 +162,23 @@ droppable(drop, (event) => at_work(() => teach_all([...event.dataTransfer.files]
 list.addEventListener("click", (event) => {
   const { forgetPicture: picture, forgetName: forgotten } = event.target.closest("button")?.dataset || {};
   if (!picture && !forgotten) return;
-  at_work(async () => { if (await ask("take_back", picture ? { picture } : { name: forgotten })) { tell(""); await forgot(); } }, false);
+  at_work(async () => {
+    const answer = await ask("take_back", picture ? { picture } : { name: forgotten });
+    if (!answer) return;
+    tell("");
+    await forgot();
+    undo.querySelector("span").textContent = answer.said;
+    undo.hidden = false;
+    undo.querySelector("button").hidden = !answer.kept;
+    undo.querySelector("button").focus();
+  }, false);
 });
+undo.querySelector("button").addEventListener("click", () => at_work(async () => {
+  if (await ask("put_back")) { tell(""); await forgot(); }
+}, false));
 
 async function forgot() {
+  undo.hidden = true;
   document.querySelector(".fv-live")?.camera?.hold(false);
   await changed();
 }

@@ -23,6 +23,8 @@ from fruitvision.ui.page.served.handlers import Given, Handler, served_html, tex
 from fruitvision.wording.text import say, say_error
 
 MAX_PICTURE_BYTES = 10 * 2**20
+MAX_KEPT_BYTES = 64 * 2**20
+"""Of what was removed last, in memory, so that it can be put back."""
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_NAME = "fruitvision-taught.zip"
 WORDS = (
@@ -41,6 +43,7 @@ WORDS = (
     "learned_same",
     "list",
     "list_counts",
+    "undo",
     "export",
     "import",
     "over",
@@ -99,16 +102,34 @@ def teach_picture(context: Context, given: Given, language: str) -> dict[str, An
 
 
 def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Remove one "picture" by its id, or all of a "name"."""
-    if text(given, "picture"):
-        context.teaching.store.remove_picture(text(given, "picture"))
-    elif text(given, "name"):
-        context.teaching.store.remove_name(text(given, "name"))
+    """Remove one "picture" by its id, or all of a "name"; the last that was removed can be put back."""
+    teaching, picture, name = context.teaching, text(given, "picture"), text(given, "name")
+    names = teaching.store.index().names
+    if picture:
+        name = next((one for one, own in names.items() if picture in own), "")
+    gone = (picture,) if picture else names.get(name, ())
+    files = {one: teaching.store.picture_file(one) for one in gone}
+    files = {one: path for one, path in files.items() if path.is_file()}
+    small = sum(path.stat().st_size for path in files.values()) <= MAX_KEPT_BYTES
+    kept = {name: {one: path.read_bytes() for one, path in files.items()}} if files and small else {}
+    if picture:
+        teaching.store.remove_picture(picture)
+    elif name:
+        teaching.store.remove_name(name)
+    teaching.removed = kept
+    return {"said": say("teach.removed", language, name=spoken_name(name, language), count=len(gone)), "kept": bool(kept)}
+
+
+def put_back(context: Context, given: Given, language: str) -> dict[str, Any]:
+    """Undo the last :func:`take_back`, once."""
+    context.teaching.store.add_all(context.teaching.removed)
+    context.teaching.removed = {}
     return {}
 
 
 def start_over(context: Context, given: Given, language: str) -> dict[str, Any]:
     """Remove everything."""
+    context.teaching.removed = {}
     context.teaching.store.clear()
     return {}
 
@@ -145,6 +166,7 @@ HANDLERS: tuple[Handler, ...] = (
     taught_pictures,
     teach_picture,
     take_back,
+    put_back,
     start_over,
     export_taught,
     import_taught,

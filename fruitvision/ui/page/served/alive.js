@@ -20,6 +20,8 @@
     note.hidden = failed < MOST_FAILED;
     note.querySelector("span").textContent = note.hidden ? "" : say("lost");
     note.querySelector("button").textContent = say("reload");
+    // The page makes room: the note lies over neither an answer nor a button.
+    document.documentElement.style.setProperty("--fv-away", note.hidden ? "0px" : `${note.offsetHeight + 20}px`);
   }
 
   async function ask() {

@@ -2,7 +2,7 @@
 // where that cannot be, it is said here, in the reader's language. HEIC, AVIF and JPEG XL become JPEG where the browser can show
 // them; where it cannot, they are sent as they are. Of a JPEG the server decodes no more than it needs, whatever its pixels.
 // What is no picture at all, such as a PDF, is said so at once.
-// LIMIT (bytes), PIXELS, PLACES (a selector), WORDS and OTHER_WORDS (by language) come from checked_image.py.
+// LIMIT (bytes), PIXELS, PLACES (a selector), WORDS, OTHER_WORDS and BROKEN_WORDS (by language) come from checked_image.py.
 () => {
   if (window.fruitvisionSmaller) return;
   window.fruitvisionSmaller = true;
@@ -71,8 +71,8 @@
     for (let tries = 0; tries < 60; tries += 1) {
       input = place.querySelector("input[type=file]");
       if (input && !place.querySelector("img")) break;
-      if (place.querySelector("img")) place.querySelector("[aria-label='Remove Image'], [data-fv-icon=remove]")?.click();
-      else place.querySelector("[aria-label='Upload file'], [data-fv-icon=upload]")?.click();
+      if (place.querySelector("img")) place.querySelector("[data-fv-gradio=remove_image], [data-fv-icon=remove]")?.click();
+      else place.querySelector("[data-fv-gradio=upload_file], [data-fv-icon=upload]")?.click();
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     if (!input) return;
@@ -86,14 +86,18 @@
     const place = event.target.closest?.(PLACES);
     if (!place) return;
     document.querySelectorAll(`.${NOTE}`).forEach((note) => note.remove());
-    if (!file || passed.has(file)) return;
+    if (!file) return;
+    if (passed.has(file)) return given(place);
     if (other(file)) {
       event.preventDefault();
       event.stopImmediatePropagation();
       if (event.target.type === "file") event.target.value = "";
       return tell(place, OTHER_WORDS, file);
     }
-    if (file.size <= LIMIT && file.type === "image/jpeg" && (input || place.querySelector("input[type=file]"))) return void (last += 1);
+    if (file.size <= LIMIT && file.type === "image/jpeg" && (input || place.querySelector("input[type=file]"))) {
+      last += 1;
+      return given(place);
+    }
     if (!(input = input || place.querySelector("input[type=file]"))) {
       event.preventDefault();
       event.stopImmediatePropagation();
@@ -103,6 +107,24 @@
     event.stopImmediatePropagation();
     give(file, input, place);
   }
+
+  /** A picture goes to the server: what was answered before is not about it. */
+  function given(place) {
+    window.dispatchEvent(new CustomEvent("fruitvision-given", { detail: place }));
+  }
+
+  // A picture that the browser cannot show leaves no broken icon, but a sentence in its place, unless there is another to show.
+  for (const kind of ["error", "load"]) {
+    document.addEventListener(kind, (event) => {
+      const place = event.target.matches?.("img") && event.target.closest(PLACES);
+      if (!place) return;
+      event.target.classList.toggle("fv-broken", kind === "error");
+      place.dataset.fvBroken = BROKEN_WORDS[window.fruitvision?.language] || BROKEN_WORDS.en;
+    }, true);
+  }
+  window.addEventListener("fruitvision-words", () => {
+    for (const place of document.querySelectorAll(PLACES)) place.dataset.fvBroken = BROKEN_WORDS[window.fruitvision?.language] || BROKEN_WORDS.en;
+  });
 
   // What the browser cannot show is shown as the JPEG that comes with its answer.
   document.addEventListener("load", (event) => {

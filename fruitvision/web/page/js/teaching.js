@@ -32,6 +32,8 @@ export class Teaching {
     this.changed = changed;
     this.store = new Store(`fruitvision ${new URL("../", import.meta.url).pathname}`);
     this.busy = false;
+    /** @type {{ at: number, pictures: { id: string, name: string, jpeg: Blob, embedding: any }[] } | null} what was removed last, and from where */
+    this.removed = null;
     find("frames").addEventListener("click", () => this.work(() => this.takeFrames()));
     find("this").addEventListener("click", () => this.work(async () => {
       const picture = shown();
@@ -45,6 +47,7 @@ export class Teaching {
     find("no").addEventListener("click", () => { find("sure").hidden = true; });
     find("yes").addEventListener("click", () => this.work(async () => {
       find("sure").hidden = true;
+      this.removed = null;
       await this.store.clear();
       await this.learn();
       this.tell("");
@@ -81,7 +84,9 @@ export class Teaching {
   async work(work, needsName = true) {
     if (this.busy) return;
     if (needsName && !field().value.trim()) {
-      this.tell(say("teach.no_name"), true);
+      find("missing").textContent = say("teach.no_name"); // where the eye is
+      field().setAttribute("aria-invalid", "true");
+      field().addEventListener("input", () => { find("missing").textContent = ""; field().removeAttribute("aria-invalid"); }, { once: true });
       return field().focus();
     }
     this.busy = true;
@@ -119,6 +124,7 @@ export class Teaching {
       this.tell(say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
       return false;
     }
+    this.removed = null;
     const stored = await this.store.add(found);
     await this.learn();
     if (!stored) this.tell(say("web.stored_not"), true);
@@ -186,18 +192,33 @@ export class Teaching {
     if (await this.keep(found)) this.tell(say("teach.imported", { count: found.length }));
   }
 
+  /**
+   * What was removed last, and the button that puts it back.
+   * @param {{ id: string, name: string, jpeg: Blob, embedding: any }[]} pictures
+   */
+  undo(pictures) {
+    const back = tag("button", { type: "button", class: "undo" }, say("teach.undo"));
+    back.addEventListener("click", () => this.work(() => this.keep(pictures), false));
+    const words = say("teach.removed", { name: nameOf(pictures[0].name), count: pictures.length });
+    return tag("li", {}, tag("span", { role: "status" }, words), back);
+  }
+
   /** The names with their numbers of pictures, and what the field suggests. */
   list() {
     const names = this.store.names(), types = [...new Set(this.model.fruit_types)];
-    find("taught").replaceChildren(...[...names].map(([name, own]) => {
+    const rows = [...names].map(([name, own], at) => {
       const shown = nameOf(name), forget = tag("button", { type: "button" }, say("teach.forget_name", { name: shown }));
       forget.addEventListener("click", () => this.work(async () => {
+        this.removed = { at, pictures: own.map((one) => ({ ...one, embedding: this.store.embeddings.get(one.id) })) };
         await this.store.remove(own.map(({ id }) => id));
         await this.learn();
         this.tell("");
+        /** @type {HTMLElement | null} */ (document.querySelector("#taught .undo"))?.focus();
       }, false));
       return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: own.length }))), forget);
-    }));
+    });
+    if (this.removed) rows.splice(this.removed.at, 0, this.undo(this.removed.pictures));
+    find("taught").replaceChildren(...rows);
     if (!names.size) find("taught").append(tag("li", {}, say("teach.nothing")));
     for (const id of ["export", "over"]) /** @type {HTMLButtonElement} */ (find(id)).disabled = !names.size;
     const known = [...names.keys(), ...this.model.taught.no_fruit_names, ...types.filter((name) => name !== this.model.not_fruit)];

@@ -142,7 +142,9 @@ def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path
 @pytest.mark.parametrize("value", [None, 5, "fr", ["en"], {"a": 1}, "zh"])
 def test_whatever_stands_for_a_language_is_one(value):
     function = SimpleNamespace(inputs=[SimpleNamespace(elem_id="language"), SimpleNamespace(elem_id="model"), SimpleNamespace()])
-    assert guarded_blocks._in_a_language(function, [value, None, value]) == ["zh" if value == "zh" else "en", None, value]
+    function.inputs.append(SimpleNamespace(elem_id="language-train"))
+    language = "zh" if value == "zh" else "en"
+    assert guarded_blocks._in_a_language(function, [value, None, value, value]) == [language, None, value, language]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
