@@ -2,7 +2,7 @@
 
     python -m benchmarks.ultralytics_times FOLDER PICTURE --batch 32 --side 224 --steps 8 --answers 20
 
-FOLDER has train/ and val/. The network is yolo11n-cls from random weights, which computes a fourth of what a ResNet18 does. Prints one
+FOLDER has train/ and val/. The network is yolo11n-cls from random weights, which computes a ninth of what a ResNet18 does. Prints one
 line of JSON: seconds of ``steps`` steps of training, those not counted for which nothing is warm, and of one answer about PICTURE.
 """
 

@@ -8,7 +8,7 @@ import hashlib
 from typing import Any
 
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT, chinese_name
-from fruitvision.data.read.picture import MAX_BYTES, MAX_PIXELS
+from fruitvision.data.read.picture import MAX_BYTES, MAX_PIXELS, draft_side
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.recognition import classifier, heatmap, taught_head
 from fruitvision.recognition.taught import embeddings, store
@@ -50,6 +50,7 @@ def describe(config: CheckpointConfig, name: str, network: WebNetwork, weights: 
         "temperature": config.temperature,
         "thresholds": config.thresholds.model_dump(mode="json"),
         "short_side": classifier.SHORT_SIDE,
+        "draft_side": draft_side(classifier.SHORT_SIDE),
         "guesses": classifier.GUESSES,
         "smoothing": classifier.SMOOTHING,
         "card": {

@@ -16,7 +16,7 @@ from PIL import Image
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT
-from fruitvision.data.read.picture import cap_short_side
+from fruitvision.data.read.picture import cap_short_side, draft_side, load_capped
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds
 from fruitvision.recognition.calibration import probabilities_of
@@ -102,7 +102,13 @@ def pixels(cases: Cases) -> dict:
         whole, small = Image.open(path), Image.open(path)
         small.draft("RGB", (side // by, side // by))
         jpeg.append({"by": by, "whole": cases.picture(whole), "small": cases.picture(small)})
-    return {"capped": capped, "views": views, "jpeg": jpeg}
+    reduced = []
+    for width, height in ((447, 600), (640, 480), (1000, 900), (1800, 1350)):  # whole, a half, a fourth, a fourth
+        path = cases.folder / f"{width}.jpg"
+        a_picture(width, height, width).resize((width // 8, height // 8)).resize((width, height)).save(path, quality=92, subsampling=0)
+        kept = load_capped(path)
+        reduced.append({"from": cases.picture(Image.open(path)), "side": 256, "draft": draft_side(256), "to": cases.picture(kept)})
+    return {"capped": capped, "views": views, "jpeg": jpeg, "reduced": reduced}
 
 
 def a_config() -> CheckpointConfig:

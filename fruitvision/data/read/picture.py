@@ -50,7 +50,7 @@ averages when it reduces, so that nothing aliases, and a 640 × 480 picture is r
 MAX_MISSING = 4
 """A JPEG that was cut off is damaged where a fourth of it is missing, the lowest, which its decoder fills with grey."""
 
-__all__ = ["cap_short_side", "load_capped", "load_noted", "load_pixels", "open_picture", "picture_size", "to_array"]
+__all__ = ["cap_short_side", "draft_side", "load_capped", "load_noted", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _TRANSPOSE = {
@@ -108,7 +108,7 @@ def load_capped(source: PictureSource, short_side: int = 256) -> Image.Image:
 def load_noted(source: PictureSource, short_side: int = 256, *, whole: bool = False) -> Noted:
     """As ``load_capped``, with what is wrong with the file; ``whole`` refuses one that was cut off as damaged."""
     if isinstance(source, bytes):
-        image = _small_jpeg(source, 2 * short_side)
+        image = _small_jpeg(source, 2 * draft_side(short_side) - 1)
         if image is not None:
             return Noted(cap_short_side(image, short_side))
     return _open(source, MAX_PIXELS, short_side, whole)
@@ -124,6 +124,11 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     file = _file(read_picture_file(path), name)
     _check_size(file.width, file.height, MAX_PIXELS, name)
     return file.width, file.height
+
+
+def draft_side(short_side: int) -> int:
+    """The short side that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must have where at most ``short_side`` is kept."""
+    return math.ceil(DRAFT_SHARE * short_side)
 
 
 def to_array(image: Image.Image) -> np.ndarray:
@@ -171,7 +176,7 @@ def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole:
 def _draft_side(file: PictureFile, short_side: int | None, max_pixels: int) -> int | None:
     """For ``Image.draft``: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that keeps most of the short side, or that fits."""
     if short_side is not None:
-        return math.ceil(DRAFT_SHARE * short_side)
+        return draft_side(short_side)
     if not file.reducible or file.width * file.height <= max_pixels:
         return None
     sides = (max(min(file.width, file.height) // scale, 1) for scale in (2, 4, 8))

@@ -31,8 +31,8 @@ from fruitvision.files import cache_folder
 Progress = Callable[[int, int], None]
 
 _WAIT_SECONDS = 5.0
-_FORMAT = "4"  # of the pixels and the index: raised when either changes
-_EARLIER = re.compile(r"(3-)?[0-9a-f]{20}")  # how the folders of formats 2 and 3 are called, and what is in them
+_FORMAT = "5"  # of the pixels and the index: raised when either changes
+_EARLIER = re.compile(r"([34]-)?[0-9a-f]{20}")  # how the folders of formats 2 to 4 are called, and what is in them
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
 
 __all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { cases, floats, page, picture } from "./cases.js";
 
 const { capShortSide, reduceJpeg } = await import(new URL("recognition/resize.js", page));
+const { reduced } = await import(new URL("recognition/picture.js", page));
 const { normalized, viewPictures, viewsOf } = await import(new URL("recognition/transform.js", page));
 
 /** The largest difference of two lists of numbers, and their mean one. */
@@ -39,6 +40,14 @@ for (const one of cases.views) {
 for (const one of cases.jpeg) {
   test(`a JPEG decoded whole, then reduced by ${one.by}, is near the one that was decoded smaller`, () => {
     const found = reduceJpeg(picture(one.whole), one.by), wanted = picture(one.small);
+    assert.deepEqual([found.width, found.height], [wanted.width, wanted.height]);
+    assert.ok(differences(found.data, wanted.data).mean < 1.5);
+  });
+}
+
+for (const one of cases.reduced) {
+  test(`a JPEG of ${one.from.width} × ${one.from.height} is reduced as Python reads it`, () => {
+    const found = reduced(picture(one.from), one.side, one.draft), wanted = picture(one.to);
     assert.deepEqual([found.width, found.height], [wanted.width, wanted.height]);
     assert.ok(differences(found.data, wanted.data).mean < 1.5);
   });

@@ -47,7 +47,7 @@ export function pixelsOf(bitmap) {
 /**
  * A file's picture, reduced as Python reduces it. Rejects with PictureError.
  * @param {Blob} file
- * @param {Pick<Model, "short_side" | "max_pixels" | "max_bytes">} limits
+ * @param {Pick<Model, "short_side" | "draft_side" | "max_pixels" | "max_bytes">} limits
  * @returns {Promise<Pixels>}
  */
 export async function readPicture(file, limits) {
@@ -67,7 +67,7 @@ export async function readPicture(file, limits) {
     if (bitmap.width * bitmap.height > limits.max_pixels) {
       throw tooLarge(picture, `${bitmap.width}×${bitmap.height} px`, `${limits.max_pixels / 1e6} MP`);
     }
-    return reduced(pixelsOf(bitmap), limits.short_side, jpeg);
+    return reduced(pixelsOf(bitmap), limits.short_side, jpeg ? limits.draft_side : 0);
   } finally {
     bitmap.close();
   }
@@ -76,12 +76,12 @@ export async function readPicture(file, limits) {
 /**
  * @param {Pixels} pixels
  * @param {number} shortSide
- * @param {boolean} jpeg
+ * @param {number} draftSide of a JPEG, which Python's decoder reduces first; 0 for any other picture
  */
-export function reduced(pixels, shortSide, jpeg) {
-  const room = Math.floor(Math.min(pixels.width, pixels.height) / (2 * shortSide));
+export function reduced(pixels, shortSide, draftSide) {
+  const room = draftSide ? Math.floor(Math.min(pixels.width, pixels.height) / draftSide) : 0;
   const by = [8, 4, 2].find((scale) => room >= scale);
-  return capShortSide(jpeg && by ? reduceJpeg(pixels, by) : pixels, shortSide);
+  return capShortSide(by ? reduceJpeg(pixels, by) : pixels, shortSide);
 }
 
 /** @param {string} picture @param {string} size @param {string} limit */

@@ -58,6 +58,7 @@
  * @property {number} temperature
  * @property {Thresholds} thresholds
  * @property {number} short_side
+ * @property {number} draft_side the short side that a JPEG decoded at a half, a fourth or an eighth of its size must have
  * @property {number} guesses
  * @property {number} smoothing
  * @property {{ very_sure: number, min_both: number, min_second: number, min_alone: number, min_shown: number }} card

@@ -113,7 +113,7 @@ const tasks = {
 
   /** A frame of the camera, its guide box alone. @param {{ frame: ImageBitmap }} given */
   async frame({ frame }) {
-    const pixels = reduced(pixelsOf(frame), model.short_side, false);
+    const pixels = reduced(pixelsOf(frame), model.short_side, 0);
     frame.close();
     const still = isStill(cellsOf(pixels)), began = performance.now();
     const prediction = await answer(pixels, previous);
@@ -146,7 +146,7 @@ const tasks = {
 
   /** One picture to teach: what is kept of it. @param {{ file?: Blob, frame?: ImageBitmap }} given */
   async embed({ file, frame }) {
-    const pixels = frame ? reduced(pixelsOf(frame), model.short_side, false) : await readPicture(/** @type {Blob} */ (file), model);
+    const pixels = frame ? reduced(pixelsOf(frame), model.short_side, 0) : await readPicture(/** @type {Blob} */ (file), model);
     frame?.close();
     const jpeg = await jpegOf(pixels, model.taught.quality);
     return { id: await idOf(pixels), jpeg, embedding: await embed(pixels) };

@@ -68,6 +68,13 @@ def test_small_jpegs_decode_as_pillow_decodes_them(size, options):
         assert (load_pixels(data) == np.asarray(image.convert("RGB"))).all()
 
 
+def test_a_jpeg_gives_the_same_pixels_from_a_file_and_from_bytes_at_every_size(tmp_path):
+    for size in ((300, 260), (460, 447), (460, 448), (500, 480), (600, 512)):
+        data = encoded(smooth(*size), "JPEG")
+        (tmp_path / "a.jpg").write_bytes(data)
+        assert np.array_equal(load_pixels(tmp_path / "a.jpg"), load_pixels(data)), size
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_file_bytes_and_image_give_the_same_pixels(kind, tmp_path):
     data = encoded(smooth(300, 260), kind)
