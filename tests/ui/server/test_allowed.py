@@ -88,6 +88,24 @@ def test_one_function_has_a_name_for_programs_and_without_the_api_none_has(demo)
     assert [registered(demo)[number] for number in public] == ["classify.api.build_endpoint.classify"]
 
 
+def test_no_change_that_comes_while_another_is_answered_is_lost(demo):
+    """By Gradio's "once" the page leaves out what happens meanwhile: a list stays in the language before."""
+    lost = {
+        name_of(own.fn)
+        for own in demo.fns.values()
+        if own.fn
+        and own.trigger_mode == "once"
+        and any(event == "change" and isinstance(demo.blocks[one], gradio.Radio) for one, event in own.targets)
+    }
+    assert lost == set()
+
+
+def test_what_saves_a_file_knows_whether_an_error_is_shown(demo):
+    saving = [own for own in demo.fns.values() if isinstance(own.js, str) and "link.download" in own.js]
+    assert len(saving) >= 5
+    assert all([type(one) for one in own.inputs] == [gradio.DownloadButton, gradio.HTML] for own in saving)
+
+
 def test_every_route_that_the_gate_lets_through_is_on_the_list(demo):
     app = quietly(App.create_app, demo, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None})
     paths = {path for one in all_routes(app.routes) for path in [one.path.rstrip("/") or "/"]}
