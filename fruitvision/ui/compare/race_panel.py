@@ -112,7 +112,8 @@ def _wire_start(page: Page, parts: Race) -> None:
             return gr.skip()
         return note(time_words(context, times, data, norms, budget, language, owner=context.access.is_owner(request)))
 
-    gr.on([parts.timer.tick, *(one.change for one in asked)], count_time, [page.opened, *asked], parts.time, **QUIET)
+    changed_choice = [parts.timer.tick, *(one.change for one in asked)]
+    gr.on(changed_choice, count_time, [page.opened, *asked], parts.time, **QUIET, trigger_mode="always_last")
 
 
 def _wire_study(page: Page, parts: Race) -> None:

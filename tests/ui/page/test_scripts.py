@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fruitvision.ui.page.events import SAVE_FILE, show
+from fruitvision.ui.page.served.gradio_words import gradio_words_script
 from fruitvision.ui.page.served.into_view import INTO_VIEW
 from fruitvision.ui.train.bar import run_bar
 from fruitvision.ui.train.runs import TO_TABLE
@@ -21,7 +22,8 @@ const focused = [], seen = %s;
 const made = (selector) => ({ tabIndex: 0, getClientRects: () => [1], focus: () => focused.push(selector),
   getBoundingClientRect: () => ({ top: 0, bottom: 1 }) });
 globalThis.window = { dispatchEvent: () => focused.push("heard") };
-globalThis.document = { querySelector: () => null, querySelectorAll: (all) => all.split(", ").filter((one) => seen.includes(one)).map(made) };
+const shown = (all) => all.split(", ").filter((one) => seen.includes(one)).map(made);
+globalThis.document = { querySelector: () => null, querySelectorAll: shown };
 globalThis.matchMedia = () => ({ matches: true });
 globalThis.innerHeight = 100;
 """
@@ -66,10 +68,24 @@ globalThis.document = { createElement: () => ({ click: () => done.push("saved") 
 )
 def test_the_bar_asks_each_second_only_while_a_training_goes_on(state, waits):
     script = Path(run_bar.__file__).with_suffix(".js").read_text(encoding="utf-8")
-    page = f"""const waits = [], made = () => ({{ style: {{}}, dataset: {{}}, addEventListener() {{}}, setAttribute() {{}}, parentElement: {{}} }});
+    page = f"""const waits = [];
+const made = () => ({{ style: {{}}, dataset: {{}}, addEventListener() {{}}, setAttribute() {{}}, parentElement: {{}} }});
 const part = made(), element = {{ querySelector: made }}, find = made, say = String, page = () => ({{}});
 const server = {{ run_state: async () => ({json.dumps(state)}) }}, kept = setTimeout;
 globalThis.document = {{ querySelector: () => null, addEventListener() {{}} }};
 globalThis.window = {{ addEventListener() {{}} }};
 globalThis.setTimeout = (work, ms) => waits.push(ms);"""
     assert said(f"{page}\n{script}\nkept(() => console.log(JSON.stringify(waits)), 50);") == [waits]
+
+
+def test_what_people_named_stays_as_they_named_it():
+    """A run called "Clear" is no button of Gradio's, and "$&" in a name is no pattern."""
+    page = """globalThis.Node = { ELEMENT_NODE: 1, TEXT_NODE: 3 };
+globalThis.MutationObserver = class { observe() {} };
+const made = (role, data, ...children) => ({ nodeType: 1, dataset: {}, children, childNodes: data ? [{ nodeType: 3, data }] : [],
+  getAttribute: () => null, closest: (selectors) => selectors.split(", ").includes(`[role=${role}]`) });
+const parts = [made("button", "Clear"), made("option", "Clear"), made("", "number input for $& and $1")];
+globalThis.document = { body: made("", "", ...parts) };
+globalThis.window = { addEventListener() {}, fruitvision: { language: "zh" } };"""
+    spoken = "JSON.stringify(parts.map((one) => one.childNodes[0].data))"
+    assert said(f"{page} ({gradio_words_script()})(); console.log({spoken})") == ["清除", "Clear", "$& and $1：输入数值"]

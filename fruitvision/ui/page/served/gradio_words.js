@@ -1,5 +1,6 @@
 // Gradio speaks the browser's language, and much of it English alone; here its words follow the page's. What this app made itself, which
-// stands in ".prose", says its own, and the options of a list have the names that people gave. KNOWN (by key and language) and RAW (Gradio's keys that lack words) come from gradio_words.py.
+// stands in ".prose", says its own, and the options of a list have the names that people gave. KNOWN (by key and language) and RAW
+// (Gradio's keys that lack words) come from gradio_words.py.
 () => {
   if (window.fruitvisionKnown) return;
   const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt"], OWN = ".prose, .fv-away, .fv-cover, .fv-too-large, [role=option], script, style";
