@@ -140,8 +140,7 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
     if len(nothing):
         passed = confidence[~is_fruit & (no_fruit < not_fruit)]
         accepted = _accepted_from(passed, allowed=math.floor(MAX_NEGATIVES_ACCEPTED * len(nothing)))
-    found = accurate is not None and accepted is not None
-    unsure = fitted_threshold(MIN_SURE, accurate, accepted) if found else 1.0
+    unsure = 1.0 if accurate is None or accepted is None else fitted_threshold(MIN_SURE, accurate, accepted)
     return Thresholds(unsure=unsure, not_fruit=round(not_fruit, 4))
 
 
