@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 LABELS = {
@@ -163,6 +164,12 @@ def _use(config: dict[str, Any]) -> list[str]:
     ]
 
 
+def _alike(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows have the same figures, but for the last digits of a loss that was computed in other batches."""
+    same = row.get("images") == other.get("images") and row.get("top1") == other.get("top1")
+    return row is other or (same and math.isclose(row.get("loss") or 0, other.get("loss") or 0, rel_tol=1e-4))
+
+
 def _fitted_on(config: dict[str, Any]) -> str:
     if config.get("left_out"):
         return "fitted on left-out sources"
@@ -170,7 +177,10 @@ def _fitted_on(config: dict[str, Any]) -> str:
         return config["imported"]["calibrated_on"] or "not calibrated"
     if config["temperature"] == 1:  # no fit ends there
         return "not calibrated"
-    measured = ', which the row "validation" measures, too' if "validation" in config["metrics"] else ""
+    validation = config["metrics"].get("validation")
+    # A run may validate on its test pictures: the same figures of as many pictures are then of the same ones.
+    same = [name for name, row in config["metrics"].items() if validation and _alike(row, validation)]
+    measured = f", and which {' and '.join(same)} above measured, too" if same else ""
     return f"fitted on validation pictures, on which it was not trained{measured}"
 
 
