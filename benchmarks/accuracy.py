@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import statistics
 import tempfile
 import time
@@ -24,7 +23,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks import plain
-from benchmarks.bench import BATCH, Bench
+from benchmarks.bench import BATCH, Bench, linked
 from benchmarks.pairs import Figure
 from fruitvision.data.read.layouts.found import Found, Listing
 from fruitvision.data.read.listing import list_pictures
@@ -167,10 +166,5 @@ def some_classes(bench: Bench) -> Iterator[tuple[Path, Path]]:
 
 
 def place(listing: Listing, file: Found, folder: Path) -> None:
-    """A file of a listing at the same place of another folder: a hard link, or a copy where the disk has none or is another."""
-    source, target = listing.root / file.path, folder / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    """A file of a listing at the same place of another folder, see :func:`linked`."""
+    linked(listing.root / file.path, folder / file.path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -196,3 +198,12 @@ def serving(command: list[str], port: int) -> Iterator[tuple[float, int]]:
         finally:
             server.terminate()
             server.wait()
+
+
+def linked(source: Path, target: Path) -> None:
+    """A file at another place too: a hard link, or a copy where the disk has none or is another."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,7 @@ from torch.utils.data import DataLoader
 
 import fruitvision
 from benchmarks import plain
-from benchmarks.bench import BATCH, PROJECT, Bench, Ours, Plain, each, photo, rest
+from benchmarks.bench import BATCH, PROJECT, Bench, Ours, Plain, each, linked, photo, rest
 from benchmarks.pairs import Figure, compare
 from fruitvision.compat import import_torchvision
 
@@ -72,11 +73,7 @@ def _against_ultralytics(bench: Bench) -> list[Figure]:
     classifier.use_openvino()
     ours.seconds(1)
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder, photo(bench) as picture:
-        for path, label in bench.pictures():
-            for split in ("train", "val"):
-                place = Path(folder, split, f"{label:03}")
-                place.mkdir(parents=True, exist_ok=True)
-                (place / path.name).symlink_to(path.absolute())
+        folders_of_classes(bench.pictures(), Path(folder))
         batch = min(BATCH, len(bench.pictures()))
         command = [sys.executable, "-m", "benchmarks.ultralytics_times", folder, str(picture), "--batch", str(batch), "--side", str(side)]
         command += ["--steps", str(steps), "--answers", str(answers)]
@@ -98,9 +95,9 @@ def _against_ultralytics(bench: Bench) -> list[Figure]:
         )
         theirs = iter([one["answer"] for one in times])  # measured beside the trainings, which start a process each
         answering = compare(
-            "`predict` on one 640×480 picture, the default network, compiled: times faster",
+            "`predict` on one 640×480 picture, the default network, compiled by OpenVINO: times faster",
             lambda: each(answers, lambda: classifier.predict(picture)),
-            "Ultralytics' yolo11n-cls",
+            "Ultralytics' yolo11n-cls in eager torch, not compiled",
             lambda: next(theirs),
             pairs=bench.pairs,
             ratio=lambda a, b: b / a,
@@ -108,13 +105,28 @@ def _against_ultralytics(bench: Bench) -> list[Figure]:
     return [training, answering]
 
 
-class Timm(Plain):
-    """A training loop of timm's parts: its network, loader, augmentation, optimizer and loss."""
+def folders_of_classes(pictures: Pictures, folder: Path) -> None:
+    """The same pictures as train/CLASS and as val/CLASS of a folder, as Ultralytics reads them."""
+    for path, label in pictures:
+        for split in ("train", "val"):
+            linked(path, folder / split / f"{label:03}" / path.name)
+
+
+class Loop(Plain, ABC):
+    """A training loop of another program's parts."""
 
     def __init__(self, pictures: Pictures, side: int) -> None:
         self.batch = min(BATCH, len(pictures))
         self._steps = self._train(pictures, side)
         self.seconds(1)
+
+    @abstractmethod
+    def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
+        """The loop: the number of pictures of each step."""
+
+
+class Timm(Loop):
+    """A training loop of timm's parts: its network, loader, augmentation, optimizer and loss."""
 
     def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
         import_torchvision()
@@ -188,7 +200,7 @@ class Fastai:
         return marks[-1] - marks[plain.AHEAD]
 
 
-class Torchvision(Timm):
+class Torchvision(Loop):
     """torchvision's reference recipe for classification: SGD with momentum, weight decay, pictures transformed by its own parts."""
 
     def _train(self, pictures: Pictures, side: int) -> Iterator[int]:

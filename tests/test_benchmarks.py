@@ -15,7 +15,7 @@ from benchmarks.growth import drawn_small, growth, write_pictures
 from benchmarks.pairs import Figure, compare, table
 from benchmarks.ticks import train_tick
 from benchmarks.training import TINY, WARM_UP, pictures_a_second
-from benchmarks.tutorials import Fastai, Timm, tutorials
+from benchmarks.tutorials import Fastai, Timm, folders_of_classes, tutorials
 from fruitvision.data.read.store import open_dataset
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
@@ -102,6 +102,13 @@ def test_a_disk_that_is_too_full_for_growth_is_said(quick: Bench, monkeypatch, c
 def test_a_tick_is_measured_beside_finished_runs_and_right_after_the_page_was_opened(quick: Bench) -> None:
     rest, opening = train_tick(quick)
     assert "20 finished runs" in rest.what and rest.goal == ("<=", 20) and 0 < rest.ours < opening.ours
+
+
+def test_others_read_the_pictures_themselves_where_links_to_them_are_not_allowed(quick: Bench, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Path, "symlink_to", lambda *_, **__: pytest.fail("Windows allows it to few"))
+    folders_of_classes(pictures := quick.pictures()[:3], tmp_path)
+    for split in ("train", "val"):
+        assert sorted(path.name for path in (tmp_path / split).rglob("*.jpg")) == sorted(path.name for path, _ in pictures)
 
 
 @pytest.mark.slow

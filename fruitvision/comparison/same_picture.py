@@ -28,7 +28,9 @@ class Answer:
     heatmap: Image.Image
     """RGB, the picture's size: the class activation map of the answered fruit type."""
     accuracy: float | None
-    """Of the weights that answer, on the study's test pictures, or else on its validation pictures."""
+    """Of the weights that answer, on the pictures of ``split``."""
+    split: str | None
+    """The study's "test" pictures, or else its "validation" pictures; None where the accuracy was not measured."""
 
 
 def pairs(study: StudyFolder) -> list[tuple[int, int]]:
@@ -47,8 +49,8 @@ def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: i
         prediction, metrics = classifier.predict(picture), classifier.config.metrics
         if prediction.verdict == "sure" and "answered" not in metrics.get("validation", {}):
             prediction = replace(prediction, verdict="unsure")
-        measured = (metrics.get(split, {}).get("top1") for split in ("test", "validation"))
-        found.append(Answer(cell, prediction, prediction.heatmap(), next((one for one in measured if one is not None), None)))
+        split = next((name for name in ("test", "validation") if metrics.get(name, {}).get("top1") is not None), None)
+        found.append(Answer(cell, prediction, prediction.heatmap(), metrics[split]["top1"] if split else None, split))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 LABELS = {
@@ -35,7 +36,7 @@ def model_card(config: dict[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        *_limits(dataset, training, bool(config.get("imported"))),
+        *_limits(config),
         "",
         *(["## Experiments", "", config["notes"].strip(), ""] if config.get("notes") else []),
         *(
@@ -150,6 +151,8 @@ def _use(config: dict[str, Any]) -> list[str]:
     transform, thresholds = config["transform"], config["thresholds"]
     scales = [f"{scale:.0%}" for scale in transform.get("scales", [1.0])[1:]]
     enlarged = f", averaged with center crops of {' and '.join(scales)} of its side" if scales else ""
+    unsure = thresholds["unsure"]
+    sure = "no answer is sure" if unsure >= 1 else f"an answer below {unsure:{'.0%' if unsure < 0.995 else '.2%'}} is unsure"
     refused = (
         f"; from a probability of {thresholds['not_fruit']:.0%} for no fruit, the answer is that there is none"
         if thresholds["not_fruit"] < 1
@@ -157,9 +160,14 @@ def _use(config: dict[str, Any]) -> list[str]:
     )
     return [
         f"Input: the short side resized to {transform['resize']} px and the center {transform['crop']} px square cropped"
-        f"{enlarged}. Temperature {config['temperature']:.3f}, {_fitted_on(config)}; an answer below "
-        f"{thresholds['unsure']:.0%} is unsure{refused}.",
+        f"{enlarged}. Temperature {config['temperature']:.3f}, {_fitted_on(config)}; {sure}{refused}.",
     ]
+
+
+def _alike(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows have the same figures, but for the last digits of a loss that was computed in other batches."""
+    same = row.get("images") == other.get("images") and row.get("top1") == other.get("top1")
+    return row is other or (same and math.isclose(row.get("loss") or 0, other.get("loss") or 0, rel_tol=1e-4))
 
 
 def _fitted_on(config: dict[str, Any]) -> str:
@@ -167,13 +175,22 @@ def _fitted_on(config: dict[str, Any]) -> str:
         return "fitted on left-out sources"
     if config.get("imported"):
         return config["imported"]["calibrated_on"] or "not calibrated"
-    return "fitted on pictures used neither for training nor for the metrics"
+    if config["temperature"] == 1:  # no fit ends there
+        return "not calibrated"
+    validation = config["metrics"].get("validation")
+    # A run may validate on its test pictures: the same figures of as many pictures are then of the same ones.
+    same = [name for name, row in config["metrics"].items() if validation and _alike(row, validation)]
+    measured = f", and which {' and '.join(same)} above measured, too" if same else ""
+    return f"fitted on validation pictures, on which it was not trained{measured}"
 
 
-def _limits(dataset: dict[str, Any], training: dict[str, Any], imported: bool) -> list[str]:
+def _limits(config: dict[str, Any]) -> list[str]:
+    dataset, training = config["dataset"], config["training"]
+    # A fit to left-out sources is told of with the figures on them; what an import was calibrated on, with its temperature.
+    fitted = config["temperature"] != 1 and not config.get("left_out") and not config.get("imported")
     limits = [
         "It knows the classes of its training pictures alone and answers one of them for any picture"
-        + ("." if imported else "; its confidence was calibrated on pictures like those it was trained on."),
+        + ("; its confidence was calibrated on pictures like those it was trained on." if fitted else "."),
     ]
     if "360" in str(dataset.get("name", "")):
         limits.append(

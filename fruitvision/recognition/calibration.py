@@ -25,6 +25,8 @@ MIN_SURE_SHARE = 0.02
 MIN_PHOTOS = 100
 MIN_SURE = 0.4
 """No answer of a lower confidence is "sure", however accurate the answers to the given pictures are."""
+MOST_FITTED = 0.9999
+"""The largest threshold that is fitted, to four decimals: 1 would mean that no answer is ever "sure"."""
 
 
 def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor | None = None) -> tuple[float, Thresholds]:
@@ -121,7 +123,8 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
     At the threshold for "not-fruit" at most ``MAX_FRUIT_REFUSED`` of the fruit is refused. An answer is "sure" from the
     confidence at which ``SURE_ACCURACY`` of the answers are correct and at most ``MAX_NEGATIVES_ACCEPTED`` of the pictures
-    without fruit are accepted, and never below ``MIN_SURE``. Where there is no such confidence, no answer is ever "sure".
+    without fruit are accepted, and never below ``MIN_SURE`` or above ``MOST_FITTED``. Where there is no such confidence, the threshold
+    is 1: no answer is ever "sure".
     """
     from fruitvision.models.checkpoint import Thresholds
 
@@ -133,29 +136,36 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
         # At least 0.3, where the fruit's own are small: a picture of a shirt has most of its probability on "no fruit".
         not_fruit = min(max(float(torch.quantile(no_fruit[is_fruit], 1 - MAX_FRUIT_REFUSED)), 0.3), 0.95)
     answered = is_fruit & (no_fruit < not_fruit)
-    bounds = [MIN_SURE, confidence_threshold(confidence[answered], right[answered])]
+    accurate, accepted = confidence_threshold(confidence[answered], right[answered]), 0.0
     if len(nothing):
-        accepted = confidence[~is_fruit & (no_fruit < not_fruit)]
-        bounds.append(_accepted_from(accepted, allowed=math.floor(MAX_NEGATIVES_ACCEPTED * len(nothing))))
-    return Thresholds(unsure=round(max(bounds), 4), not_fruit=round(not_fruit, 4))
+        passed = confidence[~is_fruit & (no_fruit < not_fruit)]
+        accepted = _accepted_from(passed, allowed=math.floor(MAX_NEGATIVES_ACCEPTED * len(nothing)))
+    unsure = 1.0 if accurate is None or accepted is None else fitted_threshold(MIN_SURE, accurate, accepted)
+    return Thresholds(unsure=unsure, not_fruit=round(not_fruit, 4))
 
 
-def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SURE_ACCURACY) -> float:
-    """The lowest confidence from which ``accuracy`` of N answers, (N,) each, are correct; 1 where there is none.
+def fitted_threshold(*bounds: float) -> float:
+    """The largest of some bounds as a threshold: to four decimals, and at most ``MOST_FITTED``."""
+    return min(round(max(bounds), 4), MOST_FITTED)
+
+
+def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SURE_ACCURACY) -> float | None:
+    """The lowest confidence from which ``accuracy`` of N answers, (N,) each, are correct; None where there is none.
 
     At least ``MIN_SURE_SHARE`` of the answers must reach it, since a few at the top may be correct by chance.
     """
     order = confidence.argsort(descending=True)
     count = torch.arange(1, len(order) + 1)
     good = torch.nonzero((right[order].double().cumsum(0) / count >= accuracy) & (count >= MIN_SURE_SHARE * len(order)))
-    return float(confidence[order][good[-1, 0]]) if len(good) else 1.0
+    return float(confidence[order][good[-1, 0]]) if len(good) else None
 
 
-def _accepted_from(confidence: Tensor, allowed: int) -> float:
-    """A confidence that at most ``allowed`` of these reach."""
+def _accepted_from(confidence: Tensor, allowed: int) -> float | None:
+    """A confidence below 1 that at most ``allowed`` of these reach; None where there is none."""
     if len(confidence) <= allowed:
         return 0.0
-    return min(float(confidence.sort(descending=True).values[allowed]) + 1e-4, 1.0)
+    least = float(confidence.sort(descending=True).values[allowed]) + 1e-4
+    return least if least < 1 else None
 
 
 def probabilities_of(logits: Tensor, temperature: float, views: int = 1) -> Tensor:

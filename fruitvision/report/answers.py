@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 VERY_SURE = 0.9
 """The confidence from which on an answer is called very sure, where the network's card does not say."""
+NEVER = 2.0
+"""A confidence that no answer has."""
 MIN_BOTH, MIN_SECOND = 0.5, 0.25
 """An unsure answer names two fruits where their probabilities add up to ``MIN_BOTH`` and the second has at least ``MIN_SECOND`` of
 the first's."""
@@ -69,8 +71,13 @@ def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> 
         return "nothing"
     if prediction.verdict == "unsure":
         return "unsure"
+    return "very_sure" if prediction.confidence >= very_sure_from(config) else "sure"
+
+
+def very_sure_from(config: CheckpointConfig | None) -> float:
+    """The confidence from which a sure answer is "very sure"; ``NEVER``, which no confidence reaches, where none was found."""
     least = config.left_out.get("very_sure_from", VERY_SURE) if config is not None else VERY_SURE
-    return "very_sure" if prediction.confidence >= least else "sure"
+    return least if least is not None and least < 1 else NEVER
 
 
 def right_when_said(prediction: Prediction, config: CheckpointConfig) -> float | None:

@@ -42,9 +42,10 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import QUIET
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.alive import INTO_VIEW, alive_script
+from fruitvision.ui.page.served.alive import alive_script
 from fruitvision.ui.page.served.covering import HEARD_IN, covering_script
 from fruitvision.ui.page.served.gradio_words import gradio_words_script
+from fruitvision.ui.page.served.into_view import INTO_VIEW
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue

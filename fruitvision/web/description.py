@@ -54,7 +54,7 @@ def describe(config: CheckpointConfig, name: str, network: WebNetwork, weights: 
         "guesses": classifier.GUESSES,
         "smoothing": classifier.SMOOTHING,
         "card": {
-            "very_sure": config.left_out.get("very_sure_from", answers.VERY_SURE),
+            "very_sure": answers.very_sure_from(config),
             "min_both": answers.MIN_BOTH,
             "min_second": answers.MIN_SECOND,
             "min_alone": answers.MIN_ALONE,

@@ -224,8 +224,14 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     row = page.locator("#train-runs tr", has_text="first try").first
     row.get_by_role("button", name="Rename").click()
     focused_in_view(page, "#train-new-name")
+    page.locator("#train-new-name textarea, #train-new-name input").first.fill("laid under it")
+    page.click("#train-save-name")  # taken: the row stays open, and the focus in it
+    page.wait_for_selector(".toast-body")
+    page.wait_for_timeout(500)
+    focused_in_view(page, "#train-rename-row")
     page.locator("#train-new-name textarea, #train-new-name input").first.fill("second try")
     page.click("#train-save-name")
+    focused_in_view(page, "#train-runs")
     row = page.locator("#train-runs tr", has_text="second try").first
     other = page.locator("#train-runs tr", has_text="laid under it").first
     page.route("**/queue/join*", answer_slowly)

@@ -10,6 +10,7 @@ from fruitvision.comparison.same_picture import answers, pairs
 from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import PictureError
 from fruitvision.models.checkpoint import Thresholds, read_config
+from fruitvision.ui.compare.same_picture import _card
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,14 @@ def test_a_network_whose_thresholds_were_not_fitted_to_its_own_pictures_is_never
     classifier = same_picture._classifier(run.best, 0)
     fitted, bold = classifier.config.metrics, Thresholds(unsure=0.0)
     verdicts = []
+    assert answers(study, picture, 8, 0)[0].split == "test"
     for measured in (fitted["validation"], {"top1": 0.1}):
         classifier.config = classifier.config.model_copy(update={"thresholds": bold, "metrics": {"validation": measured}})
         monkeypatch.setattr(same_picture, "_classifier", lambda path, changed: classifier)
-        verdicts.append(answers(study, picture, 8, 0)[0].prediction.verdict)
+        answer = answers(study, picture, 8, 0)[0]
+        verdicts.append(answer.prediction.verdict)
+        assert (answer.split, answer.accuracy) == ("validation", measured["top1"])
+        assert f"{answer.accuracy:.1%} of the validation pictures" in _card(answer, "en")
     assert verdicts == ["sure", "unsure"]
 
 

@@ -7,7 +7,15 @@ import torch
 
 from fruitvision.data.load.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.calibration import answered, calibrate, fit_temperature, probabilities_of, verdict
+from fruitvision.recognition.calibration import (
+    answered,
+    calibrate,
+    confidence_threshold,
+    fit_temperature,
+    fit_thresholds,
+    probabilities_of,
+    verdict,
+)
 from fruitvision.training.evaluation import expected_calibration_error
 
 
@@ -96,3 +104,17 @@ def test_a_network_that_guesses_is_sure_of_nothing_however_far_apart_its_logits_
     known = torch.nn.functional.one_hot(labels, 5).float()[:, None] * 30
     temperature, thresholds = calibrate(known, labels, targets)
     assert answered(known, labels, targets, temperature, thresholds) == {"answered": 1.0, "answered_top1": 1.0}
+
+
+@pytest.mark.parametrize(("right", "unsure", "word"), [(True, 0.9999, "sure"), (False, 1.0, "unsure")], ids=["all right", "all wrong"])
+def test_a_fitted_threshold_near_one_is_not_the_one_that_says_never(right, unsure, word):
+    confidence, all_of = torch.full((400,), 0.99998), torch.ones(400, dtype=torch.bool)
+    flags = all_of & right
+    assert (confidence_threshold(confidence, flags) is None) == (not right)
+    thresholds = fit_thresholds(confidence, torch.zeros(400), flags, all_of)
+    assert thresholds.unsure == unsure and verdict(0.99998, 0.0, thresholds) == word
+
+
+def test_pictures_without_fruit_that_look_certain_let_nothing_be_sure():
+    confidence, is_fruit = torch.ones(200), torch.arange(200) < 100
+    assert fit_thresholds(confidence, torch.zeros(200), is_fruit, is_fruit).unsure == 1

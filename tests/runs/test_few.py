@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.errors import ConfigError, DataError, RunError
 from fruitvision.models.checkpoint import load_checkpoint
+from fruitvision.recognition.evaluate.left_out import Answers, to_bytes
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
@@ -51,6 +53,20 @@ def test_without_a_picture_to_validate_on_the_last_epoch_is_the_best(tmp_path, t
 def test_the_recipe_for_webcams_trains_on_them_too(tmp_path):
     run = RunFolder(tmp_path / "run").create(configured(drawn(tmp_path, 2, 0), preset="robust", epochs=1))
     assert execute(run.path).state == "finished" and "not calibrated" in run.log_tail()
+
+
+def test_a_study_calibrates_what_has_no_picture_to_validate_on(tmp_path):
+    answers = Answers(
+        ("Apple", "Banana"), ("Apple", "Banana"), 3 * torch.eye(2).repeat(50, 1)[:, None], ("shop",) * 100, ("Apple", "Banana") * 50
+    )
+    (tmp_path / "answers-0.npz").write_bytes(to_bytes(answers))
+    (tmp_path / "study.json").write_text('{"groups": [["shop"]]}', encoding="utf-8")
+    config = configured(drawn(tmp_path, 1, 0), epochs=1).model_copy(update={"study": str(tmp_path)})
+    run = RunFolder(tmp_path / "run").create(config)
+    assert execute(run.path).unvalidated
+    found = load_checkpoint(run.best)[1]
+    assert found.temperature != 1 and found.thresholds.unsure < 1 and found.left_out["images"] == 100
+    assert "the last layer is not fitted on" in run.log_tail() and "no answer is sure" not in run.log_tail()
 
 
 def test_validation_on_the_test_split_needs_no_training_picture(tmp_path):

@@ -23,7 +23,14 @@ from torch import Tensor
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.errors import DataError
 from fruitvision.models.checkpoint import Thresholds
-from fruitvision.recognition.calibration import confidence_threshold, fit_temperature, fit_thresholds, probabilities_of, verdict
+from fruitvision.recognition.calibration import (
+    confidence_threshold,
+    fit_temperature,
+    fit_thresholds,
+    fitted_threshold,
+    probabilities_of,
+    verdict,
+)
 from fruitvision.recognition.classifier import LabelSpace
 from fruitvision.training.evaluation import expected_calibration_error
 
@@ -183,7 +190,7 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
     capped_known, capped_right = capped.labels >= 0, capped_predicted == capped.labels
     answered = capped.fruit & (capped_no_fruit < thresholds.not_fruit)
     very_sure_least = very_sure_from(capped_confidence, capped_right, answered, thresholds)
-    very_sure = known & sure & (confidence >= very_sure_least)
+    very_sure = known & sure & (confidence >= very_sure_least if very_sure_least is not None else torch.zeros_like(sure))
     names = np.array(answers.sources)
     per_source = {}
     for name in sorted(set(answers.sources)):
@@ -224,9 +231,13 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
     }
 
 
-def very_sure_from(confidence: Tensor, right: Tensor, answered: Tensor, thresholds: Thresholds) -> float:
-    """The confidence from which ``VERY_SURE_ACCURACY`` of the answers are correct; at least the threshold for "sure"."""
-    return round(max(confidence_threshold(confidence[answered], right[answered], VERY_SURE_ACCURACY), thresholds.unsure), 4)
+def very_sure_from(confidence: Tensor, right: Tensor, answered: Tensor, thresholds: Thresholds) -> float | None:
+    """The confidence from which ``VERY_SURE_ACCURACY`` of the answers are correct; at least the threshold for "sure".
+
+    None where there is none, or no answer is "sure".
+    """
+    least = confidence_threshold(confidence[answered], right[answered], VERY_SURE_ACCURACY)
+    return fitted_threshold(least, thresholds.unsure) if least is not None and thresholds.unsure < 1 else None
 
 
 def _per_kind(answers: Answers, predicted: Tensor, known: Tensor, right: Tensor) -> dict[str, dict[str, Any]]:

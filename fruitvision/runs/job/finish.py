@@ -43,8 +43,8 @@ def finish(
 
     In this order: weights averaged with those of other networks (``average_with``), trunk blended with its start
     (``start_share``), last layer fitted to all pictures (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
-    evaluation on the test split. Without validation pictures the last layer is not fitted on, the
-    temperature is 1, and no answer is sure.
+    evaluation on the test split. Without validation pictures the last layer is not fitted on, and but for a study of left-out
+    sources the temperature is 1, and no answer is sure.
     Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
     folder, training, world = session.folder, session.training, session.world
@@ -68,7 +68,8 @@ def finish(
         logits = views.log_softmax(dim=2).logsumexp(dim=1)
         metrics["validation"] = summarize(logits, labels, validation.membership)
     else:
-        folder.log("without validation the last layer is not fitted on, and confidence is not calibrated: no answer is sure")
+        calibrated = "" if session.config.study else ", and confidence is not calibrated: no answer is sure"
+        folder.log(f"without validation the last layer is not fitted on{calibrated}")
         thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
     if session.config.study:
         answers = read_study(Path(session.config.study))

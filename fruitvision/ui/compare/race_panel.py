@@ -24,17 +24,13 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.elements import note
-from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
+from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner, show
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 
 TICK_SECONDS = 1.0
 WATCHED = ("status", "words", "charts", "figures", "stop", "end", "resume", "csv", "seen")
 """The components that :func:`race_view` updates."""
-# On a narrow page the race's status is far below the button that started it; an error stands beside the button.
-TO_STATUS = """() => {
-  if (!document.querySelector("#compare-notice [role=alert]")) window.fruitvisionShow("#compare-status");
-}"""
 SAVE_CHARTS = Path(__file__).with_name("chart_png.js").read_text(encoding="utf-8")
 
 
@@ -109,14 +105,15 @@ def _wire_start(page: Page, parts: Race) -> None:
 
     asked = [page.language, parts.data, parts.norms, parts.budget]
     begun = parts.start.click(for_owner(context, start, parts.notice), asked, [parts.study, parts.notice, parts.seen], **SHOWN)
-    begun.then(None, None, None, js=TO_STATUS)
+    begun.then(None, None, None, js=show("#compare-status", unless="#compare-notice [role=alert]"))
 
     def count_time(opened: bool, language: str, data: str, norms: list[str], budget: str, request: gr.Request) -> Any:
         if not opened:
             return gr.skip()
         return note(time_words(context, times, data, norms, budget, language, owner=context.access.is_owner(request)))
 
-    gr.on([parts.timer.tick, *(one.change for one in asked)], count_time, [page.opened, *asked], parts.time, **QUIET)
+    changed_choice = [parts.timer.tick, *(one.change for one in asked)]
+    gr.on(changed_choice, count_time, [page.opened, *asked], parts.time, **QUIET, trigger_mode="always_last")
 
 
 def _wire_study(page: Page, parts: Race) -> None:
@@ -142,7 +139,7 @@ def _wire_study(page: Page, parts: Race) -> None:
         return {parts.file: str(csv_file(results_of(context, study), study))}
 
     made = parts.csv.click(for_owner(context, csv, parts.notice), here, [parts.file, parts.notice], **SHOWN)
-    made.success(None, parts.file, None, js=SAVE_FILE)
+    made.success(None, [parts.file, parts.notice], None, js=SAVE_FILE)
     parts.png.click(None, None, None, js=SAVE_CHARTS)
 
 
@@ -178,6 +175,7 @@ def _wire_watch(page: Page, parts: Race) -> None:
         [parts.study, parts.seen, page.language],
         [getattr(parts, name) for name in WATCHED],
         **QUIET,
+        trigger_mode="always_last",  # by "once" a change of the language or the study would be lost while a tick is answered
     )
 
 

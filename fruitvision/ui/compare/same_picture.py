@@ -61,7 +61,8 @@ def build(page: Page, tab: gr.Tab) -> None:
         known = [study_id for _, study_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in known else next(iter(known), None), visible=bool(known))
 
-    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **QUIET)
+    # By Gradio's "once", which the first event decides, a change of the language would be lost while the lists are being opened.
+    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **QUIET, trigger_mode="always_last")
     chosen = [study, pair, page.language]
 
     def choose(study_id: str | None, pair: str | None, language: str, request: gr.Request) -> Any:
@@ -72,7 +73,7 @@ def build(page: Page, tab: gr.Tab) -> None:
         with decoding_for(*context.access.counted(request)):
             return same_picture_view(context, picture, study_id, pair, language, owner=owner)
 
-    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET)
+    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET, trigger_mode="always_last")
     gr.on(
         [tab.select, picture.change, study.change, pair.change, page.language.change],
         view,
@@ -133,7 +134,7 @@ def _card(answer: Answer, language: str) -> Markup:
     named, share = named_guesses(prediction), prediction.confidence
     accuracy = say("same_picture.unmeasured", language)
     if answer.accuracy is not None:
-        accuracy = say("same_picture.accuracy", language, accuracy=f"{answer.accuracy:.1%}")
+        accuracy = say(f"same_picture.accuracy_{answer.split}", language, accuracy=f"{answer.accuracy:.1%}")
     percent = tag("span", f"{share:.0%}") if len(named) == 1 else None
     return tag(
         "section",

@@ -27,8 +27,9 @@ The server keeps it for each page: hashes alone, or whoever sends a long text wo
 """
 
 # Saves the file of a gr.DownloadButton that was made when it was asked for: what lies ready on the server is deleted after a while.
-SAVE_FILE = """(file) => {
-  if (!file) return;
+# Where an error is shown, by a handler with such a place, the file is the one that was asked for before.
+SAVE_FILE = """(file, said) => {
+  if (!file || said?.includes('role="alert"')) return;
   const link = document.createElement("a");
   link.href = file.url;
   link.download = file.orig_name || "";
@@ -36,15 +37,18 @@ SAVE_FILE = """(file) => {
 }"""
 
 
-def show(place: str, focus: str | None = "") -> str:
+def show(place: str, focus: str | None = "", *, unless: str | None = None, event: str | None = None) -> str:
     """JavaScript that brings what a handler led to into view, and gives it the focus.
 
     Args:
         place: its CSS selector; it may be a moment before it is there.
         focus: of an element in it that gets the focus instead; None leaves the focus where it is.
+        unless: of what is seen where the handler failed, as an error beside its button: then nothing moves.
+        event: the name of an event that the scripts of the page hear first.
     """
-    given = json.dumps([place] if focus == "" else [place, focus])
-    return f"() => {{ window.fruitvisionShow(...{given}); }}"
+    given = json.dumps([place, place if focus == "" else focus, unless])
+    heard = f"window.dispatchEvent(new Event({json.dumps(event)})); " if event else ""
+    return f"() => {{ {heard}window.fruitvisionShow(...{given}); }}"
 
 
 def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | None = None) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
-from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
+from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner, show
 from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
@@ -23,11 +23,6 @@ from fruitvision.ui.train.start import MOST_TYPED, Form, start_run, start_with_t
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
-# On a narrow page the run's status is far below the button that started it; an error stands beside the button.
-TO_STATUS = """() => {
-  window.dispatchEvent(new Event("fruitvision-run"));
-  if (!document.querySelector("#train-notice [role=alert]")) window.fruitvisionShow("#train-status");
-}"""
 WAYS = ("collect", "drop", "choose", "download")
 """To bring pictures, by the ids of ``train.way``."""
 
@@ -239,4 +234,4 @@ def wire_start(page: Page, training: Training, parts: Choices, run: gr.State) ->
 
     for button, action in ((parts.start, start), (parts.start_taught, start_taught)):
         pressed = button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **SHOWN)
-        pressed.then(None, None, None, js=TO_STATUS)
+        pressed.then(None, None, None, js=show("#train-status", unless="#train-notice [role=alert]", event="fruitvision-run"))

@@ -92,7 +92,7 @@ def wire_rate(page: Page, search: RateSearch, parts: RateParts, form: list[Any],
         found = search.task and search.task.result
         return found.suggested if found else gr.skip()
 
-    gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **QUIET)
+    gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **QUIET, trigger_mode="always_last")
     parts.take.click(take, None, learning_rate, **QUIET)
 
 

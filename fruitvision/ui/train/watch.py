@@ -51,7 +51,7 @@ WATCHED = (
 """The components that :func:`run_view` updates."""
 
 # A report that is not made yet is begun, and appears below the charts.
-SAVE_OR_SHOW = f"(file) => {{ if (!file) return window.fruitvisionShow('#train-results'); ({SAVE_FILE})(file); }}"
+SAVE_OR_SHOW = f"(file, said) => {{ if (!file && !said) return window.fruitvisionShow('#train-results'); ({SAVE_FILE})(file, said); }}"
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
@@ -120,7 +120,7 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
 
     for button, action, saved in ((parts.report, report, SAVE_OR_SHOW), (parts.csv, csv, SAVE_FILE)):
         made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
-        made.success(None, parts.file, None, js=saved)
+        made.success(None, [parts.file, notice], None, js=saved)
 
     def checkpoint(language: str, run: str | None) -> Path:
         return checkpoint_file(find_run(context, run))

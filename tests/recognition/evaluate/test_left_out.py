@@ -19,6 +19,7 @@ from fruitvision.recognition.evaluate.left_out import (
     read_study,
     summarize_sources,
     to_bytes,
+    very_sure_from,
 )
 
 CLASSES = ("Apple Red 1", "Apple Red 2", "Banana", "Kiwi", NOT_FRUIT)
@@ -72,11 +73,20 @@ def test_a_network_that_is_wrong_wherever_it_is_bold_is_never_sure():
     assert found["sure"] < 0.02
 
 
+def test_very_sure_is_said_of_nothing_where_no_confidence_is_right_often_enough():
+    answers = made(right=0.7)
+    found = summarize_sources(answers, 1.0, Thresholds(unsure=1.0))
+    assert (found["very_sure_from"], found["very_sure"], found["very_sure_right"]) == (None, 0.0, None)
+    certain = torch.full((400,), 0.99998)
+    for right, least in ((True, 0.9999), (False, None)):
+        assert very_sure_from(certain, torch.full((400,), right), torch.ones(400, dtype=torch.bool), Thresholds(unsure=0.5)) == least
+
+
 def test_a_few_lucky_answers_are_no_ground_to_be_sure():
     answers = made(count=500, right=0.0)
     logits = answers.logits.clone()
-    fruit = [i for i, kind in enumerate(answers.kinds) if kind == "Banana"][:5]
-    logits[fruit, 0, 2] = 20  # five of five hundred are right, and boldest of all
+    fruit = [i for i, kind in enumerate(answers.kinds) if kind == "Banana"][:3]
+    logits[fruit, 0, 2] = 20  # three of five hundred are right, and boldest of all
     answers = Answers(CLASSES, TYPES, logits, answers.sources, answers.kinds)
     found = summarize_sources(answers, *calibrate_on_sources(answers))
     assert found["sure"] == 0 and found["sure_right"] is None

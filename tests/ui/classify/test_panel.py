@@ -225,6 +225,8 @@ def test_very_sure_is_said_from_where_the_card_measured_it(context):
     config = context.models.batcher("shipped:fruits-360").classifier.config
     measured = config.model_copy(update={"left_out": {"very_sure_from": 0.97}})
     assert "Very sure" in answer_card(guesses("sure", 0.95), "en") and "Very sure" not in answer_card(guesses("sure", 0.95), "en", measured)
+    never = config.model_copy(update={"left_out": {"very_sure_from": None}})
+    assert "Very sure" not in answer_card(guesses("sure", 1.0), "en", never)
 
 
 def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():

@@ -168,7 +168,7 @@ def test_the_networks_that_come_with_the_program_answer_at_once(context, languag
     shown = same_picture_view(context, None, SHIPPED, "32/0", language, owner=False)
     assert shown.count("<section") == 4 and shown.count("data:image/jpeg") == 4
     weak = shown.split("<section")[3]  # instance norm
-    assert say("same_picture.accuracy", language, accuracy="14.0%") in weak, "beside its answer"
+    assert say("same_picture.accuracy_test", language, accuracy="14.0%") in weak, "beside its answer"
     assert say("classify.unsure", language) in weak and "fv-bar" not in weak
     sizes = [choice[1] for choice in pair_choices(context, SHIPPED, None, language, owner=False)["choices"]]
     assert sizes == ["2/0", "32/0"]

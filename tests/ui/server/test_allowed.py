@@ -25,6 +25,7 @@ from fruitvision.ui.app import build_app
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import same_picture, touch_panel
 from fruitvision.ui.page.context import Context
+from fruitvision.ui.page.events import SAVE_FILE
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import gate
 from fruitvision.ui.server.access import Access
@@ -86,6 +87,20 @@ def test_one_function_has_a_name_for_programs_and_without_the_api_none_has(demo)
     assert list(info["named_endpoints"]) == ["/classify"] and not info["unnamed_endpoints"]
     public = [number for number, one in demo.fns.items() if one.api_visibility != "private"]
     assert [registered(demo)[number] for number in public] == ["classify.api.build_endpoint.classify"]
+
+
+def test_no_change_that_comes_while_another_is_answered_is_lost(demo):
+    """By Gradio's "once" the page leaves out what happens meanwhile: a list stays in the language before."""
+    once = [own for own in demo.fns.values() if own.fn and own.trigger_mode == "once"]
+    changes = [(own, one) for own in once for one, event in own.targets if event == "change"]
+    lost = {name_of(own.fn) for own, one in changes if isinstance(demo.blocks[one], gradio.Radio)}
+    assert [name for name in lost if name.startswith(("train.", "compare."))] == []
+
+
+def test_what_saves_a_file_knows_whether_an_error_is_shown(demo):
+    saving = [own for own in demo.fns.values() if isinstance(own.js, str) and SAVE_FILE in own.js]
+    assert len(saving) >= 5
+    assert all([type(one) for one in own.inputs] == [gradio.DownloadButton, gradio.HTML] for own in saving)
 
 
 def test_every_route_that_the_gate_lets_through_is_on_the_list(demo):

@@ -49,7 +49,7 @@ def hands_out(
     handed = begun.then(
         for_owner(page.context, made, said), given, [file, said], **SHOWN, concurrency_limit=1, concurrency_id="export", trigger_mode="once"
     )
-    handed.success(None, file, None, js=SAVE_FILE)
+    handed.success(None, [file, said], None, js=SAVE_FILE)
     handed.then(again, page.language, button, **QUIET)
 
 

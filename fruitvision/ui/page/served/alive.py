@@ -1,4 +1,4 @@
-"""Scripts of the whole page: it notices that its server went, or was started anew; and it brings what a click led to into view."""
+"""The script by which the page notices that its server went, or was started anew."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ TOASTS = (
     ("^error$|could not|exception|not valid|unexpected", "failed"),
 )
 """What Gradio's page says by itself, as patterns, and the words in its place; without any, it is not said."""
-
-
-INTO_VIEW = Path(__file__).with_name("into_view.js").read_text(encoding="utf-8")
-"""Defines what ``events.show`` calls."""
 
 
 def alive_script() -> str:

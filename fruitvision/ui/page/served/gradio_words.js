@@ -1,8 +1,9 @@
 // Gradio speaks the browser's language, and much of it English alone; here its words follow the page's. What this app made itself, which
-// stands in ".prose", says its own. KNOWN (by key and language) and RAW (Gradio's keys that lack words) come from gradio_words.py.
+// stands in ".prose", says its own, and the options of a list have the names that people gave. KNOWN (by key and language) and RAW
+// (Gradio's keys that lack words) come from gradio_words.py.
 () => {
   if (window.fruitvisionKnown) return;
-  const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt"], OWN = ".prose, .fv-away, .fv-cover, .fv-too-large, script, style";
+  const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt"], OWN = ".prose, .fv-away, .fv-cover, .fv-too-large, [role=option], script, style";
   const exact = new Map(), patterns = [];
   for (const [key, words] of Object.entries(KNOWN)) {
     for (const text of Object.values(words)) {
@@ -22,7 +23,7 @@
     if (exact.has(own)) return KNOWN[exact.get(own)][language];
     for (const [pattern, key, name] of patterns) {
       const found = pattern.exec(own);
-      if (found) return KNOWN[key][language].replace(`{${name}}`, found[1]);
+      if (found) return KNOWN[key][language].replace(`{${name}}`, () => found[1]); // "$&" in a name is no pattern
     }
     return null;
   }

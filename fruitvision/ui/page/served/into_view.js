@@ -1,11 +1,15 @@
 // Brings what a click led to into view, once it is there, and gives it the focus: a phone shows a tenth of a panel at once, and a
-// keyboard goes on from where its focus is. `focus` names another element than `place`; null leaves the focus where it is.
+// keyboard goes on from where its focus is. `focus` names another element than `place`; null leaves the focus where it is. `unless` names
+// what is seen where it led to nothing: looked for when the page has drawn the answer, a moment after it came.
 () => {
-  const WAIT_MS = 3000, LOOK_MS = 50;
-  window.fruitvisionShow = async (place, focus = place) => {
+  const WAIT_MS = 3000, LOOK_MS = 50, DRAWN_MS = 150;
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  window.fruitvisionShow = async (place, focus = place, unless = null) => {
     const until = Date.now() + WAIT_MS, shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.getClientRects().length);
+    if (unless) await pause(DRAWN_MS);
+    if (unless && shown(unless)) return;
     let found = null;
-    while (!(found = shown(place)) && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    while (!(found = shown(place)) && Date.now() < until) await pause(LOOK_MS);
     if (!found) return;
     const { top, bottom } = found.getBoundingClientRect();
     const covered = Math.max(document.querySelector("#run-bar")?.getBoundingClientRect().bottom ?? 0, 0);

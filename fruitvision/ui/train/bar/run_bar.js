@@ -3,7 +3,7 @@
 const EVERY_MS = 1000, IDLE_MS = 4000, MOUNT_MS = 3000, KEPT = "fruitvision-run";
 const go = find(".fv-run-bar-go"), away = find(".fv-run-bar-away"), told = find(".fv-run-bar-words"), filled = find(".fv-bar > i");
 const aloud = element.querySelector(".fv-run-bar-said"); // outside of what is hidden, or nothing would be announced
-let timer = null, asking = false, run = "", ended = "";
+let timer = null, asking = false, going = false, run = "", ended = "";
 
 // The training that was last seen going on: a page that is opened anew, or another one, knows it too.
 let noted = "";
@@ -33,12 +33,13 @@ async function look() {
   asking = false;
   if (state.code === "owner-only") return; // a visitor need not ask again
   if (!state.error && !state.lost) show(state);
-  timer = setTimeout(look, run ? EVERY_MS : IDLE_MS);
+  timer = setTimeout(look, going ? EVERY_MS : IDLE_MS);
 }
 
 function show(state) {
   if (state.run) remember(state.run);
   else if (!state.ended || looked_at(state.ended)) state = forget();
+  going = Boolean(state.run);
   run = state.run || state.ended || "";
   part.hidden = !run;
   if (!run) return;

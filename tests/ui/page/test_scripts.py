@@ -1,0 +1,91 @@
+"""What the scripts of the page do that a page shows only after a failure, or after seconds: run by node."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fruitvision.ui.page.events import SAVE_FILE, show
+from fruitvision.ui.page.served.gradio_words import gradio_words_script
+from fruitvision.ui.page.served.into_view import INTO_VIEW
+from fruitvision.ui.train.bar import run_bar
+from fruitvision.ui.train.runs import TO_TABLE
+from fruitvision.ui.train.watch import SAVE_OR_SHOW
+from tests.web.test_javascript import node
+
+# A page as far as the script asks: what is seen, by selector, and what got the focus.
+SEEN = """
+const focused = [], seen = %s;
+const made = (selector) => ({ tabIndex: 0, getClientRects: () => [1], focus: () => focused.push(selector),
+  getBoundingClientRect: () => ({ top: 0, bottom: 1 }) });
+globalThis.window = { dispatchEvent: () => focused.push("heard") };
+const shown = (all) => all.split(", ").filter((one) => seen.includes(one)).map(made);
+globalThis.document = { querySelector: () => null, querySelectorAll: shown };
+globalThis.matchMedia = () => ({ matches: true });
+globalThis.innerHeight = 100;
+"""
+
+
+def said(script: str) -> list:
+    """The JSON that a script prints."""
+    ran = subprocess.run([node(), "--input-type=commonjs", "-e", script], capture_output=True, text=True, encoding="utf-8", timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize(
+    ("seen", "focused"), [([], ["#train-runs"]), (["#train-rename-row"], []), (["#train-delete-row"], [])], ids=["gone", "rename", "delete"]
+)
+def test_a_row_that_is_left_open_by_an_error_keeps_the_focus(seen, focused):
+    after = "setTimeout(() => console.log(JSON.stringify(focused)), 300)"
+    assert said(f"{SEEN % json.dumps([*seen, '#train-runs'])} ({INTO_VIEW})(); ({TO_TABLE})(); {after};") == focused
+
+
+@pytest.mark.parametrize(("seen", "focused"), [(["#a"], ["heard", "#a"]), (["#a", "#error"], ["heard"])], ids=["begun", "refused"])
+def test_what_a_button_led_to_is_shown_and_not_beside_an_error(seen, focused):
+    script, after = show("#a", unless="#error", event="fruitvision-run"), "setTimeout(() => console.log(JSON.stringify(focused)), 300)"
+    assert said(f"{SEEN % json.dumps(seen)} globalThis.Event = class {{}}; ({INTO_VIEW})(); ({script})(); {after};") == focused
+
+
+def test_after_an_error_neither_the_file_before_is_saved_nor_the_page_moved():
+    page = """const done = []; globalThis.window = { fruitvisionShow: () => done.push("shown") };
+globalThis.document = { createElement: () => ({ click: () => done.push("saved") }) };"""
+    wrong, file, card = '<div class="fv-data fv-wrong" role="alert">', '{ url: "x" }', "<div>how to open it</div>"
+    calls = [(SAVE_FILE, file, ""), (SAVE_FILE, file, card), (SAVE_FILE, file, wrong), (SAVE_FILE, "null", "")]
+    calls += [(SAVE_OR_SHOW, "null", ""), (SAVE_OR_SHOW, file, ""), (SAVE_OR_SHOW, file, wrong), (SAVE_OR_SHOW, "null", wrong)]
+    called = [f"({script})({given}, {json.dumps(notice)}); done.push('|');" for script, given, notice in calls]
+    found = said(f"{page} {' '.join(called)} console.log(JSON.stringify(done.join('')))")
+    assert found == "saved|saved|||shown|saved|||"
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"),
+    [({"run": "a", "words": "", "share": 0.5}, 1000), ({"ended": "a", "state": "finished", "words": ""}, 4000), ({}, 4000)],
+    ids=["running", "ended", "none"],
+)
+def test_the_bar_asks_each_second_only_while_a_training_goes_on(state, waits):
+    script = Path(run_bar.__file__).with_suffix(".js").read_text(encoding="utf-8")
+    page = f"""const waits = [];
+const made = () => ({{ style: {{}}, dataset: {{}}, addEventListener() {{}}, setAttribute() {{}}, parentElement: {{}} }});
+const part = made(), element = {{ querySelector: made }}, find = made, say = String, page = () => ({{}});
+const server = {{ run_state: async () => ({json.dumps(state)}) }}, kept = setTimeout;
+globalThis.document = {{ querySelector: () => null, addEventListener() {{}} }};
+globalThis.window = {{ addEventListener() {{}} }};
+globalThis.setTimeout = (work, ms) => waits.push(ms);"""
+    assert said(f"{page}\n{script}\nkept(() => console.log(JSON.stringify(waits)), 50);") == [waits]
+
+
+def test_what_people_named_stays_as_they_named_it():
+    """A run called "Clear" is no button of Gradio's, and "$&" in a name is no pattern."""
+    page = """globalThis.Node = { ELEMENT_NODE: 1, TEXT_NODE: 3 };
+globalThis.MutationObserver = class { observe() {} };
+const made = (role, data, ...children) => ({ nodeType: 1, dataset: {}, children, childNodes: data ? [{ nodeType: 3, data }] : [],
+  getAttribute: () => null, closest: (selectors) => selectors.split(", ").includes(`[role=${role}]`) });
+const parts = [made("button", "Clear"), made("option", "Clear"), made("", "number input for $& and $1")];
+globalThis.document = { body: made("", "", ...parts) };
+globalThis.window = { addEventListener() {}, fruitvision: { language: "zh" } };"""
+    spoken = "JSON.stringify(parts.map((one) => one.childNodes[0].data))"
+    assert said(f"{page} ({gradio_words_script()})(); console.log({spoken})") == ["清除", "Clear", "$& and $1：输入数值"]
