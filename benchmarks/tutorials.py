@@ -84,7 +84,7 @@ def _against_ultralytics(bench: Bench) -> list[Figure]:
             times.append(json.loads(ran.stdout.splitlines()[-1]))
             return steps * batch / times[-1]["training"]
 
-        name = "Ultralytics' yolo11n-cls, a fourth of the operations of our ResNet18"
+        name = "Ultralytics' yolo11n-cls, a ninth of the operations of our ResNet18"
         training = compare(
             f"training at {side} px, batch {BATCH}",
             lambda: steps * BATCH / ours.seconds(steps),

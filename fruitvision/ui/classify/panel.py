@@ -78,6 +78,7 @@ def build(page: Page) -> None:
         lambda *given: note_of(page.context, *given),
         [page.model, page.language],
         note,
+        trigger_mode="always_last",
         **QUIET,
     )
 
