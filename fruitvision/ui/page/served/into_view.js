@@ -1,9 +1,9 @@
 // Brings what a click led to into view, once it is there, and gives it the focus: a phone shows a tenth of a panel at once, and a
-// keyboard goes on from where its focus is. `focus` names another element than `place`; null leaves the focus where it is.
+// keyboard goes on from where its focus is. While the page is covered, that waits. `focus` names another element than `place`; null leaves the focus where it is.
 () => {
   const WAIT_MS = 3000, LOOK_MS = 50;
   window.fruitvisionShow = async (place, focus = place) => {
-    const until = Date.now() + WAIT_MS, shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.getClientRects().length);
+    const until = Date.now() + WAIT_MS, shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.getClientRects().length && !one.closest("[inert]"));
     let found = null;
     while (!(found = shown(place)) && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     if (!found) return;

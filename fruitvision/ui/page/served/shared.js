@@ -27,7 +27,10 @@ let language = page().language;
 function utter(place, words) {
   const text = typeof words === "function" ? words() : words;
   if (text) spoken.set(place, words);
-  else spoken.delete(place);
+  else {
+    spoken.delete(place);
+    place.classList.remove("fv-wrong");
+  }
   if (place.textContent !== text) place.textContent = text;
 }
 window.addEventListener("fruitvision-words", () => {
