@@ -27,7 +27,8 @@
   function unlock() {
     cover.hidden = true;
     for (const own of root.children) own.inert = false;
-    if (document.activeElement === document.body) focused?.focus({ preventScroll: true });
+    const again = focused?.isConnected === false ? document.querySelector("#language input:checked") : focused; // drawn anew meanwhile
+    if (document.activeElement === document.body) again?.focus({ preventScroll: true });
     focused = null;
   }
 
