@@ -98,6 +98,7 @@ def test_ten_frames_are_taught_kept_and_exchanged_with_the_app(site, serve, page
     assert "空桌面 and <b>”; pictures: 1" in page.inner_text("#taught")
     page.click("#taught .undo")
     until(page, "!document.querySelector('.undo') && document.querySelectorAll('#taught li').length === 2")
+    until(page, "!document.getElementById('teach').hasAttribute('aria-busy')")
     page.set_input_files("#zip", tmp_path / "back.zip")
     until(page, "document.getElementById('said').textContent === 'Pictures in the file: 1; here already: 1; added: 0.'")
     page.click("#language")
