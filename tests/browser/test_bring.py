@@ -103,7 +103,7 @@ def test_pictures_are_dropped_on_a_card_and_what_cannot_be_read_is_said(visit, o
     assert card.locator("figure").count() == 3 and "种类" in card.locator("input[type=text]").input_value()
     again = [files[0], {"name": "9.jpg", "mimeType": "image/jpeg", "buffer": drawn("Pear", 9)}]
     card.locator("input[type=file]").set_input_files(again)
-    card.locator(".fv-kind-count:has-text('给了 2 张，其中 1 张与已有的相同，保留 1 张')").wait_for()
+    card.locator(".fv-kind-count:has-text('收到 2 张，其中 1 张与已有的相同，保留 1 张')").wait_for()
     left = page.locator(".fv-kind").count() - 1
     card.locator(".fv-kind-forget").click()
     page.wait_for_function(f"document.querySelectorAll('.fv-kind').length === {left}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import TimeoutError
 
 from .conftest import PHONE, WIDE
 from .test_train import fill_quick
@@ -119,7 +122,8 @@ def test_a_page_as_narrow_as_a_phone_or_half_of_it_cuts_nothing_and_a_lying_phon
             page.wait_for_selector(".fv-cover", state="hidden")
         for width in (390, 320, 195):
             page.set_viewport_size({"width": width, "height": width * 2})
-            page.wait_for_timeout(200)
+            with contextlib.suppress(TimeoutError):
+                page.wait_for_function(f"() => document.documentElement.clientWidth === {width} && !({FAULTS})().length", timeout=10_000)
             assert page.evaluate(FAULTS) == [], (language, width)
             assert page.locator("#panels > .tab-wrapper [role=tab]:visible").count() == 3
     page.set_viewport_size({"width": 844, "height": 390})

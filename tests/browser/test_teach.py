@@ -58,6 +58,10 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
         page.click("[data-forget-name]")
         page.wait_for_selector(".fv-taught-list:has-text('Nothing yet')")
         page.wait_for_selector(".fv-taught-undo:has-text('Removed')")
+        for language, words in (("zh", "已移除“Quitte & 木瓜”"), ("en", "Removed")):
+            page.evaluate(f"document.querySelector('#language input[value={language}]').click()")
+            page.wait_for_selector(f".fv-taught-undo:has-text('{words}')")
+            page.wait_for_selector(".fv-cover", state="hidden")
         page.wait_for_function("document.activeElement.matches('.fv-taught-undo button')")
         page.keyboard.press("Enter")
         page.wait_for_selector(f".fv-taught-names summary:has-text('pictures: {pictures - 1}')")
@@ -82,6 +86,9 @@ def test_pictures_teach_in_chinese_go_to_another_machine_and_all_is_started_over
     page.wait_for_selector("#classify-answer .fv-name:has-text('奶奶的香蕉')")
     page.set_input_files(".fv-teach-drop input", [drawn("Banana", seed) for seed in (4, 5)])
     page.wait_for_selector(".fv-taught > summary:has-text('3 张图片')")
+    page.set_input_files(".fv-teach-drop input", [drawn("Banana", 5)])
+    page.wait_for_selector(".fv-teach-said:has-text('没有新内容')")
+    assert "转动" not in page.inner_text(".fv-teach-said"), "a file cannot be turned"
     page.set_input_files(".fv-teach-drop input", [{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}])
     page.wait_for_selector(".fv-teach-said.fv-wrong:has-text('无法识别图片')")
     page.click(".fv-taught > summary")

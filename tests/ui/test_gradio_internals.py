@@ -84,5 +84,14 @@ def test_the_words_that_are_translated_for_gradio_are_gradios():
     scripts = (Path(gr.__file__).parent / "templates" / "frontend" / "assets").glob("*.js")
     said = "".join(path.read_text(encoding="utf-8", errors="replace") for path in scripts if path.stat().st_size < 400_000)
     known = {key.removeprefix("gradio."): words["en"] for key, words in sentences().items() if key.startswith("gradio.")}
-    assert {key: word for key, word in known.items() if re.split(r"{\w+}", word)[0] not in said} == {}
+    assert {key: word for key, word in known.items() if not quoted(word, said)} == {}
     assert [raw for raw, key in RAW.items() if raw not in said or key not in known] == []
+    assert quoted("Copy", "{copy:`Copy`}") and quoted("Copy", "<p>Copy</p>") and not quoted("Copy", "this.Copy=Copying(Copy)")
+    assert quoted("at {n} of", "`at ${t} of`") and not quoted("at {n} of", "look at ")
+
+
+def quoted(word: str, script: str) -> bool:
+    """Whether a script says these words: as a text of their own, or as the beginning of one up to its first fact."""
+    first, *facts = re.split(r"{\w+}", word)
+    end = r"\$\{|[\"'`]" if facts else r"\s*[\"'`<]"
+    return re.search(rf"[\"'`>]\s*{re.escape(first)}(?:{end})", script) is not None

@@ -125,7 +125,7 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
             card, heatmap = answer_picture(context, given, heat, model, language, owner=owner, use_taught=use_taught)
         return {tab.answer: card, tab.heatmap: heatmap}
 
-    gr.on(
+    asked = gr.on(
         [tab.picture.change, tab.heat.change, tab.use_taught.change, page.model.change, page.language.change, teaching.click],
         answer,
         [tab.picture, tab.heat, tab.use_taught, page.model, page.language],
@@ -135,7 +135,9 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
         concurrency_limit=VISITORS_AT_ONCE,
         api_visibility="private",
         trigger_mode="always_last",
+        js="(...given) => { window.fruitvisionAsked?.(given[0]); return given; }",
     )
+    asked.then(None, tab.picture, None, js="(picture) => window.fruitvisionAnswered?.(picture)")
 
 
 def answer_picture(

@@ -6,7 +6,6 @@ const say = (word) => (spoken[window.fruitvision?.language] || spoken.en)[word];
 const place = () => document.querySelector("#classify-picture");
 const CORNER = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_words.js
 const ICONS = { upload_file: "upload", capture: "webcam", paste: "clipboard" };
-const OLD_MS = 5000;
 const known = (icon, words) => words[window.fruitvisionKnown?.(icon.getAttribute("aria-label"))];
 
 function label() {
@@ -45,14 +44,16 @@ function decorate() {
 }
 
 // Until the new answer is there, the one before is not taken for it: Gradio puts the new one in its place, unless the words are the same.
-let asked = 0;
+// The answer is there when the call ends that asked about the picture that is chosen now.
+let asked = null;
 window.addEventListener("fruitvision-given", (event) => {
-  const card = event.detail === place() && document.querySelector("#classify-answer .fv-answer");
-  if (!card) return;
-  const mine = ++asked;
-  card.setAttribute("aria-busy", "true");
-  setTimeout(() => { if (mine === asked) card.removeAttribute("aria-busy"); }, OLD_MS);
+  if (event.detail === place()) document.querySelector("#classify-answer .fv-answer")?.setAttribute("aria-busy", "true");
 });
+window.fruitvisionAsked = (picture) => { asked = picture?.path ?? null; };
+window.fruitvisionAnswered = (picture) => {
+  if (asked !== (picture?.path ?? null)) return;
+  requestAnimationFrame(() => document.querySelector("#classify-answer .fv-answer")?.removeAttribute("aria-busy"));
+};
 
 function set(own, name, value) {
   if (own.getAttribute(name) !== value) own.setAttribute(name, value);

@@ -56,6 +56,9 @@ class Context:
         return Teaching(self.taught, self.models)
 
 
+# A panel may be opened before the page's scripts are there: what is spoken stays then.
+HEAR = "(language, ...heard) => window.fruitvisionHeard?.(language, heard) ?? heard"
+
 Words = str | Callable[[str], Any]
 """A key of ``sentences/``, or a function of the language."""
 Component = TypeVar("Component", bound=Block)
@@ -119,7 +122,7 @@ class Page:
     def hear(self, event: Callable[..., Any]) -> None:
         """Let the languages of the parts that are open follow the header's at an event."""
         parts = [*self.heard.values()]
-        event(None, [self.spoken, *parts], parts, js="(language, ...heard) => window.fruitvisionHeard(language, heard)")
+        event(None, [self.spoken, *parts], parts, js=HEAR)
 
     def bound(self, follows: gr.Radio) -> list[Any]:
         """The bound components that follow one of the page's languages, in the order of :meth:`updates`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import gradio as gr
 
-from fruitvision.errors import CheckpointError, FruitVisionError
+from fruitvision.errors import CheckpointError, DataError, FruitVisionError
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, checkpoints_in, find_checkpoint, read_config, shipped
 from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.runs.folder import RunFolder, list_runs
@@ -191,8 +192,7 @@ class Teaching:
 
     def __init__(self, folder: Path, models: Models) -> None:
         self.store = TaughtStore(folder)
-        self.removed: dict[str, dict[str, bytes]] = {}
-        """What was removed last: files by id, by name."""
+        self._removed: tuple[str, dict[str, dict[str, bytes]]] | None = None
         self._models = models
         self._lessons: WeakKeyDictionary[Batcher, TaughtEmbeddings] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -206,6 +206,24 @@ class Teaching:
             if batcher not in self._lessons:
                 self._lessons[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
             return self._lessons[batcher]
+
+    def keep(self, removed: dict[str, dict[str, bytes]]) -> str:
+        """Keep what was removed last, files by id, by name, in the place of what was before; returns what :meth:`put_back` asks for.
+
+        Empty where there is nothing to keep.
+        """
+        undo = secrets.token_hex(8) if removed else ""
+        self._removed = (undo, removed) if removed else None
+        return undo
+
+    def put_back(self, undo: str) -> None:
+        """Add what :meth:`keep` kept, once. Raises DataError "taught-undo-gone" where that is another removal's, or none is kept."""
+        kept = self._removed
+        if kept is None or kept[0] != undo:
+            raise DataError("taught-undo-gone")
+        self.store.add_all(kept[1])
+        if self._removed is kept:
+            self._removed = None
 
     def taught(self, model_id: str | None, *, owner: bool) -> TaughtHead | None:
         """The classes that join a model's answers: none for a visitor, and none where what was taught cannot be read."""

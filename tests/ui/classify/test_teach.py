@@ -57,7 +57,8 @@ def owner(context: Context, handler, **given):
 
 def test_the_owner_teaches_sees_and_takes_back(context):
     for seed in range(3):
-        assert owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed))) == {"name": "<b>Quitte</b>", "kept": 1}
+        taught = owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed)))
+        assert taught == {"name": {"en": "<b>Quitte</b>", "zh": "<b>Quitte</b>"}, "kept": 1}
     assert owner(context, teach_picture, name="<B>quitte</B>", image=data_url(png(0)))["kept"] == 0, "the same picture again"
     state = owner(context, taught_state, language="en")
     assert (state["kinds"], state["pictures"]) == (1, 3)
@@ -66,24 +67,63 @@ def test_the_owner_teaches_sees_and_takes_back(context):
     shown = owner(context, taught_pictures, name="<b>Quitte</b>")["html"]
     assert shown.count("data:image/jpeg;base64,") == 3
     (first, *_) = context.teaching.store.index().names["<b>Quitte</b>"]
-    assert owner(context, take_back, picture=first) == {"said": "Removed “<b>Quitte</b>”; pictures: 1.", "kept": True}
+    removed = owner(context, take_back, picture=first)
+    assert (removed["word"], removed["count"]) == ("removed_picture", 1), "the name stays"
     assert owner(context, taught_state)["pictures"] == 2
-    owner(context, take_back, name="<b>Quitte</b>")
+    removed = owner(context, take_back, name="<b>Quitte</b>")
+    assert (removed["word"], removed["count"], removed["name"]["zh"]) == ("removed", 2, "<b>Quitte</b>")
     assert "Nothing yet" in owner(context, taught_state)["html"]
-    for _ in range(2):
-        assert owner(context, put_back) == {}
-        assert owner(context, taught_state)["pictures"] == 2, "what was removed last, once"
-    owner(context, take_back, name="<b>Quitte</b>")
+    assert owner(context, put_back, undo=removed["undo"]) == {}
+    assert owner(context, put_back, undo=removed["undo"])["code"] == "taught-undo-gone"
+    assert owner(context, taught_state)["pictures"] == 2, "what was removed last, once"
+    removed = owner(context, take_back, name="<b>Quitte</b>")
     owner(context, start_over)
-    owner(context, put_back)
+    assert owner(context, put_back, undo=removed["undo"])["code"] == "taught-undo-gone"
     assert owner(context, taught_state)["pictures"] == 0, "starting over leaves nothing"
+
+
+def test_a_removal_is_put_back_by_the_page_that_removed_and_not_by_another(context):
+    for name, seed in (("Apple", 0), ("Pear", 1), ("Pear", 2)):
+        owner(context, teach_picture, name=name, image=data_url(png(seed)))
+    mine = owner(context, take_back, name="Apple")
+    for nothing in ({"picture": "0" * 32}, {"picture": "../../x"}, {"name": "Plum"}, {"name": "Apple"}, {}):
+        assert owner(context, take_back, **nothing) == {"word": "removed_nothing", "count": 0}, nothing
+    owner(context, put_back, undo=mine["undo"])
+    assert list(context.teaching.store.index().names) == ["Pear", "Apple"], "what removes nothing keeps the Undo that there was"
+    mine = owner(context, take_back, name="Apple")
+    others = owner(context, take_back, picture=context.teaching.store.index().names["Pear"][0])
+    for undo in (mine["undo"], "", None, 3):
+        assert owner(context, put_back, undo=undo)["code"] == "taught-undo-gone", undo
+    assert owner(context, put_back, undo=others["undo"]) == {}
+    assert {name: len(own) for name, own in context.teaching.store.index().names.items()} == {"Pear": 2}
+
+
+@pytest.mark.parametrize("way", ["teach", "import"])
+def test_a_picture_that_was_taught_under_another_name_since_stays_there(context, way):
+    owner(context, teach_picture, name="Pear", image=data_url(png()))
+    exported = owner(context, export_taught)["file"]
+    owner(context, start_over)
+    owner(context, teach_picture, name="Apple", image=data_url(png()))
+    removed = owner(context, take_back, name="Apple")
+    if way == "teach":
+        owner(context, teach_picture, name="Pear", image=data_url(png()))
+    else:
+        owner(context, import_taught, file=exported)
+    assert owner(context, put_back, undo=removed["undo"])["code"] == "taught-undo-gone"
+    assert list(context.teaching.store.index().names) == ["Pear"]
+
+
+def test_a_picture_whose_file_is_gone_is_removed_without_an_undo(context):
+    owner(context, teach_picture, name="Apple", image=data_url(png()))
+    (picture,) = context.teaching.store.index().names["Apple"]
+    context.teaching.store.picture_file(picture).unlink()
+    assert owner(context, take_back, picture=picture)["undo"] == ""
 
 
 def test_what_is_kept_to_be_put_back_is_bounded(context, monkeypatch):
     owner(context, teach_picture, name="Quitte", image=data_url(png()))
     monkeypatch.setattr(teach, "MAX_KEPT_BYTES", 100)
-    assert owner(context, take_back, name="Quitte")["kept"] is False
-    assert context.teaching.removed == {}
+    assert owner(context, take_back, name="Quitte")["undo"] == ""
 
 
 def test_what_was_taught_changes_the_owners_answers_alone(context, tmp_path):
@@ -143,7 +183,7 @@ def test_what_cannot_be_taught_is_said_and_nothing_is_kept(context, given, code)
 def test_a_heic_teaches_where_the_browser_cannot_show_it(context):
     buffer = io.BytesIO()
     pytest.importorskip("pillow_heif").from_pillow(Image.open(io.BytesIO(png()))).save(buffer, format="HEIF")
-    assert owner(context, teach_picture, name="Quitte", image=data_url(buffer.getvalue()))["name"] == "Quitte"
+    assert owner(context, teach_picture, name="Quitte", image=data_url(buffer.getvalue()))["kept"] == 1
     assert context.teaching.store.index().pictures == 1
 
 
@@ -152,7 +192,8 @@ def test_an_export_is_imported_again_and_anything_else_refused(context):
     exported = owner(context, export_taught)
     owner(context, start_over)
     assert owner(context, taught_state)["kinds"] == 0
-    assert "1" in owner(context, import_taught, file=exported["file"], called="x.zip")["said"]
+    assert owner(context, import_taught, file=exported["file"], called="x.zip") == {"word": "imported", "count": 1, "same": 0, "kept": 1}
+    assert owner(context, import_taught, file=exported["file"])["word"] == "imported_same"
     assert list(context.teaching.store.index().names) == ["CON"]
     for wrong in ("", "!!!", base64.b64encode(b"no zip").decode()):
         assert "error" in owner(context, import_taught, file=wrong, called="../../x.zip")

@@ -3,7 +3,8 @@ const FRAMES = 10, FEW_FRAMES = 5, EVERY_MS = 350, WARM_MS = 700, SIDE = 512;
 const name = find(".fv-teach-name input"), list = find(".fv-taught-list");
 const undo = find(".fv-taught-undo"), drop = find(".fv-teach-drop"), sure = find(".fv-taught-sure");
 const frames = find(".fv-teach-frames"), one = find(".fv-teach-this");
-let busy = false, spot = null; // where the answer's own correction says how far it is
+let busy = false, token = ""; // what the server puts back is asked for by this
+let spot = null; // where the answer's own correction says how far it is
 new MutationObserver(() => { if (spot) spot.textContent = said.textContent; }).observe(said, { childList: true });
 
 async function refresh() {
@@ -30,15 +31,16 @@ async function show(own) {
 
 // The answers above may be others now.
 async function changed() {
+  undo.hidden = true;
   trigger("click");
   await refresh();
 }
 
 // Said where the eye is: beside the field, which gets the focus.
 function misses_name(field, place) {
-  place.textContent = say("no_name");
+  utter(place, () => say("no_name"));
   field.setAttribute("aria-invalid", "true");
-  field.addEventListener("input", () => { place.textContent = ""; field.removeAttribute("aria-invalid"); }, { once: true });
+  field.addEventListener("input", () => { utter(place, ""); field.removeAttribute("aria-invalid"); }, { once: true });
   field.scrollIntoView({ block: "center" });
   field.focus({ preventScroll: true });
 }
@@ -57,15 +59,16 @@ async function at_work(work, needs_name = true) {
   }
 }
 
-// What was learned of so many pictures; a name keeps the same picture once.
-function sum_up(learned, count, kept) {
-  tell(say(kept === count ? "learned" : "learned_same", { name: learned.name, count, kept, same: count - kept }));
+// What was learned of so many pictures, or frames of the camera; a name keeps the same picture once.
+function sum_up({ name }, count, kept, camera = false) {
+  const [some, none] = camera ? ["learned_same", "learned_still"] : ["learned_given", "learned_nothing"];
+  tell(() => say(kept === count ? "learned" : kept ? some : none, { name, count, kept, same: count - kept }));
 }
 
 async function teach_all(pictures, wanted = name.value) {
   let learned = null, count = 0, kept = 0;
   for (const [number, picture] of pictures.entries()) {
-    tell(say("seeing", { number: number + 1, all: pictures.length }));
+    tell(() => say("seeing", { number: number + 1, all: pictures.length }));
     const image = await small(picture, SIDE);
     const answer = await ask("teach_picture", { name: wanted, image });
     if (!answer) break;
@@ -93,14 +96,14 @@ async function take_frames(wanted, count) {
     await camera.start();
     await pause(WARM_MS);
   }
-  if (!camera?.on()) return tell(say("no_camera"), true);
+  if (!camera?.on()) return tell(() => say("no_camera"), true);
   document.querySelector(".fv-stage").scrollIntoView({ block: "center", behavior: "smooth" });
   let learned = null, number = 0, kept = 0;
   try {
     while (number < count && camera.on()) {
-      const began = performance.now(), turn = say("turn", { number: number + 1, all: count });
-      camera.hold(true, turn);
-      tell(turn);
+      const began = performance.now(), turn = { number: number + 1, all: count };
+      camera.hold(true, say("turn", turn));
+      tell(() => say("turn", turn));
       const answer = await ask("teach_picture", { name: wanted, image: camera.frame() });
       if (!answer) break;
       learned = answer;
@@ -111,14 +114,14 @@ async function take_frames(wanted, count) {
   } finally {
     camera.hold(false);
   }
-  if (learned && number === count) sum_up(learned, number, kept);
-  else if (learned && !said.classList.contains("fv-wrong")) tell(say("frames_left", { number }));
+  if (learned && number === count) sum_up(learned, number, kept, true);
+  else if (learned && !said.classList.contains("fv-wrong")) tell(() => say("frames_left", { number }));
   if (learned) await changed();
 }
 
 async function teach_shown(wanted) {
   const shown = document.querySelector("#classify-picture img");
-  if (!shown || shown.offsetParent === null) return tell(say("no_picture"), true);
+  if (!shown || shown.offsetParent === null) return tell(() => say("no_picture"), true);
   await teach_all([shown], wanted);
 }
 
@@ -165,20 +168,24 @@ list.addEventListener("click", (event) => {
   at_work(async () => {
     const answer = await ask("take_back", picture ? { picture } : { name: forgotten });
     if (!answer) return;
+    if (!answer.count) { // in another tab: what was removed here before can still be put back
+      tell(() => say(answer.word));
+      return refresh();
+    }
     tell("");
     await forgot();
-    undo.querySelector("span").textContent = answer.said;
-    undo.hidden = false;
-    undo.querySelector("button").hidden = !answer.kept;
+    token = answer.undo;
+    undo.hidden = false; // before its words: what is hidden is not announced
+    utter(undo.querySelector("span"), () => say(answer.word, answer));
+    undo.querySelector("button").hidden = !token;
     undo.querySelector("button").focus();
   }, false);
 });
 undo.querySelector("button").addEventListener("click", () => at_work(async () => {
-  if (await ask("put_back")) { tell(""); await forgot(); }
+  if (await ask("put_back", { undo: token })) { tell(""); await forgot(); }
 }, false));
 
 async function forgot() {
-  undo.hidden = true;
   document.querySelector(".fv-live")?.camera?.hold(false);
   await changed();
 }
@@ -203,7 +210,7 @@ imported.addEventListener("change", async () => {
   if (!file) return;
   await at_work(async () => {
     const answer = await ask("import_taught", { file: await base64(file), called: file.name });
-    if (answer) { await forgot(); tell(answer.said); }
+    if (answer) { await forgot(); tell(() => say(answer.word, answer)); }
   }, false);
   imported.value = "";
 });

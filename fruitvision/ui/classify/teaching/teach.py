@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
@@ -14,13 +16,13 @@ import gradio as gr
 from fruitvision.errors import DataError
 from fruitvision.files import temporary_folder
 from fruitvision.recognition.taught import transfer
-from fruitvision.recognition.taught.store import clean_name
+from fruitvision.recognition.taught.store import TaughtStore, clean_name
 from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
-from fruitvision.wording.text import say, say_error
+from fruitvision.wording.text import LANGUAGES, say_error
 
 MAX_PICTURE_BYTES = 10 * 2**20
 MAX_KEPT_BYTES = 64 * 2**20
@@ -41,11 +43,19 @@ WORDS = (
     "seeing",
     "learned",
     "learned_same",
+    "learned_given",
+    "learned_nothing",
+    "learned_still",
     "list",
     "list_counts",
+    "removed",
+    "removed_picture",
+    "removed_nothing",
     "undo",
     "export",
     "import",
+    "imported",
+    "imported_same",
     "over",
     "over_ask",
     "over_yes",
@@ -89,7 +99,7 @@ def taught_pictures(context: Context, given: Given, language: str) -> dict[str, 
 def teach_picture(context: Context, given: Given, language: str) -> dict[str, Any]:
     """Teach one "image", a data URL, of a "name"; the chosen model's features of it are computed at once.
 
-    "kept" is 0 where the name has the same picture already.
+    "name" is what it is called in each language; "kept" is 0 where the name has the same picture already.
     """
     image = data_url_bytes(given.get("image"), MAX_PICTURE_BYTES)
     lessons = context.teaching.of(text(given, "model"))
@@ -98,38 +108,57 @@ def teach_picture(context: Context, given: Given, language: str) -> dict[str, An
     pictures = context.teaching.store.add(name, image)
     for picture in pictures:
         lessons.embed(picture)
-    return {"name": spoken_name(name, language), "kept": before.new(clean_name(name), pictures)}
+    context.teaching.keep({})  # what was removed from another name would move back silently
+    return {"name": _names(name), "kept": before.new(clean_name(name), pictures)}
 
 
 def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Remove one "picture" by its id, or all of a "name"; the last that was removed can be put back."""
+    """Remove one "picture" by its id, or all of a "name"; the last that was removed can be put back.
+
+    "word" is the sentence that says it, "name" (in each language) and "count" its facts, "undo" what :func:`put_back` asks for, empty
+    where it cannot be put back. Where there is no such picture or name nothing changes.
+    """
     teaching, picture, name = context.teaching, text(given, "picture"), text(given, "name")
     names = teaching.store.index().names
     if picture:
         name = next((one for one, own in names.items() if picture in own), "")
-    gone = (picture,) if picture else names.get(name, ())
-    files = {one: teaching.store.picture_file(one) for one in gone}
-    files = {one: path for one, path in files.items() if path.is_file()}
-    small = sum(path.stat().st_size for path in files.values()) <= MAX_KEPT_BYTES
-    kept = {name: {one: path.read_bytes() for one, path in files.items()}} if files and small else {}
+    gone = names.get(name, ()) if not picture else (picture,) if name else ()
+    if not gone:
+        return {"word": "removed_nothing", "count": 0}
+    kept = _files(teaching.store, gone)
     if picture:
         teaching.store.remove_picture(picture)
-    elif name:
+    else:
         teaching.store.remove_name(name)
-    teaching.removed = kept
-    return {"said": say("teach.removed", language, name=spoken_name(name, language), count=len(gone)), "kept": bool(kept)}
+    undo = teaching.keep({name: kept} if kept else {})
+    return {"word": "removed_picture" if picture else "removed", "name": _names(name), "count": len(gone), "undo": undo}
+
+
+def _files(store: TaughtStore, pictures: Iterable[str]) -> dict[str, bytes]:
+    """The pictures' files by id, without those that are gone already; none where they are too many bytes to be kept."""
+    files: dict[str, bytes] = {}
+    for picture in pictures:
+        with contextlib.suppress(OSError):
+            files[picture] = store.picture_file(picture).read_bytes()
+        if sum(map(len, files.values())) > MAX_KEPT_BYTES:
+            return {}
+    return files
+
+
+def _names(name: str) -> dict[str, str]:
+    """What a name is called, by language."""
+    return {language: spoken_name(name, language) for language in LANGUAGES}
 
 
 def put_back(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Undo the last :func:`take_back`, once."""
-    context.teaching.store.add_all(context.teaching.removed)
-    context.teaching.removed = {}
+    """Undo the :func:`take_back` that returned this "undo", once, where nothing was removed or taught since."""
+    context.teaching.put_back(text(given, "undo"))
     return {}
 
 
 def start_over(context: Context, given: Given, language: str) -> dict[str, Any]:
     """Remove everything."""
-    context.teaching.removed = {}
+    context.teaching.keep({})
     context.teaching.store.clear()
     return {}
 
@@ -143,7 +172,7 @@ def export_taught(context: Context, given: Given, language: str) -> dict[str, An
 
 
 def import_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Add the contents of such a "file", in base64."""
+    """Add the contents of such a "file", in base64; returns the "word" that says it, and its facts."""
     encoded = text(given, "file")
     try:
         content = base64.b64decode(encoded, validate=True) if len(encoded) <= MAX_IMPORT_BYTES * 4 // 3 + 4 else b""
@@ -157,8 +186,8 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
         before = context.teaching.store.index().pictures
         count = transfer.import_taught(context.teaching.store, path)
         kept = context.teaching.store.index().pictures - before
-    key = "imported" if kept == count else "imported_same"
-    return {"said": say(f"teach.{key}", language, count=count, same=count - kept, kept=kept)}
+    context.teaching.keep({})
+    return {"word": "imported" if kept == count else "imported_same", "count": count, "same": count - kept, "kept": kept}
 
 
 HANDLERS: tuple[Handler, ...] = (

@@ -7,12 +7,30 @@
   const open = (part) => PARTS[part].every((tab) => document.getElementById(`${tab}-button`)?.getAttribute("aria-selected") === "true");
   const chosen = () => document.querySelector("#language input:checked")?.value;
 
-  const cover = document.createElement("div"), words = document.createElement("p");
+  const root = document.querySelector(".gradio-container") || document.body;
+  const cover = document.createElement("div"), words = document.createElement("p"), aloud = document.createElement("p");
   cover.className = "fv-cover";
   cover.hidden = true;
-  words.setAttribute("role", "status");
+  cover.setAttribute("aria-hidden", "true");
   cover.append(words);
-  (document.querySelector(".gradio-container") || document.body).append(cover);
+  aloud.className = "fv-hidden fv-cover-said"; // beside the cover: what was hidden until now is not announced
+  aloud.setAttribute("role", "status");
+  root.append(aloud, cover);
+
+  // What is covered takes no key either; what had the focus has it again afterwards.
+  let focused = null;
+  function lock() {
+    if (cover.hidden) focused = document.activeElement;
+    cover.hidden = false;
+    for (const own of root.children) if (own !== cover && own !== aloud) own.inert = true;
+  }
+  function unlock() {
+    cover.hidden = true;
+    for (const own of root.children) own.inert = false;
+    const again = focused?.isConnected === false ? document.querySelector("#language input:checked") : focused; // drawn anew meanwhile
+    if (document.activeElement === document.body) again?.focus({ preventScroll: true });
+    focused = null;
+  }
 
   // Calls of the server that are under way; their answers are read to the end, since some come in pieces.
   let asked = 0, covered = 0;
@@ -29,9 +47,8 @@
   async function hide(language, part) {
     const mine = ++covered, end = performance.now() + MOST_MS;
     waited.add(part);
-    words.textContent = WORDS[language] || WORDS.en;
-    cover.hidden = false;
-    document.documentElement.setAttribute("aria-busy", "true");
+    words.textContent = aloud.textContent = WORDS[language] || WORDS.en;
+    lock();
     let steady = 0, last = Infinity; // when nothing but calls were waited for
     while (steady < STEADY && performance.now() < Math.min(end, last)) {
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
@@ -40,9 +57,8 @@
       steady = waited.size || asked ? 0 : steady + 1;
     }
     waited.clear();
-    cover.hidden = true;
-    words.textContent = "";
-    document.documentElement.removeAttribute("aria-busy");
+    unlock();
+    words.textContent = aloud.textContent = "";
   }
 
   const first = window.fruitvision?.language || chosen();
@@ -50,17 +66,23 @@
   window.fruitvisionHeard = (language, before) => Object.keys(PARTS).map((part, n) => {
     if (!open(part)) return before[n];
     heard[part] = language;
-    if (before[n] !== language && !cover.hidden) waited.add(part);
+    if (before[n] === language) waited.delete(part); // nothing of it changes
+    else if (cover.hidden) hide(language, part);
+    else waited.add(part);
     return language;
   });
   window.fruitvisionSpoken = (part) => waited.delete(part);
   document.addEventListener("change", (event) => {
     if (event.target.closest?.("#language")) hide(event.target.value, "header");
   }, true);
-  document.addEventListener("click", (event) => {
-    const tab = event.target.closest?.("[role=tab]")?.id.replace(/-button$/, "");
+  function opened(own) {
+    const tab = own?.id.replace(/-button$/, "");
     for (const part of Object.keys(PARTS)) {
       if (PARTS[part].at(-1) === tab && heard[part] !== chosen()) hide(chosen(), part);
     }
-  }, true);
+  }
+  document.addEventListener("click", (event) => opened(event.target.closest?.("[role=tab]")), true);
+  new MutationObserver((changes) => { // "Classify with it" opens a tab without a click on it
+    for (const { target } of changes) if (target.getAttribute("aria-selected") === "true") opened(target);
+  }).observe(root, { subtree: true, attributeFilter: ["aria-selected"] });
 }

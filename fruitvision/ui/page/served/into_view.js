@@ -1,11 +1,13 @@
 // Brings what a click led to into view, once it is there, and gives it the focus: a phone shows a tenth of a panel at once, and a
-// keyboard goes on from where its focus is. `focus` names another element than `place`; null leaves the focus where it is. `unless` names
-// what is seen where it led to nothing: looked for when the page has drawn the answer, a moment after it came.
+// keyboard goes on from where its focus is. While the page is covered, that waits. `focus` names another element than `place`; null
+// leaves the focus where it is. `unless` names what is seen where it led to nothing: looked for when the page has drawn the answer, a
+// moment after it came.
 () => {
   const WAIT_MS = 3000, LOOK_MS = 50, DRAWN_MS = 150;
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const seen = (one) => one.getClientRects().length && !one.closest("[inert]");
   window.fruitvisionShow = async (place, focus = place, unless = null) => {
-    const until = Date.now() + WAIT_MS, shown = (selector) => [...document.querySelectorAll(selector)].find((one) => one.getClientRects().length);
+    const until = Date.now() + WAIT_MS, shown = (selector) => [...document.querySelectorAll(selector)].find(seen);
     if (unless) await pause(DRAWN_MS);
     if (unless && shown(unless)) return;
     let found = null;

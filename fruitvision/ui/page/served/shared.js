@@ -7,8 +7,11 @@ const said = find("[role=status]");
 
 const page = () => window.fruitvision || { language: "en", model: null };
 const key = (word) => word.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-const say = (word, facts = {}) =>
-  (words[page().language] || words.en)[key(word)].replace(/\{(\w+)\}/g, (whole, fact) => facts[fact] ?? whole);
+// A fact may be an object: what it is in each language.
+const say = (word, facts = {}) => {
+  const { language } = page(), sentence = (words[language] || words.en)[key(word)];
+  return sentence.replace(/\{(\w+)\}/g, (whole, fact) => facts[fact]?.[language] ?? facts[fact] ?? whole);
+};
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));
 
 // Every element says its words: data-say its text, data-hint its placeholder, data-label what a screen reader says.
@@ -18,8 +21,26 @@ function speak(root = part) {
   for (const own of root.querySelectorAll("[data-label]:not(template)")) own.setAttribute("aria-label", say(own.dataset.label));
 }
 
-function tell(text, wrong = false) {
-  said.textContent = text;
+// What a place says: a function says it anew when the language changes; a text, such as the server's, is in no other language, and goes.
+const spoken = new Map();
+let language = page().language;
+function utter(place, words) {
+  const text = typeof words === "function" ? words() : words;
+  if (text) spoken.set(place, words);
+  else {
+    spoken.delete(place);
+    place.classList.remove("fv-wrong");
+  }
+  if (place.textContent !== text) place.textContent = text;
+}
+window.addEventListener("fruitvision-words", () => {
+  if (language === page().language) return;
+  language = page().language;
+  for (const [place, words] of [...spoken]) utter(place, typeof words === "function" && place.isConnected ? words : "");
+});
+
+function tell(words, wrong = false) {
+  utter(said, words);
   said.classList.toggle("fv-wrong", wrong);
 }
 
@@ -33,7 +54,7 @@ async function ask(call, given = {}) {
     }
     return answer;
   } catch {
-    tell(say("lost"), true);
+    tell(() => say("lost"), true);
     return null;
   }
 }

@@ -3,7 +3,7 @@
 const EVERY_MS = 1000, IDLE_MS = 4000, MOUNT_MS = 3000, KEPT = "fruitvision-run";
 const go = find(".fv-run-bar-go"), away = find(".fv-run-bar-away"), told = find(".fv-run-bar-words"), filled = find(".fv-bar > i");
 const aloud = element.querySelector(".fv-run-bar-said"); // outside of what is hidden, or nothing would be announced
-let timer = null, asking = false, going = false, run = "", ended = "";
+let timer = null, asked = 0, going = false, run = "", ended = "";
 
 // The training that was last seen going on: a page that is opened anew, or another one, knows it too.
 let noted = "";
@@ -24,13 +24,13 @@ function remembered() {
 
 async function look() {
   clearTimeout(timer);
-  if (asking || document.hidden) { // a hidden page asks when it is seen again
-    if (!asking) timer = setTimeout(look, IDLE_MS);
+  if (document.hidden) { // it asks when it is seen again
+    timer = setTimeout(look, IDLE_MS);
     return;
   }
-  asking = true;
+  const mine = ++asked;
   const state = (await server.run_state({ ...page(), after: remembered() }).catch(() => null)) ?? { lost: true };
-  asking = false;
+  if (mine !== asked) return; // asked again meanwhile, perhaps in another language
   if (state.code === "owner-only") return; // a visitor need not ask again
   if (!state.error && !state.lost) show(state);
   timer = setTimeout(look, going ? EVERY_MS : IDLE_MS);
@@ -44,7 +44,8 @@ function show(state) {
   part.hidden = !run;
   if (!run) return;
   if (told.textContent !== state.words) told.textContent = state.words;
-  if (state.ended && ended !== state.ended) aloud.textContent = state.words;
+  const news = state.ended ? state.words : "";
+  if (aloud.textContent !== news) aloud.textContent = news;
   ended = state.ended || "";
   part.dataset.state = state.state || "";
   away.hidden = !ended;

@@ -15,7 +15,7 @@ class Kind {
     this.saved = name; // as the server calls it, where it has pictures
     this.count = count;
     this.frames = []; // the last ones recorded, as little grey pictures
-    this.last = ""; // what became of the pictures that came last
+    this.last = () => ""; // what became of the pictures that came last
     const get = (selector) => this.card.querySelector(selector);
     [this.name, this.record, this.video] = [get("input[type=text]"), get(".fv-kind-record"), get("video")];
     [this.pictures, this.counted, this.stage] = [get(".fv-kind-pictures"), get(".fv-kind-count"), get(".fv-kind-video")];
@@ -62,7 +62,7 @@ class Kind {
   }
 
   label() {
-    this.counted.textContent = [this.count ? say("count", { count: this.count }) : "", this.last].filter(Boolean).join(" · ");
+    this.counted.textContent = [this.count ? say("count", { count: this.count }) : "", this.last()].filter(Boolean).join(" · ");
     this.record.textContent = say(recording === this ? "recording" : "record");
     this.record.classList.toggle("fv-on", recording === this);
   }
@@ -96,14 +96,14 @@ class Kind {
 
   // Says on the card what became of so many pictures, where not all of them were kept.
   sum_up(word, count, kept) {
-    this.last = kept < count ? say(word, { count, same: count - kept, kept }) : "";
+    this.last = () => (kept < count ? say(word, { count, same: count - kept, kept }) : "");
     this.label();
   }
 
   async add_files(files) {
     let added = 0, few = [], fresh = 0;
     for (const [number, file] of files.entries()) {
-      tell(say("adding", { number: number + 1, all: files.length }));
+      tell(() => say("adding", { number: number + 1, all: files.length }));
       const image = await small(file, DROP_SIDE);
       few.push(image);
       if (few.length < AT_ONCE && number + 1 < files.length) continue;
@@ -166,7 +166,7 @@ async function record(kind) {
     recording = stream = null;
     kind.stage.hidden = true;
     kind.label();
-    return tell(say("no_camera"), true);
+    return tell(() => say("no_camera"), true);
   }
   tell("");
   let frames = [], dropped = 0, sent = 0, fresh = 0;
@@ -181,7 +181,7 @@ async function record(kind) {
   while (recording === kind) {
     const began = performance.now(), frame = taken(kind);
     if (frame) frames.push(frame);
-    else if (kind.video.videoWidth && ++dropped % 8 === 0) tell(say("same"));
+    else if (kind.video.videoWidth && ++dropped % 8 === 0) tell(() => say("same"));
     if (frames.length >= 4 && waiting < 4 * AT_ONCE) send();
     await pause(EVERY_MS - (performance.now() - began));
   }
@@ -219,13 +219,13 @@ function stop(kind) {
 
 // What came of it -------------------------------------------------------------------------------------------------
 
-let later = 0, added = ""; // what came from Classify, said with what follows from it
+let later = 0, added = null; // what came from Classify, said with what follows from it
 function changed() {
   const ready = kinds.filter((kind) => kind.count).length;
   use.disabled = ready < 2;
   clearTimeout(later);
   if (ready >= 2) later = setTimeout(() => { if (!recording && !waiting) queue(choose); else changed(); }, USE_MS);
-  else if (ready && !said.classList.contains("fv-wrong")) tell(say("two_kinds"));
+  else if (ready && !said.classList.contains("fv-wrong")) tell(() => say("two_kinds"));
 }
 
 // The pictures become the dataset that is trained on.
@@ -233,8 +233,9 @@ async function choose() {
   clearTimeout(later);
   const answer = await ask("collect_use");
   if (!answer) return;
-  if (!said.classList.contains("fv-wrong")) tell([added, say("ready")].filter(Boolean).join(" "));
-  added = "";
+  const came = added;
+  if (!said.classList.contains("fv-wrong")) tell(() => [came?.(), say("ready")].filter(Boolean).join(" "));
+  added = null;
   trigger("click");
 }
 
@@ -260,7 +261,7 @@ taught.addEventListener("click", () => queue(async () => {
   const answer = await ask("collect_taught");
   if (!answer) return;
   await refresh();
-  added = say("added", { ...answer, same: answer.count - answer.kept });
+  added = () => say("added", { ...answer, same: answer.count - answer.kept });
   tell(added);
   changed();
 }));
@@ -269,5 +270,9 @@ use.addEventListener("click", () => queue(choose));
 window.addEventListener("fruitvision-words", () => {
   speak();
   for (const kind of kinds) kind.label();
+  for (const button of list.querySelectorAll("figure button")) {
+    button.title = say("forget_picture");
+    button.setAttribute("aria-label", button.title);
+  }
 });
 queue(refresh);

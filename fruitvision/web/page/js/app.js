@@ -90,7 +90,7 @@ function words() {
   find("picture").alt = say("web.shown");
   find("offline").textContent = shown.offline ? `· ${say("web.offline")}` : "";
   find("name").placeholder = say("teach.name_hint");
-  teaching?.list();
+  teaching?.speak();
   message();
   buttons();
   card();

@@ -32,12 +32,13 @@ export class Teaching {
     this.changed = changed;
     this.store = new Store(`fruitvision ${new URL("../", import.meta.url).pathname}`);
     this.busy = false;
+    this.told = this.missing = () => ""; // what is said, in whichever language
     /** @type {{ at: number, pictures: { id: string, name: string, jpeg: Blob, embedding: any }[] } | null} what was removed last, and from where */
     this.removed = null;
     find("frames").addEventListener("click", () => this.work(() => this.takeFrames()));
     find("this").addEventListener("click", () => this.work(async () => {
       const picture = shown();
-      if (!picture) return this.tell(say("teach.no_picture"), true);
+      if (!picture) return this.tell(() => say("teach.no_picture"), true);
       await this.add([{ file: picture }]);
     }));
     find("export").addEventListener("click", () => this.work(() => this.save(), false));
@@ -50,7 +51,7 @@ export class Teaching {
       this.removed = null;
       await this.store.clear();
       await this.learn();
-      this.tell("");
+      this.tell(() => "");
     }, false));
   }
 
@@ -70,10 +71,18 @@ export class Teaching {
     return this.store.all().map(({ id, name }) => [name, this.store.embeddings.get(id)]);
   }
 
-  /** @param {string} words @param {boolean} [wrong] */
+  /** @param {() => string} words @param {boolean} [wrong] */
   tell(words, wrong = false) {
-    find("said").textContent = words;
+    this.told = words;
+    find("said").textContent = words();
     find("said").classList.toggle("wrong", wrong);
+  }
+
+  /** Say everything anew: the language may be another. */
+  speak() {
+    this.list();
+    find("said").textContent = this.told();
+    find("missing").textContent = this.missing();
   }
 
   /**
@@ -84,9 +93,14 @@ export class Teaching {
   async work(work, needsName = true) {
     if (this.busy) return;
     if (needsName && !field().value.trim()) {
-      find("missing").textContent = say("teach.no_name"); // where the eye is
+      this.missing = () => say("teach.no_name");
+      find("missing").textContent = this.missing(); // where the eye is
       field().setAttribute("aria-invalid", "true");
-      field().addEventListener("input", () => { find("missing").textContent = ""; field().removeAttribute("aria-invalid"); }, { once: true });
+      field().addEventListener("input", () => {
+        this.missing = () => "";
+        find("missing").textContent = "";
+        field().removeAttribute("aria-invalid");
+      }, { once: true });
       return field().focus();
     }
     this.busy = true;
@@ -94,7 +108,7 @@ export class Teaching {
     try {
       await work();
     } catch (error) {
-      this.tell(error instanceof WorkerError && error.code ? say(`errors.${error.code}`, error.facts) : String(error), true);
+      this.tell(() => (error instanceof WorkerError && error.code ? say(`errors.${error.code}`, error.facts) : String(error)), true);
     } finally {
       this.busy = false;
       find("teach").removeAttribute("aria-busy");
@@ -114,20 +128,33 @@ export class Teaching {
     for (const picture of pictures) {
       found.push({ name, ...(await this.computing.ask("embed", picture, picture.frame ? [picture.frame] : [])) });
     }
-    if (await this.keep(found)) this.tell(say("teach.learned", { name: nameOf(name), count: pictures.length }));
+    const kept = this.fresh(found);
+    if (await this.keep(found)) this.sumUp(name, found.length, kept, "learned_given", "learned_nothing");
+  }
+
+  /** How many of these pictures their names do not have yet. @param {{ id: string, name: string }[]} found */
+  fresh(found) {
+    /** @param {{ id: string, name: string }} one */
+    const has = ({ id, name }) => this.store.pictures.get(id)?.name.toLowerCase() === name.toLowerCase();
+    return new Set(found.filter((one) => !has(one)).map(({ id }) => id)).size;
+  }
+
+  /** @param {string} name @param {number} count @param {number} kept @param {string} some @param {string} none what is said where not all were kept */
+  sumUp(name, count, kept, some, none) {
+    this.tell(() => say(`teach.${kept === count ? "learned" : kept ? some : none}`, { name: nameOf(name), count, kept, same: count - kept }));
   }
 
   /** @param {{ id: string, name: string, jpeg: Blob, embedding: any }[]} found */
   async keep(found) {
     const fresh = new Set(found.map(({ id }) => id).filter((id) => !this.store.pictures.has(id)));
     if (this.store.pictures.size + fresh.size > this.model.taught.max_pictures) {
-      this.tell(say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
+      this.tell(() => say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
       return false;
     }
     this.removed = null;
     const stored = await this.store.add(found);
     await this.learn();
-    if (!stored) this.tell(say("web.stored_not"), true);
+    if (!stored) this.tell(() => say("web.stored_not"), true);
     return stored;
   }
 
@@ -140,14 +167,15 @@ export class Teaching {
 
   /** Frames of the camera, each embedded while the next one is waited for. */
   async takeFrames() {
-    if (!this.camera.on && !(await this.camera.start())) return this.tell(say("teach.no_camera"), true);
+    if (!this.camera.on && !(await this.camera.start())) return this.tell(() => say("teach.no_camera"), true);
     await pause(this.camera.on ? 0 : 700);
     const name = this.name, found = [];
     this.camera.held = true;
     try {
       while (found.length < FRAMES && this.camera.on) {
         const began = performance.now();
-        this.tell(say("teach.turn", { number: found.length + 1, all: FRAMES }));
+        const turn = { number: found.length + 1, all: FRAMES };
+        this.tell(() => say("teach.turn", turn));
         const frame = await this.camera.frame();
         found.push({ name, ...(await this.computing.ask("embed", { frame }, [frame])) });
         if (found.length < FRAMES) await pause(EVERY_MS - (performance.now() - began));
@@ -155,12 +183,12 @@ export class Teaching {
     } finally {
       this.camera.held = false;
     }
-    if (!found.length) return this.tell(say("teach.no_camera"), true);
-    const began = performance.now(), stored = await this.keep(found);
+    if (!found.length) return this.tell(() => say("teach.no_camera"), true);
+    const kept = this.fresh(found), began = performance.now(), stored = await this.keep(found);
     find("teach").dataset.learnedMs = String(Math.round(performance.now() - began));
     if (!stored) return;
-    if (found.length === FRAMES) this.tell(say("teach.learned", { name: nameOf(name), count: found.length }));
-    else this.tell(say("teach.frames_left", { number: found.length }));
+    if (found.length === FRAMES) this.sumUp(name, found.length, kept, "learned_same", "learned_still");
+    else this.tell(() => say("teach.frames_left", { number: found.length }));
   }
 
   async save() {
@@ -179,17 +207,18 @@ export class Teaching {
       exported = await importTaught(file, this.model.taught.max_pictures);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      return this.tell(say("errors.taught-no-export", { file: called }), true);
+      return this.tell(() => say("errors.taught-no-export", { file: called }), true);
     } finally {
       input.value = "";
     }
-    if (exported.full) return this.tell(say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
+    if (exported.full) return this.tell(() => say("errors.taught-full", { limit: this.model.taught.max_pictures }), true);
     const found = [];
     for (const [n, { id, name, file: picture }] of exported.pictures.entries()) {
-      this.tell(say("teach.seeing", { number: n + 1, all: exported.pictures.length }));
+      this.tell(() => say("teach.seeing", { number: n + 1, all: exported.pictures.length }));
       found.push({ ...(await this.computing.ask("embed", { file: picture })), id, name: meantName(name, []) });
     }
-    if (await this.keep(found)) this.tell(say("teach.imported", { count: found.length }));
+    const count = found.length, kept = this.fresh(found);
+    if (await this.keep(found)) this.tell(() => say(`teach.${kept === count ? "imported" : "imported_same"}`, { count, kept, same: count - kept }));
   }
 
   /**
@@ -212,7 +241,7 @@ export class Teaching {
         this.removed = { at, pictures: own.map((one) => ({ ...one, embedding: this.store.embeddings.get(one.id) })) };
         await this.store.remove(own.map(({ id }) => id));
         await this.learn();
-        this.tell("");
+        this.tell(() => "");
         /** @type {HTMLElement | null} */ (document.querySelector("#taught .undo"))?.focus();
       }, false));
       return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: own.length }))), forget);
