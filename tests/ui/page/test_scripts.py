@@ -19,7 +19,7 @@ from tests.web.test_javascript import node
 # A page as far as the script asks: what is seen, by selector, and what got the focus.
 SEEN = """
 const focused = [], seen = %s;
-const made = (selector) => ({ tabIndex: 0, getClientRects: () => [1], focus: () => focused.push(selector),
+const made = (selector) => ({ tabIndex: 0, getClientRects: () => [1], closest: () => null, focus: () => focused.push(selector),
   getBoundingClientRect: () => ({ top: 0, bottom: 1 }) });
 globalThis.window = { dispatchEvent: () => focused.push("heard") };
 const shown = (all) => all.split(", ").filter((one) => seen.includes(one)).map(made);
