@@ -158,8 +158,8 @@ def encoded(size: tuple[int, int], kind: str, **options) -> bytes:
     [
         ("PNG", {}, 4_000_000, 4_000_000),
         ("WEBP", {}, 6_400_000, 6_400_000),
-        ("JPEG", {}, 4_000_000, 1_000_000),
-        ("JPEG", {"progressive": True}, 4_000_000, 1_333_333),  # its coefficients are held at any scale
+        ("JPEG", {}, 4_000_000, 62_500),  # an eighth of each side
+        ("JPEG", {"progressive": True}, 4_000_000, 1_020_833),  # its coefficients are held at any scale
     ],
 )
 def test_a_picture_takes_a_place_for_as_many_pixels_as_are_held(kind, options, whole, capped, monkeypatch, tmp_path):
