@@ -21,9 +21,9 @@ import fruitvision
 from benchmarks import plain
 from benchmarks.bench import PROJECT, Bench, each, free_port, opened, photo
 from benchmarks.pairs import Figure, compare
-from fruitvision.compat import import_openvino
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.store import open_store
+from fruitvision.models.compiled import openvino_core
 from fruitvision.models.export import export_onnx, open_onnx
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.batcher import Batcher
@@ -186,7 +186,7 @@ def _onnx(bench: Bench, name: str) -> list[Figure]:
 
 def openvino_pass(file: Path, kind: str, image: np.ndarray) -> Callable[[], object]:
     """One pass of a picture through an exported file by OpenVINO, with as many threads as torch has."""
-    core = import_openvino().Core()
+    core = openvino_core()
     precision = {"INFERENCE_PRECISION_HINT": "f32"} if kind == "float32" else {}
     compiled = core.compile_model(
         str(file), "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(), **precision}

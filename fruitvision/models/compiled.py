@@ -143,7 +143,7 @@ def _close(expected: Tensor, found: Tensor) -> bool:
 
 def _compiled(network: nn.Module, side: int) -> Iterator[Any]:
     """In the precision that OpenVINO chooses for this CPU, and in float32."""
-    core = _core()
+    core = openvino_core()
     example = torch.zeros(2, 3, side, side)
     with warnings.catch_warnings(action="ignore"):  # torch recommends torch.export, which takes several seconds for the same
         traced = torch.jit.trace(_AsTuple(network).eval(), example, check_trace=False)
@@ -154,7 +154,7 @@ def _compiled(network: nn.Module, side: int) -> Iterator[Any]:
 
 
 @functools.cache
-def _core() -> Any:
+def openvino_core() -> Any:
     """The one Core of this process; it is never freed.
 
     On a processor with AMX a Core gives its thread another stack for signals. When one of several Cores is freed, that
