@@ -130,11 +130,8 @@ def title_html(language: str) -> str:
 def _speak(page: Page) -> None:
     """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
-    page.demo.load(None, None, None, js=covering_script())
-    page.demo.load(None, None, None, js=gradio_words_script())
-    page.demo.load(None, None, None, js=smaller_script())
-    page.demo.load(None, None, None, js=alive_script())
-    page.demo.load(None, None, None, js=INTO_VIEW)
+    for script in (covering_script(), gradio_words_script(), smaller_script(), alive_script(), INTO_VIEW):
+        page.demo.load(None, None, None, js=script)
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
     page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
 

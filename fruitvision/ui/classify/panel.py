@@ -24,7 +24,7 @@ from fruitvision.ui.classify.teaching.teach import build_teaching
 from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import QUIET_LAST
 from fruitvision.ui.page.export.buttons import build_own_page
 from fruitvision.wording.text import LANGUAGES, say
 
@@ -78,8 +78,7 @@ def build(page: Page) -> None:
         lambda *given: note_of(page.context, *given),
         [page.model, page.language],
         note,
-        trigger_mode="always_last",
-        **QUIET,
+        **QUIET_LAST,
     )
 
 

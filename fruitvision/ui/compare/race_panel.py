@@ -24,7 +24,19 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import to_download
 from fruitvision.ui.page.elements import note
-from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner, show
+from fruitvision.ui.page.events import (
+    QUIET,
+    QUIET_LAST,
+    SAVE_FILE,
+    SHOWN,
+    Seen,
+    Updates,
+    by_component,
+    changed,
+    fingerprint,
+    for_owner,
+    show,
+)
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 
@@ -112,8 +124,7 @@ def _wire_start(page: Page, parts: Race) -> None:
             return gr.skip()
         return note(time_words(context, times, data, norms, budget, language, owner=context.access.is_owner(request)))
 
-    changed_choice = [parts.timer.tick, *(one.change for one in asked)]
-    gr.on(changed_choice, count_time, [page.opened, *asked], parts.time, **QUIET, trigger_mode="always_last")
+    gr.on([parts.timer.tick, *(one.change for one in asked)], count_time, [page.opened, *asked], parts.time, **QUIET_LAST)
 
 
 def _wire_study(page: Page, parts: Race) -> None:
@@ -174,8 +185,7 @@ def _wire_watch(page: Page, parts: Race) -> None:
         watch,
         [parts.study, parts.seen, page.language],
         [getattr(parts, name) for name in WATCHED],
-        **QUIET,
-        trigger_mode="always_last",  # by "once" a change of the language or the study would be lost while a tick is answered
+        **QUIET_LAST,
     )
 
 

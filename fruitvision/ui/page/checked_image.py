@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from gradio.data_classes import ImageData
 
 from fruitvision.data.read.picture import MAX_PIXELS
 from fruitvision.errors import PictureError
+from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
@@ -25,18 +25,16 @@ def smaller_script() -> str:
 
     It makes a JPEG of a HEIC, AVIF or JPEG XL where the browser can show such a picture: this one's server may not read it.
     """
-    opening = "() => {\n"
-    _, body = (Path(__file__).parent / "served" / "smaller.js").read_text(encoding="utf-8").split(opening, 1)
     error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
-    constants = {
-        "LIMIT": MAX_UPLOAD_BYTES,
-        "PIXELS": MAX_PIXELS,
-        "PLACES": ", ".join(f"#{place}" for place in PLACES),
-        "WORDS": {language: say_error(error, language) for language in LANGUAGES},
-        "BROKEN_WORDS": {language: say("classify.not_shown", language) for language in LANGUAGES},
-        "OTHER_WORDS": {language: say("classify.not_a_picture", language) for language in LANGUAGES},
-    }
-    return opening + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body
+    return script(
+        Path(__file__).parent / "served" / "smaller.js",
+        LIMIT=MAX_UPLOAD_BYTES,
+        PIXELS=MAX_PIXELS,
+        PLACES=", ".join(f"#{place}" for place in PLACES),
+        WORDS={language: say_error(error, language) for language in LANGUAGES},
+        BROKEN_WORDS={language: say("classify.not_shown", language) for language in LANGUAGES},
+        OTHER_WORDS={language: say("classify.not_a_picture", language) for language in LANGUAGES},
+    )
 
 
 class CheckedImage(gr.Image):

@@ -18,6 +18,9 @@ from fruitvision.wording.text import say_error
 #: Arguments of a Gradio event: no progress bar over the outputs, no public API endpoint; QUIET passes by the queue.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+#: As QUIET, for a handler of several events, changes of the language among them: what comes while one is answered is answered last, where
+#: Gradio's "once", which it takes if the first event is no change, would leave it out.
+QUIET_LAST: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
 
 Updates = dict[Block, Any]
 Seen = tuple[Any, dict[str, int]]

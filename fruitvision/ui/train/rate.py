@@ -18,7 +18,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import card, note, notice
-from fruitvision.ui.page.events import QUIET, SHOWN, Updates, by_component, for_owner
+from fruitvision.ui.page.events import QUIET, QUIET_LAST, SHOWN, Updates, by_component, for_owner
 from fruitvision.ui.train.start import Form, chosen
 from fruitvision.wording.text import say
 
@@ -92,7 +92,7 @@ def wire_rate(page: Page, search: RateSearch, parts: RateParts, form: list[Any],
         found = search.task and search.task.result
         return found.suggested if found else gr.skip()
 
-    gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **QUIET, trigger_mode="always_last")
+    gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **QUIET_LAST)
     parts.take.click(take, None, learning_rate, **QUIET)
 
 

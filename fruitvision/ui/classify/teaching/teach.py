@@ -122,7 +122,9 @@ def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
     names = teaching.store.index().names
     if picture:
         name = next((one for one, own in names.items() if picture in own), "")
-    gone = names.get(name, ()) if not picture else (picture,) if name else ()
+        gone = (picture,) if name else ()
+    else:
+        gone = names.get(name, ())
     if not gone:
         return {"word": "removed_nothing", "count": 0}
     kept = _files(teaching.store, gone)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from fruitvision.ui.page.checked_image import PLACES
+from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say
 
 WORDS = ("lost", "reload", "close", "error", "warning", "info", "success", "failed", "waiting", "kind")
@@ -20,12 +20,9 @@ TOASTS = (
 
 def alive_script() -> str:
     """JavaScript that asks the server every second and a half whether it is there, and says where it is not."""
-    opening = "() => {\n"
-    _, body = Path(__file__).with_name("alive.js").read_text(encoding="utf-8").split(opening, 1)
-    constants = {
-        "WORDS": {language: {word: say(f"alive.{word}", language) for word in WORDS} for language in LANGUAGES},
-        "TOASTS": TOASTS,
-        "PLACES": ", ".join(f"#{place}" for place in PLACES),
-    }
-    given = "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items())
-    return opening + given + body
+    return script(
+        Path(__file__).with_name("alive.js"),
+        WORDS={language: {word: say(f"alive.{word}", language) for word in WORDS} for language in LANGUAGES},
+        TOASTS=TOASTS,
+        PLACES=", ".join(f"#{place}" for place in PLACES),
+    )

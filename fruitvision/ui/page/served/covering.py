@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say
 
 HEARD_IN = {
@@ -19,7 +19,8 @@ HEARD_IN = {
 
 def covering_script() -> str:
     """JavaScript that shows no word of a page while some are of one language and some of another."""
-    opening = "() => {\n"
-    _, body = Path(__file__).with_name("covering.js").read_text(encoding="utf-8").split(opening, 1)
-    constants = {"PARTS": HEARD_IN, "WORDS": {language: say("header.changing", language) for language in LANGUAGES}}
-    return opening + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body
+    return script(
+        Path(__file__).with_name("covering.js"),
+        PARTS=HEARD_IN,
+        WORDS={language: say("header.changing", language) for language in LANGUAGES},
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import sentences
 
 RAW = {"common.complete": "complete", "common.error": "error"}
@@ -13,8 +13,5 @@ RAW = {"common.complete": "complete", "common.error": "error"}
 
 def gradio_words_script() -> str:
     """JavaScript that puts the words of ``sentences/gradio.toml`` in the place of Gradio's, in whichever of the languages they came."""
-    opening = "() => {\n"
-    _, body = Path(__file__).with_name("gradio_words.js").read_text(encoding="utf-8").split(opening, 1)
     known = {key.partition(".")[2]: words for key, words in sentences().items() if key.startswith("gradio.")}
-    constants = {"KNOWN": known, "RAW": RAW}
-    return opening + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body
+    return script(Path(__file__).with_name("gradio_words.js"), KNOWN=known, RAW=RAW)

@@ -119,12 +119,13 @@
       const place = event.target.matches?.("img") && event.target.closest(PLACES);
       if (!place) return;
       event.target.classList.toggle("fv-broken", kind === "error");
-      place.dataset.fvBroken = BROKEN_WORDS[window.fruitvision?.language] || BROKEN_WORDS.en;
+      broken(place);
     }, true);
   }
-  window.addEventListener("fruitvision-words", () => {
-    for (const place of document.querySelectorAll(PLACES)) place.dataset.fvBroken = BROKEN_WORDS[window.fruitvision?.language] || BROKEN_WORDS.en;
-  });
+  function broken(place) {
+    place.dataset.fvBroken = BROKEN_WORDS[window.fruitvision?.language] || BROKEN_WORDS.en;
+  }
+  window.addEventListener("fruitvision-words", () => document.querySelectorAll(PLACES).forEach(broken));
 
   // What the browser cannot show is shown as the JPEG that comes with its answer.
   document.addEventListener("load", (event) => {
