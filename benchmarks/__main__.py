@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ FIGURES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table; return 0."""
+    """Print the table; return 0, or 1 where a measurement failed. The others are made all the same."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a folder of class folders, such as fruits-360")
     parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=list(FIGURES), help="measure these alone")
@@ -63,15 +64,23 @@ def main(arguments: list[str] | None = None) -> int:
         "torch": torch.__version__,
     }
     found: list[Figure] = []
+    failed: list[str] = []
     for name in given.only:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        new = FIGURES[name](bench)
+        try:
+            new = FIGURES[name](bench)
+        except (Exception, SystemExit):  # a measurement ends itself with SystemExit; the next one needs nothing of it
+            traceback.print_exc()
+            failed.append(name)
+            continue
         if new:
             print(table(new, heading=not found), flush=True)
         found += new
         if given.json:  # after each: whoever breaks it off keeps what there is
             given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")
-    return 0
+    if failed:
+        print(f"Failed, see above: {', '.join(failed)}.", file=sys.stderr)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import FIGURES, main
 from benchmarks.accuracy import accuracy, chosen_classes, unseen
 from benchmarks.bench import Bench
 from benchmarks.growth import drawn_small, growth, write_pictures
@@ -54,6 +55,18 @@ def test_the_command_measures_prints_and_writes(sample_set: Path, tmp_path: Path
     assert len(figures) == 2 + 1 == printed.count("\n") - 2
     assert all(len(figure["pairs"]) == 2 for figure in figures if figure["against"] != "its bound")
     assert all(figure["ours"] > 0 and figure["other"] > 0 for figure in figures)
+
+
+def test_a_measurement_that_fails_costs_only_itself(
+    sample_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "figures.json"
+    monkeypatch.setitem(FIGURES, "webcam", lambda bench: sys.exit("no browser here"))
+    monkeypatch.setitem(FIGURES, "web", lambda bench: [][0])
+    assert main(["--data", str(sample_set), "--quick", "--only", "webcam", "web", "machine", "--json", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert len(json.loads(out.read_text())["figures"]) == 1 and printed.out.count("\n") == 3
+    assert "no browser here" in printed.err and "IndexError" in printed.err and "Failed, see above: webcam, web." in printed.err
 
 
 def test_a_side_that_did_not_get_there_reaches_no_goal() -> None:
