@@ -12,7 +12,7 @@ import torch
 
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import memory_format
+from fruitvision.training.device import compute_dtype, cpu_has_amx, memory_format
 from fruitvision.training.state import TrainState
 
 STEPS = """
@@ -61,5 +61,17 @@ def test_the_memory_format_is_as_configured_except_for_narrow_networks_on_a_cpu(
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="instructions of another processor")
-def test_torch_reports_the_instructions_for_bfloat16():
-    assert {"avx512_bf16", "amx_tile"} <= torch.cpu.get_capabilities().keys()
+def test_torch_reports_whether_there_is_amx():
+    assert "amx_tile" in torch.cpu.get_capabilities()
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"), [({"avx512_bf16": True, "amx_tile": False}, torch.float32), ({"amx_tile": True}, torch.bfloat16)]
+)
+def test_a_cpu_trains_in_bfloat16_only_where_that_is_faster(able, precision, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    cpu_has_amx.cache_clear()
+    try:
+        assert compute_dtype(TrainConfig.from_preset("fast", precision="auto"), torch.device("cpu")) == precision
+    finally:
+        cpu_has_amx.cache_clear()
