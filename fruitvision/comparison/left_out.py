@@ -10,7 +10,7 @@ folder, so that an interrupted study can be continued.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import evenly, prepare
 from fruitvision.runs.prepare.sources import find_sources, open_source, trainable_pictures
 from fruitvision.runs.prepare.transforms import evaluation_transform
-from fruitvision.runs.prepare.weights import load_initial_weights, reset_head
+from fruitvision.runs.prepare.weights import load_initial_weights, planned_start, reset_head, sources_learned_before
 from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
@@ -55,12 +55,15 @@ def study_sources(
         frozen: fit only the last layer, on features of the first weights: minutes instead of a training.
 
     Raises:
-        ConfigError: ``out`` holds another study, or there are fewer than two groups.
+        ConfigError: ``out`` holds another study, there are fewer than two groups, or the networks would start from, or learn
+            from, one that was trained on the sources ("study-not-new").
+        DownloadError: they would start from ImageNet's weights, which are not here.
         FruitVisionError: as a run.
     """
     pictures = _pictures(config)
     sizes = {own.source: sum(len(one.rows) for one in pictures if one.source == own.source) for own in pictures}
     parts = split_sources(sizes, groups, together)
+    _check_new(config, sizes)
     _check_study(
         out,
         {
@@ -88,7 +91,8 @@ def answers_of_checkpoint(checkpoint: Path, config: RunConfig, log: Log = print)
     Raises CheckpointError, and ConfigError "no-unseen-sources" where it was trained on all of them.
     """
     network, known = load_checkpoint(checkpoint)
-    trained_on = {*known.dataset.get("sources", ()), *known.dataset.get("beside", ()), *config.leave_out}
+    learned = {name for key in ("sources", "beside", "sources_before") for name in known.dataset.get(key, ())}
+    trained_on = {*learned, *config.leave_out}
     found = [one for one in _pictures(config) if len(one.rows)]
     unseen = [one for one in found if one.source not in trained_on]
     if not any(kind != NOT_FRUIT for one in unseen for kind in one.kinds):
@@ -122,6 +126,14 @@ def split_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequ
     if len(distinct) < 2:
         raise ConfigError("too-few-sources", sources=len(sizes), groups=len(distinct))
     return distinct
+
+
+def _check_new(config: RunConfig, sources: Collection[str]) -> None:
+    """That nothing a network of the study builds on was trained on the sources that it is evaluated on."""
+    training = config.training
+    known = sorted(sources_learned_before(training, planned_start(training)) & set(sources))
+    if known:
+        raise ConfigError("study-not-new", count=len(known), first=known[0])
 
 
 # The pictures ---------------------------------------------------------------------------------------------------------

@@ -11,16 +11,19 @@ import torch
 from PIL import Image
 
 from fruitvision.comparison import left_out
-from fruitvision.comparison.left_out import split_sources, study_sources, write_table
+from fruitvision.comparison.left_out import answers_of_checkpoint, split_sources, study_sources, write_table
 from fruitvision.data.augment.backgrounds import generated_background
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.synthetic.sample import draw_fruit
-from fruitvision.errors import ConfigError, RunError
-from fruitvision.models.checkpoint import read_config
+from fruitvision.errors import ConfigError, DownloadError, RunError
+from fruitvision.models.checkpoint import CheckpointConfig, read_config, save_checkpoint
+from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
+from fruitvision.runs.prepare import weights
 from fruitvision.training.config import TrainConfig
 
 TINY = {
@@ -145,6 +148,44 @@ def test_a_study_goes_on_where_it_was_broken_off_and_another_one_is_refused(worl
         study_sources(asked, out, groups=3, log=quiet)
     with pytest.raises(ConfigError, match="another study"):
         study_sources(config(world, seed=1), out, groups=2, log=quiet)
+
+
+@pytest.fixture
+def knowing(tmp_path) -> Path:
+    """A checkpoint that was trained on the source "shop", and began with one that knew "web"."""
+    names, learned = ("Apple", "Banana"), {"sources": ["shop", "elsewhere"], "sources_before": ["web"]}
+    config = CheckpointConfig(width=8, classes=names, fruit_types=names, transform=EvalTransform(resize=40, crop=40), dataset=learned)
+    return save_checkpoint(tmp_path / "knowing", build_network(num_classes=2, width=8, seed=0), config)
+
+
+@pytest.mark.parametrize("setting", ["start", "teacher", "average_with"])
+def test_a_study_builds_on_no_network_that_knows_its_sources(world, tmp_path, knowing, setting):
+    with pytest.raises(ConfigError, match="trained on 2 of its sources, “shop” for example"):
+        study_sources(config(world, **{setting: str(knowing)}), tmp_path / "study", log=quiet)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_does_not_take_the_shipped_network_for_missing_imagenet_weights(world, tmp_path, knowing, monkeypatch):
+    def offline(*_):
+        raise DownloadError("no-pretrained-weights", architecture="resnet18", reason="offline")
+
+    monkeypatch.setattr(weights, "imagenet_weights", offline)
+    with pytest.raises(DownloadError):
+        study_sources(config(world, start="imagenet", width=64), tmp_path / "study", frozen=True, log=quiet)
+    monkeypatch.setattr(weights, "shipped", lambda: [knowing])
+    for start in ("shipped", "imagenet"):  # none of ImageNet's are as narrow
+        with pytest.raises(ConfigError, match="trained on 2 of its sources"):
+            study_sources(config(world, start=start), tmp_path / "study", frozen=True, log=quiet)
+
+
+def test_a_checkpoint_says_what_the_one_that_it_began_with_had_learned(world, tmp_path, knowing):
+    asked = config(world, start=str(knowing)).model_copy(update={"photos": (), "not_fruit": ()})
+    run = RunFolder(tmp_path / "run").create(asked)
+    execute(run.path)
+    found = read_config(run.best).dataset
+    assert found["sources"] == [] and found["sources_before"] == ["elsewhere", "shop", "web"]
+    answers = answers_of_checkpoint(run.best, config(world), quiet)
+    assert set(answers.sources) == {"phone", "rooms"}
 
 
 @pytest.mark.slow

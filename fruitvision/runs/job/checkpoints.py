@@ -11,10 +11,13 @@ from fruitvision.data.read.sources import read_credits
 from fruitvision.models.checkpoint import CheckpointConfig, versions
 from fruitvision.runs.config import RunConfig, train_command
 from fruitvision.runs.prepare.data import RunData
+from fruitvision.runs.status import RunStatus
 
 
-def checkpoint_config(config: RunConfig, data: RunData, transform: EvalTransform, start: str, metrics: dict[str, Any]) -> CheckpointConfig:
-    """The description of a checkpoint of this run. ``start``: the weights that it started from."""
+def checkpoint_config(
+    config: RunConfig, data: RunData, transform: EvalTransform, status: RunStatus, metrics: dict[str, Any]
+) -> CheckpointConfig:
+    """The description of a checkpoint of this run."""
     training, dataset = config.training, data.dataset
     return CheckpointConfig(
         architecture=training.architecture,
@@ -23,7 +26,7 @@ def checkpoint_config(config: RunConfig, data: RunData, transform: EvalTransform
         classes=data.targets.classes,
         fruit_types=data.targets.fruit_types,
         transform=transform,
-        start=start,
+        start=status.start,
         metrics=metrics,
         versions=versions(),
         training={**training.model_dump(), "command": train_command(config)},
@@ -35,6 +38,7 @@ def checkpoint_config(config: RunConfig, data: RunData, transform: EvalTransform
             "photos": sum(len(one.train.rows) for one in data.photos),
             "beside": [Path(folder).name for folder in (*config.photos, *config.not_fruit)],
             "sources": sorted({one.source for one in data.sources}),
+            "sources_before": list(status.sources_before),
             "photographed": photographed(data),
             "credits": credits_of(data, config),
         },

@@ -40,7 +40,7 @@ from fruitvision.runs.prepare.data import RunData, prepare
 from fruitvision.runs.prepare.loaders import loaders, worker_processes
 from fruitvision.runs.prepare.references import open_average, open_regularizer, open_teacher
 from fruitvision.runs.prepare.transforms import evaluation_transform
-from fruitvision.runs.prepare.weights import build, load_initial_weights
+from fruitvision.runs.prepare.weights import build, load_initial_weights, sources_learned_before
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device, compile_error
@@ -152,6 +152,7 @@ def initial_state(session: Session, data: RunData) -> TrainState:
     if saved is None:
         start = load_initial_weights(network, training, data.targets, folder.log, session.reading) if world.is_global_zero else ""
         status.start = world.broadcast(start)
+        status.sources_before = tuple(sorted(sources_learned_before(training, status.start)))
     elif saved["fingerprint"] != data.fingerprint:
         raise data_changed(session.config.data, data)
     torch.manual_seed(training.seed)
@@ -309,7 +310,7 @@ class _Training:
     def save_checkpoint(self, path: Path, *, metrics: dict[str, Any]) -> None:
         """Save the network as it would be evaluated now."""
         if self.session.world.is_global_zero:
-            config = checkpoint_config(self.session.config, self.data, self.transform, self.session.status.start, metrics)
+            config = checkpoint_config(self.session.config, self.data, self.transform, self.session.status, metrics)
             save_checkpoint(path, cast(Network, self.state.eval_network()), config)
 
 

@@ -67,6 +67,33 @@ def check_start(config: TrainConfig) -> None:
         _load_checkpoints(build(config, 2), config.start, Targets.of(("first", "second")))
 
 
+def sources_learned_before(config: TrainConfig, start: str) -> set[str]:
+    """The sources of photos that the networks which a training builds on were trained on, as their configurations say.
+
+    Those are the ones it starts from, its teacher, and the ones it is averaged with. start: what :func:`load_initial_weights`
+    returned, or will. Raises CheckpointError.
+    """
+    named = [config.teacher, *split_names(config.average_with), *(split_names(config.start) if config.start not in BY_NAME else ())]
+    places = [find_checkpoint(name) for name in named if name]
+    if start == "shipped" and (path := _matching_shipped(config)):
+        places.append(path)
+    datasets = [read_config(place).dataset for place in places]
+    return {name for dataset in datasets for key in ("sources", "beside", "sources_before") for name in dataset.get(key, ())}
+
+
+def planned_start(config: TrainConfig) -> str:
+    """What :func:`load_initial_weights` would return, except that missing ImageNet weights are an error.
+
+    Raises DownloadError, CheckpointError.
+    """
+    if config.start not in BY_NAME or config.start == "scratch":
+        return config.start
+    if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
+        imagenet_weights(config.architecture)
+        return "imagenet"
+    return "shipped" if _matching_shipped(config) else "scratch"
+
+
 def _load_checkpoints(network: Network, names: str, targets: Targets) -> str:
     (weights, first), *others = (load_checkpoint(find_checkpoint(name)) for name in split_names(names))
     if any(other.classes != first.classes for _, other in others):
