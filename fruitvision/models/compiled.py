@@ -1,9 +1,9 @@
 """A network compiled by OpenVINO for inference on a CPU: the same outputs in less time.
 
 OpenVINO computes in bfloat16 where the CPU has instructions for it. That is kept where the outputs stay the same (those of a
-ResNet18 under batch norm do, those of an EfficientNet do not) and it is faster than float32, which it is with AMX, and not
-with AVX512-BF16 alone. A compiled network that is clearly slower than torch is not used. Where it fails later, returns NaN or
-does not return, torch is used from then on.
+ResNet18 under batch norm do, those of an EfficientNet do not) and it is faster than float32, which not every such CPU is. A
+compiled network that is clearly slower than torch is not used. Where it fails later, returns NaN or does not return, torch is
+used from then on.
 """
 
 from __future__ import annotations

@@ -6,13 +6,15 @@ import os
 import platform
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from fruitvision.models.networks import build_network
+from fruitvision.training import device as module
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import compute_dtype, cpu_has_amx, memory_format
+from fruitvision.training.device import bfloat16_is_faster, compute_dtype, memory_format
 from fruitvision.training.state import TrainState
 
 STEPS = """
@@ -61,17 +63,29 @@ def test_the_memory_format_is_as_configured_except_for_narrow_networks_on_a_cpu(
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="instructions of another processor")
-def test_torch_reports_whether_there_is_amx():
-    assert "amx_tile" in torch.cpu.get_capabilities()
+def test_torch_reports_the_instructions_for_bfloat16():
+    assert {"avx512_bf16", "amx_tile"} <= torch.cpu.get_capabilities().keys()
+
+
+@pytest.fixture
+def measured_anew():
+    bfloat16_is_faster.cache_clear()
+    yield
+    bfloat16_is_faster.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("able", "precision"), [({"avx512_bf16": True, "amx_tile": False}, torch.float32), ({"amx_tile": True}, torch.bfloat16)]
+    ("able", "slower", "precision"),
+    [
+        (True, torch.float32, torch.bfloat16),
+        (True, torch.bfloat16, torch.float32),
+        (True, None, torch.float32),
+        (False, torch.float32, torch.float32),
+    ],
 )
-def test_a_cpu_trains_in_bfloat16_only_where_that_is_faster(able, precision, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    cpu_has_amx.cache_clear()
-    try:
-        assert compute_dtype(TrainConfig.from_preset("fast", precision="auto"), torch.device("cpu")) == precision
-    finally:
-        cpu_has_amx.cache_clear()
+def test_a_cpu_trains_in_bfloat16_only_where_that_is_faster(able, slower, precision, measured_anew, monkeypatch):
+    monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: able)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda x, *_, padding: time.sleep(0.004 if x.dtype == slower else 0.002))
+    before = torch.get_rng_state()
+    assert compute_dtype(TrainConfig.from_preset("fast", precision="auto"), torch.device("cpu")) == precision
+    assert torch.equal(torch.get_rng_state(), before), "a run's random numbers do not depend on it"
