@@ -32,7 +32,7 @@ from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import evenly, prepare
 from fruitvision.runs.prepare.sources import find_sources, open_source, trainable_pictures
 from fruitvision.runs.prepare.transforms import evaluation_transform
-from fruitvision.runs.prepare.weights import load_initial_weights, planned_start, reset_head, sources_learned_before
+from fruitvision.runs.prepare.weights import learned_sources, load_initial_weights, planned_start, reset_head, sources_learned_before
 from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
@@ -63,7 +63,9 @@ def study_sources(
     pictures = _pictures(config)
     sizes = {own.source: sum(len(one.rows) for one in pictures if one.source == own.source) for own in pictures}
     parts = split_sources(sizes, groups, together)
-    _check_new(config, sizes)
+    files = [out / f"answers-{number}.npz" for number in range(len(parts))]
+    if not all(file.is_file() for file in files):
+        _check_new(config, sizes, planned_start(config.training))
     _check_study(
         out,
         {
@@ -74,8 +76,9 @@ def study_sources(
     )
     predict: Predict | None = None
     answers = []
-    for number, group in enumerate(parts):
-        file = out / f"answers-{number}.npz"
+    for number, (group, file) in enumerate(zip(parts, files, strict=True)):
+        if (run := RunFolder(out / f"run-{number}")).exists:  # of an earlier version, it may have started from the shipped network
+            _check_new(config, group, run.status().start)
         if not file.is_file():
             log(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
             predict = predict or (_frozen(config) if frozen else _trained(config))
@@ -91,8 +94,7 @@ def answers_of_checkpoint(checkpoint: Path, config: RunConfig, log: Log = print)
     Raises CheckpointError, and ConfigError "no-unseen-sources" where it was trained on all of them.
     """
     network, known = load_checkpoint(checkpoint)
-    learned = {name for key in ("sources", "beside", "sources_before") for name in known.dataset.get(key, ())}
-    trained_on = {*learned, *config.leave_out}
+    trained_on = {*learned_sources(known.dataset), *config.leave_out}
     found = [one for one in _pictures(config) if len(one.rows)]
     unseen = [one for one in found if one.source not in trained_on]
     if not any(kind != NOT_FRUIT for one in unseen for kind in one.kinds):
@@ -128,10 +130,9 @@ def split_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequ
     return distinct
 
 
-def _check_new(config: RunConfig, sources: Collection[str]) -> None:
+def _check_new(config: RunConfig, sources: Collection[str], start: str) -> None:
     """That nothing a network of the study builds on was trained on the sources that it is evaluated on."""
-    training = config.training
-    known = sorted(sources_learned_before(training, planned_start(training)) & set(sources))
+    known = sorted(sources_learned_before(config.training, start) & set(sources))
     if known:
         raise ConfigError("study-not-new", count=len(known), first=known[0])
 

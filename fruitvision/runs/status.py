@@ -34,8 +34,8 @@ class RunStatus(BaseModel):
     seconds: Time = 0.0
     eta_s: float | None = Field(default=None, allow_inf_nan=False, le=LATEST)
     start: str = ""
-    sources_before: tuple[str, ...] = ()
-    """The sources that the networks it builds on were trained on."""
+    sources_before: tuple[str, ...] | None = None
+    """The sources that the networks it builds on were trained on; None until they are known."""
     best_val_accuracy: float | None = None
     unvalidated: bool = False
     """Whether it trains without validation, because no picture could be spared."""

@@ -17,12 +17,13 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
 from fruitvision.data.synthetic.sample import draw_fruit
-from fruitvision.errors import ConfigError, DownloadError, RunError
+from fruitvision.errors import CheckpointError, ConfigError, DownloadError, RunError
 from fruitvision.models.checkpoint import CheckpointConfig, read_config, save_checkpoint
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
+from fruitvision.runs.job.resume import sources_before
 from fruitvision.runs.prepare import weights
 from fruitvision.training.config import TrainConfig
 
@@ -186,6 +187,39 @@ def test_a_checkpoint_says_what_the_one_that_it_began_with_had_learned(world, tm
     assert found["sources"] == [] and found["sources_before"] == ["elsewhere", "shop", "web"]
     answers = answers_of_checkpoint(run.best, config(world), quiet)
     assert set(answers.sources) == {"phone", "rooms"}
+
+
+def test_answers_of_a_study_that_started_from_the_shipped_network_are_not_taken_up_again(world, tmp_path, knowing, monkeypatch):
+    study_sources(config(world), tmp_path / "study", groups=2, log=quiet)
+    answers = study_sources(config(world), tmp_path / "study", groups=2, log=quiet)
+    assert len(answers.sources) > 20, "as long as it began with random weights"
+    monkeypatch.setattr(weights, "shipped", lambda: [knowing])
+    run = RunFolder(tmp_path / "study" / "run-1")
+    run.write_status(run.status().model_copy(update={"start": "shipped"}))
+    with pytest.raises(ConfigError, match="trained on"):
+        study_sources(config(world), tmp_path / "study", groups=2, log=quiet)
+
+
+def test_a_run_that_goes_on_does_not_need_the_network_that_it_started_from(tmp_path):
+    asked = TrainConfig.from_preset("robust", **{**TINY, "start": str(tmp_path / "gone")})
+    assert sources_before(asked, asked.start, resumed=True) == []
+    with pytest.raises(CheckpointError):
+        sources_before(asked, asked.start, resumed=False)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sources"),
+    [
+        ({"sources": ["shop"], "beside": ["photos"]}, {"shop"}),
+        ({"beside": ["shop"]}, {"shop"}),
+        ({"sources": [], "sources_before": ["web"]}, {"web"}),
+        ({"sources": None, "sources_before": "web"}, set()),
+        ({"sources": ["shop", 3]}, {"shop"}),
+        ({}, set()),
+    ],
+)
+def test_what_a_checkpoint_learned_is_read_from_any_version_of_its_configuration(dataset, sources):
+    assert weights.learned_sources(dataset) == sources
 
 
 @pytest.mark.slow

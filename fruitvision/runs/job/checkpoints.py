@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,20 @@ from fruitvision.data.read.sources import read_credits
 from fruitvision.models.checkpoint import CheckpointConfig, versions
 from fruitvision.runs.config import RunConfig, train_command
 from fruitvision.runs.prepare.data import RunData
-from fruitvision.runs.status import RunStatus
 
 
 def checkpoint_config(
-    config: RunConfig, data: RunData, transform: EvalTransform, status: RunStatus, metrics: dict[str, Any]
+    config: RunConfig,
+    data: RunData,
+    transform: EvalTransform,
+    start: str,
+    metrics: dict[str, Any],
+    sources_before: Sequence[str] = (),
 ) -> CheckpointConfig:
-    """The description of a checkpoint of this run."""
+    """The description of a checkpoint of this run.
+
+    start: the weights that it started from. sources_before: the sources that the networks it built on were trained on.
+    """
     training, dataset = config.training, data.dataset
     return CheckpointConfig(
         architecture=training.architecture,
@@ -26,7 +34,7 @@ def checkpoint_config(
         classes=data.targets.classes,
         fruit_types=data.targets.fruit_types,
         transform=transform,
-        start=status.start,
+        start=start,
         metrics=metrics,
         versions=versions(),
         training={**training.model_dump(), "command": train_command(config)},
@@ -38,7 +46,7 @@ def checkpoint_config(
             "photos": sum(len(one.train.rows) for one in data.photos),
             "beside": [Path(folder).name for folder in (*config.photos, *config.not_fruit)],
             "sources": sorted({one.source for one in data.sources}),
-            "sources_before": list(status.sources_before),
+            "sources_before": list(sources_before),
             "photographed": photographed(data),
             "credits": credits_of(data, config),
         },

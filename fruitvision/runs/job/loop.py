@@ -31,7 +31,7 @@ from fruitvision.runs.job.checkpoints import checkpoint_config
 from fruitvision.runs.job.environment import write_environment
 from fruitvision.runs.job.finish import finish
 from fruitvision.runs.job.memory import is_out_of_memory, out_of_memory
-from fruitvision.runs.job.resume import data_changed, read_state, save_state
+from fruitvision.runs.job.resume import data_changed, read_state, save_state, sources_before
 from fruitvision.runs.job.session import ReadOnlyRun, Session, Stopped
 from fruitvision.runs.job.trackers import open_trackers
 from fruitvision.runs.lock import hold_lock
@@ -40,7 +40,7 @@ from fruitvision.runs.prepare.data import RunData, prepare
 from fruitvision.runs.prepare.loaders import loaders, worker_processes
 from fruitvision.runs.prepare.references import open_average, open_regularizer, open_teacher
 from fruitvision.runs.prepare.transforms import evaluation_transform
-from fruitvision.runs.prepare.weights import build, load_initial_weights, sources_learned_before
+from fruitvision.runs.prepare.weights import build, load_initial_weights
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device, compile_error
@@ -152,9 +152,11 @@ def initial_state(session: Session, data: RunData) -> TrainState:
     if saved is None:
         start = load_initial_weights(network, training, data.targets, folder.log, session.reading) if world.is_global_zero else ""
         status.start = world.broadcast(start)
-        status.sources_before = tuple(sorted(sources_learned_before(training, status.start)))
     elif saved["fingerprint"] != data.fingerprint:
         raise data_changed(session.config.data, data)
+    if status.sources_before is None:  # new, or a run of an earlier version
+        learned = sources_before(training, status.start, resumed=saved is not None) if world.is_global_zero else []
+        status.sources_before = tuple(world.broadcast(learned))
     torch.manual_seed(training.seed)
     keeps_statistics = training.norm_statistics == "kept" and status.start == "imagenet"
     device = world.local_device(choose_device(training.device))
@@ -310,7 +312,8 @@ class _Training:
     def save_checkpoint(self, path: Path, *, metrics: dict[str, Any]) -> None:
         """Save the network as it would be evaluated now."""
         if self.session.world.is_global_zero:
-            config = checkpoint_config(self.session.config, self.data, self.transform, self.session.status, metrics)
+            status, learned = self.session.status, self.session.status.sources_before or ()
+            config = checkpoint_config(self.session.config, self.data, self.transform, status.start, metrics, learned)
             save_checkpoint(path, cast(Network, self.state.eval_network()), config)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from fruitvision.data.read.store import Progress
-from fruitvision.errors import ConfigError, RunError
+from fruitvision.errors import ConfigError, FruitVisionError, RunError
 from fruitvision.files import write_bytes
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.prepare.data import RunData, check_data, prepare
+from fruitvision.runs.prepare.weights import sources_learned_before
+from fruitvision.training.config import TrainConfig
 from fruitvision.training.state import TrainState
 
 UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable", "heic", "avif", "jpeg-xl", "encoding")
@@ -38,6 +40,16 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
         return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RunError("resume-damaged", path=str(folder.resume_file)) from error
+
+
+def sources_before(config: TrainConfig, start: str, *, resumed: bool) -> list[str]:
+    """What the networks that a run builds on had learned. A run that is resumed no longer needs those it started from."""
+    try:
+        return sorted(sources_learned_before(config, start))
+    except FruitVisionError:
+        if resumed:
+            return []
+        raise
 
 
 def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:

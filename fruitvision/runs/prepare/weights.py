@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -67,24 +68,32 @@ def check_start(config: TrainConfig) -> None:
         _load_checkpoints(build(config, 2), config.start, Targets.of(("first", "second")))
 
 
+def learned_sources(dataset: Mapping[str, Any]) -> set[str]:
+    """The sources of photos that a checkpoint with this ``dataset`` entry was trained on, and those it built on.
+
+    Early checkpoints name the folders of photos instead of the sources.
+    """
+    keys = ("sources" if "sources" in dataset else "beside", "sources_before")
+    return {name for key in keys if isinstance(found := dataset.get(key), list) for name in found if isinstance(name, str)}
+
+
 def sources_learned_before(config: TrainConfig, start: str) -> set[str]:
     """The sources of photos that the networks which a training builds on were trained on, as their configurations say.
 
     Those are the ones it starts from, its teacher, and the ones it is averaged with. start: what :func:`load_initial_weights`
-    returned, or will. Raises CheckpointError.
+    returned, or will. Raises FruitVisionError for a network that cannot be found or fetched.
     """
     named = [config.teacher, *split_names(config.average_with), *(split_names(config.start) if config.start not in BY_NAME else ())]
     places = [find_checkpoint(name) for name in named if name]
     if start == "shipped" and (path := _matching_shipped(config)):
         places.append(path)
-    datasets = [read_config(place).dataset for place in places]
-    return {name for dataset in datasets for key in ("sources", "beside", "sources_before") for name in dataset.get(key, ())}
+    return {name for place in places for name in learned_sources(read_config(place).dataset)}
 
 
 def planned_start(config: TrainConfig) -> str:
-    """What :func:`load_initial_weights` would return, except that missing ImageNet weights are an error.
+    """What a run of this configuration will start from: "imagenet", "shipped", "scratch", or the checkpoints that it names.
 
-    Raises DownloadError, CheckpointError.
+    Nothing takes the place of ImageNet's weights here: where they are missing, that is a DownloadError or CheckpointError.
     """
     if config.start not in BY_NAME or config.start == "scratch":
         return config.start
