@@ -11,10 +11,11 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import math
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -107,9 +108,9 @@ def compiled(network: nn.Module, side: int, fallback: nn.Module) -> nn.Module | 
             expected = network(pictures)
             found = [CompiledNetwork(model, side, fallback) for model in _compiled(network, side)]
             same = [one for one in found if all(_close(*pair) for pair in zip(expected, one.infer(pictures), strict=True))]
-            *seconds, torch_seconds = _seconds([*same, fallback], pictures)
-            fastest = min(range(len(same)), key=seconds.__getitem__, default=None)
-            return same[fastest] if fastest is not None and seconds[fastest] < SLOWER * torch_seconds else None
+            *seconds, torch_seconds = shortest_seconds([functools.partial(one, pictures) for one in (*same, fallback)], TRIES)
+            taken, fastest = min(zip(seconds, same, strict=True), key=lambda pair: pair[0], default=(math.inf, None))
+            return fastest if taken < SLOWER * torch_seconds else None
     except Exception:  # OpenVINO documents no errors for what it cannot convert; without it inference is only slower
         return None
 
@@ -122,13 +123,13 @@ def _pictures(side: int) -> Tensor:
     return shapes + 0.5 * edges + 0.1 * torch.randn(shapes.shape, generator=generator)
 
 
-def _seconds(networks: Sequence[nn.Module], pictures: Tensor) -> list[float]:
+def shortest_seconds(calls: Sequence[Callable[[], object]], tries: int) -> list[float]:
     """The shortest time of each, in turns: other programs only make it longer."""
-    taken: list[list[float]] = [[] for _ in networks]
-    for _ in range(TRIES):
-        for network, found in zip(networks, taken, strict=True):
+    taken: list[list[float]] = [[] for _ in calls]
+    for _ in range(tries):
+        for call, found in zip(calls, taken, strict=True):
             started = time.perf_counter()
-            network(pictures)
+            call()
             found.append(time.perf_counter() - started)
     return [min(found) for found in taken]
 

@@ -11,21 +11,21 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fruitvision.errors import TrainingError
+from fruitvision.models.compiled import shortest_seconds
 from fruitvision.training.config import TrainConfig
 
 ASKED_SECONDS = 5.0
 """For the driver's program to answer: where a card hangs, it does too."""
-TRIES, FASTER = 8, 1.2
+TRIES, FASTER = 9, 1.2
 """How often a convolution is timed in float32 and in bfloat16, and how many times as fast bfloat16 must be to be used."""
 
 
@@ -95,17 +95,12 @@ def bfloat16_is_faster() -> bool:
     """
     if not cpu_has_bfloat16():
         return False
-    taken: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     with torch.inference_mode():
         x = torch.ones(16, 64, 24, 24).contiguous(memory_format=torch.channels_last)
         weight = torch.ones(64, 64, 3, 3).contiguous(memory_format=torch.channels_last)
-        given = {dtype: (x.to(dtype), weight.to(dtype)) for dtype in taken}
-        for _ in range(1 + TRIES):  # in turns: other programs only make either longer
-            for dtype, found in taken.items():
-                started = time.perf_counter()
-                torch.nn.functional.conv2d(*given[dtype], padding=1)
-                found.append(time.perf_counter() - started)
-    return min(taken[torch.float32]) > FASTER * min(taken[torch.bfloat16])
+        calls = [partial(torch.nn.functional.conv2d, x.to(dtype), weight.to(dtype), padding=1) for dtype in (torch.float32, torch.bfloat16)]
+        float32_seconds, bfloat16_seconds = shortest_seconds(calls, TRIES)
+    return float32_seconds > FASTER * bfloat16_seconds
 
 
 def cpu_has_bfloat16() -> bool:

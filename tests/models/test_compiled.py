@@ -25,7 +25,7 @@ pytest.importorskip("openvino", reason="OpenVINO is not installed: torch answers
 @pytest.fixture(autouse=True)
 def as_fast_as_torch(monkeypatch):
     """What other programs leave of the cores decides nothing here; how fast it is, ``python -m benchmarks`` tells."""
-    monkeypatch.setattr(module, "_seconds", lambda networks, _: [1.0 for _ in networks])
+    monkeypatch.setattr(module, "shortest_seconds", lambda networks, _: [1.0 for _ in networks])
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "instance", "group", "group-ws", "none"])
@@ -192,7 +192,7 @@ def test_without_openvino_torch_goes_on(monkeypatch):
 
 def test_what_is_clearly_slower_is_not_kept(monkeypatch):
     network = build_network(num_classes=3, width=8, seed=1).eval()
-    monkeypatch.setattr(module, "_seconds", lambda networks, _: [*[2.0] * (len(networks) - 1), 1.0])
+    monkeypatch.setattr(module, "shortest_seconds", lambda networks, _: [*[2.0] * (len(networks) - 1), 1.0])
     assert compiled(network, 32, network) is None
 
 
@@ -201,7 +201,7 @@ def test_the_fastest_of_the_precisions_with_the_same_outputs_is_kept(fastest, mo
     network = build_network(num_classes=3, width=8, seed=1).eval()
     models = [list(module._compiled(network, 32))[-1] for _ in range(2)]
     monkeypatch.setattr(module, "_compiled", lambda *_: iter(models))
-    monkeypatch.setattr(module, "_seconds", lambda networks, _: [1.0 if at == fastest else 1.1 for at in range(len(networks))])
+    monkeypatch.setattr(module, "shortest_seconds", lambda networks, _: [1.0 if at == fastest else 1.1 for at in range(len(networks))])
     ready = compiled(network, 32, network)
     assert isinstance(ready, CompiledNetwork) and ready._compiled is models[fastest]
 

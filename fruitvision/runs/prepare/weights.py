@@ -44,7 +44,7 @@ def load_initial_weights(
         return "scratch"
     if config.start not in BY_NAME:
         return _load_checkpoints(network, config.start, targets)
-    if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
+    if _asks_for_imagenet(config):
         try:
             known = imagenet_weights(config.architecture, progress)
             load_trunk(network, known)
@@ -97,10 +97,14 @@ def planned_start(config: TrainConfig) -> str:
     """
     if config.start not in BY_NAME or config.start == "scratch":
         return config.start
-    if config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width):
+    if _asks_for_imagenet(config):
         imagenet_weights(config.architecture)
         return "imagenet"
     return "shipped" if _matching_shipped(config) else "scratch"
+
+
+def _asks_for_imagenet(config: TrainConfig) -> bool:
+    return config.start == "imagenet" and imagenet_applies(config.architecture, config.norm, config.width)
 
 
 def _load_checkpoints(network: Network, names: str, targets: Targets) -> str:

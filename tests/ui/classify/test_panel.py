@@ -277,7 +277,7 @@ def test_the_live_view_carries_its_words_in_both_languages():
 
 
 def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeypatch):
-    monkeypatch.setattr("fruitvision.models.compiled._seconds", lambda networks, _: [1.0 for _ in networks])
+    monkeypatch.setattr("fruitvision.models.compiled.shortest_seconds", lambda networks, _: [1.0 for _ in networks])
     batcher = Models(tmp_path).batcher(None)
     assert isinstance(batcher.classifier.inference_network, PrepackedNetwork)
     first = batcher.submit(np.full((240, 320, 3), 200, np.uint8))
