@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,8 @@ def fetch(name: str | Path) -> Path:
     """
     repo, revision = _parsed(name)
     hub = _package()
+    if error := connection_error(repo, FILES[:1], revision):
+        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
     folder: Path | None = None
     for file in FILES:  # all of the commit that the first is of
         options = {"revision": folder.name if folder else revision, "endpoint": os.environ.get("HF_ENDPOINT")}
@@ -57,6 +59,23 @@ def upload(folder: Path, name: str | Path, *, private: bool = False, message: st
         return f"{api.endpoint}/{repo}"
 
     return _asked(sent, repo)
+
+
+def connection_error(repo: str, files: Sequence[str], revision: str | None = None) -> Exception | None:
+    """Why none of a repository's files can be had: the Hub does not answer, and none of them was fetched before; else None.
+
+    It is asked once. huggingface_hub asks five times more before it gives a file up, which takes 23 seconds.
+    """
+    hub, endpoint = _package(), os.environ.get("HF_ENDPOINT")
+    if any(isinstance(hub.try_to_load_from_cache(repo, file, revision=revision), str) for file in files):
+        return None
+    try:
+        hub.get_hf_file_metadata(hub.hf_hub_url(repo, files[0], revision=revision, endpoint=endpoint))
+    except hub.errors.HfHubHTTPError:
+        return None  # it answered; what is wrong is said where the file is asked for
+    except Exception as error:  # of its HTTP library, which changes with its versions
+        return error
+    return None
 
 
 def _parsed(name: str | Path) -> tuple[str, str | None]:

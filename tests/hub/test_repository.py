@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -107,15 +108,23 @@ def test_what_was_pushed_is_loaded_by_its_name(hub, tmp_path):
     assert fruitvision.load("hf://user/fruit@main").classes == ("Apple", "Banana")
 
 
-@pytest.mark.slow
 def test_a_repository_that_is_not_there_and_a_hub_that_is_not_reached_are_sentences(hub, monkeypatch):
     with pytest.raises(CheckpointError) as caught:
         fetch("hf://nobody/nothing")
     assert caught.value.code == "hub-missing" and "hf auth login" in str(caught.value)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
     with pytest.raises(CheckpointError) as caught:
         fetch("hf://user/other")
     assert caught.value.code == "hub-unreachable" and "user/other" in str(caught.value)
+    assert time.monotonic() - started < 10, "it is said at once, and not after huggingface_hub's five further tries"
+
+
+def test_what_was_fetched_before_is_loaded_without_a_connection(hub, tmp_path, monkeypatch):
+    fruitvision.push(checkpoint(tmp_path / "mine"), "user/fruit")
+    folder = fetch("hf://user/fruit")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert fetch("hf://user/fruit") == folder
 
 
 @pytest.mark.parametrize(
