@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fruitvision.models.efficientnet_lite import pad_same
 from fruitvision.models.networks import conv2d_arguments
-from fruitvision.models.prepacked import is_same_padded, pad_same
+from fruitvision.models.prepacked import is_same_padded
 
 _gradients = torch.ops.aten.convolution_backward
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from fruitvision.compat import import_timm
 from fruitvision.errors import ConfigError
 from fruitvision.models import ARCHITECTURES, OWN, RESNET18
+from fruitvision.models.efficientnet_lite import SCALES, EfficientNetLite
 from fruitvision.models.norms import EPS, get_norm
 
 TRUNK_PARAMETERS = {RESNET18: 11_176_512, "tf_efficientnet_lite0": 3_371_008, "tf_efficientnet_lite2": 4_811_072}
@@ -139,21 +140,24 @@ def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
 
 
 class TimmNetwork(nn.Module):
-    """A network of timm's (https://github.com/huggingface/pytorch-image-models) under its own norm.
+    """A network by its name in timm (https://github.com/huggingface/pytorch-image-models), under its own norm.
 
-    Raises ConfigError where timm has no such network, or where its head is not an average pooling and one linear layer, which
-    class activation maps and teaching need.
+    An EfficientNet-Lite is this package's own, with timm's names of layers; for any other, timm is imported. Raises ConfigError
+    where timm has no such network, or where its head is not an average pooling and one linear layer, which class activation maps
+    and teaching need.
     """
 
     def __init__(self, name: str, num_classes: int) -> None:
         super().__init__()
-        timm = import_timm()
-
-        if not timm.is_model(name):
-            raise unknown_architecture(name)
-        self.trunk = timm.create_model(name, num_classes=num_classes)
-        if not self._has_linear_head():
-            raise ConfigError("unsupported-architecture", name=name, other=ARCHITECTURES[1])
+        if name in SCALES:
+            self.trunk: Any = EfficientNetLite(name, num_classes)
+        else:
+            timm = import_timm()
+            if not timm.is_model(name):
+                raise unknown_architecture(name)
+            self.trunk = timm.create_model(name, num_classes=num_classes)
+            if not self._has_linear_head():
+                raise ConfigError("unsupported-architecture", name=name, other=ARCHITECTURES[1])
         self.head_prefix = next(f"trunk.{n}." for n, module in self.trunk.named_modules() if module is self.head)
 
     @property

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fruitvision.compat import prepacked_conv2d, prepacked_conv2d_weight
+from fruitvision.models.efficientnet_lite import pad_same
 from fruitvision.models.networks import NetworkOutput
 
 TOLERANCE = 1e-4
@@ -70,8 +70,9 @@ def prepacked(network: nn.Module, side: int) -> nn.Module:
         return network
     picture = torch.linspace(-2, 2, 3 * side * side).view(1, 3, side, side).sin()
     try:
-        fast = PrepackedNetwork(_prepack(network, picture))
-        same = all(_close(*pair) for pair in zip(network(picture), fast(picture), strict=True))
+        copied, expected = _prepack(network, picture)
+        fast = PrepackedNetwork(copied)
+        same = all(_close(*pair) for pair in zip(expected, fast(picture), strict=True))
     except Exception:  # torch names no errors for its private operators; without them inference is only slower
         return network
     return fast if same else network
@@ -88,31 +89,23 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def is_same_padded(module: nn.Module) -> bool:
-    """Whether a module is timm's Conv2dSame, which pads by the size of its input as TensorFlow does."""
-    return type(module).__name__ == "Conv2dSame"  # by name, since importing timm takes a second
-
-
-def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
-    """(N, C, H, W) zero-padded as TensorFlow's "SAME": the larger half goes below and to the right."""
-    pads = []
-    for length, size, step, spread in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], dilation[::-1], strict=True):
-        missing = max((-(-length // step) - 1) * step + (size - 1) * spread + 1 - length, 0)
-        pads += [missing // 2, missing - missing // 2]
-    return F.pad(x, pads) if any(pads) else x
+    """Whether a module pads by the size of its input, as :func:`fruitvision.models.efficientnet_lite.pad_same` does."""
+    return type(module).__name__ == "Conv2dSame"  # ours, or timm's by its name, since importing timm takes seconds
 
 
 def _close(expected: Tensor, found: Tensor) -> bool:
     return expected.shape == found.shape and bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())
 
 
-def _prepack(network: nn.Module, picture: Tensor) -> nn.Module:
+def _prepack(network: nn.Module, picture: Tensor) -> tuple[nn.Module, NetworkOutput]:
+    """A prepacked copy, and the unchanged network's output for ``picture``."""
     network, sizes = copy.deepcopy(network).eval(), {}
 
     def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         sizes[module] = inputs[0].shape
 
     hooks = [module.register_forward_pre_hook(note) for module in network.modules() if _is_plain(module)]
-    network(picture)
+    output = network(picture)
     for hook in hooks:
         hook.remove()
     for parent in list(network.modules()):
@@ -124,9 +117,9 @@ def _prepack(network: nn.Module, picture: Tensor) -> nn.Module:
             if not (isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats and norm.num_features == conv.out_channels):
                 setattr(parent, name, PrepackedConv2d(conv, nn.Identity(), sizes[conv]))
                 continue
-            activation = cast(nn.Module, getattr(norm, "act", nn.Identity()))  # timm's norms carry theirs
+            activation = cast(nn.Module, getattr(norm, "act", nn.Identity()))  # an EfficientNet's norms carry theirs
             fuses = type(activation) in _FUSED
             folded = fuse_conv_bn_eval(conv, norm)
             setattr(parent, name, PrepackedConv2d(folded, activation if fuses else nn.Identity(), sizes[conv]))
             setattr(parent, next_name, nn.Identity() if fuses else activation)
-    return network
+    return network, output

@@ -19,7 +19,6 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from fruitvision.compat import import_timm
 from fruitvision.data.load.loader import Share
 from fruitvision.errors import TrainingError
 
@@ -75,9 +74,7 @@ class World:
         """Replace batch norm by layers whose statistics are those of the whole batch. PyTorch has these for CUDA only."""
         if self.size == 1 or not any(p.is_cuda for p in network.parameters()):
             return network
-        if any(isinstance(module, nn.BatchNorm2d) and type(module) is not nn.BatchNorm2d for module in network.modules()):
-            return import_timm().layers.convert_sync_batchnorm(network)  # timm's batch norms hold an activation too
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return synchronized(network)
 
     @staticmethod
     def no_backward_sync(network: nn.Module, enabled: bool) -> contextlib.AbstractContextManager[Any]:
@@ -122,6 +119,22 @@ class World:
 
 
 SINGLE_PROCESS = World()
+
+
+def synchronized(network: nn.Module) -> nn.Module:
+    """The network with batch norms that compute their statistics over all processes, in place of its own.
+
+    A batch norm that carries an activation as ``act``, as timm's and EfficientNet-Lite's do, goes on to apply it.
+    """
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # submodules of a batch norm are kept, and no longer called
+    for module in network.modules():
+        if isinstance(module, nn.SyncBatchNorm) and isinstance(getattr(module, "act", None), nn.Module):
+            module.register_forward_hook(_apply_activation)
+    return network
+
+
+def _apply_activation(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    return module.act(output)
 
 
 def check_distributed() -> None:

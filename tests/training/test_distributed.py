@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -10,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from fruitvision.data.augment.recipes import no_augmentation
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.loader import EvalLoader, Share, TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
+from fruitvision.models.networks import build_network
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import World, torchrun_share
+from fruitvision.training.distributed import World, synchronized, torchrun_share
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -180,6 +184,17 @@ def test_a_torch_that_cannot_join_processes_is_named_before_there_is_a_run(sampl
         launcher.start(tmp_path / "runs", config)
     assert caught.value.code == "distributed-missing" and "libuv" in str(caught.value)
     assert not list((tmp_path / "runs").glob("*/config.json"))
+
+
+@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite0", "mobilenetv2_050"])
+def test_synchronized_batch_norms_apply_the_activations_that_they_carry(architecture):
+    """One of our own, and one of timm's. On one process SyncBatchNorm computes what batch norm does."""
+    network, x = build_network(architecture, num_classes=3, norm="own", seed=1).eval(), torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = network(x).logits
+        found = copy.deepcopy(synchronized(network))
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
+        torch.testing.assert_close(found(x).logits, expected)
 
 
 def test_on_one_process_nothing_happens(monkeypatch):

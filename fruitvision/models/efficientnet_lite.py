@@ -1,0 +1,165 @@
+"""EfficientNet-Lite: EfficientNet (Tan & Le 2019, arXiv:1905.11946) with ReLU6 and without squeeze-and-excitation.
+
+These are timm's ``tf_efficientnet_lite0`` to ``lite4``, with its names of layers, so that weights load from one into the other.
+Classify's default network is one of them, and importing timm, which imports torchvision, takes longer than importing torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SCALES = {
+    "tf_efficientnet_lite0": (1.0, 1.0),
+    "tf_efficientnet_lite1": (1.0, 1.1),
+    "tf_efficientnet_lite2": (1.1, 1.2),
+    "tf_efficientnet_lite3": (1.2, 1.4),
+    "tf_efficientnet_lite4": (1.4, 1.8),
+}
+"""Of each network, by how much its stages are wider and deeper than Lite0's."""
+_STAGES = (
+    # blocks, kernel size, stride of the first block, expansion, output channels
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STEM, FEATURES = 32, 1280
+"""Channels of the first convolution and of the last one, whatever the scale."""
+EPS = 1e-3
+"""Of the batch norms: TensorFlow's."""
+
+
+def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
+    """(N, C, H, W) zero-padded as TensorFlow's "SAME": the larger half goes below and to the right."""
+    pads = []
+    for length, size, step, spread in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], dilation[::-1], strict=True):
+        missing = max((-(-length // step) - 1) * step + (size - 1) * spread + 1 - length, 0)
+        pads += [missing // 2, missing - missing // 2]
+    return F.pad(x, pads) if any(pads) else x
+
+
+class Conv2dSame(nn.Conv2d):
+    """A convolution that pads by the size of its input, see :func:`pad_same`; (N, C, H, W) → (N, O, ⌈H / stride⌉, ⌈W / stride⌉)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(pad_same(x, self.kernel_size, self.stride, self.dilation), self.weight, self.bias)
+
+
+class BatchNormAct2d(nn.BatchNorm2d):
+    """Batch norm with the activation that follows it as ``act``."""
+
+    def __init__(self, channels: int, *, act: bool = True) -> None:
+        super().__init__(channels, eps=EPS)
+        self.act: nn.Module = nn.ReLU6(inplace=True) if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x))
+
+
+def _conv(inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    if stride == 1:
+        return nn.Conv2d(inside, outside, kernel, padding=kernel // 2, groups=groups, bias=False)
+    return Conv2dSame(inside, outside, kernel, stride, groups=groups, bias=False)
+
+
+class DepthwiseSeparableConv(nn.Module):
+    """A depthwise and a 1×1 convolution, beside a shortcut where the shape stays."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv_dw = _conv(inside, inside, kernel, stride, groups=inside)
+        self.bn1 = BatchNormAct2d(inside)
+        self.conv_pw = _conv(inside, outside, 1)
+        self.bn2 = BatchNormAct2d(outside, act=False)
+        self.has_skip = stride == 1 and inside == outside
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inside, H, W) → (N, outside, H / stride, W / stride)."""
+        found = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
+        return found + x if self.has_skip else found
+
+
+class InvertedResidual(nn.Module):
+    """1×1 to more channels, depthwise, 1×1 to fewer (Sandler et al. 2018, arXiv:1801.04381); a shortcut where the shape stays."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        middle = inside * expansion
+        self.conv_pw = _conv(inside, middle, 1)
+        self.bn1 = BatchNormAct2d(middle)
+        self.conv_dw = _conv(middle, middle, kernel, stride, groups=middle)
+        self.bn2 = BatchNormAct2d(middle)
+        self.conv_pwl = _conv(middle, outside, 1)
+        self.bn3 = BatchNormAct2d(outside, act=False)
+        self.has_skip = stride == 1 and inside == outside
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inside, H, W) → (N, outside, H / stride, W / stride)."""
+        found = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
+        return found + x if self.has_skip else found
+
+
+class EfficientNetLite(nn.Module):
+    """The network of that name, with fresh weights."""
+
+    def __init__(self, name: str, num_classes: int) -> None:
+        super().__init__()
+        wider, deeper = SCALES[name]
+        self.conv_stem = _conv(3, STEM, 3, 2)
+        self.bn1 = BatchNormAct2d(STEM)
+        stages, inside = [], STEM
+        for number, (blocks, kernel, first_stride, expansion, channels) in enumerate(_STAGES):
+            outside, members = _rounded(channels * wider), []
+            scaled = blocks if number in (0, len(_STAGES) - 1) else math.ceil(blocks * deeper)
+            for at in range(scaled):
+                stride = first_stride if at == 0 else 1
+                if expansion == 1:
+                    members.append(DepthwiseSeparableConv(inside, outside, kernel, stride))
+                else:
+                    members.append(InvertedResidual(inside, outside, kernel, stride, expansion))
+                inside = outside
+            stages.append(nn.Sequential(*members))
+        self.blocks = nn.Sequential(*stages)
+        self.conv_head = _conv(inside, FEATURES, 1)
+        self.bn2 = BatchNormAct2d(FEATURES)
+        self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+        self.classifier = nn.Linear(FEATURES, num_classes)
+        self.apply(_initialize)
+
+    def get_classifier(self) -> nn.Linear:
+        """The last layer: features to logits."""
+        return self.classifier
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, 1280, H / 32, W / 32)."""
+        return self.bn2(self.conv_head(self.blocks(self.bn1(self.conv_stem(x)))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, classes), the logits."""
+        return self.classifier(self.global_pool(self.forward_features(x)))
+
+
+def _rounded(channels: float) -> int:
+    """The nearest multiple of 8, and the next one where that is less than nine tenths."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
+@torch.no_grad()
+def _initialize(module: nn.Module) -> None:
+    """As TensorFlow's implementation does: normal by each convolution's fan-out, uniform for the last layer."""
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
+    elif isinstance(module, nn.Linear):
+        bound = 1 / math.sqrt(module.out_features)
+        nn.init.uniform_(module.weight, -bound, bound)
+        nn.init.zeros_(module.bias)
