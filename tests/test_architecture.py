@@ -29,6 +29,7 @@ ORDER = (
     "data.fetch",
     "hub",
     "models",
+    "models.onnx",
     "models.imported",
     "models.published",
     "training",

@@ -70,7 +70,7 @@ def export(
         more = {"files": page.files, "compressed": page.compressed, "weights": weights}
     else:
         from fruitvision.data.synthetic.sample import draw_pictures
-        from fruitvision.models.export import export_onnx
+        from fruitvision.models.onnx.export import export_onnx
 
         network, config = load_checkpoint(find_checkpoint(checkpoint))
         calibration = training if file_format == "onnx-int8" else ()

@@ -23,7 +23,7 @@ from fruitvision.data.read.formats.picture_file import Note
 from fruitvision.data.read.picture import PictureSource, load_capped, load_noted, load_pixels, open_picture, to_array
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
-from fruitvision.models.export import open_onnx
+from fruitvision.models.onnx.export import open_onnx
 from fruitvision.models.prepacked import prepacked
 from fruitvision.recognition.calibration import Verdict, probabilities_of, verdict
 from fruitvision.recognition.heatmap import ActivationMap, class_activation

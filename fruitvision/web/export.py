@@ -99,7 +99,7 @@ def export_web(
         DataError: "web-out-foreign" where ``out`` is no such folder, "web-runtime-other", and where it cannot be written.
         DownloadError: the runtime is not in the cache and cannot be fetched.
     """
-    from fruitvision.models.export import import_onnxruntime
+    from fruitvision.models.onnx.export import import_onnxruntime
     from fruitvision.web.description import describe
     from fruitvision.web.network import web_network
 

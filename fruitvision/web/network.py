@@ -18,7 +18,7 @@ from torch import nn
 from fruitvision.data.augment.transforms import EvalTransform, normalize
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig
-from fruitvision.models.export import BATCH, LARGEST_DIFFERENCE, OUTPUTS, exported_model, import_onnxruntime
+from fruitvision.models.onnx.export import BATCH, LARGEST_DIFFERENCE, OUTPUTS, exported_model, import_onnxruntime
 
 Weights = Literal["int8", "float32"]
 

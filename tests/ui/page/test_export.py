@@ -35,14 +35,14 @@ def left(tmp_path: Path) -> list[str]:
 
 
 def test_an_onnx_file_is_compared_on_drawn_fruit_of_which_nothing_stays(checkpoint, tmp_path, monkeypatch):
-    """That the file is one is tested in tests/test_export.py; making it takes seconds."""
+    """That the file is one is tested in tests/models/onnx/test_export.py; making it takes seconds."""
     compared = []
 
     def write(network, config, pictures, out):
         compared.extend(len(load_pixels(path)) for path in pictures)
         out.write_bytes(b"onnx")
 
-    monkeypatch.setattr("fruitvision.models.export.export_onnx", write)
+    monkeypatch.setattr("fruitvision.models.onnx.export.export_onnx", write)
     path = downloads.to_download("苹果 3", "onnx", otherwise="x")
     files._onnx(checkpoint, path, "苹果 3", lambda *_: None)
     assert path.name == "苹果-3.onnx" and compared == [256] * len(KINDS)

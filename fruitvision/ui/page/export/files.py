@@ -72,7 +72,7 @@ def _zip(path: Path, files: dict[str, Path]) -> None:
 def _onnx(checkpoint: Path, out: Path, name: str, report: Callable[..., Any]) -> None:
     """Compared with torch on drawn fruit: whether both compute the same does not depend on what is in the pictures."""
     from fruitvision.models.checkpoint import load_checkpoint
-    from fruitvision.models.export import export_onnx
+    from fruitvision.models.onnx.export import export_onnx
 
     network, config = load_checkpoint(checkpoint)
     export_onnx(network, config, draw_pictures(), out)

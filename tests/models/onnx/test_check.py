@@ -14,11 +14,11 @@ import torch
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError
-from fruitvision.models import export
 from fruitvision.models.checkpoint import CheckpointConfig
-from fruitvision.models.export import CHECKSUM, METADATA, open_onnx
 from fruitvision.models.networks import build_network
-from fruitvision.models.onnx_check import OPERATORS, OnnxFile
+from fruitvision.models.onnx import export
+from fruitvision.models.onnx.check import OPERATORS, OnnxFile
+from fruitvision.models.onnx.export import CHECKSUM, METADATA, open_onnx
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

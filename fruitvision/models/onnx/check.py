@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fruitvision.errors import Fault
-from fruitvision.models.protobuf import LISTS, Message, Reader, Unreadable, count_numbers, integers, single, single_text
+from fruitvision.models.onnx.protobuf import LISTS, Message, Reader, Unreadable, count_numbers, integers, single, single_text
 
 MOST_NODES = 5_000
 MOST_NUMBERS = 2**30

@@ -1,7 +1,7 @@
 """A network as one ONNX file, for inference without torch; needs ``pip install onnx onnxscript onnxruntime``.
 
 The file carries the checkpoint's configuration in its metadata, and a SHA-256 of itself, so that damage is detected before
-it is used. Since anybody can compute a valid checksum, :mod:`fruitvision.models.onnx_check` checks the contents before
+it is used. Since anybody can compute a valid checksum, :mod:`fruitvision.models.onnx.check` checks the contents before
 ONNX Runtime reads them.
 """
 
@@ -25,8 +25,8 @@ from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.onnx_check import OnnxFile, Refused
-from fruitvision.models.protobuf import Unreadable
+from fruitvision.models.onnx.check import OnnxFile, Refused
+from fruitvision.models.onnx.protobuf import Unreadable
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is not rounding."""

@@ -21,8 +21,8 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
-from fruitvision.models.export import METADATA, export_onnx, open_onnx
 from fruitvision.models.networks import build_network
+from fruitvision.models.onnx.export import METADATA, export_onnx, open_onnx
 from fruitvision.recognition.classifier import Classifier
 
 CLASSES = ("Apple", "Banana", "Kiwi")

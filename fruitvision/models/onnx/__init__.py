@@ -1,0 +1,1 @@
+"""ONNX files: writing, checking and answering with them."""
