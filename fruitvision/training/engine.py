@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.load.loader import MixedLoader, TrainLoader
 from fruitvision.errors import TrainingError
+from fruitvision.models.networks import NetworkOutput
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast
 from fruitvision.training.evaluation import Validation, predict_logits, summarize, topk_correct
@@ -110,7 +111,7 @@ def train_one_epoch(
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
     weights = class_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
     batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, world.share)
-    _set_training(state)
+    set_training(state)
     forward = world.setup_module(state.forward)
     buffers = list(network.buffers())
     while progress.step < steps:
@@ -127,12 +128,8 @@ def train_one_epoch(
             accumulating = batch is not group[-1]
             images, labels = to_device(batch.images, state), batch.labels.to(state.device)
             with autocast(config, state.device), world.no_backward_sync(forward, enabled=accumulating):
-                logits, features, _ = forward(images)
-            loss = likelihood_loss(logits.float(), labels, membership, config.label_smoothing, weights)
-            if teacher is not None:
-                loss = torch.lerp(loss, distillation_loss(logits.float(), teacher(images)), config.teacher_weight)
-            if regularizer is not None:
-                loss = loss + config.keep_imagenet * regularizer(images, features.float())
+                output = forward(images)
+            logits, loss = output.logits, training_loss(config, output, images, labels, membership, weights, teacher, regularizer)
             with world.no_backward_sync(forward, enabled=accumulating):
                 # DistributedDataParallel takes the mean over processes, of losses summed over each one's pictures.
                 state.scaler.scale(loss * (world.size * batch.own / images_in_step)).backward()
@@ -171,6 +168,26 @@ def train_one_epoch(
             if progress.skipped_in_a_row >= most:
                 raise _diverged(progress.skipped_in_a_row, loss_sum, grad_norm, progress.epoch + 1, progress.step)
         yield StepDone(progress.epoch + 1, progress.step, steps, loss_sum / images_in_step, lr, grad_norm, images_in_step / seconds)
+
+
+def training_loss(
+    config: TrainConfig,
+    output: NetworkOutput,
+    images: Tensor,
+    labels: Tensor,
+    membership: Tensor | None,
+    weights: Tensor | None,
+    teacher: Teacher | None,
+    regularizer: Regularizer | None,
+) -> Tensor:
+    """The loss that :func:`fit` describes, of the network's output for a batch of images (N, 3, H, W), labels (N,); ()."""
+    logits = output.logits.float()
+    loss = likelihood_loss(logits, labels, membership, config.label_smoothing, weights)
+    if teacher is not None:
+        loss = torch.lerp(loss, distillation_loss(logits, teacher(images)), config.teacher_weight)
+    if regularizer is not None:
+        loss = loss + config.keep_imagenet * regularizer(images, output.features.float())
+    return loss
 
 
 def max_abs(buffers: Sequence[Tensor], device: torch.device) -> Tensor:
@@ -219,7 +236,7 @@ def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
     return [module for stage in stages[:count] for module in stage]
 
 
-def _set_training(state: TrainState) -> None:
+def set_training(state: TrainState) -> None:
     """Training mode, except for what the configuration freezes: the trunk or its first stages, and batch norm's statistics."""
     frozen, head = state.progress.epoch < state.config.freeze_epochs, state.network.head
     state.network.train(not frozen).requires_grad_(not frozen)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 import numpy as np
+import torch
 
 from fruitvision.errors import TrainingError
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast
-from fruitvision.training.engine import Training, image_size, to_device
-from fruitvision.training.loss import likelihood_loss
+from fruitvision.training.engine import Regularizer, Teacher, Training, image_size, set_training, to_device, training_loss
+from fruitvision.training.loss import class_weights
 from fruitvision.training.optim import clip_gradients, set_learning_rate
 from fruitvision.training.state import TrainState
 
@@ -38,20 +39,32 @@ class RangeTest:
     suggested: float
 
 
-def range_test(state: TrainState, loader: Training, *, steps: int = 100, progress: Callable[[int, int], None] | None = None) -> RangeTest:
-    """Train ``state`` for ``steps`` steps with an exponentially growing rate; its weights are useless afterwards.
+def range_test(
+    state: TrainState,
+    loader: Training,
+    teacher: Teacher | None = None,
+    regularizer: Regularizer | None = None,
+    *,
+    steps: int = 100,
+    progress: Callable[[int, int], None] | None = None,
+) -> RangeTest:
+    """Train ``state`` for ``steps`` steps of one batch with an exponentially growing rate; its weights are useless afterwards.
 
-    Raises TrainingError "range-too-short" where the loss diverges within ``MIN_STEPS``.
+    The loss is that of :func:`fruitvision.training.engine.fit`. Raises TrainingError "range-too-short" where it diverges within
+    ``MIN_STEPS``.
     """
-    config, network = state.config, state.network.train()
+    config, network = state.config, state.network
+    set_training(state)
     rates, losses, running = [], [], 0.0
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
+    weights = class_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
     for number, batch in enumerate(islice(_endless(loader, config), steps)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (number / max(steps - 1, 1))
         set_learning_rate(state.optimizer, rate)
+        images, labels = to_device(batch.images, state), batch.labels.to(state.device)
         with autocast(config, state.device):
-            logits = network(to_device(batch.images, state)).logits
-        loss = likelihood_loss(logits.float(), batch.labels.to(state.device), membership, config.label_smoothing)
+            output = network(images)
+        loss = training_loss(config, output, images, labels, membership, weights, teacher, regularizer)
         if not math.isfinite(loss.item()):
             break
         running = SMOOTHING * running + (1 - SMOOTHING) * loss.item()
@@ -59,9 +72,11 @@ def range_test(state: TrainState, loader: Training, *, steps: int = 100, progres
         losses.append(running / (1 - SMOOTHING ** (number + 1)))
         if losses[-1] > DIVERGED * min(losses):
             break
-        loss.backward()
+        state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
         clip_gradients(network, config.clip_norm)
-        state.optimizer.step()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         if progress:
             progress(number + 1, steps)

@@ -50,3 +50,17 @@ def test_a_network_that_breaks_at_once_is_said(sample_set):
     with pytest.raises(TrainingError) as caught:
         range_test(state, loader, steps=20)
     assert caught.value.code == "range-too-short"
+
+
+def test_what_a_run_keeps_frozen_or_adds_to_the_loss_the_range_test_does_too(sample_set):
+    state, loader = setting_out(sample_set)
+    state.frozen_statistics = True
+    before, asked = state.network.bn1.running_mean.clone(), []
+
+    def regularizer(images, features):
+        asked.append(len(features))
+        return features.square().mean()
+
+    range_test(state, loader, None, regularizer, steps=12)
+    assert torch.equal(state.network.bn1.running_mean, before)
+    assert len(asked) == 12

@@ -13,7 +13,8 @@ from fruitvision.files import write_text
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.data import prepare
 from fruitvision.runs.prepare.loaders import loaders
-from fruitvision.runs.prepare.weights import build, load_initial_weights
+from fruitvision.runs.prepare.references import open_regularizer, open_teacher
+from fruitvision.runs.prepare.weights import build, keeps_statistics, load_initial_weights
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device
 from fruitvision.training.lr_find import RangeTest, range_test
@@ -30,11 +31,15 @@ def find_rate(
     source = data.absolute() if data else sample_set()
     prepared = prepare(RunConfig(data=str(source), training=training))
     network = build(training, len(prepared.targets.classes))
-    load_initial_weights(network, training, prepared.targets)
+    start = load_initial_weights(network, training, prepared.targets)
     torch.manual_seed(training.seed)
     device = choose_device(training.device)
     train, _ = loaders(prepared, training, device)
-    return range_test(TrainState(network, training, device), train, steps=steps, progress=progress)
+    teacher = open_teacher(training, prepared.targets.classes, device)
+    regularizer = open_regularizer(training, start, device)
+    state = TrainState(network, training, device, keeps_statistics(training, start))
+    state.progress.epoch = min(training.freeze_epochs, training.epochs - 1)  # past the epochs that train the last layer alone
+    return range_test(state, train, teacher, regularizer, steps=steps, progress=progress)
 
 
 def range_test_of(data: Path, training: TrainConfig, steps: int, report: Callable[[int, int], None]) -> RangeTest:

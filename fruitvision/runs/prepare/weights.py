@@ -62,6 +62,11 @@ def load_initial_weights(
     return "shipped"
 
 
+def keeps_statistics(config: TrainConfig, start: str) -> bool:
+    """Whether batch norm keeps the running statistics that it starts with: where that is asked for, and they are ImageNet's."""
+    return config.norm_statistics == "kept" and start == "imagenet"
+
+
 def check_start(config: TrainConfig) -> None:
     """Load the checkpoints that a configuration names to start from, as its run will. Raises CheckpointError, ConfigError."""
     if config.start not in BY_NAME:
