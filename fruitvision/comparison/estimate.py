@@ -21,7 +21,7 @@ MOST_KNOWN = 256
 def study_seconds(plan: StudyPlan, study: StudyFolder | None = None, *, separately: bool = False) -> float:
     """Seconds for all cells that ``study`` has not finished, one after another; for all cells without it.
 
-    Each norm and batch size is timed by two steps, once for all seeds; times are cached in this process.
+    Each norm and batch size is timed by a few steps, once for all seeds; times are cached in this process.
 
     Args:
         separately: take those steps in a process of its own, which gives its memory back.

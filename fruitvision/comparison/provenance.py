@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fruitvision.data.read.listing import Listing, list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
+from fruitvision.runs.counts import PictureCounts
 
 if TYPE_CHECKING:
     import torch
@@ -88,12 +89,8 @@ def study_pictures(plan: StudyPlan) -> Listing:
 def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
     """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is evaluated on. Raises DataError."""
     training, files = plan.cells()[0].training, study_pictures(plan).files
-    splits = {name: sum(file.split == name for file in files) for name in ("train", "val", "test")}
-    train, measured = splits["train"], splits["val"] or (0 if training.val_fraction else splits["test"])
-    if not measured:
-        measured = round(train * (training.val_fraction or 0.1))
-        train -= measured
-    return {"train": min(train, training.max_train_images or train), "measured": measured}, len({file.folder for file in files})
+    counts = PictureCounts.of(Counter(file.split for file in files), training)
+    return {"train": counts.train, "measured": counts.validation}, len({file.folder for file in files})
 
 
 def measured_on(plan: StudyPlan) -> str:
@@ -102,5 +99,4 @@ def measured_on(plan: StudyPlan) -> str:
         splits = {file.split for file in study_pictures(plan).files}
     except DataError:
         return "validation"
-    on_test = "test" in splits and "val" not in splits and plan.cells()[0].training.val_fraction == 0
-    return "test" if on_test else "validation"
+    return "test" if "val" not in splits and plan.cells()[0].training.val_fraction == 0 else "validation"

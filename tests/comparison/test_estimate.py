@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import pytest
 
@@ -10,6 +11,8 @@ from fruitvision.comparison import estimate
 from fruitvision.comparison.provenance import measured_on, picture_counts
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import StudyFolder, StudyPlan
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.prepare.data import prepare
 from fruitvision.runs.prepare.estimate import Pace
 
 TINY = {"width": 8, "image_size": 40, "epochs": 2}
@@ -54,6 +57,14 @@ def test_which_pictures_an_epoch_is_measured_on(sample_set):
     assert (measured_on(plan(sample_set)), picture_counts(plan(sample_set))) == ("test", ({"train": 32, "measured": 16}, 4))
     held_out = plan(sample_set, training={**TINY, "val_fraction": 0.25, "max_train_images": 10})
     assert (measured_on(held_out), picture_counts(held_out)[0]) == ("validation", {"train": 10, "measured": 8})
+
+
+def test_a_folder_without_splits_is_measured_on_the_fifth_that_a_run_keeps_for_testing(sample_set, tmp_path):
+    shutil.copytree(sample_set / "Training", tmp_path / "plain")
+    whole = plan(tmp_path / "plain")
+    assert (measured_on(whole), picture_counts(whole)) == ("test", ({"train": 26, "measured": 6}, 4))
+    data = prepare(RunConfig(data=whole.data, training=whole.cells()[0].training))
+    assert abs(len(data.validation.labels) - 6) <= 2 and data.validation.paths == data.test.paths
 
 
 @pytest.mark.parametrize("separately", [False, True])

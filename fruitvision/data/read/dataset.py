@@ -22,6 +22,8 @@ from fruitvision.wording.text import say_fault
 __all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 FEW = 2
 """Training pictures of a class that are too few to learn it from."""
+TEST_FRACTION = 0.2
+"""Of each class, the share that is kept for testing where a folder has neither test nor validation pictures of its own."""
 SYNTHETIC_MARKER = "synthetic.json"
 """The file that marks a drawn sample set."""
 
@@ -154,7 +156,7 @@ def assemble(
     problems: Sequence[Problem],
     *,
     seed: int = 0,
-    test_fraction: float = 0.2,
+    test_fraction: float = TEST_FRACTION,
 ) -> Dataset:
     """The dataset of the files that were found and could be decoded.
 

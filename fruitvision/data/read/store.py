@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fruitvision.data.read.dataset import Dataset, Problem, Split, as_one_split, assemble
+from fruitvision.data.read.dataset import TEST_FRACTION, Dataset, Problem, Split, as_one_split, assemble
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
 from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
@@ -42,7 +42,7 @@ def open_dataset(
     root: str | Path | Listing,
     *,
     seed: int = 0,
-    test_fraction: float = 0.2,
+    test_fraction: float = TEST_FRACTION,
     short_side: int = 256,
     progress: Progress | None = None,
     cache: Path | None = None,
@@ -92,12 +92,12 @@ def open_folder(
     return names, split, store, tuple(_problems(listing, store))
 
 
-def open_loose(root: str | Path, *, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+def open_loose(root: str | Path, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
     """The store of every picture in a folder or anywhere below it, whatever the folders are called.
 
     Raises DataError where there is no such folder or no picture in it.
     """
-    return open_store(list_tree(root, ""), progress=progress, cache=cache)
+    return open_store(list_tree(root, ""), short_side=short_side, progress=progress, cache=cache)
 
 
 def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:

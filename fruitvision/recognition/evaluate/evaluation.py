@@ -140,10 +140,12 @@ def evaluate_in_detail(
 ) -> Evaluation:
     """As :func:`evaluate_folder`, with the scores of each picture.
 
-    ``depth`` and ``boxes``: how the folder is understood, see :func:`fruitvision.data.read.listing.list_pictures`.
+    ``depth`` and ``boxes``: how the folder is understood, see :func:`fruitvision.data.read.listing.list_pictures`. Pictures are
+    reduced as :meth:`Classifier.predict` does it, but for imported networks with bicubic resizing, whose larger copies of all
+    pictures would fill the disk.
     """
     known = _known_names(classifier, by)
-    side = max(SHORT_SIDE, classifier.config.transform.resize if classifier.config.imported else 0)
+    side = min(classifier.short_side, max(SHORT_SIDE, classifier.config.transform.resize))
     places = {folded(name): place for name, place in known.items()}
 
     def read(depth: int | None) -> tuple[int, Listing]:
@@ -162,7 +164,7 @@ def evaluate_in_detail(
         raise DataError("no-known-class", folder=str(data), found=abbreviated(found.names), known=abbreviated(tuple(known)))
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
-        negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout"))
+        negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout", short_side=side))
     tick = _counter(int(scored.sum()) + sum(len(rows) for _, rows in negatives), progress)
     fruit = _score(classifier, found.store, found.rows[scored], labels[scored], by, tick)
     refused = tuple(Negatives(store, rows, _score(classifier, store, rows, None, by, tick)) for store, rows in negatives)

@@ -52,9 +52,9 @@ def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_
     return _opened(dataset.classes, chosen, store, len(dataset.problems), parts)
 
 
-def open_negatives(root: Path, heldout: bool) -> tuple[ImageStore, np.ndarray]:
+def open_negatives(root: Path, heldout: bool, short_side: int = 256) -> tuple[ImageStore, np.ndarray]:
     """The store of every picture in a folder or anywhere below it, and the rows to be scored."""
-    store = open_loose(root)
+    store = open_loose(root, short_side=short_side)
     kept = [row for row, path in enumerate(store.paths) if held_out(path) or not heldout]
     return store, np.array(kept, np.int64)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from fruitvision.models.networks import build_network
 from fruitvision.models.pretrained import weights_are_here
+from fruitvision.runs.counts import PictureCounts
 from fruitvision.runs.prepare.transforms import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast, choose_device
@@ -45,27 +46,6 @@ class Pace:
     """The augmentation in it."""
     view: float
     """One view of a picture in evaluation."""
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """How many pictures a run learns from, is validated on after each epoch, and is tested on in the end."""
-
-    train: int
-    validation: int
-    test: int
-
-    @classmethod
-    def of(cls, splits: Mapping[str, int], config: TrainConfig) -> Pictures:
-        """Of a dataset with so many pictures in its splits "train", "val" and "test", as a run divides them."""
-        train, test = splits.get("train", 0), splits.get("test", 0)
-        validation = splits.get("val", 0)
-        if not validation and (config.val_fraction > 0 or not test):
-            validation = round(train * (config.val_fraction or 0.1))
-            train -= validation
-        elif not validation:
-            validation = test
-        return cls(min(train, config.max_train_images or train), validation, test)
 
 
 def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, evaluating: bool = True) -> Pace:
@@ -133,7 +113,7 @@ def _full_epochs(config: TrainConfig) -> float:
     return math.fsum((image_size(config, epoch) / config.image_size) ** 2 for epoch in range(config.epochs))
 
 
-def run_seconds(config: TrainConfig, pace: Pace, pictures: Pictures, start: float) -> float:
+def run_seconds(config: TrainConfig, pace: Pace, pictures: PictureCounts, start: float) -> float:
     """Seconds for the whole run, until its results are there. ``start``: of a process, until its libraries are loaded."""
     views = evaluation_transform(config).num_views
     scenes = config.augmentation == "scenes"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from fruitvision.runs.counts import PictureCounts
 from fruitvision.runs.separate import call_separately
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.background import Progress, Task
@@ -61,19 +62,17 @@ class Estimates:
 
     def seconds(self, preset: str, splits: Splits, most: int = 0) -> float | None:
         """The length of a run of that preset here, on ``most`` training pictures (0: all); None where it is not known."""
-        from fruitvision.runs.prepare.estimate import Pictures, run_seconds
+        from fruitvision.runs.prepare.estimate import run_seconds
 
         pace = self.paces.get(preset)
         if pace is None:
             return None
         config = TrainConfig.from_preset(preset, max_train_images=most)
-        return run_seconds(config, pace, Pictures.of(splits, config), self.start)
+        return run_seconds(config, pace, PictureCounts.of(splits, config), self.start)
 
     def fitting(self, preset: str, splits: Splits, seconds: float) -> int:
         """With how many training pictures the preset would end in so many seconds; 0 where with none."""
-        from fruitvision.runs.prepare.estimate import Pictures
-
-        most = Pictures.of(splits, TrainConfig.from_preset(preset)).train
+        most = PictureCounts.of(splits, TrainConfig.from_preset(preset)).train
         few, every = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, most) or 0.0
         if most < 2 or every <= few:
             return 0
