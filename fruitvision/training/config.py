@@ -197,11 +197,13 @@ def _derived(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if size is None:
         return derived
     derived["first_image_size"] = min(base["first_image_size"], size)
+    resize, crop = _pixels(settings.get("eval_resize")), _pixels(settings.get("eval_size"))
+    if base["eval_size"] and "eval_size" not in settings:
+        scaled = round(size * base["eval_size"] / base["image_size"] / 8) * 8
+        derived["eval_size"] = crop = min(scaled, _maximum("eval_size"), resize or scaled)
     if "eval_resize" not in settings:
-        derived["eval_resize"] = min(round(size * base["eval_resize"] / base["image_size"]), _maximum("eval_resize"))
-        if base["eval_size"] and "eval_size" not in settings:
-            crop = round(size * base["eval_size"] / base["image_size"] / 8) * 8
-            derived["eval_size"] = derived["eval_resize"] = min(crop, _maximum("eval_size"))
+        scaled = min(round(size * base["eval_resize"] / base["image_size"]), _maximum("eval_resize"))
+        derived["eval_resize"] = crop if derived.get("eval_size") else max(scaled, crop or 0)
     return derived
 
 

@@ -83,7 +83,8 @@ def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
         return getattr(torch, config.precision)
     if device.type == "cpu":
         return torch.bfloat16 if bfloat16_is_faster() else torch.float32
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16
 
 
 @cache

@@ -108,3 +108,18 @@ def test_words_of_the_command_line_become_settings():
 def test_differences_are_named_with_both_values():
     changed = TrainConfig.from_preset("fast").differences(TrainConfig.from_preset("fast", epochs=99))
     assert changed == {"epochs": (PRESETS["fast"]["epochs"], 99)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sizes"),
+    [
+        ({"image_size": 64}, (64, 80, 80)),
+        ({"image_size": 64, "eval_resize": 80}, (64, 80, 80)),
+        ({"image_size": 64, "eval_resize": 72}, (64, 72, 72)),
+        ({"image_size": 64, "eval_size": "96"}, (64, 96, 96)),
+        ({"image_size": 64, "eval_size": 64}, (64, 80, 64)),
+    ],
+)
+def test_of_the_sizes_of_evaluation_those_that_are_not_given_follow(settings, sizes):
+    config = TrainConfig.from_preset("robust", **settings)
+    assert (config.image_size, config.eval_resize, config.eval_size) == sizes

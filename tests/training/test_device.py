@@ -89,3 +89,10 @@ def test_a_cpu_trains_in_bfloat16_only_where_that_is_faster(able, slower, precis
     before = torch.get_rng_state()
     assert compute_dtype(TrainConfig.from_preset("fast", precision="auto"), torch.device("cpu")) == precision
     assert torch.equal(torch.get_rng_state(), before), "a run's random numbers do not depend on it"
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_card_that_only_emulates_bfloat16_trains_in_float16(native, dtype, monkeypatch):
+    """As T4 and V100 do, of which torch says that they support it unless it is asked about emulation."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert compute_dtype(TrainConfig.from_preset("fast", precision="auto"), torch.device("cuda")) == dtype
