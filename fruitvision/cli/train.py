@@ -69,7 +69,7 @@ def train(
         return
     given, listing = parse_settings(settings or []), None
     given |= {**({"class_depth": str(depth)} if depth else {}), **({"crop_boxes": "true"} if boxes else {})}
-    options = {"data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
+    options = {"name": name, "data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
         if data and _moved(folder, data):
             take_moved_data(folder, data.absolute(), progress("Reading pictures"))
@@ -113,14 +113,14 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
 
     show_log = (lambda: None) if quiet else follow(folder.path / "log.txt")
 
-    def on_event(event: object) -> None:
-        if asked.is_set() and folder.exists:  # it does not on a second machine
+    def on_progress() -> None:
+        if asked.is_set() and folder.exists and not folder.stop_file.exists():  # on a second machine there is no folder
             folder.request_stop()
         show_log()
 
     before = [signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        execute(folder.path, listing=listing, on_event=on_event)
+        execute(folder.path, listing=listing, on_progress=on_progress)
     finally:
         show_log()
         signal.signal(signal.SIGINT, before[0])
@@ -166,7 +166,7 @@ def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: di
         asked = options[name]
         if isinstance(asked, Path):
             asked = str(asked.absolute())
-        elif asked:
+        elif isinstance(asked, list):
             asked = tuple(str(one.absolute()) if isinstance(one, Path) else one for one in asked)
         if asked and asked != stands:
             changes[name] = stands, asked
@@ -176,8 +176,9 @@ def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: di
 
 
 def _folders(config: RunConfig) -> dict[str, str | tuple[str, ...]]:
-    """What the options of ``train`` that name folders and sources are in a configuration."""
+    """What the options of ``train`` that are no settings of training are in a configuration."""
     return {
+        "name": config.name,
         "data": config.data,
         "photos": config.photos,
         "not-fruit": config.not_fruit,

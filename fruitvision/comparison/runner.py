@@ -139,7 +139,7 @@ def train_cell(
 ) -> RunStatus:
     """Train a cell from its current state until it is done or the study is asked to stop.
 
-    ``on_sign`` is called after every step of work, as in :func:`fruitvision.runs.job.execute`.
+    ``on_sign`` is called after every step of work, as ``on_progress`` by :func:`fruitvision.runs.job.loop.execute`.
     """
     run = study.run(cell)
     if not run.exists:

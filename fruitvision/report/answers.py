@@ -90,7 +90,8 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     """The measured accuracy of a model, on lab pictures and on photographs apart; empty where nothing was measured."""
     if config.dataset.get("synthetic"):
         return say("classify.synthetic", language)
-    if found := config.left_out:
+    found = config.left_out
+    if found and found.get("top1") is not None:
         facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
         if found.get("sure_right") is None:
             return say("classify.accuracy_never_sure", language, **facts)

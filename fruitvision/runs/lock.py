@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import filelock
@@ -12,8 +13,8 @@ from fruitvision.files import write_error, write_text
 LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
 
-def hold_lock(path: Path, name: str) -> filelock.BaseFileLock:
-    """Acquire the lock that whatever trains in ``path`` holds on the folder around it.
+def hold_lock(path: Path, name: str) -> AbstractContextManager[object]:
+    """Acquire the lock that whatever trains in ``path`` holds on the folder around it; leaving the context releases it.
 
     ``name`` is what others are told who ask meanwhile. Raises RunError "busy", DataError where the lock cannot be made.
     """
@@ -21,7 +22,7 @@ def hold_lock(path: Path, name: str) -> filelock.BaseFileLock:
     lock = filelock.FileLock(root / LOCK_NAME)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        held = lock.acquire(timeout=0).lock
+        held = lock.acquire(timeout=0)
         write_text(root / HOLDER_NAME, name)
     except filelock.Timeout:
         raise RunError("busy", run=lock_holder(root)) from None

@@ -27,7 +27,7 @@ def report_file(run: RunFolder) -> Path:
 
 
 def begin_report(run: RunFolder, language: str = "en") -> None:
-    """Start making it, on pictures that the run was not trained on. Does nothing while one is being made.
+    """Start making it, on the test or validation pictures, or, where there are none, on those of training. Does nothing while one is made.
 
     Raises RunError "report-not-finished" for a run that is not finished, "run-has-link"; DataError if its
     pictures are gone.

@@ -13,7 +13,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import distributed as dist
@@ -134,7 +134,7 @@ def synchronized(network: nn.Module) -> nn.Module:
 
 
 def _apply_activation(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-    return module.act(output)
+    return cast(nn.Module, module.act)(output)
 
 
 def check_distributed() -> None:

@@ -53,7 +53,8 @@ def extract_features(
 ) -> Generator[int, None, Features]:
     """The features of ``EPOCHS`` more epochs of ``train`` at ``size`` px, and of all pictures of ``plain``.
 
-    Yields the number of finished batches. The processes of a ``world`` divide the batches, and all return all features.
+    Yields the number of finished batches. The processes of a ``world`` divide the batches; all yield equally often and return all
+    features.
     """
     network.eval()
     done = 0
@@ -69,8 +70,10 @@ def extract_features(
         for batch in islice(batches, math.ceil(MAX_PICTURES / EPOCHS / config.batch_size)):
             augmented.append(features(batch))
             yield (done := done + 1)
-    for batch in plain.batches(world.share):
-        unaugmented.append(features(batch))
+    batches = plain.batches(world.share)
+    for _ in range(math.ceil(len(plain) / world.size)):
+        if (batch := next(batches, None)) is not None:
+            unaugmented.append(features(batch))
         yield (done := done + 1)
     found, labels, weights = [], [], []
     for batches, weight in ((world.all_gather(augmented), 1.0), (world.all_gather(unaugmented), PLAIN_WEIGHT)):

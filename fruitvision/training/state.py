@@ -117,6 +117,7 @@ class TrainState:
             "averaged": self.ema,
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
+            "precision": {"device": self.device.type, "name": str(compute_dtype(self.config, self.device)).removeprefix("torch.")},
             "random": {
                 "python": random.getstate(),
                 "numpy": [numpy_name, torch.from_numpy(numpy_keys.astype(np.int64)), *numpy_rest],
@@ -142,4 +143,5 @@ class TrainState:
         np.random.set_state((name, numpy_keys.numpy().astype(np.uint32), *rest))
         torch.set_rng_state(generators["torch"].cpu())
         if generators["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(generators["cuda"])
+            for card, generator in enumerate(generators["cuda"][: torch.cuda.device_count()]):  # a resume may have fewer
+                torch.cuda.set_rng_state(generator, card)

@@ -59,6 +59,8 @@ def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, t
     assert "started with preset=fast, epochs=1" in one_line(err) and "with preset=plain, epochs=7" in err and "width" not in err
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set.parent)
     assert code == 2 and "data=" in one_line(err)
+    code, _, err = run("train", "--run", trained, "--resume", "--name", "another")
+    assert code == 2 and "name=another" in one_line(err)
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set, "--set", "epochs=1")
     assert (code, err) == (0, "")
 
@@ -172,3 +174,20 @@ def wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> Non
         assert process.poll() is None, process.stderr.read().decode(errors="replace")
         assert time.monotonic() < end, "the run did not come so far in time"
         time.sleep(0.05)
+
+
+def test_ctrl_c_while_pictures_are_read_or_the_end_is_computed_is_heard_too(tmp_path, monkeypatch):
+    """There are no events of training then."""
+    from fruitvision.cli.train import _execute_in_terminal
+    from fruitvision.runs.folder import RunConfig, RunFolder
+    from fruitvision.training.config import TrainConfig
+
+    folder = RunFolder(tmp_path / "run").create(RunConfig(data="x", training=TrainConfig()))
+
+    def execute(path, *, listing, on_progress):
+        signal.raise_signal(signal.SIGINT)
+        on_progress()
+        assert folder.stop_file.exists()
+
+    monkeypatch.setattr("fruitvision.runs.job.loop.execute", execute)
+    assert _execute_in_terminal(folder, None, quiet=True)

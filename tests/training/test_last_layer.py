@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from fruitvision.data.augment.recipes import no_augmentation
+from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.loader import EvalLoader, TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.models.networks import build_network
 from fruitvision.runs.prepare.transforms import evaluation_transform, training_transform
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import World
 from fruitvision.training.last_layer import EPOCHS, PLAIN_WEIGHT, Features, extract_features, refit
 
 
@@ -85,3 +89,20 @@ def test_two_epochs_are_looked_at_and_the_pictures_as_evaluation_shows_them(samp
     assert seen.weights[:-count].sum() == pytest.approx(1) and seen.weights[-count:].sum() == pytest.approx(PLAIN_WEIGHT)
     expected = network.eval()(next(iter(plain)).images).features
     assert torch.allclose(seen.features[-count:][: len(expected)], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pictures", [32, 20])
+def test_all_processes_yield_equally_often_however_many_batches_there_are(sample_set, monkeypatch, pictures):
+    """Between two yields the processes ask each other whether to stop: one that yields once more would wait for ever."""
+    config = TrainConfig.from_preset("fast", start="scratch", width=8, image_size=32, first_image_size=32, batch_size=16)
+    dataset, store = open_dataset(sample_set)
+    few = dataset.splits["train"].select(np.arange(32) < pictures)
+    network = build_network(num_classes=4, width=8, seed=0)
+    plain = EvalLoader(store, few, EvalTransform(resize=32, crop=32), batch_size=12)
+    train = TrainLoader(store, few, no_augmentation(32, 32), 16)
+    monkeypatch.setattr(World, "all_gather", lambda world, values: values)
+    yields = []
+    for rank in range(2):
+        steps = extract_features(network, train, plain, config, 32, torch.device("cpu"), World(rank, 2))
+        yields.append(len(list(steps)))
+    assert yields[0] == yields[1]

@@ -37,7 +37,7 @@ BORDER_SHARE = 0.5
 class EvalTransform(BaseModel):
     """Resize the short side, crop the center, normalize: the same for validation, evaluation and inference.
 
-    It may make several views of a picture, whose logits are averaged: the mirror image (``views`` 2), enlarged middles
+    It may make several views of a picture, whose probabilities are averaged: the mirror image (``views`` 2), enlarged middles
     (``scales``), or both.
     """
 

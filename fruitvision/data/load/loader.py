@@ -1,7 +1,8 @@
 """Batches of pictures: seeded, so that an epoch's order and augmentation follow from its number alone.
 
-Loaders have no state to save: (seed, epoch, step) decides every batch, and (seed, epoch, picture) every augmentation,
-whatever the batch size. That makes a resume exact, and shows two networks that are compared the same batches.
+Loaders have no state to save: (seed, epoch, step) decides every batch, and (seed, epoch, picture) every augmentation, whatever
+the batch size; only with ``balanced``, where a picture may come twice, does the step decide it too. That makes a resume exact, and
+shows two networks that are compared the same batches.
 """
 
 from __future__ import annotations

@@ -28,16 +28,18 @@ def evaluation_features(
 ) -> Generator[int, None, Features]:
     """Features of the first view of every training picture, with weights that balance kinds and sources.
 
-    Yields the number of finished batches. The processes of a ``world`` share the batches, and all return the whole.
+    Yields the number of finished batches. The processes of a ``world`` share the batches; all yield equally often and return the whole.
     """
     network.eval()
     sources = [one for one in data.sources if len(one.train.rows)]
     parts = [(one.store, one.train.rows) for one in sources] + [(data.store, data.train.rows)]
     batches = [(store, rows[start : start + BATCH]) for store, rows in parts for start in range(0, len(rows), BATCH)]
     found: list[tuple[int, Tensor]] = []
-    for number in range(world.share.rank, len(batches), world.share.of):
-        found.append((number, _features(network, transform.with_views("one"), *batches[number], config, device)))
-        yield len(found)
+    for first in range(0, len(batches), world.size):
+        number = first + world.share.rank
+        if number < len(batches):
+            found.append((number, _features(network, transform.with_views("one"), *batches[number], config, device)))
+        yield min(first + world.size, len(batches))
     everything = sorted(world.all_gather(found), key=lambda entry: entry[0])
     labels, weights = labels_and_weights(data, config, sources)
     return Features(torch.cat([features for _, features in everything]), labels, weights)

@@ -112,10 +112,12 @@ def _best_network(session: Session, state: TrainState) -> tuple[Network, Checkpo
 
 
 def _blend(session: Session, network: Network, data: RunData) -> None:
-    """Move the trunk's weights back towards those that it started from."""
-    training = session.training
+    """Move the trunk's weights back towards those that it started from. Raises TrainingError "start-unavailable"."""
+    training, started = session.training, session.status.start
     start = build(training, len(data.targets.classes))
-    load_initial_weights(start, training, data.targets)
+    if session.world.is_global_zero and load_initial_weights(start, training, data.targets) != started and started:
+        raise TrainingError("start-unavailable", start=started)
+    session.world.broadcast_weights(start)
     interpolate_trunk(network, start.state_dict(), training.start_share)
     session.folder.log(f"trunk averaged with the weights it started from, which count for {training.start_share:.0%}")
 

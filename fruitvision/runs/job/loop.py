@@ -40,7 +40,7 @@ from fruitvision.runs.prepare.data import RunData, prepare
 from fruitvision.runs.prepare.loaders import loaders, worker_processes
 from fruitvision.runs.prepare.references import open_average, open_regularizer, open_teacher
 from fruitvision.runs.prepare.transforms import evaluation_transform
-from fruitvision.runs.prepare.weights import build, load_initial_weights
+from fruitvision.runs.prepare.weights import build, keeps_statistics, load_initial_weights
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device, compile_error
@@ -158,9 +158,10 @@ def initial_state(session: Session, data: RunData) -> TrainState:
         learned = sources_before(training, status.start, resumed=saved is not None) if world.is_global_zero else []
         status.sources_before = tuple(world.broadcast(learned))
     torch.manual_seed(training.seed)
-    keeps_statistics = training.norm_statistics == "kept" and status.start == "imagenet"
     device = world.local_device(choose_device(training.device))
-    state = TrainState(network, training, device, keeps_statistics, world, training.compile and can_compile(session, device))
+    training = session.settle_precision(device, saved or {})
+    frozen = keeps_statistics(training, status.start)
+    state = TrainState(network, training, device, frozen, world, training.compile and can_compile(session, device))
     world.broadcast_weights(state.network)
     if saved is not None:
         state.load_state_dict(saved)
@@ -175,8 +176,7 @@ def initial_state(session: Session, data: RunData) -> TrainState:
 def can_compile(session: Session, device: torch.device) -> bool:
     """Whether torch.compile works on all processes; the log says why not."""
     fault = compile_error(device)
-    able = not session.world.any(fault is not None)
-    if able:
+    if able := not session.world.any(fault is not None):
         session.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
     else:
         session.folder.log(f"torch.compile does not work here, training goes on without it ({fault or 'on another process'})")
@@ -282,8 +282,8 @@ class _Training:
             self.save_checkpoint(folder.best, metrics={} if math.isnan(event.val_accuracy) else {"validation": measured})
         if self.state.progress.best_accuracy >= 0:
             status.best_val_accuracy = self.state.progress.best_accuracy  # only once its checkpoint is saved
+        folder.append({"kind": "epoch", **record})  # before the state is saved: what a resume repeats is removed by it first
         self.save_state()
-        folder.append({"kind": "epoch", **record})
         status.skipped = (status.skipped or 0) + event.skipped
         folder.log(
             f"epoch {event.epoch}/{self.session.training.epochs}: train loss {event.train_loss:.4f}, "

@@ -20,8 +20,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(state: TrainState) -> TrainingError:
-    """The error to raise, after trying which batch size fits. ``state`` cannot be used afterwards."""
+    """The error to raise, after trying which batch size fits. ``state`` cannot be used afterwards.
+
+    With several processes nothing is tried: the others are in the middle of a step that this one left.
+    """
     config, device = state.config, str(state.device)
+    if state.world.size > 1:
+        return TrainingError("out-of-memory-shared", device=device, batch_size=config.batch_size, processes=state.world.size)
     fits = fitting_batch(state)
     if fits is None:
         return TrainingError("out-of-memory-at-all", device=device, side=config.image_size)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+
+import torch
 
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder
@@ -11,6 +13,7 @@ from fruitvision.runs.job.status import StatusWriter
 from fruitvision.runs.process import Heartbeat
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.device import compute_dtype, cpu_has_bfloat16
 from fruitvision.training.distributed import World
 
 T = TypeVar("T")
@@ -41,19 +44,25 @@ class Session:
 
     def __init__(self, folder: RunFolder, config: RunConfig, world: World, on_progress: Callable[[], None] | None) -> None:
         self.folder, self.config, self.world = folder, config, world
+        self.training = config.training
+        """The training settings; :meth:`settle_precision` decides what an automatic precision is."""
         self.status_writer = StatusWriter(folder, config.training.epochs)
         self.heartbeat = Heartbeat(self.status_writer.beat)
         self._on_progress = on_progress
 
     @property
-    def training(self) -> TrainConfig:
-        """The training settings."""
-        return self.config.training
-
-    @property
     def status(self) -> RunStatus:
         """The status that is written next."""
         return self.status_writer.status
+
+    def settle_precision(self, device: torch.device, saved: Mapping[str, Any]) -> TrainConfig:
+        """Decide on the precision where it is "auto": one for all processes, and on a resume, ``saved``, that of before if it suits."""
+        if self.training.precision == "auto":
+            before = saved.get("precision", {})
+            suits = before.get("device") == device.type and (before["name"] != "bfloat16" or device.type != "cpu" or cpu_has_bfloat16())
+            name = before["name"] if suits else str(compute_dtype(self.training, device)).removeprefix("torch.")
+            self.training = self.training.model_copy(update={"precision": self.world.broadcast(name)})
+        return self.training
 
     def notify(self) -> None:
         """The work has made progress."""

@@ -32,6 +32,7 @@ class StatusWriter:
             epoch=before.epoch,
             start=before.start,
             skipped=before.skipped,
+            sources_before=before.sources_before,
         )
         self.was_waiting = before.state == "waiting"
         """Whether the run was waiting for this process, not for one that is gone."""

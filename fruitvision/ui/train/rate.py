@@ -49,11 +49,8 @@ class RateSearch:
         launcher.refuse_if_busy(runs)
 
         def search(progress: Progress) -> RangeTest:
-            lock = hold_lock(runs / LOCK_HOLDER, LOCK_HOLDER)
-            try:
+            with hold_lock(runs / LOCK_HOLDER, LOCK_HOLDER):
                 return call_separately(range_test_of, data, training, STEPS, report=progress)
-            finally:
-                lock.release(force=True)
 
         self.data, self.preset = data.name, training.preset
         self.task = Task(search, "rate")

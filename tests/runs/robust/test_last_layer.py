@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from fruitvision.data.fruits import NOT_FRUIT
-from fruitvision.errors import ConfigError
+from fruitvision.errors import ConfigError, TrainingError
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunFolder
-from fruitvision.runs.job import finish
+from fruitvision.runs.job import features, finish
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import prepare
+from fruitvision.runs.prepare.transforms import evaluation_transform
 from fruitvision.runs.prepare.weights import reset_head
 from fruitvision.training import last_layer
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.distributed import World
 from tests.runs.robust.conftest import config
 
 
@@ -89,3 +93,25 @@ def test_a_trunk_that_goes_back_without_a_new_last_layer_is_refused():
         TrainConfig.from_preset("robust", start_share=0.4)
     with pytest.raises(ConfigError, match="set refit to 0"):
         TrainConfig.from_preset("robust", fit_last=1e-4)
+
+
+def test_all_processes_yield_equally_often_while_features_are_made(world, monkeypatch):
+    monkeypatch.setattr(features, "BATCH", 10)
+    monkeypatch.setattr(World, "all_gather", lambda world, found: found)
+    asked = config(world, photos=False, nothing=False)
+    data, transform = prepare(asked), evaluation_transform(asked.training)
+    network = build_network(num_classes=len(data.targets.classes), width=8)
+    batches = -(-len(data.train.rows) // 10)
+    assert batches % 2, "one process has a batch more"
+    for rank in range(2):
+        steps = features.evaluation_features(network, data, asked.training, transform, torch.device("cpu"), World(rank, 2))
+        assert len(list(steps)) == -(-batches // 2)
+
+
+def test_a_trunk_is_not_averaged_with_other_weights_than_it_started_from(world):
+    asked = config(world, start_share=0.5, fit_last=1e-3, refit=0)
+    data = prepare(asked)
+    session = SimpleNamespace(training=asked.training, status=SimpleNamespace(start="imagenet"), world=World())
+    with pytest.raises(TrainingError) as caught:  # such as where ImageNet's weights are gone when the run is resumed
+        finish._blend(session, build_network(num_classes=len(data.targets.classes), width=8), data)
+    assert caught.value.code == "start-unavailable" and "imagenet" in str(caught.value)

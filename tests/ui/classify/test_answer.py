@@ -88,3 +88,8 @@ def test_the_shipped_network_is_sure_of_every_drawn_example(shipped_checkpoint):
     pictures = [base64.b64decode(url.partition(",")[2]) for url in examples().values()]
     found = classifier.predict_batch(pictures)
     assert [(one.fruit_type, one.verdict) for one in found] == [(kind, "sure") for kind in EXAMPLES]
+
+
+def test_a_network_that_knows_no_kind_of_the_sources_left_out_claims_nothing_of_them(config):
+    unknown = config.model_copy(update={"left_out": {"top1": None, "sources": 0}})
+    assert "left out" not in text_of(accuracy_note(unknown, "mine", "en"))
