@@ -1,4 +1,4 @@
-"""The page of its own: what a visit costs, how fast it answers, and whether it agrees with Python. In Chromium, by Playwright."""
+"""The standalone web page: what a visit costs, how fast it answers, and whether it agrees with Python. In Chromium, by Playwright."""
 
 from __future__ import annotations
 

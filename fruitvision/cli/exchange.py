@@ -32,7 +32,7 @@ def export(
     ] = None,
     checkpoint: Checkpoint = None,
     file_format: Annotated[
-        Format, typer.Option("--format", help="A file in float32, one of a quarter of its size, or a page of its own.")
+        Format, typer.Option("--format", help="A file in float32, one of a quarter of its size, or a standalone web page.")
     ] = "onnx",
     count: Annotated[int, typer.Option(min=1, help="How many of the pictures are used.")] = 64,
     weights: Annotated[Literal["int8", "float32"], typer.Option(help="web: how weights are stored.")] = "int8",
@@ -42,7 +42,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the network as an ONNX file or a page of its own.
+    """Write the network as an ONNX file or a standalone web page.
 
     The file runs without torch; commands that classify take it as --checkpoint FILE. onnx-int8 is calibrated on training
     pictures, if the folder has some, and compared on the others. The page (web) is a folder of static files for any web

@@ -81,7 +81,7 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
     asked = (
         "It was trained on none of these sources."
         if found.get("itself")
-        else "Each was left out in turn with others, and a network trained on the rest with the same recipe was evaluated on it; no "
+        else "Each was left out in turn with others, and a network trained on the rest with nearly the same recipe was evaluated on it; no "
         "network was evaluated on a source that it was trained on."
     )
     said = (
@@ -98,7 +98,7 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
         )
     lines = [
         f"**On photos from sources that were left out of training**: top-1 {_percent(found['top1'])}, top-3 "
-        f"{_percent(found['top3'])}, the mean over {found['sources']} sources with {found['images']} photos. {asked}",
+        f"{_percent(found['top3'])}, the mean over the {found['sources']} sources with at least 40 photos; {found['images']} photos in all. {asked}",
         "",
         f"{said} Calibration error {_percent(found['ece'])}.",
         "",

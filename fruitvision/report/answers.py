@@ -1,4 +1,4 @@
-"""What an answer says, for the app's card and for the page of its own: which fruits it names, how sure, and how often it is right."""
+"""What an answer says, for the app's card and for the standalone web page: which fruits it names, how sure, and how often it is right."""
 
 from __future__ import annotations
 
@@ -93,13 +93,14 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     found = config.left_out
     if found and found.get("top1") is not None:
         facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
+        key = "classify.accuracy_itself" if found.get("itself") else "classify.accuracy"  # the network, or others made like it
         if found.get("sure_right") is None:
-            return say("classify.accuracy_never_sure", language, **facts)
+            return say(f"{key}_never_sure", language, **facts)
         facts |= {"said": f"{found['sure']:.0%}", "right": f"{found['sure_right']:.0%}"}
         if found.get("very_sure_right") is None:
-            return say("classify.accuracy_sure", language, **facts)
+            return say(f"{key}_sure", language, **facts)
         very = {"very_said": f"{found['very_sure']:.0%}", "very_right": f"{found['very_sure_right']:.0%}"}
-        return say("classify.accuracy_very_sure", language, **facts, **very)
+        return say(f"{key}_very_sure", language, **facts, **very)
     lab = config.metrics.get("test", {}).get("top1")
     if lab is None:
         return ""

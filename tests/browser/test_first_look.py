@@ -39,7 +39,7 @@ def test_a_drawn_example_a_pasted_picture_and_a_pdf(visit):
     page.click("button[data-example=Banana]")
     page.wait_for_selector("#classify-answer .fv-sure .fv-name:has-text('香蕉')")
     page.wait_for_function("document.querySelector('#classify-picture img').alt.includes('香蕉')")
-    page.locator("label:has-text('显示网络看的是哪里') input").check()
+    page.locator("label:has-text('显示网络关注的区域') input").check()
     page.wait_for_function("document.querySelector('#classify-heatmap img')?.alt.includes('香蕉')")
     drop_on_shown = "#classify-picture"
     page.dispatch_event(drop_on_shown, "drop", {"dataTransfer": page.evaluate_handle(FILE, ["rechnung.pdf", "application/pdf", ""])})
@@ -136,7 +136,7 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
             live.evaluate("document.querySelector('.fv-live-answer .fv-name').textContent = ''")
             live.wait_for_function("document.querySelector('.fv-live-answer .fv-name')?.textContent")
             page.wait_for_selector("#classify-answer .fv-name:has-text('香蕉')")
-            page.locator("label:has-text('显示网络看的是哪里') input").check()
+            page.locator("label:has-text('显示网络关注的区域') input").check()
             page.wait_for_selector("#classify-heatmap img")
             assert page.locator("[data-testid=toast-body]").count() == 0
         finally:

@@ -247,7 +247,7 @@ def checkpoint_file(run: RunFolder) -> Path:
 
 
 def exported_run(run: RunFolder, kind: Kind) -> Path:
-    """The run's best network as an ONNX file, or as a page of its own in a ZIP file. Raises RunError "report-not-finished"."""
+    """The run's best network as an ONNX file, or as a standalone web page in a ZIP file. Raises RunError "report-not-finished"."""
     if run.status().state != "finished" or not run.has_checkpoint:
         raise RunError("report-not-finished", run=run.name)
     return exported(run.best, run.name, kind, otherwise=run.id)

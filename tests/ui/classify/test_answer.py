@@ -34,11 +34,14 @@ UNSURE = answer("unsure", ("Orange", 0.6), ("Lemon", 0.1))
 
 def test_the_line_under_an_answer_is_measured_on_strangers_photographs(config):
     card = text_of(answer_card(SURE, "en", config))
-    assert f"{config.left_out['very_sure_right']:.0%} of the answers that this network was very sure of were right" in card
-    assert "mixes up Orange most with" in card
+    assert f"{config.left_out['very_sure_right']:.0%} of the “very sure” answers were right" in card
+    assert "Orange was mixed up most with" in card
     plain = config.model_copy(update={"left_out": {}})
-    assert "never learned from" not in text_of(answer_card(SURE, "en", plain)), "nothing was measured, nothing is said"
-    assert "very sure" in text_of(accuracy_note(config, "mine", "en"))
+    assert "left out of training" not in text_of(answer_card(SURE, "en", plain)), "nothing was measured, nothing is said"
+    note = text_of(accuracy_note(config, "mine", "en"))
+    assert "very sure" in note and "networks made by nearly the same recipe as mine" in note, "it learned these sources itself"
+    itself = config.model_copy(update={"left_out": {**config.left_out, "itself": True}})
+    assert "left out of its training, mine got" in text_of(accuracy_note(itself, "mine", "en"))
 
 
 def test_nothing_of_white_is_said_of_somebodys_own_run(config):
@@ -57,7 +60,7 @@ def test_a_bar_stands_under_a_sure_answer_alone(config):
 def test_a_taught_name_is_marked_and_no_figure_of_the_network_is_claimed_for_it(config):
     mine = answer("sure", ("Mug", 0.95), ("Lemon", 0.02), taught=True)
     assert "From what you taught" in answer_card(mine, "en", config) and "来自你教的内容" in answer_card(mine, "zh", config)
-    assert "never learned from" not in answer_card(mine, "en", config)
+    assert "left out of training" not in answer_card(mine, "en", config)
     assert "taught" not in text_of(answer_card(SURE, "en", config))
 
 

@@ -29,7 +29,7 @@ def make_run(context: Context, name: str, state: str) -> RunFolder:
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [("finished", "tried has finished: 81.2% right."), ("stopped", "tried was stopped."), ("failed", "tried ended with an error.")],
+    [("finished", "tried has finished: accuracy 81.2%."), ("stopped", "tried was stopped."), ("failed", "tried ended with an error.")],
 )
 def test_the_bar_says_how_the_run_ended_that_a_page_saw_going_on(context, state, words):
     run = make_run(context, "tried", state)

@@ -1,1 +1,1 @@
-"""Networks as files to download: ONNX, and a page of its own."""
+"""Networks as files to download: ONNX, and a standalone web page."""

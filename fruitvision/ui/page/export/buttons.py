@@ -54,7 +54,7 @@ def hands_out(
 
 
 def build_own_page(page: Page) -> None:
-    """Classify's button: the network that answers, as a page of its own. Hidden from visitors."""
+    """Classify's button: the network that answers, as a standalone web page. Hidden from visitors."""
     context = page.context
     with gr.Row(visible=False, elem_id="own-page-row") as row:
         button = page.bind(gr.Button(size="sm", scale=0, min_width=220, elem_id="own-page"), value="classify.own_page")

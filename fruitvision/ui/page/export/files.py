@@ -17,7 +17,7 @@ from fruitvision.ui.page.downloads import to_download
 
 Kind = Literal["onnx", "page"]
 MAX_BYTES = 2**30
-"""Of a file that is handed out: a ResNet18 has 45 MB, a page of its own some 15."""
+"""Largest file that is handed out: a ResNet18 is 45 MB, a standalone web page some 15."""
 
 
 def exported(checkpoint: Path, name: str, kind: Kind, *, otherwise: str) -> Path:
