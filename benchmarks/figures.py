@@ -24,8 +24,8 @@ from benchmarks.pairs import Figure, compare
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.store import open_store
 from fruitvision.models.compiled import openvino_core
-from fruitvision.models.onnx.export import export_onnx, open_onnx
 from fruitvision.models.networks import build_network
+from fruitvision.models.onnx.export import export_onnx, open_onnx
 from fruitvision.recognition.batcher import Batcher
 
 NETWORKS = ("fruits-webcam", "fruits-360")

@@ -98,7 +98,8 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
         )
     lines = [
         f"**On photos from sources that were left out of training**: top-1 {_percent(found['top1'])}, top-3 "
-        f"{_percent(found['top3'])}, the mean over the {found['sources']} sources with at least 40 photos; {found['images']} photos in all. {asked}",
+        f"{_percent(found['top3'])}, the mean over the {found['sources']} sources with at least 40 photos; {found['images']} photos "
+        f"in all. {asked}",
         "",
         f"{said} Calibration error {_percent(found['ece'])}.",
         "",

@@ -35,8 +35,8 @@ DEFAULTS = ("fruits-webcam", "fruits-360")
 """The shipped networks, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 EMBEDDED, TRUNK = "fruitvision", "trunk."
-"""Of a folder on the Hub (:mod:`fruitvision.models.published`): where ``config.json`` has this configuration, beside timm's; and
-what its layers' names lack."""
+"""In a folder of the Hub (:mod:`fruitvision.models.published`): the key of this configuration in ``config.json``, beside timm's own, and
+the prefix that timm's names of parameters do not have."""
 ALWAYS_ALLOWED = 12_000_000
 """Parameters that a network may have whatever its file holds, 48 MB, so that the error can name what does not fit."""
 ONNX_SUFFIX = ".onnx"

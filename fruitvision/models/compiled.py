@@ -32,8 +32,8 @@ TOLERANCE = 0.01
 """The difference of any output, as a share of its norm, that still counts as rounding. In float32 it is about 1e-6."""
 TRIES, SLOWER = 8, 1.25
 """How often it is timed against torch, and the ratio of its time to torch's from which it is not used."""
-PATIENCE_S = 30.0
-"""After which a forward pass that has not ended counts as failed."""
+TIMEOUT_S = 30.0
+"""A forward pass that takes longer counts as failed."""
 _lock = threading.Lock()  # torch's tracing state and Python's warning filters are global to all threads
 
 
@@ -71,10 +71,10 @@ class CompiledNetwork(nn.Module):
             self._own.request = self._compiled.create_infer_request()
         request, pixels = self._own.request, x.contiguous().numpy()
         request.start_async([pixels], share_inputs=True)
-        if not request.wait_for(round(PATIENCE_S * 1000)):
+        if not request.wait_for(round(TIMEOUT_S * 1000)):
             # Freeing the request and its input would wait for it to finish, at the end of the process too.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object((request, pixels)))
-            raise TimeoutError(f"no output within {PATIENCE_S:g} seconds")
+            raise TimeoutError(f"no output within {TIMEOUT_S:g} seconds")
         return NetworkOutput(*(torch.from_numpy(np.array(request.get_output_tensor(index).data)) for index in range(3)))
 
     def _give_up(self, reason: str) -> None:

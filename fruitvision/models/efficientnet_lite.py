@@ -64,25 +64,25 @@ class BatchNormAct2d(nn.BatchNorm2d):
         return self.act(super().forward(x))
 
 
-def _conv(inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     if stride == 1:
-        return nn.Conv2d(inside, outside, kernel, padding=kernel // 2, groups=groups, bias=False)
-    return Conv2dSame(inside, outside, kernel, stride, groups=groups, bias=False)
+        return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=False)
+    return Conv2dSame(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
 
 
 class DepthwiseSeparableConv(nn.Module):
     """A depthwise and a 1×1 convolution, beside a shortcut where the shape stays."""
 
-    def __init__(self, inside: int, outside: int, kernel: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
         super().__init__()
-        self.conv_dw = _conv(inside, inside, kernel, stride, groups=inside)
-        self.bn1 = BatchNormAct2d(inside)
-        self.conv_pw = _conv(inside, outside, 1)
-        self.bn2 = BatchNormAct2d(outside, act=False)
-        self.has_skip = stride == 1 and inside == outside
+        self.conv_dw = _conv(in_channels, in_channels, kernel, stride, groups=in_channels)
+        self.bn1 = BatchNormAct2d(in_channels)
+        self.conv_pw = _conv(in_channels, out_channels, 1)
+        self.bn2 = BatchNormAct2d(out_channels, act=False)
+        self.has_skip = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inside, H, W) → (N, outside, H / stride, W / stride)."""
+        """(N, in_channels, H, W) → (N, out_channels, H / stride, W / stride)."""
         found = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
         return found + x if self.has_skip else found
 
@@ -90,19 +90,19 @@ class DepthwiseSeparableConv(nn.Module):
 class InvertedResidual(nn.Module):
     """1×1 to more channels, depthwise, 1×1 to fewer (Sandler et al. 2018, arXiv:1801.04381); a shortcut where the shape stays."""
 
-    def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
-        middle = inside * expansion
-        self.conv_pw = _conv(inside, middle, 1)
+        middle = in_channels * expansion
+        self.conv_pw = _conv(in_channels, middle, 1)
         self.bn1 = BatchNormAct2d(middle)
         self.conv_dw = _conv(middle, middle, kernel, stride, groups=middle)
         self.bn2 = BatchNormAct2d(middle)
-        self.conv_pwl = _conv(middle, outside, 1)
-        self.bn3 = BatchNormAct2d(outside, act=False)
-        self.has_skip = stride == 1 and inside == outside
+        self.conv_pwl = _conv(middle, out_channels, 1)
+        self.bn3 = BatchNormAct2d(out_channels, act=False)
+        self.has_skip = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inside, H, W) → (N, outside, H / stride, W / stride)."""
+        """(N, in_channels, H, W) → (N, out_channels, H / stride, W / stride)."""
         found = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
         return found + x if self.has_skip else found
 
@@ -115,20 +115,20 @@ class EfficientNetLite(nn.Module):
         wider, deeper = SCALES[name]
         self.conv_stem = _conv(3, STEM, 3, 2)
         self.bn1 = BatchNormAct2d(STEM)
-        stages, inside = [], STEM
+        stages, in_channels = [], STEM
         for number, (blocks, kernel, first_stride, expansion, channels) in enumerate(_STAGES):
-            outside, members = _rounded(channels * wider), []
+            out_channels, members = _rounded(channels * wider), []
             scaled = blocks if number in (0, len(_STAGES) - 1) else math.ceil(blocks * deeper)
             for at in range(scaled):
                 stride = first_stride if at == 0 else 1
                 if expansion == 1:
-                    members.append(DepthwiseSeparableConv(inside, outside, kernel, stride))
+                    members.append(DepthwiseSeparableConv(in_channels, out_channels, kernel, stride))
                 else:
-                    members.append(InvertedResidual(inside, outside, kernel, stride, expansion))
-                inside = outside
+                    members.append(InvertedResidual(in_channels, out_channels, kernel, stride, expansion))
+                in_channels = out_channels
             stages.append(nn.Sequential(*members))
         self.blocks = nn.Sequential(*stages)
-        self.conv_head = _conv(inside, FEATURES, 1)
+        self.conv_head = _conv(in_channels, FEATURES, 1)
         self.bn2 = BatchNormAct2d(FEATURES)
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         self.classifier = nn.Linear(FEATURES, num_classes)

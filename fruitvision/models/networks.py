@@ -32,19 +32,19 @@ class NetworkOutput(NamedTuple):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions beside a shortcut, which is a 1×1 convolution where the shape changes (He et al. 2016)."""
 
-    def __init__(self, inside: int, outside: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
-        self.bn1 = norm_layer(outside)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = norm_layer(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
-        self.bn2 = norm_layer(outside)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = norm_layer(out_channels)
         self.downsample = None
-        if stride != 1 or inside != outside:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), norm_layer(outside))
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), norm_layer(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inside, H, W) → (N, outside, H / stride, W / stride)."""
+        """(N, in_channels, H, W) → (N, out_channels, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(x)).add_(shortcut))
@@ -74,8 +74,10 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @staticmethod
-    def _layer(inside: int, outside: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> nn.Sequential:
-        return nn.Sequential(BasicBlock(inside, outside, stride, norm_layer), BasicBlock(outside, outside, 1, norm_layer))
+    def _layer(in_channels: int, out_channels: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> nn.Sequential:
+        return nn.Sequential(
+            BasicBlock(in_channels, out_channels, stride, norm_layer), BasicBlock(out_channels, out_channels, 1, norm_layer)
+        )
 
     head_prefix = "fc."
 

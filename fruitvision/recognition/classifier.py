@@ -39,8 +39,8 @@ HEATMAP_ZOOM = 2
 SMOOTHING = 0.6
 """The share of the previous answer in the answer to a frame of a live view."""
 BATCH_SIZE = 64
-BICUBIC_ROOM = 3
-"""Times the transform's size to which a picture is reduced before it is resized bicubically, so that little of that is seen."""
+BICUBIC_OVERSAMPLING = 3
+"""A picture is first reduced to this many times the transform's ``resize``, so that the bicubic resize determines the result."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Classifier:
         transform = self.config.transform
         if not self.config.imported:
             return SHORT_SIDE
-        return transform.resize * (BICUBIC_ROOM if transform.interpolation == "bicubic" else 1)
+        return transform.resize * (BICUBIC_OVERSAMPLING if transform.interpolation == "bicubic" else 1)
 
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""

@@ -21,7 +21,7 @@ STEP_MARK = b'"kind": "step"'
 MAX_READERS, MAX_RUNS = 4, 2000
 TAIL = 64
 MAX_BYTES = 256 * 2**20
-"""Of a metrics file that is read; 15,000 steps take 3 MB."""
+"""A metrics file is read up to this size; 15,000 steps take 3 MB."""
 LARGEST, SMALLEST = 1e15, 1e-300
 """Numbers beyond are not plotted: these count as missing, and those as zero."""
 

@@ -23,8 +23,8 @@ from fruitvision.errors import TrainingError
 from fruitvision.models.compiled import shortest_seconds
 from fruitvision.training.config import TrainConfig
 
-ASKED_SECONDS = 5.0
-"""For the driver's program to answer: where a card hangs, it does too."""
+NVIDIA_SMI_SECONDS = 5.0
+"""How long ``nvidia-smi`` is waited for: it hangs where the GPU does."""
 TRIES, FASTER = 9, 1.2
 """How often a convolution is timed in float32 and in bfloat16, and how many times as fast bfloat16 must be to be used."""
 
@@ -58,7 +58,7 @@ def unused_card() -> UnusedCard | None:
     command = [program, "--query-gpu=name", "--format=csv,noheader"]
     try:
         flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-        said = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=ASKED_SECONDS, creationflags=flags)
+        said = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=NVIDIA_SMI_SECONDS, creationflags=flags)
     except (OSError, subprocess.SubprocessError):
         return None
     name = said.stdout.partition("\n")[0].strip()

@@ -147,7 +147,7 @@ def test_a_network_that_answers_no_numbers_by_itself_is_not_openvinos_fault():
 
 
 def test_a_pass_that_does_not_end_is_given_up_in_its_time(monkeypatch, caplog):
-    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.0)
     network = build_network(num_classes=3, width=8, seed=1).eval()
     with torch.inference_mode():
         answering = CompiledNetwork(next(module._compiled(network, 96)), 96, network)

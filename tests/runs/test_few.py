@@ -66,7 +66,7 @@ def test_a_study_calibrates_what_has_no_picture_to_validate_on(tmp_path):
     assert execute(run.path).unvalidated
     found = load_checkpoint(run.best)[1]
     assert found.temperature != 1 and found.thresholds.unsure < 1 and found.left_out["images"] == 100
-    assert "the last layer is not fitted on" in run.log_tail() and "no answer is sure" not in run.log_tail()
+    assert "the last layer is not refitted" in run.log_tail() and "no answer is sure" not in run.log_tail()
 
 
 def test_validation_on_the_test_split_needs_no_training_picture(tmp_path):

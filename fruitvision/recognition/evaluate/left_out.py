@@ -35,9 +35,9 @@ from fruitvision.recognition.classifier import LabelSpace
 from fruitvision.training.evaluation import expected_calibration_error
 
 MIN_PICTURES = 40
-"""Of a source, to count in the mean over sources."""
+"""A source with fewer does not count in the mean over sources."""
 MAX_PICTURES = 100
-"""Of a source, in calibration, so that a large source does not dominate."""
+"""So many of each source count in calibration, so that a large source does not dominate."""
 VERY_SURE_ACCURACY = 0.99
 STUDY_NAME = "study.json"
 

@@ -24,7 +24,7 @@ __all__ = ["ImportResult", "Preparation", "import_checkpoint"]
 
 @dataclass(frozen=True)
 class Preparation:
-    """What the person says of the network beside its file."""
+    """What a file of weights does not contain: the architecture, where its head is, how pictures are prepared."""
 
     architecture: str | None = None
     no_activation: bool = False

@@ -32,7 +32,7 @@ CLEARLY_BETTER = 0.3
 
 @dataclass(frozen=True)
 class PictureCheck:
-    """What came of it."""
+    """The result of :func:`check_on_pictures`."""
 
     pictures: int
     right: int

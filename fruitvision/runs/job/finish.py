@@ -41,10 +41,10 @@ def finish(
 ) -> RunStatus:
     """Write the final ``best/`` checkpoint and return the status "finished".
 
-    In this order: weights averaged with those of other networks (``average_with``), trunk blended with its start
-    (``start_share``), last layer fitted to all pictures (``fit_last``) or on (``refit``), each if asked for; then calibration, and one
-    evaluation on the test split. Without validation pictures the last layer is not fitted on, and but for a study of left-out
-    sources the temperature is 1, and no answer is sure.
+    In this order, each where it is asked for: weights averaged with those of other networks (``average_with``), trunk interpolated
+    with its start (``start_share``), a new last layer fitted to all pictures (``fit_last``) or the trained one refitted (``refit``);
+    then calibration, and one evaluation on the test split. Without validation pictures the last layer is not refitted, and but for a
+    study of left-out sources the temperature is 1, and no answer is sure.
     Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
     folder, training, world = session.folder, session.training, session.world
@@ -69,7 +69,7 @@ def finish(
         metrics["validation"] = summarize(logits, labels, validation.membership)
     else:
         calibrated = "" if session.config.study else ", and confidence is not calibrated: no answer is sure"
-        folder.log(f"without validation the last layer is not fitted on{calibrated}")
+        folder.log(f"no validation pictures: the last layer is not refitted{calibrated}")
         thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
     if session.config.study:
         answers = read_study(Path(session.config.study))
@@ -119,7 +119,7 @@ def _blend(session: Session, network: Network, data: RunData) -> None:
         raise TrainingError("start-unavailable", start=started)
     session.world.broadcast_weights(start)
     interpolate_trunk(network, start.state_dict(), training.start_share)
-    session.folder.log(f"trunk averaged with the weights it started from, which count for {training.start_share:.0%}")
+    session.folder.log(f"trunk interpolated with the weights it started from, which count for {training.start_share:.0%}")
 
 
 def _fit_last_layer(session: Session, network: Network, start: str, state: TrainState, data: RunData, transform: EvalTransform) -> None:
@@ -161,7 +161,7 @@ def _refit_last_layer(
     fitted, _ = _measure(session, network, state, validation, views=True)
     before, after = (calibrated_loss(logits, labels, membership) for logits in (views, fitted))
     session.folder.log(
-        f"last layer fitted on {len(seen.labels)} pictures: validation loss {before:.4f} → {after:.4f}"
+        f"last layer refitted on {len(seen.labels)} pictures: validation loss {before:.4f} → {after:.4f}"
         + ("" if after < before else "; the fit was discarded")
     )
     if after < before:

@@ -220,9 +220,9 @@ class _Training:
         stack.callback(workers.close)
         train, validation = loaders(data, training, state.device, workers)
         if isinstance(train, ResidentLoader):
-            folder.log(f"the training pictures are in the memory of {state.device}")
+            folder.log(f"training pictures cached in the memory of {state.device}")
         elif workers.count:
-            folder.log(f"{workers.count} processes make training pictures")
+            folder.log(f"{workers.count} data-loading workers")
         teacher = open_teacher(training, data.targets.classes, state.device)
         averaged_with = open_average(training, data.targets.classes)
         regularizer = open_regularizer(training, status.start, state.device)

@@ -39,7 +39,7 @@ def test_a_run_on_everything_ends_with_types_negatives_and_thresholds(world, tmp
     assert found.fruit_types == ("Apple", "Apple", "Banana", "Kiwi", NOT_FRUIT)
     assert found.transform.scales == MIDDLE_SCALES and 0.3 <= found.thresholds.not_fruit <= 0.95
     assert "--photos photos --not-fruit nothing --preset robust" in found.training["command"]
-    assert "last layer fitted on" in run.log_tail()
+    assert "last layer refitted on" in run.log_tail()
     classifier = fruitvision.load(run.best)
     answer = classifier.predict(world / "photos" / "Kiwi" / "Kiwi 0.jpg")
     assert NOT_FRUIT not in [guess.fruit_type for guess in answer.top] and answer.heatmap().size == (64, 48)
@@ -55,7 +55,7 @@ def test_scenes_made_by_processes_train_the_same_network_and_the_processes_end_w
         run = RunFolder(tmp_path / str(workers)).create(config(world, epochs=1, workers=workers, max_train_images=12, refit=0.01))
         torch.manual_seed(0)
         assert execute(run.path).state == "finished"
-        assert ("2 processes make training pictures" in run.log_tail()) == (workers == 2)
+        assert ("2 data-loading workers" in run.log_tail()) == (workers == 2)
         both.append([record["loss"] for record in run.metrics("step")])
         assert not [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
     assert both[0] == pytest.approx(both[1], rel=1e-3)
