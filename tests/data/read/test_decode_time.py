@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 
 from fruitvision.data.read import picture as pictures
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
+from fruitvision.data.read.formats.tiff import TiffTags
 from fruitvision.data.read.picture import load_pixels, open_picture
 from fruitvision.errors import PictureError
-from tests.data.read.test_hostile_pictures import encoded, one_strip, spotted, turned
+from tests.data.read.test_hostile_pictures import encoded, one_strip, spotted, tiff, turned
 
 
 def scans(side: int, count: int, **options) -> bytes:
@@ -78,6 +80,30 @@ def test_a_jpeg_of_segments_without_end_is_refused():
 def test_other_compressions_of_tiff_are_not_let_in(compression):
     assert code_of(one_strip(64, bytes(4096), 8, 1, 1, compression)) == "picture-encoding"
     assert code_of(one_strip(64, bytes(4096), 8, 1, 1, 1)) == "answer"
+
+
+def rows_of_a_tiff(count: int, length: int, *, apart: bool, turned_bits: bool) -> bytes:
+    """Rows of eight equal pixels, a strip of LZW each, which claims so many bytes: its own, or the same as every other."""
+    packed = TiffTags(encoded(Image.new("L", (8, 1), 7), "TIFF", compression="tiff_lzw"))
+    row = packed.data[packed.first(273) :][: packed.first(279)]
+    if turned_bits:
+        row = bytes(int(f"{byte:08b}"[::-1], 2) for byte in row)
+    row += bytes(length - len(row))
+    values = {256: 8, 257: count, 258: 8, 259: 5, 262: 1, 266: 2 if turned_bits else 1, 277: 1, 278: 1}
+    start = 8 + 2 + 12 * 10 + 4
+    entries = [*((tag, 4, 1, value) for tag, value in values.items()), (273, 4, count, start), (279, 4, count, start + 4 * count)]
+    places = [start + 8 * count + n * length * apart for n in range(count)]
+    return tiff(entries, struct.pack(f"<{2 * count}I", *places, *[length] * count) + row * (count if apart else 1))
+
+
+@pytest.mark.parametrize("turned_bits", [False, True])
+def test_strips_of_a_tiff_whose_bits_are_turned_lie_apart(turned_bits):
+    """Each is copied to turn its bits, with all the bytes that it claims: 65,535 times the same megabyte takes a minute."""
+    assert (load_pixels(rows_of_a_tiff(200, 50, apart=True, turned_bits=turned_bits)) == 7).all()
+    start = time.process_time()
+    found = code_of(rows_of_a_tiff(1000, 2**20, apart=False, turned_bits=turned_bits))
+    assert found == ("picture-damaged" if turned_bits else "answer")
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])

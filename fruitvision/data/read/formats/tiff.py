@@ -45,8 +45,10 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
     if pixels > max(2 * width * height, FREE_TILE_PIXELS):
         raise unsupported(name, "TIFF, oversized tiles")
     places = (324, 325) if tiled else (273, 279)
+    # libtiff reads compressed strips where they lie, of which only JPEG goes over all of one; with their bits turned it copies each.
+    extents = tags.extents(*places, parts) if compression == 7 or tags.turned_bits() else ()
     if compression == 7:
-        for start, length in tags.extents(*places, parts):
+        for start, length in extents:
             check_scans(data, start, start + length, name)
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
     for other in (278,) if tiled else (322, 323):
@@ -85,6 +87,10 @@ class TiffTags:
         if not values or not isinstance(values[0], int) or values[0] < 1:
             raise ValueError(f"no tag {tag}")
         return values[0]
+
+    def turned_bits(self) -> bool:
+        """Whether the lowest bit of each byte comes first, tag 266."""
+        return 266 in self.entries and self.values(266, 1) != (1,)
 
     def extents(self, starts: int, lengths: int, parts: int) -> Sequence[tuple[int, int]]:
         """(start, length) of each strip or tile. Raises ValueError where they overlap."""
