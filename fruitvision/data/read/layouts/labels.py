@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from fruitvision.data.read.layouts.names import composed, folded, split_of
@@ -15,6 +15,8 @@ from fruitvision.errors import DataError
 
 MAX_LABEL_BYTES = 128 * 2**20
 MAX_NAME = 200
+MAX_CALLED = 4000
+"""Letters of what a label file calls a picture, which it may do for each of a million boxes."""
 _EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts it before a file's name
 
 
@@ -78,6 +80,8 @@ class Pictures:
             near: the folder of the label file.
             split: the split that the label file is of.
         """
+        if len(called) > MAX_CALLED:  # perhaps a picture itself, as text
+            return None
         path = unquote(called.strip()) if "://" in called or "?" in called or "%" in called else called.strip()
         path = folded(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
         name = path.rpartition("/")[2]
@@ -92,9 +96,17 @@ class Pictures:
         return found[0] if len(found) == 1 else None
 
 
+def said(value: Any) -> str:
+    """A name that stands in a label file as text or as a number; empty for anything else, of which a name could have any length."""
+    try:
+        return str(value) if isinstance(value, str | int | float) else ""
+    except ValueError:  # a number of thousands of digits
+        return ""
+
+
 def clean_label(name: str) -> str:
     """A label as the name of a class: one line in NFC, not longer than a file's name."""
-    return composed(" ".join("".join(letter if letter.isprintable() else " " for letter in str(name)).split()))[:MAX_NAME]
+    return composed(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
 
 
 def label_bytes(path: Path) -> bytes:

@@ -1,0 +1,114 @@
+"""Labels that somebody made to exhaust memory or time, or to bring the reader down: they are read as far as they are sound."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+
+from fruitvision.data.read.layouts.boxes import MAX_YAML_LETTERS, read_coco, yolo_names
+from fruitvision.data.read.layouts.find_labels import MAX_LISTS, find_labels
+from fruitvision.data.read.layouts.label_studio import read_manifest, read_tasks
+from fruitvision.data.read.layouts.labels import MAX_NAME, Pictures, clean_label, said
+from fruitvision.errors import DataError
+
+DEEP: list = ["x"]
+for _ in range(10):  # 2^10 times "x", were it written out
+    DEEP = [DEEP, DEEP]
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: [Apple, 'Pear, green', 7, 1.50, no, ~]", ["Apple", "Pear, green", "7", "1.50", "no", ""]),
+        ("names:\n  0: Apple\n  2: Pear\n  x: Plum\n  [1]: Fig\n", ["Apple", "1", "Pear"]),
+        ("train: images\nnames: {}\n", []),
+        ("names: Apple\n", []),
+        ("- names\n", []),
+        ("", []),
+        (f"names: [Apple, 0x{'f' * 9000}]", ["Apple", f"0x{'f' * 9000}"]),
+        ("a: &a [x, x]\nnames: [Apple, *a, {b: c}]", ["Apple", "", ""]),
+    ],
+    ids=["list", "mapping", "none", "text", "no-mapping", "empty", "huge-number", "nested"],
+)
+def test_the_names_of_yolo_are_taken_as_they_stand(tmp_path, text, names):
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
+    assert yolo_names(tmp_path / "data.yaml") == names
+
+
+@pytest.mark.parametrize("nested", ["[{}]", "{{<<: [{}]}}"], ids=["lists", "merged"])
+def test_yaml_that_refers_to_itself_is_not_written_out(tmp_path, nested):
+    """Ten levels of two are a thousand names, forty a million millions; merged mappings are as many while they are read."""
+    lines = [f"a{n}: &a{n} " + nested.format(f"*a{n - 1}, *a{n - 1}") for n in range(1, 11)]
+    text = "\n".join(["a0: &a0 {k: x}", *lines, "names: [*a10, *a10, Apple]"])
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
+    assert yolo_names(tmp_path / "data.yaml") == ["", "", "Apple"]
+
+
+def test_a_list_of_classes_in_yaml_is_bounded(tmp_path, monkeypatch):
+    (tmp_path / "data.yaml").write_text("names: [Apple]\n#" + " " * MAX_YAML_LETTERS, encoding="utf-8")
+    monkeypatch.setattr(yaml, "compose", None)
+    with pytest.raises(DataError) as caught:
+        yolo_names(tmp_path / "data.yaml")
+    assert caught.value.code == "labels-too-large" and "0.25 MB" in str(caught.value)
+
+
+def test_few_lists_of_classes_are_read(tmp_path, monkeypatch):
+    files = [f"{n}/data.yaml" for n in range(30)]
+    read: list[str] = []
+    monkeypatch.setattr("fruitvision.data.read.layouts.find_labels.yolo_names", lambda path: read.append(path) or [])
+    find_labels(tmp_path, files, lambda name: False, lambda name: None)
+    assert len(read) == MAX_LISTS
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("Apple", "Apple"), (7, "7"), (1.5, "1.5"), (None, ""), ([], ""), ({"a": 1}, ""), (DEEP, ""), (HUGE, "")],
+    ids=["text", "number", "fraction", "none", "list", "mapping", "deep", "huge"],
+)
+def test_a_name_is_text_or_a_number_in_every_form(value, name):
+    assert said(value) == name
+    pictures, kinds = Pictures(["a.jpg", "Apple-0.jpg"]), {name} - {""}
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": value}],
+        "categories": [{"id": 1, "name": value}, {"id": [1], "name": "x"}],
+        "annotations": [{"image_id": n, "category_id": 1} for n in (1, 2)],
+    }
+    assert read_coco(coco, "a.json", "", None, pictures).kinds == ({"a.jpg": kinds} if kinds else {})
+    values = [{"choices": [value]}, {"rectanglelabels": [value], "x": 0, "y": 0, "width": 9, "height": 9}]
+    tasks = [{"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": one} for one in values]}]}]
+    found = read_tasks([*tasks, {"image": "a.jpg", "choices": [value]}], "a.json", pictures)
+    assert found.kinds == ({"a.jpg": kinds} if kinds else {}) and {box.name for box in found.boxes.get("a.jpg", ())} == kinds
+    samples = read_manifest({"type": "image", "classes": ["Pear", value]}, "manifest.json", pictures)
+    assert samples is not None and samples.kinds == ({"Apple-0.jpg": {"Apple"}} if name == "Apple" else {})
+
+
+def test_a_box_of_numbers_beyond_any_is_none():
+    value = {"rectanglelabels": ["Apple"], "x": 10**400, "y": 0, "width": 9, "height": 9}
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": value}]}]}
+    assert not read_tasks([task], "a.json", Pictures(["a.jpg"])).boxes
+
+
+def test_a_name_of_megabytes_costs_no_more_than_a_long_one():
+    """COCO's annotations refer to it by a number, a million of them."""
+    pictures, huge = Pictures(["a.jpg"]), "x" * 4_000_000
+    start = time.process_time()
+    for _ in range(50):
+        assert clean_label(huge) == "x" * MAX_NAME
+        assert pictures.find(f"http://pictures/{huge}/a.jpg") is None
+    assert time.process_time() - start < 1
+    assert pictures.find("http://pictures/" + "x" * 2000 + "/a.jpg") == "a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("data.yaml", "names: " + "[" * 50_000), ("labels.json", "[" * 50_000), ("labels.json", '[{"image": 1' + "0" * 5000 + "}]")],
+    ids=["yaml", "json", "huge-number"],
+)
+def test_labels_that_cannot_be_read_are_damaged(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        find_labels(tmp_path, [name], lambda name: False, lambda name: None)
+    assert caught.value.code == "labels-damaged"
