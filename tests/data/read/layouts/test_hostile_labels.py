@@ -11,6 +11,7 @@ from fruitvision.data.read.layouts.boxes import MAX_YAML_LETTERS, read_coco, yol
 from fruitvision.data.read.layouts.find_labels import MAX_LISTS, find_labels
 from fruitvision.data.read.layouts.label_studio import read_manifest, read_tasks
 from fruitvision.data.read.layouts.labels import MAX_NAME, Pictures, clean_label, said
+from fruitvision.data.read.layouts.tables import MAX_COLUMNS, _rows, read_table
 from fruitvision.errors import DataError
 
 DEEP: list = ["x"]
@@ -112,3 +113,47 @@ def test_labels_that_cannot_be_read_are_damaged(tmp_path, name, text):
     with pytest.raises(DataError) as caught:
         find_labels(tmp_path, [name], lambda name: False, lambda name: None)
     assert caught.value.code == "labels-damaged"
+
+
+class Counted(Pictures):
+    """Pictures that count how often one is looked for."""
+
+    looked = 0
+
+    def find(self, called: str, near: str = "", split: str | None = None) -> str | None:
+        self.looked += 1
+        return super().find(called, near, split)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["filename," + "," * 9000 + "kind of fruit", "filename,label" + "," * 9000 + "xmin,ymin,xmax,ymax"],
+    ids=["empty-columns", "boxes"],
+)
+def test_each_row_of_a_wide_table_is_gone_through_once(tmp_path, head):
+    """Each of 60,000 short rows asked for each column, or searched for each side of a box, takes half a minute."""
+    (tmp_path / "labels.csv").write_text(head + "\n" + "a.jpg,Apple\n" * 60_000, encoding="utf-8")
+    start = time.process_time()
+    read_table(tmp_path / "labels.csv", "labels.csv", Pictures(["a.jpg"]))
+    assert time.process_time() - start < 3
+
+
+def test_a_table_of_too_many_columns_is_none_of_labels(tmp_path):
+    path, pictures = tmp_path / "labels.csv", Counted(["a.jpg", "b.jpg"])
+    for more, kinds in ((MAX_COLUMNS - 2, {"a.jpg": {"Apple"}}), (MAX_COLUMNS - 1, None)):
+        path.write_text("filename,label" + ",x" * more + "\na.jpg,Apple\n", encoding="utf-8")
+        found = read_table(path, "labels.csv", pictures)
+        assert (found.kinds if found else None) == kinds
+    path.write_text("filename,label\na.jpg,Apple\nb.jpg,Pear" + ",x" * 200_000 + "\n", encoding="utf-8")
+    found = read_table(path, "labels.csv", pictures)
+    assert found is not None and found.kinds == {"a.jpg": {"Apple"}, "b.jpg": {"Pear"}}
+    assert max(map(len, _rows(path))) == MAX_COLUMNS + 1
+
+
+def test_the_column_of_the_pictures_is_not_looked_for_without_end(tmp_path):
+    path, pictures = tmp_path / "labels.csv", Counted(["a.jpg", "b.jpg"])
+    path.write_text("x," * 3000 + "x\n" + ("y," * 3000 + "y\n") * 250, encoding="utf-8")
+    assert read_table(path, "labels.csv", pictures) is None and 0 < pictures.looked <= 500 * 200
+    path.write_text("x," * 3000 + "filename,label\n" + ("y," * 3000 + "a.jpg,Apple\n"), encoding="utf-8")
+    found = read_table(path, "labels.csv", pictures)
+    assert found is not None and found.kinds == {"a.jpg": {"Apple"}}
