@@ -157,3 +157,17 @@ def test_the_column_of_the_pictures_is_not_looked_for_without_end(tmp_path):
     path.write_text("x," * 3000 + "filename,label\n" + ("y," * 3000 + "a.jpg,Apple\n"), encoding="utf-8")
     found = read_table(path, "labels.csv", pictures)
     assert found is not None and found.kinds == {"a.jpg": {"Apple"}}
+
+
+def test_thousands_of_pictures_of_one_name_are_told_apart_by_their_paths():
+    """Each looked for among all the others takes minutes."""
+    paths = [f"set/{number:05d}/Apple/image.jpg" for number in range(10_000)]
+    pictures = Pictures([*paths, "image.png"])
+    start = time.process_time()
+    assert all(pictures.find(path[4:]) == pictures.find(path.removesuffix(".jpg")) == path for path in paths)
+    assert time.process_time() - start < 3
+    assert pictures.find("image.jpg") is None and pictures.find("Apple/image") is None
+    assert pictures.find("image.jpg", "set/00007") == pictures.find("00007/Apple/image") == paths[7]
+    deep = Pictures([f"{top}/b/c/d/e/image.jpg" for top in ("a", "z", "za")])
+    assert deep.find("a/b/c/d/e/image.jpg") == deep.find("A/b/c/d/e/image") == "a/b/c/d/e/image.jpg"
+    assert deep.find("b/c/d/e/image.jpg") is None
