@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.fetch.transfer import Auth, Progress, exclusive, fetch, sha256_of, shown_url
+from fruitvision.data.fetch.transfer import Auth, Progress, exclusive, fetch, noted_sha256, sha256_of, shown_url
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
@@ -97,11 +97,7 @@ def download_fruits360(
 
 def archive_sha256(folder: Path) -> str:
     """The SHA-256 of the archive that a folder was unpacked from; empty where it is not known."""
-    try:
-        noted = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        return str(noted.get("sha256", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+    return noted_sha256(folder / MARKER)
 
 
 def _verify(path: Path, found: str, wanted: str | None) -> None:

@@ -281,6 +281,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def noted_sha256(note: Path) -> str:
+    """The SHA-256 of the archive that a folder's note names; empty where there is no such note, or another's of that name."""
+    try:
+        with note.open("rb") as file:
+            found = json.loads(file.read(2**16))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
 def shown_url(url: str) -> str:
     """A URL without what may be secret in it: user name, password, query."""
     try:

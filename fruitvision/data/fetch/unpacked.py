@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
-from fruitvision.data.fetch.transfer import sha256_of
+from fruitvision.data.fetch.transfer import noted_sha256, sha256_of
 from fruitvision.errors import ConfigError, DataError, DownloadError
 from fruitvision.files import cache_folder, named_write_errors
 
@@ -91,21 +91,13 @@ def _folder(archive: Path, kept: Path, content: str) -> tuple[Path, bool]:
     name = without_suffix(archive.name) or "archive"
     places = (archive.with_name(name), archive.with_name(f"{name}-unpacked"), kept / name)
     for place in places:
-        if _unpacked_from(place) == content:
+        if noted_sha256(place / MARKER) == content:
             return place, True
     writable = os.access(archive.parent, os.W_OK)
     for place in places[:2] if writable else ():
-        if not os.path.lexists(place) or _unpacked_from(place):
+        if not os.path.lexists(place) or noted_sha256(place / MARKER):
             return place, False
     return places[2], False
-
-
-def _unpacked_from(folder: Path) -> str:
-    """The SHA-256 of the archive that a folder was unpacked from; empty for any other folder."""
-    try:
-        return str(json.loads((folder / MARKER).read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 @lru_cache(maxsize=64)

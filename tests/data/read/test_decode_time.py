@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import struct
 import time
+import zlib
 from collections.abc import Callable
 
 import pytest
 
 from fruitvision.data.read import picture as pictures
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
+from fruitvision.data.read.formats.tiff import MAX_CLAIMED
 from fruitvision.data.read.picture import load_pixels, open_picture
 from fruitvision.errors import PictureError
-from tests.data.read.test_hostile_pictures import encoded, one_strip, spotted, turned
+from tests.data.read.test_hostile_pictures import encoded, one_strip, spotted, tiff, turned
 
 
 def scans(side: int, count: int, **options) -> bytes:
@@ -78,6 +80,43 @@ def test_a_jpeg_of_segments_without_end_is_refused():
 def test_other_compressions_of_tiff_are_not_let_in(compression):
     assert code_of(one_strip(64, bytes(4096), 8, 1, 1, compression)) == "picture-encoding"
     assert code_of(one_strip(64, bytes(4096), 8, 1, 1, 1)) == "answer"
+
+
+def rows_of_a_tiff(count: int, strip: bytes, compression: int, *, apart: bool, bits: int = 1) -> bytes:
+    """Rows of eight pixels in strips of their own, or in one and the same; ``bits``: 2 where the lowest of a byte comes first."""
+    values = {256: 8, 257: count, 258: 8, 259: compression, 262: 1, 266: bits, 277: 1, 278: 1}
+    start = 8 + 2 + 12 * 10 + 4
+    entries = [*((tag, 4, 1, value) for tag, value in values.items()), (273, 4, count, start), (279, 4, count, start + 4 * count)]
+    places = [start + 8 * count + n * len(strip) * apart for n in range(count)]
+    return tiff(entries, struct.pack(f"<{2 * count}I", *places, *[len(strip)] * count) + strip * (count if apart else 1))
+
+
+TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def lzw(codes: int) -> bytes:
+    """Eight pixels of grey 7 behind as many codes that stand for none."""
+    bits = "100000000" * (codes + 1) + "000000111" * 8 + "100000001"
+    return int(bits + "0" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8))
+
+
+STRIPS = {
+    "PackBits": (32_773, 1, lambda size: b"\x80" * size + b"\xf9\7"),
+    "LZW": (5, 1, lambda size: lzw(size * 8 // 9)),
+    "deflate": (8, 1, lambda size: b"x\x9c" + b"\0\0\0\xff\xff" * (size // 5) + zlib.compress(b"\7" * 8)[2:]),
+    "LZW, bits turned": (5, 2, lambda size: (lzw(0) + bytes(size)).translate(TURNED)),
+}
+
+
+@pytest.mark.parametrize("kind", STRIPS)
+def test_the_strips_of_a_tiff_lie_apart(kind):
+    """Each may be gone through, or copied, with all the bytes that it claims: 65,535 times the same megabyte takes minutes."""
+    compression, bits, strip = STRIPS[kind]
+    assert (load_pixels(rows_of_a_tiff(200, strip(50), compression, apart=True, bits=bits)) == 7).all()
+    assert (load_pixels(rows_of_a_tiff(MAX_CLAIMED, strip(5000), compression, apart=False, bits=bits)) == 7).all()
+    start = time.process_time()
+    assert code_of(rows_of_a_tiff(1000, strip(500_000), compression, apart=False, bits=bits)) == "picture-damaged"
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])

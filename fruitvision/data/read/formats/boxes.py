@@ -55,6 +55,9 @@ def boxes(data: bytes, at: int, end: int, name: str) -> Iterator[tuple[bytes, in
 class Items:
     """The items of a file.
 
+    A few bytes may stand for very many parts of items, and many items may share one property: the parts are counted together,
+    and a property's bytes are taken out of the file once.
+
     Attributes:
         primary: the id of the picture that a viewer shows.
         kinds: of each item by its id: "hvc1", "av01", "grid" and others.
@@ -65,9 +68,11 @@ class Items:
         self._data, self._name = data, name
         self.kinds: dict[int, bytes] = {}
         self.references: dict[tuple[bytes, int], list[int]] = {}
+        self._parts = 0
         self._idat = (0, 0)
         self._places: dict[int, tuple[int, list[tuple[int, int]]]] = {}
         self._properties: list[tuple[bytes, int, int]] = []
+        self._bodies: dict[int, bytes] = {}
         self._used: dict[int, list[tuple[int, bool]]] = {}
         start, end = next((at, end) for kind, at, end in boxes(data, 0, len(data), name) if kind == b"meta")
         found = {kind: (at, end) for kind, at, end in boxes(data, start + 4, end, name)}
@@ -79,10 +84,10 @@ class Items:
         if b"iref" in found:
             self._read_references(*found[b"iref"])
         for kind, at, end in boxes(data, *found[b"iprp"], name):
-            if kind == b"ipco":
+            if kind == b"ipco" and not self._properties:  # there is one
                 self._properties = list(boxes(data, at, end, name))
             elif kind == b"ipma":
-                self._read_used(at)
+                self._read_used(at, end)
 
     def properties(self, item: int) -> list[Property]:
         """An item's properties, in their order: turns and cuts are applied in it."""
@@ -90,7 +95,9 @@ class Items:
         for number, essential in self._used.get(item, ()):
             if number:  # 0 stands for none
                 kind, at, end = self._properties[number - 1]
-                found.append(Property(kind, self._data[at:end], essential))
+                if number not in self._bodies:
+                    self._bodies[number] = self._data[at:end]
+                found.append(Property(kind, self._bodies[number], essential))
         return found
 
     def length(self, item: int) -> int:
@@ -124,14 +131,11 @@ class Items:
         numbers = _Numbers(self._data, at + 4, end)
         version, sizes = self._data[at], numbers.next(2)
         offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
-        parts = 0
         for _ in range(numbers.next(4 if version == 2 else 2)):
             item = numbers.next(4 if version == 2 else 2)
             method = numbers.next(2) & 15 if version else 0
             elsewhere, start, count = numbers.next(2), numbers.next(base), numbers.next(2)
-            parts += count + 1
-            if parts > MAX_PARTS:
-                raise too_many_parts(self._name, "extents")
+            self._count(count + 1)
             extents = []
             for _ in range(count):
                 if version:
@@ -145,16 +149,23 @@ class Items:
         for kind, start, stop in boxes(self._data, at + 4, end, self._name):
             numbers = _Numbers(self._data, start, stop)
             item, count = numbers.next(width), numbers.next(2)
+            self._count(count + 1)
             self.references.setdefault((kind, item), [numbers.next(width) for _ in range(count)])
 
-    def _read_used(self, at: int) -> None:
-        numbers = _Numbers(self._data, at + 4, len(self._data))
+    def _read_used(self, at: int, end: int) -> None:
+        numbers = _Numbers(self._data, at + 4, end)
         version, wide = self._data[at], self._data[at + 3] & 1
         for _ in range(numbers.next(4)):
-            item = numbers.next(4 if version else 2)
-            found = [numbers.next(2 if wide else 1) for _ in range(numbers.next(1))]
+            item, count = numbers.next(4 if version else 2), numbers.next(1)
+            self._count(count + 1)
+            found = [numbers.next(2 if wide else 1) for _ in range(count)]
             flag = 0x8000 if wide else 0x80
             self._used.setdefault(item, [(number & flag - 1, bool(number & flag)) for number in found])
+
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > MAX_PARTS:
+            raise too_many_parts(self._name, "parts of items")
 
 
 class _Numbers:

@@ -27,7 +27,8 @@ from fruitvision.errors import PictureError
 
 _CODECS = {b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
 """The kinds of coded items, and the property in which each keeps what its decoder needs first."""
-_KEPT = {*_CODECS.values(), b"ispe", b"irot", b"imir", b"clap", b"pixi", b"auxC"}
+_TURNS = {b"irot", b"imir", b"clap"}
+_KEPT = {*_CODECS.values(), *_TURNS, b"ispe", b"pixi", b"auxC"}
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
 _BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis"}
 _MORE = 128
@@ -36,7 +37,12 @@ MAX_FRAMES = 4
 """Of an AV1 picture, which may come in layers."""
 MAX_SLICED_PIXELS = 400_000_000
 """Slices of an HEVC picture times its pixels: each of them may go over all of it."""
-_MAX_CONFIG_BYTES = 2**16
+MAX_TURNS = 8
+"""Of an item: turned, mirrored or cut, each of which goes over all its pixels. One of each kind is allowed."""
+MAX_HEADERS = 32
+"""Units in a decoder's configuration, which is read for each tile anew, and headers in coded data that claim a size."""
+MAX_PROPERTY_BYTES = 2**16
+"""Each that the decoder is given. Its configuration has about a hundred."""
 
 
 def read_heif(data: bytes, name: str) -> PictureFile:
@@ -83,7 +89,8 @@ class _Rewriting:
         self.items: list[Item] = []
         self.references: dict[tuple[bytes, int], list[int]] = {}
         self.codec, self.profile = b"", b""
-        self.pixels, self.claimed, self._sliced = 0, 0, 0
+        self.pixels, self.claimed, self._sliced, self._units = 0, 0, 0, 0
+        self._contents: dict[int, bytes] = {}
         self.size = self._picture(source.primary)
         found = [own for (kind, own), to in source.references.items() if kind == b"auxl" and source.primary in to]
         alpha = next((own for own in found if self._is_alpha(own)), None)
@@ -96,7 +103,7 @@ class _Rewriting:
                 self.references[b"prem", 1] = [number]
 
     def _is_alpha(self, item: int) -> bool:
-        return any(p.kind == b"auxC" and p.body[4:].startswith(_ALPHA) for p in self._source.properties(item))
+        return any(p.kind == b"auxC" and p.body.startswith(_ALPHA, 4) for p in self._source.properties(item))
 
     def _picture(self, item: int) -> tuple[int, int]:
         """Take in an item with its tiles: (width, height)."""
@@ -126,7 +133,7 @@ class _Rewriting:
         self.codec = codec
         content = self._content(item)
         config = next(p.body for p in self._source.properties(item) if p.kind == codec)
-        if len(config) > _MAX_CONFIG_BYTES:
+        if len(config) > MAX_PROPERTY_BYTES:
             raise ValueError("a decoder's configuration of that size")
         found = (_hevc if codec == b"hvcC" else _av1)(config, content, self._name)
         if not found.sizes or any(wide > size[0] + _MORE or high > size[1] + _MORE for wide, high in found.sizes):
@@ -134,24 +141,34 @@ class _Rewriting:
         pixels = max(wide * high for wide, high in found.sizes)
         self.claimed += pixels
         self.pixels += max(pixels, found.most) * found.frames
+        self._units += found.units
+        if self._units > MAX_PARTS:
+            raise too_many_parts(self._name, "units")
         self._sliced += pixels * found.slices
         if self._sliced > MAX_SLICED_PIXELS:
             raise too_many_parts(self._name, "slices", MAX_SLICED_PIXELS // self.claimed)
         self._add(item, content)
 
     def _content(self, item: int) -> bytes:
-        self._room -= self._source.length(item)
+        """An item's bytes. One may be several tiles: its bytes count for each, its extents are gone through once."""
+        content = self._contents.get(item)
+        self._room -= self._source.length(item) if content is None else len(content)
         if self._room < 0:
             raise ValueError("overlapping items")
-        return self._source.content(item)
+        return self._contents.setdefault(item, self._source.content(item) if content is None else content)
 
     def _add(self, item: int, content: bytes) -> None:
-        kept = []
+        kept: list[Property] = []
         for one in self._source.properties(item):
             if one.kind in _KEPT or one.kind == b"colr" and one.body.startswith(b"nclx"):
-                kept.append(Property(*one))
+                if one.kind in _TURNS or all(one.kind != other.kind for other in kept):  # decoders too take the first
+                    kept.append(one)
             elif one.kind == b"colr" and one.body[:4] in (b"prof", b"rICC") and not self.profile and len(one.body) <= MAX_PROFILE_BYTES:
                 self.profile = one.body[4:]
+        if any(len(one.body) > MAX_PROPERTY_BYTES for one in kept):
+            raise ValueError("a property of that size")
+        if sum(one.kind in _TURNS for one in kept) > MAX_TURNS:
+            raise too_many_parts(self._name, "turns", MAX_TURNS)
         self.items.append(Item(self._source.kinds[item], kept, content))
 
 
@@ -169,12 +186,14 @@ class _Coded(NamedTuple):
     slices: int = 0
     most: int = 0
     """The pixels that a frame could have which names a size of its own."""
+    units: int = 0
 
 
 def _hevc(config: bytes, content: bytes, name: str) -> _Coded:
     """HEVC (H.265, 7.3): one picture in NAL units, those of the configuration and those of the item."""
     sizes, frames, slices = [], 0, 0
-    for unit in (*_configured(config), *_prefixed(content, (config[21] & 3) + 1, name)):
+    units = (*_configured(config, name), *_prefixed(content, (config[21] & 3) + 1, name))
+    for unit in units:
         if len(unit) < 3:
             continue
         kind, layer = unit[0] >> 1 & 63, (unit[0] & 1) << 5 | unit[1] >> 3
@@ -182,20 +201,25 @@ def _hevc(config: bytes, content: bytes, name: str) -> _Coded:
             frames += unit[2] >> 7
             slices += 1
         elif kind == 33 and not layer:
+            if len(sizes) == MAX_HEADERS:
+                raise too_many_parts(name, "headers", MAX_HEADERS)
             sizes.append(_sps_size(unit))
     if frames > 1:
         raise unsupported(name, "HEIF, several frames in one picture")
-    return _Coded(sizes, slices=slices)
+    return _Coded(sizes, slices=slices, units=len(units))
 
 
-def _configured(config: bytes) -> Iterator[bytes]:
-    at = 23
+def _configured(config: bytes, name: str) -> Iterator[bytes]:
+    """The beginning of each NAL unit of a configuration."""
+    at, units = 23, 0
     for _ in range(config[22]):
         (count,) = struct.unpack_from(">H", config, at + 1)
-        at += 3
+        at, units = at + 3, units + count
+        if units > MAX_HEADERS:
+            raise too_many_parts(name, "units", MAX_HEADERS)
         for _ in range(count):
             (length,) = struct.unpack_from(">H", config, at)
-            yield config[at + 2 : at + 2 + length]
+            yield config[at + 2 : at + 2 + min(length, 1024)]
             at += 2 + length
 
 
@@ -229,25 +253,28 @@ def _sps_size(unit: bytes) -> tuple[int, int]:
 
 def _av1(config: bytes, content: bytes, name: str) -> _Coded:
     """AV1 (its bitstream specification, 5.3): the open bitstream units of the configuration and of the item."""
-    sizes, frames, most = [], 0, 0
-    for part in (config[4:], content):
+    sizes, frames, most, units = [], 0, 0, 0
+    for part, limit in ((config[4:], MAX_HEADERS), (content, MAX_PARTS)):
         at = 0
-        for _ in range(MAX_PARTS):
+        for number in range(limit):
             if at >= len(part):
+                units += number
                 break
             head, at = part[at], at + 1 + (part[at] >> 2 & 1)
             length, at = _leb128(part, at) if head & 2 else (len(part) - at, at)
             kind, body, at = head >> 3 & 15, part[at : at + min(length, 1024)], at + length
             if kind == 1:
+                if len(sizes) == MAX_HEADERS:
+                    raise too_many_parts(name, "headers", MAX_HEADERS)
                 size, own = _sequence_size(body)
                 sizes.append(size)
                 most = max(most, own)
             frames += kind in (3, 6, 7)
         else:
-            raise too_many_parts(name, "units")
+            raise too_many_parts(name, "units", limit)
     if frames > MAX_FRAMES:
         raise too_many_parts(name, "frames", MAX_FRAMES)
-    return _Coded(sizes, max(frames, 1), most=most)
+    return _Coded(sizes, max(frames, 1), most=most, units=units)
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:

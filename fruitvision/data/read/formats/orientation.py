@@ -10,7 +10,9 @@ import struct
 import zlib
 
 MAX_METADATA_BYTES = 2**20
-"""Of compressed metadata that is unpacked to look for the orientation."""
+"""Of metadata that is looked through for the orientation; of compressed metadata, in all of a file."""
+_MOST_UNPACKED = 1032
+"""Bytes that deflate may have packed into one."""
 XMP_START, EXIF_START = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
@@ -45,23 +47,36 @@ def xmp_orientation(xmp: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def raw_profile_orientation(text: bytes, *, packed: bool) -> int | None:
-    """Of EXIF as ImageMagick writes it into a PNG: in hexadecimal, under three lines."""
-    try:
-        text = _unpacked(text[1:]) if packed else text[:MAX_METADATA_BYTES]
-        return exif_orientation(bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii")))
-    except (ValueError, zlib.error):
-        return None
+class Unpacking:
+    """Unpacks a file's compressed metadata, no more than ``MAX_METADATA_BYTES`` in all: a kilobyte may stand for a megabyte."""
 
+    def __init__(self) -> None:
+        self._left = MAX_METADATA_BYTES
 
-def text_of_chunk(rest: bytes) -> bytes:
-    """The text of an iTXt chunk, of which ``rest`` is what follows the keyword."""
-    text = rest[2:].split(b"\0", 2)[-1]
-    try:
-        return _unpacked(text) if rest[:1] == b"\1" else text[:MAX_METADATA_BYTES]
-    except zlib.error:
-        return b""
+    def raw_profile_orientation(self, text: bytes, *, packed: bool) -> int | None:
+        """Of EXIF as ImageMagick writes it into a PNG: in hexadecimal, under three lines."""
+        try:
+            text = self._unpacked(text[1:]) if packed else text[:MAX_METADATA_BYTES]
+            lines = text.split(b"\n", 3)[3:]
+            return exif_orientation(bytes.fromhex(b"".join(lines).replace(b"\n", b"").decode("ascii")))
+        except (ValueError, zlib.error):
+            return None
 
+    def text_of_chunk(self, rest: bytes) -> bytes:
+        """The text of an iTXt chunk, of which ``rest`` is what follows the keyword."""
+        text = rest[2:].split(b"\0", 2)[-1]
+        try:
+            return self._unpacked(text) if rest[:1] == b"\1" else text[:MAX_METADATA_BYTES]
+        except zlib.error:
+            return b""
 
-def _unpacked(packed: bytes) -> bytes:
-    return zlib.decompressobj().decompress(packed, MAX_METADATA_BYTES)
+    def _unpacked(self, packed: bytes) -> bytes:
+        if not self._left:  # which zlib would take as no limit
+            return b""
+        try:
+            unpacked = zlib.decompressobj().decompress(packed, self._left)
+        except zlib.error:  # after how much of it is not said
+            self._left -= min(self._left, _MOST_UNPACKED * len(packed))
+            raise
+        self._left -= len(unpacked)
+        return unpacked

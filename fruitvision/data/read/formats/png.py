@@ -8,10 +8,9 @@ import zlib
 from PIL.PngImagePlugin import PngImageFile
 
 from fruitvision.data.read.formats.orientation import (
+    Unpacking,
     exif_orientation,
     first_orientation,
-    raw_profile_orientation,
-    text_of_chunk,
     xmp_orientation,
 )
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts
@@ -24,6 +23,7 @@ def read_png(data: bytes, name: str) -> PictureFile:
         raise ValueError("no header")
     kept: list[list[int]] = [[0, 20 + length]]  # stretches of the file
     exif, raw, xmp, profile, at = None, None, None, None, 20 + length
+    unpacking = Unpacking()
     for _ in range(MAX_PARTS):
         if at + 8 > len(data) or kind == b"IEND":
             break
@@ -39,9 +39,9 @@ def read_png(data: bytes, name: str) -> PictureFile:
         elif kind == b"eXIf" and exif is None:
             exif = exif_orientation(data[start + 8 : at - 4])
         elif kind == b"iTXt" and xmp is None and data.startswith(b"XML:com.adobe.xmp\0", start + 8):
-            xmp = xmp_orientation(text_of_chunk(data[start + 26 : at - 4]))
+            xmp = xmp_orientation(unpacking.text_of_chunk(data[start + 26 : at - 4]))
         elif kind in (b"tEXt", b"zTXt") and raw is None and data.startswith(b"Raw profile type exif\0", start + 8):
-            raw = raw_profile_orientation(data[start + 30 : at - 4], packed=kind == b"zTXt")
+            raw = unpacking.raw_profile_orientation(data[start + 30 : at - 4], packed=kind == b"zTXt")
     else:
         raise too_many_parts(name, "chunks")
     whole = kept == [[0, len(data)]]

@@ -19,6 +19,9 @@ from fruitvision.data.read.formats.picture_file import (
 )
 
 COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
+MAX_CLAIMED = 8
+"""Times its bytes that the strips or tiles of a file claim in all. Few pixels may lie behind any number of bytes that stand for
+none, and to turn their bits all are copied: each megabyte takes a millisecond or two. Some programs claim too many."""
 SMALL_TAGS = {
     **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and ways of packing
     **dict.fromkeys((258, 338, 339, 529, 530, 532), 16),  # bits, extra samples, their formats; YCbCr
@@ -48,6 +51,8 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
     if compression == 7:
         for start, length in tags.extents(*places, parts):
             check_scans(data, start, start + length, name)
+    elif compression != 1:
+        tags.extents(*places, parts, MAX_CLAIMED)
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
     for other in (278,) if tiled else (322, 323):
         most.pop(other)
@@ -86,10 +91,10 @@ class TiffTags:
             raise ValueError(f"no tag {tag}")
         return values[0]
 
-    def extents(self, starts: int, lengths: int, parts: int) -> Sequence[tuple[int, int]]:
-        """(start, length) of each strip or tile. Raises ValueError where they overlap."""
+    def extents(self, starts: int, lengths: int, parts: int, times: int = 1) -> Sequence[tuple[int, int]]:
+        """(start, length) of each strip or tile. Raises ValueError where all together are longer than so many times the file."""
         found = list(zip(self.values(starts, parts), self.values(lengths, parts), strict=True))
-        if sum(length for _, length in found) > len(self.data):
+        if sum(length for _, length in found) > times * len(self.data):
             raise ValueError("overlapping strips")
         return found
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import yaml
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_text
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_text, said
 from fruitvision.errors import DataError
 
 MAX_TEXT_BYTES = 2**20  # of the file of one picture
+MAX_YAML_LETTERS = 2**18
+"""Of a list of classes in YAML, which takes ten seconds a megabyte to read. A thousand classes take 40 KB."""
 COCO, VOC, YOLO = "COCO", "Pascal VOC", "YOLO"
 
 
@@ -29,11 +31,11 @@ def read_json(path: Path) -> Any:
 def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | None, pictures: Pictures) -> Labels:
     """What a COCO file (cocodataset.org/#format-data) says; an annotation without a box is the class of its picture."""
     found = Labels(COCO, name)
-    kinds = {one.get("id"): str(one.get("name", "")) for one in _dicts(content.get("categories"))}
+    kinds = {_key(one.get("id")): said(one.get("name")) for one in _dicts(content.get("categories"))}
     images = {one.get("id"): one for one in _dicts(content.get("images")) if isinstance(one.get("id"), int | str)}
     for one in _dicts(content.get("annotations")):
         image, kind = images.get(_key(one.get("image_id"))), kinds.get(_key(one.get("category_id")), "")
-        picture = pictures.find(str(image.get("file_name", "")), near, split) if image else None
+        picture = pictures.find(said(image.get("file_name")), near, split) if image else None
         if picture is None or image is None:
             continue
         box = one.get("bbox")
@@ -112,18 +114,36 @@ def is_yolo(path: Path) -> bool:
 
 
 def yolo_names(path: Path) -> list[str]:
-    """The names of the classes in ``data.yaml``, or in a text file with one a line. Raises DataError "labels-damaged"."""
+    """The names of the classes in ``data.yaml``, or in a text file with one a line. Raises DataError "labels-damaged", "labels-too-large".
+
+    YAML is read no further than to its nodes: a value that refers to others, which refer to others, could be of any size.
+    """
+    text = label_text(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
-        return [line.strip() for line in label_text(path).splitlines() if line.strip()]
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    if len(text) > MAX_YAML_LETTERS:
+        raise DataError("labels-too-large", file=str(path), limit=MAX_YAML_LETTERS / 2**20)
     try:
-        content = yaml.safe_load(label_text(path))
+        content = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise DataError("labels-damaged", file=str(path), reason=str(error).split("\n")[0]) from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict):
-        numbered = {int(key): str(value) for key, value in names.items() if str(key).isdecimal() and len(str(key)) < 5}
-        return [numbered.get(n, str(n)) for n in range(max(numbered, default=-1) + 1)]
-    return [str(name) for name in names] if isinstance(names, list) else []
+    names = next((value for key, value in _entries(content) if key.value == "names"), None)
+    if isinstance(names, yaml.SequenceNode):
+        return [_said(name) for name in names.value]
+    numbered = {int(key.value): _said(name) for key, name in _entries(names) if key.value.isdecimal() and len(key.value) < 5}
+    return [numbered.get(n, str(n)) for n in range(max(numbered, default=-1) + 1)]
+
+
+def _entries(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    """The entries of a mapping whose key is text or a number; none of another node."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(key, yaml.ScalarNode):
+            yield key, value
+
+
+def _said(node: yaml.Node) -> str:
+    """Text or a number as it stands there; empty for anything else."""
+    return node.value if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:null" else ""
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from fruitvision.data.read.layouts.tables import SUFFIXES, read_table
 
 MAX_FILES = 50
 """Tables and JSON files that are read; a file for each picture is none of them."""
+MAX_LISTS = 10
+"""Lists of YOLO's classes that are read until one has names."""
 _OWN = {"unpacked.json", "download.json", "synthetic.json"}
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 _BESIDE = LABEL_FOLDERS | PICTURE_FOLDERS
@@ -44,11 +46,11 @@ def find_labels(
     if described := list(_of_pictures(root, files, pictures, ".xml")):
         _join(found, read_voc(described, described[0][0].relative_to(root).as_posix(), size_of))
     texts = [(path, picture) for path, picture in _of_pictures(root, files, pictures, ".txt") if is_yolo(path)]
-    listed = sorted((one for one in files if PurePosixPath(one).name.lower() in _NAMES), key=lambda one: _rank(one))
+    listed = sorted((one for one in files if PurePosixPath(one).name.lower() in _NAMES), key=_rank)
     if texts or any(one.endswith(".yaml") for one in listed):
         names: list[str] = []
-        while listed and not names:
-            names = yolo_names(root / listed.pop(0))
+        for one in listed[:MAX_LISTS]:
+            names = names or yolo_names(root / one)
         _join(found, read_yolo(texts, names, next((path.relative_to(root).as_posix() for path, _ in texts), "data.yaml")))
     return tuple(found.values())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, said
 from fruitvision.data.read.layouts.names import folded
 from fruitvision.errors import DataError
 
@@ -23,7 +23,7 @@ def read_tasks(tasks: Sequence[Any], name: str, pictures: Pictures) -> Labels:
         if not isinstance(task, dict):
             continue
         data: dict[str, Any] = task["data"] if isinstance(task.get("data"), dict) else task
-        picture = next((one for value in data.values() if isinstance(value, str) and (one := pictures.find(value[:2000]))), None)
+        picture = next((one for value in data.values() if isinstance(value, str) and (one := pictures.find(value))), None)
         if picture is None:
             continue
         for note in _list(task.get("annotations") or task.get("completions")):
@@ -37,19 +37,19 @@ def read_tasks(tasks: Sequence[Any], name: str, pictures: Pictures) -> Labels:
                     if isinstance(one, dict):
                         _add(found, picture, one)
                     else:
-                        found.add_kind(picture, str(one))
+                        found.add_kind(picture, said(one))
     return found
 
 
 def _add(found: Labels, picture: str, value: Mapping[str, Any]) -> None:
     for choice in _list(value.get("choices")):
-        found.add_kind(picture, str(choice))
+        found.add_kind(picture, said(choice))
     for name in _list(value.get("rectanglelabels")):
         try:
             left, top, width, height = (float(value[side]) / 100 for side in ("x", "y", "width", "height"))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        found.add_box(picture, Box(left, top, left + width, top + height, str(name)))
+        found.add_box(picture, Box(left, top, left + width, top + height, said(name)))
 
 
 def read_manifest(content: Mapping[str, Any], name: str, pictures: Pictures) -> Labels | None:
@@ -64,7 +64,7 @@ def read_manifest(content: Mapping[str, Any], name: str, pictures: Pictures) -> 
     if content["type"] != "image":
         raise DataError("tm-other-project", file=name, kind=content["type"][:40])
     found = Labels(TEACHABLE_MACHINE, name)
-    known = {folded(str(one)): str(one) for one in names if one}
+    known = {folded(one): one for one in map(said, names) if one}
     for picture in pictures.paths:
         stem = PurePosixPath(picture).stem
         kind = known.get(folded(stem.rpartition("-")[0])) or known.get(folded(_NUMBER.sub("", stem)))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from fruitvision.data.read.layouts.names import composed, folded, split_of
@@ -15,6 +15,10 @@ from fruitvision.errors import DataError
 
 MAX_LABEL_BYTES = 128 * 2**20
 MAX_NAME = 200
+MAX_CALLED = 4000
+"""Letters of what a label file calls a picture, which it may do for each of a million boxes."""
+_END_PARTS = 4
+"""Parts at the end of a path by which pictures of one name are found."""
 _EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts it before a file's name
 
 
@@ -69,6 +73,7 @@ class Pictures:
             name = folded(path.rpartition("/")[2])
             self._by_name[name].append(path)
             self._by_name[name.rpartition(".")[0]].append(path)
+        self._by_end: dict[str, dict[str, list[str]]] = {}
 
     def find(self, called: str, near: str = "", split: str | None = None) -> str | None:
         """The picture that a label file means; None where there is none, or more than one.
@@ -78,23 +83,49 @@ class Pictures:
             near: the folder of the label file.
             split: the split that the label file is of.
         """
+        if len(called) > MAX_CALLED:  # perhaps a picture itself, as text
+            return None
         path = unquote(called.strip()) if "://" in called or "?" in called or "%" in called else called.strip()
         path = folded(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
         name = path.rpartition("/")[2]
-        found = self._by_name.get(name) or self._by_name.get(_EXPORTED.sub("", name, count=1)) or []
+        name = name if name in self._by_name else _EXPORTED.sub("", name, count=1)
+        found = self._by_name.get(name) or []
         if len(found) > 1:
-            same = [one for one in found if f"/{folded(one)}".endswith(f"/{path}") or folded(one).rpartition(".")[0].endswith(f"/{path}")]
-            found = same or found
+            found = self._ending(name, path) or found
         if len(found) > 1 and near:
             found = [one for one in found if one.startswith(f"{near}/")] or found
         if len(found) > 1 and split:
             found = [one for one in found if split in map(split_of, PurePosixPath(one).parts[:-1])] or found
         return found[0] if len(found) == 1 else None
 
+    def _ending(self, name: str, path: str) -> list[str]:
+        """The pictures of a name that many have, each in a folder of its own perhaps, whose path ends in this one."""
+        if name not in self._by_end:
+            ends = self._by_end[name] = defaultdict(list)
+            for one in self._by_name[name]:
+                parts = folded(one).split("/")
+                for count in range(1, min(len(parts), _END_PARTS) + 1):
+                    end = "/".join(parts[-count:])
+                    ends[end].append(one)
+                    if len(parts) > 1:
+                        ends[end.rpartition(".")[0]].append(one)
+        found = self._by_end[name].get("/".join(path.split("/")[-_END_PARTS:]), [])
+        if path.count("/") < _END_PARTS:
+            return found
+        return [one for one in found if f"/{folded(one)}".endswith(f"/{path}") or f"/{folded(one)}".rpartition(".")[0].endswith(f"/{path}")]
+
+
+def said(value: Any) -> str:
+    """A name that stands in a label file as text or as a number; empty for anything else, of which a name could have any length."""
+    try:
+        return str(value) if isinstance(value, str | int | float) else ""
+    except ValueError:  # a number of thousands of digits
+        return ""
+
 
 def clean_label(name: str) -> str:
     """A label as the name of a class: one line in NFC, not longer than a file's name."""
-    return composed(" ".join("".join(letter if letter.isprintable() else " " for letter in str(name)).split()))[:MAX_NAME]
+    return composed(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
 
 
 def label_bytes(path: Path) -> bytes:

@@ -11,6 +11,10 @@ from fruitvision.data.read.layouts.names import split_of
 from fruitvision.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
+MAX_COLUMNS = 10_000
+"""A table of more is none of labels."""
+_COLUMNS_TRIED, _ROWS_TRIED = 500, 200
+"""Columns that may name the pictures, the likeliest first, and rows that are looked at for it."""
 _FILE = (
     "filename",
     "file_name",
@@ -49,6 +53,7 @@ _SIDES = (
     ("x1", "y1", "x2", "y2"),
     ("left", "top", "right", "bottom"),
 )
+_SIZE = ("width", "height")
 
 
 def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
@@ -61,7 +66,7 @@ def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
         DataError: "labels-damaged", "labels-too-large".
     """
     rows = _rows(path)
-    if not rows:
+    if not rows or len(rows[0]) > MAX_COLUMNS:
         return None
     near, split = PurePosixPath(name).parent.as_posix(), split_of(PurePosixPath(name).stem)
     near = "" if near == "." else near
@@ -77,6 +82,7 @@ def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
     label = _label_column(head, body, file)
     hot = () if label is not None and head[label] in _CLASS else _one_hot(head, body, file)
     place = next((head.index(column) for column in _SPLIT if column in head), None)
+    places = {column: head.index(column) for column in (*(sides or ()), *_SIZE) if column in head}
     for row in body:
         picture = pictures.find(row[file], near, split)
         if picture is None:
@@ -89,7 +95,7 @@ def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
                 if _is_one(cells.get(column, "")):
                     found.add_kind(picture, rows[0][column])
         elif sides and label is not None:
-            if box := _box(cells, head, sides, cells.get(label, "")):
+            if box := _box(cells, places, sides, cells.get(label, "")):
                 found.add_box(picture, box)
         elif label is not None:
             for one in cells.get(label, "").split("|"):
@@ -104,9 +110,8 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         first = text.split("\n", 1)[0]
         delimiter = max(",;\t|", key=first.count)
-        return [
-            row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row)
-        ]
+        reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+        return [row[: MAX_COLUMNS + 1] for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise DataError("labels-damaged", file=str(path), reason=str(error)) from error
 
@@ -114,8 +119,8 @@ def _rows(path: Path) -> list[list[str]]:
 def _file_column(head: Sequence[str], rows: Sequence[Sequence[str]], pictures: Pictures, near: str, split: str | None) -> int | None:
     """The column that names pictures: one that is called so first, and it must name at least one of them."""
     order = sorted(range(len(head)), key=lambda n: _FILE.index(head[n]) if head[n] in _FILE else len(_FILE))
-    for column in order:
-        if any(len(row) > column and pictures.find(row[column], near, split) for row in rows[:200]):
+    for column in order[:_COLUMNS_TRIED]:
+        if any(len(row) > column and pictures.find(row[column], near, split) for row in rows[:_ROWS_TRIED]):
             return column
     return None
 
@@ -125,9 +130,8 @@ def _label_column(head: Sequence[str], body: Sequence[Sequence[str]], file: int)
     named = [head.index(name) for name in _CLASS if name in head and head.index(name) != file]
     if named:
         return named[0]
-    others = [
-        n for n in range(len(head)) if n != file and head[n] not in (*_SPLIT, *_FILE) and any(len(r) > n and r[n].strip() for r in body)
-    ]
+    filled = {n for row in body for n, cell in enumerate(row[: len(head)]) if cell.strip()}
+    others = [n for n, name in enumerate(head) if n != file and name not in (*_SPLIT, *_FILE) and n in filled]
     return others[0] if len(others) == 1 else None
 
 
@@ -142,11 +146,11 @@ def _is_one(cell: str) -> bool:
     return cell in ("1", "1.0")
 
 
-def _box(cells: Mapping[int, str], head: Sequence[str], sides: Sequence[str], name: str) -> Box | None:
+def _box(cells: Mapping[int, str], places: Mapping[str, int], sides: Sequence[str], name: str) -> Box | None:
     """A row's box; in pixels where the table has the pictures' width and height, else in shares."""
     try:
-        left, top, right, bottom = (float(cells[head.index(side)]) for side in sides)
-        width, height = (float(cells[head.index(side)]) if side in head else 1.0 for side in ("width", "height"))
+        left, top, right, bottom = (float(cells[places[side]]) for side in sides)
+        width, height = (float(cells[places[side]]) if side in places else 1.0 for side in _SIZE)
         return Box(left / width, top / height, right / width, bottom / height, name)
     except (KeyError, ValueError, ZeroDivisionError):
         return None

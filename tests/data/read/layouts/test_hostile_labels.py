@@ -1,0 +1,173 @@
+"""Labels that somebody made to exhaust memory or time, or to bring the reader down: they are read as far as they are sound."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+
+from fruitvision.data.read.layouts.boxes import MAX_YAML_LETTERS, read_coco, yolo_names
+from fruitvision.data.read.layouts.find_labels import MAX_LISTS, find_labels
+from fruitvision.data.read.layouts.label_studio import read_manifest, read_tasks
+from fruitvision.data.read.layouts.labels import MAX_NAME, Pictures, clean_label, said
+from fruitvision.data.read.layouts.tables import MAX_COLUMNS, _rows, read_table
+from fruitvision.errors import DataError
+
+DEEP: list = ["x"]
+for _ in range(10):  # 2^10 times "x", were it written out
+    DEEP = [DEEP, DEEP]
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: [Apple, 'Pear, green', 7, 1.50, no, ~]", ["Apple", "Pear, green", "7", "1.50", "no", ""]),
+        ("names:\n  0: Apple\n  2: Pear\n  x: Plum\n  [1]: Fig\n", ["Apple", "1", "Pear"]),
+        ("train: images\nnames: {}\n", []),
+        ("names: Apple\n", []),
+        ("- names\n", []),
+        ("", []),
+        (f"names: [Apple, 0x{'f' * 9000}]", ["Apple", f"0x{'f' * 9000}"]),
+        ("a: &a [x, x]\nnames: [Apple, *a, {b: c}]", ["Apple", "", ""]),
+    ],
+    ids=["list", "mapping", "none", "text", "no-mapping", "empty", "huge-number", "nested"],
+)
+def test_the_names_of_yolo_are_taken_as_they_stand(tmp_path, text, names):
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
+    assert yolo_names(tmp_path / "data.yaml") == names
+
+
+@pytest.mark.parametrize("nested", ["[{}]", "{{<<: [{}]}}"], ids=["lists", "merged"])
+def test_yaml_that_refers_to_itself_is_not_written_out(tmp_path, nested):
+    """Ten levels of two are a thousand names, forty a million millions; merged mappings are as many while they are read."""
+    lines = [f"a{n}: &a{n} " + nested.format(f"*a{n - 1}, *a{n - 1}") for n in range(1, 11)]
+    text = "\n".join(["a0: &a0 {k: x}", *lines, "names: [*a10, *a10, Apple]"])
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
+    assert yolo_names(tmp_path / "data.yaml") == ["", "", "Apple"]
+
+
+def test_a_list_of_classes_in_yaml_is_bounded(tmp_path, monkeypatch):
+    (tmp_path / "data.yaml").write_text("names: [Apple]\n#" + " " * MAX_YAML_LETTERS, encoding="utf-8")
+    monkeypatch.setattr(yaml, "compose", None)
+    with pytest.raises(DataError) as caught:
+        yolo_names(tmp_path / "data.yaml")
+    assert caught.value.code == "labels-too-large" and "0.25 MB" in str(caught.value)
+
+
+def test_few_lists_of_classes_are_read(tmp_path, monkeypatch):
+    files = [f"{n}/data.yaml" for n in range(30)]
+    read: list[str] = []
+    monkeypatch.setattr("fruitvision.data.read.layouts.find_labels.yolo_names", lambda path: read.append(path) or [])
+    find_labels(tmp_path, files, lambda name: False, lambda name: None)
+    assert len(read) == MAX_LISTS
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("Apple", "Apple"), (7, "7"), (1.5, "1.5"), (None, ""), ([], ""), ({"a": 1}, ""), (DEEP, ""), (HUGE, "")],
+    ids=["text", "number", "fraction", "none", "list", "mapping", "deep", "huge"],
+)
+def test_a_name_is_text_or_a_number_in_every_form(value, name):
+    assert said(value) == name
+    pictures, kinds = Pictures(["a.jpg", "Apple-0.jpg"]), {name} - {""}
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": value}],
+        "categories": [{"id": 1, "name": value}, {"id": [1], "name": "x"}],
+        "annotations": [{"image_id": n, "category_id": 1} for n in (1, 2)],
+    }
+    assert read_coco(coco, "a.json", "", None, pictures).kinds == ({"a.jpg": kinds} if kinds else {})
+    values = [{"choices": [value]}, {"rectanglelabels": [value], "x": 0, "y": 0, "width": 9, "height": 9}]
+    tasks = [{"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": one} for one in values]}]}]
+    found = read_tasks([*tasks, {"image": "a.jpg", "choices": [value]}], "a.json", pictures)
+    assert found.kinds == ({"a.jpg": kinds} if kinds else {}) and {box.name for box in found.boxes.get("a.jpg", ())} == kinds
+    samples = read_manifest({"type": "image", "classes": ["Pear", value]}, "manifest.json", pictures)
+    assert samples is not None and samples.kinds == ({"Apple-0.jpg": {"Apple"}} if name == "Apple" else {})
+
+
+def test_a_box_of_numbers_beyond_any_is_none():
+    value = {"rectanglelabels": ["Apple"], "x": 10**400, "y": 0, "width": 9, "height": 9}
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": value}]}]}
+    assert not read_tasks([task], "a.json", Pictures(["a.jpg"])).boxes
+
+
+def test_a_name_of_megabytes_costs_no_more_than_a_long_one():
+    """COCO's annotations refer to it by a number, a million of them."""
+    pictures, huge = Pictures(["a.jpg"]), "x" * 4_000_000
+    start = time.process_time()
+    for _ in range(50):
+        assert clean_label(huge) == "x" * MAX_NAME
+        assert pictures.find(f"http://pictures/{huge}/a.jpg") is None
+    assert time.process_time() - start < 1
+    assert pictures.find("http://pictures/" + "x" * 2000 + "/a.jpg") == "a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("data.yaml", "names: " + "[" * 50_000), ("labels.json", "[" * 50_000), ("labels.json", '[{"image": 1' + "0" * 5000 + "}]")],
+    ids=["yaml", "json", "huge-number"],
+)
+def test_labels_that_cannot_be_read_are_damaged(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        find_labels(tmp_path, [name], lambda name: False, lambda name: None)
+    assert caught.value.code == "labels-damaged"
+
+
+class Counted(Pictures):
+    """Pictures that count how often one is looked for."""
+
+    looked = 0
+
+    def find(self, called: str, near: str = "", split: str | None = None) -> str | None:
+        self.looked += 1
+        return super().find(called, near, split)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["filename," + "," * 9000 + "kind of fruit", "filename,label" + "," * 9000 + "xmin,ymin,xmax,ymax"],
+    ids=["empty-columns", "boxes"],
+)
+def test_each_row_of_a_wide_table_is_gone_through_once(tmp_path, head):
+    """Each of 60,000 short rows asked for each column, or searched for each side of a box, takes half a minute."""
+    (tmp_path / "labels.csv").write_text(head + "\n" + "a.jpg,Apple\n" * 60_000, encoding="utf-8")
+    start = time.process_time()
+    read_table(tmp_path / "labels.csv", "labels.csv", Pictures(["a.jpg"]))
+    assert time.process_time() - start < 3
+
+
+def test_a_table_of_too_many_columns_is_none_of_labels(tmp_path):
+    path, pictures = tmp_path / "labels.csv", Counted(["a.jpg", "b.jpg"])
+    for more, kinds in ((MAX_COLUMNS - 2, {"a.jpg": {"Apple"}}), (MAX_COLUMNS - 1, None)):
+        path.write_text("filename,label" + ",x" * more + "\na.jpg,Apple\n", encoding="utf-8")
+        found = read_table(path, "labels.csv", pictures)
+        assert (found.kinds if found else None) == kinds
+    path.write_text("filename,label\na.jpg,Apple\nb.jpg,Pear" + ",x" * 200_000 + "\n", encoding="utf-8")
+    found = read_table(path, "labels.csv", pictures)
+    assert found is not None and found.kinds == {"a.jpg": {"Apple"}, "b.jpg": {"Pear"}}
+    assert max(map(len, _rows(path))) == MAX_COLUMNS + 1
+
+
+def test_the_column_of_the_pictures_is_not_looked_for_without_end(tmp_path):
+    path, pictures = tmp_path / "labels.csv", Counted(["a.jpg", "b.jpg"])
+    path.write_text("x," * 3000 + "x\n" + ("y," * 3000 + "y\n") * 250, encoding="utf-8")
+    assert read_table(path, "labels.csv", pictures) is None and 0 < pictures.looked <= 500 * 200
+    path.write_text("x," * 3000 + "filename,label\n" + ("y," * 3000 + "a.jpg,Apple\n"), encoding="utf-8")
+    found = read_table(path, "labels.csv", pictures)
+    assert found is not None and found.kinds == {"a.jpg": {"Apple"}}
+
+
+def test_thousands_of_pictures_of_one_name_are_told_apart_by_their_paths():
+    """Each looked for among all the others takes minutes."""
+    paths = [f"set/{number:05d}/Apple/image.jpg" for number in range(10_000)]
+    pictures = Pictures([*paths, "image.png"])
+    start = time.process_time()
+    assert all(pictures.find(path[4:]) == pictures.find(path.removesuffix(".jpg")) == path for path in paths)
+    assert time.process_time() - start < 3
+    assert pictures.find("image.jpg") is None and pictures.find("Apple/image") is None
+    assert pictures.find("image.jpg", "set/00007") == pictures.find("00007/Apple/image") == paths[7]
+    deep = Pictures([f"{top}/b/c/d/e/image.jpg" for top in ("a", "z", "za")])
+    assert deep.find("a/b/c/d/e/image.jpg") == deep.find("A/b/c/d/e/image") == "a/b/c/d/e/image.jpg"
+    assert deep.find("b/c/d/e/image.jpg") is None
