@@ -27,10 +27,10 @@ def open_tar(path: Path) -> tarfile.TarFile:
 
 
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The entries one by one. tarfile would list them all, with every name of an owner and target of a link."""
+    """The entries one by one. tarfile would list them all, those too that are not unpacked, and the target of a link with each."""
     while (entry := opened.next()) is not None:
         opened.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs
-        entry.linkname = entry.uname = entry.gname = ""
+        entry.linkname = ""
         yield entry
 
 

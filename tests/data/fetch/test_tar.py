@@ -88,10 +88,25 @@ def comments(count: int) -> list[tarfile.TarInfo | bytes]:
     return [part for n in range(count) for part in (entry(f"top/{n}.jpg", size=1, **said), b"x")]
 
 
-def test_of_a_header_only_the_name_and_the_size_are_kept(tmp_path):
-    path = packed(tmp_path / "a.tgz", *comments(12))
+def links(count: int) -> list[tarfile.TarInfo | bytes]:
+    """Pictures that say where they would lead to, if they were links."""
+    header = entry("header", tarfile.GNUTYPE_LONGLINK, 900_000)
+    return [part for n in range(count) for part in (header, b"l" * header.size, entry(f"top/{n}.jpg", size=1), b"x")]
+
+
+@pytest.mark.parametrize("made", [comments, links])
+def test_of_a_header_only_the_name_and_the_size_are_kept(tmp_path, made):
+    path = packed(tmp_path / "a.tgz", *made(12))
     with memory_below(7 * tar.MAX_HEADER_BYTES):
         assert len(unpacked(path, tmp_path / "out")) == 12
+
+
+def test_what_is_not_unpacked_is_not_kept(tmp_path):
+    """The names of what macOS adds may be as long as a header."""
+    longs = [part for n in range(12) for part in (entry("__MACOSX/" + "abcdefghijkl"[n] * 900_000, size=1), b"x")]
+    path = packed(tmp_path / "a.tgz", *longs, entry("a.jpg"), PICTURE)
+    with memory_below(7 * tar.MAX_HEADER_BYTES):
+        assert unpacked(path, tmp_path / "out") == ["a.jpg"]
 
 
 def test_what_a_tar_is_unpacked_to_counts_its_headers(tmp_path, monkeypatch):
