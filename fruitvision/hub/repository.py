@@ -18,7 +18,9 @@ from fruitvision.errors import CheckpointError
 
 SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "README.md")
-_NAME = re.compile(r"(?P<repo>\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(?P<revision>(?!/|.*\.\.)[\w./-]{1,200}))?", re.ASCII)
+_OWN = r"\w(?:(?!--|\.\.)[\w.-]){0,95}(?<=\w)"
+"""Of a person or a repository; another one huggingface_hub takes for a wrong call."""
+_NAME = re.compile(rf"(?P<repo>{_OWN}/{_OWN}(?<!\.git))(?:@(?P<revision>(?!/|.*\.\.)[\w./-]{{1,200}}))?", re.ASCII)
 T = TypeVar("T")
 
 
@@ -34,11 +36,12 @@ def fetch(name: str | Path) -> Path:
     """
     repo, revision = _parsed(name)
     hub = _package()
-    if error := connection_error(repo, FILES[:1], revision):
+    missing = [file for file in FILES if not _is_fetched(repo, file, revision)]
+    if missing and (error := connection_error(repo, missing[:1], revision)):
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
     folder: Path | None = None
     for file in FILES:  # all of the commit that the first is of
-        options = {"revision": folder.name if folder else revision, "endpoint": os.environ.get("HF_ENDPOINT")}
+        options = {"revision": folder.name if folder else revision, "endpoint": _endpoint()}
         folder = Path(_asked(partial(hub.hf_hub_download, repo, file, **options), repo)).parent
     assert folder is not None  # there are files
     return folder
@@ -51,7 +54,7 @@ def upload(folder: Path, name: str | Path, *, private: bool = False, message: st
     """
     repo, revision = _parsed(name)
     hub = _package()
-    api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+    api = hub.HfApi(endpoint=_endpoint())
 
     def sent() -> str:
         api.create_repo(repo, private=private, exist_ok=True)
@@ -62,20 +65,28 @@ def upload(folder: Path, name: str | Path, *, private: bool = False, message: st
 
 
 def connection_error(repo: str, files: Sequence[str], revision: str | None = None) -> Exception | None:
-    """Why none of a repository's files can be had: the Hub does not answer, and none of them was fetched before; else None.
+    """Why none of a repository's files can be had: the Hub does not answer or is down, and none of them was fetched before; else None.
 
     It is asked once. huggingface_hub asks five times more before it gives a file up, which takes 23 seconds.
     """
-    hub, endpoint = _package(), os.environ.get("HF_ENDPOINT")
-    if any(isinstance(hub.try_to_load_from_cache(repo, file, revision=revision), str) for file in files):
-        return None
+    hub = _package()
     try:
-        hub.get_hf_file_metadata(hub.hf_hub_url(repo, files[0], revision=revision, endpoint=endpoint))
-    except hub.errors.HfHubHTTPError:
-        return None  # it answered; what is wrong is said where the file is asked for
+        if not any(_is_fetched(repo, file, revision) for file in files):
+            hub.get_hf_file_metadata(hub.hf_hub_url(repo, files[0], revision=revision, endpoint=_endpoint()))
+    except hub.errors.HfHubHTTPError as error:
+        # It answered: what is wrong is said where the file is asked for. A 5xx is no answer, whoever in between gave it.
+        return error if error.response.status_code >= 500 else None
     except Exception as error:  # of its HTTP library, which changes with its versions
         return error
     return None
+
+
+def _is_fetched(repo: str, file: str, revision: str | None) -> bool:
+    return isinstance(_package().try_to_load_from_cache(repo, file, revision=revision), str)
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
 def _parsed(name: str | Path) -> tuple[str, str | None]:
@@ -100,12 +111,12 @@ def _asked(ask: Callable[[], T], repo: str) -> T:
     try:
         return ask()
     except errors.LocalEntryNotFoundError as error:  # it could not be asked, and nothing was fetched before
-        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
+        raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error.__cause__ or error)) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise CheckpointError("hub-missing", repo=repo) from error
     except Exception as error:  # of its HTTP library too, which changes with its versions
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -29,12 +29,18 @@ class Hub(BaseHTTPRequestHandler):
     """One repository, user/fruit, with whatever was committed to it."""
 
     files: dict[str, bytes] = {}
+    status = 0
+    """What it answers whatever it is asked, where it is down."""
+    asked: list[str] = []
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
-        if self.path.startswith(("/api/models/user/fruit/revision/main", f"/api/models/user/fruit/revision/{COMMIT}")):
+        self.asked.append(self.path)
+        if self.status:
+            self._json({"error": "down"}, self.status)
+        elif self.path.startswith(("/api/models/user/fruit/revision/main", f"/api/models/user/fruit/revision/{COMMIT}")):
             self._json({"id": "user/fruit", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]})
         elif self.path.startswith("/user/fruit/resolve/") and self.path.rpartition("/")[2] in self.files:
             content = self.files[self.path.rpartition("/")[2]]
@@ -79,6 +85,7 @@ def hub(tmp_path, monkeypatch) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(Hub, "files", {})
+    monkeypatch.setattr(Hub, "asked", [])
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_tests")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -124,17 +131,51 @@ def test_what_was_fetched_before_is_loaded_without_a_connection(hub, tmp_path, m
     fruitvision.push(checkpoint(tmp_path / "mine"), "user/fruit")
     folder = fetch("hf://user/fruit")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("hf://user/fruit", "hf://user/fruit@main", f"hf://user/fruit@{COMMIT}"):
+        assert fetch(name) == folder
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert fetch("hf://user/fruit") == folder
+    with pytest.raises(CheckpointError, match="offline") as caught:
+        fetch("hf://user/fruit@other")
+    assert caught.value.code == "hub-unreachable"
+
+
+def test_what_was_fetched_in_part_is_given_up_at_once_without_a_connection(hub, tmp_path, monkeypatch):
+    fruitvision.push(checkpoint(tmp_path / "mine"), "user/fruit")
+    (fetch("hf://user/fruit") / "model.safetensors").unlink()
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(CheckpointError) as caught:
+        fetch("hf://user/fruit")
+    assert caught.value.code == "hub-unreachable" and time.monotonic() - started < 10
+
+
+def test_a_hub_that_is_down_is_asked_once_and_its_answer_is_said(hub, monkeypatch):
+    monkeypatch.setattr(Hub, "status", 503)
+    with pytest.raises(CheckpointError, match="503") as caught:
+        fetch("hf://user/fruit")
+    assert caught.value.code == "hub-unreachable" and len(Hub.asked) == 1
+    monkeypatch.setattr(Hub, "status", 403)
+    with pytest.raises(CheckpointError, match="403"):
+        fetch("hf://user/fruit")
+
+
+def test_a_mirrors_address_may_end_in_a_slash(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", f"{hub}/")
+    assert fruitvision.push(checkpoint(tmp_path / "mine"), "user/fruit") == f"{hub}/user/fruit"
+    fetch("hf://user/fruit")
+    assert not [path for path in Hub.asked if path.startswith("//")]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["hf://user", "hf://../x/y", "hf://user/name/more", "hf://user/a b", "hf://user/..", "hf://../x", "hf://u/n@../../x", "hf://u/n@/x"],
+    ["hf://user", "hf://../x/y", "hf://user/name/more", "hf://user/a b", "hf://user/..", "hf://../x", "hf://u/n@../../x", "hf://u/n@/x"]
+    + ["hf://user/a--b", "hf://user/a..b", "hf://user/a.git", "hf://user/a.git@main", "hf://user/a-", "hf://user-/a", "hf://a--b/c"],
 )
 def test_what_is_no_name_is_refused_before_anything_is_asked(name):
-    assert is_repository(f"hf://{name}")
+    assert is_repository(name)
     with pytest.raises(CheckpointError) as caught:
-        fetch(f"hf://{name}")
+        fetch(name)
     assert caught.value.code == "hub-name"
 
 
@@ -142,3 +183,10 @@ def test_torch_hub_loads_the_networks(shipped_checkpoint, project):
     network = torch.hub.load(str(project), "fruits_360", source="local")
     with torch.inference_mode():
         assert network(torch.zeros(1, 3, 64, 64)).logits.shape[0] == 1
+
+
+@pytest.mark.parametrize("name", ["hf://user/fruit@x--y", "hf://user/a-b.c_d", "hf:/user/fruit"])
+def test_what_may_be_a_name_is_asked_for(hub, name):
+    with pytest.raises(CheckpointError) as caught:
+        fetch(name)
+    assert caught.value.code in ("hub-missing", "hub-unreachable") and Hub.asked

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import errno
 import lzma
-import re
 import shutil
 import stat
 import struct
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
+from fruitvision.data.fetch.entry_names import MAX_PATH_BYTES, Tree, is_systems_own, name_fault, zip_name
+from fruitvision.data.fetch.tar import open_tar, read_to_end, tar_entries
 from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DownloadError, Fault
-from fruitvision.files import RESERVED, replace_folder, write_error
+from fruitvision.files import replace_folder, write_error
 
 SUFFIXES = (".zip", ".tm", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".txz", ".tbz2")
 """How the names of archives end, in any case; .tm is a project of Teachable Machine."""
@@ -33,7 +33,6 @@ MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, is about a tenth of it
 MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
 RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
-MAX_HEADER_BYTES = 2**20  # of a tar's long name or extended header, which tarfile reads whole
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -49,13 +48,24 @@ _DAMAGED = (
     KeyError,
     OverflowError,
 )  # all that zipfile and tarfile raise on damaged data, some of it by accident
-_SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # what macOS adds; it is not unpacked
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
 
 def is_archive_name(name: str) -> bool:
     """Whether a file's name ends as those of archives do."""
     return name.lower().endswith(SUFFIXES)
+
+
+def is_zip_or_tar(path: Path) -> bool:
+    """Whether a file is a zip or a tar, whatever it is called; :func:`unpack` says what is wrong with one. Raises OSError."""
+    if zipfile.is_zipfile(path):
+        return True
+    try:
+        open_tar(path).close()
+    except (tarfile.ReadError, tarfile.CompressionError):
+        return False
+    except _DAMAGED:
+        return True
+    return True
 
 
 def without_suffix(name: str) -> str:
@@ -113,7 +123,7 @@ def unpack(
                 _check_directory(archive, bounds)
                 opened = zipfile.ZipFile(archive)
             else:
-                opened = tarfile.open(archive, tarinfo=_BoundedTarInfo)
+                opened = open_tar(archive)
         with opened:
             with _reading(archive):
                 members = _members(opened, archive, bounds)
@@ -150,101 +160,36 @@ def _check_directory(archive: Path, bounds: _Bounds) -> None:
         raise _too_large(archive, entries, 0)
 
 
-class _BoundedTarInfo(tarfile.TarInfo):
-    """An entry of a tar whose long names and extended headers are bounded, and which is not sparse.
-
-    tarfile reads the whole map of a sparse file into a list as soon as it meets one; no archive of pictures holds any.
-    """
-
-    # CPython 3.11 to 3.14: tarfile's source says that subclasses may override it.
-    def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
-        if not (self.isfile() or self.isdir()) and self.size > MAX_HEADER_BYTES:
-            raise tarfile.ReadError("a header is too long")
-        return super()._proc_member(opened)  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs
-
-    def _proc_sparse(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
-        raise tarfile.ReadError("a sparse file")
-
-    def _proc_gnusparse_00(self, *_: object) -> None:
-        raise tarfile.ReadError("a sparse file")
-
-    _proc_gnusparse_01 = _proc_gnusparse_10 = _proc_gnusparse_00
-
-
 def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:
     """All files of an archive; refuses the whole archive for one unsafe entry."""
     members: list[Member] = []
-    seen: dict[str, bool] = {}  # path as a file system that ignores case sees it → whether it is a folder
+    tree = Tree()
     total, packed = 0, max(archive.stat().st_size, 1)
-    entries = opened.infolist() if isinstance(opened, zipfile.ZipFile) else opened
-    for count, entry in enumerate(entries, start=1):
+    for count, entry in enumerate(opened.infolist() if isinstance(opened, zipfile.ZipFile) else tar_entries(opened), start=1):
         is_zip = isinstance(entry, zipfile.ZipInfo)
-        name, size = (_zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
-        if reason := ("" if _SYSTEMS_OWN.search(name) else _fault(name)) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
+        name, size = (zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
+        own = is_systems_own(name)
+        if reason := ("" if own else name_fault(name)) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
             raise _unsafe(archive, name, reason)
         if size < 0:
             raise tarfile.ReadError("a negative size")
         total += size
-        if count > bounds.files or total > bounds.bytes or total > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
-            raise _too_large(archive, count, total)
-        if _SYSTEMS_OWN.search(name):
-            continue
+        come = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)  # a tar's headers are packed as well
+        if count > bounds.files or come > bounds.bytes or come > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
+            raise _too_large(archive, count, come)
         path = PurePosixPath(name)
-        is_folder = entry.is_dir() if is_zip else entry.isdir()
-        if not path.parts:
+        if own or not path.parts:
             continue  # "./", the archive's own top
-        if reason := _clash(seen, path, is_folder):
+        is_folder = entry.is_dir() if is_zip else entry.isdir()
+        if reason := tree.add(path, is_folder):
             raise _unsafe(archive, name, reason)
+        if tree.bytes > MAX_PATH_BYTES:
+            raise _too_large(archive, count, come)
         if not is_folder:
             members.append(Member(path, size, entry))
     if isinstance(opened, tarfile.TarFile):
-        _read_to_end(opened)
+        read_to_end(opened)
     return members
-
-
-def _read_to_end(opened: tarfile.TarFile) -> None:
-    """Detect a truncated tar, which tarfile accepts, and let the decompressor verify its checksum."""
-    opened.fileobj.seek(opened.offset)
-    if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("the end is missing")
-    padding = 0
-    while block := opened.fileobj.read(2**16):
-        padding += len(block)
-        if padding > RATIO_FREE_BYTES:
-            raise tarfile.ReadError("something follows the end")
-
-
-def _fault(name: str) -> str:
-    """Why a name in an archive is unsafe as a file's name, as the code of a fault; empty where it is safe."""
-    if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
-        return "name-character"
-    if name.startswith("/"):
-        return "path-absolute"
-    parts = PurePosixPath(name).parts
-    if ".." in parts:
-        return "path-outside"
-    for part in parts:
-        if RESERVED.fullmatch(part) or part[-1] in " .":
-            return "name-of-windows"
-        if len(part.encode("utf-8", "surrogatepass")) > 255:
-            return "name-too-long"
-    return "folders-too-deep" if len(parts) > 32 or len(name) > 1024 else ""
-
-
-def _zip_name(entry: zipfile.ZipInfo) -> str:
-    """A name as the archive says it; zipfile cuts it at its first NUL, and reads as code page 437 what is not marked as UTF-8.
-
-    Windows in Chinese marks nothing and writes GBK.
-    """
-    name = entry.orig_filename
-    if entry.flag_bits & 0x800 or name.isascii():
-        return name
-    with suppress(UnicodeError):
-        raw = name.encode("cp437")
-        for encoding in ("utf-8", "gb18030"):
-            with suppress(UnicodeError):
-                return raw.decode(encoding)
-    return name
 
 
 def _zip_fault(entry: zipfile.ZipInfo) -> str:
@@ -256,20 +201,6 @@ def _zip_fault(entry: zipfile.ZipInfo) -> str:
 
 def _tar_fault(entry: tarfile.TarInfo) -> str:
     return "" if entry.isfile() or entry.isdir() else "link-or-device"
-
-
-def _clash(seen: dict[str, bool], path: PurePosixPath, is_folder: bool) -> str:
-    """Note a path and the folders above it; returns what is wrong where one of them would be both a file and a folder."""
-    folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
-    for end in (at for at, letter in enumerate(folded) if letter == "/"):
-        if not seen.setdefault(folded[:end], True):
-            return "file-and-folder"
-    if is_folder:
-        return "" if seen.setdefault(folded, True) else "file-and-folder"
-    if folded in seen:
-        return "name-twice"
-    seen[folded] = False
-    return ""
 
 
 def _chosen(members: list[Member], archive: Path) -> list[Member]:

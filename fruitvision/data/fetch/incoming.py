@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tarfile
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
+from fruitvision.data.fetch.archive import is_archive_name, is_zip_or_tar, unpack, without_suffix
 from fruitvision.data.read.listing import looks_like_picture
 from fruitvision.errors import DataError
 from fruitvision.files import free_folder, safe_name, write_error, write_text
@@ -152,7 +150,7 @@ class Incoming:
                     raise DataError("upload-mismatch")
                 target = made.joinpath(*path.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if is_archive_name(given) and (zipfile.is_zipfile(came) or tarfile.is_tarfile(came)):
+                if is_archive_name(given) and is_zip_or_tar(came):
                     named = folder / target.name  # an error names the archive as the person knows it
                     os.replace(came, named)
                     unpack(named, _free(target.with_name(without_suffix(target.name) or "_")), progress=progress)

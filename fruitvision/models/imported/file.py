@@ -126,21 +126,23 @@ def _read_torch(path: Path) -> Any:
 
 def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], Mapping[Any, Any]]:
     """The tensors by name, and the outer dictionary that wraps them, if one does."""
-    found = _unwrapped(content, _DEPTH)
+    found = _unwrapped(content, _DEPTH, set())
     if not found:
         held = ", ".join(str(key) for key in list(content)[:5]) if isinstance(content, Mapping) else type(content).__name__
         raise CheckpointError("import-no-weights", path=str(path), held=held[:200] or "–")
     return found, content if isinstance(content, Mapping) else {}
 
 
-def _unwrapped(content: Any, depth: int) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping) or not depth:
+def _unwrapped(content: Any, depth: int, seen: set[tuple[int, int]]) -> dict[str, Tensor]:
+    """``seen``: what was looked into at which depth. A pickle may hold one dictionary a thousand times, and that the next one."""
+    if not isinstance(content, Mapping) or not depth or (id(content), depth) in seen:
         return {}
+    seen.add((id(content), depth))
     known = [content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
     own = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
     others = [value for name, value in content.items() if "optim" not in str(name).lower()]
-    return next((found for one in known if (found := _unwrapped(one, depth - 1))), own) or next(
-        (found for one in others if (found := _unwrapped(one, depth - 1))), {}
+    return next((found for one in known if (found := _unwrapped(one, depth - 1, seen))), own) or next(
+        (found for one in others if (found := _unwrapped(one, depth - 1, seen))), {}
     )
 
 

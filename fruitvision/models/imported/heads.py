@@ -15,6 +15,8 @@ from torch import Tensor
 
 from fruitvision.errors import CheckpointError
 
+MAX_JOINED = 2**25
+"""Numbers of the matrix that two linear layers are together, where it has more than each of them: from 1 feature to millions."""
 _EPS = 1e-5
 """Of torch's batch norm, unless somebody set another; a state dict does not say."""
 
@@ -53,6 +55,8 @@ def linear_head(rest: Mapping[str, Tensor], features: int, path: str, *, no_acti
         own_weight, own_bias = _affine(values, len(bias), name, path)
         if own_weight.ndim == 1:
             weight, bias = own_weight[:, None] * weight, own_weight * bias + own_bias
+        elif len(own_weight) * features > max(MAX_JOINED, own_weight.numel()):
+            raise CheckpointError("import-head-layer", path=path, name=name)
         else:
             weight, bias = own_weight @ weight, own_weight @ bias + own_bias
     if len(bias) < 2:
@@ -63,7 +67,8 @@ def linear_head(rest: Mapping[str, Tensor], features: int, path: str, *, no_acti
 def _neighbours(before: str, behind: str) -> bool:
     """Whether one layer follows the other directly in a Sequential."""
     (parent, _, first), (other, _, second) = before.rpartition("."), behind.rpartition(".")
-    return parent == other and first.isdecimal() and second.isdecimal() and int(second) == int(first) + 1
+    numbers = all(own.isdecimal() and len(own) < 10 for own in (first, second))
+    return parent == other and numbers and int(second) == int(first) + 1
 
 
 def _sizes(layers: Mapping[str, Mapping[str, Tensor]]) -> list[int]:

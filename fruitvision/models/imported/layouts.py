@@ -140,9 +140,9 @@ def _prefixes(tensors: Mapping[str, Tensor], first: str) -> Iterator[str]:
 
 def _matched(tensors: Mapping[str, Tensor], layout: Layout, prefix: str, path: str) -> Trunk | CheckpointError | None:
     """The trunk; an error where every name is there and one has another shape; None where it is another network."""
+    if any(prefix + name not in tensors and not name.endswith(_UNUSED) for name in layout.given):
+        return None  # mostly for the second name: a file may have thousands of prefixes
     names = [prefix + name for name in layout.given]
-    if any(name not in tensors and not name.endswith(_UNUSED) for name in names):
-        return None
     inside = {f"{prefix}{name.split('.')[0]}." for name in layout.given}
     used = set(names)
     rest = {name: value for name, value in tensors.items() if name not in used}

@@ -11,6 +11,8 @@ from fruitvision.errors import CheckpointError
 
 MAX_BYTES = 16 * 2**20
 _INSIDE = ("class_to_idx", "idx_to_class", "id2label", "classes", "class_names", "label_names", "labels")
+_DEPTH = 4
+"""Of dictionaries with one of these, in each other."""
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -43,10 +45,10 @@ def read_small(path: Path) -> bytes:
 
 def class_names(value: Any, source: str) -> tuple[str, ...]:
     """The names of classes 0, 1, … from a list, or a dictionary either way. Raises CheckpointError "import-names"."""
+    for _ in range(_DEPTH):  # what a pickle made may stand in itself
+        given = value if isinstance(value, Mapping) else {}
+        value = next((given[key] for key in _INSIDE if isinstance(given.get(key), list | tuple | Mapping)), value)
     if isinstance(value, Mapping):
-        inside = next((value[key] for key in _INSIDE if isinstance(value.get(key), list | tuple | Mapping)), None)
-        if inside is not None:
-            return class_names(inside, source)
         pairs = [(own, name) if isinstance(name, str) else (name, own) for own, name in value.items()]
         numbered = {_number(number): name for number, name in pairs}
         value = [numbered.get(number) for number in range(len(value))]

@@ -2,7 +2,8 @@
 
 A PyTorch file keeps its tensors' names and shapes in a pickle, and a pickle may call any function. torch's ``weights_only``
 refuses all but some; of these a few still take any amount of memory (``bytearray(10**11)``). So the opcodes are read first
-(``pickletools``, which executes nothing), and whatever a state dict does not need is refused.
+(``pickletools``, which executes nothing), and whatever a state dict does not need is refused; how much the others would make is
+counted in :mod:`fruitvision.models.imported.unfolded`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from fruitvision.errors import CheckpointError
+from fruitvision.models.imported.unfolded import Unfolded
 
 MAX_OPCODES = 2_000_000
 """Of one pickle. A network of a thousand tensors has some fifty thousand."""
@@ -89,11 +91,12 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
 
 
 def _names(stream: IO[bytes]) -> Iterator[_Name]:
-    """What one pickle would look up, until it ends. Raises ValueError for one that cannot be parsed or is too long."""
-    texts = ["", ""]
+    """What one pickle would look up, until it ends. Raises ValueError for one that cannot be parsed, or takes too long."""
+    texts, unfolded = ["", ""], Unfolded()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPCODES:
             raise ValueError("its pickle is too long")
+        unfolded.step(opcode, argument)
         if isinstance(argument, str):
             texts = [texts[1], argument]
         if opcode.name in ("GLOBAL", "INST"):

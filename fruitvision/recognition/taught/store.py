@@ -18,9 +18,9 @@ import threading
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import filelock
 import numpy as np
@@ -82,6 +82,14 @@ class TaughtIndex(BaseModel):
         return TaughtIndex(names={name: tuple(own) for name, own in names.items() if own})
 
 
+class Removed(NamedTuple):
+    """What :meth:`TaughtStore.remove` removed."""
+
+    pictures: tuple[str, ...]
+    files: dict[str, bytes]
+    """By id, so that they can be put back."""
+
+
 class TaughtStore:
     """The folder of taught pictures. It need not exist: the first picture creates it."""
 
@@ -124,16 +132,36 @@ class TaughtStore:
         self.add_all({clean_name(name): files})
         return list(files)
 
-    def add_all(self, taught: Mapping[str, Mapping[str, bytes]]) -> None:
-        """Add files by id, as :func:`encoded` returns them, to names as :func:`clean_name` returns them: all or none."""
+    def add_all(self, taught: Mapping[str, Mapping[str, bytes | Path]]) -> None:
+        """Add files by id, as :func:`encoded` returns them, to names as :func:`clean_name` returns them: all or none.
+
+        Of many the paths are given: they are read one by one, and one that is gone by then is left out.
+        """
         with self._writing():
-            index = self.index().adding(taught)
-            if index.pictures > MAX_PICTURES:
-                raise DataError("taught-full", limit=MAX_PICTURES)
-            for picture, content in (pair for files in taught.values() for pair in files.items()):
-                if not self.picture_file(picture).is_file():
-                    write_bytes(self.picture_file(picture), content)
-            self._write(index)
+            self._add(taught)
+
+    def put_back(self, removed: Mapping[str, Mapping[str, bytes]]) -> int:
+        """Add what :meth:`remove` returned, without what any name has again by now; returns how many pictures that were."""
+        with self._writing():
+            known = {one for own in self.index().names.values() for one in own}
+            gone = {name: {one: file for one, file in files.items() if one not in known} for name, files in removed.items()}
+            self._add({name: files for name, files in gone.items() if files})
+            return sum(map(len, gone.values()))
+
+    def remove(self, name: str, pictures: Iterable[str], most_bytes: int) -> Removed:
+        """Remove those of some pictures that a name has, and the name with its last one; returns what was removed.
+
+        Their files are returned as well, without those that cannot be read: none where they are more than ``most_bytes``.
+        """
+        with self._writing():
+            wanted = set(pictures)
+            gone = tuple(one for one in self.index().names.get(name, ()) if one in wanted)
+            if not gone:
+                return Removed((), {})
+            files = self._files(gone, most_bytes)
+            self._write(self.index().without({*gone}))
+            self._clean_up()
+            return Removed(gone, files)
 
     def remove_picture(self, picture: str) -> None:
         """Remove a picture, and its name where it was the last one. One that does not exist is ignored."""
@@ -185,6 +213,30 @@ class TaughtStore:
     def picture_file(self, picture: str) -> Path:
         """The path of a picture, whether it exists or not."""
         return self.folder / PICTURES / f"{picture}.jpg"
+
+    def _add(self, taught: Mapping[str, Mapping[str, bytes | Path]]) -> None:
+        index, gone = self.index().adding(taught), set[str]()
+        if index.pictures > MAX_PICTURES:
+            raise DataError("taught-full", limit=MAX_PICTURES)
+        for picture, content in (pair for files in taught.values() for pair in files.items()):
+            if not self.picture_file(picture).is_file():
+                try:
+                    read = content.read_bytes() if isinstance(content, Path) else content
+                except FileNotFoundError:
+                    gone.add(picture)
+                else:
+                    write_bytes(self.picture_file(picture), read)
+        self._write(index.without(gone) if gone else index)
+
+    def _files(self, pictures: Iterable[str], most_bytes: int) -> dict[str, bytes]:
+        files, left = dict[str, bytes](), most_bytes
+        for picture in pictures:
+            with suppress(OSError):
+                files[picture] = self.picture_file(picture).read_bytes()
+                left -= len(files[picture])
+            if left < 0:
+                return {}
+        return files
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

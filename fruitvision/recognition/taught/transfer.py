@@ -14,8 +14,9 @@ from pathlib import Path
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
 from fruitvision.data.read.dataset import held_out, list_pictures
+from fruitvision.data.read.picture import MAX_PIXELS as MAX_DECODED_PIXELS
 from fruitvision.data.read.picture import picture_size
-from fruitvision.errors import DataError
+from fruitvision.errors import DataError, DownloadError, PictureError
 from fruitvision.files import (
     free_folder,
     named_write_errors,
@@ -41,6 +42,8 @@ MAX_INDEX_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 2**30
 MAX_PIXELS = 4 * SHORT_SIDE**2
 """Of a stored picture: see :func:`fruitvision.data.read.picture.cap_short_side`."""
+MAX_ALL_PIXELS = MAX_PICTURES * 2**20
+"""Of all pictures of class folders, which are photos of any size: they take some minutes to decode."""
 
 
 def export_taught(store: TaughtStore, file: Path) -> None:
@@ -62,35 +65,77 @@ def import_taught(store: TaughtStore, file: Path) -> int:
     An archive of class folders, or a Teachable Machine project, is taken as well: each class is taught with its pictures. Every
     entry is checked before it is unpacked, and the number of pictures and the size of each before the first is decoded;
     each is decoded once, however often it is listed, and encoded again. Raises DownloadError for an archive that is damaged
-    or unsafe, DataError "taught-no-export" for another file, and "taught-full", PictureError.
+    or unsafe, or of more than ``MAX_UNPACKED_BYTES``, unpacked or encoded again; DataError "taught-no-export" for another file, and
+    "taught-full", PictureError.
     """
     with temporary_folder("fruitvision-taught-") as temporary:
         folder = unpack(Path(file), temporary / "taught", max_files=MAX_PICTURES + 10, max_bytes=MAX_UNPACKED_BYTES)
         exported = TaughtStore(folder)
         if not (folder / INDEX).exists():
-            return _import_classes(store, folder, file)
+            return _import_classes(store, folder, file, _Encoded(temporary / "again", file))
         index = _exported_index(exported, file)
-        kept = {one: encoded(exported.picture_file(one))[1] for one in dict.fromkeys(_named(index))}
-        taught: dict[str, dict[str, bytes]] = {}
+        again = _Encoded(temporary / "again", file)
+        for one in dict.fromkeys(_named(index)):
+            again.add(exported.picture_file(one), one)
+        taught: dict[str, dict[str, Path]] = {}
         for name, own in index.names.items():
             # Under their exported ids: what is already here is not added again.
-            taught.setdefault(clean_name(name), {}).update((one, kept[one]) for one in own)
+            taught.setdefault(clean_name(name), {}).update((one, again.files[one]) for one in own)
         store.add_all(taught)
-    return len(kept)
+    return len(again.files)
 
 
-def _import_classes(store: TaughtStore, folder: Path, file: Path) -> int:
+class _Encoded:
+    """Pictures encoded again, as files: no more bytes of them than an export may have, however small they were packed."""
+
+    def __init__(self, folder: Path, archive: Path) -> None:
+        folder.mkdir()
+        self._folder, self._archive = folder, archive
+        self._bytes = 0
+        self.files: dict[str, Path] = {}
+        """By id."""
+
+    def add(self, picture: Path, name: str = "") -> str:
+        """Add one; returns its id, which is ``name`` where that is given. Raises PictureError, DownloadError."""
+        found, content = encoded(picture)
+        name = name or found
+        if name not in self.files:
+            self._bytes += len(content)
+            if self._bytes > MAX_UNPACKED_BYTES:
+                raise DownloadError("archive-too-large", file=Path(self._archive).name, files=len(self.files) + 1, bytes=self._bytes)
+            self.files[name] = self._folder / f"{name}.jpg"
+            self.files[name].write_bytes(content)
+        return name
+
+
+def _import_classes(store: TaughtStore, folder: Path, file: Path, again: _Encoded) -> int:
     """Add the pictures of class folders, or of what labels name, each class as a name."""
     try:
         listing = list_pictures(folder, need_training=False)
     except DataError as error:
         raise _no_export(file) from error
-    taught: dict[str, dict[str, bytes]] = {}
-    for found in listing.files:
-        picture, content = encoded(listing.root / found.path)
-        taught.setdefault(clean_name(found.folder), {})[picture] = content
+    found = [(listing.root / one.path, clean_name(one.folder)) for one in listing.files]
+    if len(found) > MAX_PICTURES:
+        raise DataError("taught-full", limit=MAX_PICTURES)
+    pixels = 0
+    for picture, _ in found:
+        pixels += _decoded_pixels(picture)
+        if pixels > MAX_ALL_PIXELS:
+            raise DownloadError("archive-too-large", file=Path(file).name, files=len(found), bytes=3 * pixels)
+    taught: dict[str, dict[str, Path]] = {}
+    for picture, name in found:
+        one = again.add(picture)
+        taught.setdefault(name, {})[one] = again.files[one]
     store.add_all(taught)
     return sum(map(len, taught.values()))
+
+
+def _decoded_pixels(picture: Path) -> int:
+    try:
+        width, height = picture_size(picture)
+    except PictureError:  # a JPEG that is decoded at an eighth of its size, or one that is refused when it is its turn
+        return MAX_DECODED_PIXELS
+    return width * height
 
 
 def _exported_index(exported: TaughtStore, file: Path) -> TaughtIndex:
@@ -167,8 +212,7 @@ def write_collected(store: TaughtStore, folder: Path) -> Path:
 def add_taught(store: TaughtStore, to: TaughtStore) -> int:
     """Add the pictures of one store to another; returns how many there were. Raises DataError."""
     index = store.index()
-    files = {name: {one: _content(store, one) for one in own} for name, own in index.names.items()}
-    to.add_all({name: {one: content for one, content in own.items() if content is not None} for name, own in files.items()})
+    to.add_all({name: {one: store.picture_file(one) for one in own} for name, own in index.names.items()})
     return index.pictures
 
 

@@ -217,13 +217,18 @@ class Teaching:
         return undo
 
     def put_back(self, undo: str) -> None:
-        """Add what :meth:`keep` kept, once. Raises DataError "taught-undo-gone" where that is another removal's, or none is kept."""
+        """Add what :meth:`keep` kept, once, without what was taught again since, in another process too.
+
+        Raises DataError "taught-undo-gone" where that is another removal's, or none is kept, or all of it was taught again.
+        """
         kept = self._removed
         if kept is None or kept[0] != undo:
             raise DataError("taught-undo-gone")
-        self.store.add_all(kept[1])
+        count = self.store.put_back(kept[1])
         if self._removed is kept:
             self._removed = None
+        if not count:
+            raise DataError("taught-undo-gone")
 
     def taught(self, model_id: str | None, *, owner: bool) -> TaughtHead | None:
         """The classes that join a model's answers: none for a visitor, and none where what was taught cannot be read."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fruitvision.data.fetch import archive as archives
+from fruitvision.data.fetch import tar
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.errors import DataError
 
@@ -282,12 +283,12 @@ def test_a_tar_whose_name_is_a_bomb_is_refused_before_it_is_read(tmp_path, folde
     for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
         with tarfile.open(tmp_path / "a.tgz", "w:gz") as made:
             name = tarfile.TarInfo("././@LongLink")
-            name.type, name.size = kind, archives.MAX_HEADER_BYTES * 40
+            name.type, name.size = kind, tar.MAX_HEADER_BYTES * 40
             made.fileobj.write(name.tobuf() + b"a" * name.size)
             made.addfile(tarfile.TarInfo("top/a.jpg"))
         tracemalloc.start()
         assert refused(tmp_path / "a.tgz", folder).code == "archive-damaged"
-        assert tracemalloc.get_traced_memory()[1] < archives.MAX_HEADER_BYTES * 8
+        assert tracemalloc.get_traced_memory()[1] < tar.MAX_HEADER_BYTES * 8
         tracemalloc.stop()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import os
 import tarfile
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -161,6 +163,20 @@ def test_an_archive_that_is_none_or_unsafe_leaves_nothing(tmp_path):
         except DownloadError as error:
             assert error.code == code
         assert not (tmp_path.parent / "out.png").exists() and not list(tmp_path.glob(".incoming-*"))
+
+
+def test_an_upload_whose_first_header_is_a_bomb_is_refused_before_it_is_read(tmp_path):
+    bomb = tarfile.TarInfo("header")
+    bomb.type, bomb.size = tarfile.XHDTYPE, 40 * 2**20
+    packed = bz2.compress(bomb.tobuf() + b"a" * bomb.size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError) as caught:
+            sent(Incoming(tmp_path), "x.tar.bz2", {"x.tar.bz2": packed})
+        assert caught.value.code == "archive-damaged" and tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_was_left_for_a_day_is_deleted_when_something_else_comes(tmp_path):

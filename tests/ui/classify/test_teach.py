@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.recognition.taught.store import TaughtIndex
+from fruitvision.recognition.taught.store import TaughtIndex, TaughtStore
 from fruitvision.ui.classify.panel import answer_frame, answer_picture
 from fruitvision.ui.classify.teaching import teach
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, taught_list
@@ -110,6 +110,42 @@ def test_a_picture_that_was_taught_under_another_name_since_stays_there(context,
     else:
         owner(context, import_taught, file=exported)
     assert owner(context, put_back, undo=removed["undo"])["code"] == "taught-undo-gone"
+    assert list(context.teaching.store.index().names) == ["Pear"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_only_what_the_page_has_seen_is_removed(context, moved):
+    """Another process teaches the name another picture meanwhile, or this picture under another name."""
+    owner(context, teach_picture, name="Apple", image=data_url(png()))
+    store, other = context.teaching.store, TaughtStore(context.taught)
+    read = store.index
+
+    def meanwhile() -> TaughtIndex:
+        found = read()
+        vars(store).pop("index")
+        other.add("Pear" if moved else "Apple", png() if moved else png(1))
+        return found
+
+    store.index = meanwhile
+    removed = owner(context, take_back, name="Apple")
+    assert (removed["word"], removed["count"]) == (("removed_nothing", 0) if moved else ("removed", 1))
+    assert {name: len(own) for name, own in store.index().names.items()} == {"Pear" if moved else "Apple": 1}
+    if not moved:
+        owner(context, put_back, undo=removed["undo"])
+        assert len(store.index().names["Apple"]) == 2
+
+
+def test_an_undo_adds_what_no_name_has_by_then(context):
+    for seed in range(2):
+        owner(context, teach_picture, name="Apple", image=data_url(png(seed)))
+    other = TaughtStore(context.taught)
+    removed = owner(context, take_back, name="Apple")
+    other.add("Pear", png())
+    assert owner(context, put_back, undo=removed["undo"]) == {}
+    assert {name: len(own) for name, own in context.teaching.store.index().names.items()} == {"Pear": 1, "Apple": 1}
+    removed = owner(context, take_back, name="Apple")
+    other.add("Pear", png(1))
+    assert owner(context, put_back, undo=removed["undo"])["code"] == "taught-undo-gone", "all of it is there again"
     assert list(context.teaching.store.index().names) == ["Pear"]
 
 

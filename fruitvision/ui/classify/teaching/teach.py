@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
@@ -16,7 +14,7 @@ import gradio as gr
 from fruitvision.errors import DataError
 from fruitvision.files import temporary_folder
 from fruitvision.recognition.taught import transfer
-from fruitvision.recognition.taught.store import TaughtStore, clean_name
+from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
@@ -116,7 +114,8 @@ def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
     """Remove one "picture" by its id, or all of a "name"; the last that was removed can be put back.
 
     "word" is the sentence that says it, "name" (in each language) and "count" its facts, "undo" what :func:`put_back` asks for, empty
-    where it cannot be put back. Where there is no such picture or name nothing changes.
+    where it cannot be put back. Where there is no such picture or name nothing changes. A picture that is taught or moved meanwhile
+    stays: nobody has seen it here.
     """
     teaching, picture, name = context.teaching, text(given, "picture"), text(given, "name")
     names = teaching.store.index().names
@@ -125,26 +124,12 @@ def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
         gone = (picture,) if name else ()
     else:
         gone = names.get(name, ())
-    if not gone:
+    removed = teaching.store.remove(name, gone, MAX_KEPT_BYTES) if gone else None
+    if not removed or not removed.pictures:
         return {"word": "removed_nothing", "count": 0}
-    kept = _files(teaching.store, gone)
-    if picture:
-        teaching.store.remove_picture(picture)
-    else:
-        teaching.store.remove_name(name)
-    undo = teaching.keep({name: kept} if kept else {})
-    return {"word": "removed_picture" if picture else "removed", "name": _names(name), "count": len(gone), "undo": undo}
-
-
-def _files(store: TaughtStore, pictures: Iterable[str]) -> dict[str, bytes]:
-    """The pictures' files by id, without those that are gone already; none where they are too many bytes to be kept."""
-    files: dict[str, bytes] = {}
-    for picture in pictures:
-        with contextlib.suppress(OSError):
-            files[picture] = store.picture_file(picture).read_bytes()
-        if sum(map(len, files.values())) > MAX_KEPT_BYTES:
-            return {}
-    return files
+    undo = teaching.keep({name: removed.files} if removed.files else {})
+    word = "removed_picture" if picture else "removed"
+    return {"word": word, "name": _names(name), "count": len(removed.pictures), "undo": undo}
 
 
 def _names(name: str) -> dict[str, str]:

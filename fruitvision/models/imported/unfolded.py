@@ -1,0 +1,74 @@
+"""How large what a pickle makes would be, without making it.
+
+A pickle may put one object into many places. A tuple of a thousand times the same tuple, and so on, has few bytes, and takes
+hours where it is the key of a dictionary, of which every leaf is hashed. A list of many pairs made an ``OrderedDict`` again and
+again takes any amount of memory.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Sequence
+
+MAX_WORK = 8_000_000
+"""Objects that are hashed or copied while a pickle is read. A network of a thousand tensors has some ten thousand."""
+_FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
+_KEYS = {"SETITEM", "SETITEMS"}
+_COPIES = {"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "BUILD", "ADDITEMS", "BINPERSID", "FROZENSET", "DICT"}
+
+
+class Unfolded:
+    """Follows a pickle's stack with the size of each object in place of it: itself and all in it, each time it is there."""
+
+    def __init__(self) -> None:
+        self._stack: list[list[int] | None] = []  # None is a mark; a list of one, since what is filled later is the same object
+        self._memo: dict[int, list[int]] = {}
+        self._work = 0
+
+    def step(self, opcode: pickletools.OpcodeInfo, argument: object) -> None:
+        """The next opcode. Raises ValueError where reading the pickle would be too much work, or where it cannot be read."""
+        name, stack = opcode.name, self._stack
+        if name == "MARK":
+            stack.append(None)
+        elif "PUT" in name or name == "MEMOIZE":
+            self._memo[len(self._memo) if name == "MEMOIZE" else int(str(argument))] = _object(stack[-1:])
+        elif "GET" in name:
+            if int(str(argument)) not in self._memo:
+                raise ValueError("its pickle is damaged")
+            stack.append(self._memo[int(str(argument))])
+        elif name == "DUP":
+            stack.append(_object(stack[-1:]))
+        else:
+            self._make(opcode, [size for size in self._popped(opcode) if size is not None])
+
+    def _make(self, opcode: pickletools.OpcodeInfo, taken: list[list[int]]) -> None:
+        filled = taken.pop(0) if opcode.name in _FILLS and taken else None
+        sizes = [size for (size,) in taken]
+        worked = sizes[::2] if opcode.name in _KEYS else sizes if opcode.name in _COPIES else []
+        self._work += sum(worked)
+        if self._work > MAX_WORK:
+            raise ValueError("its pickle would unfold to too much")
+        if filled is not None:
+            filled[0] = min(filled[0] + sum(sizes), MAX_WORK + 1)
+            self._stack.append(filled)
+        else:
+            self._stack += [[min(1 + sum(sizes), MAX_WORK + 1)] for _ in opcode.stack_after]
+
+    def _popped(self, opcode: pickletools.OpcodeInfo) -> list[list[int] | None]:
+        """What an opcode takes from the stack; what is filled is the first of it."""
+        needs, stack = opcode.stack_before, self._stack
+        start = len(stack) - len(needs)
+        if pickletools.markobject in needs:
+            mark = next((n for n in range(len(stack) - 1, -1, -1) if stack[n] is None), -1)
+            start = mark - needs.index(pickletools.markobject) if mark >= 0 else -1
+        if start < 0:
+            raise ValueError("its pickle is damaged")
+        taken = stack[start:]
+        del stack[start:]
+        return taken
+
+
+def _object(found: Sequence[list[int] | None]) -> list[int]:
+    if not found or found[0] is None:
+        raise ValueError("its pickle is damaged")
+    return found[0]
