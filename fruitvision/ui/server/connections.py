@@ -119,19 +119,32 @@ class Connection(H11Protocol):
 
 
 class OncePerMinute(logging.Filter):
-    """Lets asyncio say once a minute that no further connection can be opened: it would say so many times a second."""
+    """Lets each sentence that a stranger can bring about at will be logged once a minute: else a log grows as fast as requests come."""
+
+    SENTENCES = {
+        "asyncio": ("out of system resource",),  # no further connection can be opened: said many times a second, with a trace
+        "uvicorn.error": (
+            "Invalid HTTP request received",
+            "Unsupported upgrade request",
+            "No supported WebSocket library",
+            "ASGI callable returned without",
+        ),
+    }
+    """Of each logger: how they begin, or what is in them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._next = 0.0
+        self._next: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is shown."""
-        if "out of system resource" not in record.getMessage():
+        message = record.getMessage()
+        said = next((one for sentences in self.SENTENCES.values() for one in sentences if one in message), None)
+        if said is None:
             return True
-        if time.monotonic() < self._next:
+        if time.monotonic() < self._next.get(said, 0.0):
             return False
-        self._next = time.monotonic() + LOG_SECONDS
+        self._next[said] = time.monotonic() + LOG_SECONDS
         record.exc_info = record.exc_text = None
         return True
 
@@ -170,6 +183,7 @@ def served_through(gate: Callable[[Any], Any]) -> Iterator[None]:
     def settings(app: Any, **given: Any) -> uvicorn.Config:
         return uvicorn.Config(app=gate(app), **given, **server_settings())
 
-    logging.getLogger("asyncio").addFilter(_SELDOM)
+    for logger in OncePerMinute.SENTENCES:
+        logging.getLogger(logger).addFilter(_SELDOM)
     with uvicorn_configured_by(settings):
         yield

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from fruitvision.ui.server import connections
-from fruitvision.ui.server.connections import OncePerMinute, most_connections, server_settings
+from fruitvision.ui.server.connections import OncePerMinute, most_connections, served_through, server_settings
 
 MOST = 12
 
@@ -119,9 +119,23 @@ def test_the_log_says_once_a_minute_that_there_are_no_more_handles(monkeypatch):
     seldom = OncePerMinute()
     full = "socket.accept() out of system resource"
     assert [shown(full) for _ in range(100)] == [True] + [False] * 99 and shown("anything else")
+    assert shown("Invalid HTTP request received."), "each sentence has a minute of its own"
     later = time.monotonic() + connections.LOG_SECONDS + 1
     monkeypatch.setattr(connections.time, "monotonic", lambda: later)
     assert shown(full)
+
+
+def test_odd_requests_do_not_fill_the_log(port, caplog, monkeypatch):
+    monkeypatch.setattr(connections._SELDOM, "_next", {})
+    with served_through(lambda app: app):
+        pass
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: nothing\r\n\r\n"
+    for content in (b"nothing that is known\r\n\r\n", upgrade) * 20:
+        with half_sent(port, content) as connection:
+            assert connection.recv(1000)
+    said = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
+    assert len(said) == len(set(said)) and {one.split()[0] for one in said} >= {"Invalid", "Unsupported"}, said
 
 
 def test_a_connection_that_is_used_stays(port):
