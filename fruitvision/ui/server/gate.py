@@ -36,7 +36,7 @@ from fruitvision.ui.server.bodies import (
     bounded,
     own_cookies,
 )
-from fruitvision.ui.server.connections import most_connections
+from fruitvision.ui.server.connections import asked_by, most_connections
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
 from fruitvision.ui.server.places import STREAM_PART, STREAMS, Busy, Places, is_id
@@ -129,6 +129,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         caller = self.access.caller(scope)
+        asked_by(scope, caller)
         limit = MAX_OWNER_BYTES if caller.owner and path.rstrip("/") == OWNERS_ROUTE else MAX_BODY_BYTES
         if self.api is not None and path == CLASSIFY:
             limit = self.api.limit
