@@ -18,12 +18,12 @@ QUOTA, LEAST_QUOTA = 2**30, 16 * 2**20
 SHARE = 8
 """One visitor may upload this part of the quota within ``SECONDS``."""
 SECONDS = 600.0
-MOST_FILES = 16
-"""In one request."""
+MOST_FILES, VISITORS_FILES = 16, 1
+"""In one request of the owner's, and of a visitor's: the page sends one."""
 AT_ONCE, ALL_AT_ONCE = 4, 256
 """Uploads of one visitor, and of all, that may be on their way."""
 MOST_KEPT = 2000
-"""Files in all: with countless tiny ones, looking for room would take long."""
+"""Files in all: with countless tiny ones, looking for room would take long. Each counts as this part of the quota at least."""
 KEPT_SECONDS = 10.0
 """What came less than so long ago is not deleted to make room."""
 
@@ -39,50 +39,71 @@ class Uploads:
     def __init__(self, folder: Callable[[], str | os.PathLike[str]], quota: int = QUOTA) -> None:
         self._folder, self.quota = folder, quota
         self._coming = 0
-        self._own: dict[str, deque[tuple[float, int]]] = {}
+        self._sent: dict[str, deque[_Incoming]] = {}
         self._turn, self._places = asyncio.Lock(), Places(AT_ONCE, ALL_AT_ONCE)
 
     @asynccontextmanager
     async def receiving(self, caller: Caller, size: int) -> AsyncIterator[_Incoming]:
         """Room for an upload of at most ``size`` bytes. Raises Busy where there is none."""
         async with self._places.answering(caller):
-            if not caller.owner:
-                self._count(caller, size)
+            incoming = _Incoming(self, {} if caller.owner else self._shares(caller))
+            self._check(incoming, incoming.charge_of(size))
             async with self._turn:
                 if not await asyncio.to_thread(make_room, Path(self._folder()), self.quota - self._coming - size):
                     raise Busy("There is no room for uploads at the moment. Try again in a few minutes.", 507)
-            incoming = _Incoming(self)
+            for name in incoming.shares:
+                self._sent.setdefault(name, deque()).append(incoming)
             try:
                 yield incoming
             finally:
                 self._coming -= incoming.came
+                if not incoming.came:
+                    self._forget(incoming)
 
-    def _count(self, caller: Caller, size: int) -> None:
-        now = time.monotonic()
-        for name in [name for name, times in self._own.items() if times[-1][0] < now - SECONDS]:
-            del self._own[name]
-        counted = {caller.counted_as: self.quota // SHARE * min(share(caller), SHARE)}
-        counted.setdefault(f"at {caller.address}", int(part_of(self.quota, caller)))  # whatever numbers its visitors have
-        for name, allowed in counted.items():
-            times = self._own.get(name, deque())
-            while times and times[0][0] < now - SECONDS:
-                times.popleft()
-            if size + sum(one for _, one in times) > allowed:
+    def _shares(self, caller: Caller) -> dict[str, int]:
+        """What may be uploaded within ``SECONDS``, in bytes, by whoever a visitor is counted as."""
+        shares = {caller.counted_as: self.quota // SHARE * min(share(caller), SHARE)}
+        shares.setdefault(f"at {caller.address}", int(part_of(self.quota, caller)))  # whatever numbers its visitors have
+        return shares
+
+    def _check(self, incoming: _Incoming, more: int = 0) -> None:
+        """Raise Busy where what has come, and ``more``, is beyond a share. What was only announced counts for nothing."""
+        since = time.monotonic() - SECONDS
+        for name in [name for name, sent in self._sent.items() if sent[-1].began < since]:
+            del self._sent[name]
+        for name, allowed in incoming.shares.items():
+            sent = self._sent.get(name, deque())
+            while sent and sent[0].began < since:
+                sent.popleft()
+            if more + sum(one.charge for one in sent) > allowed:
                 raise Busy("You have uploaded a great deal in the last minutes. Try again in a few minutes.", 507)
-        for name in counted:
-            self._own.setdefault(name, deque()).append((now, size))
+
+    def _forget(self, incoming: _Incoming) -> None:
+        for name in incoming.shares:
+            with suppress(KeyError, ValueError):  # its time was over
+                self._sent[name].remove(incoming)
+                if not self._sent[name]:
+                    del self._sent[name]
 
 
 class _Incoming:
-    """What has come of one upload: what was only announced takes no room from others."""
+    """What has come of one upload: what was only announced takes no room from others, and of no share."""
 
-    def __init__(self, uploads: Uploads) -> None:
-        self._uploads, self.came = uploads, 0
+    def __init__(self, uploads: Uploads, shares: dict[str, int]) -> None:
+        self._uploads, self.shares = uploads, shares
+        self.came, self.charge, self.began = 0, 0, time.monotonic()
 
     def hold(self, size: int) -> None:
-        """``size`` bytes more have come, and go to the disk."""
+        """``size`` bytes more have come, and go to the disk. Raises Busy where all that came at once is beyond a share."""
         self.came += size
         self._uploads._coming += size
+        if self.came:
+            self.charge = self.charge_of(self.came)
+            self._uploads._check(self)
+
+    def charge_of(self, size: int) -> int:
+        """What a file of ``size`` bytes counts as: tiny ones take their part of all files that may be kept."""
+        return max(size, VISITORS_FILES * self._uploads.quota // MOST_KEPT)
 
 
 def make_room(folder: Path, room: int) -> bool:

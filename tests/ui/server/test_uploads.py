@@ -24,6 +24,8 @@ from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, Caller
 from fruitvision.ui.server.places import Busy
 from fruitvision.ui.server.uploads import Uploads, make_room
 from tests.browser.conftest import run_app
+from tests.ui.server.gate.conftest import OWN, ask
+from tests.ui.server.gate.test_bodies import form
 from tests.ui.server.test_allowed import quietly
 from tests.ui.visitor import UPLOAD, picture_bytes
 
@@ -90,11 +92,12 @@ def test_countless_tiny_uploads_make_room_too(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number:02}" for number in range(10, 30)], "folders go along"
 
 
-def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence(tmp_path, monkeypatch):
-    async def send(uploads: Uploads, caller: Caller, size: int) -> None:
-        async with uploads.receiving(caller, size) as incoming:
-            incoming.hold(size)
+async def send(uploads: Uploads, caller: Caller, size: int) -> None:
+    async with uploads.receiving(caller, size) as incoming:
+        incoming.hold(size)
 
+
+def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence(tmp_path, monkeypatch):
     async def try_all() -> None:
         uploads = Uploads(lambda: tmp_path, quota=8000)
         for _ in range(4):
@@ -136,7 +139,8 @@ def test_new_numbers_give_one_address_no_more_room_and_few_uploads_are_on_their_
         uploads, sent = Uploads(lambda: tmp_path, quota=8000), 0
         with pytest.raises(Busy):
             for number in range(100):
-                async with uploads.receiving(Caller(False, "203.0.113.5", f"number {number}"), 250):
+                async with uploads.receiving(Caller(False, "203.0.113.5", f"number {number}"), 250) as incoming:
+                    incoming.hold(250)
                     sent += 250
         assert sent == 4000
         async with contextlib.AsyncExitStack() as stack:
@@ -145,5 +149,47 @@ def test_new_numbers_give_one_address_no_more_room_and_few_uploads_are_on_their_
             with pytest.raises(Busy):
                 await stack.enter_async_context(uploads.receiving(BOB, 10))
             await stack.enter_async_context(uploads.receiving(OWNER, 10))
+
+    asyncio.run(try_all())
+
+
+def test_tiny_files_of_one_visitor_shut_out_nobody(tmp_path):
+    """2,000 files, a few bytes each, had everybody's pictures deleted, and then every upload refused."""
+
+    async def try_all() -> None:
+        uploads, files = Uploads(lambda: tmp_path, quota=80_000), 0
+        with pytest.raises(Busy, match="a great deal"):
+            while files < uploads_module.MOST_KEPT:
+                await send(uploads, ANN, 1)
+                files += 1
+        assert files == uploads_module.MOST_KEPT // uploads_module.SHARE
+        await send(uploads, BOB, 1)
+        await send(uploads, OWNER, 1)
+
+    asyncio.run(try_all())
+
+
+def test_a_visitor_sends_one_file_a_request():
+    kind = (b"content-type", b"multipart/form-data; boundary=limit")
+    for headers, files, status in (([], 1, 200), ([], 2, 400), ([(b"cookie", f"{COOKIE}=a-token-of-the-tests".encode())], 2, 200)):
+        asked = {"body": [form(files)], "path": "/gradio_api/upload", "uploads": Uploads(lambda: "nothing")}
+        assert ask(Access("a-token-of-the-tests"), [*OWN, kind, *headers], **asked) == status, (headers, files)
+
+
+def test_what_is_only_announced_takes_nothing_of_a_share(tmp_path):
+    """74 requests that announced 14 MB and sent nothing shut out everybody behind a tunnel for ten minutes."""
+    visitors = [Caller(False, "127.0.0.1", f"number {number}") for number in range(100)]
+
+    async def try_all() -> None:
+        uploads = Uploads(lambda: tmp_path, quota=8000)
+        async with contextlib.AsyncExitStack() as stack:
+            hanging = [await stack.enter_async_context(uploads.receiving(visitor, 800)) for visitor in visitors]
+            await send(uploads, ANN, 800)
+            await send(uploads, Caller(False, "127.0.0.1", "cleo"), 800)
+            with pytest.raises(Busy):
+                for incoming in hanging:
+                    incoming.hold(800)
+            assert sum(one.came for one in hanging) <= 8000, "what comes at once is counted as it comes"
+        assert all(one.came for sent in uploads._sent.values() for one in sent), "what sent nothing is not remembered"
 
     asyncio.run(try_all())
