@@ -1,4 +1,4 @@
-"""The room for what visitors upload: bounded in all and for each, the oldest deleted first."""
+"""The room for what visitors upload, and for what is made of it: bounded in all, for each, and in time; the oldest goes first."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from fruitvision.ui.gradio_internals import files_laid_in, files_of
 from fruitvision.ui.server.access import Caller
+from fruitvision.ui.server.guarded_blocks import log_once
 from fruitvision.ui.server.places import Busy, Places, part_of, share
 
 QUOTA, LEAST_QUOTA = 2**30, 16 * 2**20
@@ -26,6 +29,8 @@ MOST_KEPT = 2000
 """Files in all: with countless tiny ones, looking for room would take long. Each counts as this part of the quota at least."""
 KEPT_SECONDS = 10.0
 """What came less than so long ago is not deleted to make room."""
+OLD_SECONDS, SWEPT_SECONDS = 600.0, 60.0
+"""What is older is deleted; looked for so often."""
 
 
 class Uploads:
@@ -38,9 +43,36 @@ class Uploads:
 
     def __init__(self, folder: Callable[[], str | os.PathLike[str]], quota: int = QUOTA) -> None:
         self._folder, self.quota = folder, quota
-        self._coming = 0
+        self._coming, self._made = 0, set[str]()
         self._sent: dict[str, deque[_Incoming]] = {}
         self._turn, self._places = asyncio.Lock(), Places(AT_ONCE, ALL_AT_ONCE)
+
+    @asynccontextmanager
+    async def looked_after(self, app: Any) -> AsyncIterator[None]:
+        """While Gradio's ``app`` lives, delete what is old, or beyond the quota; in the end all that it made."""
+        self._made = files_of(app.get_blocks())
+        task = asyncio.create_task(self._sweep())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self.clear()
+
+    def clear(self) -> None:
+        """Delete what this app made: others may share its folder."""
+        for path in self._made.copy():
+            _delete(path)
+
+    async def _sweep(self) -> None:
+        """Heatmaps come without any upload that would look for room, and an upload that broke off is nobody's: both are found here."""
+        while True:
+            try:
+                await asyncio.to_thread(sweep, Path(self._folder()), self.quota, OLD_SECONDS, self._made)
+            except Exception as error:  # the next time may go well
+                log_once(error)
+            await asyncio.sleep(SWEPT_SECONDS)
 
     @asynccontextmanager
     async def receiving(self, caller: Caller, size: int) -> AsyncIterator[_Incoming]:
@@ -106,25 +138,46 @@ class _Incoming:
         return max(size, VISITORS_FILES * self._uploads.quota // MOST_KEPT)
 
 
+def sweep(folder: Path, quota: int, seconds: float, made: set[str]) -> None:
+    """Delete what Gradio laid into ``folder`` and nobody has changed for so long, and the oldest of what is beyond the quota.
+
+    Of ``made``, which others add to meanwhile, what is there stays listed, and what is old goes too, wherever it lies.
+    """
+    end = time.time() - seconds
+    for path in {*files_laid_in(folder), *made.copy()}:
+        with suppress(OSError):
+            status = os.stat(path)
+            if max(status.st_mtime, status.st_ctime) < end:  # a copy has the time of what it was copied from
+                _delete(path)
+    make_room(folder, quota)
+    made.difference_update([path for path in made.copy() if not os.path.exists(path)])
+
+
 def make_room(folder: Path, room: int) -> bool:
-    """Delete the oldest files below ``folder`` until at most ``MOST_KEPT`` hold at most ``room`` bytes; whether they do."""
+    """Delete the oldest files that Gradio laid into ``folder`` until at most ``MOST_KEPT`` hold at most ``room`` bytes; whether they do."""
     found, sizes = [], Counter[str]()
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # it was deleted meanwhile
-                path = os.path.join(place, name)
-                status = os.stat(path)
-                found.append((status.st_mtime, path))
-                sizes[path] = status.st_size
+    for path in files_laid_in(folder):
+        with suppress(OSError):  # it was deleted meanwhile
+            status = os.stat(path)
+            found.append((status.st_mtime, path))
+            sizes[path] = status.st_size
     total, count = sizes.total(), len(found)
     for changed, path in sorted(found):
         if total <= room and count <= MOST_KEPT:
             return True
         if changed > time.time() - KEPT_SECONDS:
             break
-        with suppress(OSError):
-            os.remove(path)
+        if _delete(path):
             total, count = total - sizes[path], count - 1
-            if (own := os.path.dirname(path)) != str(folder):  # Gradio makes a folder for each
-                os.rmdir(own)
     return total <= room and count <= MOST_KEPT
+
+
+def _delete(path: str) -> bool:
+    """Delete a file, and its folder where nothing else is in it; whether the file is gone."""
+    try:
+        os.remove(path)
+    except OSError:
+        return False
+    with suppress(OSError):
+        os.rmdir(os.path.dirname(path))
+    return True
