@@ -217,14 +217,20 @@ def test_of_slow_readers_whoever_has_the_most_gives_way_and_the_owner_last():
     access, token = Access("a-token-of-the-tests"), "a-token-of-the-tests"
     mallory, bob = (access.new_number().partition(";")[0] for _ in range(2))
     with serving(Gate(app, access, set())) as (port, every), ExitStack() as stack:
+        admitted, admit = [], every.admit
+        every.admit = lambda one: admitted.append(one) or admit(one)
+
+        def wait_for(count: int, left: int) -> None:
+            end = time.monotonic() + 10
+            while len(admitted) < count or len(every.open) > left:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
         for cookie in (f"{COOKIE}={token}", bob):
             slow_reader(port, stack, "/assets/large", cookie)
-        time.sleep(0.5)
-        first = set(every.open)
+        wait_for(2, 2)
         for _ in range(MOST - 3):
             slow_reader(port, stack, "/assets/large", mallory)
-        end = time.monotonic() + 5
-        while len(every.open) > MOST // connections.SLOW_PART:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        assert first < set(every.open) and sum(one.by_owner for one in first) == 1
+        wait_for(MOST - 1, MOST // connections.SLOW_PART)
+        assert {one.counted_as for one in admitted} == {one.counted_as for one in every.open} and len(every.open) == 3
+        assert sum(one.by_owner for one in every.open) == 1
