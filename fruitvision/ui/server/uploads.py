@@ -25,8 +25,10 @@ MOST_FILES, VISITORS_FILES = 16, 1
 """In one request of the owner's, and of a visitor's: the page sends one."""
 AT_ONCE, ALL_AT_ONCE = 4, 256
 """Uploads of one visitor, and of all, that may be on their way."""
-MOST_KEPT = 2000
-"""Files in all: with countless tiny ones, looking for room would take long. Each counts as this part of the quota at least."""
+MOST_KEPT = 20_000
+"""Files in all. Each counts as this part of the quota at least: 64 people who never pause send half of it in ten minutes."""
+SLACK = 16
+"""Where there is no room, this part more is made than is needed, so that the folder is not looked through for each upload."""
 KEPT_SECONDS = 10.0
 """What came less than so long ago is not deleted to make room."""
 OLD_SECONDS, SWEPT_SECONDS = 600.0, 60.0
@@ -44,6 +46,8 @@ class Uploads:
     def __init__(self, folder: Callable[[], str | os.PathLike[str]], quota: int = QUOTA) -> None:
         self._folder, self.quota = folder, quota
         self._coming, self._made = 0, set[str]()
+        self._lying: tuple[int, int] | None = None
+        self._come = self._files_come = 0
         self._sent: dict[str, deque[_Incoming]] = {}
         self._turn, self._places = asyncio.Lock(), Places(AT_ONCE, ALL_AT_ONCE)
 
@@ -69,7 +73,8 @@ class Uploads:
         """Heatmaps come without any upload that would look for room, and an upload that broke off is nobody's: both are found here."""
         while True:
             try:
-                await asyncio.to_thread(sweep, Path(self._folder()), self.quota, OLD_SECONDS, self._made)
+                async with self._turn:
+                    await self._look(sweep, self.quota, OLD_SECONDS, self._made)
             except Exception as error:  # the next time may go well
                 log_once(error)
             await asyncio.sleep(SWEPT_SECONDS)
@@ -81,8 +86,9 @@ class Uploads:
             incoming = _Incoming(self, {} if caller.owner else self._shares(caller))
             self._check(incoming, incoming.charge_of(size))
             async with self._turn:
-                if not await asyncio.to_thread(make_room, Path(self._folder()), self.quota - self._coming - size):
+                if not (self._fits(size) or await self._look(make_room, self.quota - self._coming - size)):
                     raise Busy("There is no room for uploads at the moment. Try again in a few minutes.", 507)
+            self._files_come += MOST_FILES if caller.owner else VISITORS_FILES
             for name in incoming.shares:
                 self._sent.setdefault(name, deque()).append(incoming)
             try:
@@ -91,6 +97,19 @@ class Uploads:
                 self._coming -= incoming.came
                 if not incoming.came:
                     self._forget(incoming)
+
+    def _fits(self, size: int) -> bool:
+        """Whether there is room beside what lay there when it was last looked for, and what has come since."""
+        if self._lying is None:
+            return False
+        lying, files = self._lying
+        return lying + self._come + size <= self.quota and files + self._files_come + MOST_FILES <= MOST_KEPT
+
+    async def _look(self, look: Callable[..., tuple[int, int] | None], room: int, *given: Any) -> bool:
+        """Look through the folder; whether there is that much room then."""
+        self._come, self._files_come = self._coming, 0  # what is on its way may be seen or not
+        self._lying = await asyncio.to_thread(look, Path(self._folder()), room, *given)
+        return self._lying is not None
 
     def _shares(self, caller: Caller) -> dict[str, int]:
         """What may be uploaded within ``SECONDS``, in bytes, by whoever a visitor is counted as."""
@@ -129,6 +148,7 @@ class _Incoming:
         """``size`` bytes more have come, and go to the disk. Raises Busy where all that came at once is beyond a share."""
         self.came += size
         self._uploads._coming += size
+        self._uploads._come += size
         if self.came:
             self.charge = self.charge_of(self.came)
             self._uploads._check(self)
@@ -138,10 +158,11 @@ class _Incoming:
         return max(size, VISITORS_FILES * self._uploads.quota // MOST_KEPT)
 
 
-def sweep(folder: Path, quota: int, seconds: float, made: set[str]) -> None:
+def sweep(folder: Path, quota: int, seconds: float, made: set[str]) -> tuple[int, int] | None:
     """Delete what Gradio laid into ``folder`` and nobody has changed for so long, and the oldest of what is beyond the quota.
 
     Of ``made``, which others add to meanwhile, what is there stays listed, and what is old goes too, wherever it lies.
+    What it returns is :func:`make_room`'s.
     """
     end = time.time() - seconds
     for path in {*files_laid_in(folder), *made.copy()}:
@@ -149,12 +170,15 @@ def sweep(folder: Path, quota: int, seconds: float, made: set[str]) -> None:
             status = os.stat(path)
             if max(status.st_mtime, status.st_ctime) < end:  # a copy has the time of what it was copied from
                 _delete(path)
-    make_room(folder, quota)
     made.difference_update([path for path in made.copy() if not os.path.exists(path)])
+    return make_room(folder, quota)
 
 
-def make_room(folder: Path, room: int) -> bool:
-    """Delete the oldest files that Gradio laid into ``folder`` until at most ``MOST_KEPT`` hold at most ``room`` bytes; whether they do."""
+def make_room(folder: Path, room: int) -> tuple[int, int] | None:
+    """Where more than ``MOST_KEPT`` of the files that Gradio laid into ``folder``, or of ``room`` bytes, are there, delete the oldest.
+
+    The bytes and the number of those that lie there in the end; None where that is still too much.
+    """
     found, sizes = [], Counter[str]()
     for path in files_laid_in(folder):
         with suppress(OSError):  # it was deleted meanwhile
@@ -162,14 +186,14 @@ def make_room(folder: Path, room: int) -> bool:
             found.append((status.st_mtime, path))
             sizes[path] = status.st_size
     total, count = sizes.total(), len(found)
-    for changed, path in sorted(found):
-        if total <= room and count <= MOST_KEPT:
-            return True
-        if changed > time.time() - KEPT_SECONDS:
-            break
-        if _delete(path):
-            total, count = total - sizes[path], count - 1
-    return total <= room and count <= MOST_KEPT
+    if total > room or count > MOST_KEPT:
+        for changed, path in sorted(found):
+            enough = total <= room - room // SLACK and count <= MOST_KEPT - MOST_KEPT // SLACK
+            if enough or changed > time.time() - KEPT_SECONDS:
+                break
+            if _delete(path):
+                total, count = total - sizes[path], count - 1
+    return (total, count) if total <= room and count <= MOST_KEPT else None
 
 
 def _delete(path: str) -> bool:
