@@ -51,6 +51,11 @@ def test_compose_starts_it_behind_nginx_and_asks_for_a_token(project):
     assert (project / source).is_file()
 
 
+def test_no_service_fills_the_disk_with_its_log(project):
+    for service in yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"].values():
+        assert service["logging"]["driver"] == "json-file" and {"max-size", "max-file"} <= service["logging"]["options"].keys()
+
+
 def test_nginx_takes_the_configuration(project, tmp_path):
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import os
 import shutil
@@ -31,8 +30,9 @@ from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.device import device_html, device_page, make_page
 from fruitvision.ui.gradio_internals import (
     close_tunnels,
-    delete_files_created_by_app,
+    files_of,
     get_upload_folder,
+    list_together,
     queue_of,
     settings_known_to,
     wrapping_tabs,
@@ -66,7 +66,6 @@ STYLES = sorted(FOLDER.rglob("*.css"))
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
 # Frames of live views are answered in threads of their own, beside the queue.
 THREADS = 128
-KEEP_SECONDS = 600  # what visitors upload is deleted after so long
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
 ADDRESS = FOLDER / "address.js"
@@ -74,7 +73,7 @@ ADDRESS = FOLDER / "address.js"
 
 def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
     """The page: a header, and the three panels as tabs; with ``api``, the endpoint that gradio_client calls."""
-    with GuardedBlocks(title="FruitVision", analytics_enabled=False, delete_cache=(KEEP_SECONDS, KEEP_SECONDS)) as demo:
+    with GuardedBlocks(title="FruitVision", analytics_enabled=False) as demo:
         page = _header(context, demo)
         page.bar = build_bar(context)
         opened = {name: gr.Checkbox(visible="hidden", elem_id=f"opened-{name}") for name in PANELS}  # mounted before their panels are
@@ -90,6 +89,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         if api:
             build_endpoint(context)
         demo.words = page.words
+    list_together(files_of(demo), *demo.blocks.values())
     return demo
 
 
@@ -208,8 +208,9 @@ def launch(
     )
     own_uploads = _folder_for_uploads()
     hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
-    gate = _gate(context, hosts, embed_in, root_path, upload_quota, api=api)
-    demo = _open(build_app(context, api=api), context, gate, host, port, root_path)
+    uploads = Uploads(get_upload_folder, upload_quota)
+    gate = _gate(context, hosts, embed_in, root_path, uploads, api=api)
+    demo = _open(build_app(context, api=api), context, gate, uploads, host, port, root_path)
     visitors = open_tunnel(demo, port) if share else None
     if visitors:
         hosts.add(urlsplit(visitors).netloc)
@@ -217,20 +218,20 @@ def launch(
     if context.device is not None and not context.device.ready:
         make_page(context.device, lambda: context.models.folder(None), context.language)
     if block:
-        _close_when_told(demo, own_uploads)
+        _close_when_told(uploads, own_uploads)
         demo.block_thread()
     return demo
 
 
 def _gate(
-    context: Context, hosts: set[str], embed_in: Sequence[str], root_path: str | None, upload_quota: int, *, api: bool
+    context: Context, hosts: set[str], embed_in: Sequence[str], root_path: str | None, uploads: Uploads, *, api: bool
 ) -> Callable[..., Gate]:
     """What stands before Gradio, given the app behind it. ``hosts``: names under which it is known; more may be added."""
     return partial(
         Gate,
         access=context.access,
         hosts=hosts,
-        uploads=Uploads(get_upload_folder, upload_quota),
+        uploads=uploads,
         embed_in=[origin.rstrip("/") for origin in embed_in],
         root_path=root_path or "",
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
@@ -248,12 +249,14 @@ def _folder_for_uploads() -> str | None:
     return folder
 
 
-def _open(demo: gr.Blocks, context: Context, gate: Callable[..., Any], host: str, port: int, root_path: str | None) -> gr.Blocks:
+def _open(
+    demo: gr.Blocks, context: Context, gate: Callable[..., Any], uploads: Uploads, host: str, port: int, root_path: str | None
+) -> gr.Blocks:
     """Serve the page behind the gate."""
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(queue_of(demo), context.access)
     with served_through(gate):
-        _serve(demo, host, port, root_path, context)
+        _serve(demo, uploads, host, port, root_path, context)
     Sessions.of(demo)
     gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
     gc.enable()
@@ -268,7 +271,7 @@ def _check(embed_in: Sequence[str], upload_quota: int) -> None:
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
 
 
-def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, context: Context) -> None:
+def _serve(demo: gr.Blocks, uploads: Uploads, host: str, port: int, root_path: str | None, context: Context) -> None:
     demo.launch(
         **settings_known_to(demo.launch, run_history=False),
         server_name=host,
@@ -292,6 +295,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, context
         theme=theme(),
         css_paths=STYLES,
         app_kwargs={
+            "lifespan": uploads.looked_after,
             "middleware": [Middleware(OwnerLink, access=context.access, query=f"?{WHOLE_APP}" if context.device else "")],
             "docs_url": None,
             "redoc_url": None,
@@ -300,15 +304,14 @@ def _serve(demo: gr.Blocks, host: str, port: int, root_path: str | None, context
     )
 
 
-def _close_when_told(demo: gr.Blocks, uploads: str | None) -> None:
-    """End at once when the system asks for it or the terminal goes, and leave no upload behind; ``uploads`` goes whole."""
+def _close_when_told(uploads: Uploads, folder: str | None) -> None:
+    """End at once when the system asks for it or the terminal goes, and leave no upload behind; ``folder`` goes whole."""
 
     def close(*_: object) -> None:
-        with contextlib.suppress(OSError):
-            delete_files_created_by_app(demo, age=None)
+        uploads.clear()
         clear_downloads()
-        if uploads:
-            shutil.rmtree(uploads, ignore_errors=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
         forget_leading()
         close_tunnels()
         os._exit(0)  # threads that answer somebody would be waited for, as long as they take

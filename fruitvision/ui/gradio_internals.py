@@ -8,16 +8,19 @@ Written for Gradio 6.31, and tried with 6.0, the oldest that may be installed.
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from gradio import http_server, networking
+from gradio.blocks import Block
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
-from gradio.route_utils import delete_files_created_by_app
 from gradio.routes import file_upload_statuses
 from gradio.server_messages import EstimationMessage, EventMessage, ProcessCompletedMessage
 from gradio.state_holder import SessionState, StateHolder
@@ -34,9 +37,11 @@ __all__ = [
     "SessionState",
     "StateHolder",
     "close_tunnels",
-    "delete_files_created_by_app",
+    "files_laid_in",
+    "files_of",
     "forget_upload",
     "get_upload_folder",
+    "list_together",
     "open_tunnel",
     "queue_of",
     "settings_known_to",
@@ -65,6 +70,38 @@ def forget_upload(upload_id: str) -> None:
     """Forget the progress of an upload, which Gradio keeps for ever."""
     file_upload_statuses.stop_tracking(upload_id)
     file_upload_statuses._signals.pop(upload_id, None)
+
+
+_BY_CONTENT = re.compile("[0-9a-f]{64}")
+
+
+def files_laid_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The files that Gradio laid into its folder: each in a folder named by the file's hash, or not whole yet, beside these.
+
+    Whatever else lies there is not Gradio's.
+    """
+    with suppress(OSError), os.scandir(folder) as found:
+        for one in found:
+            if one.name.startswith(tempfile.gettempprefix()) and one.is_file(follow_symlinks=False):
+                yield one.path
+            elif _BY_CONTENT.fullmatch(one.name) and one.is_dir(follow_symlinks=False):
+                with suppress(OSError):  # it was deleted meanwhile
+                    yield from (os.path.join(one.path, name) for name in os.listdir(one.path))
+
+
+def files_of(demo: gr.Blocks) -> set[str]:
+    """The list of the files that an app made, from the moment that :func:`list_together` was called."""
+    return demo.upload_file_set
+
+
+def list_together(files: set[str], *blocks: Any) -> None:
+    """Let components keep one list of the files that they make: each page's own copies of them kept lists that nobody knew.
+
+    Other values, which a page has for a gr.State, keep none.
+    """
+    for block in blocks:
+        if isinstance(block, Block):
+            block.temp_files = files
 
 
 def open_tunnel(port: int, token: str) -> str:

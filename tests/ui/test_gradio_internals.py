@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
+from gradio import blocks, route_utils, routes
+from starlette.datastructures import Headers
 
 from fruitvision.ui import gradio_internals as internals
 from fruitvision.ui.page.served.gradio_words import RAW
@@ -69,8 +73,39 @@ def test_progress_of_uploads_and_tunnels_are_where_they_were():
     internals.forget_upload("nobody-s")
     internals.close_tunnels()
     assert arguments(internals.networking.setup_tunnel)[:3] == ["local_host", "local_port", "share_token"]
-    assert "age" in arguments(internals.delete_files_created_by_app)
     assert isinstance(internals.get_upload_folder(), str)
+
+
+def test_files_are_laid_where_they_are_looked_for_and_listed_once(tmp_path, monkeypatch):
+    async def built():  # outside, Gradio opens an event loop for its locks, and leaves it open
+        with gr.Blocks() as demo:
+            return demo, gr.Image(), gr.DownloadButton()
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "laid"))
+    (tmp_path / "study.csv").write_text("a,b", encoding="utf-8")
+    demo, picture, file = asyncio.run(built())
+    internals.list_together(internals.files_of(demo), picture, file)
+    shown = picture.postprocess(np.zeros((4, 4, 3), np.uint8)).path
+    copied = file.move_resource_to_block_cache(tmp_path / "study.csv")
+    assert {os.path.realpath(path) for path in internals.files_laid_in(tmp_path / "laid")} == {*map(os.path.realpath, (shown, copied))}
+    picture.move_resource_to_block_cache(shown)
+    assert {os.path.realpath(path) for path in internals.files_of(demo)} == {*map(os.path.realpath, (shown, copied))}
+    source = inspect.getsource(routes) + inspect.getsource(blocks)
+    assert set(re.findall(r"(?<!\w)(?:temp_files|upload_file_set)\.\w+", source)) == {"temp_files.add", "upload_file_set.update"}
+
+
+def test_an_upload_that_has_not_come_whole_lies_where_it_is_looked_for(tmp_path):
+    async def pieces():
+        yield b'--limit\r\nContent-Disposition: form-data; name="files"; filename="x.jpg"\r\n\r\nhalf a picture'
+        raise ConnectionError
+
+    headers = Headers({"content-type": "multipart/form-data; boundary=limit"})
+    parser = route_utils.GradioMultiPartParser(headers, pieces(), upload_dir=tmp_path, max_file_size=1000)
+    with pytest.raises(ConnectionError):
+        asyncio.run(parser.parse())
+    for file in parser._files_to_close_on_error:
+        file.close()
+    assert [Path(path).read_bytes()[:4] for path in internals.files_laid_in(tmp_path)] == [b"half"]
 
 
 def test_uvicorn_is_configured_through_one_name():

@@ -144,15 +144,20 @@ class Unparsed:
 
 
 class Files:
-    """How many parts a form has, followed piece by piece."""
+    """How many parts a form has, followed piece by piece.
 
-    def __init__(self, scope: dict) -> None:
+    Args:
+        scope: the request's.
+        most: parts that it may have.
+    """
+
+    def __init__(self, scope: dict, most: int = MOST_FILES) -> None:
         _, options = parse_options_header(Headers(scope=scope).get("content-type", ""))  # as Gradio's parser reads it
         self._boundary = b"--" + options.get(b"boundary", b"")
-        self._parts, self._rest = 0, b""
+        self._most, self._parts, self._rest = most, 0, b""
 
     def problem(self, piece: bytes) -> str:
-        """A sentence where the form, up to and with ``piece``, has more parts than ``MOST_FILES``, or none can be told."""
+        """A sentence where the form, up to and with ``piece``, has more parts than it may, or none can be told."""
         if len(self._boundary) < 3:
             return "That is no form."
         piece = self._rest + piece
@@ -160,7 +165,7 @@ class Files:
         at = piece.rfind(self._boundary)
         left = piece if at < 0 else piece[at + len(self._boundary) :]
         self._rest = left[-(len(self._boundary) - 1) :]
-        return f"That is more than {MOST_FILES} files at once." if self._parts > MOST_FILES + 1 else ""
+        return f"There are more files in one request than may be: {self._most}." if self._parts > self._most + 1 else ""
 
 
 async def answer(send: Send, status: int, sentence: str) -> None:

@@ -40,6 +40,17 @@ class Asked:
 _ASKED, _BY_NOBODY = "fruitvision_asked", Asked(Caller(True))
 
 
+class Unfetched(dict[str, "AsyncQueue[EventMessage]"]):
+    """What each page has not fetched, by its session.
+
+    Gradio's route deletes a page's when a stream of it breaks off, before it ends the task that keeps that stream alive: where
+    another stream of the page was first, or the page was forgotten, the error left that task running for ever.
+    """
+
+    def __delitem__(self, session_hash: str) -> None:
+        self.pop(session_hash, None)
+
+
 class FairQueue(Queue):
     """Gradio's queue, in which visitors take turns and the owner comes first.
 
@@ -60,7 +71,7 @@ class FairQueue(Queue):
         fair.access, fair.max_size = access, None
         fair.session_callers = {}
         # Gradio's forgets the oldest of 2,000 sessions, those included that wait for an answer, and then fails on them.
-        fair.pending_messages_per_session = {}
+        fair.pending_messages_per_session = Unfetched()
         return fair
 
     async def push(

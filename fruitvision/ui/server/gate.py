@@ -36,11 +36,11 @@ from fruitvision.ui.server.bodies import (
     bounded,
     own_cookies,
 )
-from fruitvision.ui.server.connections import most_connections
+from fruitvision.ui.server.connections import asked_by, most_connections
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.page_cache import PATHS, PageCache
 from fruitvision.ui.server.places import STREAM_PART, STREAMS, Busy, Places, is_id
-from fruitvision.ui.server.uploads import Uploads
+from fruitvision.ui.server.uploads import MOST_FILES, VISITORS_FILES, Uploads
 from fruitvision.web.served import PATH as DEVICE
 from fruitvision.web.served import DevicePage, is_for_device, lead
 
@@ -129,6 +129,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         caller = self.access.caller(scope)
+        asked_by(scope, caller)
         limit = MAX_OWNER_BYTES if caller.owner and path.rstrip("/") == OWNERS_ROUTE else MAX_BODY_BYTES
         if self.api is not None and path == CLASSIFY:
             limit = self.api.limit
@@ -232,7 +233,8 @@ class Gate:
     ) -> None:
         if path == UPLOAD_ROUTE and self.uploads is not None:  # goes to the disk as it comes
             async with self.uploads.receiving(caller, int(headers.get("content-length", MAX_BODY_BYTES))) as place:
-                await bounded(self.app, scope, Body(receive, limit, place, Files(scope)), response)
+                files = Files(scope, MOST_FILES if caller.owner else VISITORS_FILES)
+                await bounded(self.app, scope, Body(receive, limit, place, files), response)
             return
         async with self.places.holding(caller) as held:
             body = Body(receive, limit, held, _watch(path, scope, limit))

@@ -13,7 +13,7 @@ from typing import Any, cast
 import gradio as gr
 from fastapi import HTTPException
 
-from fruitvision.ui.gradio_internals import SessionState, StateHolder
+from fruitvision.ui.gradio_internals import SessionState, StateHolder, files_of, list_together
 from fruitvision.ui.server.access import CALLER, Caller
 from fruitvision.ui.server.places import is_id, surplus
 
@@ -24,9 +24,11 @@ class Session(SessionState):
     def __init__(self, blocks: gr.Blocks) -> None:
         empty = SimpleNamespace(default_config=blocks.default_config, blocks={})  # it describes what is in ``blocks``
         super().__init__(cast(gr.Blocks, empty))
+        self._files = files_of(blocks)
 
     def __setitem__(self, key: int, value: Any) -> None:
-        """As Gradio's, without the description that it makes."""
+        """As Gradio's, without the description that it makes; the files that are shown stand in the app's own list."""
+        list_together(self._files, value)
         super().__setitem__(key, value)
         self.config_values.clear()
 

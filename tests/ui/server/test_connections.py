@@ -7,14 +7,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 import uvicorn
 
 from fruitvision.ui.server import connections
-from fruitvision.ui.server.connections import OncePerMinute, most_connections, server_settings
+from fruitvision.ui.server.access import COOKIE, Access
+from fruitvision.ui.server.connections import Connections, OncePerMinute, most_connections, served_through, server_settings
+from fruitvision.ui.server.gate import Gate
 
 MOST = 12
 
@@ -25,7 +27,7 @@ LARGE = 40 * 2**20
 async def app(scope, receive, send) -> None:
     """Says one word, or sends a large file."""
     assert scope["type"] == "http"
-    if scope["path"] == "/large":
+    if scope["path"].endswith("/large"):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
         for sent in range(0, LARGE, 2**16):
             await send({"type": "http.response.body", "body": bytes(2**16), "more_body": sent + 2**16 < LARGE})
@@ -34,19 +36,31 @@ async def app(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@pytest.fixture
-def port(monkeypatch) -> Iterator[int]:
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
     monkeypatch.setattr(connections, "HEADER_SECONDS", 1.0)
     monkeypatch.setattr(connections, "LOOKED_AFTER", 0.2)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with serving(app) as (number, _):
+        yield number
+
+
+@contextmanager
+def serving(served) -> Iterator[tuple[int, Connections]]:
+    """A server's port, and its connections."""
+    settings = server_settings(MOST)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, port=number, log_level="critical", lifespan="off", **server_settings(MOST)))
+    server = uvicorn.Server(uvicorn.Config(served, port=number, log_level="critical", lifespan="off", **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield number
+    yield number, settings["http"].keywords["connections"]
     server.should_exit = True
     thread.join(10)
 
@@ -119,9 +133,23 @@ def test_the_log_says_once_a_minute_that_there_are_no_more_handles(monkeypatch):
     seldom = OncePerMinute()
     full = "socket.accept() out of system resource"
     assert [shown(full) for _ in range(100)] == [True] + [False] * 99 and shown("anything else")
+    assert shown("Invalid HTTP request received."), "each sentence has a minute of its own"
     later = time.monotonic() + connections.LOG_SECONDS + 1
     monkeypatch.setattr(connections.time, "monotonic", lambda: later)
     assert shown(full)
+
+
+def test_odd_requests_do_not_fill_the_log(port, caplog, monkeypatch):
+    monkeypatch.setattr(connections._SELDOM, "_next", {})
+    with served_through(lambda app: app):
+        pass
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: nothing\r\n\r\n"
+    for content in (b"nothing that is known\r\n\r\n", upgrade) * 20:
+        with half_sent(port, content) as connection:
+            assert connection.recv(1000)
+    said = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
+    assert len(said) == len(set(said)) and {one.split()[0] for one in said} >= {"Invalid", "Unsupported"}, said
 
 
 def test_a_connection_that_is_used_stays(port):
@@ -164,3 +192,45 @@ def test_a_client_that_takes_nothing_is_cut(port, monkeypatch):
                 received += len(piece)
             raise OSError("closed")
         assert received < LARGE
+
+
+def slow_reader(port: int, stack: ExitStack, path: str = "/large", cookie: str = "") -> socket.socket:
+    """One that asks for a large file, and takes next to nothing of it."""
+    connection = stack.enter_context(socket.socket())
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**12)
+    connection.settimeout(5)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode())
+    return connection
+
+
+def test_slow_readers_do_not_hold_every_connection(port):
+    """They were never idle, so that nobody new was let in for as long as they took a few bytes now and then."""
+    with ExitStack() as stack:
+        for _ in range(MOST):
+            slow_reader(port, stack)
+        time.sleep(1.0)
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=5).text == "ok"
+
+
+def test_of_slow_readers_whoever_has_the_most_gives_way_and_the_owner_last():
+    access, token = Access("a-token-of-the-tests"), "a-token-of-the-tests"
+    mallory, bob = (access.new_number().partition(";")[0] for _ in range(2))
+    with serving(Gate(app, access, set())) as (port, every), ExitStack() as stack:
+        admitted, admit = [], every.admit
+        every.admit = lambda one: admitted.append(one) or admit(one)
+
+        def wait_for(count: int, left: int) -> None:
+            end = time.monotonic() + 10
+            while len(admitted) < count or len(every.open) > left:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+        for cookie in (f"{COOKIE}={token}", bob):
+            slow_reader(port, stack, "/assets/large", cookie)
+        wait_for(2, 2)
+        for _ in range(MOST - 3):
+            slow_reader(port, stack, "/assets/large", mallory)
+        wait_for(MOST - 1, MOST // connections.SLOW_PART)
+        assert {one.counted_as for one in admitted} == {one.counted_as for one in every.open} and len(every.open) == 3
+        assert sum(one.by_owner for one in every.open) == 1

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.routes import App
 
 from fruitvision.ui.gradio_internals import EstimationMessage, PredictBodyInternal, ProcessCompletedMessage, Queue
 from fruitvision.ui.server import fair_queue
@@ -195,3 +196,43 @@ def test_one_address_fills_a_part_of_the_memory_for_waiting_calls(queue):
         pass
     held = sum(asked_of(event).size for event in queue.event_ids_to_events.values())
     assert held <= fair_queue.ALL_WAITING_BYTES * 0.5
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_streams_of_one_page_that_end_together_leave_no_task(forgotten):
+    """The second one's failed while it was tidied up, and woke every 15 seconds from then on."""
+
+    async def both() -> list[str]:
+        with gr.Blocks() as demo:
+            gr.Button().click(lambda: None)
+        demo.queue()
+        queue = FairQueue.of(demo._queue, Access(TOKEN))
+        app, demo.is_running = App.create_app(demo), True
+        queue.pending_messages_per_session["page"] = asyncio.Queue()
+
+        async def receive() -> dict:
+            await asyncio.sleep(60)
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict) -> None:
+            pass
+
+        path = "/gradio_api/queue/data"
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": [(b"host", b"localhost")], "scheme": "http"}
+        scope |= {"query_string": b"session_hash=page", "client": ("203.0.113.5", 5), "server": ("localhost", 80)}
+        streams = [asyncio.create_task(app(dict(scope), receive, send)) for _ in range(2)]
+        while len(heartbeats()) < 2:
+            await asyncio.sleep(0.01)
+        if forgotten:
+            queue._forget("page")
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        return heartbeats()
+
+    def heartbeats() -> list[str]:
+        names = (getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
+        return [name for name in names if name.endswith("heartbeat")]
+
+    assert asyncio.run(asyncio.wait_for(both(), 20)) == []

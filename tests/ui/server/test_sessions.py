@@ -11,6 +11,7 @@ from gradio.routes import App
 from starlette.testclient import TestClient
 
 from fruitvision.ui.app import SESSIONS, build_app, launch
+from fruitvision.ui.gradio_internals import files_of
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import CALLER, Access, Caller
@@ -76,6 +77,8 @@ def test_a_page_keeps_what_it_was_given_and_another_page_does_not_see_it(demo):
         mine, other = (ask(demo, client, "app._follow.switch", language, shown="train-name").session for language in ("zh", "en"))
     number = next(number for number, one in demo.blocks.items() if getattr(one, "elem_id", "") == "train-name")
     words = [demo.app.state_holder[session][number].label for session in (mine, other)]
+    assert demo.app.state_holder[mine][number].temp_files is files_of(demo), "a page's own list would be nobody's, and only grow"
+    demo.app.state_holder[mine][number] = "a value of a gr.State"
     assert words[0] != words[1] and demo.state_holder is demo.app.state_holder
 
 
