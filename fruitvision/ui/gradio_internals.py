@@ -36,6 +36,7 @@ __all__ = [
     "Queue",
     "SessionState",
     "StateHolder",
+    "blocks_of",
     "close_tunnels",
     "files_laid_in",
     "files_of",
@@ -92,6 +93,11 @@ def files_laid_in(folder: str | os.PathLike[str]) -> Iterator[str]:
 def files_of(demo: gr.Blocks) -> set[str]:
     """The list of the files that an app made, from the moment that :func:`list_together` was called."""
     return demo.upload_file_set
+
+
+def blocks_of(app: Any) -> gr.Blocks:
+    """The page that an ASGI app of Gradio's serves."""
+    return app.get_blocks()
 
 
 def list_together(files: set[str], *blocks: Any) -> None:

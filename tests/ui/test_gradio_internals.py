@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -84,6 +85,7 @@ def test_files_are_laid_where_they_are_looked_for_and_listed_once(tmp_path, monk
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "laid"))
     (tmp_path / "study.csv").write_text("a,b", encoding="utf-8")
     demo, picture, file = asyncio.run(built())
+    assert internals.blocks_of(SimpleNamespace(get_blocks=lambda: demo)) is demo and arguments(routes.App.get_blocks) == ["self"]
     internals.list_together(internals.files_of(demo), picture, file)
     shown = picture.postprocess(np.zeros((4, 4, 3), np.uint8)).path
     copied = file.move_resource_to_block_cache(tmp_path / "study.csv")

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fruitvision.ui.gradio_internals import files_laid_in, files_of
+from fruitvision.ui.gradio_internals import blocks_of, files_laid_in, files_of
 from fruitvision.ui.server.access import Caller
 from fruitvision.ui.server.guarded_blocks import log_once
 from fruitvision.ui.server.places import Busy, Places, part_of, share
@@ -54,7 +54,7 @@ class Uploads:
     @asynccontextmanager
     async def looked_after(self, app: Any) -> AsyncIterator[None]:
         """While Gradio's ``app`` lives, delete what is old, or beyond the quota; in the end all that it made."""
-        self._made = files_of(app.get_blocks())
+        self._made = files_of(blocks_of(app))
         task = asyncio.create_task(self._sweep())
         try:
             yield
