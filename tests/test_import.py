@@ -146,7 +146,7 @@ def test_a_number_of_names_that_is_not_the_heads_is_said_with_both(run, tutorial
 )
 def test_a_preparation_that_cannot_be_is_refused(run, tutorial, sample_set, tmp_path, options):
     code, _, err = run("import", tutorial[0], "--data", sample_set, "--out", tmp_path / "net", *options)
-    assert code == 2 and "Pictures cannot be prepared so" in err and not (tmp_path / "net").exists()
+    assert code == 2 and "Pictures cannot be prepared this way" in err and not (tmp_path / "net").exists()
 
 
 def test_another_preparation_is_kept(run, tutorial, sample_set, tmp_path):

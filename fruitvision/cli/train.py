@@ -157,6 +157,7 @@ def _moved(folder: RunFolder, data: Path) -> bool:
 
 def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:
     """On resume the folder's configuration stands. Raises ConfigError "resume-differs" for options that disagree with it."""
+    from fruitvision.runs.names import free_name
     from fruitvision.training.config import TrainConfig
 
     config = folder.config()
@@ -164,6 +165,8 @@ def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: di
     changes = {name: (theirs, mine) for name, (mine, theirs) in wanted.differences(config.training).items()}
     for name, stands in _folders(config).items():
         asked = options[name]
+        if name == "name" and asked:  # as it was made free when the run was created
+            asked = free_name(folder.path.absolute().parent, asked, own=folder.path.absolute().name)
         if isinstance(asked, Path):
             asked = str(asked.absolute())
         elif isinstance(asked, list):

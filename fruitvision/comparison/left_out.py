@@ -23,6 +23,7 @@ from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import ConfigError
 from fruitvision.files import csv_text, write_bytes, write_text
+from fruitvision.models.card import percent
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.evaluate.left_out import STUDY_NAME, Answers, concatenate, read_answers, to_bytes
@@ -33,6 +34,7 @@ from fruitvision.runs.prepare.data import evenly, prepare
 from fruitvision.runs.prepare.sources import find_sources, open_source, trainable_pictures
 from fruitvision.runs.prepare.transforms import evaluation_transform
 from fruitvision.runs.prepare.weights import learned_sources, load_initial_weights, planned_start, reset_head, sources_learned_before
+from fruitvision.training.evaluation import drain
 from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
@@ -196,12 +198,7 @@ def _frozen(config: RunConfig) -> Predict:
     )
     start = load_initial_weights(network, training, targets, lambda line: None)
     steps = evaluation_features(network, data, training, transform, device)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            features: Features = end.value
-            break
+    features = drain(steps)
     additional = [one for one in (*data.photos, *data.not_fruit) if len(one.train[0])]
     sources = [one.source for one in additional for _ in one.train[0]] + [""] * len(data.train.labels)
 
@@ -270,13 +267,9 @@ def table_lines(summary: dict[str, Any]) -> list[str]:
     """The same table as lines for a terminal, with the means below."""
     lines = [f"{'source':<24}{'photos':>8}{'top-1':>8}{'top-3':>8}{'sure':>8}{'right':>8}{'no fruit':>10}{'sure':>8}"]
     for name, own in summary["per_source"].items():
-        shares = "".join(f"{_percent(own[key]):>8}" for key in ("top1", "top3", "sure", "sure_right"))
-        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{_percent(own['not_fruit_sure']):>8}")
+        shares = "".join(f"{percent(own[key]):>8}" for key in ("top1", "top3", "sure", "sure_right"))
+        lines.append(f"{name:<24}{own['images']:>8}{shares}{own['not_fruit_images']:>10}{percent(own['not_fruit_sure']):>8}")
     for key in ("top1", "top3", "ece", "sure", "sure_right", "unknown_kinds_sure", "not_fruit_sure"):
         if summary[key] is not None:
             lines.append(f"  {key:<20}{summary[key]:8.2%}")
     return lines
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"

@@ -87,28 +87,28 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
     said = (
         'No answer is "sure": at no confidence were enough answers right.'
         if found["sure_right"] is None
-        else f'{_percent(found["sure"])} of its answers are "sure", of which {_percent(found["sure_right"])} are right. Of fruit of '
-        f"unknown types {_percent(found['unknown_kinds_sure'])}, and of pictures without fruit {_percent(found['not_fruit_sure'])}, "
+        else f'{percent(found["sure"])} of its answers are "sure", of which {percent(found["sure_right"])} are right. Of fruit of '
+        f"unknown types {percent(found['unknown_kinds_sure'])}, and of pictures without fruit {percent(found['not_fruit_sure'])}, "
         'are answered "sure".'
     )
     if found.get("very_sure_right") is not None:
         said += (
-            f' From a confidence of {_percent(found["very_sure_from"])} on an answer is "very sure": {_percent(found["very_sure"])} of '
-            f"them, of which {_percent(found['very_sure_right'])} are right."
+            f' From a confidence of {percent(found["very_sure_from"])} on an answer is "very sure": {percent(found["very_sure"])} of '
+            f"them, of which {percent(found['very_sure_right'])} are right."
         )
     lines = [
-        f"**On photos from sources that were left out of training**: top-1 {_percent(found['top1'])}, top-3 "
-        f"{_percent(found['top3'])}, the mean over the {found['sources']} sources with at least 40 photos; {found['images']} photos "
+        f"**On photos from sources that were left out of training**: top-1 {percent(found['top1'])}, top-3 "
+        f"{percent(found['top3'])}, the mean over the {found['sources']} sources with at least 40 photos; {found['images']} photos "
         f"in all. {asked}",
         "",
-        f"{said} Calibration error {_percent(found['ece'])}.",
+        f"{said} Calibration error {percent(found['ece'])}.",
         "",
         "| source left out | photos | top-1 | top-3 | sure | right when sure |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, own in found["per_source"].items():
         if own["images"]:
-            shares = " | ".join(_percent(own[key]) for key in ("top1", "top3", "sure", "sure_right"))
+            shares = " | ".join(percent(own[key]) for key in ("top1", "top3", "sure", "sure_right"))
             lines.append(f"| {name} | {own['images']} | {shares} |")
     worst = sorted(
         ((own["recall"], kind, own) for kind, own in found["per_kind"].items() if own["images"] >= FEWEST_OF_KIND),
@@ -125,11 +125,12 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
         trained = dataset.get("photographed", {})
         for recall, kind, own in worst:
             taken = ", ".join(f"{name} {count}" for name, count in own["taken_for"].items())
-            lines.append(f"| {kind} | {own['images']} | {_percent(recall)} | {taken} | {trained.get(kind, 0)} |")
+            lines.append(f"| {kind} | {own['images']} | {percent(recall)} | {taken} | {trained.get(kind, 0)} |")
     return [*lines, "", "On single sets, parts of which it may have been trained on:", ""]
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share as a card shows it, "–" where it is unknown."""
     return "–" if share is None else f"{share:.1%}"
 
 

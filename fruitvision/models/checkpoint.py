@@ -129,7 +129,7 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
     import safetensors.torch
 
     folder = Path(folder)
-    weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
+    weights = {name: stored_tensor(value, half) for name, value in network.state_dict().items()}
     metadata = {"format": "pt", "norm": config.norm, "architecture": config.architecture}
     content = safetensors.torch.save(weights, metadata)
     config = config.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
@@ -177,7 +177,8 @@ def _rewrite(folder: Path, **changed: Any) -> None:
     write_text(folder / CONFIG, json_with_checksum(config.model_dump(mode="json")))
 
 
-def _stored(value: Tensor, half: bool) -> Tensor:
+def stored_tensor(value: Tensor, half: bool) -> Tensor:
+    """A tensor as a checkpoint stores it: on the CPU, floats in half precision where ``half``."""
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.is_floating_point() else value
 

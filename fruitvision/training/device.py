@@ -83,8 +83,7 @@ def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
         return getattr(torch, config.precision)
     if device.type == "cpu":
         return torch.bfloat16 if bfloat16_is_faster() else torch.float32
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if native else torch.float16
+    return torch.bfloat16 if device.type == "cuda" and has_bfloat16(device) else torch.float16
 
 
 @cache
@@ -102,6 +101,13 @@ def bfloat16_is_faster() -> bool:
         calls = [partial(torch.nn.functional.conv2d, x.to(dtype), weight.to(dtype), padding=1) for dtype in (torch.float32, torch.bfloat16)]
         float32_seconds, bfloat16_seconds = shortest_seconds(calls, TRIES)
     return float32_seconds > FASTER * bfloat16_seconds
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by itself, without emulation."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type != "cpu" or cpu_has_bfloat16()
 
 
 def cpu_has_bfloat16() -> bool:

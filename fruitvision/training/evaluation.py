@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.loss import likelihood_loss
+
+T = TypeVar("T")
 
 Validation = EvalLoader | MixedEvalLoader
 
@@ -27,14 +30,18 @@ def evaluate(
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Loss (nats) and accuracies (0..1) of a network on a split; ``on_batch`` is called after each batch."""
-    steps = predict_logits(network, loader, device, config)
+    logits, labels = drain(predict_logits(network, loader, device, config), on_batch)
+    return summarize(logits, labels, loader.membership)
+
+
+def drain(steps: Generator[Any, None, T], on_step: Callable[[], None] = lambda: None) -> T:
+    """Take all steps of a generator and return its value; ``on_step`` is called after each."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            logits, labels = end.value
-            return summarize(logits, labels, loader.membership)
-        on_batch()
+            return end.value
+        on_step()
 
 
 def predict_logits(
@@ -129,3 +136,8 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 15) -> Reliabil
 def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
     """As :attr:`Reliability.error`; NaN where there is no picture."""
     return reliability(confidence, correct, bins).error if len(confidence) else float("nan")
+
+
+def share_of(flags: Tensor) -> float | None:
+    """The share of (N,) bool that is true; None of none."""
+    return flags.double().mean().item() if len(flags) else None

@@ -8,7 +8,7 @@ arXiv:1906.06423), and on the training pictures as evaluation transforms them.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from itertools import islice
 from typing import NamedTuple, cast
 
@@ -84,7 +84,7 @@ def extract_features(
     return Features(torch.cat(found), torch.cat(labels), torch.cat(weights))
 
 
-def refit(head: nn.Linear, data: Features, membership: Tensor | None, penalty: float) -> Iterator[float]:
+def refit(head: nn.Linear, data: Features, membership: Tensor | None, penalty: float) -> Generator[float, None, None]:
     """Minimize the loss of ``head`` over ``data`` by L-BFGS, yielding the loss (nats) from time to time.
 
     The loss is the weighted negative log-likelihood, as in :func:`fruitvision.training.loss.likelihood_loss`, plus ``penalty``

@@ -20,13 +20,8 @@ def likelihood_loss(
     classes, whose likelihood is the sum of theirs. ``label_smoothing`` spreads that share of the probability over all
     classes; ``weights``, one for each label, multiply each picture's loss before the mean.
     """
-    if weights is not None:
-        return (likelihood_losses(logits, labels, membership, label_smoothing) * weights[labels]).mean()
-    if membership is None:
-        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    logs = logits.log_softmax(dim=1)
-    loss = -logs.masked_fill(~membership[labels], -torch.inf).logsumexp(dim=1).mean()
-    return loss if not label_smoothing else (1 - label_smoothing) * loss - label_smoothing * logs.mean()
+    losses = likelihood_losses(logits, labels, membership, label_smoothing)
+    return losses.mean() if weights is None else (losses * weights[labels]).mean()
 
 
 def likelihood_losses(logits: Tensor, labels: Tensor, membership: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:

@@ -55,7 +55,7 @@ def test_language_and_panel_stand_in_the_address(visit, app):
     page.goto(app.url)
     page.wait_for_selector("#title:has-text('Recognises')")
     page.goto(f"{app.url}?lang=zh&tab=compare")
-    page.wait_for_selector("#title:has-text('认出水果')")
+    page.wait_for_selector("#title:has-text('识别水果')")
     assert page.is_visible(READY["compare"].split(",")[0]) or page.is_visible("#compare-page")
 
 

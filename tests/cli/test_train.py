@@ -61,6 +61,7 @@ def test_a_resume_refuses_settings_that_differ_and_takes_those_that_agree(run, t
     assert code == 2 and "data=" in one_line(err)
     code, _, err = run("train", "--run", trained, "--resume", "--name", "another")
     assert code == 2 and "name=another" in one_line(err)
+    assert run("train", "--run", trained, "--resume", "--name", trained.name)[0] == 0
     code, _, err = run("train", "--run", trained, "--resume", "--data", sample_set, "--set", "epochs=1")
     assert (code, err) == (0, "")
 

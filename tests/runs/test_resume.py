@@ -48,7 +48,7 @@ def test_an_automatic_precision_is_decided_once_and_kept_by_a_resume(tmp_path, t
     config = tiny(precision="auto")
     device = torch.device("cpu")
     monkeypatch.setattr(session, "compute_dtype", lambda config, device: torch.bfloat16)
-    monkeypatch.setattr(session, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(session, "has_bfloat16", lambda device: True)
 
     def settled(saved, broadcast=lambda name: name):
         one = Session(RunFolder(tmp_path / "run"), config, World(), None)
@@ -60,7 +60,7 @@ def test_an_automatic_precision_is_decided_once_and_kept_by_a_resume(tmp_path, t
     assert settled({}, lambda name: "float32") == "float32", "what process 0 found counts"
     assert settled({"precision": {"device": "cpu", "name": "float32"}}) == "float32"
     assert settled({"precision": {"device": "cuda", "name": "float16"}}) == "bfloat16", "it was another device"
-    monkeypatch.setattr(session, "cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(session, "has_bfloat16", lambda device: False)
     monkeypatch.setattr(session, "compute_dtype", lambda config, device: torch.float32)
     assert settled({"precision": {"device": "cpu", "name": "bfloat16"}}) == "float32", "this CPU has no instructions for it"
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import safetensors.torch
 import yaml
-from torch import Tensor
 
 from fruitvision.errors import CheckpointError
 from fruitvision.files import write_bytes, write_text
 from fruitvision.models import OWN
 from fruitvision.models.card import model_card
-from fruitvision.models.checkpoint import CARD, CONFIG, EMBEDDED, TRUNK, WEIGHTS, CheckpointConfig, load_checkpoint
+from fruitvision.models.checkpoint import CARD, CONFIG, EMBEDDED, TRUNK, WEIGHTS, CheckpointConfig, load_checkpoint, stored_tensor
 
 TIMM_WIDTH = 64
 """Of timm's ResNet18; a narrower one has no name there."""
@@ -30,7 +29,7 @@ def write_published(checkpoint: Path, out: Path, *, half: bool = True) -> Checkp
     if checkpoint.is_file():
         raise CheckpointError("hub-needs-folder", path=str(checkpoint))
     network, config = load_checkpoint(checkpoint)
-    weights = {name.removeprefix(TRUNK): _stored(value, half) for name, value in network.state_dict().items()}
+    weights = {name.removeprefix(TRUNK): stored_tensor(value, half) for name, value in network.state_dict().items()}
     content = safetensors.torch.save(weights, {"format": "pt"})
     config = config.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest(), "config_sha256": ""})
     features = weights[f"{network.head_prefix.removeprefix(TRUNK)}weight"].shape[1]
@@ -93,8 +92,3 @@ def front_matter(config: CheckpointConfig) -> str:
         **({"model-index": [{"name": config.architecture, "results": measured}]} if measured else {}),
     }
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n\n"
-
-
-def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    return value.half() if half and value.is_floating_point() else value

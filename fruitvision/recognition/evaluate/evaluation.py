@@ -25,7 +25,7 @@ from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import verdict
 from fruitvision.recognition.classifier import SHORT_SIDE, Classifier
 from fruitvision.recognition.evaluate.labelled import LabelledFolder, abbreviated, open_labelled, open_negatives
-from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, recall_and_precision
+from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, recall_and_precision, share_of
 
 __all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 
@@ -176,7 +176,7 @@ def evaluate_in_detail(
         "by": by,
         **_summary(fruit, torch.from_numpy(labels[scored]), tuple(known)),
         "not_fruit_images": len(accepted),
-        "not_fruit_accepted": _mean(accepted),
+        "not_fruit_accepted": share_of(accepted),
         "unknown_folders": unknown,
         "problems": found.problems,
     }
@@ -257,15 +257,11 @@ def _summary(scores: Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str
     }
     return {
         "images": len(labels),
-        "top1": _mean(right),
-        "top3": _mean(scores.top3),
+        "top1": share_of(right),
+        "top3": share_of(scores.top3),
         "macro_recall": sum(c["recall"] for c in per_class.values()) / len(per_class),
         "ece": expected_calibration_error(scores.confidence, right),
-        "answered": _mean(scores.sure),
-        "answered_top1": _mean(right[scores.sure]),
+        "answered": share_of(scores.sure),
+        "answered_top1": share_of(right[scores.sure]),
         "per_class": per_class,
     }
-
-
-def _mean(flags: Tensor) -> float | None:
-    return flags.double().mean().item() if len(flags) else None

@@ -20,7 +20,7 @@ from fruitvision.runs.job.features import evaluation_features
 from fruitvision.runs.job.session import Session
 from fruitvision.runs.prepare.data import RunData, evenly
 from fruitvision.runs.prepare.loaders import scene_validation
-from fruitvision.runs.prepare.weights import build, load_initial_weights, reset_head
+from fruitvision.runs.prepare.weights import BY_NAME, build, load_initial_weights, reset_head
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.engine import Training
 from fruitvision.training.evaluation import Validation, predict_logits, summarize
@@ -114,8 +114,10 @@ def _best_network(session: Session, state: TrainState) -> tuple[Network, Checkpo
 def _blend(session: Session, network: Network, data: RunData) -> None:
     """Move the trunk's weights back towards those that it started from. Raises TrainingError "start-unavailable"."""
     training, started = session.training, session.status.start
-    start = build(training, len(data.targets.classes))
-    if session.world.is_global_zero and load_initial_weights(start, training, data.targets) != started and started:
+    start, asked = build(training, len(data.targets.classes)), training
+    if training.start in BY_NAME and started in BY_NAME:  # what it fell back to, if it did
+        asked = training.model_copy(update={"start": started})
+    if session.world.is_global_zero and load_initial_weights(start, asked, data.targets) != started and started:
         raise TrainingError("start-unavailable", start=started)
     session.world.broadcast_weights(start)
     interpolate_trunk(network, start.state_dict(), training.start_share)

@@ -150,13 +150,13 @@ def initial_state(session: Session, data: RunData) -> TrainState:
     network = build(training, len(data.targets.classes))
     saved = world.broadcast(read_state(folder) if world.is_global_zero else None)
     if saved is None:
-        start = load_initial_weights(network, training, data.targets, folder.log, session.reading) if world.is_global_zero else ""
-        status.start = world.broadcast(start)
+        if world.is_global_zero:
+            status.start = load_initial_weights(network, training, data.targets, folder.log, session.reading)
     elif saved["fingerprint"] != data.fingerprint:
         raise data_changed(session.config.data, data)
-    if status.sources_before is None:  # new, or a run of an earlier version
-        learned = sources_before(training, status.start, resumed=saved is not None) if world.is_global_zero else []
-        status.sources_before = tuple(world.broadcast(learned))
+    if world.is_global_zero and (saved is None or status.sources_before is None):  # new, or a run of an earlier version
+        status.sources_before = tuple(sources_before(training, status.start, resumed=saved is not None))
+    status.start, status.sources_before = world.broadcast((status.start, status.sources_before))
     torch.manual_seed(training.seed)
     device = world.local_device(choose_device(training.device))
     training = session.settle_precision(device, saved or {})
@@ -274,7 +274,7 @@ class _Training:
             self.session.status_writer.write_if_due()
 
     def record_epoch(self, event: EpochDone) -> None:
-        """Save the state, and the best checkpoint if this is it; then write the epoch down."""
+        """Save the best checkpoint if this is it, write the epoch down, then save the state."""
         folder, status = self.session.folder, self.session.status
         record = asdict(event)
         if record.pop("improved"):

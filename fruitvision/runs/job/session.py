@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,8 +13,9 @@ from fruitvision.runs.job.status import StatusWriter
 from fruitvision.runs.process import Heartbeat
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import compute_dtype, cpu_has_bfloat16
+from fruitvision.training.device import compute_dtype, has_bfloat16
 from fruitvision.training.distributed import World
+from fruitvision.training.evaluation import drain
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Session:
         """Decide on the precision where it is "auto": one for all processes, and on a resume, ``saved``, that of before if it suits."""
         if self.training.precision == "auto":
             before = saved.get("precision", {})
-            suits = before.get("device") == device.type and (before["name"] != "bfloat16" or device.type != "cpu" or cpu_has_bfloat16())
+            suits = before.get("device") == device.type and (before["name"] != "bfloat16" or has_bfloat16(device))
             name = before["name"] if suits else str(compute_dtype(self.training, device)).removeprefix("torch.")
             self.training = self.training.model_copy(update={"precision": self.world.broadcast(name)})
         return self.training
@@ -81,13 +82,12 @@ class Session:
         if self.world.size == 1:
             self.stop_if_asked()
 
-    def wait(self, steps: Iterator[Any]) -> Any:
+    def wait(self, steps: Generator[Any, None, T]) -> T:
         """Take all steps of a generator, reporting progress, and return its value. Raises Stopped."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+
+        def after_each() -> None:
             self.notify()
             self.status_writer.write_if_due()
             self.stop_if_asked()
+
+        return drain(steps, after_each)

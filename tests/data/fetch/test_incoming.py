@@ -87,7 +87,7 @@ def test_nothing_is_made_of_what_has_not_come_whole(tmp_path):
 def test_what_was_not_announced_is_not_written(tmp_path, piece):
     to = Incoming(tmp_path)
     key, _ = to.announce("x", [("a/1.png", 100)])
-    with pytest.raises(DataError, match="announced"):
+    with pytest.raises(DataError, match="does not match the files"):
         to.add(key, [piece])
 
 

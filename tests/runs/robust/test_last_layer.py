@@ -32,7 +32,7 @@ def test_a_stop_in_the_fit_of_the_last_layer_is_taken_and_going_on_ends_as_if_no
             with monkeypatch.context() as patch:
                 patch.setattr(finish, "extract_features", lambda *given, run=run: run.request_stop() or last_layer.extract_features(*given))
                 assert execute(run.path).state == "stopped"
-            assert "last layer fitted" not in run.log_tail()
+            assert "last layer refitted" not in run.log_tail()
         assert execute(run.path).state == "finished"
         heads.append(load_checkpoint(run.best)[0].head.weight)
     assert torch.equal(*heads)
@@ -115,3 +115,14 @@ def test_a_trunk_is_not_averaged_with_other_weights_than_it_started_from(world):
     with pytest.raises(TrainingError) as caught:  # such as where ImageNet's weights are gone when the run is resumed
         finish._blend(session, build_network(num_classes=len(data.targets.classes), width=8), data)
     assert caught.value.code == "start-unavailable" and "imagenet" in str(caught.value)
+
+
+def test_a_run_that_could_not_start_from_imagenet_ends_though_its_weights_are_there_by_then(world, monkeypatch):
+    asked = config(world, start_share=0.5, fit_last=1e-3, refit=0, start="imagenet", width=64)
+    monkeypatch.setattr("fruitvision.runs.prepare.weights.imagenet_weights", lambda *given: pytest.fail("it did not start from these"))
+    data, log = prepare(asked), []
+    session = SimpleNamespace(
+        training=asked.training, status=SimpleNamespace(start="scratch"), world=World(), folder=SimpleNamespace(log=log.append)
+    )
+    finish._blend(session, build_network(num_classes=len(data.targets.classes), seed=3), data)
+    assert "50%" in log[0]

@@ -256,7 +256,7 @@ def test_the_note_shows_the_lab_and_the_range_of_all_photographs_where_no_source
 def test_the_note_gives_one_figure_of_photographs_where_there_is_but_one(context):
     config = context.models.batcher("shipped:fruits-360").classifier.config.model_copy(update={"left_out": {}})
     one = config.model_copy(update={"metrics": {"test": {"top1": 0.99}, "photos": {"top1": 0.8, "images": 70}}})
-    assert "and 80% of 70 photographs that it never saw: " in text_of(accuracy_note(one, "mine", "en"))
+    assert "It also got 80% of 70 photographs right that it never saw: " in text_of(accuracy_note(one, "mine", "en"))
     assert "照片上答对了 80%" in text_of(accuracy_note(one, "mine", "zh"))
     unmeasured = {"photos-old": {}, "photos-x": {"top1": None}}
     odd = one.model_copy(update={"metrics": {**one.metrics, **unmeasured}})

@@ -264,7 +264,7 @@ async function giveUp(error) {
   if (app && app.ok) return location.replace(new URL("../?app", base));
   const differs = error instanceof Error && error.message.includes("differs");
   if (model) trouble(() => say(differs ? "web.differs" : "web.failed"));
-  else find("message").textContent = "The page could not be loaded. 页面无法载入。";
+  else find("message").textContent = "The page could not be loaded. 页面无法加载。";
 }
 
 open().catch(giveUp);
