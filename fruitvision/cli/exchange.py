@@ -42,7 +42,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the network as an ONNX file or a standalone web page.
+    """Write an ONNX file or a standalone web page.
 
     The file runs without torch; commands that classify take it as --checkpoint FILE. onnx-int8 is calibrated on training
     pictures, if the folder has some, and compared on the others. The page (web) is a folder of static files for any web
