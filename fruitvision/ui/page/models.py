@@ -144,7 +144,8 @@ class Models:
             from fruitvision.recognition.batcher import Batcher
             from fruitvision.recognition.classifier import Classifier
 
-            batcher = Batcher(Classifier.from_checkpoint(Path(key[0])), openvino=True)
+            # Prepacked, or compiled, in the background after the first answer, which need not wait for it.
+            batcher = Batcher(Classifier.from_checkpoint(Path(key[0]), prepack=False), openvino=True)
         kept = {key, self._owners, self._key(None) if self.default else None}
         with self._lock:
             self._loaded[key] = batcher

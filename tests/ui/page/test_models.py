@@ -29,7 +29,7 @@ class Loader:
         self.slow = threading.Event()
         self.slow.set()
 
-    def from_checkpoint(self, folder: Path) -> SimpleNamespace:
+    def from_checkpoint(self, folder: Path, **how: bool) -> SimpleNamespace:
         self.loaded.append(folder.name)
         assert self.slow.wait(10)
         return SimpleNamespace(name=folder.name)
@@ -104,7 +104,7 @@ def test_visitors_push_out_neither_the_default_nor_the_owners_model(models, load
 
 
 def test_a_model_that_cannot_be_loaded_is_tried_again(models, loader, monkeypatch):
-    def broken(folder: Path) -> None:
+    def broken(folder: Path, **how: bool) -> None:
         raise CheckpointError("model-gone")
 
     monkeypatch.setattr(loader, "from_checkpoint", broken)
