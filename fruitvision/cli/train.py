@@ -69,6 +69,8 @@ def train(
         return
     given, listing = parse_settings(settings or []), None
     given |= {**({"class_depth": str(depth)} if depth else {}), **({"crop_boxes": "true"} if boxes else {})}
+    place = run.absolute()
+    name = free_name(place.parent, name, own=place.name) if name else None
     options = {"name": name, "data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
         if data and _moved(folder, data):
@@ -76,7 +78,7 @@ def train(
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
         config = RunConfig(
-            name=free_name(run.absolute().parent, name or run.absolute().name, own=run.absolute().name),
+            name=name or free_name(place.parent, place.name, own=place.name),
             data=str(data.absolute() if data else sample_set()),
             training=TrainConfig.from_preset(preset or DEFAULT_PRESET, **given),
             photos=absolute(photos),
@@ -157,7 +159,6 @@ def _moved(folder: RunFolder, data: Path) -> bool:
 
 def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:
     """On resume the folder's configuration stands. Raises ConfigError "resume-differs" for options that disagree with it."""
-    from fruitvision.runs.names import free_name
     from fruitvision.training.config import TrainConfig
 
     config = folder.config()
@@ -165,8 +166,6 @@ def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: di
     changes = {name: (theirs, mine) for name, (mine, theirs) in wanted.differences(config.training).items()}
     for name, stands in _folders(config).items():
         asked = options[name]
-        if name == "name" and asked:  # as it was made free when the run was created
-            asked = free_name(folder.path.absolute().parent, asked, own=folder.path.absolute().name)
         if isinstance(asked, Path):
             asked = str(asked.absolute())
         elif isinstance(asked, list):

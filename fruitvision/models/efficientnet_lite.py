@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -153,7 +152,6 @@ def _rounded(channels: float) -> int:
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
-@torch.no_grad()
 def _initialize(module: nn.Module) -> None:
     """As TensorFlow's implementation does: normal by each convolution's fan-out, uniform for the last layer."""
     if isinstance(module, nn.Conv2d):

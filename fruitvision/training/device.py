@@ -86,6 +86,11 @@ def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" and has_bfloat16(device) else torch.float16
 
 
+def precision_name(config: TrainConfig, device: torch.device) -> str:
+    """:func:`compute_dtype` as the setting ``precision`` calls it."""
+    return str(compute_dtype(config, device)).removeprefix("torch.")
+
+
 @cache
 def bfloat16_is_faster() -> bool:
     """Whether this CPU computes convolutions clearly faster in bfloat16 than in float32; measured once, in a tenth of a second.

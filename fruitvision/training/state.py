@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fruitvision.models.depthwise import speed_up_depthwise
 from fruitvision.models.networks import Network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import compiled, compute_dtype, memory_format
+from fruitvision.training.device import compiled, compute_dtype, memory_format, precision_name
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.optim import make_optimizer
 
@@ -117,7 +117,7 @@ class TrainState:
             "averaged": self.ema,
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
-            "precision": {"device": self.device.type, "name": str(compute_dtype(self.config, self.device)).removeprefix("torch.")},
+            "precision": {"device": self.device.type, "name": precision_name(self.config, self.device)},
             "random": {
                 "python": random.getstate(),
                 "numpy": [numpy_name, torch.from_numpy(numpy_keys.astype(np.int64)), *numpy_rest],

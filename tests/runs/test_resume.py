@@ -47,7 +47,7 @@ def test_a_run_that_ends_between_an_epochs_record_and_its_state_has_each_epoch_o
 def test_an_automatic_precision_is_decided_once_and_kept_by_a_resume(tmp_path, tiny, monkeypatch):
     config = tiny(precision="auto")
     device = torch.device("cpu")
-    monkeypatch.setattr(session, "compute_dtype", lambda config, device: torch.bfloat16)
+    monkeypatch.setattr(session, "precision_name", lambda config, device: "bfloat16")
     monkeypatch.setattr(session, "has_bfloat16", lambda device: True)
 
     def settled(saved, broadcast=lambda name: name):
@@ -61,7 +61,7 @@ def test_an_automatic_precision_is_decided_once_and_kept_by_a_resume(tmp_path, t
     assert settled({"precision": {"device": "cpu", "name": "float32"}}) == "float32"
     assert settled({"precision": {"device": "cuda", "name": "float16"}}) == "bfloat16", "it was another device"
     monkeypatch.setattr(session, "has_bfloat16", lambda device: False)
-    monkeypatch.setattr(session, "compute_dtype", lambda config, device: torch.float32)
+    monkeypatch.setattr(session, "precision_name", lambda config, device: "float32")
     assert settled({"precision": {"device": "cpu", "name": "bfloat16"}}) == "float32", "this CPU has no instructions for it"
 
 

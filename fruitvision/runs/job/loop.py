@@ -5,11 +5,10 @@ With ``torchrun`` each process executes the same job; process 0 alone reads and 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +19,7 @@ from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.workers import Workers, workers_ended
 from fruitvision.data.read.listing import Listing
-from fruitvision.errors import FruitVisionError, TrainingError
+from fruitvision.errors import FruitVisionError
 from fruitvision.files import remove_leftovers
 from fruitvision.models import OWN
 from fruitvision.models.checkpoint import save_checkpoint
@@ -31,6 +30,7 @@ from fruitvision.runs.job.checkpoints import checkpoint_config
 from fruitvision.runs.job.environment import write_environment
 from fruitvision.runs.job.finish import finish
 from fruitvision.runs.job.memory import is_out_of_memory, out_of_memory
+from fruitvision.runs.job.peers import REASON_NAME, leave_reason, peer_failure
 from fruitvision.runs.job.resume import data_changed, read_state, save_state, sources_before
 from fruitvision.runs.job.session import ReadOnlyRun, Session, Stopped
 from fruitvision.runs.job.trackers import open_trackers
@@ -51,7 +51,6 @@ from fruitvision.wording.text import say
 
 SAVE_SECONDS = 60.0
 MAX_PROBLEMS = 20
-REASON_NAME, REASON_SECONDS = "process-ended.txt", 3.0
 
 Listener = Callable[[Event], None]
 
@@ -92,10 +91,10 @@ def execute(
         try:
             return _run(session, listing, on_event, stack)
         except BaseException as caught:
-            error = _peer_failure(folder, caught) if world.size > 1 else caught
+            error = peer_failure(folder, caught) if world.size > 1 else caught
             session.status_writer.fail(error)
             if not world.is_global_zero:
-                _leave_reason(session)
+                leave_reason(session.folder, session.status)
             if error is caught:
                 raise
             raise error from caught
@@ -326,25 +325,3 @@ def stop(session: Session) -> RunStatus:
     session.folder.log(f"stopped on request in epoch {status.epoch}, after step {status.step}")
     session.status_writer.write()
     return status
-
-
-def _leave_reason(session: Session) -> None:
-    """Tell the other processes why this one ended; not on another machine, where the folder is not."""
-    error, folder = session.status.error, session.folder
-    if error and folder.exists:
-        with suppress(OSError):
-            (folder.path / REASON_NAME).write_text(json.dumps(error), encoding="utf-8")
-
-
-def _peer_failure(folder: RunFolder, error: BaseException) -> BaseException:
-    """For a broken connection, the reason that another process of this run left behind when it ended; else the error itself."""
-    if isinstance(error, FruitVisionError) or not isinstance(error, RuntimeError) or "out of memory" in str(error).lower():
-        return error
-    end = time.monotonic() + REASON_SECONDS
-    while not (folder.path / REASON_NAME).exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    try:
-        reason = json.loads((folder.path / REASON_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        reason = str(error)[:200]
-    return TrainingError("process-ended", reason=reason)

@@ -13,7 +13,7 @@ from fruitvision.runs.job.status import StatusWriter
 from fruitvision.runs.process import Heartbeat
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import compute_dtype, has_bfloat16
+from fruitvision.training.device import has_bfloat16, precision_name
 from fruitvision.training.distributed import World
 from fruitvision.training.evaluation import drain
 
@@ -61,7 +61,7 @@ class Session:
         if self.training.precision == "auto":
             before = saved.get("precision", {})
             suits = before.get("device") == device.type and (before["name"] != "bfloat16" or has_bfloat16(device))
-            name = before["name"] if suits else str(compute_dtype(self.training, device)).removeprefix("torch.")
+            name = before["name"] if suits else precision_name(self.training, device)
             self.training = self.training.model_copy(update={"precision": self.world.broadcast(name)})
         return self.training
 
