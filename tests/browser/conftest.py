@@ -34,6 +34,7 @@ ARGUMENTS = (
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 FEW = "few kinds"  # a folder that the app offers beside its sample set: 240 pictures, where a test waits for a training
+FRAMES = 12  # of the film that the browser takes for its camera
 # What the page says of requests of its own that were under way when it was left or closed.
 LEFT_PAGE = "AbortError|aborted without reason|Connection errored out"
 
@@ -105,9 +106,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("film") / "banana.mjpeg"
     with path.open("wb") as file:
-        for number in range(12):
+        for number in range(FRAMES):
             rng = np.random.default_rng(7)
-            frame = draw_fruit("Banana", rng, (640, 480), background="white", place=(0.5, 0.5, 0.3, number / 12))
+            frame = draw_fruit("Banana", rng, (640, 480), background="white", place=(0.5, 0.5, 0.3, number / FRAMES))
             buffer = io.BytesIO()
             frame.save(buffer, "JPEG", quality=90)
             file.write(buffer.getvalue())

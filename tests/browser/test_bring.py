@@ -12,7 +12,7 @@ from PIL import Image
 
 from fruitvision.data.synthetic.sample import draw_fruit
 
-from .conftest import PHONE, WIDE, run_app
+from .conftest import FRAMES, PHONE, WIDE, run_app
 from .test_classify import fits_width
 from .test_train import fill_quick, name_run
 
@@ -91,6 +91,22 @@ def test_two_kinds_are_collected_before_the_camera_trained_and_used(visit, own):
     train(page, "before the camera")
     page.click("#train-use")
     page.wait_for_function("document.querySelector('#model input').value.includes('before the camera')")
+
+
+def test_a_view_that_the_kind_has_already_is_not_taken_again_and_that_is_said(visit, own):
+    page = open_way(visit, own, "collect")
+    page.click(".fv-kind-add")
+    card = page.locator(".fv-kind").last
+    record = card.locator(".fv-kind-record")
+    record.scroll_into_view_if_needed()
+    record.dispatch_event("pointerdown", {"pointerId": 1, "isPrimary": True})
+    page.wait_for_selector(".fv-collect .fv-said:has-text('hardly changes')")
+    record.dispatch_event("pointerup", {"pointerId": 1})
+    card.locator(".fv-kind-count:has-text('nearly the same as others')").wait_for()
+    assert 2 <= card.locator("figure").count() <= FRAMES
+    left = page.locator(".fv-kind").count() - 1
+    card.locator(".fv-kind-forget").click()
+    page.wait_for_function(f"document.querySelectorAll('.fv-kind').length === {left}")
 
 
 def test_pictures_are_dropped_on_a_card_and_what_cannot_be_read_is_said(visit, own):

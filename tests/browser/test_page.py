@@ -179,3 +179,22 @@ def test_start_brings_the_runs_status_into_view(visit):
     page.wait_for_selector("#train-stop:visible, #train-status .fv-run-finished", timeout=60_000)
     if page.is_visible("#train-stop"):
         page.click("#train-stop")
+
+
+def test_who_asked_for_less_motion_sees_none(visit, app):
+    page = visit(size=PHONE)
+    page.goto(f"{app.url}?tab=compare")
+    page.wait_for_selector(READY["compare"])
+    moved = """async () => {
+        const asked = [], scroll = Element.prototype.scrollIntoView;
+        Element.prototype.scrollIntoView = function (how) { asked.push(how.behavior); return scroll.call(this, how); };
+        scrollTo({ top: 0, behavior: "instant" });
+        await fruitvisionShow("#compare-page");
+        Element.prototype.scrollIntoView = scroll;
+        const slow = [...document.querySelectorAll("body *")].flatMap((one) => [getComputedStyle(one), getComputedStyle(one, "::before")])
+            .flatMap((style) => `${style.transitionDuration}, ${style.animationDuration}`.split(", ")).some((time) => parseFloat(time) > 0.01);
+        return { asked, slow };
+    }"""
+    assert page.evaluate(moved) == {"asked": ["smooth"], "slow": True}
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(moved) == {"asked": ["instant"], "slow": False}
