@@ -20,6 +20,8 @@ RUN python -m pip install --no-deps /source \
 USER 1000
 WORKDIR /data
 VOLUME /data
+# What can be made again (stores of pictures, the sample set, downloaded weights) lies in the volume too: all else may be read-only.
+ENV XDG_CACHE_HOME=/data/.cache
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=90s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/robots.txt', timeout=4)"]

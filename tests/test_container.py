@@ -6,10 +6,12 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
 
+from fruitvision.files import cache_folder
 from fruitvision.ui.server.gate import ROUTES
 
 
@@ -32,6 +34,18 @@ def test_it_runs_as_nobody_special_with_its_data_in_a_volume(steps):
     names = [step for step, _ in steps]
     assert dict(steps)["USER"] == "1000" and names.index("USER") < names.index("ENTRYPOINT")
     assert "USER" not in names[names.index("USER") + 1 :] and dict(steps)["VOLUME"] == dict(steps)["WORKDIR"] == "/data"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the container's system")
+def test_what_is_kept_between_starts_lies_in_the_volume(project, steps, monkeypatch):
+    named = dict(pair.split("=", 1) for step, words in steps if step == "ENV" for pair in words.split())
+    for name in ("FRUITVISION_CACHE", "HF_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", named["XDG_CACHE_HOME"])
+    service = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"]["app"]
+    mounted = [volume.split(":")[1] for volume in service["volumes"]]
+    assert service["read_only"] and mounted == [dict(steps)["VOLUME"]]
+    assert cache_folder().is_relative_to(dict(steps)["VOLUME"])
 
 
 def test_its_python_is_one_that_pip_takes_and_its_health_is_asked_where_the_app_answers(steps):

@@ -31,6 +31,7 @@ def picture(tmp_path) -> Path:
 
 
 def test_the_tools_are_there_and_answer_as_predict_does(picture, tmp_path, shipped_checkpoint):
+    pytest.importorskip("mcp", reason='run: pip install "fruitvision[mcp]"')
     from mcp.client.session import ClientSession
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -53,6 +54,7 @@ def test_the_tools_are_there_and_answer_as_predict_does(picture, tmp_path, shipp
 
 
 def test_over_http_a_picture_is_sent_and_another_sites_page_is_refused(picture, tmp_path, shipped_checkpoint):
+    pytest.importorskip("mcp", reason='run: pip install "fruitvision[mcp]"')
     from mcp.client.session import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 

@@ -154,6 +154,19 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
     assert {names.get(name, name) for name in foreign} - named <= carried
 
 
+def test_the_quick_tests_need_nothing_but_the_package_and_the_test_tools():
+    """Whatever else a test imports, it is skipped without: CI runs them beside the lowest versions, with none of the extras."""
+    optional = {"playwright", "axe_playwright_python", "mcp", "onnx", "onnxruntime", "onnxscript", "openvino", "ray", "mlflow", "trackio"}
+    for file in (PROJECT / "tests").rglob("test_*.py"):
+        text = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                for name in {name.partition(".")[0] for name in names} & optional:
+                    skipped = re.search(rf'importorskip\("{name}\b', text)
+                    assert skipped and text.count("\n", 0, skipped.start()) < node.lineno, f"{file}: import {name}"
+
+
 def test_the_readme_opens_with_the_two_commands():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     first, second = readme.find(f"\n{INSTALL_AND_OPEN}\n"), readme.find(f"\n{INSTALL_AND_TEST}\n")

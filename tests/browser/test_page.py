@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import TimeoutError
 
 from .conftest import PHONE, WIDE
 from .test_train import fill_quick
 
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
+TimeoutError = pytest.importorskip("playwright.sync_api").TimeoutError
 READY = {
     "classify": "#classify-answer .fv-answer:visible, .fv-live-start:visible",
     "train": "#train-found .fv-data",

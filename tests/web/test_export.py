@@ -31,6 +31,7 @@ PICTURES = [np.asarray(draw_fruit(kind, np.random.default_rng(n), 64)) for n, ki
 @pytest.fixture(scope="module")
 def made() -> dict[Weights, WebNetwork]:
     """One small network, exported both ways."""
+    pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     return {weights: web_network(*small(), PICTURES, weights) for weights in get_args(Weights)}

@@ -41,6 +41,7 @@ def _pictures(sample_set: Path) -> list[Path]:
 @pytest.fixture(scope="module")
 def exported(sample_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network as an ONNX file."""
+    pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     out = tmp_path_factory.mktemp("exported") / "model.onnx"
