@@ -23,7 +23,7 @@ from fruitvision.data.read.formats.picture_file import Note
 from fruitvision.data.read.picture import PictureSource, load_capped, load_noted, load_pixels, open_picture, to_array
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
-from fruitvision.models.onnx.export import open_onnx
+from fruitvision.models.onnx.export import OnnxNetwork, open_onnx
 from fruitvision.models.prepacked import prepacked
 from fruitvision.recognition.calibration import Verdict, probabilities_of, verdict
 from fruitvision.recognition.heatmap import ActivationMap, class_activation
@@ -170,6 +170,11 @@ class Classifier:
     def head(self) -> nn.Linear:
         """The network's last layer."""
         return cast(nn.Linear, self.network.head)
+
+    @property
+    def has_heatmaps(self) -> bool:
+        """Whether answers have a heatmap: those of an ONNX file have none, since it gives no feature maps."""
+        return not isinstance(self.network, OnnxNetwork)
 
     def use_openvino(self) -> bool:
         """Run inference by OpenVINO from now on, where it is installed and not slower; returns whether it does.

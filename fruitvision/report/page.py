@@ -217,9 +217,11 @@ def _hardest(examination: Evaluation) -> list[Card]:
     cards, loss = [], losses(examination)
     for i in hardest(examination, HARDEST):
         pixels = examination.pictures.store[examination.rows[i]]
-        answer = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]
-        heatmap = picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")
-        cards.append(_card(examination, i, _answer(examination, i, f"{loss[i]:.2f}"), heatmap))
+        beside = []
+        if examination.classifier.has_heatmaps:
+            answer = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]
+            beside = [picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")]
+        cards.append(_card(examination, i, _answer(examination, i, f"{loss[i]:.2f}"), *beside))
     return cards
 
 

@@ -10,15 +10,18 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.synthetic.sample import draw_sample
+from fruitvision.data.synthetic.sample import draw_fruit, draw_sample
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds
 from fruitvision.models.networks import build_network
+from fruitvision.models.onnx.export import export_onnx
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.evaluate.evaluation import Evaluation, evaluate_in_detail
 from fruitvision.report.page import FILE, report_page, write_report
+from fruitvision.report.results import read_results, write_results
 from fruitvision.wording.text import sentences
 
 VOID = {"meta", "img", "br"}
@@ -108,6 +111,17 @@ def test_both_languages_are_in_it_and_the_wanted_one_is_shown_first(examined):
     spans = {lang: page.count(f'<span lang="{lang}">') for lang in ("en", "zh")}
     assert spans["en"] == spans["zh"] > 50
     assert "苹果" in page and "香蕉" in page
+
+
+def test_an_onnx_file_has_a_report_without_heatmaps(examined, sample_set, tmp_path):
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    network = examined.classifier
+    export_onnx(network.network, network.config, [draw_fruit("Apple", np.random.default_rng(0))], tmp_path / "model.onnx")
+    found = evaluate_in_detail(Classifier.from_checkpoint(tmp_path / "model.onnx"), sample_set, split="test")
+    assert "heatmap: " in report_page(examined) and "heatmap: " not in report_page(found)
+    write_results(tmp_path, found)
+    assert read_results(tmp_path).hardest and not read_results(tmp_path).hardest[0].heatmap
 
 
 def test_every_sentence_of_the_report_is_used():
