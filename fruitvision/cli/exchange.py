@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from fruitvision.recognition.imported.pictures import PictureCheck
 
 FEW = 5
-
+DRAWN_PER_KIND = 6
+"""Drawn pictures of each kind: half of them calibrate an int8 file, the others are what a file is compared on."""
 
 Format = Literal["onnx", "onnx-int8", "web"]
 
@@ -45,14 +46,11 @@ def export(
     """Write an ONNX file or a standalone web page.
 
     The file runs without torch; commands that classify take it as --checkpoint FILE. onnx-int8 is calibrated on training
-    pictures, if the folder has some, and compared on the others. The page (web) is a folder of static files for any web
+    pictures, if the folder has some, and compared on the others; without --data, on drawn pictures. The page (web) is a folder of static files for any web
     server; it answers in the visitor's own browser. Needs onnx, onnxscript and onnxruntime.
     """
-    from fruitvision.errors import UsageError
     from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
 
-    if data is None and file_format == "onnx-int8":
-        raise UsageError("export-needs-data")
     training, others = ([], []) if data is None else _some_pictures(data, count)
 
     if file_format == "web":
@@ -73,10 +71,15 @@ def export(
         from fruitvision.models.onnx.export import export_onnx
 
         network, config = load_checkpoint(find_checkpoint(checkpoint))
-        calibration = training if file_format == "onnx-int8" else ()
-        check = export_onnx(network, config, draw_pictures() if data is None else others, out, calibration=calibration)
+        if data is None:
+            drawn = draw_pictures(DRAWN_PER_KIND)
+            training, others = drawn[::2], drawn[1::2]
+        int8 = file_format == "onnx-int8"
+        check = export_onnx(network, config, others, out, calibration=training if int8 else ())
         size, pictures, difference, agreement = out.stat().st_size, check.pictures, check.largest_difference, check.agreement
         lines, more = [f"{out}: {size / 1e6:.1f} MB."], {}
+        if int8 and data is None:
+            lines.append("Calibrated on drawn pictures; --data DIR names pictures like those that it will see.")
     lines.insert(
         1, f"Compared on {pictures} pictures: logits differ by {difference:.1e} at most; the best class agrees in {agreement:.1%}."
     )

@@ -173,15 +173,3 @@ def test_a_runtime_is_taken_from_a_package_or_a_folder_and_another_one_is_refuse
         with pytest.raises(DataError, match="npm pack") as caught:
             runtime_files(source)
         assert caught.value.code == "web-runtime-other"
-
-
-def test_an_int8_file_needs_pictures_and_the_others_do_not(tmp_path) -> None:
-    import inspect
-
-    from fruitvision.cli.exchange import export as command
-    from fruitvision.errors import UsageError
-
-    assert inspect.signature(command).parameters["data"].default is None
-    with pytest.raises(UsageError, match="--data DIR") as caught:
-        command(out=tmp_path / "model.onnx", file_format="onnx-int8")
-    assert caught.value.code == "export-needs-data" and not list(tmp_path.iterdir())

@@ -91,7 +91,7 @@ class _Outputs(nn.Module):
 
 @torch.inference_mode()
 def export_onnx(
-    network: nn.Module, config: CheckpointConfig, pictures: Sequence[PictureSource], out: Path, *, calibration: Sequence[Path] = ()
+    network: nn.Module, config: CheckpointConfig, pictures: Sequence[PictureSource], out: Path, *, calibration: Sequence[PictureSource] = ()
 ) -> ExportCheck:
     """Write ``out``: input "image" (N, 3, crop, crop) float32, outputs "logits" (N, C) and "features" (N, F).
 

@@ -103,6 +103,15 @@ def test_int8_is_a_fraction_of_the_size_and_agrees(sample_set: Path, exported: P
     assert np.abs(found.probabilities(pictures[:8]) - Classifier(network, config).probabilities(pictures[:8])).max() < 0.05
 
 
+def test_the_command_asks_for_no_pictures_and_says_what_an_int8_file_was_calibrated_on(exported: Path, tmp_path: Path, capsys) -> None:
+    network, config = _small()
+    save_checkpoint(tmp_path / "small", network, config)
+    where = ["--checkpoint", str(tmp_path / "small"), "--out", str(tmp_path / "int8.onnx")]
+    assert main(["export", "--format", "onnx-int8", *where]) == 0
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.6 * exported.stat().st_size
+    assert "Calibrated on drawn pictures" in capsys.readouterr().out
+
+
 def test_a_file_that_is_damaged_foreign_or_a_pickle_is_named(exported: Path, tmp_path: Path) -> None:
     import onnx
 
