@@ -97,3 +97,11 @@ def test_pictures_in_the_readme_have_absolute_addresses_of_files_that_are_there(
         for link in shown:
             if "raw.githubusercontent.com" in link:
                 assert (PROJECT / link.partition("/main/")[2]).is_file()
+
+
+def test_a_space_runs_the_gradio_that_the_tests_ran():
+    pinned = re.search(r"^gradio==(\S+)", (PROJECT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    for page in ("host.md", "host.zh.md"):
+        text = (DOCS / "guides" / page).read_text(encoding="utf-8")
+        front = yaml.safe_load(re.search(r"^---\n(.*?)^---", text, re.MULTILINE | re.DOTALL)[1])
+        assert (front["sdk"], front["sdk_version"], front["app_file"]) == ("gradio", pinned, "app.py")
