@@ -39,9 +39,9 @@ from fruitvision.training.evaluation import evaluate
 from fruitvision.training.state import TrainState
 
 GOAL = 0.98
-SEED, MOST_CLASSES, SEEDS = 8, 30, 5
+SEED, MAX_CLASSES, SEEDS = 8, 30, 5
 SIDE, QUICK_SIDE = 224, 64
-MOST_EPOCHS = 30
+MAX_EPOCHS = 30
 """After so many the plain recipe is given up."""
 FAST = {"epochs": 5}
 """The shortest schedule from random weights that reaches ``GOAL`` on these classes: of two tries of 4 epochs one ended at 98.3%, the
@@ -134,14 +134,14 @@ def plainly(bench: Bench) -> Learned:
         for took, found in plain.epochs(train, test, len(labels), bench.some(SIDE, QUICK_SIDE), BATCH):
             seconds += took
             accuracies.append(found)
-            if found >= GOAL or len(accuracies) == bench.some(MOST_EPOCHS, 1):
+            if found >= GOAL or len(accuracies) == bench.some(MAX_EPOCHS, 1):
                 return Learned(seconds, tuple(accuracies))
     raise AssertionError("the recipe has no end of its own")
 
 
 def chosen_classes(bench: Bench) -> list[str]:
     """The classes of the comparison: thirty, and never more than half of those that there are."""
-    return classes_of(list_pictures(bench.data), bench.some(MOST_CLASSES, 3))
+    return classes_of(list_pictures(bench.data), bench.some(MAX_CLASSES, 3))
 
 
 def classes_of(listing: Listing, count: int) -> list[str]:

@@ -98,7 +98,7 @@ class Resident:
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size)
         self._batch = Batch(images, torch.arange(config.batch_size) % 2, np.arange(config.batch_size), config.batch_size, config.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: object = None) -> Iterator[Batch]:
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: object = None) -> Iterator[Batch]:
         """The same batch again and again."""
         return cycle([self._batch])
 

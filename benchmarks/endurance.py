@@ -29,7 +29,7 @@ from fruitvision.runs.job.resume import read_state
 from fruitvision.training.config import TrainConfig, parse_settings
 
 WAIT_SECONDS, WHOLE_SECONDS = 120.0, 4 * 3600.0
-EPOCHS_A_KILL = 12
+EPOCHS_PER_KILL = 12
 KINDS = ("Apple", "Banana", "Kiwi", "Orange")
 SMALL = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "device": "cpu"}
 
@@ -48,7 +48,7 @@ def main() -> int:
         folder, data = Path(temporary), given.data
         if data is None:
             data = draw_sample(folder / "data", train_per_class=12, test_per_class=4, size=64, classes=KINDS)
-            settings = {**SMALL, "epochs": EPOCHS_A_KILL * (given.kills + 1), **settings}
+            settings = {**SMALL, "epochs": EPOCHS_PER_KILL * (given.kills + 1), **settings}
         config = RunConfig(data=str(data.absolute()), training=TrainConfig.from_preset(given.preset, **settings))
         whole = launcher.start(folder / "whole", config)
         wait_until(whole, "failed", seconds=WHOLE_SECONDS)

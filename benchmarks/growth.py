@@ -28,16 +28,16 @@ SIZES, QUICK_SIZES = (10_000, 100_000, 500_000), (100, 200, 400)
 ONCE = 500_000
 """Folders of so many pictures are measured once."""
 CLASSES, DIFFERENT, SIDE = 100, 300, 48
-BYTES_A_PICTURE = 2 * 4096 + 3 * SIDE * SIDE
+BYTES_PER_PICTURE = 2 * 4096 + 3 * SIDE * SIDE
 """On the disk: the file, its name, its pixels."""
-MOST_MEMORY, WITHIN, WATCH_SECONDS = 1500.0, 1.15, 0.25
+MAX_MEMORY_MB, WITHIN, WATCH_SECONDS = 1500.0, 1.15, 0.25
 PARTS = {"scan and store": 0, "one epoch's input": 1}
 
 
 def growth(bench: Bench) -> list[Figure]:
     """Seconds a picture at each larger size, against the smallest; and the memory that is not mapped from files."""
     sizes = QUICK_SIZES if bench.quick else SIZES
-    place, needed = tempfile.gettempdir(), 2 * max(sizes) * BYTES_A_PICTURE
+    place, needed = tempfile.gettempdir(), 2 * max(sizes) * BYTES_PER_PICTURE
     if (free := shutil.disk_usage(place).free) < needed:
         print(f"growth is left out: it needs {needed / 1e9:.0f} GB in {place}, and {free / 1e9:.0f} are free.", file=sys.stderr)
         return []
@@ -51,7 +51,7 @@ def growth(bench: Bench) -> list[Figure]:
         (_, *found), memory = measured(Path(temporary), [sizes[0], *turns])  # the first warms the process up
     lines = [_line(turns, found, size, part) for size in sizes[1:] for part in PARTS]
     what = f"memory not mapped from files, up to {sizes[-1]} pictures"
-    return [*lines, Figure(what, "its bound", "MB", memory, MOST_MEMORY, memory, memory, memory, ("<=", MOST_MEMORY))]
+    return [*lines, Figure(what, "its bound", "MB", memory, MAX_MEMORY_MB, memory, memory, memory, ("<=", MAX_MEMORY_MB))]
 
 
 def _line(turns: list[int], found: list[list[float]], size: int, part: str) -> Figure:
@@ -134,7 +134,7 @@ def main(folder: Path, turns: list[int]) -> None:
             dataset, store = open_dataset(folder / str(size), cache=Path(cache))
             marks.append(time.perf_counter())
             loader = TrainLoader(store, dataset.splits["train"], training_transform(config), config.batch_size)
-            seen = sum(batch.own for batch in loader.epoch(0, config.first_image_size))
+            seen = sum(batch.local_size for batch in loader.epoch(0, config.first_image_size))
             marks.append(time.perf_counter())
             assert len(store) == size and abs(seen - len(dataset.splits["train"])) <= 1, (len(store), seen)
             del loader, store, dataset

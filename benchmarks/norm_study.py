@@ -3,7 +3,7 @@
     python -m benchmarks.norm_study run --data fruits-360 --out DIR
     python -m benchmarks.norm_study ship --out DIR [--out DIR ...]
 
-``run`` picks thirty classes of Fruits-360, as benchmarks/accuracy.py does, and trains every cell with ``fruitvision compare``; stopped,
+``run`` picks thirty classes of Fruits-360, as benchmarks/accuracy.py does, and trains every trial with ``fruitvision compare``; stopped,
 the same command goes on. Several folders with different ``--seeds`` may be trained side by side. ``ship`` writes their results, and the
 networks of one seed, into the package. Times and memory are left out of what it writes: several studies shared the machine.
 """
@@ -19,7 +19,7 @@ from typing import Annotated, cast
 import pandas as pd
 import typer
 
-from benchmarks.accuracy import MOST_CLASSES, classes_of, place
+from benchmarks.accuracy import MAX_CLASSES, classes_of, place
 from fruitvision.comparison.results import ABOUT, MEASURED, Results, results, write_tables
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import PLAN, StudyFolder, StudyPlan
@@ -30,7 +30,7 @@ from fruitvision.models.checkpoint import load_checkpoint, save_checkpoint
 SETTINGS = {"max_train_images": 1500, "epochs": 5, "image_size": 40, "width": 8}
 BATCH_SIZES = (2, 4, 8, 32)
 SHOWN_SIZES, SHOWN_SEED = (2, 32), 0
-"""The cells whose networks are part of the package."""
+"""The trials whose networks are part of the package."""
 UNMEASURED = ["seconds_per_epoch", "images_per_s", "peak_memory_mb"]
 
 app = typer.Typer(add_completion=False)
@@ -38,10 +38,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run(data: Annotated[Path, typer.Option()], out: Annotated[Path, typer.Option()], seeds: str = "0,1,2,3,4,5,6,7,8,9,10,11") -> None:
-    """Train the cells of some seeds."""
-    chosen = out / f"fruits-360-{MOST_CLASSES}"
+    """Train the trials of some seeds."""
+    chosen = out / f"fruits-360-{MAX_CLASSES}"
     listing = list_pictures(data)
-    wanted = classes_of(listing, MOST_CLASSES)
+    wanted = classes_of(listing, MAX_CLASSES)
     for file in listing.files:
         if file.folder in wanted and not (chosen / file.path).exists():
             place(listing, file, chosen)
@@ -65,13 +65,13 @@ def ship(out: Annotated[list[Path], typer.Option()]) -> None:
     shown = first.model_copy(update={"data": Path(first.data).name, "batch_sizes": SHOWN_SIZES, "seeds": (SHOWN_SEED,)})
     write_text(MEASURED / PLAN, shown.model_dump_json(indent=1) + "\n")
     study = next(study for study in studies if SHOWN_SEED in study.plan().seeds)
-    for cell in shown.cells():
-        source, target = study.run(cell), StudyFolder(MEASURED).run(cell)
+    for trial in shown.trials():
+        source, target = study.run(trial), StudyFolder(MEASURED).run(trial)
         network, config = load_checkpoint(source.best)
         save_checkpoint(target.best, network, config, half=True)
         write_text(target.metrics_file, json.dumps(source.metrics("epoch")[-1]) + "\n")
     size = sum(path.stat().st_size for path in MEASURED.rglob("*") if path.is_file())
-    print(f"{len(found.table)} cells, {size / 1e6:.2f} MB")
+    print(f"{len(found.table)} trials, {size / 1e6:.2f} MB")
 
 
 def _joined(parts: Sequence[Results]) -> Results:

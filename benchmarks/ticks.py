@@ -29,7 +29,7 @@ from fruitvision.ui.train.settings import DEFAULT_PRESET, preset_values
 from fruitvision.ui.train.start import Form
 from fruitvision.ui.train.watch import run_view
 
-MOST_MS = 20.0
+MAX_MS = 20.0
 MINUTE = 60.0
 
 
@@ -88,7 +88,7 @@ def train_tick(bench: Bench) -> list[Figure]:
             opening.append(_milliseconds(page.tick))
             rest.append(statistics.median(_milliseconds(page.tick) for _ in range(ticks)))
     return [
-        _bound(f"one tick of Train with {count} finished runs", rest, ("<=", MOST_MS)),
+        _bound(f"one tick of Train with {count} finished runs", rest, ("<=", MAX_MS)),
         _bound(f"the first tick of a page, {count} finished runs read for the first time", opening, None),
     ]
 
@@ -101,4 +101,4 @@ def _milliseconds(work: Callable[[], None]) -> float:
 
 def _bound(what: str, found: list[float], goal: tuple | None) -> Figure:
     middle = statistics.median(found)
-    return Figure(what, "its bound", "ms", middle, MOST_MS, middle, min(found), max(found), goal)
+    return Figure(what, "its bound", "ms", middle, MAX_MS, middle, min(found), max(found), goal)

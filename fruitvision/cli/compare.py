@@ -63,8 +63,8 @@ def compare(
             raise ConfigError("study-needs-data")
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
         study_pictures(plan)
-        for cell in plan.cells():
-            check_networks(RunConfig(data=plan.data, training=cell.training))
+        for trial in plan.trials():
+            check_networks(RunConfig(data=plan.data, training=trial.training))
     study = StudyFolder(out)
     if ray is None:
         _say_time(plan or study.plan(), study)

@@ -61,10 +61,10 @@ def train(
     from fruitvision.runs.names import free_name
     from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
-    from fruitvision.training.distributed import torchrun_share
+    from fruitvision.training.distributed import torchrun_shard
 
     folder = RunFolder(run)
-    if torchrun_share().rank > 0:  # one of several processes that torchrun started: only the first one prints
+    if torchrun_shard().rank > 0:  # one of several processes that torchrun started: only the first one prints
         _execute_in_terminal(folder, None, quiet=True)
         return
     given, listing = parse_settings(settings or []), None
@@ -92,7 +92,7 @@ def train(
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
         print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
-    finished = folder.status().state == "finished" and torchrun_share().of == 1  # other processes would wait for this one
+    finished = folder.status().state == "finished" and torchrun_shard().num_shards == 1  # other processes would wait for this one
     interrupted = not finished and _execute_in_terminal(folder, listing, quiet=as_json)
     give(*_result(run, folder), as_json)
     if interrupted and folder.status().state == "stopped":

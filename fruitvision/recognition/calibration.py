@@ -25,7 +25,7 @@ MIN_SURE_SHARE = 0.02
 MIN_PHOTOS = 100
 MIN_SURE = 0.4
 """No answer of a lower confidence is "sure", however accurate the answers to the given pictures are."""
-MOST_FITTED = 0.9999
+MAX_FITTED_THRESHOLD = 0.9999
 """The largest threshold that is fitted, to four decimals: 1 would mean that no answer is ever "sure"."""
 
 
@@ -123,8 +123,8 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
     At the threshold for "not-fruit" at most ``MAX_FRUIT_REFUSED`` of the fruit is refused. An answer is "sure" from the
     confidence at which ``SURE_ACCURACY`` of the answers are correct and at most ``MAX_NEGATIVES_ACCEPTED`` of the pictures
-    without fruit are accepted, and never below ``MIN_SURE`` or above ``MOST_FITTED``. Where there is no such confidence, the threshold
-    is 1: no answer is ever "sure".
+    without fruit are accepted, and never below ``MIN_SURE`` or above ``MAX_FITTED_THRESHOLD``. Where there is no such
+    confidence, the threshold is 1: no answer is ever "sure".
     """
     from fruitvision.models.checkpoint import Thresholds
 
@@ -145,8 +145,8 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
 
 def fitted_threshold(*bounds: float) -> float:
-    """The largest of some bounds as a threshold: to four decimals, and at most ``MOST_FITTED``."""
-    return min(round(max(bounds), 4), MOST_FITTED)
+    """The largest of some bounds as a threshold: to four decimals, and at most ``MAX_FITTED_THRESHOLD``."""
+    return min(round(max(bounds), 4), MAX_FITTED_THRESHOLD)
 
 
 def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SURE_ACCURACY) -> float | None:

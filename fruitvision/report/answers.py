@@ -20,7 +20,7 @@ MIN_BOTH, MIN_SECOND = 0.5, 0.25
 the first's."""
 MIN_ALONE = 0.4
 """It names none where even the first has less."""
-MOST_CONFUSED, FEWEST_CONFUSED = 2, 3
+MAX_CONFUSED, MIN_CONFUSED = 2, 3
 """How many types are named that a network confuses with its answer, and how often it must have done so."""
 MIN_SHOWN = 0.01
 """Guesses with less are not shown."""
@@ -56,13 +56,13 @@ def filmed_on_white(config: CheckpointConfig) -> bool:
 
 
 def confused_with(config: CheckpointConfig, fruit_type: str) -> tuple[str, ...]:
-    """The types that this one and photographs of left-out sources were taken for each other most, at most ``MOST_CONFUSED``."""
+    """The types that this one and photographs of left-out sources were taken for each other most, at most ``MAX_CONFUSED``."""
     per_kind = config.left_out.get("per_kind") or {}
     counts = Counter(per_kind.get(fruit_type, {}).get("taken_for", {}))
     for kind, own in per_kind.items():
         if kind != fruit_type:
             counts[kind] += own["taken_for"].get(fruit_type, 0)
-    return tuple(kind for kind, count in counts.most_common(MOST_CONFUSED) if count >= FEWEST_CONFUSED)
+    return tuple(kind for kind, count in counts.most_common(MAX_CONFUSED) if count >= MIN_CONFUSED)
 
 
 def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:

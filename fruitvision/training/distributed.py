@@ -19,15 +19,15 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from fruitvision.data.load.loader import Share
+from fruitvision.data.load.loader import Shard
 from fruitvision.errors import TrainingError
 
 T = TypeVar("T")
 
 
-def torchrun_share() -> Share:
+def torchrun_shard() -> Shard:
     """This process's rank and the number of processes, from the environment that ``torchrun`` sets: (0, 1) without it."""
-    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    return Shard(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class World:
         return self.rank == 0
 
     @property
-    def share(self) -> Share:
-        """Which part of every batch this process has."""
-        return Share(self.rank, self.size)
+    def shard(self) -> Shard:
+        """The part of every batch that this process trains on."""
+        return Shard(self.rank, self.size)
 
     def local_device(self, device: torch.device) -> torch.device:
         """This process's GPU where ``device`` is "cuda" and there are several processes; else ``device``.
@@ -155,7 +155,7 @@ def process_group() -> Iterator[World]:
 
     The backend is gloo for CPUs and nccl for NVIDIA GPUs; what is not on a GPU always goes through gloo.
     """
-    rank, size = torchrun_share()
+    rank, size = torchrun_shard()
     if size == 1:
         yield World()
         return

@@ -60,7 +60,7 @@ def predict_logits(
     """
     network.eval()
     logits, labels = [], []
-    batches, layout = loader.batches(world.share), torch.channels_last if config.channels_last else torch.contiguous_format
+    batches, layout = loader.batches(world.shard), torch.channels_last if config.channels_last else torch.contiguous_format
     for turn in range(math.ceil(len(loader) / world.size)):
         number = min((turn + 1) * world.size, len(loader))
         batch = next(batches, None)

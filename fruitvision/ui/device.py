@@ -19,7 +19,7 @@ from fruitvision.files import cache_folder, current_folder, named_write_errors, 
 from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS
 from fruitvision.report.markup import tag
-from fruitvision.runs.separate import call_separately
+from fruitvision.runs.subprocess_call import call_in_subprocess
 from fruitvision.ui.page.background import Task
 from fruitvision.web.export import DESCRIPTION, PAGE, called, export_web
 from fruitvision.web.served import PATH, WHOLE_APP, DevicePage
@@ -80,7 +80,7 @@ def read_made(page: DevicePage, checkpoint: Path) -> None:
             if not (folder / DESCRIPTION).is_file():
                 if not all(map(find_spec, EXPORT_PACKAGES)):
                     raise CheckpointError("onnx-missing", packages=" ".join(EXPORT_PACKAGES))
-                call_separately(_make, checkpoint, folder)
+                call_in_subprocess(_make, checkpoint, folder)
             os.utime(folder)
             page.read(folder)
             for old in sorted(pages.glob("[!.]*"), key=lambda one: one.stat().st_mtime)[:-MOST_KEPT]:

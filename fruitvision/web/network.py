@@ -22,7 +22,7 @@ from fruitvision.models.onnx.export import BATCH, LARGEST_DIFFERENCE, OUTPUTS, e
 
 Weights = Literal["int8", "float32"]
 
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 """The share of the checked pictures for which the int8 file's best class must be torch's."""
 FEW_WEIGHTS = 64
 """To an output channel: fewer are stored as float16."""
@@ -73,7 +73,7 @@ def web_network(network: nn.Module, config: CheckpointConfig, pictures: Sequence
     difference, agreement = max(differences), float(np.concatenate(same).mean())
     if weights == "float32" and difference > LARGEST_DIFFERENCE:
         raise CheckpointError("onnx-differs", difference=difference, agreement=agreement)
-    if agreement < LEAST_AGREEMENT:
+    if agreement < MIN_AGREEMENT:
         raise CheckpointError("web-differs", difference=difference, agreement=agreement)
     known = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
     features = cast(nn.Linear, network.head).in_features

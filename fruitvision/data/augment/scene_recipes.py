@@ -21,7 +21,7 @@ from fruitvision.data.augment.scenes import Placed, Scene, render
 from fruitvision.data.augment.sprites import cut_out, hand, random_cutout
 from fruitvision.data.augment.transforms import normalize
 
-MOST_FRUITS = 9
+MAX_FRUITS = 9
 TYPICAL_SPAN = 8.0
 """Centimetres: a fruit of this length takes ``TYPICAL_SHARE`` of the frame, typically. A smaller one is held closer to the
 camera, and a larger one farther away: the share grows with the square root of the length."""
@@ -165,7 +165,7 @@ class PhotoRecipe:
 def _count(rng: np.random.Generator, span: float) -> int:
     """One fruit, a few, or a pile."""
     kind = rng.random() * (1.0 if span >= SMALL_SPAN else 1.3)
-    return 1 if kind < 0.6 else int(rng.integers(2, 5)) if kind < 0.85 else int(rng.integers(5, MOST_FRUITS + 1))
+    return 1 if kind < 0.6 else int(rng.integers(2, 5)) if kind < 0.85 else int(rng.integers(5, MAX_FRUITS + 1))
 
 
 def _half(rng: np.random.Generator, span: float, alone: bool) -> float:

@@ -18,7 +18,7 @@ class Batch:
     """(B,) int64: classes, or rows of the loader's ``membership``"""
     rows: np.ndarray
     """(B,) positions in the image store"""
-    own: int
-    """How many of them count: all, or 0 for the stand-in of a process that has no picture in this step."""
-    total: int
-    """Pictures in the whole batch, those of other processes included."""
+    local_size: int
+    """Pictures of this process: B, or 0 where B is 1 and the picture only pads the batch, because this process has none in this step."""
+    global_size: int
+    """Pictures of all processes."""

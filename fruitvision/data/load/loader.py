@@ -23,23 +23,23 @@ from fruitvision.data.read.dataset import Split
 from fruitvision.data.read.store import ImageStore
 
 
-class Share(NamedTuple):
-    """The part of every batch that one of several processes takes: each ``of``-th picture, from ``rank`` on."""
+class Shard(NamedTuple):
+    """The part of every batch that one process trains on: every ``num_shards``-th picture, starting at ``rank``."""
 
     rank: int = 0
-    of: int = 1
+    num_shards: int = 1
 
-    def mine(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
-        """This process's part of a batch, how many of it count, and the batch's size.
+    def select(self, batch: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """This process's pictures of a batch, their number (``Batch.local_size``) and the size of the whole batch.
 
-        A last batch may have fewer pictures than there are processes. The others get its first picture, which does not
-        count, since every process has to take part in every step.
+        The last batch may have fewer pictures than there are processes. Since every process has to take part in every step,
+        a process without a picture gets the first one as padding, and its number is 0.
         """
-        own = chosen[self.rank :: self.of]
-        return (own if len(own) else chosen[:1]), len(own), len(chosen)
+        own = batch[self.rank :: self.num_shards]
+        return (own if len(own) else batch[:1]), len(own), len(batch)
 
 
-WHOLE = Share()
+UNSHARDED = Shard()
 
 
 class TrainLoader:
@@ -64,16 +64,16 @@ class TrainLoader:
         """Batches an epoch."""
         return _steps(len(self.split.labels), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: Shard = UNSHARDED) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; only the pictures of ``shard``."""
         order = self.order(epoch)
         for step in range(start, self.steps):
-            chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
+            chosen, local_size, global_size = shard.select(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
             # A picture that comes twice in an epoch is augmented differently each time.
             seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
-            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
+            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, local_size, global_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """(N,) positions in the split, as the epoch shows them."""
@@ -174,9 +174,9 @@ class MixedLoader:
         """Batches an epoch."""
         return _steps(sum(source.shown for source in self.sources), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
-        yield from self._batches([(epoch, size, step, share) for step in range(start, self.steps)])
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: Shard = UNSHARDED) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; only the pictures of ``shard``."""
+        yield from self._batches([(epoch, size, step, shard) for step in range(start, self.steps)])
 
 
 class _Mixed:
@@ -186,10 +186,10 @@ class _Mixed:
         self.sources, self.batch_size, self.seed = sources, batch_size, seed
         self._planned: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
-    def __call__(self, key: tuple[int, int, int, Share]) -> Batch:
-        epoch, size, step, share = key
+    def __call__(self, key: tuple[int, int, int, Shard]) -> Batch:
+        epoch, size, step, shard = key
         owner, positions, order = self._plan(epoch)
-        chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
+        chosen, local_size, global_size = shard.select(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
         seeds = [(self.seed, epoch, int(n)) for n in chosen]
         images, labels, rows = [], [], []
         for number, source in enumerate(self.sources):
@@ -199,7 +199,7 @@ class _Mixed:
                 images.append(source.images(places, [seeds[i] for i in mine], size))
                 labels.append(source.labels[places])
                 rows.append(source.rows[places])
-        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows), own, total)
+        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows), local_size, global_size)
 
     def _plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(N,) each: the source of every picture that the epoch shows, its position there, and the order."""
@@ -230,12 +230,12 @@ class MixedEvalLoader:
         return torch.cat([torch.full((len(source.rows),), source.as_taken) for source in self.sources])
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batches(WHOLE)
+        return self.batches(UNSHARDED)
 
-    def batches(self, share: Share) -> Iterator[Batch]:
-        """Whole batches, each ``share.of``-th of them."""
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """Whole batches, every ``num_shards``-th of them."""
         places = [(n, start) for n, source in enumerate(self.sources) for start in range(0, len(source.rows), self.batch_size)]
-        chosen = places[share.rank :: share.of]
+        chosen = places[shard.rank :: shard.num_shards]
         yield from self._batches([(number, start, start + self.batch_size) for number, start in chosen])
 
 
@@ -267,11 +267,11 @@ class EvalLoader:
         return -(-len(self.split.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batches(WHOLE)
+        return self.batches(UNSHARDED)
 
-    def batches(self, share: Share) -> Iterator[Batch]:
-        """Whole batches, each ``share.of``-th of them."""
-        for start in range(share.rank * self.batch_size, len(self.split.labels), share.of * self.batch_size):
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """Whole batches, every ``num_shards``-th of them."""
+        for start in range(shard.rank * self.batch_size, len(self.split.labels), shard.num_shards * self.batch_size):
             rows = self.split.rows[start : start + self.batch_size]
             images = self.transform.batch([self.store[row] for row in rows])
             labels = torch.from_numpy(self.split.labels[start : start + self.batch_size])

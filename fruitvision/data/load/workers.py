@@ -70,8 +70,8 @@ class Workers:
             for made in self._loader:
                 if isinstance(made, FruitVisionError):
                     raise made
-                images, labels, rows, own, total = made
-                yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, own, total)
+                images, labels, rows, local_size, global_size = made
+                yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, local_size, global_size)
         except RuntimeError as error:
             raise workers_ended(error) or error from error
 
@@ -95,7 +95,7 @@ class _KeyedBatches(Dataset):
             batch = self._makers[key[0]](key[1])
         except FruitVisionError as error:  # of which torch would pass on the message alone
             return error
-        return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.own, batch.total
+        return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.local_size, batch.global_size
 
 
 def _init_worker(_: int) -> None:

@@ -26,7 +26,7 @@ from fruitvision.errors import Fault, PictureError
 FILES_PER_PROCESS = 1500
 _PROCESS_CHUNK, _THREAD_CHUNK = 64, 8
 _WRITTEN_AT_ONCE = 8  # fewer, larger writes are cheaper; many more no longer fit into the processor's cache
-_MOST_WORKERS = 16
+_MAX_WORKERS = 16
 
 
 class Decoded(NamedTuple):
@@ -105,7 +105,7 @@ def worker_count(files: int) -> int:
     """How many workers this many files are worth on the cores that this process may use."""
     cores = usable_cores()
     processes = min(cores, files // FILES_PER_PROCESS)
-    return min(_MOST_WORKERS, processes if processes > 1 else max(1, min(cores, files // _THREAD_CHUNK)))
+    return min(_MAX_WORKERS, processes if processes > 1 else max(1, min(cores, files // _THREAD_CHUNK)))
 
 
 def usable_cores() -> int:

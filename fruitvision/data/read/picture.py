@@ -42,7 +42,7 @@ MAX_SECONDS = 5.0
 """Of processor time for one picture. It is checked between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
 or plain TIFF. WebP, HEIC, AVIF and compressed TIFFs are decoded in one call, which nothing can end: there the number of pixels
 bounds the time (:mod:`fruitvision.data.read.formats` accepts what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
-PIXELS_A_BYTE = 512
+PIXELS_PER_BYTE = 512
 """Of a JPEG at most: of 64 pixels its first scan has at least a bit. With fewer bytes most of the picture is missing."""
 DRAFT_SHARE = 7 / 8
 """Of the short side that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must keep: 224 of 256 px, as many as networks see. libjpeg
@@ -279,7 +279,7 @@ def _check_decoded(file: PictureFile, draft_side: int | None, max_pixels: int, n
     _check_size(file.width, file.height, 64 * max_pixels, name)
     if file.reducible and file.weight(draft_side) > MAX_WEIGHT or not file.parts and file.pixels > MAX_WEIGHT:
         raise _too_large(name, f"{size}, {file.weight(draft_side) * 12 >> 20} MB", f"{MAX_WEIGHT * 12 >> 20} MB")
-    if file.reducible and file.width * file.height > 2 * PIXELS_A_BYTE * len(file.data):
+    if file.reducible and file.width * file.height > 2 * PIXELS_PER_BYTE * len(file.data):
         raise _damaged(name)
 
 

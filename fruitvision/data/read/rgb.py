@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no num
     import numpy as np
     from PIL import ImageCms
 
-_PIXELS_A_PIECE = 2**20
+_PIXELS_PER_CHUNK = 2**20
 _COLORANTS, _CURVES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
 _TABLES = (b"A2B0", b"A2B1")
 _MAX_CURVE_BYTES, _MAX_TABLE_BYTES = 2**14, 4 * 2**20
@@ -68,7 +68,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     white = _white(image) if _is_deep(image) else None
-    if image.width * image.height <= _PIXELS_A_PIECE:
+    if image.width * image.height <= _PIXELS_PER_CHUNK:
         return _flat(image, white)
     whole = Image.new("RGB", image.size)
     for top, piece in _pieces(image):  # intermediate results take several times the memory of the picture
@@ -88,7 +88,7 @@ def _flat(image: Image.Image, white: float | None) -> Image.Image:
 
 def _pieces(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """A picture some rows at a time: where each piece begins, and the piece."""
-    rows = max(_PIXELS_A_PIECE // image.width, 1)
+    rows = max(_PIXELS_PER_CHUNK // image.width, 1)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
@@ -130,7 +130,7 @@ def to_8_bit(array: np.ndarray, white: float | None = None) -> np.ndarray:
         return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * 255
-    rows = max(_PIXELS_A_PIECE // max(array[0].size, 1), 1)
+    rows = max(_PIXELS_PER_CHUNK // max(array[0].size, 1), 1)
     pieces = [slice(start, start + rows) for start in range(0, len(array), rows)]
     if white is None:
         white = _white_of(array.dtype, max(_brightest(array[piece]) for piece in pieces))

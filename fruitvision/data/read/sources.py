@@ -58,7 +58,7 @@ def negative_sources(folder: Path) -> tuple[PhotoSource, ...]:
     return tuple(PhotoSource(entry.name, entry) for entry in inside if _has_pictures(entry, below=True))
 
 
-CREDITS_NAME, MOST_CREDITS = "sources.csv", 1000
+CREDITS_NAME, MAX_CREDITS = "sources.csv", 1000
 
 
 def read_credits(folder: Path) -> list[dict[str, str]]:
@@ -72,7 +72,7 @@ def read_credits(folder: Path) -> list[dict[str, str]]:
     except (OSError, ValueError, csv.Error):
         return []
     found = []
-    for row in rows[:MOST_CREDITS]:
+    for row in rows[:MAX_CREDITS]:
         own = {
             wanted: next((str(value or "").strip()[:200] for name, value in row.items() if name and name.lower().startswith(wanted)), "")
             for wanted in ("source", "repository", "licence")

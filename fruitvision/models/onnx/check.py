@@ -19,10 +19,10 @@ import numpy as np
 from fruitvision.errors import Fault
 from fruitvision.models.onnx.protobuf import LISTS, Message, Reader, Unreadable, count_numbers, integers, single, single_text
 
-MOST_NODES = 5_000
-MOST_NUMBERS = 2**30
+MAX_NODES = 5_000
+MAX_NUMBERS = 2**30
 """In all values of one batch together: 4 GB of float32, if all were kept. ResNet18 under group norm at 224 pixels has 2**28."""
-MOST_WORK = 2**38
+MAX_MULTIPLICATIONS = 2**38
 """Multiplications of one batch. ResNet18 at 224 pixels takes 2**35."""
 
 _ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8}
@@ -124,8 +124,8 @@ class OnnxFile:
             if not bytes(single(operators, "domain", b"")) and single(operators, "version", 0) < _OPSET:
                 raise Refused("onnx-version")
         graph = self._read(single(self._model, "graph"), _GRAPH)
-        if len(graph["nodes"]) > MOST_NODES:
-            raise Refused("onnx-operators", most=MOST_NODES)
+        if len(graph["nodes"]) > MAX_NODES:
+            raise Refused("onnx-operators", most=MAX_NODES)
         if self._names(graph["inputs"]) != ["image"] or self._names(graph["outputs"]) != ["logits", "features"]:
             raise Refused("onnx-inputs")
         values = {"image": _Value(input_shape)}
@@ -137,7 +137,7 @@ class OnnxFile:
             name, value, more = self._node(self._read(each, _NODE), values)
             _add(values, name, value)
             numbers, work = numbers + math.prod(value.shape), work + more
-            if numbers > MOST_NUMBERS or work > MOST_WORK:
+            if numbers > MAX_NUMBERS or work > MAX_MULTIPLICATIONS:
                 raise Refused("onnx-cost")
         rows = input_shape[0]
         features = values["features"].shape

@@ -30,14 +30,14 @@ from fruitvision.models.onnx.protobuf import Unreadable
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is not rounding."""
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 """The share of inputs for which the int8 file's best class must be torch's."""
 METADATA, CHECKSUM = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
 SHA-256 of the file with zeros in place of that checksum."""
 OUTPUTS = ("logits", "features", "maps")
 BATCH = 16
-MOST_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 """Of a file that is opened: five times a ResNet18."""
 _BLANK = "0" * 64
 
@@ -120,7 +120,7 @@ def export_onnx(
         differences.append(float(np.abs(found - expected).max()))
         same.append(found.argmax(1) == expected.argmax(1))
     check = ExportCheck(len(pictures), max(differences), float(np.concatenate(same).mean()))
-    alike = check.agreement >= LEAST_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
+    alike = check.agreement >= MIN_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
     if not alike:
         if calibration:
             raise CheckpointError("onnx-int8-differs", difference=check.largest_difference, agreement=check.agreement)
@@ -173,11 +173,11 @@ def _content(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise CheckpointError("onnx-unreadable", path=str(path), reason=Fault("not-a-file"))
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CheckpointError("onnx-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
-    if len(content) > MOST_BYTES:
-        raise CheckpointError("onnx-too-large", path=str(path), limit=MOST_BYTES >> 20)
+    if len(content) > MAX_BYTES:
+        raise CheckpointError("onnx-too-large", path=str(path), limit=MAX_BYTES >> 20)
     return content
 
 

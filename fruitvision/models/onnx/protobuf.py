@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-MOST_FIELDS = 500_000
+MAX_FIELDS = 500_000
 Message = dict[str, list[Any]]
 
 
@@ -19,7 +19,7 @@ class Unreadable(ValueError):
 
 
 LISTS = ("float_datas", "int32_datas", "int64_datas")
-MOST_LISTED = 64
+MAX_REPEATED = 64
 """Numbers in a list of dimensions, pads and the like."""
 
 
@@ -33,7 +33,7 @@ class Reader:
         found: Message = {name: [] for name in names.values()}
         for number, value in _fields(content):
             self._fields += 1
-            if number not in names or self._fields > MOST_FIELDS:
+            if number not in names or self._fields > MAX_FIELDS:
                 raise Unreadable(f"field {number}")
             found[names[number]].append(value)
         return found
@@ -92,10 +92,10 @@ def integers(values: list[Any]) -> list[int]:
             found.append(value)
             continue
         at = 0
-        while at < len(value) and len(found) <= MOST_LISTED:
+        while at < len(value) and len(found) <= MAX_REPEATED:
             number, at = _varint(value, at)
             found.append(number)
-    if len(found) > MOST_LISTED:
+    if len(found) > MAX_REPEATED:
         raise Unreadable("a list is too long")
     return [(number & (2**64 - 1)) - (2**64 if number >> 63 & 1 else 0) for number in found]
 

@@ -36,7 +36,7 @@ def evaluation_features(
     batches = [(store, rows[start : start + BATCH]) for store, rows in parts for start in range(0, len(rows), BATCH)]
     found: list[tuple[int, Tensor]] = []
     for first in range(0, len(batches), world.size):
-        number = first + world.share.rank
+        number = first + world.shard.rank
         if number < len(batches):
             found.append((number, _features(network, transform.with_views("one"), *batches[number], config, device)))
         yield min(first + world.size, len(batches))

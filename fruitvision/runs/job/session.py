@@ -47,7 +47,7 @@ class Session:
         self.folder, self.config, self.world = folder, config, world
         self.training = config.training
         """The training settings; :meth:`settle_precision` decides what an automatic precision is."""
-        self.status_writer = StatusWriter(folder, config.training.epochs)
+        self.status_writer = StatusWriter.of_run(folder, config.training.epochs)
         self.heartbeat = Heartbeat(self.status_writer.beat)
         self._on_progress = on_progress
 

@@ -127,7 +127,7 @@ def drawn_banana() -> Image.Image:
 
 
 def _card(answer: Answer, language: str) -> Markup:
-    prediction, norm = answer.prediction, norm_name(answer.cell.norm, language)
+    prediction, norm = answer.prediction, norm_name(answer.trial.norm, language)
     answer.heatmap.thumbnail((SIDE, SIDE))
     heatmap = data_url(answer.heatmap, quality=88)
     named, share = named_guesses(prediction), prediction.confidence
@@ -137,7 +137,7 @@ def _card(answer: Answer, language: str) -> Markup:
     percent = tag("span", f"{share:.0%}") if len(named) == 1 else None
     return tag(
         "section",
-        tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.cell.norm)}"), norm),
+        tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.trial.norm)}"), norm),
         tag("img", alt=say("same_picture.heatmap", language, norm=norm), src=heatmap),
         tag("p", title_of(prediction, named, language), class_="fv-together-name"),
         tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", percent, class_="fv-sureness"),

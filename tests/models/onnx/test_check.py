@@ -200,7 +200,7 @@ def test_files_that_never_end_are_too_large_or_of_another_format_are_refused(tmp
         _signed(_model(), path, more)
         with pytest.raises(CheckpointError):
             open_onnx(path)
-    monkeypatch.setattr(export, "MOST_BYTES", 1000)
+    monkeypatch.setattr(export, "MAX_BYTES", 1000)
     path.write_bytes(bytes(1001))
     with pytest.raises(CheckpointError, match="larger than"):
         open_onnx(path)

@@ -15,7 +15,7 @@ import torch
 import fruitvision
 from fruitvision.data.augment.transforms import MIDDLE_SCALES
 from fruitvision.data.fruits import NOT_FRUIT
-from fruitvision.data.load.loader import WHOLE
+from fruitvision.data.load.loader import UNSHARDED
 from fruitvision.data.load.workers import Workers, _KeyedBatches
 from fruitvision.data.read.dataset import held_out
 from fruitvision.errors import ConfigError
@@ -82,7 +82,7 @@ def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world)
     workers = Workers(1)
     train, validation = loaders(prepare(asked), asked.training, workers=workers)
     made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
-    for number, (key, batches) in enumerate((((0, 32, 0, WHOLE), train.epoch(0, 32)), ((0, 0, 64), validation))):
+    for number, (key, batches) in enumerate((((0, 32, 0, UNSHARDED), train.epoch(0, 32)), ((0, 0, 64), validation))):
         images, labels, *_ = made[number, key]
         assert np.allclose(images, next(iter(batches)).images, atol=1e-4) and labels.dtype == np.int64
     workers.close()

@@ -11,7 +11,7 @@ import zlib
 
 MAX_METADATA_BYTES = 2**20
 """Of metadata that is looked through for the orientation; of compressed metadata, in all of a file."""
-_MOST_UNPACKED = 1032
+_MAX_UNPACKED_BYTES = 1032
 """Bytes that deflate may have packed into one."""
 XMP_START, EXIF_START = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
@@ -76,7 +76,7 @@ class Unpacking:
         try:
             unpacked = zlib.decompressobj().decompress(packed, self._left)
         except zlib.error:  # after how much of it is not said
-            self._left -= min(self._left, _MOST_UNPACKED * len(packed))
+            self._left -= min(self._left, _MAX_UNPACKED_BYTES * len(packed))
             raise
         self._left -= len(unpacked)
         return unpacked

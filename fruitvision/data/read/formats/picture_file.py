@@ -28,7 +28,7 @@ MAX_PROFILE_BYTES = 4 * 2**20
 """Of a color profile; those of printing presses have up to 3 MB."""
 _HEAVY_READERS = (WebPImageFile, TiffImageFile)
 """The readers that hold a picture more than once at a time: 16 bytes a pixel."""
-_BYTES_A_PIXEL, _RGB_BYTES = 12, 4
+_BYTES_PER_PIXEL, _RGB_BYTES = 12, 4
 """What a JPEG of several scans takes at its full size, at most; and what of it the pixels take."""
 
 Note = Literal["", "cut-off", "leading-bytes"]
@@ -69,7 +69,7 @@ class PictureFile(NamedTuple):
         """Memory that decoding it takes, in pixels; ``short_side`` as for ``Image.draft``."""
         width, height = self.reduced(short_side)
         pixels = max(self.pixels, width * height)
-        pixels = max(pixels, (width * height * _RGB_BYTES + self.coefficients) // _BYTES_A_PIXEL)
+        pixels = max(pixels, (width * height * _RGB_BYTES + self.coefficients) // _BYTES_PER_PIXEL)
         if self.reader in _HEAVY_READERS:
             pixels = pixels * 8 // 5
         return max(pixels, len(self.data) // 8, self.parts * _STRIP_WEIGHT)
