@@ -17,6 +17,7 @@ from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
+from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
@@ -25,7 +26,7 @@ from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.bar.run_bar import run_state
 from fruitvision.ui.train.choices import Training, data_view
 from fruitvision.ui.train.results import FirstResults
-from fruitvision.ui.train.settings import DEFAULT_PRESET, preset_values
+from fruitvision.ui.train.settings import preset_values
 from fruitvision.ui.train.start import Form
 from fruitvision.ui.train.watch import run_view
 

@@ -11,6 +11,7 @@ import typer
 from fruitvision.cli.console import give, progress
 from fruitvision.cli.options import Checkpoint, Json
 from fruitvision.errors import quoted
+from fruitvision.wording.text import abbreviate
 
 if TYPE_CHECKING:
     from fruitvision.recognition.imported.checkpoint import ImportResult
@@ -49,39 +50,63 @@ def export(
     server; it answers in the visitor's own browser. Needs onnx, onnxscript and onnxruntime.
     """
     from fruitvision.errors import UsageError
-    from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
+    from fruitvision.models.checkpoint import find_checkpoint
 
     if data is None and file_format == "onnx-int8":
         raise UsageError("export-needs-data")
     training, others = ([], []) if data is None else _some_pictures(data, count)
-
     if file_format == "web":
-        from fruitvision.web.export import export_web
-
-        shown = progress("onnxruntime-web")
-        page = export_web(
-            find_checkpoint(checkpoint), out, weights=weights, webgpu=webgpu, pictures=others, runtime=runtime, progress=shown
-        )
-        size, pictures, difference, agreement = page.bytes, page.pictures, page.largest_difference, page.agreement
-        lines = [
-            f"{out}: {page.files} files, {size / 1e6:.1f} MB; a first visit takes {page.compressed / 1e6:.1f} MB.",
-            f"Try it: python -m http.server --directory {out}",
-        ]
-        more = {"files": page.files, "compressed": page.compressed, "weights": weights}
+        result, lines = _export_page(find_checkpoint(checkpoint), out, others, weights=weights, webgpu=webgpu, runtime=runtime)
     else:
-        from fruitvision.data.synthetic.sample import draw_pictures
-        from fruitvision.models.onnx.export import export_onnx
-
-        network, config = load_checkpoint(find_checkpoint(checkpoint))
         calibration = training if file_format == "onnx-int8" else ()
-        check = export_onnx(network, config, draw_pictures() if data is None else others, out, calibration=calibration)
-        size, pictures, difference, agreement = out.stat().st_size, check.pictures, check.largest_difference, check.agreement
-        lines, more = [f"{out}: {size / 1e6:.1f} MB."], {}
-    lines.insert(
-        1, f"Compared on {pictures} pictures: logits differ by {difference:.1e} at most; the best class agrees in {agreement:.1%}."
+        result, lines = _export_onnx(find_checkpoint(checkpoint), out, others if data else None, calibration)
+    difference, agreement = result["largest_difference"], result["agreement"]
+    compared = (
+        f"Compared on {result['pictures']} pictures: logits differ by {difference:.1e} at most; the best class agrees in {agreement:.1%}."
     )
-    result = {"out": str(out), "format": file_format, "bytes": size, "pictures": pictures}
-    give(result | {"largest_difference": difference, "agreement": agreement} | more, lines, as_json)
+    give({"out": str(out), "format": file_format} | result, [lines[0], compared, *lines[1:]], as_json)
+
+
+def _export_page(
+    checkpoint: Path, out: Path, pictures: list[Path], *, weights: Literal["int8", "float32"], webgpu: bool, runtime: Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the web page; returns its figures, as JSON has them, and lines for a terminal."""
+    from fruitvision.web.export import export_web
+
+    shown = progress("onnxruntime-web")
+    page = export_web(checkpoint, out, weights=weights, webgpu=webgpu, pictures=pictures, runtime=runtime, progress=shown)
+    result = {
+        "bytes": page.bytes,
+        "pictures": page.pictures,
+        "largest_difference": page.largest_difference,
+        "agreement": page.agreement,
+        "files": page.files,
+        "compressed": page.compressed,
+        "weights": weights,
+    }
+    size, first_visit = page.bytes / 1e6, page.compressed / 1e6
+    return result, [
+        f"{out}: {page.files} files, {size:.1f} MB; a first visit takes {first_visit:.1f} MB.",
+        f"Try it: python -m http.server --directory {out}",
+    ]
+
+
+def _export_onnx(checkpoint: Path, out: Path, pictures: list[Path] | None, calibration: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+    """Write the ONNX file; returns as :func:`_export_page`. Without ``pictures`` it is compared with torch on drawn ones."""
+    from fruitvision.data.synthetic.sample import draw_pictures
+    from fruitvision.models.checkpoint import load_checkpoint
+    from fruitvision.models.onnx.export import export_onnx
+
+    network, config = load_checkpoint(checkpoint)
+    check = export_onnx(network, config, draw_pictures() if pictures is None else pictures, out, calibration=calibration)
+    size = out.stat().st_size
+    result = {
+        "bytes": size,
+        "pictures": check.pictures,
+        "largest_difference": check.largest_difference,
+        "agreement": check.agreement,
+    }
+    return result, [f"{out}: {size / 1e6:.1f} MB."]
 
 
 def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
@@ -226,7 +251,7 @@ def _warnings(check: PictureCheck) -> list[str]:
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:FEW]) + (f", … ({len(names) - FEW} more)" if len(names) > FEW else "")
+    return abbreviate(names, FEW, more="{} more")
 
 
 def push(

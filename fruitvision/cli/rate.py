@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from fruitvision.cli.console import give, progress
-from fruitvision.cli.options import DEFAULT_PRESET, Json, Settings
+from fruitvision.cli.options import Json, Settings
+from fruitvision.training import DEFAULT_PRESET
 
 
 def lr_find(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fruitvision.cli.console import drawn_note, follow, give, progress
-from fruitvision.cli.options import DEFAULT_PRESET, Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
+from fruitvision.cli.options import Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
+from fruitvision.training import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from fruitvision.data.read.listing import Listing

@@ -47,7 +47,7 @@ def answered(logits: Tensor, labels: Tensor, targets: Targets, temperature: floa
     A network's metrics hold them where its thresholds were fitted to its own pictures, and only there.
     """
     confidence, no_fruit, right, _ = _answers(logits, labels, targets, temperature)
-    sure = (thresholds.unsure < 1) & (confidence >= thresholds.unsure) & ((no_fruit < thresholds.not_fruit) | (thresholds.not_fruit >= 1))
+    sure = is_sure(confidence, no_fruit, thresholds)
     found = {"answered": sure.double().mean().item()}
     return {**found, "answered_top1": right[sure].double().mean().item()} if sure.any() else found
 
@@ -183,3 +183,9 @@ def verdict(confidence: float, no_fruit: float, thresholds: Thresholds) -> Verdi
     if thresholds.not_fruit < 1 and no_fruit >= thresholds.not_fruit:
         return "not-fruit"
     return "sure" if thresholds.unsure < 1 and confidence >= thresholds.unsure else "unsure"
+
+
+def is_sure(confidence: Tensor, no_fruit: Tensor, thresholds: Thresholds) -> Tensor:
+    """Whether the :func:`verdict` of each of N answers is "sure": (N,) bool; both arguments are (N,)."""
+    pairs = zip(confidence.tolist(), no_fruit.tolist(), strict=True)
+    return torch.tensor([verdict(*pair, thresholds) == "sure" for pair in pairs], dtype=torch.bool)

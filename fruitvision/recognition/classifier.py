@@ -21,6 +21,7 @@ from fruitvision.data.augment.transforms import Views
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.formats.picture_file import Note
 from fruitvision.data.read.picture import PictureSource, load_capped, load_noted, load_pixels, open_picture, to_array
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
 from fruitvision.models.compiled import CompiledNetwork, compiled
 from fruitvision.models.onnx.export import open_onnx
@@ -31,8 +32,6 @@ from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.recognition.white_background import on_white_background
 from fruitvision.wording.text import say
 
-SHORT_SIDE = 256
-"""Pixels of the short side to which the image store reduces a picture."""
 GUESSES = 5
 HEATMAP_ZOOM = 2
 """For a heatmap the network sees the picture enlarged by this factor: its cells are smaller, and localization is better."""

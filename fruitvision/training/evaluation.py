@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import autocast
+from fruitvision.training.device import autocast, inference_memory_format
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.loss import likelihood_loss
 
@@ -60,7 +60,7 @@ def predict_logits(
     """
     network.eval()
     logits, labels = [], []
-    batches, layout = loader.batches(world.shard), torch.channels_last if config.channels_last else torch.contiguous_format
+    batches, layout = loader.batches(world.shard), inference_memory_format(config)
     for turn in range(math.ceil(len(loader) / world.size)):
         number = min((turn + 1) * world.size, len(loader))
         batch = next(batches, None)

@@ -19,6 +19,7 @@ from fruitvision.data.augment.transforms import EvalTransform, normalize
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.onnx.export import BATCH, LARGEST_DIFFERENCE, OUTPUTS, exported_model, import_onnxruntime
+from fruitvision.recognition.classifier import HEATMAP_ZOOM
 
 Weights = Literal["int8", "float32"]
 
@@ -28,7 +29,6 @@ FEW_WEIGHTS = 64
 """To an output channel: fewer are stored as float16."""
 HEAD = "head"
 """The output that is the last layer's weight, (C, F): teaching and heatmaps need it, and it is in the file already."""
-HEATMAP_ZOOM = 2
 EXPAND_ONCE = "session.disable_quant_qdq"
 """ONNX Runtime's setting that lets it expand int8 weights when the file is opened, and not for each picture."""
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from fruitvision.data.read.listing import Found, Listing, Note, list_pictures
 from fruitvision.errors import DataError, Fault, printable
-from fruitvision.wording.text import say_fault
+from fruitvision.wording.text import abbreviate, say_fault
 
 __all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 FEW = 2
@@ -202,8 +202,7 @@ def assemble(
 def _few_pictures(classes: tuple[str, ...], train: Split) -> list[Note]:
     counts = np.bincount(train.labels, minlength=len(classes))
     few = [f"{name} ({count})" for name, count in zip(classes, counts.tolist(), strict=True) if count <= FEW]
-    more = f", … (+{len(few) - 5})" if len(few) > 5 else ""
-    return [Note("few-pictures", {"classes": ", ".join(few[:5]) + more, "count": len(few)})] if few else []
+    return [Note("few-pictures", {"classes": abbreviate(few), "count": len(few)})] if few else []
 
 
 def _missing_splits(splits: Mapping[str, Split]) -> list[Note]:

@@ -40,7 +40,6 @@ class ImageStore:
         paths: the file of each row, relative to the root of the pictures.
         shapes: (N, 2) int32, height and width of each row.
         hashes: sha256 of each row's file, in hexadecimal.
-        uniform: (height, width) where all rows agree, else None.
 
     Pickles as its path, so that a spawned process maps the same files. The arrays that it returns are read-only. Pixels are
     compared with their checksum when they are first read; where they differ, DataError "store-damaged" is raised and the
@@ -71,8 +70,6 @@ class ImageStore:
             self._release()
             raise self._damaged() from error
         self._sound = bytearray(len(self.paths))
-        same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
-        self.uniform: tuple[int, int] | None = tuple(self.shapes[0].tolist()) if same else None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -24,7 +24,7 @@ from fruitvision.data.read.decode_gate import GATE
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.formats.picture_file import MAX_SIDE, Note, PictureFile
 from fruitvision.data.read.formats.structure import read_structure
-from fruitvision.data.read.rgb import cap_short_side, finished, to_8_bit
+from fruitvision.data.read.rgb import SHORT_SIDE, cap_short_side, finished, to_8_bit
 from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
@@ -89,12 +89,12 @@ def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Imag
     return _open(source, max_pixels, None).image
 
 
-def load_pixels(source: PictureSource, short_side: int = 256) -> np.ndarray:
+def load_pixels(source: PictureSource, short_side: int = SHORT_SIDE) -> np.ndarray:
     """One picture as (H, W, 3) uint8, its short side no longer than ``short_side``."""
     return to_array(load_capped(source, short_side))
 
 
-def load_capped(source: PictureSource, short_side: int = 256) -> Image.Image:
+def load_capped(source: PictureSource, short_side: int = SHORT_SIDE) -> Image.Image:
     """``open_picture`` and ``cap_short_side`` in one, without decoding more of a large JPEG than is needed.
 
     One whose half, fourth or eighth has ``DRAFT_SHARE`` of the short side is no larger than that.
@@ -105,7 +105,7 @@ def load_capped(source: PictureSource, short_side: int = 256) -> Image.Image:
     return load_noted(source, short_side).image
 
 
-def load_noted(source: PictureSource, short_side: int = 256, *, whole: bool = False) -> Noted:
+def load_noted(source: PictureSource, short_side: int = SHORT_SIDE, *, whole: bool = False) -> Noted:
     """As ``load_capped``, with what is wrong with the file; ``whole`` refuses one that was cut off as damaged."""
     if isinstance(source, bytes):
         image = _small_jpeg(source, 2 * draft_side(short_side) - 1)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no num
     import numpy as np
     from PIL import ImageCms
 
+SHORT_SIDE = 256
+"""Pixels: the largest short side of the pictures in an image store, and of those that the classifier reads."""
 _PIXELS_PER_CHUNK = 2**20
 _COLORANTS, _CURVES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
 _TABLES = (b"A2B0", b"A2B1")
@@ -42,7 +44,7 @@ def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
     return image if short_side is None else cap_short_side(image, short_side)
 
 
-def cap_short_side(image: Image.Image, short_side: int = 256) -> Image.Image:
+def cap_short_side(image: Image.Image, short_side: int = SHORT_SIDE) -> Image.Image:
     """Scale down until the short side is at most ``short_side`` pixels, as torchvision's ``Resize`` does.
 
     Never scales up. A strip longer than four times its width (or than four times ``short_side``, where it is

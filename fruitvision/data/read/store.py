@@ -25,6 +25,7 @@ from fruitvision.data.read.dataset import TEST_FRACTION, Dataset, Problem, Split
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
 from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
 from fruitvision.files import cache_folder
 
@@ -43,7 +44,7 @@ def open_dataset(
     *,
     seed: int = 0,
     test_fraction: float = TEST_FRACTION,
-    short_side: int = 256,
+    short_side: int = SHORT_SIDE,
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> tuple[Dataset, ImageStore]:
@@ -71,7 +72,7 @@ def open_dataset(
 def open_folder(
     root: str | Path | Listing,
     *,
-    short_side: int = 256,
+    short_side: int = SHORT_SIDE,
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> tuple[tuple[str, ...], Split, ImageStore, tuple[Problem, ...]]:
@@ -92,7 +93,9 @@ def open_folder(
     return names, split, store, tuple(_problems(listing, store))
 
 
-def open_loose(root: str | Path, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+def open_loose(
+    root: str | Path, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
+) -> ImageStore:
     """The store of every picture in a folder or anywhere below it, whatever the folders are called.
 
     Raises DataError where there is no such folder or no picture in it.
@@ -100,7 +103,9 @@ def open_loose(root: str | Path, *, short_side: int = 256, progress: Progress | 
     return open_store(list_tree(root, ""), short_side=short_side, progress=progress, cache=cache)
 
 
-def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
+def open_store(
+    listing: Listing, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
+) -> ImageStore:
     """The store of exactly these files: found, or built while other processes that need it wait."""
     home = _home(listing.root, short_side, cache)
     key = _listing_key(listing.files)

@@ -262,8 +262,6 @@ _RULES = {
     "Reshape": _reshape,
     "Shape": _shape,
 }
-OPERATORS = frozenset({*_SAME_SIZE, *_BROADCAST, *_RULES})
-"""All that a file may ask for."""
 
 
 def _int(attributes: dict[str, Message], name: str, otherwise: int) -> int:

@@ -20,12 +20,14 @@ from torch import Tensor
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.dataset import Listing, held_out, list_pictures
 from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
-from fruitvision.recognition.calibration import verdict
-from fruitvision.recognition.classifier import SHORT_SIDE, Classifier
-from fruitvision.recognition.evaluate.labelled import LabelledFolder, abbreviated, open_labelled, open_negatives
+from fruitvision.recognition.calibration import is_sure
+from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.evaluate.labelled import LabelledFolder, open_labelled, open_negatives
 from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, recall_and_precision, share_of
+from fruitvision.wording.text import abbreviate
 
 __all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 
@@ -161,7 +163,7 @@ def evaluate_in_detail(
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
     scored = (labels >= 0) & ~nothing
     if not scored.any():
-        raise DataError("no-known-class", folder=str(data), found=abbreviated(found.names), known=abbreviated(tuple(known)))
+        raise DataError("no-known-class", folder=str(data), found=abbreviate(found.names), known=abbreviate(tuple(known)))
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
         negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout", short_side=side))
@@ -216,8 +218,7 @@ def _score(
         answers = by_class if by == "class" else by_type
         confidence, predicted = answers.max(dim=1)
         surest, types = by_type.max(dim=1)  # a verdict is always on the fruit type
-        pairs = zip(surest.tolist(), no_fruit.tolist(), strict=True)
-        sure = torch.tensor([verdict(p, none, classifier.config.thresholds) == "sure" for p, none in pairs])
+        sure = is_sure(surest, no_fruit, classifier.config.thresholds)
         top3, own = flag, share
         if labels is not None:
             right = torch.from_numpy(labels[start : start + len(batch)])[:, None]

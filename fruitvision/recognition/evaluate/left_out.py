@@ -28,8 +28,8 @@ from fruitvision.recognition.calibration import (
     fit_temperature,
     fit_thresholds,
     fitted_threshold,
+    is_sure,
     probabilities_of,
-    verdict,
 )
 from fruitvision.recognition.classifier import LabelSpace
 from fruitvision.training.evaluation import expected_calibration_error, share_of
@@ -182,8 +182,7 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
     labels, fruit, types = answers.labels, answers.fruit, answers.types
     known, right = labels >= 0, predicted == labels
     top3 = (by_type.topk(min(3, len(types)), dim=1).indices == labels[:, None]).any(dim=1)
-    pairs = zip(confidence.tolist(), no_fruit.tolist(), strict=True)
-    sure = torch.tensor([verdict(p, none, thresholds) == "sure" for p, none in pairs])
+    sure = is_sure(confidence, no_fruit, thresholds)
     capped = answers.capped()
     capped_types, capped_no_fruit = capped.probabilities(temperature)
     capped_confidence, capped_predicted = capped_types.max(dim=1)

@@ -17,7 +17,7 @@ from fruitvision.errors import DataError, PictureError
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import MIN_PHOTOS, calibrate
 from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.evaluate.labelled import abbreviated
+from fruitvision.wording.text import abbreviate
 
 PICTURES, FEWEST, MOST = 400, 3, 40
 """How many pictures are asked about in all, and of each class."""
@@ -73,7 +73,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
     known = {_plain(name): label for label, name in enumerate(classifier.classes)}
     labelled = {folder: known[_plain(folder)] for folder in by_folder if _plain(folder) in known}
     if not labelled:
-        raise DataError("no-known-class", folder=str(data), found=abbreviated(tuple(by_folder)), known=abbreviated(classifier.classes))
+        raise DataError("no-known-class", folder=str(data), found=abbreviate(tuple(by_folder)), known=abbreviate(classifier.classes))
     count = min(max(PICTURES // len(labelled), FEWEST), MOST)
     chosen, splits = [], set()
     for folder, label in labelled.items():

@@ -28,10 +28,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from fruitvision.data.read.picture import PictureSource, load_pixels
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
 from fruitvision.files import remove_leftovers, retried, write_bytes, write_error, write_text
 
-SHORT_SIDE = 256
 QUALITY = 92
 MAX_PICTURES = 20_000
 MAX_NAME_LENGTH = 100

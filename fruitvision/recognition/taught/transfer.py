@@ -16,6 +16,7 @@ from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
 from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.picture import MAX_PIXELS as MAX_DECODED_PIXELS
 from fruitvision.data.read.picture import picture_size
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError, DownloadError, PictureError
 from fruitvision.files import (
     free_folder,
@@ -31,7 +32,6 @@ from fruitvision.recognition.taught.store import (
     INDEX,
     MAX_PICTURES,
     PICTURES,
-    SHORT_SIDE,
     TaughtIndex,
     TaughtStore,
     clean_name,

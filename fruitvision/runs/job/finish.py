@@ -41,13 +41,15 @@ def finish(
 ) -> RunStatus:
     """Write the final ``best/`` checkpoint and return the status "finished".
 
-    In this order, each where it is asked for: weights averaged with those of other networks (``average_with``), trunk interpolated
-    with its start (``start_share``), a new last layer fitted to all pictures (``fit_last``) or the trained one refitted (``refit``);
-    then calibration, and one evaluation on the test split. Without validation pictures the last layer is not refitted, and but for a
-    study of left-out sources the temperature is 1, and no answer is sure.
+    In this order, each step where the configuration asks for it: the weights are averaged with those of other networks
+    (``average_with``), the trunk is interpolated with the weights it started from (``start_share``), and a new last layer is fitted to
+    all pictures (``fit_last``) or the trained one refitted (``refit``). Then the network is calibrated and evaluated once on the test
+    split. Without validation pictures the last layer is not refitted, and unless there is a study of left-out sources, confidence is
+    not calibrated.
+
     Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
-    folder, training, world = session.folder, session.training, session.world
+    training = session.training
     if state.progress.best_epoch < 0:
         raise TrainingError("non-finite-validation", epochs=state.progress.epoch)
     network, checkpoint = _best_network(session, state)
@@ -56,39 +58,59 @@ def finish(
     if averaged_with:
         average_weights(network, [other.to(state.device) for other in averaged_with], training.average_with)
     if training.start_share:
-        _blend(session, network, data)
+        _interpolate_with_start(session, network, data)
     if training.fit_last:
         _fit_last_layer(session, network, checkpoint.start, state, data, transform)
-    metrics, temperature, thresholds = {}, 1.0, checkpoint.thresholds
-    views = labels = None
+    metrics, outputs = {}, None
     if len(validation):
         views, labels = _measure(session, network, state, validation, views=True)
         if training.refit:
             views = _refit_last_layer(session, network, state, data, transform, train, validation, views, labels)
-        logits = views.log_softmax(dim=2).logsumexp(dim=1)
-        metrics["validation"] = summarize(logits, labels, validation.membership)
+        outputs = views, labels
+        metrics["validation"] = summarize(views.log_softmax(dim=2).logsumexp(dim=1), labels, validation.membership)
     else:
         calibrated = "" if session.config.study else ", and confidence is not calibrated: no answer is sure"
-        folder.log(f"no validation pictures: the last layer is not refitted{calibrated}")
-        thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
-    if session.config.study:
-        answers = read_study(Path(session.config.study))
-        temperature, thresholds = calibrate_on_sources(answers)
-        checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(answers, temperature, thresholds)})
-    elif views is not None and labels is not None:
-        temperature, thresholds = _calibrate(views, labels, data, validation)
-        metrics["validation"] |= answered(views, labels, data.targets, temperature, thresholds)
+        session.folder.log(f"no validation pictures: the last layer is not refitted{calibrated}")
+    checkpoint, answered_metrics = _with_calibration(session, checkpoint, outputs, data, validation)
+    if answered_metrics:
+        metrics["validation"] |= answered_metrics
     if data.test is not None:
-        metrics["test"] = test = summarize(*_measure(session, network, state, EvalLoader(data.store, data.test, transform)))
-        folder.append({"kind": "test", **test})
-        session.status.test_top1, session.status.test_images = test["top1"], int(test["images"])
-        folder.log(f"test: top-1 {test['top1']:.4f}, top-3 {test['top3']:.4f}")
-    if world.is_global_zero:
-        found = {"temperature": temperature, "thresholds": thresholds, "metrics": metrics}
-        save_checkpoint(folder.best, network, checkpoint.model_copy(update=found))
+        metrics["test"] = _test(session, network, state, EvalLoader(data.store, data.test, transform))
+    if session.world.is_global_zero:
+        save_checkpoint(session.folder.best, network, checkpoint.model_copy(update={"metrics": metrics}))
     session.status.state, session.status.eta_s = "finished", None
     session.status_writer.write()
     return session.status
+
+
+def _with_calibration(
+    session: Session, checkpoint: CheckpointConfig, outputs: tuple[Tensor, Tensor] | None, data: RunData, validation: Validation
+) -> tuple[CheckpointConfig, dict[str, float]]:
+    """The configuration with temperature and thresholds, and the metrics of :func:`answered` where validation pictures determine these.
+
+    A study of left-out sources determines them first, then ``outputs``: the logits (N, V, C) and labels (N,) of the validation
+    pictures. With neither the temperature is 1, and no answer is "sure".
+    """
+    if session.config.study:
+        answers = read_study(Path(session.config.study))
+        temperature, thresholds = calibrate_on_sources(answers)
+        left_out = summarize_sources(answers, temperature, thresholds)
+        return checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "left_out": left_out}), {}
+    if outputs is None:
+        thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
+        return checkpoint.model_copy(update={"temperature": 1.0, "thresholds": thresholds}), {}
+    temperature, thresholds = _calibrate(*outputs, data, validation)
+    found = answered(*outputs, data.targets, temperature, thresholds)
+    return checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds}), found
+
+
+def _test(session: Session, network: Network, state: TrainState, loader: EvalLoader) -> dict[str, float]:
+    """Evaluate once on the test split, and record the result in the run folder."""
+    found = summarize(*_measure(session, network, state, loader))
+    session.folder.append({"kind": "test", **found})
+    session.status.test_top1, session.status.test_images = found["top1"], int(found["images"])
+    session.folder.log(f"test: top-1 {found['top1']:.4f}, top-3 {found['top3']:.4f}")
+    return found
 
 
 def _calibrate(views: Tensor, labels: Tensor, data: RunData, validation: Validation) -> tuple[float, Thresholds]:
@@ -111,8 +133,8 @@ def _best_network(session: Session, state: TrainState) -> tuple[Network, Checkpo
     return cast(Network, world.broadcast_weights(network)), cast(CheckpointConfig, world.broadcast(checkpoint))
 
 
-def _blend(session: Session, network: Network, data: RunData) -> None:
-    """Move the trunk's weights back towards those that it started from. Raises TrainingError "start-unavailable"."""
+def _interpolate_with_start(session: Session, network: Network, data: RunData) -> None:
+    """Interpolate the trunk with the weights that it started from. Raises TrainingError "start-unavailable"."""
     training, started = session.training, session.status.start
     start, asked = build(training, len(data.targets.classes)), training
     if training.start in BY_NAME and started in BY_NAME:  # what it fell back to, if it did
