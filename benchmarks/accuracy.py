@@ -25,7 +25,7 @@ import torch
 from benchmarks import plain
 from benchmarks.bench import BATCH, Bench, linked
 from benchmarks.pairs import Figure
-from fruitvision.data.read.layouts.found import Found, Listing
+from fruitvision.data.read.layouts.found import Listing, PictureEntry
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunConfig, RunFolder
@@ -165,6 +165,6 @@ def some_classes(bench: Bench) -> Iterator[tuple[Path, Path]]:
             yield folders
 
 
-def place(listing: Listing, file: Found, folder: Path) -> None:
+def place(listing: Listing, file: PictureEntry, folder: Path) -> None:
     """A file of a listing at the same place of another folder, see :func:`linked`."""
     linked(listing.root / file.path, folder / file.path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fruitvision.cli.console import give, progress
+from fruitvision.cli.console import print_result, progress
 from fruitvision.cli.options import Checkpoint, Json
 from fruitvision.errors import quoted
 from fruitvision.wording.text import abbreviate
@@ -64,7 +64,7 @@ def export(
     compared = (
         f"Compared on {result['pictures']} pictures: logits differ by {difference:.1e} at most; the best class agrees in {agreement:.1%}."
     )
-    give({"out": str(out), "format": file_format} | result, [lines[0], compared, *lines[1:]], as_json)
+    print_result({"out": str(out), "format": file_format} | result, [lines[0], compared, *lines[1:]], as_json)
 
 
 def _export_page(
@@ -181,7 +181,7 @@ def import_weights(
         preparation=Preparation(architecture, linear_head, {name: value for name, value in given.items() if value is not None}),
         progress=progress("Checking"),
     )
-    give(*_told(result), as_json)
+    print_result(*_told(result), as_json)
 
 
 def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
@@ -273,7 +273,7 @@ def push(
     folder = find_checkpoint(checkpoint)
     if out is None:
         address = fruitvision.push(folder, repository, private=private)
-        give({"repository": repository, "address": address}, [f"Uploaded: {address}"], as_json)
+        print_result({"repository": repository, "address": address}, [f"Uploaded: {address}"], as_json)
         return
     write_published(folder, out)
-    give({"repository": repository, "out": str(out)}, [f"Written: {out}; nothing was uploaded."], as_json)
+    print_result({"repository": repository, "out": str(out)}, [f"Written: {out}; nothing was uploaded."], as_json)

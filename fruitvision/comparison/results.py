@@ -162,13 +162,13 @@ def read_results(folder: Path) -> Results:
         raise RunError("results-damaged", path=str(folder)) from error
 
 
-def measured() -> Results | None:
+def read_shipped() -> Results | None:
     """The results that are part of the package; None where this copy has none."""
     return read_results(MEASURED) if (MEASURED / ABOUT).is_file() else None
 
 
-def measured_study() -> StudyFolder | None:
-    """The networks that are part of the package, as a study's folder: some trials of :func:`measured`; None without them."""
+def shipped_study() -> StudyFolder | None:
+    """The networks that are part of the package, as a study's folder: some trials of :func:`read_shipped`; None without them."""
     study = StudyFolder(MEASURED)
     return study if study.exists else None
 

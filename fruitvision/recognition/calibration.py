@@ -41,7 +41,7 @@ def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor |
     return temperature, fit_thresholds(*_answers(logits, labels, targets, temperature))
 
 
-def answered(logits: Tensor, labels: Tensor, targets: Targets, temperature: float, thresholds: Thresholds) -> dict[str, float]:
+def sure_metrics(logits: Tensor, labels: Tensor, targets: Targets, temperature: float, thresholds: Thresholds) -> dict[str, float]:
     """Of the pictures that :func:`calibrate` was given, the share that gets a "sure" answer, and the share of those that is right.
 
     A network's metrics hold them where its thresholds were fitted to its own pictures, and only there.

@@ -148,7 +148,7 @@ RECOMPILE_LIMIT = 64
 """Each size of growing pictures and the last batch of an epoch is a shape; torch gives up after eight by default."""
 
 
-def compiled(network: nn.Module) -> nn.Module:
+def compile_network(network: nn.Module) -> nn.Module:
     """The same network with its call compiled; parameters are shared."""
     return torch.compile(network, backend=BACKEND, dynamic=False, recompile_limit=RECOMPILE_LIMIT)  # pyright: ignore[reportCallIssue]  # not in its overloads
 

@@ -74,7 +74,7 @@ class World:
         """Replace batch norm by layers whose statistics are those of the whole batch. PyTorch has these for CUDA only."""
         if self.size == 1 or not any(p.is_cuda for p in network.parameters()):
             return network
-        return synchronized(network)
+        return convert_sync_batchnorm(network)
 
     @staticmethod
     def no_backward_sync(network: nn.Module, enabled: bool) -> contextlib.AbstractContextManager[Any]:
@@ -121,7 +121,7 @@ class World:
 SINGLE_PROCESS = World()
 
 
-def synchronized(network: nn.Module) -> nn.Module:
+def convert_sync_batchnorm(network: nn.Module) -> nn.Module:
     """The network with batch norms that compute their statistics over all processes, in place of its own.
 
     A batch norm that carries an activation as ``act``, as timm's and EfficientNet-Lite's do, goes on to apply it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fruitvision.comparison.results import measured_study
+from fruitvision.comparison.results import shipped_study
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.same_picture import answers, pairs
 from fruitvision.comparison.study import StudyFolder, StudyPlan
@@ -69,7 +69,7 @@ def test_a_network_whose_thresholds_were_not_fitted_to_its_own_pictures_is_never
 
 
 def test_the_networks_that_come_with_the_program_have_thresholds_of_their_own():
-    shipped = measured_study()
+    shipped = shipped_study()
     for trial in shipped.plan().trials():
         config = read_config(shipped.run(trial).best)
         validation = config.metrics["validation"]

@@ -24,7 +24,7 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import World, synchronized, torchrun_shard
+from fruitvision.training.distributed import World, convert_sync_batchnorm, torchrun_shard
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -192,7 +192,7 @@ def test_synchronized_batch_norms_apply_the_activations_that_they_carry(architec
     network, x = build_network(architecture, num_classes=3, norm="own", seed=1).eval(), torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         expected = network(x).logits
-        found = copy.deepcopy(synchronized(network))
+        found = copy.deepcopy(convert_sync_batchnorm(network))
         assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
         torch.testing.assert_close(found(x).logits, expected)
 

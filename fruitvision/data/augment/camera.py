@@ -19,7 +19,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Shot:
+class CameraParams:
     """One picture's treatment. Gains multiply, 1 leaves as it is."""
 
     gain: float
@@ -37,12 +37,12 @@ class Shot:
     """Quality; 0 is not compressed."""
 
 
-def draw_shot(rng: np.random.Generator, strength: float = 1.0) -> Shot:
+def random_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraParams:
     """Draw a camera. ``strength`` scales every departure from a faithful one: 0 .. 1."""
     s = strength
     cast = np.exp(rng.normal(0, 0.08 * s, 3))
     dim, pale = rng.random() < 0.25, rng.random() < 0.3
-    return Shot(
+    return CameraParams(
         gain=float(np.exp(s * (rng.uniform(-0.9, -0.2) if dim else rng.normal(0.03, 0.2)))),
         gamma=float(np.exp(rng.normal(0, 0.15 * s))),
         contrast=float(np.exp(s * rng.uniform(-0.4, 0.3))),
@@ -55,7 +55,7 @@ def draw_shot(rng: np.random.Generator, strength: float = 1.0) -> Shot:
     )
 
 
-def photograph(images: Tensor, shots: Sequence[Shot], rngs: Sequence[np.random.Generator]) -> Tensor:
+def apply_camera(images: Tensor, shots: Sequence[CameraParams], rngs: Sequence[np.random.Generator]) -> Tensor:
     """(B, 3, S, S) in 0..255 → the same as B cameras saw it; ``rngs`` draw the noise."""
     images = _defocus(images, [shot.blur for shot in shots])
     images = _light(images / 255, shots) * 255
@@ -70,7 +70,7 @@ def photograph(images: Tensor, shots: Sequence[Shot], rngs: Sequence[np.random.G
     return images
 
 
-def _light(images: Tensor, shots: Sequence[Shot]) -> Tensor:
+def _light(images: Tensor, shots: Sequence[CameraParams]) -> Tensor:
     size = images.shape[2]
 
     def column(values: Sequence[float]) -> Tensor:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from fruitvision.data.augment.backgrounds import Backgrounds, random_part
-from fruitvision.data.augment.camera import draw_shot, photograph
+from fruitvision.data.augment.camera import apply_camera, random_camera
 from fruitvision.data.augment.recipes import draw_affine, resample
-from fruitvision.data.augment.scenes import Placed, Scene, render
+from fruitvision.data.augment.scenes import PlacedSprite, Scene, render
 from fruitvision.data.augment.sprites import cut_out, hand, random_cutout
 from fruitvision.data.augment.transforms import normalize
 
@@ -100,8 +100,8 @@ class SceneRecipe:
             fills = [255.0 if on_white[i] else 0.0 for i in as_they_are]
             images[as_they_are] = resample([pictures[i] for i in as_they_are], draws, size, fills)
         gentle = {i for i in as_they_are if on_white[i]}
-        shots = [draw_shot(rng, PLAIN_STRENGTH if i in gentle else 1.0) for i, rng in enumerate(rngs)]
-        return photograph(images, shots, rngs), fruit
+        shots = [random_camera(rng, PLAIN_STRENGTH if i in gentle else 1.0) for i, rng in enumerate(rngs)]
+        return apply_camera(images, shots, rngs), fruit
 
     def without_fruit(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
         """(B, 3, size, size), normalized: parts of pictures without fruit, pieces cut out of them, hands, backgrounds."""
@@ -116,7 +116,7 @@ class SceneRecipe:
                 scene.hand = hand(rng, size)
             scenes.append(scene)
         images, _ = render(scenes, size)
-        return normalize(photograph(images, [draw_shot(rng) for rng in rngs], rngs))
+        return normalize(apply_camera(images, [random_camera(rng) for rng in rngs], rngs))
 
 
 class PhotoRecipe:
@@ -155,10 +155,10 @@ class PhotoRecipe:
             scenes = [Scene(self.backgrounds.draw(rngs[i], size), [self._part(rngs[i], pictures[i])]) for i in moved]
             if moved:
                 images[moved] = render(scenes, size)[0]
-        return photograph(images, [draw_shot(rng, self.strength) for rng in rngs], rngs)
+        return apply_camera(images, [random_camera(rng, self.strength) for rng in rngs], rngs)
 
     @staticmethod
-    def _part(rng: np.random.Generator, picture: np.ndarray) -> Placed:
+    def _part(rng: np.random.Generator, picture: np.ndarray) -> PlacedSprite:
         return _place(rng, random_cutout(picture, rng), float(rng.uniform(0.35, 0.9)), is_fruit=True)
 
 
@@ -190,11 +190,11 @@ def _plan(rng: np.random.Generator, count: int, span: float, shown: Sequence[Ten
     return scene
 
 
-def _place(rng: np.random.Generator, sprite: Tensor, half: float, *, is_fruit: bool) -> Placed:
+def _place(rng: np.random.Generator, sprite: Tensor, half: float, *, is_fruit: bool) -> PlacedSprite:
     """Anywhere in the frame; a fruit larger than half of it may reach over the edge by a third of its side."""
     reach = max(1 - half, half / 1.5)
     x, y = rng.uniform(-reach, reach, 2) if half < 1 else rng.uniform(-0.4, 0.4, 2)
-    return Placed(
+    return PlacedSprite(
         sprite,
         float(x),
         float(y),

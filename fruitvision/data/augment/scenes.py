@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedSprite:
     """A sprite in a scene. Lengths in half frames: the frame reaches from -1 to 1 each way."""
 
     sprite: Tensor
@@ -43,7 +43,7 @@ class Scene:
 
     background: np.ndarray
     """(S, S, 3) uint8"""
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[PlacedSprite] = field(default_factory=list)
     hand: Tensor | None = None
     """(4, S, S), a sprite of the whole frame."""
 
@@ -68,7 +68,7 @@ def render(scenes: Sequence[Scene], size: int) -> tuple[Tensor, Tensor]:
     return images.clamp_(0, 255), fruit
 
 
-def _sprites(layer: Sequence[Placed], size: int) -> Tensor:
+def _sprites(layer: Sequence[PlacedSprite], size: int) -> Tensor:
     """(n, 4, size, size): each sprite in its place, colors times gain."""
     drawn = torch.zeros(len(layer), 4, size, size)
     by_level: dict[int, list[int]] = {}
@@ -84,7 +84,7 @@ def _sprites(layer: Sequence[Placed], size: int) -> Tensor:
     return drawn
 
 
-def _shadows(layer: Sequence[Placed], size: int) -> Tensor:
+def _shadows(layer: Sequence[PlacedSprite], size: int) -> Tensor:
     """(n, 1, size, size), 0 lit .. 1 black: each sprite's mask beside itself, soft, at a quarter of the resolution."""
     masks = torch.stack([placed.sprite[3:] for placed in layer])
     soft = F.avg_pool2d(F.pad(F.avg_pool2d(masks, 4), (3, 3, 3, 3)), 5, stride=1, padding=2)
@@ -93,7 +93,7 @@ def _shadows(layer: Sequence[Placed], size: int) -> Tensor:
     return F.interpolate(coarse * dark, size=(size, size), mode="bilinear")
 
 
-def _sample(stack: Tensor, layer: Sequence[Placed], size: int, *, shadow: bool = False, side: float | None = None) -> Tensor:
+def _sample(stack: Tensor, layer: Sequence[PlacedSprite], size: int, *, shadow: bool = False, side: float | None = None) -> Tensor:
     """Resample sprites (n, C, h, w) into their places in frames of ``size``; ``side`` is the sprite's, less its margin."""
     margin = 1.0 if side is None else stack.shape[-1] / side
     maps = []

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from fruitvision.data.fetch.entry_names import MAX_PATH_BYTES, Tree, is_systems_own, name_fault, zip_name
+from fruitvision.data.fetch.entry_names import MAX_PATH_BYTES, PathTree, is_system_file, name_fault, zip_name
 from fruitvision.data.fetch.tar import open_tar, read_to_end, tar_entries
 from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DownloadError, Fault
@@ -163,12 +163,12 @@ def _check_directory(archive: Path, bounds: _Bounds) -> None:
 def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:
     """All files of an archive; refuses the whole archive for one unsafe entry."""
     members: list[Member] = []
-    tree = Tree()
+    tree = PathTree()
     total, packed = 0, max(archive.stat().st_size, 1)
     for count, entry in enumerate(opened.infolist() if isinstance(opened, zipfile.ZipFile) else tar_entries(opened), start=1):
         is_zip = isinstance(entry, zipfile.ZipInfo)
         name, size = (zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
-        own = is_systems_own(name)
+        own = is_system_file(name)
         if reason := ("" if own else name_fault(name)) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
             raise _unsafe(archive, name, reason)
         if size < 0:

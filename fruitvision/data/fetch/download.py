@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.fetch.transfer import Auth, Progress, exclusive, fetch, noted_sha256, sha256_of, shown_url
+from fruitvision.data.fetch.transfer import Auth, Progress, download_lock, fetch, recorded_sha256, sha256_of, shown_url
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
@@ -79,7 +79,7 @@ def download_fruits360(
     is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
     archive = folder.with_name(folder.name + (".tar.gz" if is_tar else ".zip"))
     origin = archive.with_name(archive.name + ".from")  # marks an archive that was downloaded, not put there by hand
-    with exclusive(folder):
+    with download_lock(folder):
         if not archive.exists():
             write_text(origin, _fetch_first(urls, archive, auth=auth, progress=progress))
         source_url = origin.read_text(encoding="utf-8") if origin.is_file() else archive.name
@@ -97,7 +97,7 @@ def download_fruits360(
 
 def archive_sha256(folder: Path) -> str:
     """The SHA-256 of the archive that a folder was unpacked from; empty where it is not known."""
-    return noted_sha256(folder / MARKER)
+    return recorded_sha256(folder / MARKER)
 
 
 def _verify(path: Path, found: str, wanted: str | None) -> None:

@@ -17,7 +17,7 @@ _SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
 
-def is_systems_own(name: str) -> bool:
+def is_system_file(name: str) -> bool:
     """Whether an entry is what macOS adds; it is not unpacked."""
     return _SYSTEMS_OWN.search(name) is not None
 
@@ -55,7 +55,7 @@ def zip_name(entry: zipfile.ZipInfo) -> str:
     return name
 
 
-class Tree:
+class PathTree:
     """The paths of an archive's entries, as a file system that ignores case sees them."""
 
     def __init__(self) -> None:

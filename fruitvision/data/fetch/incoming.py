@@ -36,7 +36,7 @@ BROUGHT = ".brought"
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
 
 
-class Announced(BaseModel):
+class UploadManifest(BaseModel):
     """What is to come."""
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +47,7 @@ class Announced(BaseModel):
     """Of each its path, parted by "/", and its size in bytes."""
 
 
-class Incoming:
+class Uploads:
     """The uploads that are on their way to a folder of datasets. The same files announced again go on where they stopped.
 
     Args:
@@ -69,7 +69,7 @@ class Incoming:
         Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
         """
         shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]  # Windows has names of half a letter
-        announced = Announced(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
+        announced = UploadManifest(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
         if not any(size > 0 and (looks_like_picture(path) or is_archive_name(path)) for path, size in announced.files):
@@ -172,10 +172,10 @@ class Incoming:
         """Whether there is such an upload that is not made a folder yet."""
         return (self._folder(key) / _ANNOUNCED).is_file()
 
-    def _known(self, key: str) -> tuple[Path, Announced]:
+    def _known(self, key: str) -> tuple[Path, UploadManifest]:
         folder = self._folder(key)
         try:
-            return folder, Announced.model_validate_json((folder / _ANNOUNCED).read_bytes())
+            return folder, UploadManifest.model_validate_json((folder / _ANNOUNCED).read_bytes())
         except (OSError, ValidationError) as error:
             raise DataError("upload-gone") from error
 

@@ -20,7 +20,7 @@ import filelock
 import httpx
 
 from fruitvision.errors import DownloadError
-from fruitvision.files import retried, write_error, write_text
+from fruitvision.files import retry, write_error, write_text
 
 Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
@@ -65,7 +65,7 @@ def fetch(
         raise _bad_address(url)
     if sha256 and path.is_file() and sha256_of(path).startswith(sha256.lower()):
         return path
-    with exclusive(path):
+    with download_lock(path):
         transfer = _Transfer(url, path, sha256 is not None, size or MAX_BYTES, progress)
         try:
             with _client(timeout, auth) as client:
@@ -79,7 +79,7 @@ def fetch(
             if fault is not None:
                 transfer.forget()
                 raise fault
-            retried(lambda: os.replace(transfer.part, path))
+            retry(lambda: os.replace(transfer.part, path))
             transfer.note.unlink(missing_ok=True)
         except OSError as error:
             raise write_error(error, path) from error
@@ -281,7 +281,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def noted_sha256(note: Path) -> str:
+def recorded_sha256(note: Path) -> str:
     """The SHA-256 of the archive that a folder's note names; empty where there is no such note, or another's of that name."""
     try:
         with note.open("rb") as file:
@@ -301,7 +301,7 @@ def shown_url(url: str) -> str:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def download_lock(path: Path) -> Iterator[None]:
     """Keep other processes from downloading the same file. Raises DownloadError "download-busy"."""
     lock = path.with_name(f".{path.name}.lock")
     try:

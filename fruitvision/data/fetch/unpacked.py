@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
-from fruitvision.data.fetch.transfer import noted_sha256, sha256_of
+from fruitvision.data.fetch.transfer import recorded_sha256, sha256_of
 from fruitvision.errors import ConfigError, DataError, DownloadError
 from fruitvision.files import cache_folder, named_write_errors
 
@@ -91,11 +91,11 @@ def _folder(archive: Path, kept: Path, content: str) -> tuple[Path, bool]:
     name = without_suffix(archive.name) or "archive"
     places = (archive.with_name(name), archive.with_name(f"{name}-unpacked"), kept / name)
     for place in places:
-        if noted_sha256(place / MARKER) == content:
+        if recorded_sha256(place / MARKER) == content:
             return place, True
     writable = os.access(archive.parent, os.W_OK)
     for place in places[:2] if writable else ():
-        if not os.path.lexists(place) or noted_sha256(place / MARKER):
+        if not os.path.lexists(place) or recorded_sha256(place / MARKER):
             return place, False
     return places[2], False
 

@@ -22,7 +22,7 @@ from fruitvision.errors import FruitVisionError, TrainingError
 PREFETCH_FACTOR = 2
 """Batches that each process makes in advance."""
 
-Make = Callable[[Any], Batch]
+MakeBatch = Callable[[Any], Batch]
 """From a key, which can be pickled, to the batch that follows from it alone."""
 
 
@@ -34,18 +34,18 @@ class Workers:
 
     def __init__(self, count: int = 0) -> None:
         self.count = count if count and not getattr(sys, "frozen", False) else 0  # a frozen program would start itself again
-        self._makers: list[Make] = []
+        self._makers: list[MakeBatch] = []
         self._keys: list[tuple[int, Hashable]] = []
         self._loader: DataLoader | None = None
 
-    def add(self, make: Make) -> Callable[[Sequence[Any]], Iterator[Batch]]:
+    def add(self, make: MakeBatch) -> Callable[[Sequence[Any]], Iterator[Batch]]:
         """Register a maker of batches, which has to pickle; returns a function from keys to their batches, in order."""
         number = len(self._makers)
         self._makers.append(make)
         self._loader = None  # processes know only the makers that existed when they started
 
         def batches(keys: Sequence[Any]) -> Iterator[Batch]:
-            return self._made([(number, key) for key in keys]) if self.count else prefetched(make, keys)
+            return self._made([(number, key) for key in keys]) if self.count else prefetch(make, keys)
 
         return batches
 
@@ -87,7 +87,7 @@ class _KeyedBatches(Dataset):
     """Batches by (maker, key). They are sent as arrays: torch would send tensors through shared memory, of which containers
     have little."""
 
-    def __init__(self, makers: list[Make]) -> None:
+    def __init__(self, makers: list[MakeBatch]) -> None:
         self._makers = makers
 
     def __getitem__(self, key: tuple[int, Any]) -> tuple | FruitVisionError:
@@ -113,7 +113,7 @@ def _identity(batch: Any) -> Any:
     return batch
 
 
-def prefetched(make: Make, keys: Sequence[Any]) -> Iterator[Batch]:
+def prefetch(make: MakeBatch, keys: Sequence[Any]) -> Iterator[Batch]:
     """``make`` of each key in order, the next one in a thread while one is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as maker:
         coming = None

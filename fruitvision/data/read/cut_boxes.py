@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from fruitvision.data.read.layouts.class_folders import path_split
-from fruitvision.data.read.layouts.found import Found, Listing, Note, kept_fault
+from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry, fault_of_json
 from fruitvision.data.read.layouts.labels import Box, Labels
-from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.layouts.names import normalized_name
 from fruitvision.data.read.picture import cap_short_side, open_picture
 from fruitvision.errors import DataError, PictureError
 from fruitvision.files import cache_folder, replace_folder, write_error
@@ -63,7 +63,8 @@ def cut_boxes(
                     shutil.rmtree(old, ignore_errors=True)
         made = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         files = [
-            Found(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns) for path, split, name in made["files"]
+            PictureEntry(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns)
+            for path, split, name in made["files"]
         ]
     except OSError as error:
         raise write_error(error, folder) from error
@@ -73,7 +74,7 @@ def cut_boxes(
     if made["small"]:
         notes.append(Note("boxes-too-small", {"count": made["small"], "side": MIN_SIDE}))
     splits = {"train": "", **{file.split: "" for file in files}}
-    left_out = tuple((path, kind, kept_fault(fault)) for path, kind, fault in made["left_out"])
+    left_out = tuple((path, kind, fault_of_json(fault)) for path, kind, fault in made["left_out"])
     return Listing(folder, "cut-boxes", splits, tuple(files), (), left_out, tuple(notes))
 
 
@@ -85,7 +86,7 @@ def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: 
             shutil.rmtree(left, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(prefix=".cutting-", dir=folder.parent.parent))
     try:
-        names = sorted({folded(box.name): box.name for own in labels.boxes.values() for box in sorted(own, reverse=True)}.items())
+        names = sorted({normalized_name(box.name): box.name for own in labels.boxes.values() for box in sorted(own, reverse=True)}.items())
         number, called = {key: n for n, (key, _) in enumerate(names)}, dict(names)
         files, left_out, small = [], [], 0
         for done, (path, boxes) in enumerate(sorted(labels.boxes.items()), start=1):
@@ -101,7 +102,7 @@ def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: 
                 if cut is None:
                     small += 1
                     continue
-                key = folded(box.name)
+                key = normalized_name(box.name)
                 made = f"{split}/{number[key]:04}/{hashlib.sha256(path.encode()).hexdigest()[:8]}-{n}-{PurePosixPath(path).stem[:60]}.png"
                 (beside / made).parent.mkdir(parents=True, exist_ok=True)
                 cap_short_side(cut, SHORT_SIDE).save(beside / made, compress_level=1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fruitvision.data.read.listing import Found, Listing, Note, list_pictures
+from fruitvision.data.read.listing import Listing, Note, PictureEntry, list_pictures
 from fruitvision.errors import DataError, Fault, printable
 from fruitvision.wording.text import abbreviate, say_fault
 
@@ -213,7 +213,7 @@ def _missing_splits(splits: Mapping[str, Split]) -> list[Note]:
     return ([] if spare else [Note("no-validation")]) + ([] if "test" in splits else [Note("no-test")])
 
 
-def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
+def make_split(name: str, files: Sequence[PictureEntry], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
     """A ``Split`` of files that all are in the store and all have a label."""
     return Split(
         name=name,

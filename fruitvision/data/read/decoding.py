@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from fruitvision.data.read.picture import load_noted, read_picture_file
+from fruitvision.data.read.picture import load_with_note, read_picture_file
 from fruitvision.errors import Fault, PictureError
 
 FILES_PER_PROCESS = 1500
@@ -29,7 +29,7 @@ _WRITTEN_AT_ONCE = 8  # fewer, larger writes are cheaper; many more no longer fi
 _MAX_WORKERS = 16
 
 
-class Decoded(NamedTuple):
+class DecodedPicture(NamedTuple):
     """Where one picture's pixels lie, (height, width, 3) bytes from ``offset`` on in file number ``part``."""
 
     part: int
@@ -42,7 +42,7 @@ class Decoded(NamedTuple):
     """of the pixels"""
 
 
-class Undecoded(NamedTuple):
+class DecodeFailure(NamedTuple):
     """Why a file has no pixels: a ``Problem``'s kind and its fault."""
 
     kind: str
@@ -51,7 +51,7 @@ class Undecoded(NamedTuple):
 
 NEEDS_PACKAGE = ("heic", "avif")
 """Kinds of files that can be read once something is installed."""
-Outcome = Decoded | Undecoded
+Outcome = DecodedPicture | DecodeFailure
 
 
 def decode_files(
@@ -70,7 +70,7 @@ def decode_files(
     Raises:
         OSError: the pixels could not be written.
     """
-    outcomes: list[Outcome] = [Undecoded("unreadable", Fault("not-a-file").as_dict())] * len(paths)
+    outcomes: list[Outcome] = [DecodeFailure("unreadable", Fault("not-a-file").as_dict())] * len(paths)
     processes = len(parts) > 1 and len(paths) >= FILES_PER_PROCESS * len(parts) and _can_start_processes()
     step = _PROCESS_CHUNK if processes else _THREAD_CHUNK
     chunks = (range(at, min(at + step, len(paths))) for at in range(0, len(paths), step))
@@ -92,7 +92,7 @@ def decode_files(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     number, chunk = running.pop(future)
                     for i, answer in zip(chunk, future.result(), strict=True):
-                        outcomes[i] = Decoded(number, *answer) if len(answer) == 5 else Undecoded(*answer)
+                        outcomes[i] = DecodedPicture(number, *answer) if len(answer) == 5 else DecodeFailure(*answer)
                     idle.append(number)
                     done += len(chunk)
                 progress(done)
@@ -121,7 +121,7 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
     for name in names:
         try:
             data = read_picture_file(os.path.join(root, name.replace("/", os.sep)))
-            image = load_noted(data, short_side, whole=True).image  # what is missing would be learned as grey
+            image = load_with_note(data, short_side, whole=True).image  # what is missing would be learned as grey
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
             fault = {"code": error.code, "facts": error.as_dict()["facts"]}

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from fruitvision.data.read.dataset import Problem
-from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded
+from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome
 from fruitvision.data.read.formats.heif import can_read
-from fruitvision.data.read.layouts.found import kept_fault
-from fruitvision.data.read.listing import Found, long_path
+from fruitvision.data.read.layouts.found import fault_of_json
+from fruitvision.data.read.listing import PictureEntry, long_path
 from fruitvision.errors import DataError
 
 if os.name == "nt":
@@ -104,7 +104,7 @@ class ImageStore:
 
     def problems(self) -> list[Problem]:
         """The files that could not be decoded."""
-        return [Problem(path, kind, kept_fault(fault)) for path, (_, _, kind, fault) in self._undecoded.items()]
+        return [Problem(path, kind, fault_of_json(fault)) for path, (_, _, kind, fault) in self._undecoded.items()]
 
     def can_be_completed(self, root: Path) -> bool:
         """Whether a file that could not be read can be read now: changed permissions do not show in a file's time, nor does
@@ -117,21 +117,21 @@ class ImageStore:
     def __reduce__(self):
         return ImageStore, (self.path,)
 
-    def known(self) -> dict[tuple[str, int, int], int | Undecoded]:
+    def known(self) -> dict[tuple[str, int, int], int | DecodeFailure]:
         """(path, size, time of change) of every file that was read → its row, or why it has none."""
         rows = {(p, *stamp): row for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))}
         return rows | {
-            (path, size, mtime): Undecoded(kind, kept_fault(fault)) for path, (size, mtime, kind, fault) in self._undecoded.items()
+            (path, size, mtime): DecodeFailure(kind, fault_of_json(fault)) for path, (size, mtime, kind, fault) in self._undecoded.items()
         }
 
 
-def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:
+def write_index(folder: Path, files: Sequence[PictureEntry], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:
     """Finish a store whose pixels are written: from here on it can be opened.
 
     Args:
         outcomes: of each file; offsets are into ``parts``, the store's files of pixels in order.
     """
-    good = [(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, Decoded)]
+    good = [(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, DecodedPicture)]
     facts = {
         "paths": [file.path for file, _ in good],
         "hashes": [outcome.sha256 for _, outcome in good],
@@ -139,7 +139,7 @@ def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome
         "undecoded": {
             file.path: [file.size, file.mtime_ns, *outcome]
             for file, outcome in zip(files, outcomes, strict=True)
-            if isinstance(outcome, Undecoded)
+            if isinstance(outcome, DecodeFailure)
         },
     }
     beside = folder / "index.partial"

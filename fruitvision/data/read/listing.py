@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fruitvision.data.read.layouts.class_folders import ClassFolders, name_fault, path_split, split_names
 from fruitvision.data.read.layouts.find_labels import find_labels
-from fruitvision.data.read.layouts.found import Found, LeftOut, Listing, Note
+from fruitvision.data.read.layouts.found import LeftOutFile, Listing, Note, PictureEntry
 from fruitvision.data.read.layouts.labels import Labels
 from fruitvision.data.read.layouts.names import MASK_FOLDERS, looks_like_picture
 from fruitvision.data.read.layouts.scan import long_path, walk
@@ -23,7 +23,7 @@ from fruitvision.files import clean_path
 
 __all__ = [
     "MARGIN",
-    "Found",
+    "PictureEntry",
     "Listing",
     "Note",
     "has_splits",
@@ -90,7 +90,7 @@ def list_tree(root: str | Path, name: str) -> Listing:
             if fault := name_fault(path, info):
                 left_out.append(fault)
             elif info is not None:
-                files.append(Found(path, "train", name, info.st_size, info.st_mtime_ns))
+                files.append(PictureEntry(path, "train", name, info.st_size, info.st_mtime_ns))
     files.sort(key=lambda file: file.path)
     listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out, key=itemgetter(0, 1))))
     if not files:
@@ -138,13 +138,13 @@ def _size(picture: Path) -> tuple[int, int] | None:
         return None
 
 
-def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[LeftOut]) -> Listing:
+def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[LeftOutFile]) -> Listing:
     """The pictures that show one kind, by the labels; the others are counted in notes."""
     files = []
     for path, names in sorted(labels.kinds.items()):
         if len(names) == 1:
             split = labels.splits.get(path) or path_split(path) or "train"
-            files.append(Found(path, split, min(names), found[path].st_size, found[path].st_mtime_ns))
+            files.append(PictureEntry(path, split, min(names), found[path].st_size, found[path].st_mtime_ns))
     notes = [Note("labels-read", {"form": labels.form, "file": labels.file, "pictures": len(files)})]
     if several := [path for path, names in labels.kinds.items() if len(names) > 1]:
         notes.append(Note("several-kinds", {"count": len(several), "example": min(several)}))

@@ -24,7 +24,7 @@ from fruitvision.data.read.decode_gate import GATE
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.formats.picture_file import MAX_SIDE, Note, PictureFile
 from fruitvision.data.read.formats.structure import read_structure
-from fruitvision.data.read.rgb import SHORT_SIDE, cap_short_side, finished, to_8_bit
+from fruitvision.data.read.rgb import SHORT_SIDE, cap_short_side, to_8_bit, to_srgb_on_white
 from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
@@ -50,7 +50,7 @@ averages when it reduces, so that nothing aliases, and a 640 × 480 picture is r
 MAX_MISSING = 4
 """A JPEG that was cut off is damaged where a fourth of it is missing, the lowest, which its decoder fills with grey."""
 
-__all__ = ["cap_short_side", "draft_side", "load_capped", "load_noted", "load_pixels", "open_picture", "picture_size", "to_array"]
+__all__ = ["cap_short_side", "draft_side", "load_capped", "load_with_note", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _TRANSPOSE = {
@@ -64,7 +64,7 @@ _TRANSPOSE = {
 }
 
 
-class Noted(NamedTuple):
+class PictureWithNote(NamedTuple):
     """A picture, and what is wrong with its file, if anything is."""
 
     image: Image.Image
@@ -102,15 +102,15 @@ def load_capped(source: PictureSource, short_side: int = SHORT_SIDE) -> Image.Im
     Raises:
         PictureError: as ``open_picture``.
     """
-    return load_noted(source, short_side).image
+    return load_with_note(source, short_side).image
 
 
-def load_noted(source: PictureSource, short_side: int = SHORT_SIDE, *, whole: bool = False) -> Noted:
+def load_with_note(source: PictureSource, short_side: int = SHORT_SIDE, *, whole: bool = False) -> PictureWithNote:
     """As ``load_capped``, with what is wrong with the file; ``whole`` refuses one that was cut off as damaged."""
     if isinstance(source, bytes):
         image = _small_jpeg(source, 2 * draft_side(short_side) - 1)
         if image is not None:
-            return Noted(cap_short_side(image, short_side))
+            return PictureWithNote(cap_short_side(image, short_side))
     return _open(source, MAX_PIXELS, short_side, whole)
 
 
@@ -138,16 +138,16 @@ def to_array(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole: bool = False) -> Noted:
+def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole: bool = False) -> PictureWithNote:
     """Decode within the process's limits; what is to be capped at ``short_side`` is capped before its place is released."""
     if not isinstance(source, str | Path | bytes | Image.Image):
         with GATE.place(source.size):
-            return Noted(finished(_from_array(source, max_pixels), short_side))
+            return PictureWithNote(to_srgb_on_white(_from_array(source, max_pixels), short_side))
     if isinstance(source, Image.Image):
         _check_size(*source.size, max_pixels, "")
         with GATE.place(source.width * source.height), _picture_errors("", f"{source.width}×{source.height} px"):
             source.load()
-            return Noted(finished(source, short_side, source.info.get("icc_profile") or b""))
+            return PictureWithNote(to_srgb_on_white(source, short_side, source.info.get("icc_profile") or b""))
     name = "" if isinstance(source, bytes) else os.path.basename(source)
 
     def read() -> tuple[PictureFile, int | None]:
@@ -168,9 +168,9 @@ def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole:
         if file.weight(side) > weight:
             raise _damaged(name)  # it was changed meanwhile
         with _picture_errors(name, f"{file.width}×{file.height} px"):
-            image = finished(_decoded(file, name, side), short_side, file.profile)
+            image = to_srgb_on_white(_decoded(file, name, side), short_side, file.profile)
             image = image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
-            return Noted(image, file.note)
+            return PictureWithNote(image, file.note)
 
 
 def _draft_side(file: PictureFile, short_side: int | None, max_pixels: int) -> int | None:

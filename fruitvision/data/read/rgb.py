@@ -29,7 +29,7 @@ _SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
 """The colorants of sRGB, X Y Z of red, green and blue under D50, as its profiles round them."""
 
 
-def finished(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
+def to_srgb_on_white(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
     """A decoded picture as sRGB on white, capped."""
     if profile and image.mode == "CMYK":  # a table for four inks, which to_rgb would have made three of
         image = to_srgb(_reduced(image, short_side).copy(), profile)

@@ -82,7 +82,7 @@ def read_credits(folder: Path) -> list[dict[str, str]]:
     return found
 
 
-def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
+def check_left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
     """``names`` as a set. Raises ConfigError where one of them is no source's name."""
     known = sorted({source.name for source in sources})
     if missing := [name for name in names if name not in known]:
@@ -90,7 +90,7 @@ def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
     return set(names)
 
 
-def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_source: float) -> np.ndarray:
+def sampling_weights(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_source: float) -> np.ndarray:
     """(N,) sampling weights of N photos, 1 on average: larger for rare classes and small sources.
 
     The n pictures of one class in one source weigh n ** (1 - by_source) together, and a class whose sources weigh m weighs
@@ -105,7 +105,7 @@ def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_sou
     return often / often.mean()
 
 
-def enough(kinds: Sequence[str], sources: Sequence[str], pictures: int, from_sources: int) -> set[str]:
+def with_enough_photos(kinds: Sequence[str], sources: Sequence[str], pictures: int, from_sources: int) -> set[str]:
     """The classes with at least ``pictures`` photos from ``from_sources`` sources; all of them where there are fewer sources."""
     all_sources = len(set(sources))
     count: dict[str, int] = {}

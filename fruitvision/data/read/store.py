@@ -22,9 +22,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fruitvision.data.read.dataset import TEST_FRACTION, Dataset, Problem, Split, as_one_split, assemble
-from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded, decode_files, worker_count
+from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
-from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
+from fruitvision.data.read.listing import Listing, PictureEntry, list_pictures, list_tree, long_path
 from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
 from fruitvision.files import cache_folder
@@ -36,7 +36,7 @@ _FORMAT = "5"  # of the pixels and the index: raised when either changes
 _EARLIER = re.compile(r"([34]-)?[0-9a-f]{20}")  # how the folders of formats 2 to 4 are called, and what is in them
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
 
-__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
+__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_unlabelled", "open_store"]
 
 
 def open_dataset(
@@ -93,7 +93,7 @@ def open_folder(
     return names, split, store, tuple(_problems(listing, store))
 
 
-def open_loose(
+def open_unlabelled(
     root: str | Path, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
 ) -> ImageStore:
     """The store of every picture in a folder or anywhere below it, whatever the folders are called.
@@ -134,7 +134,7 @@ def _home(root: Path, short_side: int, cache: Path | None) -> Path:
     return Path(cache or cache_folder()) / "stores" / f"{_FORMAT}-{key[:20]}"
 
 
-def _listing_key(files: Sequence[Found]) -> str:
+def _listing_key(files: Sequence[PictureEntry]) -> str:
     text = "".join(f"{file.path}\0{file.size}\0{file.mtime_ns}\n" for file in files)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -175,7 +175,7 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
         report(0)
         fresh = decode_files(Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report)
         for i, outcome in zip(missing, fresh, strict=True):
-            outcomes[i] = outcome if isinstance(outcome, Undecoded) else _shift(outcome)
+            outcomes[i] = outcome if isinstance(outcome, DecodeFailure) else _shift(outcome)
         write_index(folder, files, [outcome for outcome in outcomes if outcome is not None], [old_part, *parts])
         return ImageStore(folder)
     except BaseException:
@@ -183,12 +183,12 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
         raise
 
 
-def _shift(outcome: Decoded) -> Decoded:
+def _shift(outcome: DecodedPicture) -> DecodedPicture:
     """Part 0 of a store is what was copied from an older one."""
     return outcome._replace(part=outcome.part + 1)
 
 
-def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | None], part: Path) -> None:
+def _copy_known(home: Path, files: Sequence[PictureEntry], outcomes: list[Outcome | None], part: Path) -> None:
     """Copy the pixels of unchanged files from an older store of the same folder."""
     with part.open("wb") as pixels:
         for folder in sorted(home.iterdir()):
@@ -200,7 +200,7 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 row = known.get((file.path, file.size, file.mtime_ns))
                 if outcomes[i] is not None or row is None:
                     continue
-                if isinstance(row, Undecoded):
+                if isinstance(row, DecodeFailure):
                     if row.kind not in ("unreadable", *NEEDS_PACKAGE):
                         outcomes[i] = row
                     continue
@@ -209,7 +209,7 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 except DataError:
                     break  # damaged: the rest of it is not used
                 height, width, _ = picture.shape
-                outcomes[i] = Decoded(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
+                outcomes[i] = DecodedPicture(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
                 pixels.write(picture.data)
 
 

@@ -25,8 +25,8 @@ from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.onnx.check import OnnxFile, Refused
-from fruitvision.models.onnx.protobuf import Unreadable
+from fruitvision.models.onnx.check import OnnxFile, UnsupportedOnnx
+from fruitvision.models.onnx.protobuf import ProtobufError
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is not rounding."""
@@ -141,7 +141,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     try:
         file = OnnxFile(content)
         metadata = file.properties
-    except Unreadable as error:
+    except ProtobufError as error:
         raise _damaged(path) from error
     checksum = metadata.get(CHECKSUM, "")
     if METADATA not in metadata or not checksum:
@@ -155,7 +155,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     crop = config.transform.crop
     try:
         file.check((BATCH, 3, crop, crop), len(config.classes))
-    except Refused as error:
+    except UnsupportedOnnx as error:
         raise CheckpointError("onnx-refused", path=str(path), reason=error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -9,7 +9,7 @@ import numpy as np
 
 from fruitvision.data.read.dataset import Listing, Split, held_out, list_pictures
 from fruitvision.data.read.rgb import SHORT_SIDE
-from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_loose
+from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_unlabelled
 from fruitvision.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_
 
 def open_negatives(root: Path, heldout: bool, short_side: int = SHORT_SIDE) -> tuple[ImageStore, np.ndarray]:
     """The store of every picture in a folder or anywhere below it, and the rows to be scored."""
-    store = open_loose(root, short_side=short_side)
+    store = open_unlabelled(root, short_side=short_side)
     kept = [row for row, path in enumerate(store.paths) if held_out(path) or not heldout]
     return store, np.array(kept, np.int64)
 

@@ -22,7 +22,7 @@ from fruitvision.files import (
     free_folder,
     named_write_errors,
     replace_folder,
-    retried,
+    retry,
     safe_name,
     temporary_folder,
     write_bytes,
@@ -176,7 +176,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
         beside = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=root))  # two apps may create it at once
     try:
         _copy_pictures(store, index, beside)
-        retried(lambda: os.replace(beside, copy))
+        retry(lambda: os.replace(beside, copy))
     except OSError as error:
         if not copy.is_dir():  # otherwise another process was first
             raise write_error(error, copy) from error

@@ -14,11 +14,11 @@ from fruitvision.data.load.workers import Workers
 from fruitvision.errors import TrainingError
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds, load_checkpoint, save_checkpoint
 from fruitvision.models.networks import Network
-from fruitvision.recognition.calibration import answered, calibrate, calibrated_loss
+from fruitvision.recognition.calibration import calibrate, calibrated_loss, sure_metrics
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.job.features import evaluation_features
 from fruitvision.runs.job.session import Session
-from fruitvision.runs.prepare.data import RunData, evenly
+from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.loaders import scene_validation
 from fruitvision.runs.prepare.weights import BY_NAME, build, load_initial_weights, reset_head
 from fruitvision.runs.status import RunStatus
@@ -86,7 +86,7 @@ def finish(
 def _with_calibration(
     session: Session, checkpoint: CheckpointConfig, outputs: tuple[Tensor, Tensor] | None, data: RunData, validation: Validation
 ) -> tuple[CheckpointConfig, dict[str, float]]:
-    """The configuration with temperature and thresholds, and the metrics of :func:`answered` where validation pictures determine these.
+    """The configuration with temperature and thresholds, and the metrics of :func:`sure_metrics` where validation pictures determine these.
 
     A study of left-out sources determines them first, then ``outputs``: the logits (N, V, C) and labels (N,) of the validation
     pictures. With neither the temperature is 1, and no answer is "sure".
@@ -100,7 +100,7 @@ def _with_calibration(
         thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
         return checkpoint.model_copy(update={"temperature": 1.0, "thresholds": thresholds}), {}
     temperature, thresholds = _calibrate(*outputs, data, validation)
-    found = answered(*outputs, data.targets, temperature, thresholds)
+    found = sure_metrics(*outputs, data.targets, temperature, thresholds)
     return checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds}), found
 
 
@@ -176,7 +176,7 @@ def _refit_last_layer(
 
     ``views``: (N, V, C) validation logits before, whose labels (N,) are ``labels``. Returns the logits of the layer that is kept.
     """
-    plain = EvalLoader(data.store, evenly(data.train, MAX_PICTURES // 2), transform.with_views("one"))
+    plain = EvalLoader(data.store, subsample_evenly(data.train, MAX_PICTURES // 2), transform.with_views("one"))
     kept = copy.deepcopy(network.head.state_dict())
     seen = session.wait(extract_features(network, train, plain, session.training, transform.crop, state.device, session.world))
     membership = validation.membership

@@ -15,7 +15,7 @@ from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import has_bfloat16, precision_name
 from fruitvision.training.distributed import World
-from fruitvision.training.evaluation import drain
+from fruitvision.training.evaluation import consume
 
 T = TypeVar("T")
 
@@ -90,4 +90,4 @@ class Session:
             self.status_writer.write_if_due()
             self.stop_if_asked()
 
-        return drain(steps, after_each)
+        return consume(steps, after_each)

@@ -20,10 +20,10 @@ from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.decoding import usable_cores
-from fruitvision.data.read.sources import balance
+from fruitvision.data.read.sources import sampling_weights
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError
-from fruitvision.runs.prepare.data import RunData, evenly
+from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.sources import ExtraSource
 from fruitvision.runs.prepare.transforms import evaluation_transform, scene_recipe, training_transform
 from fruitvision.training.config import TrainConfig
@@ -119,7 +119,7 @@ def scene_validation(data: RunData, config: TrainConfig, transform: EvalTransfor
     """
     recipe = scene_recipe(config, StoredPictures([(one.store, one.validation.rows) for one in data.not_fruit]), plain=0.25)
     shown = _ValidationTransforms(recipe, PhotoRecipe(recipe.backgrounds, flip=config.flip, strength=1.0), transform)
-    composed = evenly(data.validation, MAX_SCENES)
+    composed = subsample_evenly(data.validation, MAX_SCENES)
     sources = [Source(data.store, composed.rows, composed.labels, shown.scenes, spans=data.targets.spans)]
     for one in data.sources:
         rows, names = one.validation
@@ -169,7 +169,7 @@ def photo_weights(config: TrainConfig, named: Sequence[tuple[str, tuple[str, ...
     for part, by_type, total in ((~nothing, config.type_balance, 1.0), (nothing, 0.0, config.not_fruit_share)):
         own = np.flatnonzero(part)
         if len(own):
-            shown = balance([kinds[i] for i in own], [sources[i] for i in own], by_type, config.source_balance)
+            shown = sampling_weights([kinds[i] for i in own], [sources[i] for i in own], by_type, config.source_balance)
             weights[own] = total * shown / shown.sum()
     return weights / weights.sum() if weights.any() else weights
 
@@ -178,7 +178,7 @@ def _balanced(sources: Sequence[ExtraSource], by_type: float, by_source: float) 
     """For each source, how often each of its N pictures should be shown, 1 on average over all sources."""
     kinds = [fruit_type(name) for one in sources for name in one.train.names]
     names = [one.source for one in sources for _ in one.train.names]
-    shown = balance(kinds, names, by_type, by_source)
+    shown = sampling_weights(kinds, names, by_type, by_source)
     return np.split(shown, np.cumsum([len(one.train.names) for one in sources])[:-1]) if sources else []
 
 

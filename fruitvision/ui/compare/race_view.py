@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from fruitvision.comparison.estimate import study_seconds
-from fruitvision.comparison.results import Results, measured
+from fruitvision.comparison.results import Results, read_shipped
 from fruitvision.comparison.study import StudyFolder, StudyPlan, Trial, list_studies
 from fruitvision.errors import FruitVisionError
 from fruitvision.ui.page.background import Task
@@ -61,7 +61,7 @@ def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, 
 @cache
 def shipped_results() -> Results | None:
     """The study that the program brings, read once."""
-    found = measured()
+    found = read_shipped()
     return found and Results(found.table, found.epochs, {**found.about, "shipped": True})
 
 

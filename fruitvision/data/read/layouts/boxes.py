@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_text, said
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_name, label_text
 from fruitvision.errors import DataError
 
 MAX_TEXT_BYTES = 2**20  # of the file of one picture
@@ -31,11 +31,11 @@ def read_json(path: Path) -> Any:
 def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | None, pictures: Pictures) -> Labels:
     """What a COCO file (cocodataset.org/#format-data) says; an annotation without a box is the class of its picture."""
     found = Labels(COCO, name)
-    kinds = {_key(one.get("id")): said(one.get("name")) for one in _dicts(content.get("categories"))}
+    kinds = {_key(one.get("id")): label_name(one.get("name")) for one in _dicts(content.get("categories"))}
     images = {one.get("id"): one for one in _dicts(content.get("images")) if isinstance(one.get("id"), int | str)}
     for one in _dicts(content.get("annotations")):
         image, kind = images.get(_key(one.get("image_id"))), kinds.get(_key(one.get("category_id")), "")
-        picture = pictures.find(said(image.get("file_name")), near, split) if image else None
+        picture = pictures.find(label_name(image.get("file_name")), near, split) if image else None
         if picture is None or image is None:
             continue
         box = one.get("bbox")

@@ -8,15 +8,15 @@ from collections import Counter
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
-from fruitvision.data.read.layouts.classes import Place, class_names, class_places
-from fruitvision.data.read.layouts.found import Found, LeftOut, Listing, Note
+from fruitvision.data.read.layouts.classes import Place, class_names, find_classes
+from fruitvision.data.read.layouts.found import LeftOutFile, Listing, Note, PictureEntry
 from fruitvision.data.read.layouts.names import (
     LABEL_FOLDERS,
     MASK_FOLDERS,
     PICTURE_FOLDERS,
     describes,
-    folded,
     looks_like_picture,
+    normalized_name,
     split_of,
 )
 from fruitvision.data.read.layouts.scan import files, folders, is_text, walk
@@ -36,7 +36,7 @@ class ClassFolders:
         self.loose: list[str] = []
         """Pictures that lie in no class folder."""
         self.empty: list[tuple[str, str]] = []
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[LeftOutFile] = []
         for split, name in (splits or {"train": ""}).items():
             self._read(split, name)
         self._pass_over_labels()
@@ -98,10 +98,10 @@ class ClassFolders:
         spelt: Counter[tuple[str, Place]] = Counter()
         for _, split, place, _ in self.found:
             spelt[split, place] += 1
-        keys = {place: tuple(map(folded, place)) for _, place in spelt}
+        keys = {place: tuple(map(normalized_name, place)) for _, place in spelt}
         for (_, place), count in spelt.items():
             counts[keys[place]] += count
-        chosen = class_places(counts, depth)
+        chosen = find_classes(counts, depth)
         level = {place: next((n for n in range(1, len(place) + 1) if keys[place][:n] in chosen), 0) for place in keys}
         shown: Counter[tuple[str, Place]] = Counter()
         for (split, place), count in spelt.items():
@@ -111,7 +111,7 @@ class ClassFolders:
         found, loose = [], list(self.loose)
         for path, split, place, info in self.found:
             if level[place]:
-                found.append(Found(path, split, names[keys[place][: level[place]]], info.st_size, info.st_mtime_ns))
+                found.append(PictureEntry(path, split, names[keys[place][: level[place]]], info.st_size, info.st_mtime_ns))
             elif looks_like_picture(path):
                 loose.append(path)
         if found and not self.splits and (flat := split_names(loose)):
@@ -135,7 +135,7 @@ class ClassFolders:
             tuple(notes),
         )
 
-    def _layout(self, found: list[Found]) -> str:
+    def _layout(self, found: list[PictureEntry]) -> str:
         if all(file.split == "train" for file in found):
             return "class-folders"
         names = {split: _SIZE_SUFFIX.sub("", name) for split, name in self.splits.items()}
@@ -144,7 +144,7 @@ class ClassFolders:
         return "split-folders"
 
 
-def name_fault(path: str, info: os.stat_result | None) -> LeftOut | None:
+def name_fault(path: str, info: os.stat_result | None) -> LeftOutFile | None:
     """Why a file cannot be used whatever it holds: (path, kind, fault); None where it can."""
     if info is None:
         return printable(path), "unreadable", Fault("link-broken").as_dict()

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fruitvision.data.read.layouts.names import composed, folded
+from fruitvision.data.read.layouts.names import nfc, normalized_name
 
 Place = tuple[str, ...]
 """A folder below its split's, by the names on the way to it."""
@@ -24,7 +24,7 @@ class _Folder:
         return sum(one.direct + one.below for one in self.inside.values())
 
 
-def class_places(counts: Mapping[Place, int], depth: int | None = None) -> set[Place]:
+def find_classes(counts: Mapping[Place, int], depth: int | None = None) -> set[Place]:
     """The folders that are classes; all that lies in one or further down belongs to it.
 
     By default the deepest ones: each folder with more pictures in it than in the folders below it. One that only leads to a
@@ -73,7 +73,7 @@ def class_names(spellings: Mapping[tuple[str, Place], int]) -> tuple[dict[Place,
     spelt: dict[Place, Counter[tuple[bool, Place]]] = defaultdict(Counter)
     several: dict[tuple[str, Place], set[Place]] = defaultdict(set)
     for (split, place), count in spellings.items():
-        key, shown = tuple(map(folded, place)), tuple(map(composed, place))
+        key, shown = tuple(map(normalized_name, place)), tuple(map(nfc, place))
         spelt[key][split == "train", shown] += count
         several[split, key].add(shown)
     chosen = {key: max(found.items(), key=lambda one: (one[0][0], one[1], one[0][1]))[0][1] for key, found in spelt.items()}
@@ -87,7 +87,7 @@ def _unique(chosen: Mapping[Place, Place]) -> dict[Place, str]:
         names = {key: " ".join(place[-length[key] :]) for key, place in chosen.items()}
         alike: dict[str, list[Place]] = defaultdict(list)
         for key, name in names.items():
-            alike[folded(name)].append(key)
+            alike[normalized_name(name)].append(key)
         short = [key for keys in alike.values() if len(keys) > 1 for key in keys if length[key] < len(key)]
         if not short:
             break
@@ -96,8 +96,8 @@ def _unique(chosen: Mapping[Place, Place]) -> dict[Place, str]:
     taken: set[str] = set()
     for key in sorted(names):  # "A B/C" and "A/B C"
         name, number = names[key], 1
-        while folded(names[key]) in taken:
+        while normalized_name(names[key]) in taken:
             number += 1
             names[key] = f"{name} ({number})"
-        taken.add(folded(names[key]))
+        taken.add(normalized_name(names[key]))
     return names

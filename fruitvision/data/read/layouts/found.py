@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fruitvision.errors import Fault
 
 
-class Found(NamedTuple):
+class PictureEntry(NamedTuple):
     """One picture file: its path below the root, its split and class, and by what a change is detected."""
 
     path: str
@@ -19,11 +19,11 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
-LeftOut = tuple[str, str, dict[str, Any]]
+LeftOutFile = tuple[str, str, dict[str, Any]]
 """Path, kind and fault of a file that is not used, as of a ``Problem``."""
 
 
-def kept_fault(kept: Any) -> dict[str, Any]:
+def fault_of_json(kept: Any) -> dict[str, Any]:
     """A fault as JSON on disk has it; earlier versions wrote an English sentence."""
     return kept if isinstance(kept, dict) else Fault("quoted", text=str(kept)).as_dict()
 
@@ -53,7 +53,7 @@ class Listing:
     root: Path
     layout: str
     split_folders: dict[str, str]
-    files: tuple[Found, ...]
+    files: tuple[PictureEntry, ...]
     empty_folders: tuple[tuple[str, str], ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutFile, ...]
     notes: tuple[Note, ...] = ()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from fruitvision.data.read.layouts.names import composed, folded, split_of
+from fruitvision.data.read.layouts.names import nfc, normalized_name, split_of
 from fruitvision.errors import DataError
 
 MAX_LABEL_BYTES = 128 * 2**20
@@ -52,7 +52,7 @@ class Labels:
 
     def add_kind(self, picture: str, name: str) -> None:
         """What a picture shows; an empty name is none."""
-        if (name := clean_label(name)) and folded(name) not in ("unlabeled", "unlabelled"):  # as Roboflow's tables have it
+        if (name := clean_label(name)) and normalized_name(name) not in ("unlabeled", "unlabelled"):  # as Roboflow's tables have it
             self.kinds[picture].add(name)
 
     def add_box(self, picture: str, box: Box) -> None:
@@ -70,7 +70,7 @@ class Pictures:
         self.paths = tuple(paths)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for path in self.paths:
-            name = folded(path.rpartition("/")[2])
+            name = normalized_name(path.rpartition("/")[2])
             self._by_name[name].append(path)
             self._by_name[name.rpartition(".")[0]].append(path)
         self._by_end: dict[str, dict[str, list[str]]] = {}
@@ -86,7 +86,7 @@ class Pictures:
         if len(called) > MAX_CALLED:  # perhaps a picture itself, as text
             return None
         path = unquote(called.strip()) if "://" in called or "?" in called or "%" in called else called.strip()
-        path = folded(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
+        path = normalized_name(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
         name = path.rpartition("/")[2]
         name = name if name in self._by_name else _EXPORTED.sub("", name, count=1)
         found = self._by_name.get(name) or []
@@ -103,7 +103,7 @@ class Pictures:
         if name not in self._by_end:
             ends = self._by_end[name] = defaultdict(list)
             for one in self._by_name[name]:
-                parts = folded(one).split("/")
+                parts = normalized_name(one).split("/")
                 for count in range(1, min(len(parts), _END_PARTS) + 1):
                     end = "/".join(parts[-count:])
                     ends[end].append(one)
@@ -112,10 +112,11 @@ class Pictures:
         found = self._by_end[name].get("/".join(path.split("/")[-_END_PARTS:]), [])
         if path.count("/") < _END_PARTS:
             return found
-        return [one for one in found if f"/{folded(one)}".endswith(f"/{path}") or f"/{folded(one)}".rpartition(".")[0].endswith(f"/{path}")]
+        full = {one: f"/{normalized_name(one)}" for one in found}
+        return [one for one in found if full[one].endswith(f"/{path}") or full[one].rpartition(".")[0].endswith(f"/{path}")]
 
 
-def said(value: Any) -> str:
+def label_name(value: Any) -> str:
     """A name that stands in a label file as text or as a number; empty for anything else, of which a name could have any length."""
     try:
         return str(value) if isinstance(value, str | int | float) else ""
@@ -125,7 +126,7 @@ def said(value: Any) -> str:
 
 def clean_label(name: str) -> str:
     """A label as the name of a class: one line in NFC, not longer than a file's name."""
-    return composed(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
+    return nfc(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
 
 
 def label_bytes(path: Path) -> bytes:

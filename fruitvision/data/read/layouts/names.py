@@ -38,12 +38,12 @@ def looks_like_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in _PICTURE_SUFFIXES
 
 
-def folded(name: str) -> str:
+def normalized_name(name: str) -> str:
     """A name as it is compared: composed Unicode (macOS decomposes it), upper and lower case alike."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def composed(name: str) -> str:
+def nfc(name: str) -> str:
     """A name as it is shown, in NFC."""
     return unicodedata.normalize("NFC", name)
 

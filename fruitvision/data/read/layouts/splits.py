@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, folded, looks_like_picture, split_of
+from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, looks_like_picture, normalized_name, split_of
 from fruitvision.data.read.layouts.scan import files, folders
 from fruitvision.errors import DataError
 
@@ -75,7 +75,7 @@ def _named_splits(names: Sequence[str]) -> dict[str, str]:
         for mark in _MARK.finditer(name):
             if split := split_of(name[mark.end() :]):
                 found[name] = split
-                words.add(folded(name[: mark.start()]))
+                words.add(normalized_name(name[: mark.start()]))
                 break
     whole = len(found) == len(names) and len(words) == 1 and len(set(found.values())) > 1
     return found if whole and "train" in found.values() else {}

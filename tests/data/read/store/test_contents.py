@@ -14,7 +14,7 @@ from PIL import Image
 
 from fruitvision.data.read.listing import list_tree
 from fruitvision.data.read.picture import load_pixels
-from fruitvision.data.read.store import open_dataset, open_folder, open_loose, open_store
+from fruitvision.data.read.store import open_dataset, open_folder, open_store, open_unlabelled
 from fruitvision.errors import DataError
 from tests.data.read.store.conftest import draw, kinds, stores, sum_of
 
@@ -26,7 +26,7 @@ def test_what_systems_put_beside_pictures_is_no_picture(tmp_path, cache):
         picture.save(tmp_path / place / "one.jpg")
     for name in ("Thumbs.db", "rooms/Thumbs.db", "rooms/desktop.ini", ".DS_Store", "__MACOSX/rooms/._one.jpg"):
         (tmp_path / name).write_bytes(b"x")
-    store = open_loose(tmp_path)
+    store = open_unlabelled(tmp_path)
     assert list(store.paths) == ["rooms/one.jpg"] and not store.problems()
 
 
