@@ -1,11 +1,11 @@
-"""The study that the Compare panel brings: what the batch size does to each norm.
+"""The study that is shipped with the Compare panel: the effect of the batch size on each norm.
 
     python -m benchmarks.norm_study run --data fruits-360 --out DIR
     python -m benchmarks.norm_study ship --out DIR [--out DIR ...]
 
-``run`` picks thirty classes of Fruits-360, as benchmarks/accuracy.py does, and trains every trial with ``fruitvision compare``; stopped,
-the same command goes on. Several folders with different ``--seeds`` may be trained side by side. ``ship`` writes their results, and the
-networks of one seed, into the package. Times and memory are left out of what it writes: several studies shared the machine.
+``run`` selects thirty classes of Fruits-360, as benchmarks/accuracy.py does, and trains every trial as ``fruitvision compare`` does; the
+same command continues a stopped study. Several folders with different ``--seeds`` may be trained in parallel. ``ship`` writes their
+results, and the networks of one seed, into the package, without times and memory, since several studies shared the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Annotated, cast
 import pandas as pd
 import typer
 
-from benchmarks.accuracy import MAX_CLASSES, classes_of, place
+from benchmarks.accuracy import MAX_CLASSES, link_into, sample_classes
 from fruitvision.comparison.results import ABOUT, MEASURED, Results, results, write_tables
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import PLAN, StudyFolder, StudyPlan
@@ -41,10 +41,10 @@ def run(data: Annotated[Path, typer.Option()], out: Annotated[Path, typer.Option
     """Train the trials of some seeds."""
     chosen = out / f"fruits-360-{MAX_CLASSES}"
     listing = list_pictures(data)
-    wanted = classes_of(listing, MAX_CLASSES)
+    wanted = sample_classes(listing, MAX_CLASSES)
     for file in listing.files:
         if file.folder in wanted and not (chosen / file.path).exists():
-            place(listing, file, chosen)
+            link_into(listing, file, chosen)
     values = {"batch_sizes": BATCH_SIZES, "seeds": [int(seed) for seed in seeds.split(",")], "rate_rule": "sqrt", "training": SETTINGS}
     run_study(StudyPlan.parse({"data": str(chosen.absolute()), **values}), out / "study")
 
@@ -75,7 +75,7 @@ def ship(out: Annotated[list[Path], typer.Option()]) -> None:
 
 
 def _joined(parts: Sequence[Results]) -> Results:
-    """The results of all seeds that are complete."""
+    """The results of all seeds whose trials are all done."""
     table, epochs = (pd.concat(frames, ignore_index=True) for frames in ([p.table for p in parts], [p.epochs for p in parts]))
     whole = Results(table.assign(**dict.fromkeys(UNMEASURED, float("nan"))), epochs, parts[0].about)
     missing = table.drop(index=whole.done.index)["seed"]
