@@ -1,7 +1,7 @@
-"""Cuts out the boxes that labels draw in pictures, as pictures of their own, each of one class.
+"""Crop labelled boxes out of pictures, as a dataset of one picture per box.
 
-They are kept in the user's cache folder, in ``boxes/<root>-<content>/NAME/``: ``<content>`` stands for the pictures, the boxes
-and the margin, so that they are cut again where one of these has changed.
+The crops are kept in the user's cache folder, in ``boxes/<root>-<content>/NAME/``. ``<content>`` is a hash of the pictures, the boxes
+and the margin, so that they are made again when one of these changes.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def cut_boxes(
     margin: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Listing:
-    """The boxes of a dataset as pictures with one class each, cut out now or taken from the cache.
+    """The boxes of a dataset as pictures with one class each, cropped now or taken from the cache.
 
     Args:
-        pictures: those that hold boxes, by path relative to ``root``.
-        margin: what is kept around a box, as a share of its width and height, on each side.
+        pictures: the pictures with boxes, by path relative to ``root``.
+        margin: how much is kept around a box on each side, as a fraction of its width and height.
         progress: called with (pictures done, pictures).
 
     Raises:
@@ -79,7 +79,7 @@ def cut_boxes(
 
 
 def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: Callable[[int, int], None] | None) -> None:
-    """Write every cut-out, and the index of them, and only then put the folder in its place."""
+    """Write every crop and their index, then move the folder into place."""
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.parent.glob(".cutting-*"):  # by a process that was killed
         if time.time() - left.stat().st_mtime > STALE_SECONDS:
@@ -118,7 +118,7 @@ def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: 
 
 
 def _cut(image: Image.Image, box: Box, margin: float) -> Image.Image | None:
-    """What lies in a box and around it; None where the box is too small to show anything."""
+    """Crop a box with its margin; None if the box is too small to show anything."""
     width, height = (box.right - box.left) * image.width, (box.bottom - box.top) * image.height
     if min(width, height) < MIN_SIDE:
         return None

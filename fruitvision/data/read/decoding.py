@@ -1,9 +1,8 @@
-"""Many picture files decoded in parallel, their pixels appended to files as they come.
+"""Decode many picture files in parallel, appending their pixels to files.
 
-Small pictures cost more Python than decoding, and threads of one process take turns at Python: from
-``FILES_PER_PROCESS`` files a core on, each core but this process's own is given a process, started as this
-module and given its work through its standard input (``multiprocessing`` would import the caller's main
-script again). Fewer files are decoded by threads.
+For small pictures most of the time is Python code, which threads of one process cannot run in parallel. From ``FILES_PER_PROCESS``
+files per core on, one process per additional core is started. It runs this module and gets its work on standard input, because
+``multiprocessing`` would import the caller's main script again. Fewer files are decoded by threads.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _MAX_WORKERS = 16
 
 
 class DecodedPicture(NamedTuple):
-    """Where one picture's pixels lie, (height, width, 3) bytes from ``offset`` on in file number ``part``."""
+    """Where the pixels of a picture are stored: (height, width, 3) bytes from ``offset`` in file number ``part``."""
 
     part: int
     offset: int
@@ -43,7 +42,7 @@ class DecodedPicture(NamedTuple):
 
 
 class DecodeFailure(NamedTuple):
-    """Why a file has no pixels: a ``Problem``'s kind and its fault."""
+    """Why a file could not be decoded: the kind and fault of a ``Problem``."""
 
     kind: str
     fault: dict[str, Any]
@@ -64,7 +63,7 @@ def decode_files(
     """Decode every file of ``paths`` (relative to ``root``) and append its pixels to one of ``parts``.
 
     Args:
-        parts: files to append to, one for each worker.
+        parts: the files to append to, one per worker.
         progress: called with the number of files done so far.
 
     Raises:
@@ -102,7 +101,7 @@ def decode_files(
 
 
 def worker_count(files: int) -> int:
-    """How many workers this many files are worth on the cores that this process may use."""
+    """The number of workers for this many files on the available cores."""
     cores = usable_cores()
     processes = min(cores, files // FILES_PER_PROCESS)
     return min(_MAX_WORKERS, processes if processes > 1 else max(1, min(cores, files // _THREAD_CHUNK)))
@@ -114,7 +113,7 @@ def usable_cores() -> int:
 
 
 def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side: int) -> list[tuple]:
-    """(offset, height, width, sha256, crc32) of each file decoded, or (kind, fault) of each that could not be."""
+    """For each file (offset, height, width, sha256, crc32), or (kind, fault) if it cannot be decoded."""
     answers: list[tuple] = []
     offset = pixels.tell()
     waiting: list[bytes] = []
@@ -139,7 +138,7 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
 
 
 def _can_start_processes() -> bool:
-    """Not from a program frozen into one file, which would start itself again."""
+    """False in a frozen executable, which would start itself again."""
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
@@ -160,7 +159,7 @@ class _ThreadWorker:
 
 
 class _ProcessWorker(_ThreadWorker):
-    """A worker in another process: a line of JSON in, a line of JSON out. If it dies, its work is done in this one."""
+    """A worker in another process, which exchanges lines of JSON. If it dies, its work is done in this process."""
 
     def __init__(self, root: Path, part: Path, short_side: int) -> None:
         super().__init__(root, part, short_side)
@@ -197,7 +196,7 @@ class _ProcessWorker(_ThreadWorker):
 
 
 def main(root: str, part: str, short_side: str) -> None:
-    """What a worker process does: see ``_ProcessWorker``. It ends with its input, which its parent holds open."""
+    """The worker process of ``_ProcessWorker``. It ends when its standard input is closed, which the parent keeps open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     worker = _ThreadWorker(Path(root), Path(part), int(short_side))
     for line in sys.stdin:

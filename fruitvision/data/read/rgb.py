@@ -1,7 +1,7 @@
-"""Pictures of any mode and color profile, and arrays of any type, as 8-bit sRGB on white.
+"""Convert pictures of any mode and color profile, and arrays of any type, to 8-bit sRGB on white.
 
-Of a color profile only the few tags are used from which its colors follow, in a profile written anew: three colorants and
-their curves, or one table of a printing press. Anything else, or a damaged one, leaves the picture as it lies, as viewers do.
+Of a color profile only the tags that define its colors are used, copied into a new profile: three colorants and their curves, or one
+CMYK table. With any other or a damaged profile the picture is not converted, as in viewers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
 
 
 def to_srgb_on_white(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
-    """A decoded picture as sRGB on white, capped."""
+    """A decoded picture as sRGB on white, reduced to ``short_side``."""
     if profile and image.mode == "CMYK":  # a table for four inks, which to_rgb would have made three of
         image = to_srgb(_reduced(image, short_side).copy(), profile)
         profile = b""
@@ -79,7 +79,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _flat(image: Image.Image, white: float | None) -> Image.Image:
-    """8-bit RGB on white; ``white`` is the white level of a picture of 16 or 32 bits."""
+    """Convert to 8-bit RGB on white; ``white``: the white level of a picture with 16 or 32 bits."""
     if _is_deep(image):
         image = Image.fromarray(to_8_bit(_as_array(image), white))
     if image.has_transparency_data:
@@ -89,7 +89,7 @@ def _flat(image: Image.Image, white: float | None) -> Image.Image:
 
 
 def _pieces(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """A picture some rows at a time: where each piece begins, and the piece."""
+    """The picture in strips: (first row, strip)."""
     rows = max(_PIXELS_PER_CHUNK // image.width, 1)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -125,7 +125,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def to_8_bit(array: np.ndarray, white: float | None = None) -> np.ndarray:
-    """Scale 0..``white`` to 0..255, some rows at a time; by default the white level follows from the type or the values."""
+    """Scale 0..``white`` to 0..255, some rows at a time; by default the white level is derived from the type or the values."""
     import numpy as np
 
     if array.dtype == np.uint8:
@@ -158,9 +158,9 @@ def _white_of(dtype: np.dtype, brightest: float) -> float:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """A picture of mode RGB or CMYK in sRGB, from the ICC profile that its file holds.
+    """Convert a picture of mode RGB or CMYK to sRGB, by the ICC profile of its file.
 
-    Returned as it is where the profile is sRGB's or of no use.
+    Returned unchanged if the profile is sRGB's or cannot be used.
     """
     from PIL import ImageCms
 
@@ -175,7 +175,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _plain_profile(profile: bytes, mode: str) -> bytes | None:
-    """A profile of the tags alone that give its colors (ICC.1, 8.4 and 8.5); None where there is nothing to convert."""
+    """A profile with only the tags that define its colors (ICC.1, 8.4 and 8.5); None if no conversion is needed."""
     try:
         if profile[36:40] != b"acsp" or profile[16:20] != mode.ljust(4).encode() or profile[8] not in (2, 4):
             return None
@@ -207,7 +207,7 @@ def _plain_profile(profile: bytes, mode: str) -> bytes | None:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From such a profile to sRGB; None where it cannot be used."""
+    """The transform from such a profile to sRGB; None if it cannot be used."""
     from PIL import ImageCms
 
     try:

@@ -1,8 +1,8 @@
-"""The store of a folder of pictures, each decoded once: found in the user's cache folder, or built there.
+"""Image stores in the user's cache folder, so that each picture of a folder is decoded only once.
 
-Stores lie in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` stands for the folder of pictures,
-``<listing>`` for the relative path, size and time of change of every file in it, so that a store is reused
-where all of them agree; of a store that agrees in part, what agrees is copied and the rest decoded.
+They are in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` is a hash of the path of the folder of pictures, ``<listing>``
+one of the relative path, size and modification time of every file. A store is reused if all of these agree; if only some do, their
+pixels are copied and the other files decoded.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def open_dataset(
 
     Args:
         root: the folder, or its listing.
-        seed: decides which pictures a folder without splits keeps for testing.
-        test_fraction: how many those are, of each class.
-        short_side: the longest short side that is kept, in pixels.
+        seed: determines which pictures of a folder without splits are held out for testing.
+        test_fraction: the fraction of each class that is held out.
+        short_side: pictures with a longer short side are reduced to it, in pixels.
         progress: called with (files done, files).
-        cache: in place of the user's cache folder.
+        cache: a folder to use instead of the user's cache folder.
 
     Raises:
-        DataError: there are not two classes with pictures, or the cache cannot be written.
+        DataError: fewer than two classes have pictures, or the cache cannot be written.
     """
     listing = root if isinstance(root, Listing) else list_pictures(root)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
@@ -76,14 +76,13 @@ def open_folder(
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> tuple[tuple[str, ...], Split, ImageStore, tuple[Problem, ...]]:
-    """Every picture under a folder's class folders, whatever its splits, to be scored.
+    """Every picture of a folder of class folders, of all splits, for evaluation.
 
     Returns:
-        the class folders' names, sorted; one split whose labels are positions in them; the store; and the
-        files that were left out.
+        the names of the class folders, sorted; one split whose labels are indices into them; the store; and the files that were left out.
 
     Raises:
-        DataError: as ``open_dataset``; one class alone is enough here.
+        DataError: as ``open_dataset``, but a single class is enough.
     """
     listing = root if isinstance(root, Listing) else list_pictures(root, need_training=False)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
@@ -96,7 +95,7 @@ def open_folder(
 def open_unlabelled(
     root: str | Path, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
 ) -> ImageStore:
-    """The store of every picture in a folder or anywhere below it, whatever the folders are called.
+    """The store of every picture in a folder and its subfolders, without labels.
 
     Raises DataError where there is no such folder or no picture in it.
     """
@@ -106,7 +105,7 @@ def open_unlabelled(
 def open_store(
     listing: Listing, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
 ) -> ImageStore:
-    """The store of exactly these files: found, or built while other processes that need it wait."""
+    """The store of exactly these files. If it has to be built, other processes that need it wait."""
     home = _home(listing.root, short_side, cache)
     key = _listing_key(listing.files)
     store = _find(home, key, listing.root)
@@ -128,7 +127,7 @@ def open_store(
 
 
 def _home(root: Path, short_side: int, cache: Path | None) -> Path:
-    """Where all stores of one folder of pictures lie."""
+    """The folder of all stores of one folder of pictures."""
     place = os.path.normcase(os.path.realpath(root))
     key = hashlib.sha256(f"{short_side}\0{place}".encode("utf-8", "surrogatepass")).hexdigest()
     return Path(cache or cache_folder()) / "stores" / f"{_FORMAT}-{key[:20]}"
@@ -148,7 +147,7 @@ def _find(home: Path, key: str, root: Path) -> ImageStore | None:
 
 
 def _open_if_complete(folder: Path) -> ImageStore | None:
-    """None for a store that is being built or removed, or was left incomplete by a crash."""
+    """The store; None if it is being built or removed, or was left incomplete by a crash."""
     try:
         return ImageStore(folder)
     except DataError:
@@ -156,7 +155,7 @@ def _open_if_complete(folder: Path) -> ImageStore | None:
 
 
 def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Progress | None) -> ImageStore:
-    """Decode what no older store has, into a new folder, which is complete once its index is there."""
+    """Build a new store, decoding the files that no older store has; it is complete once its index is written."""
     files = listing.files
     folder = home / f"{key}-{secrets.token_hex(4)}"
     folder.mkdir()
@@ -184,12 +183,12 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
 
 
 def _shift(outcome: DecodedPicture) -> DecodedPicture:
-    """Part 0 of a store is what was copied from an older one."""
+    """Part 0 of a store is reserved for what is copied from an older one."""
     return outcome._replace(part=outcome.part + 1)
 
 
 def _copy_known(home: Path, files: Sequence[PictureEntry], outcomes: list[Outcome | None], part: Path) -> None:
-    """Copy the pixels of unchanged files from an older store of the same folder."""
+    """Copy the pixels of unchanged files from an older store of the same folder of pictures."""
     with part.open("wb") as pixels:
         for folder in sorted(home.iterdir()):
             old = _open_if_complete(folder)
@@ -215,7 +214,7 @@ def _copy_known(home: Path, files: Sequence[PictureEntry], outcomes: list[Outcom
 
 @contextmanager
 def _locked(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """Keep other processes from building or removing stores of this folder of pictures; ``waiting`` is called while one does."""
+    """Lock the stores of this folder of pictures against other processes; ``waiting`` is called while another one holds the lock."""
     lock = FileLock(home / "lock")
     while True:
         try:
@@ -230,7 +229,7 @@ def _locked(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
 
 
 def _tidy(home: Path, keep: Path) -> None:
-    """Remove superseded stores that were still in use at the time and no longer are, unless one is being built now."""
+    """Remove superseded stores that are no longer in use, unless a store is being built now."""
     with contextlib.suppress(OSError):
         if any(folder.is_dir() and folder != keep for folder in home.iterdir()):
             with FileLock(home / "lock", timeout=0):
@@ -238,10 +237,10 @@ def _tidy(home: Path, keep: Path) -> None:
 
 
 def _prune(home: Path, keep: Path) -> None:
-    """Remove superseded and unfinished stores of this folder of pictures, and those of earlier versions.
+    """Remove superseded and incomplete stores of this folder of pictures, and those of earlier versions.
 
-    One that is in use is kept whole, since a run's workers open it by its path later, and is removed when the folder of
-    pictures is next opened. On Windows the index, which is removed first, cannot be while it is in use.
+    A store in use is kept, since a run's workers may open it by its path later, and is removed when the folder of pictures is next
+    opened. On Windows its index, which is deleted first, cannot be deleted while in use.
     """
     for folder in home.iterdir():
         if folder.is_dir() and folder != keep:

@@ -1,4 +1,4 @@
-"""Which folders are the classes, where folders of pictures lie within folders, and what the classes are called."""
+"""The class folders in nested folders of pictures, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class _Folder:
 
 
 def find_classes(counts: Mapping[Place, int], depth: int | None = None) -> set[Place]:
-    """The folders that are classes; all that lies in one or further down belongs to it.
+    """The folders that are classes; everything in and below such a folder belongs to it.
 
-    By default the deepest ones: each folder with more pictures in it than in the folders below it. One that only leads to a
-    single such folder is the class itself where it lies beside classes (``Apple/*.jpg``, ``Pear/session 1/*.jpg``).
+    By default the deepest ones: each folder with more pictures in it than below it. A folder with a single such folder in it is
+    itself the class if it lies beside classes (``Apple/*.jpg``, ``Pear/session 1/*.jpg``).
 
     Args:
-        counts: the files that lie directly in each folder, by the folded names of the folders; all splits together.
+        counts: the number of files directly in each folder, by normalized folder names; all splits together.
         depth: the level of the classes instead, from 1.
     """
     if depth:
@@ -61,14 +61,13 @@ def _deepest(folder: _Folder, place: Place) -> list[Place]:
 
 
 def class_names(spellings: Mapping[tuple[str, Place], int]) -> tuple[dict[Place, str], tuple[str, ...]]:
-    """A name for each class folder, and the folders of one split that became one class though they are spelt differently.
+    """The name of each class folder, and the folders of one split that became one class although they are spelt differently.
 
-    A class is called like its folder, composed (NFC); where several folders are called alike, with the names of the folders
-    above them before it ("Apple Golden", "Pear Golden"). Of several spellings the one of most pictures is taken, a training
-    folder's first.
+    A class has the name of its folder in NFC. If several folders have the same name, those of their parents are prepended ("Apple
+    Golden", "Pear Golden"). Of several spellings the one with the most pictures is used, a training folder's first.
 
     Args:
-        spellings: how many files there are in each (split, class folder as it is spelt).
+        spellings: the number of files in each (split, class folder as spelt on disk).
     """
     spelt: dict[Place, Counter[tuple[bool, Place]]] = defaultdict(Counter)
     several: dict[tuple[str, Place], set[Place]] = defaultdict(set)

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[-_ ]?\d+$")
 
 
 def read_tasks(tasks: Sequence[Any], name: str, pictures: Pictures) -> Labels:
-    """What the tasks of an export say, in the form JSON or JSON-MIN: choices, and rectangles."""
+    """The labels in an export of format JSON or JSON-MIN: choices, and rectangles."""
     found = Labels(LABEL_STUDIO, name)
     for task in tasks:
         if not isinstance(task, dict):
@@ -53,9 +53,9 @@ def _add(found: Labels, picture: str, value: Mapping[str, Any]) -> None:
 
 
 def read_manifest(content: Mapping[str, Any], name: str, pictures: Pictures) -> Labels | None:
-    """The samples of a Teachable Machine project whose files are called after its classes (``Apple-0.jpg``); None for another file.
+    """The labels of a Teachable Machine project, whose files are named after its classes (``Apple-0.jpg``); None for another file.
 
-    Raises DataError "tm-other-project" for one of sounds or poses.
+    Raises DataError "tm-other-project" for a project of sounds or poses.
     """
     classes = content.get("classes")
     names = [one.get("name") if isinstance(one, dict) else one for one in classes] if isinstance(classes, list) else []
