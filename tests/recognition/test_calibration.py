@@ -39,8 +39,8 @@ def test_enough_photographs_decide_the_temperature_alone(photos, expected):
     logits, labels = drawn(1.0)
     logits = torch.cat((logits[:photos] / 2, logits[:3000] * 2))[:, None]
     labels = torch.cat((labels[:photos], labels[:3000]))
-    as_taken = torch.arange(len(labels)) < photos
-    temperature, _ = calibrate(logits, labels, Targets.of(tuple("ABCDEF"), set(), not_fruit=False), as_taken)
+    unaugmented = torch.arange(len(labels)) < photos
+    temperature, _ = calibrate(logits, labels, Targets.of(tuple("ABCDEF"), set(), not_fruit=False), unaugmented)
     assert temperature == pytest.approx(expected, rel=0.3)
 
 

@@ -1,6 +1,6 @@
-"""What a camera makes of a scene: its light, colour cast, blur, noise and compression, over a whole batch.
+"""Camera simulation on a whole batch: exposure, colour cast, blur, noise and compression.
 
-Webcams indoors see dimly, with a colour cast and little saturation: the ranges reach there.
+The ranges include webcams indoors, whose pictures are dim, with a colour cast and low saturation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class CameraParams:
-    """One picture's treatment. Gains multiply, 1 leaves as it is."""
+    """The parameters for one picture; a gain or gamma of 1 changes nothing."""
 
     gain: float
     gamma: float
@@ -38,7 +38,7 @@ class CameraParams:
 
 
 def random_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraParams:
-    """Draw a camera. ``strength`` scales every departure from a faithful one: 0 .. 1."""
+    """Draw random parameters; ``strength`` (0..1) scales every deviation from an ideal camera."""
     s = strength
     cast = np.exp(rng.normal(0, 0.08 * s, 3))
     dim, pale = rng.random() < 0.25, rng.random() < 0.3
@@ -56,7 +56,7 @@ def random_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraPara
 
 
 def apply_camera(images: Tensor, shots: Sequence[CameraParams], rngs: Sequence[np.random.Generator]) -> Tensor:
-    """(B, 3, S, S) in 0..255 → the same as B cameras saw it; ``rngs`` draw the noise."""
+    """Apply one camera to each picture: (B, 3, S, S) in 0..255 → the same; ``rngs`` draw the noise."""
     images = _defocus(images, [shot.blur for shot in shots])
     images = _light(images / 255, shots) * 255
     grain = torch.zeros_like(images)
@@ -89,7 +89,7 @@ def _light(images: Tensor, shots: Sequence[CameraParams]) -> Tensor:
 
 
 def _defocus(images: Tensor, blurs: Sequence[float]) -> Tensor:
-    """Blur as a coarser sensor does: fewer pixels, and back."""
+    """Blur by reducing the resolution and enlarging again."""
     blurred = [i for i, blur in enumerate(blurs) if blur > 1.05]
     if not blurred:
         return images

@@ -1,4 +1,4 @@
-"""What loaders give to training and evaluation."""
+"""The batches that loaders yield to training and evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures ready for the network."""
+    """A batch of B pictures, transformed for the network."""
 
     images: Tensor
     """(B, 3, S, S) float32"""

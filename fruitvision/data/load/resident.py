@@ -16,15 +16,16 @@ from fruitvision.data.read.dataset import Split
 from fruitvision.data.read.store import ImageStore
 
 MAX_MEMORY_SHARE = 0.4
-"""Of the GPU's memory, the share that pictures may take: of all of it, not of what is free now, since augmentations depend on it."""
+"""The fraction of the GPU's total memory that pictures may take; not of the free memory, since the choice of loader determines the
+augmentation."""
 AT_ONCE = 2048
 
 
 class ResidentLoader(TrainLoader):
-    """As :class:`TrainLoader`, for pictures of one size: their pixels lie on ``device``, and batches are made there.
+    """As :class:`TrainLoader`, for pictures of equal size, which are kept on ``device`` and augmented there.
 
-    Orders are those of :class:`TrainLoader`. A picture's augmentation follows from (seed, epoch, place in the epoch),
-    whatever the batch size and however many processes share it.
+    The order is that of :class:`TrainLoader`. A picture's augmentation is determined by (seed, epoch, position in the epoch),
+    whatever the batch size and the number of processes.
     """
 
     transform: BatchedRecipe
@@ -40,7 +41,7 @@ class ResidentLoader(TrainLoader):
 
     @staticmethod
     def fits(store: ImageStore, split: Split, device: torch.device) -> bool:
-        """Whether the pictures are of one size and the card has room for them."""
+        """Whether the pictures have equal size and fit into the GPU's memory."""
         shapes = store.shapes[split.rows]
         if device.type != "cuda" or not len(shapes) or (shapes != shapes[0]).any():
             return False
@@ -49,7 +50,7 @@ class ResidentLoader(TrainLoader):
         )
 
     def epoch(self, epoch: int, size: int, start: int = 0, shard: Shard = UNSHARDED) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; only the pictures of ``shard``."""
+        """The batches of an epoch from step ``start`` on, with pictures of ``size`` × ``size`` pixels; only the pictures of ``shard``."""
         order = self.order(epoch)
         numbers = np.random.default_rng([self.seed, epoch, 1]).random((len(order), RANDOM_NUMBERS))
         draws = self.transform.draws(numbers, *self._pixels.shape[1:3])

@@ -120,7 +120,7 @@ def _calibrate(views: Tensor, labels: Tensor, data: RunData, validation: Validat
     pictures for an answer to be "sure" below the threshold of a network that was not calibrated.
     """
     if isinstance(validation, MixedEvalLoader):
-        return calibrate(views, labels, data.targets, validation.as_taken)
+        return calibrate(views, labels, data.targets, validation.unaugmented)
     temperature, fitted = calibrate(views, labels, data.targets)
     return temperature, fitted.model_copy(update={"unsure": max(fitted.unsure, Thresholds().unsure)})  # pyright: ignore[reportCallIssue]
 

@@ -84,7 +84,7 @@ def _scene_sources(data: RunData, config: TrainConfig) -> list[Source]:
     ]
     for one, weights in zip(data.photos, _balanced(data.photos, config.type_balance, config.source_balance), strict=True):
         sources += _by_kind(one, data.targets, photo, recipe, config.photo_repeat * weights)
-    wanted = config.not_fruit_share * sum(source.shown for source in sources)
+    wanted = config.not_fruit_share * sum(source.epoch_size for source in sources)
     balanced = _balanced(data.not_fruit, 0.0, config.source_balance)
     for one, weights in zip(data.not_fruit, balanced, strict=True):
         sources += _by_kind(one, data.targets, photo, recipe, wanted / max(sum(map(len, balanced)), 1) * weights)
@@ -125,7 +125,7 @@ def scene_validation(data: RunData, config: TrainConfig, transform: EvalTransfor
         rows, names = one.validation
         labels = np.array([data.targets.label(name) for name in names], np.int64)
         white = np.array([_on_white(one.store[row]) for row in rows], bool)
-        sources.append(Source(one.store, rows[~white], labels[~white], shown.unchanged, as_taken=True))
+        sources.append(Source(one.store, rows[~white], labels[~white], shown.unchanged, unaugmented=True))
         sources.append(Source(one.store, rows[~white], labels[~white], shown.poor_camera))
         sources.append(Source(one.store, rows[white], labels[white], shown.unchanged))
     return MixedEvalLoader(sources, data.targets.membership, transform.crop, workers=workers)

@@ -91,9 +91,9 @@ def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world)
 def test_the_temperature_is_that_of_photographs_as_they_were_taken(world):
     asked = config(world)
     _, validation = loaders(prepare(asked), asked.training)
-    as_taken = validation.as_taken
-    assert len(as_taken) == sum(len(batch.labels) for batch in validation)
-    assert 0 < as_taken.sum() == sum(len(source.rows) for source in validation.sources if source.as_taken) < len(as_taken) / 2
+    unaugmented = validation.unaugmented
+    assert len(unaugmented) == sum(len(batch.labels) for batch in validation)
+    assert 0 < unaugmented.sum() == sum(len(source.rows) for source in validation.sources if source.unaugmented) < len(unaugmented) / 2
 
 
 def test_fruits_alone_are_enough(world, tmp_path):
