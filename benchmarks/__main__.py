@@ -1,10 +1,10 @@
-"""Measure FruitVision against the plain recipe and against the machine's own limits.
+"""Measure FruitVision against the plain recipe and against the limits of the machine.
 
     python -m benchmarks --data fruits-360 --json figures.json
     python -m benchmarks --data fruits-360 --quick --only predict
 
-Each line is a ratio of two things done in turns, five times or more; ``--quick`` does each twice and less of it. What was
-measured, when and on what stands in ``benchmarks/README.md``.
+Each line is a ratio of two measurements made in turns, five times or more; ``--quick`` makes two short ones. Published results, with
+date and machine, are in ``benchmarks/README.md``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FIGURES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table; return 0, or 1 where a measurement failed. The others are made all the same."""
+    """Print the table; return 0, or 1 if a benchmark failed, which does not stop the others."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a folder of class folders, such as fruits-360")
     parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=list(FIGURES), help="measure these alone")
@@ -69,14 +69,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             new = FIGURES[name](bench)
-        except (Exception, SystemExit):  # a measurement ends itself with SystemExit; the next one needs nothing of it
+        except (Exception, SystemExit):  # a benchmark may exit by itself; the next one does not depend on it
             traceback.print_exc()
             failed.append(name)
             continue
         if new:
             print(table(new, heading=not found), flush=True)
         found += new
-        if given.json:  # after each: whoever breaks it off keeps what there is
+        if given.json:  # after each, so that an interrupted call leaves the results so far
             given.json.write_text(json.dumps({"machine": machine, "figures": [figure.asdict() for figure in found]}, indent=1) + "\n")
     if failed:
         print(f"Failed, see above: {', '.join(failed)}.", file=sys.stderr)

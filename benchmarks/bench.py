@@ -1,4 +1,4 @@
-"""What the figures share: the pictures, the two ways of training, a photo, a server, and how time is taken."""
+"""What the benchmarks share: pictures, the two training loops, a photo, a server, and timing."""
 
 from __future__ import annotations
 
@@ -41,41 +41,41 @@ OPENING_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured on, how often, and whether shortly."""
+    """The pictures to measure with, the number of paired measurements, and whether to measure only briefly."""
 
     data: Path
     pairs: int
     quick: bool
 
-    def some(self, many: int, few: int) -> int:
-        """``few`` where it must be quick."""
-        return few if self.quick else many
+    def pick(self, full: int, quick: int) -> int:
+        """``quick`` in a quick measurement, else ``full``."""
+        return quick if self.quick else full
 
     def pictures(self) -> list[tuple[Path, int]]:
-        """Every training picture and its label."""
+        """(path, label) of every training picture."""
         listing = list_pictures(self.data)
         files = [file for file in listing.files if file.split == "train"]
         labels = {name: n for n, name in enumerate(sorted({file.folder for file in files}))}
         return [(listing.root / file.path, labels[file.folder]) for file in files]
 
     def prepared(self, preset: str, **settings: object) -> tuple[RunData, TrainConfig]:
-        """The data as a run of ``preset`` opens it, from random weights."""
+        """The data as a run of ``preset`` opens it, and a configuration that starts from random weights."""
         config = TrainConfig.from_preset(preset, start="scratch", epochs=1000, **settings)
         return prepare(RunConfig(data=str(self.data.absolute()), training=config)), config
 
 
-def begun(data: RunData, config: TrainConfig, device: torch.device) -> TrainState:
-    """Training before its first step, from random weights."""
+def initial_state(data: RunData, config: TrainConfig, device: torch.device) -> TrainState:
+    """The training state before the first step, with random weights."""
     return TrainState(build(config, len(data.targets.classes)), config, device)
 
 
-class Ours:
-    """The package's own training, a few steps at a time."""
+class FruitVisionTraining:
+    """This package's training loop, some steps at a time."""
 
     def __init__(self, data: RunData, config: TrainConfig, *, resident: bool = False, device: torch.device = CPU) -> None:
         loader = loaders(data, config, device)[0]
-        self.state = begun(data, config, device)
-        self._events = self._train(cast(Training, Resident(loader, config)) if resident else loader)
+        self.state = initial_state(data, config, device)
+        self._events = self._train(cast(Training, RepeatedBatchLoader(loader, config)) if resident else loader)
 
     def _train(self, loader: Training) -> Iterator[object]:
         while True:
@@ -83,55 +83,55 @@ class Ours:
             yield from train_one_epoch(self.state, loader)
 
     def seconds(self, steps: int) -> float:
-        """What ``steps`` steps take."""
+        """Seconds for ``steps`` steps."""
         started = time.perf_counter()
         for _ in islice(self._events, steps):
             pass
         return time.perf_counter() - started
 
 
-class Resident:
-    """A loader of one random batch that lies in memory already: what training costs without an input pipeline."""
+class RepeatedBatchLoader:
+    """A loader that repeats one random batch in memory, to time training without its input pipeline."""
 
     def __init__(self, loader: Training, config: TrainConfig) -> None:
         self.membership, self.steps, self.counts = loader.membership, loader.steps, loader.counts
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size)
         self._batch = Batch(images, torch.arange(config.batch_size) % 2, np.arange(config.batch_size), config.batch_size, config.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: object = None) -> Iterator[Batch]:
-        """The same batch again and again."""
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: object = None) -> Iterator[Batch]:
+        """The same batch, endlessly."""
         return cycle([self._batch])
 
 
-class Plain:
-    """The plain recipe's training, a few steps at a time."""
+class PlainTraining:
+    """The plain recipe's training loop, some steps at a time."""
 
     def __init__(self, pictures: list[tuple[Path, int]], side: int) -> None:
         self._steps = plain.steps(pictures, len({label for _, label in pictures}), side, min(BATCH, len(pictures)))
         self.seconds(1)
 
     def seconds(self, steps: int) -> float:
-        """What ``steps`` steps take, those not counted for which batches lay ready; its workers rest when it returns."""
-        for _ in range(plain.AHEAD):
+        """Seconds for ``steps`` steps, after those whose batches were prefetched; returns when the workers are idle."""
+        for _ in range(plain.PREFETCHED):
             next(self._steps)
         started = time.perf_counter()
         for _ in range(steps):
             next(self._steps)
         found = time.perf_counter() - started
-        rest()
+        wait_until_idle()
         return found
 
 
-def each(count: int, work: Callable[[], object]) -> float:
-    """Seconds of one of ``count``."""
+def seconds_per_call(count: int, work: Callable[[], object]) -> float:
+    """Mean seconds of ``count`` calls."""
     started = time.perf_counter()
     for _ in range(count):
         work()
     return (time.perf_counter() - started) / count
 
 
-def rest() -> None:
-    """Until the processes that this one started have nothing to do: workers go on for a while after they were last asked."""
+def wait_until_idle() -> None:
+    """Wait until all child processes are idle: data loading workers keep prefetching after the last step."""
     used, end = -1.0, time.monotonic() + MAX_RESTING_SECONDS
     while time.monotonic() < end:
         busy, before, used = False, used, 0.0
@@ -146,8 +146,8 @@ def rest() -> None:
         time.sleep(RESTING_SECONDS)
 
 
-class photo:
-    """A 640 × 480 JPEG made of one of the pictures on a grey ground, as a webcam sees it, as long as it is needed."""
+class webcam_photo:
+    """A context with a temporary 640 × 480 JPEG made of one of the pictures, darkened as by a webcam; enters with its path."""
 
     def __init__(self, bench: Bench) -> None:
         self._picture = bench.pictures()[0][0]
@@ -164,15 +164,15 @@ class photo:
 
 
 def free_port() -> int:
-    """A port of this computer that nobody listens on."""
+    """A free TCP port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
-def opened(command: list[str], port: int, memory: list[float] | None = None) -> float:
-    """Seconds until a server answers its page; it is ended then. Its resident memory, in MB, two seconds later, goes to ``memory``."""
-    with serving(command, port) as (seconds, pid):
+def seconds_to_page(command: list[str], port: int, memory: list[float] | None = None) -> float:
+    """Seconds until a new server answers its page. Its resident memory (MB) two seconds later is appended to ``memory``."""
+    with running_server(command, port) as (seconds, pid):
         if memory is not None:
             time.sleep(2)
             memory.append(psutil.Process(pid).memory_info().rss / 1e6)
@@ -180,8 +180,8 @@ def opened(command: list[str], port: int, memory: list[float] | None = None) -> 
 
 
 @contextmanager
-def serving(command: list[str], port: int) -> Iterator[tuple[float, int]]:
-    """A server from the moment that it answers its page: the seconds until then, and its process."""
+def running_server(command: list[str], port: int) -> Iterator[tuple[float, int]]:
+    """Run a server, from when it first answers its page; yields (seconds until then, its pid)."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=PROJECT) as server:
         try:
@@ -200,8 +200,8 @@ def serving(command: list[str], port: int) -> Iterator[tuple[float, int]]:
             server.wait()
 
 
-def linked(source: Path, target: Path) -> None:
-    """A file at another place too: a hard link, or a copy where the disk has none or is another."""
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy where the file system does not allow that."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

@@ -1,12 +1,12 @@
-"""Kill a run without warning, again and again: it has to end with the weights of an undisturbed one.
+"""Kill and resume a run many times: it has to end with exactly the weights of an uninterrupted one.
 
     python -m benchmarks.endurance --kills 20
     python -m benchmarks.endurance --kills 3 --data fruits-360 --preset fast
 
-A run, small and on drawn pictures without ``--data``, is started as a process of its own, killed (SIGKILL;
-TerminateProcess on Windows) at random moments, and resumed each time. After every kill no file may be half written: the
-status, the metrics, the saved state and the best checkpoint are read. At the end its accuracy and every weight are
-compared with those of a run that nobody touched, the weights bit by bit. ``--set`` changes settings, as in ``train``.
+A run (without ``--data`` a small one on drawn pictures) is started in its own process, killed at random moments (SIGKILL;
+TerminateProcess on Windows), and resumed each time. After every kill the status, the metrics, the saved state and the best
+checkpoint are read, to check that no file is half written. At the end all weights are compared bit by bit with those of an
+uninterrupted run. ``--set`` changes settings, as in ``train``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from fruitvision.runs.job.resume import read_state
 from fruitvision.training.config import TrainConfig, parse_settings
 
 WAIT_SECONDS, WHOLE_SECONDS = 120.0, 4 * 3600.0
-EPOCHS_A_KILL = 12
+EPOCHS_PER_KILL = 12
 KINDS = ("Apple", "Banana", "Kiwi", "Orange")
 SMALL = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "device": "cpu"}
 
 
 def main() -> int:
-    """Return 0 where every kill was survived and the weights are the same."""
+    """Return 0 if the run survived every kill and its weights are the same."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -48,7 +48,7 @@ def main() -> int:
         folder, data = Path(temporary), given.data
         if data is None:
             data = draw_sample(folder / "data", train_per_class=12, test_per_class=4, size=64, classes=KINDS)
-            settings = {**SMALL, "epochs": EPOCHS_A_KILL * (given.kills + 1), **settings}
+            settings = {**SMALL, "epochs": EPOCHS_PER_KILL * (given.kills + 1), **settings}
         config = RunConfig(data=str(data.absolute()), training=TrainConfig.from_preset(given.preset, **settings))
         whole = launcher.start(folder / "whole", config)
         wait_until(whole, "failed", seconds=WHOLE_SECONDS)
@@ -66,7 +66,7 @@ def main() -> int:
             began = time.monotonic()
             wait_until(run, "interrupted")
             seen = time.monotonic() - began
-            check(run)
+            check_files(run)
             print(f"kill {number + 1}: epoch {at.epoch}, step {at.step}; seen to be gone after {seen:.2f} s", flush=True)
             launcher.resume(run)
         wait_until(run, "failed", seconds=WHOLE_SECONDS)
@@ -80,13 +80,13 @@ def main() -> int:
 
 
 def accuracy(run: RunFolder) -> str:
-    """What the finished run measured on its test pictures."""
+    """The finished run's accuracy on its test pictures, in words."""
     test = run.metrics("test")[-1]
     return f"{test['top1']:.2%} of {test['images']} test pictures right"
 
 
-def check(run: RunFolder) -> None:
-    """Read everything that the killed process may have been writing. Raises where any of it is half written."""
+def check_files(run: RunFolder) -> None:
+    """Read every file that the killed process may have been writing; raises if one is half written."""
     run.config()
     run.metrics(None)
     read_state(run)
@@ -95,7 +95,7 @@ def check(run: RunFolder) -> None:
 
 
 def wait_until(run: RunFolder, *states: str, seconds: float = WAIT_SECONDS) -> None:
-    """Until the run is in one of these states, or has finished."""
+    """Wait until the run is in one of these states, or finished."""
     end = time.monotonic() + seconds
     while run.status().state not in (*states, "finished"):
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""The figures of answering, opening, storing and exporting: each function returns the lines of the table that bear its name."""
+"""Benchmarks of prediction, startup, the image store and export; each function returns lines of the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 import fruitvision
 from benchmarks import plain
-from benchmarks.bench import PROJECT, Bench, each, free_port, opened, photo
+from benchmarks.bench import PROJECT, Bench, free_port, seconds_per_call, seconds_to_page, webcam_photo
 from benchmarks.pairs import Figure, compare
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.store import open_store
@@ -34,19 +34,19 @@ PEOPLE = 16
 
 
 def predict(bench: Bench) -> list[Figure]:
-    """One 640 × 480 picture, by each shipped network: as the app answers, and by torch alone."""
-    with photo(bench) as path:
+    """Prediction of one 640 × 480 picture by each shipped network, compiled as in the app and in plain torch."""
+    with webcam_photo(bench) as path:
         return [_predict(bench, path, name, compiled) for name in NETWORKS for compiled in (True, False)]
 
 
 def _predict(bench: Bench, path: Path, name: str, compiled: bool) -> Figure:
-    classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.some(20, 3)
+    classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.pick(20, 3)
     how = ", compiled" if compiled and classifier.use_openvino() else ""
     return compare(
         f"`predict` on one 640×480 picture, {name}{how}: times faster",
-        lambda: each(count, lambda: classifier.predict(path)),
+        lambda: seconds_per_call(count, lambda: classifier.predict(path)),
         "the plain predict function",
-        lambda: each(count, lambda: theirs(path)),
+        lambda: seconds_per_call(count, lambda: theirs(path)),
         pairs=bench.pairs,
         goal=(">=", 5) if compiled else None,
         ratio=lambda a, b: b / a,
@@ -54,13 +54,13 @@ def _predict(bench: Bench, path: Path, name: str, compiled: bool) -> Figure:
 
 
 def crowd(bench: Bench) -> list[Figure]:
-    """Sixteen people at once, against one after another through the plain function."""
-    with photo(bench) as path:
+    """Sixteen concurrent users, against the plain predict function one after another."""
+    with webcam_photo(bench) as path:
         return [_crowd(bench, path, name) for name in NETWORKS]
 
 
 def _crowd(bench: Bench, path: Path, name: str) -> Figure:
-    classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.some(10, 1)
+    classifier, theirs, count = fruitvision.load(name), plain.predictor(CLASSES), bench.pick(10, 1)
     how, batcher = ", compiled" if classifier.use_openvino() else "", Batcher(classifier)
 
     def together() -> float:
@@ -74,7 +74,7 @@ def _crowd(bench: Bench, path: Path, name: str) -> Figure:
             f"answers a second for {PEOPLE} people at once, {name}{how}",
             together,
             "the plain function, one after another",
-            lambda: 1 / each(PEOPLE * bench.some(2, 1), lambda: theirs(path)),
+            lambda: 1 / seconds_per_call(PEOPLE * bench.pick(2, 1), lambda: theirs(path)),
             pairs=bench.pairs,
             unit="/s",
             goal=(">=", 8),
@@ -84,7 +84,7 @@ def _crowd(bench: Bench, path: Path, name: str) -> Figure:
 
 
 def opening(bench: Bench) -> list[Figure]:
-    """From the command to the first page answered, and the memory of the app then, which nobody has asked anything."""
+    """Seconds from the command to the first page served, and the memory of the idle app then."""
     smallest = "import gradio as gr; gr.Interface(lambda x: x, 'text', 'text').launch(server_port={port}, inbrowser=False)"
     memory = []
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder:
@@ -92,14 +92,14 @@ def opening(bench: Bench) -> list[Figure]:
         def ours() -> float:
             port = free_port()
             command = [sys.executable, str(PROJECT / "app.py"), "--no-browser", "--port", str(port), "--runs", folder]
-            return opened(command, port, memory)
+            return seconds_to_page(command, port, memory)
 
         def other() -> float:
             port = free_port()
-            return opened([sys.executable, "-c", smallest.format(port=port)], port)
+            return seconds_to_page([sys.executable, "-c", smallest.format(port=port)], port)
 
         ours()
-        other()  # the first time of each reads its files from the disk
+        other()  # the first start of each reads its files from the disk
         memory.clear()
         found = compare(
             "`python app.py` to the first page answered", ours, "the smallest Gradio app", other, pairs=bench.pairs, goal=("<=", 1.15)
@@ -110,20 +110,20 @@ def opening(bench: Bench) -> list[Figure]:
 
 
 def endurance(bench: Bench) -> list[Figure]:
-    """Memory before and after many predictions in one process."""
-    count, classifier, process = bench.some(10_000, 40), fruitvision.load(), psutil.Process()
+    """Resident memory before and after many predictions in one process."""
+    count, classifier, process = bench.pick(10_000, 40), fruitvision.load(), psutil.Process()
     classifier.use_openvino()
-    with photo(bench) as path:
-        each(bench.some(500, 10), lambda: classifier.predict(path))
+    with webcam_photo(bench) as path:
+        seconds_per_call(bench.pick(500, 10), lambda: classifier.predict(path))
         before = process.memory_info().rss / 1e6
-        each(count, lambda: classifier.predict(path))
+        seconds_per_call(count, lambda: classifier.predict(path))
     after = process.memory_info().rss / 1e6
     what = f"memory after {count} predictions"
     return [Figure(what, "after the first 500", "MB", after, before, after / before, after / before, after / before, ("<=", 1.05))]
 
 
 def store(bench: Bench) -> list[Figure]:
-    """Scan and store of all pictures, the first time, against decoding them once; and the second time."""
+    """Building the image store of all pictures, against decoding them once with PIL; and opening it again."""
     listing = list_pictures(bench.data)
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder:
         caches = iter(range(1_000))
@@ -154,16 +154,16 @@ def store(bench: Bench) -> list[Figure]:
 
 
 def onnx(bench: Bench) -> list[Figure]:
-    """The exported files in ONNX Runtime and in OpenVINO against torch, one picture at a time and the same number of threads.
+    """The exported files in ONNX Runtime and in OpenVINO against torch, one picture at a time with the same number of threads.
 
-    torchao is not among them: on a CPU it quantizes linear layers, of which these networks have one.
+    torchao is not compared: on a CPU it quantizes only linear layers, of which these networks have one.
     """
     return [line for name in NETWORKS for line in _onnx(bench, name)]
 
 
 def _onnx(bench: Bench, name: str) -> list[Figure]:
     pictures = [path for path, _ in bench.pictures()]
-    chosen = pictures[:: max(1, len(pictures) // bench.some(64, 8))]
+    chosen = pictures[:: max(1, len(pictures) // bench.pick(64, 8))]
     ours, lines, sizes = fruitvision.load(name).with_views("one"), [], []
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder, torch.inference_mode():
         image = ours.config.transform.batch([np.zeros((256, 256, 3), np.uint8)])
@@ -173,11 +173,11 @@ def _onnx(bench: Bench, name: str) -> list[Figure]:
             sizes.append(out.stat().st_size / 1e6)
             exported, _ = open_onnx(out, threads=torch.get_num_threads())
             both = (exported, ours.inference_network)
-            answer, theirs = (lambda network=network: each(bench.some(30, 3), lambda: network(image)) for network in both)
+            answer, theirs = (lambda network=network: seconds_per_call(bench.pick(30, 3), lambda: network(image)) for network in both)
             what = f"{name}, one view, ONNX Runtime {kind}: times faster"
             lines.append(compare(what, answer, "torch, as it answers", theirs, pairs=bench.pairs, ratio=lambda a, b: b / a))
             if importlib.util.find_spec("openvino"):
-                answer = partial(each, bench.some(30, 3), openvino_pass(out, kind, image.numpy()))
+                answer = partial(seconds_per_call, bench.pick(30, 3), openvino_pass(out, kind, image.numpy()))
                 what = f"{name}, one view, OpenVINO {kind}: times faster"
                 lines.append(compare(what, answer, "torch, as it answers", theirs, pairs=bench.pairs, ratio=lambda a, b: b / a))
     share = sizes[1] / sizes[0]
@@ -185,7 +185,7 @@ def _onnx(bench: Bench, name: str) -> list[Figure]:
 
 
 def openvino_pass(file: Path, kind: str, image: np.ndarray) -> Callable[[], object]:
-    """One pass of a picture through an exported file by OpenVINO, with as many threads as torch has."""
+    """A function that runs an exported file in OpenVINO on one picture, with as many threads as torch uses."""
     core = openvino_core()
     precision = {"INFERENCE_PRECISION_HINT": "f32"} if kind == "float32" else {}
     compiled = core.compile_model(
@@ -196,7 +196,7 @@ def openvino_pass(file: Path, kind: str, image: np.ndarray) -> Callable[[], obje
 
 
 def machine(bench: Bench) -> list[Figure]:
-    """What the network reaches of the machine's rate at a large matrix product, forward at 224 px."""
+    """Operations per second of a forward pass at 224 px, against those of a large matrix product."""
     side = 2048
     network = build_network(num_classes=117).eval()
     network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
@@ -206,9 +206,9 @@ def machine(bench: Bench) -> list[Figure]:
         return [
             compare(
                 "ResNet18 forward at 224 px, batch 16",
-                lambda: operations / each(1, lambda: network(x)) / 1e9,
+                lambda: operations / seconds_per_call(1, lambda: network(x)) / 1e9,
                 f"a matrix product of side {side}",
-                lambda: 2 * side**3 / each(bench.some(4, 1), lambda: a @ a) / 1e9,
+                lambda: 2 * side**3 / seconds_per_call(bench.pick(4, 1), lambda: a @ a) / 1e9,
                 pairs=bench.pairs,
                 unit="GFLOP/s",
             )

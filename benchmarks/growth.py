@@ -1,8 +1,8 @@
-"""What a picture costs among ten thousand, and among half a million: scan, store and one epoch's input.
+"""How the cost per picture grows with the dataset, from ten thousand pictures to half a million: scan, store and one epoch of batches.
 
-The pictures are a few hundred real ones, made small and written again and again under new names; a comment in each makes its
-bytes its own. All is done in a process of its own, ``python -m benchmarks.growth``, while this one watches its memory and
-that of the processes that it starts. Around every larger folder the smallest is measured, before and after.
+The pictures are small copies of a few hundred real ones, written many times under different names, each with its own JPEG comment
+so that no two files are equal. The work is done by a separate process, ``python -m benchmarks.growth``, while this one monitors its
+memory and that of its children. The smallest folder is measured again before and after every larger one.
 """
 
 from __future__ import annotations
@@ -26,51 +26,51 @@ from benchmarks.pairs import Figure
 
 SIZES, QUICK_SIZES = (10_000, 100_000, 500_000), (100, 200, 400)
 ONCE = 500_000
-"""Folders of so many pictures are measured once."""
+"""Folders of this many pictures are measured only once."""
 CLASSES, DIFFERENT, SIDE = 100, 300, 48
-BYTES_A_PICTURE = 2 * 4096 + 3 * SIDE * SIDE
-"""On the disk: the file, its name, its pixels."""
-MOST_MEMORY, WITHIN, WATCH_SECONDS = 1500.0, 1.15, 0.25
+BYTES_PER_PICTURE = 2 * 4096 + 3 * SIDE * SIDE
+"""Disk space: the file, its directory entry, and its pixels in the store."""
+MAX_MEMORY_MB, MAX_RATIO, WATCH_SECONDS = 1500.0, 1.15, 0.25
 PARTS = {"scan and store": 0, "one epoch's input": 1}
 
 
 def growth(bench: Bench) -> list[Figure]:
-    """Seconds a picture at each larger size, against the smallest; and the memory that is not mapped from files."""
+    """Seconds per picture at each larger size, against the smallest; and the memory that is not mapped from files."""
     sizes = QUICK_SIZES if bench.quick else SIZES
-    place, needed = tempfile.gettempdir(), 2 * max(sizes) * BYTES_A_PICTURE
+    place, needed = tempfile.gettempdir(), 2 * max(sizes) * BYTES_PER_PICTURE
     if (free := shutil.disk_usage(place).free) < needed:
         print(f"growth is left out: it needs {needed / 1e9:.0f} GB in {place}, and {free / 1e9:.0f} are free.", file=sys.stderr)
         return []
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
-        small = drawn_small(bench)
+        small = small_jpegs(bench)
         for size in sizes:
             write_pictures(Path(temporary, str(size)), small, size)
         turns = [sizes[0]]
         for size in sizes[1:]:
             turns += [size, sizes[0]] * (1 if size >= ONCE else bench.pairs)
-        (_, *found), memory = measured(Path(temporary), [sizes[0], *turns])  # the first warms the process up
+        (_, *found), memory = run_measurement(Path(temporary), [sizes[0], *turns])  # the first warms the process up
     lines = [_line(turns, found, size, part) for size in sizes[1:] for part in PARTS]
     what = f"memory not mapped from files, up to {sizes[-1]} pictures"
-    return [*lines, Figure(what, "its bound", "MB", memory, MOST_MEMORY, memory, memory, memory, ("<=", MOST_MEMORY))]
+    return [*lines, Figure(what, "its bound", "MB", memory, MAX_MEMORY_MB, memory, memory, memory, ("<=", MAX_MEMORY_MB))]
 
 
 def _line(turns: list[int], found: list[list[float]], size: int, part: str) -> Figure:
-    """One part of the work at ``size``, against the mean of the smallest before and after it; in milliseconds a picture."""
+    """Milliseconds per picture of one part at ``size``, against the mean of the smallest size measured before and after it."""
     cost = [1000 * seconds[PARTS[part]] / turn for turn, seconds in zip(turns, found, strict=True)]
     pairs = [(cost[n], (cost[n - 1] + cost[n + 1]) / 2) for n in range(1, len(turns) - 1) if turns[n] == size]
     ratios = [ours / other for ours, other in pairs]
     ours, other = (median(side) for side in zip(*pairs, strict=True))
     what, ends = f"{part} of {size} pictures, a picture", (min(ratios), max(ratios))
-    return Figure(what, f"of {turns[0]}", "ms", ours, other, median(ratios), *ends, ("<=", WITHIN), pairs)
+    return Figure(what, f"of {turns[0]}", "ms", ours, other, median(ratios), *ends, ("<=", MAX_RATIO), pairs)
 
 
-def measured(folder: Path, turns: list[int]) -> tuple[list[list[float]], float]:
-    """Seconds of each part in each turn, and the most memory in MB, by a process of its own."""
+def run_measurement(folder: Path, turns: list[int]) -> tuple[list[list[float]], float]:
+    """Run :func:`main` in another process: the seconds of each part in each turn, and the peak memory in MB."""
     command = [sys.executable, "-m", "benchmarks.growth", str(folder), *map(str, turns)]
     most = 0.0
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
-            most = max(most, own_memory(process.pid))
+            most = max(most, unmapped_memory_mb(process.pid))
             time.sleep(WATCH_SECONDS)
         if process.returncode:
             raise SystemExit(f"It ended with {process.returncode}: {' '.join(command)}")
@@ -78,9 +78,8 @@ def measured(folder: Path, turns: list[int]) -> tuple[list[list[float]], float]:
         return json.loads(process.stdout.read()), most
 
 
-def own_memory(pid: int) -> float:
-    """Megabytes that a process and those that it started hold beside what is mapped from files: RssAnon, or USS where the
-    system does not tell it."""
+def unmapped_memory_mb(pid: int) -> float:
+    """Megabytes of a process and its children that are not mapped from files: RssAnon, or USS where there is no /proc."""
     total = 0.0
     try:
         parent = psutil.Process(pid)
@@ -95,8 +94,8 @@ def own_memory(pid: int) -> float:
     return total
 
 
-def drawn_small(bench: Bench) -> list[bytes]:
-    """A few hundred of the pictures as JPEGs of 48 pixels."""
+def small_jpegs(bench: Bench) -> list[bytes]:
+    """A few hundred of the pictures as JPEGs of 48 × 48 pixels."""
     pictures, small = [path for path, _ in bench.pictures()], []
     for path in pictures[:: max(1, len(pictures) // DIFFERENT)]:
         with Image.open(path) as image:
@@ -107,7 +106,7 @@ def drawn_small(bench: Bench) -> list[bytes]:
 
 
 def write_pictures(folder: Path, small: list[bytes], count: int) -> None:
-    """``count`` files in Training and Test, four to one, each with its number as a JPEG comment."""
+    """Write ``count`` files into Training and Test, four to one, each with its number as a JPEG comment."""
     classes = min(CLASSES, count // 10)
     for split in ("Training", "Test"):
         for label in range(classes):
@@ -121,7 +120,7 @@ def write_pictures(folder: Path, small: list[bytes], count: int) -> None:
 
 
 def main(folder: Path, turns: list[int]) -> None:
-    """Measure every turn, each with a cache of its own; print the seconds."""
+    """Measure every turn with an empty cache; print the seconds as JSON."""
     from fruitvision.data.load.loader import TrainLoader
     from fruitvision.data.read.store import open_dataset
     from fruitvision.runs.prepare.transforms import training_transform
@@ -134,7 +133,7 @@ def main(folder: Path, turns: list[int]) -> None:
             dataset, store = open_dataset(folder / str(size), cache=Path(cache))
             marks.append(time.perf_counter())
             loader = TrainLoader(store, dataset.splits["train"], training_transform(config), config.batch_size)
-            seen = sum(batch.own for batch in loader.epoch(0, config.first_image_size))
+            seen = sum(batch.local_size for batch in loader.epoch(0, config.first_image_size))
             marks.append(time.perf_counter())
             assert len(store) == size and abs(seen - len(dataset.splits["train"])) <= 1, (len(store), seen)
             del loader, store, dataset

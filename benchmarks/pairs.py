@@ -1,4 +1,4 @@
-"""Two ways of doing the same, measured in turns: on a noisy machine only their ratio can be believed."""
+"""Paired measurements of two ways to do the same: on a noisy machine only their ratio is reliable."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Figure:
     other: float
     """Medians over the pairs, in ``unit``."""
     ratio: float
-    """The median over the pairs of ours / other, or of whatever ``what`` says; judged against ``goal``."""
+    """The median over the pairs of ours / other, or of the ratio that ``what`` names; compared with ``goal``."""
     lowest: float
     highest: float
     goal: Goal | None = None
     pairs: list[tuple[float, float]] = field(default_factory=list)
     missed: bool = False
-    """Ours did not get as far as ``what`` says: its figure stands, but reaches no goal."""
+    """Ours did not achieve what ``what`` says; the figure is reported, but the goal counts as not reached."""
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal is; None where there is none."""
+        """Whether the goal is reached; None without a goal."""
         if self.goal is None:
             return None
         if self.missed:
@@ -40,7 +40,7 @@ class Figure:
         return self.ratio <= bound if sign == "<=" else self.ratio >= bound
 
     def asdict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The figure as JSON holds it."""
         return asdict(self) | {"reached": self.reached}
 
 
@@ -55,7 +55,7 @@ def compare(
     goal: Goal | None = None,
     ratio: Callable[[float, float], float] = lambda a, b: a / b,
 ) -> Figure:
-    """Measure both in turns ``pairs`` times, the order changing each time. Each call returns its own figure, in ``unit``."""
+    """Measure both ``pairs`` times, in alternating order. Each callable returns its own measurement, in ``unit``."""
     found = []
     for number in range(pairs):
         if number % 2:
@@ -72,7 +72,7 @@ HEADING = ["| what | against | ours | the other | ratio (lowest to highest) | go
 
 
 def table(figures: list[Figure], *, heading: bool = True) -> str:
-    """Markdown."""
+    """The figures as a Markdown table."""
     lines = HEADING.copy() if heading else []
     for figure in figures:
         goal = f"{figure.goal[0]} {figure.goal[1]:g}".replace("<=", "≤").replace(">=", "≥") if figure.goal else "reported"

@@ -1,4 +1,4 @@
-"""The plain recipe, as tutorials have it: what FruitVision is measured against. It uses nothing of the package but torchvision."""
+"""The plain recipe of PyTorch tutorials, which FruitVision is measured against: torchvision alone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fruitvision.compat import import_torchvision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WORKERS = 2
-AHEAD = 2 * WORKERS
-"""Batches that the workers keep ready: torch's prefetch_factor for each."""
+PREFETCHED = 2 * WORKERS
+"""Batches that the workers prefetch: torch's default ``prefetch_factor`` of 2 for each."""
 
 
-class Folder(Dataset):
-    """(path, label) pairs, each opened and transformed when it is asked for."""
+class PictureDataset(Dataset):
+    """(path, label) pairs with the training transform, decoded on access."""
 
     def __init__(self, pictures: list[tuple[Path, int]], side: int) -> None:
         transforms = import_torchvision().transforms
@@ -43,8 +43,8 @@ class Folder(Dataset):
             return self.transform(image.convert("RGB")), label
 
 
-class Judged(Folder):
-    """The same, as tutorials show them to a network that is tested."""
+class EvaluationDataset(PictureDataset):
+    """The same with the evaluation transform."""
 
     def __init__(self, pictures: list[tuple[Path, int]], side: int) -> None:
         super().__init__(pictures, side)
@@ -60,16 +60,16 @@ def evaluation_transform(side: int) -> Callable[[Image.Image], Tensor]:
 
 
 def steps(pictures: list[tuple[Path, int]], classes: int, side: int, batch: int) -> Iterator[int]:
-    """Train without end: float32, NCHW, eager, Adam. Yields the number of pictures after each step."""
+    """Train endlessly: float32, NCHW, eager, Adam. Yields the number of pictures after each step."""
     network = import_torchvision().models.resnet18(num_classes=classes).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    loader = DataLoader(Folder(pictures, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True, drop_last=True)
+    loader = DataLoader(PictureDataset(pictures, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True, drop_last=True)
     while True:
-        yield from one_epoch(network, optimizer, loader)
+        yield from train_one_epoch(network, optimizer, loader)
 
 
-def one_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader) -> Iterator[int]:
-    """Every batch once. Yields the number of pictures after each step."""
+def train_one_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader) -> Iterator[int]:
+    """Train on every batch once. Yields the number of pictures after each step."""
     criterion = nn.CrossEntropyLoss()
     for images, labels in loader:
         optimizer.zero_grad()
@@ -83,23 +83,25 @@ def one_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
 def epochs(
     training: list[tuple[Path, int]], test: list[tuple[Path, int]], classes: int, side: int, batch: int, seed: int = 0
 ) -> Iterator[tuple[float, float]]:
-    """Train without end, from random weights. Yields after each epoch what its training took in seconds, and the accuracy
-    (0..1) on ``test``, whose time is in neither. The first epoch's seconds hold the making of the network too."""
+    """Train endlessly from random weights. Yields after each epoch its seconds of training and the accuracy (0..1) on ``test``.
+
+    Evaluation is not timed; building the network counts towards the first epoch.
+    """
     torchvision = import_torchvision()
     started = time.perf_counter()
     torch.manual_seed(seed)
     network = torchvision.models.resnet18(num_classes=classes)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    loader = DataLoader(Folder(training, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-    exam = DataLoader(Judged(test, side), batch, num_workers=WORKERS)
+    loader = DataLoader(PictureDataset(training, side), batch, shuffle=True, num_workers=WORKERS, persistent_workers=True)
+    test_loader = DataLoader(EvaluationDataset(test, side), batch, num_workers=WORKERS)
     while True:
         network.train()
-        for _ in one_epoch(network, optimizer, loader):
+        for _ in train_one_epoch(network, optimizer, loader):
             pass
         seconds = time.perf_counter() - started
         network.eval()
         with torch.inference_mode():
-            right = sum((network(images).argmax(1) == labels).sum().item() for images, labels in exam)
+            right = sum((network(images).argmax(1) == labels).sum().item() for images, labels in test_loader)
         yield seconds, right / len(test)
         started = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""What the Train panel asks of the server each second, where many runs have finished."""
+"""The cost of the Train panel's requests each second, with many finished runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
+from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
@@ -25,16 +26,16 @@ from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.bar.run_bar import run_state
 from fruitvision.ui.train.choices import Training, data_view
 from fruitvision.ui.train.results import FirstResults
-from fruitvision.ui.train.settings import DEFAULT_PRESET, preset_values
+from fruitvision.ui.train.settings import preset_values
 from fruitvision.ui.train.start import Form
 from fruitvision.ui.train.watch import run_view
 
-MOST_MS = 20.0
+MAX_MS = 20.0
 MINUTE = 60.0
 
 
 class TrainPage:
-    """An owner's page whose Train panel is open: what its timer and the bar above the panels ask for."""
+    """The requests of an owner's page with the Train panel open: those of its timer and of the bar above the panels."""
 
     def __init__(self, runs: Path) -> None:
         self.context = Context(runs, runs.parent / "taught", Access("token"), Models(runs), runs.parent / "data")
@@ -42,14 +43,14 @@ class TrainPage:
         self.training.estimates.paces = dict.fromkeys(("plain", "fast", "robust"))  # measured once, not each second
         self.form = Form.of(SAMPLE, "", "", "", DEFAULT_PRESET, 1, "", *preset_values(DEFAULT_PRESET))
         self.context.datasets.scan(SAMPLE).join()
-        self.open_again()
+        self.reload()
 
-    def open_again(self) -> None:
-        """As after a reload: nothing is shown yet."""
+    def reload(self) -> None:
+        """The state after a reload: nothing is shown yet."""
         self.run, self.runs_seen, self.data_seen = None, None, None
 
     def tick(self) -> None:
-        """One second of it."""
+        """The requests of one second."""
         shown = run_view(self.context, self.run, [], self.runs_seen, "en", owner=True)
         self.run, self.runs_seen = shown.get("run", self.run), shown.get("seen", self.runs_seen)
         if self.run:
@@ -60,7 +61,7 @@ class TrainPage:
 
 
 def finished_runs(folder: Path, count: int) -> Path:
-    """A folder of ``count`` finished runs: one real one, of drawn pictures, under as many ids, names and times."""
+    """A folder of ``count`` finished runs: copies of one real run on drawn pictures, with different ids, names and times."""
     draw_sample(folder / "drawn", train_per_class=4, test_per_class=2, size=48, classes=("Apple", "Kiwi"))
     training = TrainConfig.from_preset("fast", start="scratch", device="cpu", epochs=2, **TINY)
     first = RunFolder(folder / "first").create(RunConfig(name="first", data=str(folder / "drawn"), training=training))
@@ -77,8 +78,8 @@ def finished_runs(folder: Path, count: int) -> Path:
 
 
 def train_tick(bench: Bench) -> list[Figure]:
-    """A tick of Train beside finished runs: while nothing happens, and right after a page was opened in an app that knows none."""
-    count, ticks = bench.some(200, 20), bench.some(20, 3)
+    """One second of Train with many finished runs: when nothing changes, and when the page has just been opened."""
+    count, ticks = bench.pick(200, 20), bench.pick(20, 3)
     rest, opening = [], []
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
         runs = finished_runs(Path(temporary), count)
@@ -88,7 +89,7 @@ def train_tick(bench: Bench) -> list[Figure]:
             opening.append(_milliseconds(page.tick))
             rest.append(statistics.median(_milliseconds(page.tick) for _ in range(ticks)))
     return [
-        _bound(f"one tick of Train with {count} finished runs", rest, ("<=", MOST_MS)),
+        _bound(f"one tick of Train with {count} finished runs", rest, ("<=", MAX_MS)),
         _bound(f"the first tick of a page, {count} finished runs read for the first time", opening, None),
     ]
 
@@ -101,4 +102,4 @@ def _milliseconds(work: Callable[[], None]) -> float:
 
 def _bound(what: str, found: list[float], goal: tuple | None) -> Figure:
     middle = statistics.median(found)
-    return Figure(what, "its bound", "ms", middle, MOST_MS, middle, min(found), max(found), goal)
+    return Figure(what, "its bound", "ms", middle, MAX_MS, middle, min(found), max(found), goal)

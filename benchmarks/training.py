@@ -1,4 +1,4 @@
-"""The figures of training: against the plain recipe, against the network alone, on a graphics card, and in two processes."""
+"""Benchmarks of training: against the plain recipe, without the input pipeline, on a GPU, and in two processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 from torch.nn import functional as F
 
-from benchmarks.bench import BATCH, Bench, Ours, Plain, begun
+from benchmarks.bench import BATCH, Bench, FruitVisionTraining, PlainTraining, initial_state
 from benchmarks.pairs import Figure, Goal, compare
 from fruitvision.runs import launcher
 from fruitvision.runs.config import RunConfig
@@ -28,14 +28,14 @@ TINY = {"width": 8, "image_size": 32, "first_image_size": 32, "eval_resize": 32,
 
 
 def throughput(bench: Bench) -> list[Figure]:
-    """Training at equal side and batch, pictures a second: ours against the plain recipe and against the network alone."""
+    """Pictures per second at equal picture size and batch size, against the plain recipe and against a batch in memory."""
     return [line for side in (96, 224) for line in _throughput(bench, side)]
 
 
 def _throughput(bench: Bench, side: int) -> list[Figure]:
-    steps = bench.some(24 if side == 96 else 8, 2)
+    steps = bench.pick(24 if side == 96 else 8, 2)
     data, config = bench.prepared("fast", image_size=side, first_image_size=side, eval_resize=side, batch_size=BATCH)
-    ways = Ours(data, config), Plain(bench.pictures(), side), Ours(data, config, resident=True)
+    ways = FruitVisionTraining(data, config), PlainTraining(bench.pictures(), side), FruitVisionTraining(data, config, resident=True)
     ours, other, alone = (lambda way=way: steps * BATCH / way.seconds(steps) for way in ways)
     ours()
     alone()
@@ -48,14 +48,14 @@ def _throughput(bench: Bench, side: int) -> list[Figure]:
 
 
 def pipeline(bench: Bench) -> list[Figure]:
-    """The share of a step at 96 px that goes to decoding, augmentation and copying."""
+    """The fraction of a step at 96 px that is spent on decoding, augmentation and copying."""
     own = {"keep_imagenet": 0, "imagenet_head": False, "norm_statistics": "batch"}
     return [_pipeline(bench, "fast", 0.03), _pipeline(bench, "robust", 0.08, **own)]
 
 
 def _pipeline(bench: Bench, preset: str, bound: float, **settings: object) -> Figure:
     data, config = bench.prepared(preset, image_size=96, first_image_size=96, **settings)
-    ours, alone, steps = Ours(data, config), Ours(data, config, resident=True), bench.some(12, 2)
+    ours, alone, steps = FruitVisionTraining(data, config), FruitVisionTraining(data, config, resident=True), bench.pick(12, 2)
     ours.seconds(2)
     alone.seconds(2)
     return compare(
@@ -69,18 +69,18 @@ def _pipeline(bench: Bench, preset: str, bound: float, **settings: object) -> Fi
     )
 
 
-class Bare:
-    """The same network on one batch of random numbers that lies on the card: forward, backward, AdamW, and nothing else."""
+class BareTraining:
+    """The same network on one random batch in GPU memory: only forward, backward and AdamW."""
 
     def __init__(self, data: RunData, config: TrainConfig, device: torch.device) -> None:
-        self._state = begun(data, config, device)
+        self._state = initial_state(data, config, device)
         self._state.network.train()
         images = torch.randn(config.batch_size, 3, config.image_size, config.image_size, device=device)
         self._images = images.contiguous(memory_format=self._state.memory_format)
         self._labels = torch.arange(config.batch_size, device=device) % len(data.targets.classes)
 
     def seconds(self, steps: int) -> float:
-        """What ``steps`` steps take."""
+        """Seconds for ``steps`` steps."""
         state, config, device = self._state, self._state.config, self._state.device
         torch.cuda.synchronize(device)
         started = time.perf_counter()
@@ -95,7 +95,7 @@ class Bare:
 
 
 def card(bench: Bench) -> list[Figure]:
-    """On a graphics card, where there is one: ``fast`` against its network alone, with the batch that it has and a larger one."""
+    """On a GPU, if there is one: ``fast`` against its network alone, with the default batch size and a larger one."""
     if not torch.cuda.is_available():
         return []
     return [_card(bench, batch, torch.device("cuda")) for batch in (64, 512)]
@@ -103,8 +103,8 @@ def card(bench: Bench) -> list[Figure]:
 
 def _card(bench: Bench, batch: int, device: torch.device) -> Figure:
     data, config = bench.prepared("fast", first_image_size=96, batch_size=batch)
-    ways = Ours(data, config, device=device), Bare(data, config, device)
-    steps = bench.some(25_600, 2_560) // batch
+    ways = FruitVisionTraining(data, config, device=device), BareTraining(data, config, device)
+    steps = bench.pick(25_600, 2_560) // batch
     ours, alone = (lambda way=way: steps * batch / way.seconds(steps) for way in ways)
     ours()
     alone()
@@ -120,11 +120,11 @@ def _card(bench: Bench, batch: int, device: torch.device) -> Figure:
 
 
 def processes(bench: Bench) -> list[Figure]:
-    """Two processes with one thread each, joined by gloo, against one with two: runs of `fast` at 96 px, stopped after some steps."""
+    """Two processes with one thread each, connected by gloo, against one with two threads: runs of `fast` at 96 px."""
     config = TrainConfig.from_preset(
         "fast", start="scratch", epochs=1000, device="cpu", **(TINY if bench.quick else {"image_size": 96, "first_image_size": 96})
     )
-    steps, numbers = WARM_UP + bench.some(40, 3), count()
+    steps, numbers = WARM_UP + bench.pick(40, 3), count()
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder:
 
         def rate(processes: int, threads: int) -> float:
@@ -132,7 +132,7 @@ def processes(bench: Bench) -> list[Figure]:
                 run = launcher.start(
                     Path(folder, str(next(numbers))), RunConfig(data=str(bench.data.absolute()), training=config, processes=processes)
                 )
-            return pictures_a_second(run, steps)
+            return pictures_per_second(run, steps)
 
         return [
             compare(
@@ -147,8 +147,8 @@ def processes(bench: Bench) -> list[Figure]:
         ]
 
 
-def pictures_a_second(run: RunFolder, steps: int) -> float:
-    """Of whole batches after the first few, from the run's own record; the run is stopped, and this returns when it has."""
+def pictures_per_second(run: RunFolder, steps: int) -> float:
+    """Pictures per second of full batches after the warm-up, from the run's metrics; stops the run and waits for its end."""
     end = time.monotonic() + WAIT_SECONDS
     while len(run.metrics("step")) < steps:
         if not run.status().active or time.monotonic() > end:

@@ -1,11 +1,11 @@
-"""Training at 224 px and batch 32 as fastai's Learner, timm's own parts, torchvision's reference recipe and Ultralytics do it.
+"""Training speed at 224 px and batch 32, compared with fastai, timm, torchvision's reference recipe and Ultralytics.
 
     python -m pip install ".[benchmarks]"
 
-Each has two workers for its pictures (Ultralytics takes none without a graphics card), begins with random weights, and crops, flips
-and normalizes. The first steps of each measurement, for which batches lay ready, are not counted, and its workers rest before the
-next begins. What is not installed is left out. Ultralytics is under the AGPL and no extra of ours: it runs in a process of its own
-where somebody has installed it.
+Each uses two data loading workers (Ultralytics uses none without a GPU), starts from random weights, and crops, flips and normalizes
+the pictures. The first steps of each measurement, whose batches were prefetched, are not counted, and the workers are idle before the
+next measurement begins. Packages that are not installed are skipped. Ultralytics is licensed under the AGPL, so it is not an extra of
+this project and runs in a separate process if it is installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from torch.utils.data import DataLoader
 
 import fruitvision
 from benchmarks import plain
-from benchmarks.bench import BATCH, PROJECT, Bench, Ours, Plain, each, linked, photo, rest
+from benchmarks.bench import (
+    BATCH,
+    PROJECT,
+    Bench,
+    FruitVisionTraining,
+    PlainTraining,
+    link_or_copy,
+    seconds_per_call,
+    wait_until_idle,
+    webcam_photo,
+)
 from benchmarks.pairs import Figure, compare
 from fruitvision.compat import import_torchvision
 
@@ -35,13 +45,13 @@ Pictures = list[tuple[Path, int]]
 
 
 def tutorials(bench: Bench) -> list[Figure]:
-    """Ours against each that there is."""
+    """FruitVision against each package that is installed."""
     lines = [line for name, make in OTHERS.items() if installed(name) for line in _against(bench, name, make)]
     return [*lines, *(_against_ultralytics(bench) if installed("ultralytics") else [])]
 
 
 def installed(name: str) -> bool:
-    """Whether it can be compared with; says so where not."""
+    """Whether a package is installed; prints how to install it if not."""
     there = importlib.util.find_spec(name) is not None
     if not there:
         package = name if name == "ultralytics" else '".[benchmarks]"'
@@ -50,9 +60,9 @@ def installed(name: str) -> bool:
 
 
 def _against(bench: Bench, name: str, make: type) -> list[Figure]:
-    side, steps = bench.some(224, 32), bench.some(8, 2)
+    side, steps = bench.pick(224, 32), bench.pick(8, 2)
     data, config = bench.prepared("fast", image_size=side, first_image_size=side, eval_resize=side, batch_size=BATCH)
-    ours, other = Ours(data, config), make(bench.pictures(), side)
+    ours, other = FruitVisionTraining(data, config), make(bench.pictures(), side)
     ours.seconds(1)
     return [
         compare(
@@ -67,13 +77,13 @@ def _against(bench: Bench, name: str, make: type) -> list[Figure]:
 
 
 def _against_ultralytics(bench: Bench) -> list[Figure]:
-    side, steps, answers = bench.some(224, 32), bench.some(8, 1), bench.some(20, 2)
+    side, steps, answers = bench.pick(224, 32), bench.pick(8, 1), bench.pick(20, 2)
     data, config = bench.prepared("fast", image_size=side, first_image_size=side, eval_resize=side, batch_size=BATCH)
-    ours, classifier, times = Ours(data, config), fruitvision.load(), []
+    ours, classifier, times = FruitVisionTraining(data, config), fruitvision.load(), []
     classifier.use_openvino()
     ours.seconds(1)
-    with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder, photo(bench) as picture:
-        folders_of_classes(bench.pictures(), Path(folder))
+    with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as folder, webcam_photo(bench) as picture:
+        write_class_folders(bench.pictures(), Path(folder))
         batch = min(BATCH, len(bench.pictures()))
         command = [sys.executable, "-m", "benchmarks.ultralytics_times", folder, str(picture), "--batch", str(batch), "--side", str(side)]
         command += ["--steps", str(steps), "--answers", str(answers)]
@@ -93,10 +103,10 @@ def _against_ultralytics(bench: Bench) -> list[Figure]:
             pairs=bench.pairs,
             unit="pictures/s",
         )
-        theirs = iter([one["answer"] for one in times])  # measured beside the trainings, which start a process each
+        theirs = iter([one["answer"] for one in times])  # measured with the trainings, each of which starts a process
         answering = compare(
             "`predict` on one 640×480 picture, the default network, compiled by OpenVINO: times faster",
-            lambda: each(answers, lambda: classifier.predict(picture)),
+            lambda: seconds_per_call(answers, lambda: classifier.predict(picture)),
             "Ultralytics' yolo11n-cls in eager torch, not compiled",
             lambda: next(theirs),
             pairs=bench.pairs,
@@ -105,15 +115,15 @@ def _against_ultralytics(bench: Bench) -> list[Figure]:
     return [training, answering]
 
 
-def folders_of_classes(pictures: Pictures, folder: Path) -> None:
-    """The same pictures as train/CLASS and as val/CLASS of a folder, as Ultralytics reads them."""
+def write_class_folders(pictures: Pictures, folder: Path) -> None:
+    """Link the pictures into train/CLASS and val/CLASS of a folder, the layout that Ultralytics reads."""
     for path, label in pictures:
         for split in ("train", "val"):
-            linked(path, folder / split / f"{label:03}" / path.name)
+            link_or_copy(path, folder / split / f"{label:03}" / path.name)
 
 
-class Loop(Plain, ABC):
-    """A training loop of another program's parts."""
+class TrainingLoop(PlainTraining, ABC):
+    """A training loop made of another package's components."""
 
     def __init__(self, pictures: Pictures, side: int) -> None:
         self.batch = min(BATCH, len(pictures))
@@ -122,11 +132,11 @@ class Loop(Plain, ABC):
 
     @abstractmethod
     def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
-        """The loop: the number of pictures of each step."""
+        """The endless loop; yields the number of pictures of each step."""
 
 
-class Timm(Loop):
-    """A training loop of timm's parts: its network, loader, augmentation, optimizer and loss."""
+class Timm(TrainingLoop):
+    """A training loop made of timm's network, loader, augmentation, optimizer and loss."""
 
     def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
         import_torchvision()
@@ -140,7 +150,7 @@ class Timm(Loop):
         network = timm.create_model("resnet18", num_classes=len({label for _, label in pictures})).train()
         optimizer, criterion = create_optimizer_v2(network, opt="adamw", lr=1e-3, weight_decay=0.05), LabelSmoothingCrossEntropy(0.1)
         loader = create_loader(
-            cast(Any, plain.Folder(pictures, side)),  # any map-style dataset works
+            cast(Any, plain.PictureDataset(pictures, side)),  # any map-style dataset works
             (3, side, side),
             self.batch,
             is_training=True,
@@ -160,14 +170,14 @@ class Timm(Loop):
 
 
 class Fastai:
-    """fastai's Learner on its DataLoaders."""
+    """fastai's Learner with its DataLoaders."""
 
     def __init__(self, pictures: Pictures, side: int) -> None:
         torchvision = import_torchvision()
         from fastai.vision import all as fastai  # pyright: ignore[reportMissingImports]  # an extra
 
         self.batch = min(BATCH, len(pictures))
-        # An epoch longer than any measurement, so that the workers never run out of work before its end.
+        # An epoch longer than any measurement, so that the workers never run out of batches.
         many = list(range(len(pictures))) * (1 + 64 * BATCH // len(pictures))
         block = fastai.DataBlock(
             (fastai.ImageBlock, fastai.CategoryBlock(vocab=sorted({str(label) for _, label in pictures}))),
@@ -183,7 +193,7 @@ class Fastai:
         self.seconds(1)
 
     def seconds(self, steps: int) -> float:
-        """What ``steps`` steps take, after those for which batches lay ready."""
+        """Seconds for ``steps`` steps, after those whose batches were prefetched."""
         from fastai.vision.all import Callback, CancelFitException  # pyright: ignore[reportMissingImports]  # an extra
 
         marks: list[float] = []
@@ -191,26 +201,31 @@ class Fastai:
         class Watch(Callback):
             def after_batch(self) -> None:
                 marks.append(time.perf_counter())
-                if len(marks) == plain.AHEAD + steps + 1:
+                if len(marks) == plain.PREFETCHED + steps + 1:
                     raise CancelFitException
 
         with self._learner.no_bar(), self._learner.no_logging():
             self._learner.fit(1, cbs=Watch())
-        rest()
-        return marks[-1] - marks[plain.AHEAD]
+        wait_until_idle()
+        return marks[-1] - marks[plain.PREFETCHED]
 
 
-class Torchvision(Loop):
-    """torchvision's reference recipe for classification: SGD with momentum, weight decay, pictures transformed by its own parts."""
+class Torchvision(TrainingLoop):
+    """torchvision's reference recipe for classification: SGD with momentum and weight decay, and its own transforms."""
 
     def _train(self, pictures: Pictures, side: int) -> Iterator[int]:
         network = import_torchvision().models.resnet18(num_classes=len({label for _, label in pictures})).train()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
         loader = DataLoader(
-            plain.Folder(pictures, side), self.batch, shuffle=True, num_workers=plain.WORKERS, persistent_workers=True, drop_last=True
+            plain.PictureDataset(pictures, side),
+            self.batch,
+            shuffle=True,
+            num_workers=plain.WORKERS,
+            persistent_workers=True,
+            drop_last=True,
         )
         while True:
-            yield from plain.one_epoch(network, optimizer, loader)
+            yield from plain.train_one_epoch(network, optimizer, loader)
 
 
 OTHERS = {"fastai": Fastai, "timm": Timm, "torchvision": Torchvision}

@@ -1,9 +1,9 @@
-"""How fast Ultralytics trains and answers, as a program of its own: it is under the AGPL, and nothing of it is loaded into ours.
+"""Times of training and prediction with Ultralytics, as a separate program, since Ultralytics is licensed under the AGPL.
 
     python -m benchmarks.ultralytics_times FOLDER PICTURE --batch 32 --side 224 --steps 8 --answers 20
 
-FOLDER has train/ and val/. The network is yolo11n-cls from random weights, which computes a ninth of what a ResNet18 does. Prints one
-line of JSON: seconds of ``steps`` steps of training, those not counted for which nothing is warm, and of one answer about PICTURE.
+FOLDER has train/ and val/. The network is yolo11n-cls from random weights, which needs a ninth of the operations of a ResNet18. Prints
+one line of JSON: the seconds of ``steps`` training steps, after a warm-up, and of one prediction for PICTURE.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fruitvision.compat import import_torchvision
 WARM_UP = 3
 
 
-class _Enough(Exception):
+class _StopTraining(Exception):
     pass
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     def stepped(_: object) -> None:
         marks.append(time.perf_counter())
         if len(marks) > WARM_UP + given.steps:
-            raise _Enough
+            raise _StopTraining
 
     network.add_callback("on_train_batch_end", stepped)
     with TemporaryDirectory(prefix="fruitvision-benchmark-") as project:
@@ -51,7 +51,7 @@ def main() -> int:
                 data=str(given.folder), imgsz=given.side, batch=given.batch, workers=2, device="cpu", epochs=100,
                 amp=False, plots=False, save=False, val=False, verbose=False, project=project,
             )  # fmt: skip
-        except _Enough:
+        except _StopTraining:
             pass
         training = marks[-1] - marks[WARM_UP]
     answerer = YOLO("yolo11n-cls.yaml")

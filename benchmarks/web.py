@@ -1,4 +1,4 @@
-"""The standalone web page: what a visit costs, how fast it answers, and whether it agrees with Python. In Chromium, by Playwright."""
+"""The standalone web page in Chromium, by Playwright: bytes of a visit, speed, and agreement with Python."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from benchmarks.bench import Bench, free_port, serving
+from benchmarks.bench import Bench, free_port, running_server
 from benchmarks.pairs import Figure, Goal, compare
-from benchmarks.webcam import CHROMIUM, HELD, frames, system_chromium
+from benchmarks.webcam import CHROMIUM, HELD, system_chromium, webcam_frames
 from fruitvision import load
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.models.checkpoint import find_checkpoint
@@ -34,7 +34,7 @@ VISITORS, SECONDS = 1_000, 60.0
 AT_ONCE = 16
 NETWORK = "fruits-webcam"
 PICTURES = 300
-# The page's worker, asked as the page asks it: the numbers behind the words, for the picture that the field "probe" was given.
+# Predictions as numbers, from the page's worker, for the picture in the file input "probe".
 PROBE = """async () => {
   const { Computing } = await import("./js/computing.js");
   const model = await (await fetch("model.json")).json(), computing = new Computing(() => undefined);
@@ -46,7 +46,7 @@ PROBE = """async () => {
     return [prediction.fruit_type, prediction.confidence];
   };
 }"""
-# The network alone, as `run` in a loop.
+# The network alone: `run` in a loop.
 FORWARD = """async () => {
   const model = await (await fetch("model.json")).json();
   const { openNetwork, reference } = await import("./recognition/network.js");
@@ -59,15 +59,15 @@ FORWARD = """async () => {
 }"""
 
 
-class Counting(http.server.SimpleHTTPRequestHandler):
-    """Python's own file server that compresses text, as web servers do, and counts requests and bytes of answers."""
+class CountingHandler(http.server.SimpleHTTPRequestHandler):
+    """Python's file server, which counts requests and the bytes of responses as if they were sent with gzip."""
 
     def __init__(self, *given: Any, counts: dict[str, int], **named: Any) -> None:
         self.counts = counts
         super().__init__(*given, **named)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self.counts["requests"] += 1
@@ -80,10 +80,10 @@ class Counting(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def counted(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """The folder served by this process: its address, and what was asked of it."""
+def counting_server(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    """Serve the folder from this process; yields its address and the counts of requests and bytes."""
     counts = {"requests": 0, "bytes": 0}
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Counting, directory=str(folder), counts=counts))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(CountingHandler, directory=str(folder), counts=counts))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/", counts
@@ -94,7 +94,7 @@ def counted(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
 
 @contextmanager
 def chromium(*more: str) -> Iterator[Any]:
-    """A browser without a screen."""
+    """A headless Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -104,7 +104,7 @@ def chromium(*more: str) -> Iterator[Any]:
 
 
 def web(bench: Bench) -> list[Figure]:
-    """All of it, for the shipped network with int8 weights, and its speed with float32 too."""
+    """All benchmarks of the page, for a shipped network with int8 weights; the forward pass also with float32."""
     try:
         import playwright  # noqa: F401
     except ImportError:
@@ -115,18 +115,18 @@ def web(bench: Bench) -> list[Figure]:
         export_web(find_checkpoint(NETWORK), small)
         export_web(find_checkpoint(NETWORK), whole, weights="float32")
         film = Path(temporary, "film.mjpeg")
-        film.write_bytes(b"".join(list(frames(bench))[::HELD]))  # each frame another one: nothing rests
+        film.write_bytes(b"".join(list(webcam_frames(bench))[::HELD]))  # each frame another one: nothing rests
         return [*visits(bench, small, film), *forward(bench, small, whole), *agreement(bench, small), crowd(bench, small)]
 
 
-def bounded(what: str, unit: str, found: list[float], goal: Goal) -> Figure:
-    """A figure against its bound."""
+def figure_with_bound(what: str, unit: str, found: list[float], goal: Goal) -> Figure:
+    """The median of ``found`` against the bound of ``goal``."""
     middle = statistics.median(found)
     return Figure(what, "its bound", unit, middle, goal[1], middle, min(found), max(found), goal)
 
 
-def opened(browser: Any, url: str) -> Any:
-    """The page, when it can answer."""
+def open_page(browser: Any, url: str) -> Any:
+    """Open the page and wait until it can answer."""
     page = browser.new_context(locale="en-US", permissions=["camera"]).new_page()
     page.set_default_timeout(120_000)
     page.goto(url)
@@ -134,33 +134,33 @@ def opened(browser: Any, url: str) -> Any:
     return page
 
 
-def until(page: Any, expression: str) -> Any:
-    """The expression's value, once it is true. The page's policy forbids what Playwright's own waiting does."""
+def wait_for(page: Any, expression: str) -> Any:
+    """Wait until an expression is true; returns its value. The page's security policy forbids Playwright's own way of waiting."""
     while not (found := page.evaluate(expression)):
         page.wait_for_timeout(20)
     return found
 
 
 def visits(bench: Bench, folder: Path, film: Path) -> list[Figure]:
-    """Bytes of the first and second visit, the first answer after loading, frames a second, and requests after loading."""
+    """Bytes of the first and second visit, seconds to the first answer, frames per second, and requests after loading."""
     picture = Path(film.parent, "picture.jpg")
-    picture.write_bytes(next(frames(bench)))
+    picture.write_bytes(next(webcam_frames(bench)))
     first, second, answers, alone, rates, later = [], [], [], [], [], []
     with chromium(f"--use-file-for-fake-video-capture={film}") as browser:
         for _ in range(bench.pairs):
-            with counted(folder) as (url, counts):
-                page = opened(browser, url)
+            with counting_server(folder) as (url, counts):
+                page = open_page(browser, url)
                 began = time.perf_counter()
                 page.set_input_files("#file", picture)
                 page.wait_for_selector("#answer h2")
                 answers.append(time.perf_counter() - began)
-                until(page, "document.getElementById('offline').textContent")
+                wait_for(page, "document.getElementById('offline').textContent")
                 first.append(counts["bytes"] / MB)
                 before = counts["requests"]
-                rates.append(frames_a_second(page, bench.some(100, 20)))
+                rates.append(frames_per_second(page, bench.pick(100, 20)))
                 later.append(float(counts["requests"] - before))
                 page.evaluate(FORWARD)
-                alone.append(1 / page.evaluate(f"forward({bench.some(50, 10)})"))
+                alone.append(1 / page.evaluate(f"forward({bench.pick(50, 10)})"))
                 before = counts["bytes"]
                 page.reload()
                 page.wait_for_selector("body[data-ready=yes]")
@@ -172,40 +172,40 @@ def visits(bench: Bench, folder: Path, film: Path) -> list[Figure]:
         "frames a second of the camera", "the network alone", "/s", median(rates), median(alone), median(shares), min(shares), max(shares)
     )
     return [
-        bounded("first visit, text compressed, int8 weights", "MB", first, ("<=", 9)),
-        bounded("second visit", "MB", second, ("<=", 0)),
-        bounded("first picture answered after loading", "s", answers, ("<=", 2)),
-        bounded("frames a second of the camera, one thread", "/s", rates, (">=", 10)),
+        figure_with_bound("first visit, text compressed, int8 weights", "MB", first, ("<=", 9)),
+        figure_with_bound("second visit", "MB", second, ("<=", 0)),
+        figure_with_bound("first picture answered after loading", "s", answers, ("<=", 2)),
+        figure_with_bound("frames a second of the camera, one thread", "/s", rates, (">=", 10)),
         Figure(**{**share.__dict__, "goal": (">=", 0.8)}),
-        bounded("requests after loading", "", later, ("<=", 0)),
+        figure_with_bound("requests after loading", "", later, ("<=", 0)),
     ]
 
 
-def frames_a_second(page: Any, count: int) -> float:
-    """Answers a second of the live view, the first few left out."""
+def frames_per_second(page: Any, count: int) -> float:
+    """Answers per second of the live view, without the first few."""
     page.evaluate("""() => {
       window.answers = [];
       new MutationObserver(() => answers.push(performance.now())).observe(document.getElementById("answer"), { childList: true });
     }""")
     page.click("#start")
-    until(page, f"answers.length >= {count + 5}")
+    wait_for(page, f"answers.length >= {count + 5}")
     times = page.evaluate("answers")
     page.click("#start")
     return 1000 * count / (times[count + 4] - times[4])
 
 
 def forward(bench: Bench, small: Path, whole: Path) -> list[Figure]:
-    """The network alone, one thread in the page and one in ONNX Runtime on this computer."""
+    """One forward pass of the network in the page against ONNX Runtime on this computer, one thread each."""
     found = []
-    count = bench.some(50, 10)
+    count = bench.pick(50, 10)
     with chromium() as browser:
         for folder, weights in ((whole, "float32"), (small, "int8 weights")):
             content = gzip.decompress((folder / "network.onnx.gz").read_bytes())
             session = open_session(content, threads=1)
             classifier = load(NETWORK)
             image = classifier.config.transform.batch([load_pixels(bench.pictures()[0][0])])[:1].numpy()
-            with counted(folder) as (url, _):
-                page = opened(browser, url)
+            with counting_server(folder) as (url, _):
+                page = open_page(browser, url)
                 page.evaluate(FORWARD)
                 page.evaluate("forward(3)")
 
@@ -226,20 +226,20 @@ def forward(bench: Bench, small: Path, whole: Path) -> list[Figure]:
 
 
 def agreement(bench: Bench, folder: Path) -> list[Figure]:
-    """The page's answers against Python's, picture by picture."""
+    """The page's predictions compared with Python's on the same pictures."""
     pictures = [path for path, _ in bench.pictures()]
-    pictures = pictures[:: max(1, len(pictures) // bench.some(PICTURES, 20))][: bench.some(PICTURES, 20)]
+    pictures = pictures[:: max(1, len(pictures) // bench.pick(PICTURES, 20))][: bench.pick(PICTURES, 20)]
     classifier = load(NETWORK)
-    with chromium() as browser, counted(folder) as (url, _):
-        share, mean = compared(opened(browser, url), classifier, pictures)
+    with chromium() as browser, counting_server(folder) as (url, _):
+        share, mean = compare_answers(open_page(browser, url), classifier, pictures)
     return [
-        bounded(f"the same fruit as Python, of {len(pictures)} pictures, int8 weights", "", [share], (">=", 0.995)),
-        bounded("the mean difference of its probability", "", [mean], ("<=", 0.01)),
+        figure_with_bound(f"the same fruit as Python, of {len(pictures)} pictures, int8 weights", "", [share], (">=", 0.995)),
+        figure_with_bound("the mean difference of its probability", "", [mean], ("<=", 0.01)),
     ]
 
 
-def compared(page: Any, classifier: Classifier, pictures: Sequence[Path]) -> tuple[float, float]:
-    """The share of pictures for which the page answers the same fruit as Python, and the mean difference of its probability."""
+def compare_answers(page: Any, classifier: Classifier, pictures: Sequence[Path]) -> tuple[float, float]:
+    """The fraction of pictures with the same predicted fruit as in Python, and the mean difference of its probability."""
     page.evaluate(PROBE)
     same, differences = [], []
     for path in pictures:
@@ -252,8 +252,8 @@ def compared(page: Any, classifier: Classifier, pictures: Sequence[Path]) -> tup
 
 
 def crowd(bench: Bench, folder: Path) -> Figure:
-    """Every file of the page for a thousand visitors within a minute, from one process of Python's own server."""
-    visitors = bench.some(VISITORS, 50)
+    """Page loads per minute from one process of Python's http.server, with a thousand visitors."""
+    visitors = bench.pick(VISITORS, 50)
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     names = [name for name in names if "licences" not in name and "network.txt" not in name and not name.startswith(("_", "."))]
     port = free_port()
@@ -269,10 +269,10 @@ def crowd(bench: Bench, folder: Path) -> Figure:
         except OSError:
             return False
 
-    with serving(command, port), ThreadPoolExecutor(AT_ONCE) as pool:
+    with running_server(command, port), ThreadPoolExecutor(AT_ONCE) as pool:
         began = time.perf_counter()
         errors = sum(not fine for fine in pool.map(visit, range(visitors)))
         seconds = time.perf_counter() - began
     what = f"page loads a minute of http.server on one core, {visitors} measured, {errors} errors"
     rate = 0.0 if errors else visitors * SECONDS / seconds
-    return bounded(what, "", [rate], (">=", VISITORS))
+    return figure_with_bound(what, "", [rate], (">=", VISITORS))

@@ -1,8 +1,7 @@
-"""What a person waits for: a webcam's frame answered on the page, and the first answer of an app that has just opened.
+"""Latencies that a user notices: from a webcam frame to its answer on the page, and to the first answer of a newly opened app.
 
-The browser is a real Chromium, without a screen, whose camera films some of the pictures. The app is as it is: a script of
-the benchmark's own notes when the live view draws a frame of the video, and when the page that holds the changed answer
-has been painted.
+The browser is a headless Chromium whose fake camera plays some of the pictures. The app is unmodified: an injected script records
+when the live view draws a video frame, and when the page with the changed answer has been painted.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.bench import OPENING_SECONDS, PROJECT, Bench, free_port, serving
+from benchmarks.bench import OPENING_SECONDS, PROJECT, Bench, free_port, running_server
 from benchmarks.pairs import Figure
 
-MOST_MS, MOST_SECONDS = 40.0, 2.0
+MAX_MS, MAX_SECONDS = 40.0, 2.0
 WARM_UP = 3
 FRAME, FILMED, HELD = (640, 480), 10, 15
-"""The camera's pixels; how many pictures it films, and for how many frames each."""
+"""The camera's resolution; the number of pictures that it plays, and the frames for which each is shown."""
 CHROMIUM = (
     "--no-sandbox",
     "--disable-gpu",
@@ -65,43 +64,43 @@ WATCH = """
 
 
 def webcam(bench: Bench) -> list[Figure]:
-    """From a frame's capture in the browser to its changed answer on the page, milliseconds."""
+    """Milliseconds from the capture of a frame in the browser to its answer on the page."""
     if importlib.util.find_spec("playwright") is None:
         print("webcam is left out: it needs Playwright. Install it with: python -m pip install playwright", file=sys.stderr)
         return []
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
         film = Path(temporary, "film.mjpeg")
-        film.write_bytes(b"".join(frames(bench)))
-        with opened_app(Path(temporary, "runs")) as url:
-            waited = answered_frames(url, film, bench.some(200, 5))
+        film.write_bytes(b"".join(webcam_frames(bench)))
+        with running_app(Path(temporary, "runs")) as url:
+            waited = frame_latencies(url, film, bench.pick(200, 5))
     late = float(np.percentile(waited, 95))
     what = f"webcam frame to the changed answer on the page, 95th percentile of {len(waited)}, median {statistics.median(waited):.0f}"
-    return [Figure(what, "its bound", "ms", late, MOST_MS, late, min(waited), max(waited), ("<=", MOST_MS))]
+    return [Figure(what, "its bound", "ms", late, MAX_MS, late, min(waited), max(waited), ("<=", MAX_MS))]
 
 
 def first_answer(bench: Bench) -> list[Figure]:
-    """From the first page answered to the first picture answered, which the model has to be loaded for; seconds."""
-    picture = next(frames(bench))
+    """Seconds from the first page served to the first picture answered, for which the model has to be loaded."""
+    picture = next(webcam_frames(bench))
     found = []
     for _ in range(bench.pairs):
-        with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as runs, opened_app(Path(runs)) as url:
+        with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as runs, running_app(Path(runs)) as url:
             started = time.perf_counter()
-            answer = answered(url, picture)
+            answer = live_view_answer(url, picture)
             found.append(time.perf_counter() - started)
             if "fv-name" not in answer:
                 raise SystemExit(f"The app did not say what it sees: {answer[:500]}")
     middle = statistics.median(found)
     what = "first page answered to the first picture answered"
-    return [Figure(what, "its bound", "s", middle, MOST_SECONDS, middle, min(found), max(found), ("<=", MOST_SECONDS))]
+    return [Figure(what, "its bound", "s", middle, MAX_SECONDS, middle, min(found), max(found), ("<=", MAX_SECONDS))]
 
 
 def system_chromium() -> str | None:
-    """The Chromium of this system; None for Playwright's own."""
+    """The path of an installed Chromium; None to use Playwright's own."""
     return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
 
-def answered_frames(url: str, film: Path, count: int) -> list[float]:
-    """Milliseconds of ``count`` answers of the live view at ``url``, the first few left out. ``film`` is Motion JPEG."""
+def frame_latencies(url: str, film: Path, count: int) -> list[float]:
+    """Latencies in milliseconds of ``count`` answers of the live view at ``url``, after a warm-up. ``film``: a Motion JPEG file."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -119,25 +118,25 @@ def answered_frames(url: str, film: Path, count: int) -> list[float]:
     return waited[WARM_UP : WARM_UP + count]
 
 
-def answered(url: str, picture: bytes) -> str:
-    """What the app's live view says of one JPEG, asked for as the page asks."""
+def live_view_answer(url: str, picture: bytes) -> str:
+    """The HTML that the app's live view shows for one JPEG, requested as the page does."""
     with urllib.request.urlopen(f"{url}config", timeout=OPENING_SECONDS) as page:
         components = json.load(page)["components"]
     live = next(one for one in components if one["props"].get("elem_id") == "classify-live")
     frame = {"image": "data:image/jpeg;base64," + base64.b64encode(picture).decode(), "model": None, "language": "en"}
     asked = {"session_hash": uuid.uuid4().hex, "component_id": live["id"], "fn_name": "answer_frame", "data": frame}
-    return post(f"{url}gradio_api/component_server", asked)["html"]
+    return post_json(f"{url}gradio_api/component_server", asked)["html"]
 
 
-def post(url: str, asked: dict[str, Any]) -> Any:
-    """JSON for JSON."""
+def post_json(url: str, asked: dict[str, Any]) -> Any:
+    """POST JSON and return the JSON of the response."""
     request = urllib.request.Request(url, json.dumps(asked).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=OPENING_SECONDS) as page:
         return json.load(page)
 
 
-def frames(bench: Bench) -> Iterator[bytes]:
-    """A film of some of the pictures, each held for half a second: JPEGs of 640 × 480."""
+def webcam_frames(bench: Bench) -> Iterator[bytes]:
+    """Frames of 640 × 480 as JPEGs that show some of the pictures, each for half a second."""
     pictures = [path for path, _ in bench.pictures()]
     for path in pictures[:: max(1, len(pictures) // FILMED)][:FILMED]:
         with Image.open(path) as image:
@@ -148,9 +147,9 @@ def frames(bench: Bench) -> Iterator[bytes]:
 
 
 @contextmanager
-def opened_app(runs: Path) -> Iterator[str]:
-    """``python app.py`` in a process of its own, from the moment that its page is answered; its address."""
+def running_app(runs: Path) -> Iterator[str]:
+    """Run ``python app.py`` in another process; yields its address once it serves its page."""
     port = free_port()
     command = [sys.executable, str(PROJECT / "app.py"), "--no-browser", "--port", str(port), "--runs", str(runs)]
-    with serving(command, port):
+    with running_server(command, port):
         yield f"http://127.0.0.1:{port}/"

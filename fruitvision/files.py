@@ -85,7 +85,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        retried(lambda: os.replace(beside, path))
+        retry(lambda: os.replace(beside, path))
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise write_error(error, path) from error
@@ -209,8 +209,8 @@ def replace_folder(new: Path, folder: Path) -> None:
     old = previous(folder)
     if os.path.lexists(folder):
         _discard(old)
-        retried(lambda: os.replace(folder, old))
-    retried(lambda: os.replace(new, folder))
+        retry(lambda: os.replace(folder, old))
+    retry(lambda: os.replace(new, folder))
     _discard(old)
 
 
@@ -237,7 +237,7 @@ def current_folder(folder: Path) -> Path:
     return previous(folder) if not folder.exists() and previous(folder).exists() else folder
 
 
-def retried(action: Callable[[], T]) -> T:
+def retry(action: Callable[[], T]) -> T:
     """Run ``action`` again for a few seconds while Windows says that a file is in use."""
     end = time.monotonic() + RETRY_SECONDS
     while True:

@@ -6,8 +6,6 @@ started it, and may name files. Over HTTP it answers this computer alone, and ta
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import importlib
 import threading
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision import __version__
+from fruitvision.data.read.base64_picture import decode_picture
 from fruitvision.errors import CheckpointError, FruitVisionError, PictureError, UsageError
 from fruitvision.files import clean_path
 from fruitvision.models.checkpoint import read_config, shipped
@@ -150,14 +149,7 @@ def _explained(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, A
 
 
 def _decoded(data: str) -> bytes:
-    encoded = data.partition(",")[2] if data.startswith("data:") else data
-    if len(encoded) > MAX_PICTURE_BYTES * 4 // 3 + 4:
-        size, limit = f"{len(encoded) * 3 // 4 >> 20} MB", f"{MAX_PICTURE_BYTES >> 20} MB"
-        raise PictureError("picture-too-large", picture="", size=size, limit=limit)
-    try:
-        picture = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise PictureError("picture-damaged", picture="") from error
+    picture = decode_picture(data.partition(",")[2] if data.startswith("data:") else data, MAX_PICTURE_BYTES)
     if not picture:
         raise PictureError("picture-not-an-image", picture="")
     return picture

@@ -12,11 +12,11 @@ import pytest
 from benchmarks.__main__ import FIGURES, main
 from benchmarks.accuracy import accuracy, chosen_classes, unseen
 from benchmarks.bench import Bench
-from benchmarks.growth import drawn_small, growth, write_pictures
+from benchmarks.growth import growth, small_jpegs, write_pictures
 from benchmarks.pairs import Figure, compare, table
 from benchmarks.ticks import train_tick
-from benchmarks.training import TINY, WARM_UP, pictures_a_second
-from benchmarks.tutorials import Fastai, Timm, folders_of_classes, tutorials
+from benchmarks.training import TINY, WARM_UP, pictures_per_second
+from benchmarks.tutorials import Fastai, Timm, tutorials, write_class_folders
 from fruitvision.data.read.store import open_dataset
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
@@ -101,7 +101,7 @@ def test_growth_is_measured_around_every_size_and_memory_throughout(quick: Bench
 
 
 def test_a_folder_of_the_growth_figure_holds_that_many_different_pictures_that_can_be_read(quick: Bench, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "many", drawn_small(quick), 50)
+    write_pictures(tmp_path / "many", small_jpegs(quick), 50)
     dataset, store = open_dataset(tmp_path / "many")
     assert (len(store), len(set(store.hashes)), dataset.problems) == (50, 50, ())
     assert (len(dataset.splits["train"]), len(dataset.splits["test"])) == (40, 10)
@@ -119,7 +119,7 @@ def test_a_tick_is_measured_beside_finished_runs_and_right_after_the_page_was_op
 
 def test_others_read_the_pictures_themselves_where_links_to_them_are_not_allowed(quick: Bench, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Path, "symlink_to", lambda *_, **__: pytest.fail("Windows allows it to few"))
-    folders_of_classes(pictures := quick.pictures()[:3], tmp_path)
+    write_class_folders(pictures := quick.pictures()[:3], tmp_path)
     for split in ("train", "val"):
         assert sorted(path.name for path in (tmp_path / split).rglob("*.jpg")) == sorted(path.name for path, _ in pictures)
 
@@ -141,4 +141,4 @@ def test_a_runs_speed_is_that_of_whole_batches_after_the_first_few(sample_set: P
     whole = [step for step in run.metrics("step")[WARM_UP:7] if step["step"] < step["steps"]]
     assert len(whole) >= 2
     seconds = sum(8 / step["images_per_s"] for step in whole)
-    assert pictures_a_second(run, 7) == pytest.approx(len(whole) * 8 / seconds)
+    assert pictures_per_second(run, 7) == pytest.approx(len(whole) * 8 / seconds)

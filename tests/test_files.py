@@ -21,7 +21,7 @@ from fruitvision.files import (
     remove_folder,
     remove_leftovers,
     replace_folder,
-    retried,
+    retry,
     write_text,
 )
 
@@ -43,12 +43,12 @@ def test_a_file_in_use_is_tried_again_on_windows_and_nowhere_else(monkeypatch):
     with pytest.raises(PermissionError):
         if os.name == "nt":
             pytest.skip("this is Windows")
-        retried(in_use(1))
+        retry(in_use(1))
     monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
-    assert retried(in_use(3)) == "replaced"
+    assert retry(in_use(3)) == "replaced"
     monkeypatch.setattr(files, "RETRY_SECONDS", 0.1)
     with pytest.raises(PermissionError):
-        retried(in_use(1000))
+        retry(in_use(1000))
 
 
 def test_a_folder_is_the_old_one_or_the_new_one_at_every_moment(tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fruitvision.cli.console import give
+from fruitvision.cli.console import print_result
 from fruitvision.cli.options import Json, Settings, split_values
 from fruitvision.errors import ConfigError
 
@@ -63,8 +63,8 @@ def compare(
             raise ConfigError("study-needs-data")
         plan = StudyPlan.parse({"data": str(data.absolute()), **chosen})
         study_pictures(plan)
-        for cell in plan.cells():
-            check_networks(RunConfig(data=plan.data, training=cell.training))
+        for trial in plan.trials():
+            check_networks(RunConfig(data=plan.data, training=trial.training))
     study = StudyFolder(out)
     if ray is None:
         _say_time(plan or study.plan(), study)
@@ -76,7 +76,7 @@ def compare(
     save_results(out)
     rows = table(out)
     result = {"out": str(out), "state": status.state, "rows": rows.to_dict("records")}
-    give(result, [rows.to_string(index=False), f"{status.state}; the table: {out / 'table.csv'}"], as_json)
+    print_result(result, [rows.to_string(index=False), f"{status.state}; the table: {out / 'table.csv'}"], as_json)
 
 
 def _say_time(plan: StudyPlan, study: StudyFolder) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from fruitvision.wording.text import say
 
 
-def give(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
+def print_result(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
     """Print the result of a command once. JSON is ASCII: it passes through a console of any encoding."""
     if as_json:
         print(json.dumps(_finite(result)))
@@ -21,7 +21,7 @@ def give(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
         print("\n".join(lines))
 
 
-def drawn_note(dataset: Mapping[str, Any]) -> list[str]:
+def synthetic_note(dataset: Mapping[str, Any]) -> list[str]:
     """A line for a network whose training pictures were drawn (``CheckpointConfig.dataset``): it answers any picture with one of them."""
     return [say("classify.synthetic", "en")] if dataset.get("synthetic") else []
 
@@ -51,7 +51,7 @@ def progress(label: str) -> Callable[[int, int | None], None] | None:
     return show
 
 
-def follow(log: Path) -> Callable[[], None]:
+def log_follower(log: Path) -> Callable[[], None]:
     """A function that prints what was appended to ``log`` since its last call."""
     position = log.stat().st_size if log.exists() else 0
 

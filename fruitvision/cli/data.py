@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fruitvision.cli.console import give, progress
+from fruitvision.cli.console import print_result, progress
 from fruitvision.cli.options import Boxes, Command, Depth, Json
 from fruitvision.errors import quoted
 
@@ -51,7 +51,7 @@ def scan(
         "notes": [{"code": note.code, "facts": note.facts, "message": sentence} for note, sentence in notes],
         "problems": [{"path": p.path, "kind": p.kind, "detail": p.detail} for p in dataset.problems],
     }
-    give(result, lines, as_json)
+    print_result(result, lines, as_json)
 
 
 @app.command(cls=Command)
@@ -74,7 +74,7 @@ def download(
     found = archive_sha256(path)
     lines = [f"Fruits-360 is in {path}", f"The archive's SHA-256: {found or 'unknown'}"]
     lines += [f"Next: python -m fruitvision data scan {quoted([str(path)])}"]
-    give({"root": str(path), "sha256": found or None}, lines, as_json)
+    print_result({"root": str(path), "sha256": found or None}, lines, as_json)
 
 
 @app.command(cls=Command)
@@ -92,4 +92,4 @@ def sample(
     path = draw_sample(folder, train_per_class=train_per_class, test_per_class=test_per_class, size=size, seed=seed)
     classes = sorted(entry.name for entry in (path / "Training").iterdir())
     lines = [f"Drew {len(classes)} kinds of synthetic fruit into {path}"]
-    give({"root": str(path), "classes": classes, "synthetic": True, "seed": seed}, lines, as_json)
+    print_result({"root": str(path), "classes": classes, "synthetic": True, "seed": seed}, lines, as_json)

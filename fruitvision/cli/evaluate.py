@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fruitvision.cli.console import drawn_note, give, progress
+from fruitvision.cli.console import print_result, progress, synthetic_note
 from fruitvision.cli.options import Boxes, Checkpoint, Depth, Json, Views
 from fruitvision.errors import DataError, PictureError, UsageError
 
@@ -73,7 +73,7 @@ def evaluate(
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
         record_metrics(classifier.path, record, figures)
         lines.append(f"Recorded as '{record}' in {classifier.path}")
-    give(result, lines, as_json)
+    print_result(result, lines, as_json)
 
 
 def _write_tables(folder: Path, result: dict[str, Any]) -> list[Path]:
@@ -112,11 +112,11 @@ def predict(
         elif "note" in answer:
             print(f"Note: {answer['image']}: {answer['note']}", file=sys.stderr)
     lines = [_answer_line(answer) for answer in answers if "error" not in answer] if len(answers) < 2 else _table(answers)
-    lines += drawn_note(classifier.config.dataset)
+    lines += synthetic_note(classifier.config.dataset)
     if csv:
         _write_answers(csv, answers)
         lines.append(f"Written: {csv}")
-    give({"predictions": answers}, lines, as_json)
+    print_result({"predictions": answers}, lines, as_json)
     if any("error" in answer for answer in answers):
         raise typer.Exit(1)
 

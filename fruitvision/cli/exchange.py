@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fruitvision.cli.console import give, progress
+from fruitvision.cli.console import print_result, progress
 from fruitvision.cli.options import Checkpoint, Json
 from fruitvision.errors import quoted
+from fruitvision.wording.text import abbreviate
 
 if TYPE_CHECKING:
+    from fruitvision.data.read.picture import PictureSource
     from fruitvision.recognition.imported.checkpoint import ImportResult
     from fruitvision.recognition.imported.pictures import PictureCheck
 
@@ -46,45 +48,79 @@ def export(
     """Write an ONNX file or a standalone web page.
 
     The file runs without torch; commands that classify take it as --checkpoint FILE. onnx-int8 is calibrated on training
-    pictures, if the folder has some, and compared on the others; without --data, on drawn pictures. The page (web) is a folder of static files for any web
-    server; it answers in the visitor's own browser. Needs onnx, onnxscript and onnxruntime.
+    pictures, if the folder has some, and compared on the others; without --data, on drawn ones. The page (web) is a folder
+    of static files for any web server; it answers in the visitor's own browser. Needs onnx, onnxscript and onnxruntime.
     """
-    from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
+    from fruitvision.data.synthetic.sample import draw_pictures
+    from fruitvision.models.checkpoint import find_checkpoint
 
+    training: Sequence[PictureSource]
+    others: Sequence[PictureSource]
     training, others = ([], []) if data is None else _some_pictures(data, count)
-
     if file_format == "web":
-        from fruitvision.web.export import export_web
-
-        shown = progress("onnxruntime-web")
-        page = export_web(
-            find_checkpoint(checkpoint), out, weights=weights, webgpu=webgpu, pictures=others, runtime=runtime, progress=shown
-        )
-        size, pictures, difference, agreement = page.bytes, page.pictures, page.largest_difference, page.agreement
-        lines = [
-            f"{out}: {page.files} files, {size / 1e6:.1f} MB; a first visit takes {page.compressed / 1e6:.1f} MB.",
-            f"Try it: python -m http.server --directory {out}",
-        ]
-        more = {"files": page.files, "compressed": page.compressed, "weights": weights}
+        result, lines = _export_page(find_checkpoint(checkpoint), out, others, weights=weights, webgpu=webgpu, runtime=runtime)
     else:
-        from fruitvision.data.synthetic.sample import draw_pictures
-        from fruitvision.models.onnx.export import export_onnx
-
-        network, config = load_checkpoint(find_checkpoint(checkpoint))
         if data is None:
             drawn = draw_pictures(DRAWN_PER_KIND)
             training, others = drawn[::2], drawn[1::2]
         int8 = file_format == "onnx-int8"
-        check = export_onnx(network, config, others, out, calibration=training if int8 else ())
-        size, pictures, difference, agreement = out.stat().st_size, check.pictures, check.largest_difference, check.agreement
-        lines, more = [f"{out}: {size / 1e6:.1f} MB."], {}
+        result, lines = _export_onnx(find_checkpoint(checkpoint), out, others, training if int8 else ())
         if int8 and data is None:
             lines.append("Calibrated on drawn pictures; --data DIR names pictures like those that it will see.")
-    lines.insert(
-        1, f"Compared on {pictures} pictures: logits differ by {difference:.1e} at most; the best class agrees in {agreement:.1%}."
+    difference, agreement = result["largest_difference"], result["agreement"]
+    compared = (
+        f"Compared on {result['pictures']} pictures: logits differ by {difference:.1e} at most; the best class agrees in {agreement:.1%}."
     )
-    result = {"out": str(out), "format": file_format, "bytes": size, "pictures": pictures}
-    give(result | {"largest_difference": difference, "agreement": agreement} | more, lines, as_json)
+    print_result({"out": str(out), "format": file_format} | result, [lines[0], compared, *lines[1:]], as_json)
+
+
+def _export_page(
+    checkpoint: Path,
+    out: Path,
+    pictures: Sequence[PictureSource],
+    *,
+    weights: Literal["int8", "float32"],
+    webgpu: bool,
+    runtime: Path | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the web page; returns its figures, as JSON has them, and lines for a terminal."""
+    from fruitvision.web.export import export_web
+
+    shown = progress("onnxruntime-web")
+    page = export_web(checkpoint, out, weights=weights, webgpu=webgpu, pictures=pictures, runtime=runtime, progress=shown)
+    result = {
+        "bytes": page.bytes,
+        "pictures": page.pictures,
+        "largest_difference": page.largest_difference,
+        "agreement": page.agreement,
+        "files": page.files,
+        "compressed": page.compressed,
+        "weights": weights,
+    }
+    size, first_visit = page.bytes / 1e6, page.compressed / 1e6
+    return result, [
+        f"{out}: {page.files} files, {size:.1f} MB; a first visit takes {first_visit:.1f} MB.",
+        f"Try it: python -m http.server --directory {out}",
+    ]
+
+
+def _export_onnx(
+    checkpoint: Path, out: Path, pictures: Sequence[PictureSource], calibration: Sequence[PictureSource]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the ONNX file; returns as :func:`_export_page`."""
+    from fruitvision.models.checkpoint import load_checkpoint
+    from fruitvision.models.onnx.export import export_onnx
+
+    network, config = load_checkpoint(checkpoint)
+    check = export_onnx(network, config, pictures, out, calibration=calibration)
+    size = out.stat().st_size
+    result = {
+        "bytes": size,
+        "pictures": check.pictures,
+        "largest_difference": check.largest_difference,
+        "agreement": check.agreement,
+    }
+    return result, [f"{out}: {size / 1e6:.1f} MB."]
 
 
 def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
@@ -159,7 +195,7 @@ def import_weights(
         preparation=Preparation(architecture, linear_head, {name: value for name, value in given.items() if value is not None}),
         progress=progress("Checking"),
     )
-    give(*_told(result), as_json)
+    print_result(*_told(result), as_json)
 
 
 def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
@@ -229,7 +265,7 @@ def _warnings(check: PictureCheck) -> list[str]:
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:FEW]) + (f", … ({len(names) - FEW} more)" if len(names) > FEW else "")
+    return abbreviate(names, FEW, more="{} more")
 
 
 def push(
@@ -251,7 +287,7 @@ def push(
     folder = find_checkpoint(checkpoint)
     if out is None:
         address = fruitvision.push(folder, repository, private=private)
-        give({"repository": repository, "address": address}, [f"Uploaded: {address}"], as_json)
+        print_result({"repository": repository, "address": address}, [f"Uploaded: {address}"], as_json)
         return
     write_published(folder, out)
-    give({"repository": repository, "out": str(out)}, [f"Written: {out}; nothing was uploaded."], as_json)
+    print_result({"repository": repository, "out": str(out)}, [f"Written: {out}; nothing was uploaded."], as_json)

@@ -12,8 +12,6 @@ from typer.core import TyperCommand
 
 from fruitvision.cli.console import progress
 
-DEFAULT_PRESET = "fast"
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Checkpoint = Annotated[
     str | None,

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fruitvision.cli.console import give, progress
-from fruitvision.cli.options import DEFAULT_PRESET, Json, Settings
+from fruitvision.cli.console import print_result, progress
+from fruitvision.cli.options import Json, Settings
+from fruitvision.training import DEFAULT_PRESET
 
 
 def lr_find(
@@ -32,4 +33,4 @@ def lr_find(
     lines = [f"Suggested: --set learning_rate={found.suggested:g}  (the preset has {training.learning_rate:g})"]
     lines += [f"Written: {path}" for path in written]
     result = {"suggested": found.suggested, "preset": training.learning_rate, "rates": found.rates, "losses": found.losses}
-    give(result, lines, as_json)
+    print_result(result, lines, as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fruitvision.cli.console import give
+from fruitvision.cli.console import print_result
 from fruitvision.cli.options import Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import UsageError
 
@@ -68,4 +68,4 @@ def evaluate_sources(
         result["itself"] = True
         record_calibration(place, temperature, thresholds, result)
         lines.append(f"Recorded in {place}")
-    give(result, lines, as_json)
+    print_result(result, lines, as_json)

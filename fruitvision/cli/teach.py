@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fruitvision.cli.console import give, progress
+from fruitvision.cli.console import print_result, progress
 from fruitvision.cli.evaluate import load_classifier
 from fruitvision.cli.options import Checkpoint, Json, split_values
 from fruitvision.errors import UsageError
@@ -60,7 +60,7 @@ def teach_benchmark(
     for count, found in result.get("alone", {}).items():
         words = f"one taught: found {found['found']:.1%}, of {result['unrelated_images']} unrelated pictures taken"
         lines.append(f"  {count:>3} shots, {words} {found['taken']:.2%} (at most {found['most_taken']:.2%})")
-    give(result, lines, as_json)
+    print_result(result, lines, as_json)
 
 
 def _counts(words: list[str]) -> list[int]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fruitvision.cli.console import drawn_note, follow, give, progress
-from fruitvision.cli.options import DEFAULT_PRESET, Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
+from fruitvision.cli.console import log_follower, print_result, progress, synthetic_note
+from fruitvision.cli.options import Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
+from fruitvision.training import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from fruitvision.data.read.listing import Listing
@@ -61,10 +62,10 @@ def train(
     from fruitvision.runs.names import free_name
     from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
-    from fruitvision.training.distributed import torchrun_share
+    from fruitvision.training.distributed import torchrun_shard
 
     folder = RunFolder(run)
-    if torchrun_share().rank > 0:  # one of several processes that torchrun started: only the first one prints
+    if torchrun_shard().rank > 0:  # one of several processes that torchrun started: only the first one prints
         _execute_in_terminal(folder, None, quiet=True)
         return
     given, listing = parse_settings(settings or []), None
@@ -92,9 +93,9 @@ def train(
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
         print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
-    finished = folder.status().state == "finished" and torchrun_share().of == 1  # other processes would wait for this one
+    finished = folder.status().state == "finished" and torchrun_shard().num_shards == 1  # other processes would wait for this one
     interrupted = not finished and _execute_in_terminal(folder, listing, quiet=as_json)
-    give(*_result(run, folder), as_json)
+    print_result(*_result(run, folder), as_json)
     if interrupted and folder.status().state == "stopped":
         sys.exit(130)
 
@@ -113,7 +114,7 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
         asked.set()
         print("Stopping after this step. Press Ctrl-C again to leave at once.", file=sys.stderr, flush=True)
 
-    show_log = (lambda: None) if quiet else follow(folder.path / "log.txt")
+    show_log = (lambda: None) if quiet else log_follower(folder.path / "log.txt")
 
     def on_progress() -> None:
         if asked.is_set() and folder.exists and not folder.stop_file.exists():  # on a second machine there is no folder
@@ -146,7 +147,7 @@ def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
     }
     if status.state == "finished":
         last = f"Finished. Classify with it: python -m fruitvision predict IMAGE --checkpoint {quoted([str(folder.best)])}"
-        return result, [*drawn_note(read_config(folder.best).dataset), last]
+        return result, [*synthetic_note(read_config(folder.best).dataset), last]
     return result, [f"Stopped; everything is kept. Resume with: python -m fruitvision train --run {quoted([str(run)])} --resume"]
 
 
@@ -225,4 +226,4 @@ def stop(
         again = quoted(["compare", "--out", str(run)] if study.exists else ["train", "--run", str(run), "--resume"])
         line = f"{name} has {'been killed' if force else 'stopped'}. Resume with: python -m fruitvision {again}"
     result = {"run": str(run), "state": status.state, "was_active": active, "responding": status.responding}
-    give(result, [line], as_json)
+    print_result(result, [line], as_json)

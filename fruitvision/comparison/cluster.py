@@ -1,4 +1,4 @@
-"""The cells of a study as tasks on a Ray cluster (https://docs.ray.io), since they are independent.
+"""The trials of a study as tasks on a Ray cluster (https://docs.ray.io), since they are independent.
 
 The study's folder and the pictures must have the same path on every machine, and fruitvision must be installed there. Each
 task takes one CPU, and one GPU where the cluster has any. A study is stopped and continued as on one machine.
@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from fruitvision.comparison.runner import StudyRunner, train_cell
-from fruitvision.comparison.study import Cell, StudyFolder, is_done
+from fruitvision.comparison.runner import StudyRunner, train_trial
+from fruitvision.comparison.study import StudyFolder, Trial, is_done
 from fruitvision.errors import RunError, UsageError
 
 POLL_SECONDS = 0.5
@@ -35,7 +35,7 @@ def on_ray(address: str) -> type[StudyRunner]:
 
 
 class _RayRunner(StudyRunner):
-    """Submits the cells and writes the study's status; the tasks write into their run folders only."""
+    """Submits the trials and writes the study's status; the tasks write into their run folders only."""
 
     def train_all(self) -> bool:
         import ray  # pyright: ignore[reportMissingImports]  # optional
@@ -43,34 +43,34 @@ class _RayRunner(StudyRunner):
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_train)
         path, threads = str(self.study.path.absolute()), torch.get_num_threads()
-        remaining = [cell for cell in self.cells if not is_done(self.study.run(cell))]
-        waiting = {task.remote(path, self.plan.data, cell, threads): cell for cell in remaining}
+        remaining = [trial for trial in self.trials if not is_done(self.study.run(trial))]
+        waiting = {task.remote(path, self.plan.data, trial, threads): trial for trial in remaining}
         started, states = time.monotonic(), []
         while waiting:
             done, _ = ray.wait(list(waiting), timeout=POLL_SECONDS)
             for one in done:
                 waiting.pop(one)
                 states.append(_result(one))
-            self.pulse.notify()
+            self.heartbeat.notify()
             self.report(len(remaining), list(waiting.values()), time.monotonic() - started)
         return "stopped" not in states
 
-    def report(self, submitted: int, waiting: list[Cell], seconds: float) -> None:
-        """Write the status: how many cells are done, and how long the others will take at this rate."""
+    def report(self, submitted: int, waiting: list[Trial], seconds: float) -> None:
+        """Write the status: how many trials are done, and how long the others will take at this rate."""
         done = submitted - len(waiting)
-        self.status.epoch, self.status.step = len(self.cells) - len(waiting), 0
+        self.status.epoch, self.status.step = len(self.trials) - len(waiting), 0
         self.status.message = waiting[0].id if waiting else ""
         self.status.eta_s = seconds / done * len(waiting) if done else None
-        self.write_status()
+        self.writer.write()
 
 
-def _train(path: str, data: str, cell: Cell, threads: int) -> str:
-    """A task: one cell, with as many threads as the study's process, so that its results are the same."""
+def _train(path: str, data: str, trial: Trial, threads: int) -> str:
+    """A task: one trial, with as many threads as the study's process, so that its results are the same."""
     torch.set_num_threads(threads)
     study = StudyFolder(path)
     if study.stop_file.exists():
         return "stopped"
-    return train_cell(study, data, cell, lambda event: None).state
+    return train_trial(study, data, trial, lambda event: None).state
 
 
 def _result(task: Any) -> str:

@@ -30,11 +30,11 @@ from fruitvision.recognition.evaluate.left_out import STUDY_NAME, Answers, conca
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.features import evaluation_features, labels_and_weights
 from fruitvision.runs.job.loop import execute
-from fruitvision.runs.prepare.data import evenly, prepare
+from fruitvision.runs.prepare.data import prepare, subsample_evenly
 from fruitvision.runs.prepare.sources import find_sources, open_source, trainable_pictures
 from fruitvision.runs.prepare.transforms import evaluation_transform
 from fruitvision.runs.prepare.weights import learned_sources, load_initial_weights, planned_start, reset_head, sources_learned_before
-from fruitvision.training.evaluation import drain
+from fruitvision.training.evaluation import consume
 from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
@@ -191,14 +191,14 @@ def _frozen(config: RunConfig) -> Predict:
     """A last layer for each group, on features of the first weights, which are computed once."""
     training = config.training.model_copy(update={"photo_validation": "pictures"})
     data = prepare(config.model_copy(update={"training": training}))
-    data.train = evenly(data.train, FROZEN_PICTURES)
+    data.train = subsample_evenly(data.train, FROZEN_PICTURES)
     targets, transform, device = data.targets, evaluation_transform(training), torch.device("cpu")
     network = build_network(
         training.architecture, num_classes=len(targets.classes), norm=training.norm, width=training.width, seed=training.seed
     )
     start = load_initial_weights(network, training, targets, lambda line: None)
     steps = evaluation_features(network, data, training, transform, device)
-    features = drain(steps)
+    features = consume(steps)
     additional = [one for one in (*data.photos, *data.not_fruit) if len(one.train[0])]
     sources = [one.source for one in additional for _ in one.train[0]] + [""] * len(data.train.labels)
 

@@ -28,7 +28,7 @@ def provenance(plan: StudyPlan) -> dict[str, Any]:
     from fruitvision.training.device import choose_device
 
     counts, classes = picture_counts(plan)
-    device = choose_device(plan.cells()[0].training.device)
+    device = choose_device(plan.trials()[0].training.device)
     return {
         "command": command(plan),
         "data": Path(plan.data).name,
@@ -75,7 +75,7 @@ def _processor() -> str:
 
 def study_pictures(plan: StudyPlan) -> Listing:
     """The pictures of a study. Raises DataError, "study-unvalidated" where none can be spared to compare the networks on."""
-    training = plan.cells()[0].training
+    training = plan.trials()[0].training
     listing = list_pictures(plan.data, depth=training.class_depth, boxes=training.boxes)
     splits = {file.split for file in listing.files}
     counts = Counter(file.folder for file in listing.files if file.split == "train")
@@ -88,7 +88,7 @@ def study_pictures(plan: StudyPlan) -> Listing:
 
 def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
     """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is evaluated on. Raises DataError."""
-    training, files = plan.cells()[0].training, study_pictures(plan).files
+    training, files = plan.trials()[0].training, study_pictures(plan).files
     counts = PictureCounts.of(Counter(file.split for file in files), training)
     return {"train": counts.train, "measured": counts.validation}, len({file.folder for file in files})
 
@@ -99,4 +99,4 @@ def measured_on(plan: StudyPlan) -> str:
         splits = {file.split for file in study_pictures(plan).files}
     except DataError:
         return "validation"
-    return "test" if "val" not in splits and plan.cells()[0].training.val_fraction == 0 else "validation"
+    return "test" if "val" not in splits and plan.trials()[0].training.val_fraction == 0 else "validation"

@@ -1,11 +1,11 @@
-"""The results of a study: a row for each cell, a row for each epoch, and their provenance.
+"""The results of a study: a row for each trial, a row for each epoch, and their provenance.
 
-    table.csv    norm, batch size and seed of each cell, and its results
-    epochs.csv   accuracy and loss of each epoch of each cell
+    table.csv    norm, batch size and seed of each trial, and its results
+    epochs.csv   accuracy and loss of each epoch of each trial
     about.json   the command that repeats it, the machine, the date
 
 A folder with these three is enough to show a study. The results of one that was run with this trainer are part of the package,
-in ``comparison/measured/``, and with them the networks of a few cells, in a study's own layout.
+in ``comparison/measured/``, and with them the networks of a few trials, in a study's own layout.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from fruitvision.comparison.study import Cell, StudyFolder, diverged
+from fruitvision.comparison.study import StudyFolder, Trial, diverged
 from fruitvision.errors import RunError
 from fruitvision.files import csv_text, write_text
 from fruitvision.models.checkpoint import read_config
@@ -53,7 +53,7 @@ CURVES = ("val_accuracy", "val_loss", "train_loss", "grad_norm")
 class Results:
     """A study's results.
 
-    ``table`` has a row for each cell: norm, batch_size, seed, state, diverged, and ``FIGURES``; ``epochs`` a row for each epoch: norm,
+    ``table`` has a row for each trial: norm, batch_size, seed, state, diverged, and ``FIGURES``; ``epochs`` a row for each epoch: norm,
     batch_size, seed, epoch, and ``CURVES``. NaN was not measured. ``about`` is the content of about.json.
     """
 
@@ -68,25 +68,25 @@ class Results:
 
     @property
     def done(self) -> pd.DataFrame:
-        """The rows of cells that ended: finished or diverged."""
+        """The rows of trials that ended: finished or diverged."""
         return cast(pd.DataFrame, self.table[(self.table["state"] == "finished") | self.table["diverged"]])
 
 
 def results(study: StudyFolder) -> Results:
     """The results so far of a study, which may be running. Raises RunError "study-missing"."""
-    cells = study.plan().cells()
+    trials = study.plan().trials()
     epochs = [
-        {"norm": cell.norm, "batch_size": cell.batch_size, "seed": cell.seed, "epoch": record["epoch"]}
+        {"norm": trial.norm, "batch_size": trial.batch_size, "seed": trial.seed, "epoch": record["epoch"]}
         | {name: record.get(name) for name in CURVES}
-        for cell in cells
-        for record in study.run(cell).metrics("epoch")
+        for trial in trials
+        for record in study.run(trial).metrics("epoch")
     ]
     columns = ["norm", "batch_size", "seed", "epoch", *CURVES]
     return Results(table(study.path), pd.DataFrame(epochs, columns=columns), _about(study.path))
 
 
 def table(out: str | Path) -> pd.DataFrame:
-    """A row for each cell, in the study's order, for ``statistics.py``; NaN where there is no result yet.
+    """A row for each trial, in the study's order, for ``statistics.py``; NaN where there is no result yet.
 
     ``final_accuracy`` and ``loss`` are the last epoch's, which is not selected by its result; ``best_accuracy`` is the best
     epoch's, all on the split that epochs are evaluated on. ``test_accuracy`` is that of the best epoch's weights on the test
@@ -96,11 +96,11 @@ def table(out: str | Path) -> pd.DataFrame:
     of the whole process.
     """
     study = StudyFolder(out)
-    return pd.DataFrame([_row(cell, study.run(cell)) for cell in study.plan().cells()])
+    return pd.DataFrame([_row(trial, study.run(trial)) for trial in study.plan().trials()])
 
 
-def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = {"norm": cell.norm, "batch_size": cell.batch_size, "seed": cell.seed, "state": "waiting", "diverged": False}
+def _row(trial: Trial, run: RunFolder) -> dict[str, Any]:
+    row: dict[str, Any] = {"norm": trial.norm, "batch_size": trial.batch_size, "seed": trial.seed, "state": "waiting", "diverged": False}
     row |= dict.fromkeys(FIGURES, float("nan"))
     if not run.exists:
         return row
@@ -122,7 +122,7 @@ def _row(cell: Cell, run: RunFolder) -> dict[str, Any]:
     if memory := [record["peak_mb"] for record in run.metrics("memory")]:
         row["peak_memory_mb"] = max(memory)
     if run.has_checkpoint:
-        row["parameters"] = _parameters(cell.norm, cell.training.width, len(read_config(run.best).classes))
+        row["parameters"] = _parameters(trial.norm, trial.training.width, len(read_config(run.best).classes))
     return row
 
 
@@ -162,13 +162,13 @@ def read_results(folder: Path) -> Results:
         raise RunError("results-damaged", path=str(folder)) from error
 
 
-def measured() -> Results | None:
+def read_shipped() -> Results | None:
     """The results that are part of the package; None where this copy has none."""
     return read_results(MEASURED) if (MEASURED / ABOUT).is_file() else None
 
 
-def measured_study() -> StudyFolder | None:
-    """The networks that are part of the package, as a study's folder: some cells of :func:`measured`; None without them."""
+def shipped_study() -> StudyFolder | None:
+    """The networks that are part of the package, as a study's folder: some trials of :func:`read_shipped`; None without them."""
     study = StudyFolder(MEASURED)
     return study if study.exists else None
 

@@ -1,4 +1,4 @@
-"""Running a study: its cells one after another, with its status, in one process."""
+"""Running a study: its trials one after another in one process, and the study's status."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
 from fruitvision.comparison.bn_statistics import record_test_statistics
 from fruitvision.comparison.provenance import provenance
-from fruitvision.comparison.study import DIVERGED, Cell, StudyFolder, StudyPlan, is_done
+from fruitvision.comparison.study import DIVERGED, StudyFolder, StudyPlan, Trial, is_done
 from fruitvision.errors import FruitVisionError, TrainingError
 from fruitvision.files import write_text
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.job.loop import execute
+from fruitvision.runs.job.status import StatusWriter
 from fruitvision.runs.lock import hold_lock
 from fruitvision.runs.process import Heartbeat
+from fruitvision.runs.status import State
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device
 from fruitvision.training.engine import EpochDone, Event, StepDone
-
-STATUS_SECONDS = 0.5
 
 
 def run_study(
     plan: StudyPlan | None, out: str | Path, *, on_event: Callable[[Event], None] | None = None, runner: type[StudyRunner] | None = None
 ) -> RunStatus:
-    """Train every cell of a study that is not finished yet; without a plan, continue the one in ``out``.
+    """Train every trial of a study that is not finished yet; without a plan, continue the one in ``out``.
 
-    ``runner``: by default one cell after another in this process; on a cluster see cluster.py.
+    ``runner``: by default one trial after another in this process; on a cluster see cluster.py.
 
     Raises RunError "busy" while another run or study is running under the same root; other errors of a run, except divergence.
     """
@@ -47,33 +46,26 @@ def run_study(
         raise
     with lock:
         study.create(plan)
-        if not launched:  # a stop file is from before, unless the study was launched and is waiting for this process
+        if not launched:  # then a stop file was meant for an earlier process
             study.stop_file.unlink(missing_ok=True)
         return (runner or StudyRunner)(study, plan, on_event).run()
 
 
 class StudyRunner:
-    """Trains the cells one after another, and is the only writer of the study's folder."""
+    """Trains the trials one after another, and is the only writer of the study's folder."""
 
     def __init__(self, study: StudyFolder, plan: StudyPlan, on_event: Callable[[Event], None] | None) -> None:
         self.study, self.plan, self.on_event = study, plan, on_event
-        self.cells = plan.cells()
-        process = psutil.Process()
-        self.status = RunStatus(
-            state="running",
-            pid=process.pid,
-            process_started=process.create_time(),
-            started=time.time(),
-            epochs=len(self.cells),
-            steps=1000,
-        )
-        self.cell_seconds: dict[int, float] = {}  # by batch size, of the last cell
-        self.started, self.last_status = time.monotonic(), 0.0
-        self.pulse = Heartbeat(self.write_status)
+        self.trials = plan.trials()
+        self.writer = StatusWriter(RunFolder(study.path), RunStatus(state="running", epochs=len(self.trials), steps=1000))
+        self.status = self.writer.status
+        self.trial_seconds: dict[int, float] = {}
+        """How long the last trial of each batch size took."""
+        self.heartbeat = Heartbeat(self.writer.beat)
 
     def run(self) -> RunStatus:
-        """Train, and write the final status."""
-        with self.pulse:
+        """Train all trials; returns the final status, which is written."""
+        with self.heartbeat:
             try:
                 write_text(self.study.about_file, json.dumps(provenance(self.plan), indent=1, ensure_ascii=False) + "\n")
                 return self.end("finished" if self.train_all() else "stopped")
@@ -86,65 +78,63 @@ class StudyRunner:
                 raise
 
     def train_all(self) -> bool:
-        """Train the cells that are not done; returns whether all are done now."""
-        for number, cell in enumerate(self.cells):
-            self.status.epoch, self.status.step, self.status.message = number, 0, cell.id
-            self.write_status()
-            self.pulse.notify()
-            if is_done(self.study.run(cell)):
+        """Train the trials that are not done yet; returns whether all are done afterwards."""
+        for number, trial in enumerate(self.trials):
+            self.status.epoch, self.status.step, self.status.message = number, 0, trial.id
+            self.writer.write()
+            self.heartbeat.notify()
+            if is_done(self.study.run(trial)):
                 continue
-            if self.study.stop_file.exists() or self.train(cell).state == "stopped":
+            if self.study.stop_file.exists() or self.train(trial).state == "stopped":
                 return False
-        self.status.epoch = len(self.cells)
+        self.status.epoch = len(self.trials)
         return True
 
-    def train(self, cell: Cell) -> RunStatus:
+    def train(self, trial: Trial) -> RunStatus:
+        """Train one trial and update the status of the study after each step."""
         started = time.monotonic()
 
         def on_event(event: Event) -> None:
             if isinstance(event, StepDone):
-                share = (event.epoch - 1 + event.step / event.steps) / cell.training.epochs
-                self.status.step = int(share * self.status.steps)
-                if share > 0.02:
-                    self.status.eta_s = self.time_left(share, (time.monotonic() - started) / share)
-            if time.monotonic() - self.last_status > STATUS_SECONDS:
-                self.write_status()
+                done = (event.epoch - 1 + event.step / event.steps) / trial.training.epochs
+                self.status.step = int(done * self.status.steps)
+                if done > 0.02:
+                    self.status.eta_s = self.time_left(done, (time.monotonic() - started) / done)
+            self.writer.write_if_due()
             if self.on_event:
                 self.on_event(event)
 
-        status = train_cell(self.study, self.plan.data, cell, on_event, self.pulse.notify)
-        self.cell_seconds[cell.batch_size] = time.monotonic() - started
+        status = train_trial(self.study, self.plan.data, trial, on_event, self.heartbeat.notify)
+        self.trial_seconds[trial.batch_size] = time.monotonic() - started
         return status
 
-    def time_left(self, share: float, this_cell: float) -> float:
-        """Seconds, where ``share`` of a cell of ``this_cell`` seconds is done; others take as long as the last of their batch size."""
-        later = self.cells[self.status.epoch + 1 :]
-        return (1 - share) * this_cell + sum(self.cell_seconds.get(cell.batch_size, this_cell) for cell in later)
+    def time_left(self, done: float, this_trial: float) -> float:
+        """Seconds that are left where ``done`` (0..1) of a trial of ``this_trial`` seconds is done.
 
-    def write_status(self) -> None:
-        self.status.heartbeat = time.time()
-        self.status.seconds = time.monotonic() - self.started  # the wall clock may be changed meanwhile
-        self.study.write_status(self.status)
-        self.last_status = time.monotonic()
+        Each later trial is expected to take as long as the last one with its batch size.
+        """
+        later = self.trials[self.status.epoch + 1 :]
+        return (1 - done) * this_trial + sum(self.trial_seconds.get(trial.batch_size, this_trial) for trial in later)
 
-    def end(self, state: Any) -> RunStatus:
+    def end(self, state: State) -> RunStatus:
+        """Write the final status."""
         self.status.state, self.status.eta_s = state, None
         self.study.stop_file.unlink(missing_ok=True)
-        self.write_status()
+        self.writer.write()
         return self.status
 
 
-def train_cell(
-    study: StudyFolder, data: str, cell: Cell, on_event: Callable[[Event], None], on_sign: Callable[[], None] = lambda: None
+def train_trial(
+    study: StudyFolder, data: str, trial: Trial, on_event: Callable[[Event], None], on_progress: Callable[[], None] = lambda: None
 ) -> RunStatus:
-    """Train a cell from its current state until it is done or the study is asked to stop.
+    """Train a trial from its current state until it is done or the study is asked to stop.
 
-    ``on_sign`` is called after every step of work, as ``on_progress`` by :func:`fruitvision.runs.job.loop.execute`.
+    ``on_event`` and ``on_progress``: as for :func:`fruitvision.runs.job.loop.execute`.
     """
-    run = study.run(cell)
+    run = study.run(trial)
     if not run.exists:
-        run.create(RunConfig(name=cell.id, data=data, training=cell.training))  # pyright: ignore[reportCallIssue]  # the others have defaults
-    memory = PeakMemory(cell.training)
+        run.create(RunConfig(name=trial.id, data=data, training=trial.training))  # pyright: ignore[reportCallIssue]  # the others have defaults
+    memory = PeakMemory(trial.training)
 
     def record_memory(event: Event) -> None:
         memory.update()
@@ -152,15 +142,15 @@ def train_cell(
             run.append({"kind": "memory", "epoch": event.epoch, "peak_mb": round(memory.peak_mb, 1)})
         on_event(event)
 
-    def pass_stop_on() -> None:
-        on_sign()
+    def forward_stop() -> None:
+        on_progress()
         if study.stop_file.exists():
             run.request_stop()
 
     try:
-        status = execute(run.path, on_event=record_memory, on_progress=pass_stop_on, lock=False)
+        status = execute(run.path, on_event=record_memory, on_progress=forward_stop, lock=False)
         if status.state == "finished":
-            record_test_statistics(run, on_sign)
+            record_test_statistics(run, on_progress)
         return status
     except TrainingError as error:
         if not error.code.startswith(DIVERGED):

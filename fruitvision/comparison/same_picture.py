@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fruitvision.comparison.study import Cell, StudyFolder
+from fruitvision.comparison.study import StudyFolder, Trial
 from fruitvision.data.read.picture import PictureSource
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ CACHED_NETWORKS = 24
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of one cell's network."""
+    """The answer of one trial's network."""
 
-    cell: Cell
+    trial: Trial
     prediction: Prediction
     """Never "sure" where the network's thresholds were not fitted to its own validation pictures."""
     heatmap: Image.Image
@@ -35,27 +35,27 @@ class Answer:
 
 def pairs(study: StudyFolder) -> list[tuple[int, int]]:
     """The (batch size, seed) for which at least one norm has a checkpoint, in the study's order."""
-    return list(dict.fromkeys((cell.batch_size, cell.seed) for cell in _trained(study)))
+    return list(dict.fromkeys((trial.batch_size, trial.seed) for trial in _trained(study)))
 
 
 def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: int) -> list[Answer]:
     """Every norm's answer, by the weights of the best epoch, in the study's order. Raises PictureError, CheckpointError."""
     found = []
-    for cell in _trained(study):
-        if (cell.batch_size, cell.seed) != (batch_size, seed):
+    for trial in _trained(study):
+        if (trial.batch_size, trial.seed) != (batch_size, seed):
             continue
-        run = study.run(cell)
+        run = study.run(trial)
         classifier = _classifier(run.best, (run.best / "config.json").stat().st_mtime_ns)
         prediction, metrics = classifier.predict(picture), classifier.config.metrics
         if prediction.verdict == "sure" and "answered" not in metrics.get("validation", {}):
             prediction = replace(prediction, verdict="unsure")
         split = next((name for name in ("test", "validation") if metrics.get(name, {}).get("top1") is not None), None)
-        found.append(Answer(cell, prediction, prediction.heatmap(), metrics[split]["top1"] if split else None, split))
+        found.append(Answer(trial, prediction, prediction.heatmap(), metrics[split]["top1"] if split else None, split))
     return found
 
 
-def _trained(study: StudyFolder) -> list[Cell]:
-    return [cell for cell in study.plan().cells() if study.run(cell).has_checkpoint]
+def _trained(study: StudyFolder) -> list[Trial]:
+    return [trial for trial in study.plan().trials() if study.run(trial).has_checkpoint]
 
 
 @lru_cache(maxsize=CACHED_NETWORKS)

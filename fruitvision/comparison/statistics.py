@@ -46,21 +46,21 @@ def summary(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
     mean over the ``reached_90`` runs that reached it.
     """
     rows = []
-    for key, cells in table.groupby(["norm", "batch_size"], sort=False):
+    for key, trials in table.groupby(["norm", "batch_size"], sort=False):
         norm, batch_size = cast(tuple[str, int], key)
-        done = _finished(cells)
+        done = _finished(trials)
         values = done[measure].astype(float)
         rows.append(
             {
                 "norm": norm,
                 "batch_size": int(batch_size),
                 "seeds": len(done),
-                "diverged": int(np.count_nonzero(cells["diverged"])),
+                "diverged": int(np.count_nonzero(trials["diverged"])),
                 "mean": values.mean(),
                 "sd": values.std(ddof=1),
                 **{name: done[column].astype(float).mean() for name, column in AVERAGED.items()},
                 "reached_90": int(np.count_nonzero(done["epochs_to_90"].notna())),
-                "parameters": cells["parameters"].astype(float).max(),
+                "parameters": trials["parameters"].astype(float).max(),
             }
         )
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
@@ -79,8 +79,8 @@ def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = MEASU
     - ``"a-higher"``, ``"b-higher"``: it does not.
     """
     rows = [
-        {"batch_size": int(cast(int, batch_size)), "a": a, "b": b} | _paired(cells, "norm", a, b, measure)
-        for batch_size, cells in table.groupby("batch_size", sort=True)
+        {"batch_size": int(cast(int, batch_size)), "a": a, "b": b} | _paired(trials, "norm", a, b, measure)
+        for batch_size, trials in table.groupby("batch_size", sort=True)
     ]
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
@@ -92,8 +92,8 @@ def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFr
     """
     small, large = cast(int, table["batch_size"].min()), cast(int, table["batch_size"].max())
     rows = [
-        {"norm": norm, "a": int(small), "b": int(large)} | _paired(cells, "batch_size", small, large, measure)
-        for norm, cells in table.groupby("norm", sort=False)
+        {"norm": norm, "a": int(small), "b": int(large)} | _paired(trials, "batch_size", small, large, measure)
+        for norm, trials in table.groupby("norm", sort=False)
         if small < large
     ]
     return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
@@ -105,9 +105,9 @@ def recomputation_effects(table: pd.DataFrame) -> pd.DataFrame:
     One row for each norm and batch size that was measured, as :func:`paired_differences`; see bn_statistics.py.
     """
     rows = []
-    for key, cells in table.groupby(["norm", "batch_size"], sort=True):
+    for key, trials in table.groupby(["norm", "batch_size"], sort=True):
         norm, batch_size = cast(tuple[str, int], key)
-        done = _finished(cells).dropna(subset=["recomputed_accuracy"])
+        done = _finished(trials).dropna(subset=["recomputed_accuracy"])
         differences = (done["recomputed_accuracy"] - done[MEASURE]).to_numpy(float)
         if len(differences):
             mean, sd, low, high = mean_interval(differences)
@@ -150,13 +150,13 @@ def reversal(table: pd.DataFrame, measure: str = MEASURE) -> Reversal | None:
     return Reversal(ahead, behind, int(large), int(small), lead, loss, int(min(at_large["pairs"], at_small["pairs"])))
 
 
-def _paired(cells: pd.DataFrame, column: str, a: object, b: object, measure: str) -> dict[str, object]:
+def _paired(trials: pd.DataFrame, column: str, a: object, b: object, measure: str) -> dict[str, object]:
     """The differences of the rows with ``a`` in ``column`` and those with ``b``, seed by seed."""
-    cells = cast(pd.DataFrame, cells[cells[column].isin([a, b])])
-    done = _finished(cells).pivot_table(index="seed", columns=column, values=measure, aggfunc="first")
+    trials = cast(pd.DataFrame, trials[trials[column].isin([a, b])])
+    done = _finished(trials).pivot_table(index="seed", columns=column, values=measure, aggfunc="first")
     done = done.reindex(columns=[a, b]).dropna()
     differences = (done[a] - done[b]).to_numpy(float)
-    left_out = int(np.count_nonzero(cells["diverged"]))
+    left_out = int(np.count_nonzero(trials["diverged"]))
     mean, sd, low, high = mean_interval(differences)
     verdict = _verdict(len(differences), left_out, low, high)
     return {"pairs": len(differences), "left_out": left_out, "mean": mean, "sd": sd, "low": low, "high": high, "verdict": verdict}
@@ -219,8 +219,8 @@ def t_quantile(probability: float, degrees: int) -> float:
     return (low + high) / 2
 
 
-def _finished(cells: pd.DataFrame) -> pd.DataFrame:
-    return cast(pd.DataFrame, cells[(cells["state"] == "finished") & ~cells["diverged"].astype(bool)])
+def _finished(trials: pd.DataFrame) -> pd.DataFrame:
+    return cast(pd.DataFrame, trials[(trials["state"] == "finished") & ~trials["diverged"].astype(bool)])
 
 
 def _verdict(pairs: int, left_out: int, low: float, high: float) -> str:

@@ -3,11 +3,11 @@
     study.json     what is compared (StudyPlan)
     status.json    its state and progress
     about.json     command, machine, date (see provenance.py)
-    runs/<cell>/   a run folder for each norm, batch size and seed
+    runs/<trial>/   a run folder for each norm, batch size and seed
     stop           asks it to stop
 
-The cells of one seed start with the same convolution weights and see the same pictures, in the same order, with the same
-augmentation. A finished cell is not trained again, so a stopped study continues where it was. A cell whose loss diverges is a
+The trials of one seed start with the same convolution weights and see the same pictures, in the same order, with the same
+augmentation. A finished trial is not trained again, so a stopped study continues where it was. A trial whose loss diverges is a
 result, not a failure.
 """
 
@@ -70,7 +70,7 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One run of a study."""
 
     norm: str
@@ -85,7 +85,7 @@ class Cell:
 
 
 class StudyPlan(BaseModel):
-    """What a study compares, and the data and settings of its cells."""
+    """What a study compares, and the data and settings of its trials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,7 +100,7 @@ class StudyPlan(BaseModel):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> StudyPlan:
-        """Validate a study and each of its cells. Raises ConfigError."""
+        """Validate a study and each of its trials. Raises ConfigError."""
         try:
             plan = cls.model_validate(dict(values))
         except ValidationError as error:
@@ -109,22 +109,22 @@ class StudyPlan(BaseModel):
         plan = plan.model_copy(update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)})
         if len(plan.norms) * len(plan.batch_sizes) < 2:
             raise ConfigError("study-needs-two")
-        plan.cells()
+        plan.trials()
         return plan
 
     def contains(self, other: StudyPlan) -> bool:
-        """Whether every cell of ``other`` is also in this study, with the same data and settings."""
+        """Whether every trial of ``other`` is also in this study, with the same data and settings."""
         wider = all(set(getattr(self, axis)) >= set(getattr(other, axis)) for axis in ("norms", "batch_sizes", "seeds"))
         return wider and (self.data, self.training, self.rate_rule) == (other.data, other.training, other.rate_rule)
 
     def settings(self) -> dict[str, Any]:
-        """The settings that all cells share and that differ from the preset."""
+        """The settings that all trials share and that differ from the preset."""
         return {**{name: value for name, value in BASE.items() if name != "batch_size"}, **self.training}
 
-    def cells(self) -> list[Cell]:
-        """Every cell, in the order of training: all norms of one seed and batch size before the next. Raises ConfigError."""
+    def trials(self) -> list[Trial]:
+        """Every trial, in the order of training: all norms of one seed and batch size before the next. Raises ConfigError."""
         return [
-            Cell(
+            Trial(
                 norm,
                 batch_size,
                 seed,
@@ -171,12 +171,12 @@ class StudyFolder:
             before = self.plan()
             if not plan.contains(before):
                 raise RunError("study-differs", path=str(self.path))
-            if len(plan.cells()) > len(before.cells()):
+            if len(plan.trials()) > len(before.trials()):
                 grown = plan.model_copy(update={"name": before.name, "created": before.created})
                 write_text(self.path / PLAN, grown.model_dump_json(indent=1) + "\n")
             return self
         write_text(self.path / PLAN, plan.model_dump_json(indent=1) + "\n")
-        self.write_status(RunStatus(heartbeat=time.time(), epochs=len(plan.cells())))
+        self.write_status(RunStatus(heartbeat=time.time(), epochs=len(plan.trials())))
         return self
 
     def plan(self) -> StudyPlan:
@@ -186,12 +186,12 @@ class StudyFolder:
         except (OSError, ValidationError):
             raise RunError("study-missing", path=str(self.path)) from None
 
-    def run(self, cell: Cell) -> RunFolder:
-        """The run folder of a cell, which may not exist yet."""
-        return RunFolder(self.path / "runs" / cell.id)
+    def run(self, trial: Trial) -> RunFolder:
+        """The run folder of a trial, which may not exist yet."""
+        return RunFolder(self.path / "runs" / trial.id)
 
     def status(self) -> RunStatus:
-        """The study's state; ``epoch`` of ``epochs`` counts its finished cells, ``message`` is the current cell."""
+        """The study's state; ``epoch`` of ``epochs`` counts its finished trials, ``message`` is the current trial."""
         return self._folder.status()
 
     def write_status(self, status: RunStatus) -> None:
@@ -218,7 +218,7 @@ class StudyFolder:
 
 
 def is_done(run: RunFolder) -> bool:
-    """Whether a cell needs no more training: it is finished or has diverged."""
+    """Whether a trial needs no more training: it is finished or has diverged."""
     return run.exists and (run.status().state == "finished" or diverged(run.status()))
 
 

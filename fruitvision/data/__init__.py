@@ -1,1 +1,1 @@
-"""Pictures in: finding them, checking them, decoding them once, and turning them into batches."""
+"""Pictures: finding, checking and decoding them, and loading them in batches."""

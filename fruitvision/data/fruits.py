@@ -1,10 +1,10 @@
-"""Fruit types: which one a class of Fruits-360 belongs to, its size, and the Chinese names of both.
+"""Fruit types: the type of a class of Fruits-360, its size, and Chinese names.
 
 Fruits-360 names a class by its fruit, its variety and a number, in spellings that changed over the releases:
-"Apple Golden 1", "apple_golden_1", "Cactus fruit green 1". The type is the longest run of leading words that is
-listed in ``fruit-types.csv``, under its own name or another one ("Limes" are a "Lime"); a class that begins with no
-listed name is a type of its own, without its number. ``fruit-varieties.csv`` has the Chinese names of the varieties
-that stand behind a type, and of classes that are not called by their type and variety.
+"Apple Golden 1", "apple_golden_1", "Cactus fruit green 1". The type is the longest sequence of leading words that is listed in
+``fruit-types.csv``, under its name or another one ("Limes" are a "Lime"); a class that begins with no listed name is its own type,
+without the number. ``fruit-varieties.csv`` has the Chinese names of varieties, which follow the type in a class name, and of classes
+that are not named by type and variety.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def is_known_type(name: str) -> bool:
 
 
 def span(name: str) -> float:
-    """The typical longest side of a type or class in centimetres; an apple's where it is not known."""
+    """The typical longest side of a type or class in centimetres; that of an apple if unknown."""
     return fruit_types().get(fruit_type(name), fruit_types()["Apple"]).span
 
 
 @cache
 def chinese_name(name: str) -> str | None:
-    """A type's or class's Chinese name, variety and number in brackets behind it; None where it is not known."""
+    """The Chinese name of a type or class, with variety and number in brackets; None if unknown."""
     known, variety, number = _parse(name)
     if known is None:
         return None
@@ -77,12 +77,12 @@ def chinese_name(name: str) -> str | None:
 
 
 def display_name(name: str, language: str) -> str:
-    """A type or class in ``language`` ("en" or "zh"); a name that is not known is left as it is."""
+    """The name of a type or class in ``language`` ("en" or "zh"); an unknown name is returned unchanged."""
     return (chinese_name(name) if language == "zh" else None) or name
 
 
 def _parse(name: str) -> tuple[FruitType | None, str, str]:
-    """(type, variety, number) of a class name; the type is None where none is known."""
+    """(type, variety, number) of a class name; the type is None if unknown."""
     stem = name.strip()
     match = _NUMBER.search(stem)
     words = _words(stem[: match.start()] if match else stem)

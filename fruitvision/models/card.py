@@ -71,7 +71,7 @@ def _origin(config: dict[str, Any]) -> str:
     )
 
 
-WORST_KINDS, FEWEST_OF_KIND = 12, 5
+MAX_WORST_KINDS, MIN_PICTURES_OF_KIND = 12, 5
 
 
 def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
@@ -111,9 +111,9 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
             shares = " | ".join(percent(own[key]) for key in ("top1", "top3", "sure", "sure_right"))
             lines.append(f"| {name} | {own['images']} | {shares} |")
     worst = sorted(
-        ((own["recall"], kind, own) for kind, own in found["per_kind"].items() if own["images"] >= FEWEST_OF_KIND),
+        ((own["recall"], kind, own) for kind, own in found["per_kind"].items() if own["images"] >= MIN_PICTURES_OF_KIND),
         key=lambda entry: entry[:2],
-    )[:WORST_KINDS]
+    )[:MAX_WORST_KINDS]
     if worst:
         lines += [
             "",

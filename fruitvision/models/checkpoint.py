@@ -325,6 +325,12 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     return folder
 
 
+def checkpoint_name(folder: Path) -> str:
+    """A checkpoint's name to show: its folder's, or its run's for a run's ``best/`` or ``last/``."""
+    folder = folder.absolute()
+    return folder.parent.name if folder.name in ("best", "last") else folder.name
+
+
 def _no_folder(path: Path) -> CheckpointError:
     if path.suffix.lower() in WEIGHTS_SUFFIXES and path.is_file():
         return CheckpointError("checkpoint-weights-file", path=str(path), given=quoted([str(path)]))

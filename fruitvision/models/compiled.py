@@ -38,7 +38,7 @@ _lock = threading.Lock()  # torch's tracing state and Python's warning filters a
 
 
 class CompiledNetwork(nn.Module):
-    """What :func:`compiled` returns. It cannot be trained or saved; many threads may call it at the same time.
+    """What :func:`compile_openvino` returns. It cannot be trained or saved; many threads may call it at the same time.
 
     Where OpenVINO fails, ``fallback`` computes that output and all later ones.
     """
@@ -93,7 +93,7 @@ class _AsTuple(nn.Module):
 
 
 @torch.inference_mode()
-def compiled(network: nn.Module, side: int, fallback: nn.Module) -> nn.Module | None:
+def compile_openvino(network: nn.Module, side: int, fallback: nn.Module) -> nn.Module | None:
     """``network`` compiled for pictures of ``side`` pixels; it takes one to three seconds.
 
     ``fallback`` is the network as torch computes it, for pictures of other sizes. None where OpenVINO is not installed, the

@@ -48,7 +48,7 @@ class PrepackedConv2d(nn.Module):
 
 
 class PrepackedNetwork(nn.Module):
-    """What :func:`prepacked` returns: same outputs as the network that it was made of; cannot be trained or saved."""
+    """What :func:`prepack` returns: same outputs as the network that it was made of; cannot be trained or saved."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class PrepackedNetwork(nn.Module):
 
 
 @torch.inference_mode()
-def prepacked(network: nn.Module, side: int) -> nn.Module:
+def prepack(network: nn.Module, side: int) -> nn.Module:
     """A copy of ``network`` that is faster on pictures of ``side`` pixels, or ``network`` itself.
 
     Itself where it lies on another device or has no plain convolutions, where torch has no oneDNN, or where the copy's

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fruitvision.data.read.formats.picture_file import Note
-from fruitvision.data.read.picture import PictureSource, load_noted, to_array
+from fruitvision.data.read.picture import PictureSource, load_with_note, to_array
 from fruitvision.recognition.classifier import Classifier, FrameContext, Prediction
 
 EXIT_SECONDS = 10.0
@@ -53,7 +53,7 @@ class Batcher:
         request = None
         try:
             # Decoded in the caller's thread: a picture that cannot be read affects nobody else.
-            picture = load_noted(image, self.classifier.short_side)
+            picture = load_with_note(image, self.classifier.short_side)
             request = _Request(to_array(picture.image), image, context or FrameContext(), picture.note)
         finally:
             with self._changed:

@@ -25,7 +25,7 @@ MIN_SURE_SHARE = 0.02
 MIN_PHOTOS = 100
 MIN_SURE = 0.4
 """No answer of a lower confidence is "sure", however accurate the answers to the given pictures are."""
-MOST_FITTED = 0.9999
+MAX_FITTED_THRESHOLD = 0.9999
 """The largest threshold that is fitted, to four decimals: 1 would mean that no answer is ever "sure"."""
 
 
@@ -41,13 +41,13 @@ def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor |
     return temperature, fit_thresholds(*_answers(logits, labels, targets, temperature))
 
 
-def answered(logits: Tensor, labels: Tensor, targets: Targets, temperature: float, thresholds: Thresholds) -> dict[str, float]:
+def sure_metrics(logits: Tensor, labels: Tensor, targets: Targets, temperature: float, thresholds: Thresholds) -> dict[str, float]:
     """Of the pictures that :func:`calibrate` was given, the share that gets a "sure" answer, and the share of those that is right.
 
     A network's metrics hold them where its thresholds were fitted to its own pictures, and only there.
     """
     confidence, no_fruit, right, _ = _answers(logits, labels, targets, temperature)
-    sure = (thresholds.unsure < 1) & (confidence >= thresholds.unsure) & ((no_fruit < thresholds.not_fruit) | (thresholds.not_fruit >= 1))
+    sure = is_sure(confidence, no_fruit, thresholds)
     found = {"answered": sure.double().mean().item()}
     return {**found, "answered_top1": right[sure].double().mean().item()} if sure.any() else found
 
@@ -123,8 +123,8 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
     At the threshold for "not-fruit" at most ``MAX_FRUIT_REFUSED`` of the fruit is refused. An answer is "sure" from the
     confidence at which ``SURE_ACCURACY`` of the answers are correct and at most ``MAX_NEGATIVES_ACCEPTED`` of the pictures
-    without fruit are accepted, and never below ``MIN_SURE`` or above ``MOST_FITTED``. Where there is no such confidence, the threshold
-    is 1: no answer is ever "sure".
+    without fruit are accepted, and never below ``MIN_SURE`` or above ``MAX_FITTED_THRESHOLD``. Where there is no such
+    confidence, the threshold is 1: no answer is ever "sure".
     """
     from fruitvision.models.checkpoint import Thresholds
 
@@ -145,8 +145,8 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
 
 def fitted_threshold(*bounds: float) -> float:
-    """The largest of some bounds as a threshold: to four decimals, and at most ``MOST_FITTED``."""
-    return min(round(max(bounds), 4), MOST_FITTED)
+    """The largest of some bounds as a threshold: to four decimals, and at most ``MAX_FITTED_THRESHOLD``."""
+    return min(round(max(bounds), 4), MAX_FITTED_THRESHOLD)
 
 
 def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SURE_ACCURACY) -> float | None:
@@ -183,3 +183,9 @@ def verdict(confidence: float, no_fruit: float, thresholds: Thresholds) -> Verdi
     if thresholds.not_fruit < 1 and no_fruit >= thresholds.not_fruit:
         return "not-fruit"
     return "sure" if thresholds.unsure < 1 and confidence >= thresholds.unsure else "unsure"
+
+
+def is_sure(confidence: Tensor, no_fruit: Tensor, thresholds: Thresholds) -> Tensor:
+    """Whether the :func:`verdict` of each of N answers is "sure": (N,) bool; both arguments are (N,)."""
+    pairs = zip(confidence.tolist(), no_fruit.tolist(), strict=True)
+    return torch.tensor([verdict(*pair, thresholds) == "sure" for pair in pairs], dtype=torch.bool)

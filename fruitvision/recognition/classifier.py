@@ -20,19 +20,18 @@ from torch import Tensor, nn
 from fruitvision.data.augment.transforms import Views
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.formats.picture_file import Note
-from fruitvision.data.read.picture import PictureSource, load_capped, load_noted, load_pixels, open_picture, to_array
+from fruitvision.data.read.picture import PictureSource, load_capped, load_pixels, load_with_note, open_picture, to_array
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_checkpoint
-from fruitvision.models.compiled import CompiledNetwork, compiled
+from fruitvision.models.compiled import CompiledNetwork, compile_openvino
 from fruitvision.models.onnx.export import OnnxNetwork, open_onnx
-from fruitvision.models.prepacked import prepacked
+from fruitvision.models.prepacked import prepack
 from fruitvision.recognition.calibration import Verdict, probabilities_of, verdict
 from fruitvision.recognition.heatmap import ActivationMap, class_activation
 from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.recognition.white_background import on_white_background
 from fruitvision.wording.text import say
 
-SHORT_SIDE = 256
-"""Pixels of the short side to which the image store reduces a picture."""
 GUESSES = 5
 HEATMAP_ZOOM = 2
 """For a heatmap the network sees the picture enlarged by this factor: its cells are smaller, and localization is better."""
@@ -146,7 +145,7 @@ class Classifier:
     ) -> None:
         self.network = network.eval()
         if inference_network is None:
-            inference_network = prepacked(self.network, config.transform.crop)
+            inference_network = prepack(self.network, config.transform.crop)
         self.inference_network = inference_network
         self.config, self.path = config, path
         self.classes = config.classes
@@ -184,9 +183,11 @@ class Classifier:
         may differ from torch's by a hundredth of their norm, see :mod:`fruitvision.models.compiled`.
         """
         if self.inference_network is self.network:
-            self.inference_network = prepacked(self.network, self.config.transform.crop)
+            self.inference_network = prepack(self.network, self.config.transform.crop)
         if not isinstance(self.inference_network, CompiledNetwork):
-            self.inference_network = compiled(self.network, self.config.transform.crop, self.inference_network) or self.inference_network
+            self.inference_network = (
+                compile_openvino(self.network, self.config.transform.crop, self.inference_network) or self.inference_network
+            )
         return isinstance(self.inference_network, CompiledNetwork)
 
     def with_views(self, views: Views) -> Classifier:
@@ -209,7 +210,7 @@ class Classifier:
 
     def predict(self, image: PictureSource) -> Prediction:
         """The answer to one picture."""
-        picture = load_noted(image, self.short_side)
+        picture = load_with_note(image, self.short_side)
         return replace(self.predict_pixels([to_array(picture.image)], [image])[0], note=picture.note)
 
     def predict_batch(self, images: Sequence[PictureSource]) -> list[Prediction]:
@@ -217,7 +218,7 @@ class Classifier:
         answers = []
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
-            pictures = [load_noted(image, self.short_side) for image in batch]
+            pictures = [load_with_note(image, self.short_side) for image in batch]
             found = self.predict_pixels([to_array(picture.image) for picture in pictures], batch)
             answers += [replace(answer, note=picture.note) for answer, picture in zip(found, pictures, strict=True)]
         return answers

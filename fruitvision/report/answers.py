@@ -20,7 +20,7 @@ MIN_BOTH, MIN_SECOND = 0.5, 0.25
 the first's."""
 MIN_ALONE = 0.4
 """It names none where even the first has less."""
-MOST_CONFUSED, FEWEST_CONFUSED = 2, 3
+MAX_CONFUSED, MIN_CONFUSED = 2, 3
 """How many types are named that a network confuses with its answer, and how often it must have done so."""
 MIN_SHOWN = 0.01
 """Guesses with less are not shown."""
@@ -47,22 +47,22 @@ def names_a_variety(label: str, fruit_type: str) -> bool:
 def only_on_white(config: CheckpointConfig, label: str, fruit_type: str) -> bool:
     """Whether a network that learned photographs of other fruits learned this one only from pictures on white."""
     photographed = config.dataset.get("photographed")
-    return filmed_on_white(config) and bool(photographed) and label in config.classes and fruit_type not in photographed
+    return dataset_on_white(config) and bool(photographed) and label in config.classes and fruit_type not in photographed
 
 
-def filmed_on_white(config: CheckpointConfig) -> bool:
+def dataset_on_white(config: CheckpointConfig) -> bool:
     """Whether the pictures of its dataset, which its own test pictures are from, were taken on white: known of Fruits-360 alone."""
     return "360" in str(config.dataset.get("name", ""))
 
 
 def confused_with(config: CheckpointConfig, fruit_type: str) -> tuple[str, ...]:
-    """The types that this one and photographs of left-out sources were taken for each other most, at most ``MOST_CONFUSED``."""
+    """The types that this one and photographs of left-out sources were taken for each other most, at most ``MAX_CONFUSED``."""
     per_kind = config.left_out.get("per_kind") or {}
     counts = Counter(per_kind.get(fruit_type, {}).get("taken_for", {}))
     for kind, own in per_kind.items():
         if kind != fruit_type:
             counts[kind] += own["taken_for"].get(fruit_type, 0)
-    return tuple(kind for kind, count in counts.most_common(MOST_CONFUSED) if count >= FEWEST_CONFUSED)
+    return tuple(kind for kind, count in counts.most_common(MAX_CONFUSED) if count >= MIN_CONFUSED)
 
 
 def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:
@@ -80,7 +80,7 @@ def very_sure_from(config: CheckpointConfig | None) -> float:
     return least if least is not None and least < 1 else NEVER
 
 
-def right_when_said(prediction: Prediction, config: CheckpointConfig) -> float | None:
+def accuracy_when_as_sure(prediction: Prediction, config: CheckpointConfig) -> float | None:
     """The share of answers as sure as this one that were right on photographs of left-out sources; None where it was not measured."""
     said = {"very_sure": "very_sure_right", "sure": "sure_right"}.get(sureness(prediction, config))
     return config.left_out.get(said) if said else None
@@ -104,7 +104,7 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     lab = config.metrics.get("test", {}).get("top1")
     if lab is None:
         return ""
-    facts, on_white = {"model": name, "lab": f"{lab:.1%}"}, filmed_on_white(config)
+    facts, on_white = {"model": name, "lab": f"{lab:.1%}"}, dataset_on_white(config)
     seen = [figures for kind, figures in config.metrics.items() if kind.startswith("photos") and figures.get("top1") is not None]
     photos, images = sorted(figures["top1"] for figures in seen), sum(figures["images"] for figures in seen)
     if not photos:

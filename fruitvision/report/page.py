@@ -20,7 +20,7 @@ from PIL import Image
 from fruitvision.data.fruits import fruit_type
 from fruitvision.errors import quoted
 from fruitvision.files import write_text
-from fruitvision.models.checkpoint import versions
+from fruitvision.models.checkpoint import checkpoint_name, versions
 from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, most_confused, within_kind
 from fruitvision.recognition.evaluate.evaluation import Evaluation, Negatives
 from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
@@ -95,10 +95,7 @@ def report_page(examination: Evaluation, language: str = "en") -> str:
 
 def _checkpoint_name(examination: Evaluation) -> str:
     path = examination.classifier.path
-    if path is None:
-        return examination.classifier.config.architecture
-    path = path.absolute()
-    return path.parent.name if path.name in ("best", "last") else path.name
+    return checkpoint_name(path) if path else examination.classifier.config.architecture
 
 
 # Figures ---------------------------------------------------------------------------------------------------------

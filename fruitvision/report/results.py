@@ -29,9 +29,9 @@ FILE = "results.json"
 MAX_BYTES = 8 * 2**20
 PAIRS, HARDEST, PER_PAIR = 6, 12, 3
 """How many of each are kept."""
-MOST_CLASSES = 40
+MAX_CLASSES = 40
 """Up to so many classes the matrix is of classes, beyond of kinds of fruit, and of those that were mistaken alone."""
-MOST_DRAWN = 2**24
+MAX_MATRIX_CLASSES = 2**24
 """Letters of the names in the matrix's cells, beyond which it is not read: each cell says the names of its row and its column."""
 SMALL_FROM = 20
 QUALITY = 78
@@ -108,7 +108,7 @@ def read_results(folder: Path) -> Results | None:
 def _read(path: str) -> Results:
     found = Results.model_validate_json(Path(path).read_bytes())
     drawn = len(found.columns) * sum(map(len, found.rows)) + len(found.rows) * sum(map(len, found.columns))
-    if drawn > MOST_DRAWN:  # 3 MB of names took gigabytes of HTML
+    if drawn > MAX_MATRIX_CLASSES:  # 3 MB of names took gigabytes of HTML
         raise OSError(errno.EFBIG, "a matrix that cannot be drawn", path)
     return found
 
@@ -121,9 +121,9 @@ def results_of(examination: Evaluation) -> Results:
     from fruitvision.recognition.evaluate.findings import hardest
 
     found = by_variety(examination)
-    if max(len(found.rows), len(found.columns)) > MOST_CLASSES:
+    if max(len(found.rows), len(found.columns)) > MAX_CLASSES:
         found = by_kind(examination)
-        if len(found.rows) > MOST_CLASSES:
+        if len(found.rows) > MAX_CLASSES:
             found = by_kind(examination, mistaken_only=True)
     pairs = [
         ConfusedPair(

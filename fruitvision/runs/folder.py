@@ -33,7 +33,7 @@ from fruitvision.files import (
     current_folder,
     json_with_checksum,
     remove_folder,
-    retried,
+    retry,
     without_checksum,
     write_error,
     write_text,
@@ -50,14 +50,14 @@ _WRITING = threading.Lock()  # the heartbeat's thread writes the status too
 
 
 def _read_config(path: str) -> RunConfig:
-    values = json.loads(retried(Path(path).read_bytes))
+    values = json.loads(retry(Path(path).read_bytes))
     if not checksum_matches(values):
         raise ValueError("its checksum differs")
     return RunConfig.model_validate(without_checksum(values))
 
 
 def _read_status(path: str) -> RunStatus:
-    return RunStatus.model_validate_json(retried(Path(path).read_bytes))
+    return RunStatus.model_validate_json(retry(Path(path).read_bytes))
 
 
 _configs = FileCache(_read_config, MAX_RUNS, max_bytes=MAX_JSON_BYTES)
@@ -175,7 +175,7 @@ class RunFolder:
         if not self.exists:  # never remove a folder that is not a run
             raise RunError("run-missing", path=str(self.path))
         try:
-            retried(lambda: remove_folder(self.path))
+            retry(lambda: remove_folder(self.path))
         except OSError as error:
             raise write_error(error, self.path) from error
 

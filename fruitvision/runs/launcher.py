@@ -76,10 +76,14 @@ def refuse_if_busy(root: str | Path) -> None:
 def _spawn(run: RunFolder, *options: str) -> None:
     """Start the run's process. A new run is begun by the same command without ``--resume``."""
     run.refuse_links()
-    run.stop_file.unlink(missing_ok=True)  # a request to the previous process; from here on it is for the new one
-    status = run.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None})
-    run.write_status(status)
-    spawn_command(["train", "--run", str(run.path), *options], run.path / "output.txt", processes=run.config().processes)
+    spawn_into(run, ["train", "--run", str(run.path), *options], processes=run.config().processes)
+
+
+def spawn_into(folder: RunFolder, arguments: list[str], *, processes: int = 1) -> None:
+    """Start ``python -m fruitvision ARGUMENTS``, which works on the run or study in ``folder``; its status is "waiting" until then."""
+    folder.stop_file.unlink(missing_ok=True)  # a request to the previous process; from here on it is for the new one
+    folder.write_status(folder.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
+    spawn_command(arguments, folder.path / "output.txt", processes=processes)
 
 
 def module_options(processes: int) -> list[str]:

@@ -124,20 +124,23 @@ def cpu_has_bfloat16() -> bool:
     return bool(asked().get("avx512_bf16") or asked().get("amx_tile"))
 
 
+def inference_memory_format(config: TrainConfig) -> torch.memory_format:
+    """The memory format that the configuration asks for."""
+    return torch.channels_last if config.channels_last else torch.contiguous_format
+
+
 def memory_format(network: nn.Module, config: TrainConfig, device: torch.device) -> torch.memory_format:
-    """The memory format that the configuration asks for, but never one that crashes the process.
+    """The memory format for training: the one that the configuration asks for, unless it would crash the process.
 
     On several CPU threads, channels last, the backward pass of a strided 1 × 1 convolution of fewer than 16 channels writes
     out of bounds where the threads cannot divide the batch evenly (torch 2.13, oneDNN 3.12). Of the networks here only a
     ResNet18 of width 8 has such layers, and it loses nothing by the other format.
     """
-    if not config.channels_last:
-        return torch.contiguous_format
     affected = any(
         isinstance(module, nn.Conv2d) and module.in_channels < 16 and module.kernel_size == (1, 1) and module.stride != (1, 1)
         for module in network.modules()
     )
-    return torch.contiguous_format if affected and device.type == "cpu" else torch.channels_last
+    return torch.contiguous_format if affected and device.type == "cpu" else inference_memory_format(config)
 
 
 BACKEND = "inductor"
@@ -145,7 +148,7 @@ RECOMPILE_LIMIT = 64
 """Each size of growing pictures and the last batch of an epoch is a shape; torch gives up after eight by default."""
 
 
-def compiled(network: nn.Module) -> nn.Module:
+def compile_network(network: nn.Module) -> nn.Module:
     """The same network with its call compiled; parameters are shared."""
     return torch.compile(network, backend=BACKEND, dynamic=False, recompile_limit=RECOMPILE_LIMIT)  # pyright: ignore[reportCallIssue]  # not in its overloads
 

@@ -19,15 +19,15 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from fruitvision.data.load.loader import Share
+from fruitvision.data.load.loader import Shard
 from fruitvision.errors import TrainingError
 
 T = TypeVar("T")
 
 
-def torchrun_share() -> Share:
+def torchrun_shard() -> Shard:
     """This process's rank and the number of processes, from the environment that ``torchrun`` sets: (0, 1) without it."""
-    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    return Shard(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class World:
         return self.rank == 0
 
     @property
-    def share(self) -> Share:
-        """Which part of every batch this process has."""
-        return Share(self.rank, self.size)
+    def shard(self) -> Shard:
+        """The part of every batch that this process trains on."""
+        return Shard(self.rank, self.size)
 
     def local_device(self, device: torch.device) -> torch.device:
         """This process's GPU where ``device`` is "cuda" and there are several processes; else ``device``.
@@ -74,7 +74,7 @@ class World:
         """Replace batch norm by layers whose statistics are those of the whole batch. PyTorch has these for CUDA only."""
         if self.size == 1 or not any(p.is_cuda for p in network.parameters()):
             return network
-        return synchronized(network)
+        return convert_sync_batchnorm(network)
 
     @staticmethod
     def no_backward_sync(network: nn.Module, enabled: bool) -> contextlib.AbstractContextManager[Any]:
@@ -121,7 +121,7 @@ class World:
 SINGLE_PROCESS = World()
 
 
-def synchronized(network: nn.Module) -> nn.Module:
+def convert_sync_batchnorm(network: nn.Module) -> nn.Module:
     """The network with batch norms that compute their statistics over all processes, in place of its own.
 
     A batch norm that carries an activation as ``act``, as timm's and EfficientNet-Lite's do, goes on to apply it.
@@ -155,7 +155,7 @@ def process_group() -> Iterator[World]:
 
     The backend is gloo for CPUs and nccl for NVIDIA GPUs; what is not on a GPU always goes through gloo.
     """
-    rank, size = torchrun_share()
+    rank, size = torchrun_shard()
     if size == 1:
         yield World()
         return

@@ -110,7 +110,7 @@ def train_one_epoch(
     steps = steps_per_epoch(config, loader)
     membership = loader.membership if loader.membership is None else loader.membership.to(state.device)
     weights = class_weights(torch.from_numpy(loader.counts)).to(state.device) if config.balance == "loss" else None
-    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, world.share)
+    batches = loader.epoch(progress.epoch, image_size(config, progress.epoch), progress.step * config.accumulate, world.shard)
     set_training(state)
     forward = world.setup_module(state.forward)
     buffers = list(network.buffers())
@@ -121,8 +121,8 @@ def train_one_epoch(
         set_learning_rate(state.optimizer, lr)
 
         group = list(islice(batches, config.accumulate))
-        images_in_step = sum(batch.total for batch in group)
-        counted, own = [], [batch.own for batch in group]
+        images_in_step = sum(batch.global_size for batch in group)
+        counted, local_sizes = [], [batch.local_size for batch in group]
         before = [value.clone() for value in buffers]  # the forward pass changes them before the step is known to be finite
         for batch in group:
             accumulating = batch is not group[-1]
@@ -132,14 +132,14 @@ def train_one_epoch(
             logits, loss = output.logits, training_loss(config, output, images, labels, membership, weights, teacher, regularizer)
             with world.no_backward_sync(forward, enabled=accumulating):
                 # DistributedDataParallel takes the mean over processes, of losses summed over each one's pictures.
-                state.scaler.scale(loss * (world.size * batch.own / images_in_step)).backward()
+                state.scaler.scale(loss * (world.size * batch.local_size / images_in_step)).backward()
             counted += [loss.detach(), topk_correct(logits, labels, membership).sum()]
         state.scaler.unscale_(state.optimizer)
         # Read all at once: each read waits until the GPU has finished.
         read = (*counted, gradient_norm(network), max_abs(buffers, state.device))
         *figures, grad_norm, largest = torch.stack([value.float() for value in read]).tolist()
-        loss_sum = sum(loss * count for loss, count in zip(figures[::2], own, strict=True) if count)
-        correct = sum(correct for correct, count in zip(figures[1::2], own, strict=True) if count)
+        loss_sum = sum(loss * count for loss, count in zip(figures[::2], local_sizes, strict=True) if count)
+        correct = sum(correct for correct, count in zip(figures[1::2], local_sizes, strict=True) if count)
         loss_sum, correct, largest = world.all_reduce(loss_sum, correct, largest)
         clip_gradients(network, config.clip_norm, grad_norm)
         finite = math.isfinite(loss_sum) and math.isfinite(grad_norm) and math.isfinite(largest)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fruitvision.data.load.loader import EvalLoader, MixedEvalLoader
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import autocast
+from fruitvision.training.device import autocast, inference_memory_format
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.loss import likelihood_loss
 
@@ -30,11 +30,11 @@ def evaluate(
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Loss (nats) and accuracies (0..1) of a network on a split; ``on_batch`` is called after each batch."""
-    logits, labels = drain(predict_logits(network, loader, device, config), on_batch)
+    logits, labels = consume(predict_logits(network, loader, device, config), on_batch)
     return summarize(logits, labels, loader.membership)
 
 
-def drain(steps: Generator[Any, None, T], on_step: Callable[[], None] = lambda: None) -> T:
+def consume(steps: Generator[Any, None, T], on_step: Callable[[], None] = lambda: None) -> T:
     """Take all steps of a generator and return its value; ``on_step`` is called after each."""
     while True:
         try:
@@ -60,7 +60,7 @@ def predict_logits(
     """
     network.eval()
     logits, labels = [], []
-    batches, layout = loader.batches(world.share), torch.channels_last if config.channels_last else torch.contiguous_format
+    batches, layout = loader.batches(world.shard), inference_memory_format(config)
     for turn in range(math.ceil(len(loader) / world.size)):
         number = min((turn + 1) * world.size, len(loader))
         batch = next(batches, None)
@@ -138,6 +138,6 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 
     return reliability(confidence, correct, bins).error if len(confidence) else float("nan")
 
 
-def share_of(flags: Tensor) -> float | None:
+def fraction_true(flags: Tensor) -> float | None:
     """The share of (N,) bool that is true; None of none."""
     return flags.double().mean().item() if len(flags) else None

@@ -62,15 +62,15 @@ def extract_features(
     def features(batch: Batch) -> tuple[Tensor, Tensor]:
         with torch.no_grad(), autocast(config, device):
             found = network(batch.images.to(device, memory_format=torch.channels_last)).features
-        return found[: batch.own].float().cpu(), batch.labels[: batch.own].cpu()
+        return found[: batch.local_size].float().cpu(), batch.labels[: batch.local_size].cpu()
 
     augmented, unaugmented = [], []
     for epoch in range(EPOCHS):
-        batches = train.epoch(config.epochs + epoch, size, share=world.share)
+        batches = train.epoch(config.epochs + epoch, size, shard=world.shard)
         for batch in islice(batches, math.ceil(MAX_PICTURES / EPOCHS / config.batch_size)):
             augmented.append(features(batch))
             yield (done := done + 1)
-    batches = plain.batches(world.share)
+    batches = plain.batches(world.shard)
     for _ in range(math.ceil(len(plain) / world.size)):
         if (batch := next(batches, None)) is not None:
             unaugmented.append(features(batch))

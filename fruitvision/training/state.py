@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fruitvision.models.depthwise import speed_up_depthwise
 from fruitvision.models.networks import Network
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import compiled, compute_dtype, memory_format, precision_name
+from fruitvision.training.device import compile_network, compute_dtype, memory_format, precision_name
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.optim import make_optimizer
 
@@ -76,7 +76,7 @@ class TrainState:
         if self.device.type == "cpu" and dtype == torch.bfloat16:
             speed_up_depthwise(self.network)
         self.network = cast(Network, self.world.sync_batchnorm(self.network))
-        self.forward = compiled(self.network) if self.compile else self.network
+        self.forward = compile_network(self.network) if self.compile else self.network
         self.optimizer = make_optimizer(self.network, self.config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         if self.config.ema:

@@ -17,11 +17,11 @@ from fruitvision.data.fetch.transfer import sha256_of
 from fruitvision.errors import CheckpointError, FruitVisionError, unexpected
 from fruitvision.files import cache_folder, current_folder, named_write_errors, remove_leftovers
 from fruitvision.models import EXPORT_PACKAGES
-from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS
+from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS, checkpoint_name
 from fruitvision.report.markup import tag
-from fruitvision.runs.separate import call_separately
+from fruitvision.runs.subprocess_call import call_in_subprocess
 from fruitvision.ui.page.background import Task
-from fruitvision.web.export import DESCRIPTION, PAGE, called, export_web
+from fruitvision.web.export import DESCRIPTION, PAGE, export_web
 from fruitvision.web.served import PATH, WHOLE_APP, DevicePage
 from fruitvision.wording.text import say, say_error
 
@@ -80,7 +80,7 @@ def read_made(page: DevicePage, checkpoint: Path) -> None:
             if not (folder / DESCRIPTION).is_file():
                 if not all(map(find_spec, EXPORT_PACKAGES)):
                     raise CheckpointError("onnx-missing", packages=" ".join(EXPORT_PACKAGES))
-                call_separately(_make, checkpoint, folder)
+                call_in_subprocess(_make, checkpoint, folder)
             os.utime(folder)
             page.read(folder)
             for old in sorted(pages.glob("[!.]*"), key=lambda one: one.stat().st_mtime)[:-MOST_KEPT]:
@@ -90,7 +90,7 @@ def read_made(page: DevicePage, checkpoint: Path) -> None:
 def _key(checkpoint: Path) -> str:
     """A name that changes with the checkpoint, what it is called, and the version of FruitVision and of its page."""
     folder = current_folder(checkpoint)
-    digest = hashlib.sha256(f"{__version__}\0{called(checkpoint)}".encode())
+    digest = hashlib.sha256(f"{__version__}\0{checkpoint_name(checkpoint)}".encode())
     for path in (folder / CONFIG, folder / WEIGHTS, folder / CARD, *sorted(PAGE.rglob("*"))):
         if path.is_file():
             digest.update(f"\0{path.name}\0{sha256_of(path)}".encode())

@@ -9,6 +9,7 @@ from typing import Any
 
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT, chinese_name
 from fruitvision.data.read.picture import MAX_BYTES, MAX_PIXELS, draft_side
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.recognition import classifier, heatmap, taught_head
 from fruitvision.recognition.taught import embeddings, store
@@ -49,8 +50,8 @@ def describe(config: CheckpointConfig, name: str, network: WebNetwork, weights: 
         "transform": config.transform.model_dump(mode="json"),
         "temperature": config.temperature,
         "thresholds": config.thresholds.model_dump(mode="json"),
-        "short_side": classifier.SHORT_SIDE,
-        "draft_side": draft_side(classifier.SHORT_SIDE),
+        "short_side": SHORT_SIDE,
+        "draft_side": draft_side(SHORT_SIDE),
         "guesses": classifier.GUESSES,
         "smoothing": classifier.SMOOTHING,
         "card": {

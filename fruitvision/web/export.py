@@ -18,7 +18,7 @@ from fruitvision.data.read.picture import load_pixels
 from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import current_folder, replace_folder, write_error
-from fruitvision.models.checkpoint import CARD, load_checkpoint
+from fruitvision.models.checkpoint import CARD, checkpoint_name, load_checkpoint
 from fruitvision.web.icons import icons
 from fruitvision.web.runtime import VERSION, runtime_files
 from fruitvision.wording.text import say
@@ -117,7 +117,7 @@ def export_web(
     files |= {RUNTIME[one]: _compressed(content) if one.endswith(".wasm") else _without_map(content) for one, content in found.items()}
     files |= icons() | {NETWORK: _compressed(made.content)}
     places = {"network": NETWORK, "runtime": _places("wasm"), "webgpu": _places("webgpu") if webgpu else None}
-    title = name or called(checkpoint)
+    title = name or checkpoint_name(checkpoint)
     files |= {"manifest.webmanifest": json.dumps(_manifest(), indent=1).encode(), "_headers": HEADERS.encode(), ".nojekyll": b""}
     files["licences.txt"] = _licences().encode()
     card = current_folder(checkpoint) / CARD
@@ -131,12 +131,6 @@ def export_web(
     sizes = [min(len(_compressed(content)), len(content)) for one, content in files.items() if one in _first_visit(files)]
     total = sum(map(len, files.values()))
     return WebExport(out, len(files), total, sum(sizes), len(checked), made.largest_difference, made.agreement)
-
-
-def called(checkpoint: Path) -> str:
-    """A network's name: its folder's, or that of the run whose ``best/`` or ``last/`` it is."""
-    folder = checkpoint.absolute()
-    return folder.parent.name if folder.name in ("best", "last") else folder.name
 
 
 def _places(build: str) -> dict[str, str]:

@@ -19,16 +19,16 @@ from fruitvision.data.augment.transforms import EvalTransform, normalize
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.onnx.export import BATCH, LARGEST_DIFFERENCE, OUTPUTS, exported_model, import_onnxruntime
+from fruitvision.recognition.classifier import HEATMAP_ZOOM
 
 Weights = Literal["int8", "float32"]
 
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 """The share of the checked pictures for which the int8 file's best class must be torch's."""
 FEW_WEIGHTS = 64
 """To an output channel: fewer are stored as float16."""
 HEAD = "head"
 """The output that is the last layer's weight, (C, F): teaching and heatmaps need it, and it is in the file already."""
-HEATMAP_ZOOM = 2
 EXPAND_ONCE = "session.disable_quant_qdq"
 """ONNX Runtime's setting that lets it expand int8 weights when the file is opened, and not for each picture."""
 
@@ -73,7 +73,7 @@ def web_network(network: nn.Module, config: CheckpointConfig, pictures: Sequence
     difference, agreement = max(differences), float(np.concatenate(same).mean())
     if weights == "float32" and difference > LARGEST_DIFFERENCE:
         raise CheckpointError("onnx-differs", difference=difference, agreement=agreement)
-    if agreement < LEAST_AGREEMENT:
+    if agreement < MIN_AGREEMENT:
         raise CheckpointError("web-differs", difference=difference, agreement=agreement)
     known = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
     features = cast(nn.Linear, network.head).in_features

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -119,3 +119,9 @@ def duration(seconds: float, language: str) -> str:
         return f"{seconds}{second}"
     minutes = round(seconds / 60)
     return f"{minutes}{minute}" if minutes < 60 else f"{minutes // 60}{hour}{minutes % 60}{minute}"
+
+
+def abbreviate(names: Sequence[str], limit: int = 5, *, more: str = "+{}") -> str:
+    """The first ``limit`` names, and how many others there are: "Apple, Banana, … (+3)". ``more`` words their number."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f", … ({more.format(rest)})" if rest > 0 else "")

@@ -27,7 +27,7 @@ def test_a_last_batch_of_one_picture_is_left_out(tmp_path):
 def test_spoiled_running_averages_are_recovered_without_changing_a_weight(tmp_path, sample_set):
     plan = StudyPlan.parse({"data": str(sample_set), "norms": ("batch", "group"), "batch_sizes": (8,), "training": TINY})
     run_study(plan, tmp_path / "study")
-    study, (batch, group) = StudyFolder(tmp_path / "study"), plan.cells()
+    study, (batch, group) = StudyFolder(tmp_path / "study"), plan.trials()
     rows = table(study.path).set_index("norm")
     assert rows.loc["batch", ["batch_accuracy", "recomputed_accuracy"]].between(0, 1).all()
     assert rows.loc["group", ["batch_accuracy", "recomputed_accuracy"]].isna().all()

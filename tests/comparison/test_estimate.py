@@ -13,7 +13,7 @@ from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.data import prepare
-from fruitvision.runs.prepare.estimate import Pace
+from fruitvision.runs.prepare.estimate import StepTimes
 
 TINY = {"width": 8, "image_size": 40, "epochs": 2}
 
@@ -28,12 +28,12 @@ def a_millisecond(monkeypatch):
     """Every picture takes one, ten in batches of 2; what was asked for is kept."""
     asked = []
 
-    def paces(jobs, evaluating, report):
+    def measure_each(jobs, evaluating, report):
         for place, (config, num_classes) in enumerate(jobs):
             asked.append((config.norm, config.batch_size, num_classes))
-            report(place, Pace(0.01 if config.batch_size == 2 else 0.001, 0, 0))
+            report(place, StepTimes(0.01 if config.batch_size == 2 else 0.001, 0, 0))
 
-    monkeypatch.setattr("fruitvision.runs.prepare.estimate.paces", paces)
+    monkeypatch.setattr("fruitvision.runs.prepare.estimate.measure_each", measure_each)
     estimate._timed.clear()
     yield asked
     estimate._timed.clear()
@@ -63,19 +63,19 @@ def test_a_folder_without_splits_is_measured_on_the_fifth_that_a_run_keeps_for_t
     shutil.copytree(sample_set / "Training", tmp_path / "plain")
     whole = plan(tmp_path / "plain")
     assert (measured_on(whole), picture_counts(whole)) == ("test", ({"train": 26, "measured": 6}, 4))
-    data = prepare(RunConfig(data=whole.data, training=whole.cells()[0].training))
+    data = prepare(RunConfig(data=whole.data, training=whole.trials()[0].training))
     assert abs(len(data.validation.labels) - 6) <= 2 and data.validation.paths == data.test.paths
 
 
-@pytest.mark.parametrize("separately", [False, True])
-def test_a_real_measurement_is_a_positive_time(sample_set, separately):
+@pytest.mark.parametrize("in_subprocess", [False, True])
+def test_a_real_measurement_is_a_positive_time(sample_set, in_subprocess):
     estimate._timed.clear()
-    assert 0 < estimate.study_seconds(plan(sample_set), separately=separately) < 600
+    assert 0 < estimate.study_seconds(plan(sample_set), in_subprocess=in_subprocess) < 600
 
 
 def test_what_cannot_be_timed_is_not_claimed_and_is_tried_again(sample_set, monkeypatch):
     estimate._timed.clear()
     with monkeypatch.context() as patch:
-        patch.setattr("fruitvision.runs.prepare.estimate.pace_of", lambda config, num_classes, evaluating: 1 / 0)
+        patch.setattr("fruitvision.runs.prepare.estimate.measure_step_times", lambda config, num_classes, evaluating: 1 / 0)
         assert math.isnan(estimate.study_seconds(plan(sample_set)))
     assert estimate.study_seconds(plan(sample_set)) > 0

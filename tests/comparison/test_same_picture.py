@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fruitvision.comparison.results import measured_study
+from fruitvision.comparison.results import shipped_study
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.same_picture import answers, pairs
 from fruitvision.comparison.study import StudyFolder, StudyPlan
@@ -26,7 +26,7 @@ def test_every_norm_answers_with_its_own_network_and_heatmap(study, sample_set):
     picture = next(sample_set.rglob("*.jpg"))
     assert pairs(study) == [(8, 0), (4, 0)]
     found = answers(study, picture, 4, 0)
-    assert [answer.cell.id for answer in found] == ["batch-b4-s0", "group-b4-s0"]
+    assert [answer.trial.id for answer in found] == ["batch-b4-s0", "group-b4-s0"]
     for answer in found:
         assert answer.prediction.fruit_type in ("Apple", "Banana", "Orange", "Kiwi") and 0 <= answer.accuracy <= 1
         assert answer.heatmap.size == (64, 64)
@@ -46,14 +46,14 @@ def test_a_study_that_was_only_planned_has_no_networks(tmp_path, sample_set):
 
 def test_the_accuracy_is_that_of_the_weights_that_answer(study, sample_set):
     for answer in answers(study, next(sample_set.rglob("*.jpg")), 8, 0):
-        config = read_config(study.run(answer.cell).best)
+        config = read_config(study.run(answer.trial).best)
         assert answer.accuracy == config.metrics["test"]["top1"] and 0 <= config.metrics["validation"]["answered"] <= 1
 
 
 def test_a_network_whose_thresholds_were_not_fitted_to_its_own_pictures_is_never_sure(study, sample_set, monkeypatch):
     from fruitvision.comparison import same_picture
 
-    picture, run = next(sample_set.rglob("*.jpg")), study.run(study.plan().cells()[0])
+    picture, run = next(sample_set.rglob("*.jpg")), study.run(study.plan().trials()[0])
     classifier = same_picture._classifier(run.best, 0)
     fitted, bold = classifier.config.metrics, Thresholds(unsure=0.0)
     verdicts = []
@@ -69,9 +69,9 @@ def test_a_network_whose_thresholds_were_not_fitted_to_its_own_pictures_is_never
 
 
 def test_the_networks_that_come_with_the_program_have_thresholds_of_their_own():
-    shipped = measured_study()
-    for cell in shipped.plan().cells():
-        config = read_config(shipped.run(cell).best)
+    shipped = shipped_study()
+    for trial in shipped.plan().trials():
+        config = read_config(shipped.run(trial).best)
         validation = config.metrics["validation"]
-        assert validation["answered"] < validation["top1"] and validation.get("answered_top1", 1) > 0.94, cell.id
+        assert validation["answered"] < validation["top1"] and validation.get("answered_top1", 1) > 0.94, trial.id
         assert config.thresholds.unsure == 1 or validation["answered"] > 0

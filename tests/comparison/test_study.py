@@ -1,4 +1,4 @@
-"""A study trains its cells alike, stops, goes on, and reports what diverged."""
+"""A study trains all of its trials the same way, stops, goes on, and reports what diverged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_study_ends_in_one_row_a_cell_that_differ_in_the_norm_alone(tmp_path, 
     assert rows[["norm", "seed"]].values.tolist() == [["batch", 0], ["group", 0], ["batch", 1], ["group", 1]]
     assert (rows["state"] == "finished").all() and rows["final_accuracy"].between(0, 1).all()
     assert rows["parameters"].nunique() == 1 and (rows["seconds_per_epoch"] > 0).all()
-    first, second = study.cells()[:2]
+    first, second = study.trials()[:2]
     assert set(first.training.differences(second.training)) == {"norm"}
     assert (rows["peak_memory_mb"] > 50).all() and (rows["grad_norm"] > 0).all() and (rows["best_accuracy"] >= rows["final_accuracy"]).all()
     csv = pd.read_csv(save_results(tmp_path / "study")[0])
@@ -41,7 +41,7 @@ def test_the_learning_rate_follows_the_batch_size_where_that_is_asked_for(sample
     rates = {}
     for rule in ("same", "sqrt", "linear"):
         study = plan(sample_set, batch_sizes=(2, 8, 32), norms=("batch",), rate_rule=rule)
-        rates[rule] = [cell.training.learning_rate for cell in study.cells()]
+        rates[rule] = [trial.training.learning_rate for trial in study.trials()]
     base = rates["same"][2]
     assert rates["same"] == [base] * 3
     assert rates["linear"] == pytest.approx([base / 16, base / 4, base]) and rates["sqrt"] == pytest.approx([base / 4, base / 2, base])
@@ -77,7 +77,7 @@ def test_a_study_that_was_stopped_goes_on_without_training_anything_twice(tmp_pa
 
     def stop(event):
         steps.append(event)
-        if sum(isinstance(one, StepDone) for one in steps) == 10:  # in the second cell
+        if sum(isinstance(one, StepDone) for one in steps) == 10:  # in the second trial
             StudyFolder(out).request_stop()
 
     assert run_study(plan(sample_set), out, on_event=stop).state == "stopped"
@@ -109,14 +109,14 @@ def test_a_study_hears_a_stop_while_a_cell_is_measured(tmp_path, sample_set, mon
     with monkeypatch.context() as patch:
         patch.setattr(finish, "predict_logits", asked_meanwhile)
         assert run_study(plan(sample_set), study.path).state == "stopped"
-    assert not any(study.run(cell).status().state == "finished" for cell in study.plan().cells())
+    assert not any(study.run(trial).status().state == "finished" for trial in study.plan().trials())
 
 
 def test_a_finished_study_is_given_another_seed_and_only_that_is_trained(tmp_path, sample_set):
     out, again = tmp_path / "study", []
     assert run_study(plan(sample_set, seeds=(0,)), out).state == "finished"
     assert run_study(plan(sample_set, seeds=(0, 1)), out, on_event=again.append).state == "finished"
-    assert len(table(out)) == 2 * len(plan(sample_set, seeds=(0,)).cells())
+    assert len(table(out)) == 2 * len(plan(sample_set, seeds=(0,)).trials())
     assert sum(isinstance(event, StepDone) for event in again) == 16
     with pytest.raises(RunError):  # nothing that was measured is dropped
         run_study(plan(sample_set, seeds=(1,)), out)
@@ -186,4 +186,4 @@ def test_every_budget_is_a_study_under_every_norm(sample_set, budget):
             "training": spent.settings,
         }
     )
-    assert len(study.cells()) == len(NORMS) * len(spent.batch_sizes) * len(spent.seeds)
+    assert len(study.trials()) == len(NORMS) * len(spent.batch_sizes) * len(spent.seeds)

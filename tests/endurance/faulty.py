@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.endurance import check
+from benchmarks.endurance import check_files
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.resume import read_state
@@ -50,7 +50,7 @@ class Lost(Exception):
 
 def kept(run: RunFolder) -> None:
     """Read all that a run showed as saved. Raises Lost, or what reading it raised."""
-    check(run)
+    check_files(run)
     shown, status = run.metrics(), run.status()
     if shown and not run.has_checkpoint:
         raise Lost(f"{run.id} shows {len(shown)} epochs, and there is no checkpoint")

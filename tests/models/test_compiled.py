@@ -16,7 +16,7 @@ from torch import nn
 
 import fruitvision
 from fruitvision.models import compiled as module
-from fruitvision.models.compiled import TOLERANCE, CompiledNetwork, compiled
+from fruitvision.models.compiled import TOLERANCE, CompiledNetwork, compile_openvino
 from fruitvision.models.networks import build_network
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed: torch answers")
@@ -39,7 +39,7 @@ def test_another_trunk_answers_the_same():
 
 @torch.inference_mode()
 def _same(network: nn.Module) -> None:
-    ready = compiled(network, 64, network)
+    ready = compile_openvino(network, 64, network)
     assert isinstance(ready, CompiledNetwork)
     for count in (1, 5):
         x = torch.randn(count, 3, 64, 64)
@@ -66,7 +66,7 @@ def test_the_shipped_networks_answer_compiled_in_every_way_of_looking(shipped):
 
 def test_many_threads_ask_at_once_and_each_is_told_its_own():
     network = build_network(num_classes=7, width=16, seed=1).eval()
-    ready, pictures, wrong = compiled(network, 32, network), torch.randn(8, 3, 32, 32), []
+    ready, pictures, wrong = compile_openvino(network, 32, network), torch.randn(8, 3, 32, 32), []
     with torch.inference_mode():
         expected = network(pictures).logits
 
@@ -98,7 +98,7 @@ class _Otherwise(nn.Module):
 
 
 def test_a_network_that_would_answer_otherwise_stays_with_torch():
-    assert compiled(_Otherwise().eval(), 32, nn.Identity()) is None
+    assert compile_openvino(_Otherwise().eval(), 32, nn.Identity()) is None
 
 
 class _Broken:
@@ -160,7 +160,7 @@ def test_a_pass_that_does_not_end_is_given_up_in_its_time(monkeypatch, caplog):
 def test_what_fails_at_once_is_not_kept(does, monkeypatch):
     network = build_network(num_classes=3, width=8, seed=1).eval()
     monkeypatch.setattr(module, "_compiled", lambda *_: iter([_Broken(does)]))
-    assert compiled(network, 32, network) is None
+    assert compile_openvino(network, 32, network) is None
 
 
 @pytest.mark.parametrize(("compiling", "said"), [("threading.Event().wait()", ""), ("(time.sleep(1), print('compiled'))", "compiled\n")])
@@ -193,7 +193,7 @@ def test_without_openvino_torch_goes_on(monkeypatch):
 def test_what_is_clearly_slower_is_not_kept(monkeypatch):
     network = build_network(num_classes=3, width=8, seed=1).eval()
     monkeypatch.setattr(module, "shortest_seconds", lambda networks, _: [*[2.0] * (len(networks) - 1), 1.0])
-    assert compiled(network, 32, network) is None
+    assert compile_openvino(network, 32, network) is None
 
 
 @pytest.mark.parametrize("fastest", [0, 1])
@@ -202,7 +202,7 @@ def test_the_fastest_of_the_precisions_with_the_same_outputs_is_kept(fastest, mo
     models = [list(module._compiled(network, 32))[-1] for _ in range(2)]
     monkeypatch.setattr(module, "_compiled", lambda *_: iter(models))
     monkeypatch.setattr(module, "shortest_seconds", lambda networks, _: [1.0 if at == fastest else 1.1 for at in range(len(networks))])
-    ready = compiled(network, 32, network)
+    ready = compile_openvino(network, 32, network)
     assert isinstance(ready, CompiledNetwork) and ready._compiled is models[fastest]
 
 

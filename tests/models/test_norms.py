@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fruitvision.comparison.layers.anatomy import moments, normalized, sharing_sets
+from fruitvision.comparison.layers.anatomy import moments, normalize, sharing_sets
 from fruitvision.errors import ConfigError
 from fruitvision.models.networks import build_network, count_parameters
 from fruitvision.models.norms import EPS, NORMS, check_norm, get_norm, groups_for
@@ -25,7 +25,7 @@ def test_the_real_layer_gives_zero_mean_and_unit_variance_in_exactly_the_sets_th
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)) * 3 + torch.arange(8.0)[:, None, None]
     with torch.no_grad():
         y = layer(name)(x).numpy()
-    np.testing.assert_allclose(y, normalized(x.numpy(), name), atol=2e-5)
+    np.testing.assert_allclose(y, normalize(x.numpy(), name), atol=2e-5)
     if name != "none":
         mean, variance = moments(y, sharing_sets(name, *SHAPE))
         np.testing.assert_allclose(mean, 0, atol=1e-5)

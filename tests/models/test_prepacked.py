@@ -11,7 +11,7 @@ from torch import nn
 import fruitvision
 from fruitvision.models import prepacked as module
 from fruitvision.models.networks import build_network
-from fruitvision.models.prepacked import PrepackedConv2d, PrepackedNetwork, prepacked
+from fruitvision.models.prepacked import PrepackedConv2d, PrepackedNetwork, prepack
 
 
 def lived(network: nn.Module) -> nn.Module:
@@ -33,7 +33,7 @@ def test_a_resnet_under_any_norm_answers_the_same_on_any_number_and_size(norm):
 
 def test_convolutions_that_compute_something_else_are_left_as_they_are():
     network = build_network(num_classes=7, norm="group-ws", width=16).eval()
-    assert prepacked(network, 64) is network
+    assert prepack(network, 64) is network
 
 
 def test_another_trunk_answers_the_same():
@@ -42,7 +42,7 @@ def test_another_trunk_answers_the_same():
 
 @torch.inference_mode()
 def _same(network: nn.Module) -> None:
-    ready = prepacked(network, 64)
+    ready = prepack(network, 64)
     assert isinstance(ready, PrepackedNetwork) and any(isinstance(part, PrepackedConv2d) for part in ready.modules())
     for x in (torch.randn(1, 3, 64, 64), torch.randn(5, 3, 64, 64), torch.randn(2, 3, 97, 130), torch.randn(2, 3, 128, 128)):
         for expected, found in zip(network(x), ready(x), strict=True):
@@ -70,18 +70,18 @@ def test_the_shipped_networks_are_prepacked_and_faster(shipped):
 def test_a_network_that_would_answer_otherwise_is_left_as_it_is(monkeypatch):
     network = lived(build_network(num_classes=3, width=8, seed=1))
     monkeypatch.setattr(module, "fuse_conv_bn_eval", lambda conv, norm: nn.utils.fusion.fuse_conv_bn_eval(conv, lived(norm)))
-    assert prepacked(network, 32) is network
+    assert prepack(network, 32) is network
 
 
 def test_without_onednn_or_convolutions_it_is_left_as_it_is(monkeypatch):
     no_convolutions = nn.Linear(3, 3).eval()
-    assert prepacked(no_convolutions, 32) is no_convolutions
+    assert prepack(no_convolutions, 32) is no_convolutions
     network = build_network(num_classes=3, width=8, seed=1).eval()
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert prepacked(network, 32) is network
+    assert prepack(network, 32) is network
 
 
 def test_where_torch_has_these_operators_no_longer_it_is_left_as_it_is(monkeypatch):
     network = build_network(num_classes=3, width=8, seed=1).eval()
     monkeypatch.delattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
-    assert prepacked(network, 32) is network
+    assert prepack(network, 32) is network

@@ -8,12 +8,12 @@ import torch
 from fruitvision.data.load.targets import Targets
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import (
-    answered,
     calibrate,
     confidence_threshold,
     fit_temperature,
     fit_thresholds,
     probabilities_of,
+    sure_metrics,
     verdict,
 )
 from fruitvision.training.evaluation import expected_calibration_error
@@ -39,8 +39,8 @@ def test_enough_photographs_decide_the_temperature_alone(photos, expected):
     logits, labels = drawn(1.0)
     logits = torch.cat((logits[:photos] / 2, logits[:3000] * 2))[:, None]
     labels = torch.cat((labels[:photos], labels[:3000]))
-    as_taken = torch.arange(len(labels)) < photos
-    temperature, _ = calibrate(logits, labels, Targets.of(tuple("ABCDEF"), set(), not_fruit=False), as_taken)
+    unaugmented = torch.arange(len(labels)) < photos
+    temperature, _ = calibrate(logits, labels, Targets.of(tuple("ABCDEF"), set(), not_fruit=False), unaugmented)
     assert temperature == pytest.approx(expected, rel=0.3)
 
 
@@ -99,11 +99,11 @@ def test_a_network_that_guesses_is_sure_of_nothing_however_far_apart_its_logits_
     logits, labels = 30 * torch.randn(400, 1, 5, generator=generator), torch.randint(5, (400,), generator=generator)
     targets = Targets.of(tuple("ABCDE"))
     temperature, thresholds = calibrate(logits, labels, targets)
-    found = answered(logits, labels, targets, temperature, thresholds)
+    found = sure_metrics(logits, labels, targets, temperature, thresholds)
     assert found["answered"] < 0.05
     known = torch.nn.functional.one_hot(labels, 5).float()[:, None] * 30
     temperature, thresholds = calibrate(known, labels, targets)
-    assert answered(known, labels, targets, temperature, thresholds) == {"answered": 1.0, "answered_top1": 1.0}
+    assert sure_metrics(known, labels, targets, temperature, thresholds) == {"answered": 1.0, "answered_top1": 1.0}
 
 
 @pytest.mark.parametrize(("right", "unsure", "word"), [(True, 0.9999, "sure"), (False, 1.0, "unsure")], ids=["all right", "all wrong"])

@@ -14,7 +14,7 @@ from fruitvision.errors import DataError, RunError
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import loop
 from fruitvision.runs.job.loop import execute
-from fruitvision.runs.prepare.data import evenly, prepare
+from fruitvision.runs.prepare.data import prepare, subsample_evenly
 from fruitvision.training.engine import StepDone
 
 
@@ -108,11 +108,11 @@ def test_validation_is_held_out_of_training_and_the_test_split_stays_apart(tmp_p
 
 def test_a_part_of_the_pictures_is_taken_evenly(sample_set):
     dataset, _ = open_dataset(sample_set)
-    part = evenly(dataset.splits["train"], 10)
+    part = subsample_evenly(dataset.splits["train"], 10)
     assert len(part) == 10 and sorted(np.bincount(part.labels).tolist()) == [2, 2, 3, 3]
-    smaller = evenly(dataset.splits["train"], 6)
+    smaller = subsample_evenly(dataset.splits["train"], 6)
     assert {*smaller.paths} <= {*part.paths}
-    assert evenly(dataset.splits["train"], 1000) is dataset.splits["train"]
+    assert subsample_evenly(dataset.splits["train"], 1000) is dataset.splits["train"]
 
 
 def test_a_folder_that_is_gone_is_an_error_with_a_status(tmp_path, tiny):

@@ -76,7 +76,7 @@ def test_the_precision_of_a_run_stands_in_its_saved_state_and_its_configuration_
 def test_a_resume_remembers_what_its_start_had_learned(tmp_path, tiny):
     run = RunFolder(tmp_path / "runs" / "run").create(tiny())
     run.write_status(run.status().model_copy(update={"state": "stopped", "sources_before": ("shop",)}))
-    assert StatusWriter(run, 2).status.sources_before == ("shop",)
+    assert StatusWriter.of_run(run, 2).status.sources_before == ("shop",)
 
 
 def test_a_state_of_two_cards_is_resumed_on_one(monkeypatch, tmp_path, tiny):

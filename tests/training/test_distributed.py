@@ -16,7 +16,7 @@ from torch import nn
 
 from fruitvision.data.augment.recipes import no_augmentation
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.load.loader import EvalLoader, Share, TrainLoader
+from fruitvision.data.load.loader import EvalLoader, Shard, TrainLoader
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
@@ -24,7 +24,7 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.distributed import World, synchronized, torchrun_share
+from fruitvision.training.distributed import World, convert_sync_batchnorm, torchrun_shard
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -159,18 +159,18 @@ def wait(process: subprocess.Popen[str], condition, seconds: float = 120) -> Non
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
-def test_shares_put_together_are_the_whole_and_nothing_twice(sample_set, ranks):
+def test_shards_put_together_are_the_whole_and_nothing_twice(sample_set, ranks):
     dataset, store = open_dataset(sample_set)
     train = TrainLoader(store, dataset.splits["train"], no_augmentation(32, 32), 6, seed=3)
     whole = list(train.epoch(1, 32))
-    parts = [list(train.epoch(1, 32, share=Share(rank, ranks))) for rank in range(ranks)]
+    parts = [list(train.epoch(1, 32, shard=Shard(rank, ranks))) for rank in range(ranks)]
     for step, batch in enumerate(whole):
         shared = [part[step] for part in parts]
-        assert sum(one.own for one in shared) == len(batch.rows) and {one.total for one in shared} == {len(batch.rows)}
-        assert sorted(row for one in shared for row in one.rows[: one.own]) == sorted(batch.rows)
+        assert sum(one.local_size for one in shared) == len(batch.rows) and {one.global_size for one in shared} == {len(batch.rows)}
+        assert sorted(row for one in shared for row in one.rows[: one.local_size]) == sorted(batch.rows)
         assert all(len(one.labels) >= 1 for one in shared)
     seen = EvalLoader(store, dataset.splits["test"], EvalTransform(resize=32, crop=32), batch_size=3)
-    rows = [row for rank in range(ranks) for batch in seen.batches(Share(rank, ranks)) for row in batch.rows]
+    rows = [row for rank in range(ranks) for batch in seen.batches(Shard(rank, ranks)) for row in batch.rows]
     assert sorted(rows) == sorted(dataset.splits["test"].rows)
 
 
@@ -192,7 +192,7 @@ def test_synchronized_batch_norms_apply_the_activations_that_they_carry(architec
     network, x = build_network(architecture, num_classes=3, norm="own", seed=1).eval(), torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         expected = network(x).logits
-        found = copy.deepcopy(synchronized(network))
+        found = copy.deepcopy(convert_sync_batchnorm(network))
         assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
         torch.testing.assert_close(found(x).logits, expected)
 
@@ -200,10 +200,10 @@ def test_synchronized_batch_norms_apply_the_activations_that_they_carry(architec
 def test_on_one_process_nothing_happens(monkeypatch):
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert torchrun_share() == (0, 1)
+    assert torchrun_shard() == (0, 1)
     world = World()
     assert world.is_global_zero and world.all_reduce(1.5, 2) == [1.5, 2] and world.any(True) and not world.any(False)
     assert world.broadcast("word") == "word" and world.all_gather([1, 2]) == [1, 2]
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "8")
-    assert torchrun_share() == (3, 8)
+    assert torchrun_shard() == (3, 8)

@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and exports in this process, of a network and a runtime that are none: tests/browser makes a real one."""
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(device, "find_spec", lambda name: name)
-    monkeypatch.setattr(device, "call_separately", lambda function, *given: function(*given, None))
+    monkeypatch.setattr(device, "call_in_subprocess", lambda function, *given: function(*given, None))
     monkeypatch.setattr("fruitvision.web.network.web_network", lambda *_: WebNetwork(b"network", 8, 1, 0.0, 1.0, (0.0, 0.0)))
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {name: b"x" for name in list(export.RUNTIME)[:3]})
     return tmp_path / "cache" / "pages"

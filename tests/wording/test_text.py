@@ -92,11 +92,11 @@ def test_every_fault_has_words_with_its_facts_and_no_fact_is_a_sentence():
     words = {key.removeprefix("faults.") for key in sentences() if key.startswith("faults.")}
     unused = {code for code in words if "_" not in code and f'"{code}"' not in source}
     assert not unused, "nothing says it; pydantic's own have underscores"
-    for path, call in calls({"Fault", "Refused"}):
+    for path, call in calls({"Fault", "UnsupportedOnnx"}):
         if call.args and isinstance(call.args[0], ast.Constant):
             assert call.args[0].value in words, f"{path.name}:{call.lineno}"
             assert facts(say(f"faults.{call.args[0].value}", "en")) == {keyword.arg for keyword in call.keywords if keyword.arg}
-    for path, call in calls({*ERRORS, "Fault", "Refused"}):
+    for path, call in calls({*ERRORS, "Fault", "UnsupportedOnnx"}):
         for keyword in call.keywords:
             for part in ast.walk(keyword.value):
                 text = part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else ""

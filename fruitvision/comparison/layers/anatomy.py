@@ -54,7 +54,7 @@ def moments(values: np.ndarray, sets: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return mean, np.bincount(numbers, (flat - mean[numbers]) ** 2) / counts
 
 
-def normalized(values: np.ndarray, norm: str) -> np.ndarray:
+def normalize(values: np.ndarray, norm: str) -> np.ndarray:
     """The output of the norm's layer at its initial weights, in training: zero mean and unit variance in each set."""
     sets = sharing_sets(norm, *values.shape)
     if (sets < 0).all():

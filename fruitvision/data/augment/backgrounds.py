@@ -1,4 +1,4 @@
-"""Backgrounds for composed scenes: parts of any pictures, or generated plain, shaded, wood-like and cloth-like ones."""
+"""Backgrounds for composed scenes: crops of pictures, or generated plain, shaded, wood-like and cloth-like ones."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SHARES = (0.25, 0.25, 0.09, 0.16, 0.14, 0.11)
 class Backgrounds:
     """Draws backgrounds: (size, size, 3) uint8 arrays.
 
-    ``pictures`` is any indexable collection of (H, W, 3) uint8 arrays without fruit, such as an image store's rows;
-    where it is empty, every background is generated.
+    ``pictures``: an indexable collection of (H, W, 3) uint8 arrays without fruit, such as rows of an image store; if it is empty,
+    every background is generated.
     """
 
     def __init__(self, pictures: Sequence[np.ndarray] = ()) -> None:
         self.pictures = pictures
 
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """One background, chosen by ``rng``."""
+        """Draw one background."""
         if len(self.pictures) and rng.random() >= GENERATED_SHARE:
             return random_part(self.pictures[int(rng.integers(len(self.pictures)))], rng, size)
         return generated_background(rng, size)
@@ -60,7 +60,7 @@ def _plain(rng: np.random.Generator, size: int, *, saturation: float, value: flo
 
 
 def _light_gradient(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Light that falls off to one side: (size, size), about 1."""
+    """Illumination that falls off to one side: (size, size), about 1."""
     angle, fall = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5) ** 1.5
     positions = (np.arange(size) + 0.5) / size - 0.5
     return 1 + 2 * fall * (np.cos(angle) * positions[None, :] + np.sin(angle) * positions[:, None])

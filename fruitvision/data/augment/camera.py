@@ -1,6 +1,6 @@
-"""What a camera makes of a scene: its light, colour cast, blur, noise and compression, over a whole batch.
+"""Camera simulation on a whole batch: exposure, colour cast, blur, noise and compression.
 
-Webcams indoors see dimly, with a colour cast and little saturation: the ranges reach there.
+The ranges include webcams indoors, whose pictures are dim, with a colour cast and low saturation.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One picture's treatment. Gains multiply, 1 leaves as it is."""
+class CameraParams:
+    """The parameters for one picture; a gain or gamma of 1 changes nothing."""
 
     gain: float
     gamma: float
@@ -37,12 +37,12 @@ class Shot:
     """Quality; 0 is not compressed."""
 
 
-def draw_shot(rng: np.random.Generator, strength: float = 1.0) -> Shot:
-    """Draw a camera. ``strength`` scales every departure from a faithful one: 0 .. 1."""
+def random_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraParams:
+    """Draw random parameters; ``strength`` (0..1) scales every deviation from an ideal camera."""
     s = strength
     cast = np.exp(rng.normal(0, 0.08 * s, 3))
     dim, pale = rng.random() < 0.25, rng.random() < 0.3
-    return Shot(
+    return CameraParams(
         gain=float(np.exp(s * (rng.uniform(-0.9, -0.2) if dim else rng.normal(0.03, 0.2)))),
         gamma=float(np.exp(rng.normal(0, 0.15 * s))),
         contrast=float(np.exp(s * rng.uniform(-0.4, 0.3))),
@@ -55,8 +55,8 @@ def draw_shot(rng: np.random.Generator, strength: float = 1.0) -> Shot:
     )
 
 
-def photograph(images: Tensor, shots: Sequence[Shot], rngs: Sequence[np.random.Generator]) -> Tensor:
-    """(B, 3, S, S) in 0..255 → the same as B cameras saw it; ``rngs`` draw the noise."""
+def apply_camera(images: Tensor, shots: Sequence[CameraParams], rngs: Sequence[np.random.Generator]) -> Tensor:
+    """Apply one camera to each picture: (B, 3, S, S) in 0..255 → the same; ``rngs`` draw the noise."""
     images = _defocus(images, [shot.blur for shot in shots])
     images = _light(images / 255, shots) * 255
     grain = torch.zeros_like(images)
@@ -70,7 +70,7 @@ def photograph(images: Tensor, shots: Sequence[Shot], rngs: Sequence[np.random.G
     return images
 
 
-def _light(images: Tensor, shots: Sequence[Shot]) -> Tensor:
+def _light(images: Tensor, shots: Sequence[CameraParams]) -> Tensor:
     size = images.shape[2]
 
     def column(values: Sequence[float]) -> Tensor:
@@ -89,7 +89,7 @@ def _light(images: Tensor, shots: Sequence[Shot]) -> Tensor:
 
 
 def _defocus(images: Tensor, blurs: Sequence[float]) -> Tensor:
-    """Blur as a coarser sensor does: fewer pixels, and back."""
+    """Blur by reducing the resolution and enlarging again."""
     blurred = [i for i, blur in enumerate(blurs) if blur > 1.05]
     if not blurred:
         return images

@@ -1,7 +1,7 @@
-"""The plain training recipes: random resized crop, flip and rotation, or none.
+"""The standard training transforms: random resized crop, flip and rotation, or none.
 
-The textbook recipe exists twice: as torchvision's transforms, picture by picture, and as one resampling of a whole batch, in
-which crop, flip and rotation are a single affine map.
+The textbook recipe exists twice: as torchvision's transforms for one picture at a time, and as one resampling of a whole batch, in
+which crop, flip and rotation are combined into an affine map.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Draw = tuple[float, float, float, float, float, float]
 
 
 def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> TrainTransform:
-    """RandomResizedCrop, RandomHorizontalFlip and RandomRotation as torchvision has them, one PIL picture at a time."""
+    """torchvision's RandomResizedCrop, RandomHorizontalFlip and RandomRotation, one PIL picture at a time."""
     import_torchvision()
     from torchvision import transforms
 
@@ -54,7 +54,7 @@ def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> T
 
 @dataclass(frozen=True)
 class BatchedRecipe:
-    """The same recipe with crop, flip and rotation composed into one resampling of the whole batch."""
+    """The same transforms, with crop, flip and rotation combined into one resampling of the whole batch."""
 
     crop_scale_min: float
     flip: float
@@ -71,7 +71,7 @@ class BatchedRecipe:
 
 
 def no_augmentation(eval_resize: int, image_size: int) -> TrainTransform:
-    """Training on exactly what evaluation sees, scaled where the side grows over the epochs."""
+    """The evaluation transform for training, scaled if the picture size grows over the epochs."""
 
     def apply(pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
         return EvalTransform(resize=round(eval_resize * size / image_size), crop=size).batch(pictures)
@@ -80,9 +80,9 @@ def no_augmentation(eval_resize: int, image_size: int) -> TrainTransform:
 
 
 def augmented_grid(pictures: Sequence[np.ndarray], transform: TrainTransform, *, size: int, columns: int, seed: int = 0) -> np.ndarray:
-    """Pictures as training will see them, side by side: (rows × size, columns × size, 3) uint8, empty cells white.
+    """A grid of augmented pictures: (rows × size, columns × size, 3) uint8, with empty cells white.
 
-    The same seed draws the same grid.
+    The same seed gives the same grid.
     """
     seeds = [(seed, number) for number in range(len(pictures))]
     cells = denormalize(transform(pictures, seeds, size))
@@ -93,7 +93,7 @@ def augmented_grid(pictures: Sequence[np.ndarray], transform: TrainTransform, *,
 
 
 def draw_affine(rng: np.random.Generator, height: int, width: int, crop_scale_min: float, flip: float, rotation: float) -> Draw:
-    """Draw as torchvision's RandomResizedCrop, RandomHorizontalFlip and RandomRotation do."""
+    """Draw the parameters of torchvision's RandomResizedCrop, RandomHorizontalFlip and RandomRotation."""
     left, top, across, down, flipped, angle = affine_draws(
         rng.random((1, RANDOM_NUMBERS)), height, width, crop_scale_min, flip, rotation
     ).tolist()[0]
@@ -103,9 +103,9 @@ def draw_affine(rng: np.random.Generator, height: int, width: int, crop_scale_mi
 def affine_draws(
     numbers: np.ndarray, height: float | np.ndarray, width: float | np.ndarray, crop_scale_min: float, flip: float, rotation: float
 ) -> np.ndarray:
-    """The draws, (B, 6), that follow from random ``numbers``, (B, RANDOM_NUMBERS) in 0..1.
+    """The parameters (B, 6) determined by random ``numbers``, (B, RANDOM_NUMBERS) in 0..1.
 
-    ``height`` and ``width`` of the pictures, in pixels: (B,), or one for all. ``rotation``: the largest angle, in degrees.
+    ``height`` and ``width`` of the pictures in pixels: (B,), or one for all. ``rotation``: the largest angle in degrees.
     """
     height, width = (np.broadcast_to(np.asarray(side, float), len(numbers)) for side in (height, width))
     scales, ratios, places = np.split(numbers[:, : 4 * CROP_TRIES], (CROP_TRIES, 2 * CROP_TRIES), axis=1)
@@ -126,9 +126,9 @@ def affine_draws(
 
 
 def resample(pictures: Sequence[np.ndarray], draws: Sequence[Draw] | np.ndarray, size: int, fills: Sequence[float] | None = None) -> Tensor:
-    """Apply one draw a picture in a single bilinear resampling → (B, 3, size, size) float in 0..255.
+    """Apply the parameters of each picture in a single bilinear resampling → (B, 3, size, size) float in 0..255.
 
-    What a rotation brings in from outside the crop is black, as torchvision fills it, or the grey of ``fills``.
+    The area that a rotation brings in from outside the crop is black, as in torchvision, or the grey of ``fills``.
     """
     draws = np.asarray(draws, np.float32)
     greys = torch.tensor(fills) if fills is not None and any(fills) else None
@@ -143,12 +143,12 @@ def resample(pictures: Sequence[np.ndarray], draws: Sequence[Draw] | np.ndarray,
 
 
 def reductions(draws: np.ndarray, size: int) -> np.ndarray:
-    """(B,) the factor by which each picture is averaged first: a bilinear sample sees four pixels only and would alias."""
+    """(B,) the factor by which each picture is first reduced by averaging, since bilinear sampling alone would alias."""
     return np.maximum(draws[:, 2:4].min(axis=1) // size, 1).astype(np.int64)
 
 
 def resample_same_size(images: Tensor, draws: Tensor, factors: np.ndarray, size: int, fills: Tensor | None = None) -> Tensor:
-    """As :func:`resample`, for images (B, 3, H, W) and draws (B, 6) on one device; ``factors`` are their reductions."""
+    """As :func:`resample`, for images (B, 3, H, W) and parameters (B, 6) on one device; ``factors``: from :func:`reductions`."""
     kinds = np.unique(factors).tolist()
     if len(kinds) == 1:
         return _resample(images, draws, kinds[0], size, fills)

@@ -1,8 +1,8 @@
-"""The training transforms for the robust preset: fruit composed into scenes, and photos as another camera would take them.
+"""The training transforms for the robust preset: fruit composed into scenes, and photos with simulated cameras.
 
-The pictures of Fruits-360 have a white background, and a network that learns from them as they are learns the white. Here
-they become sprites, and each time one is asked for it lies in another scene: on another background, in another size, place,
-rotation and light, alone or among others of its class, under a hand, beside some other thing; and taken by another camera.
+The pictures of Fruits-360 have a white background, which a network would learn along with the fruit. Here the fruit is cut out as a
+sprite, and composed into a different random scene each time: with another background, size, position, rotation and light, alone or
+among others of its class, partly covered by a hand, beside other objects; and seen by another simulated camera.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from fruitvision.data.augment.backgrounds import Backgrounds, random_part
-from fruitvision.data.augment.camera import draw_shot, photograph
+from fruitvision.data.augment.camera import apply_camera, random_camera
 from fruitvision.data.augment.recipes import draw_affine, resample
-from fruitvision.data.augment.scenes import Placed, Scene, render
+from fruitvision.data.augment.scenes import PlacedSprite, Scene, render
 from fruitvision.data.augment.sprites import cut_out, hand, random_cutout
 from fruitvision.data.augment.transforms import normalize
 
-MOST_FRUITS = 9
+MAX_FRUITS = 9
 TYPICAL_SPAN = 8.0
 """Centimetres: a fruit of this length takes ``TYPICAL_SHARE`` of the frame, typically. A smaller one is held closer to the
 camera, and a larger one farther away: the share grows with the square root of the length."""
@@ -44,8 +44,8 @@ Others = Callable[[int, np.random.Generator], np.ndarray]
 class SceneRecipe:
     """The training transform that composes fruit into scenes: (pictures, seeds, size) → (B, 3, size, size).
 
-    A picture without a white background is cropped, rotated and re-photographed as it is. A share ``plain`` of the
-    others stays on white, in a gentler light, since the network is tested on such pictures too.
+    A picture without a white background is only cropped, rotated and passed through a simulated camera. A fraction ``plain`` of the
+    others stays on white, with weaker changes of light, since the network is also evaluated on such pictures.
     """
 
     def __init__(self, backgrounds: Backgrounds, *, plain: float = 0.2, crop_scale_min: float = 0.35, flip: float = 0.5) -> None:
@@ -60,9 +60,10 @@ class SceneRecipe:
         others: Others | None = None,
         spans: Sequence[float] | None = None,
     ) -> Tensor:
-        """One scene a picture, normalized. ``others`` gives the fruits that lie beside it; without it, they are copies.
+        """One scene per picture, normalized.
 
-        ``spans``: the fruits' longest sides in centimetres, for their size in the frame.
+        ``others`` gives further pictures of the class for the same scene; without it, copies are used. ``spans``: the longest sides
+        of the fruits in centimetres, which determine their size in the frame.
         """
         return normalize(self.scenes(pictures, seeds, size, others, spans)[0])
 
@@ -74,7 +75,7 @@ class SceneRecipe:
         others: Others | None = None,
         spans: Sequence[float] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(B, 3, size, size) in 0..255, and (B, size, size) in 0..1: where the fruit is; 1 throughout where that is not known."""
+        """(B, 3, size, size) in 0..255, and the fruit's mask (B, size, size) in 0..1; all 1 if unknown."""
         rngs = [np.random.default_rng(seed) for seed in seeds]
         spans = [TYPICAL_SPAN] * len(pictures) if spans is None else spans
         counts = [0 if rng.random() < self.plain else _count(rng, span) for rng, span in zip(rngs, spans, strict=True)]
@@ -100,11 +101,11 @@ class SceneRecipe:
             fills = [255.0 if on_white[i] else 0.0 for i in as_they_are]
             images[as_they_are] = resample([pictures[i] for i in as_they_are], draws, size, fills)
         gentle = {i for i in as_they_are if on_white[i]}
-        shots = [draw_shot(rng, PLAIN_STRENGTH if i in gentle else 1.0) for i, rng in enumerate(rngs)]
-        return photograph(images, shots, rngs), fruit
+        shots = [random_camera(rng, PLAIN_STRENGTH if i in gentle else 1.0) for i, rng in enumerate(rngs)]
+        return apply_camera(images, shots, rngs), fruit
 
     def without_fruit(self, pictures: Sequence[np.ndarray], seeds: Sequence[tuple[int, ...]], size: int) -> Tensor:
-        """(B, 3, size, size), normalized: parts of pictures without fruit, pieces cut out of them, hands, backgrounds."""
+        """(B, 3, size, size), normalized: scenes without fruit, of crops and cutouts of such pictures, hands and backgrounds."""
         rngs = [np.random.default_rng(seed) for seed in seeds]
         scenes = []
         for picture, rng in zip(pictures, rngs, strict=True):
@@ -116,14 +117,13 @@ class SceneRecipe:
                 scene.hand = hand(rng, size)
             scenes.append(scene)
         images, _ = render(scenes, size)
-        return normalize(photograph(images, [draw_shot(rng) for rng in rngs], rngs))
+        return normalize(apply_camera(images, [random_camera(rng) for rng in rngs], rngs))
 
 
 class PhotoRecipe:
-    """The training transform for photos: a crop, a rotation, and another camera's light.
+    """The training transform for photos: crop, rotation, and a simulated camera.
 
-    With ``backgrounds``, a part of some photos is set on another background, so that a shelf of apples is not recognised by
-    its shelf.
+    With ``backgrounds``, a crop of some photos is pasted onto another background, so that a shelf of apples is not recognised by the shelf.
     """
 
     def __init__(
@@ -155,27 +155,27 @@ class PhotoRecipe:
             scenes = [Scene(self.backgrounds.draw(rngs[i], size), [self._part(rngs[i], pictures[i])]) for i in moved]
             if moved:
                 images[moved] = render(scenes, size)[0]
-        return photograph(images, [draw_shot(rng, self.strength) for rng in rngs], rngs)
+        return apply_camera(images, [random_camera(rng, self.strength) for rng in rngs], rngs)
 
     @staticmethod
-    def _part(rng: np.random.Generator, picture: np.ndarray) -> Placed:
+    def _part(rng: np.random.Generator, picture: np.ndarray) -> PlacedSprite:
         return _place(rng, random_cutout(picture, rng), float(rng.uniform(0.35, 0.9)), is_fruit=True)
 
 
 def _count(rng: np.random.Generator, span: float) -> int:
-    """One fruit, a few, or a pile."""
+    """The number of fruits: one, a few, or a pile."""
     kind = rng.random() * (1.0 if span >= SMALL_SPAN else 1.3)
-    return 1 if kind < 0.6 else int(rng.integers(2, 5)) if kind < 0.85 else int(rng.integers(5, MOST_FRUITS + 1))
+    return 1 if kind < 0.6 else int(rng.integers(2, 5)) if kind < 0.85 else int(rng.integers(5, MAX_FRUITS + 1))
 
 
 def _half(rng: np.random.Generator, span: float, alone: bool) -> float:
-    """Half the side of a fruit of this length in the frame, whose own half is 1."""
+    """Half the size in the frame of a fruit of this length, in half frames."""
     share = TYPICAL_SHARE * math.sqrt(span / TYPICAL_SPAN) * (1.0 if alone else AMONG_OTHERS)
     return min(max(share * math.exp(rng.normal(0, SHARE_SPREAD)), SHARES[0]), SHARES[1])
 
 
 def _plan(rng: np.random.Generator, count: int, span: float, shown: Sequence[Tensor], backgrounds: Backgrounds, size: int) -> Scene:
-    """Draw what lies where."""
+    """Draw the contents of a scene and their positions."""
     scene = Scene(backgrounds.draw(rng, size))
     if rng.random() < 0.2:
         given = backgrounds.pictures
@@ -190,11 +190,11 @@ def _plan(rng: np.random.Generator, count: int, span: float, shown: Sequence[Ten
     return scene
 
 
-def _place(rng: np.random.Generator, sprite: Tensor, half: float, *, is_fruit: bool) -> Placed:
-    """Anywhere in the frame; a fruit larger than half of it may reach over the edge by a third of its side."""
+def _place(rng: np.random.Generator, sprite: Tensor, half: float, *, is_fruit: bool) -> PlacedSprite:
+    """Place a sprite at random; a fruit larger than half the frame may extend beyond its edge by a third of its side."""
     reach = max(1 - half, half / 1.5)
     x, y = rng.uniform(-reach, reach, 2) if half < 1 else rng.uniform(-0.4, 0.4, 2)
-    return Placed(
+    return PlacedSprite(
         sprite,
         float(x),
         float(y),

@@ -1,6 +1,6 @@
-"""Composed scenes: sprites on a background, with shadows, and how a batch of them is rendered.
+"""Composed scenes of sprites with shadows on a background, and their rendering.
 
-A batch is rendered layer by layer, each layer one resampling of all scenes that have it.
+A batch is rendered layer by layer, each with one resampling for all scenes that have that layer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A sprite in a scene. Lengths in half frames: the frame reaches from -1 to 1 each way."""
+class PlacedSprite:
+    """A sprite in a scene. Lengths are in half frames: the frame spans -1..1 in both directions."""
 
     sprite: Tensor
     """(4, side, side), as :mod:`fruitvision.data.augment.sprites` describes it."""
@@ -39,17 +39,17 @@ class Placed:
 
 @dataclass
 class Scene:
-    """The content of one picture before it is rendered, from back to front."""
+    """The contents of one picture, from back to front."""
 
     background: np.ndarray
     """(S, S, 3) uint8"""
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[PlacedSprite] = field(default_factory=list)
     hand: Tensor | None = None
     """(4, S, S), a sprite of the whole frame."""
 
 
 def render(scenes: Sequence[Scene], size: int) -> tuple[Tensor, Tensor]:
-    """(B, 3, size, size) in 0..255, and (B, size, size) in 0..1: where the frame shows fruit."""
+    """The pictures (B, 3, size, size) in 0..255, and the masks of their fruit (B, size, size) in 0..1."""
     backgrounds = np.stack([scene.background for scene in scenes])
     images = torch.from_numpy(backgrounds).permute(0, 3, 1, 2).float().contiguous()
     fruit = torch.zeros(len(scenes), size, size)
@@ -68,8 +68,8 @@ def render(scenes: Sequence[Scene], size: int) -> tuple[Tensor, Tensor]:
     return images.clamp_(0, 255), fruit
 
 
-def _sprites(layer: Sequence[Placed], size: int) -> Tensor:
-    """(n, 4, size, size): each sprite in its place, colors times gain."""
+def _sprites(layer: Sequence[PlacedSprite], size: int) -> Tensor:
+    """(n, 4, size, size): each sprite at its position, its colors multiplied by its gain."""
     drawn = torch.zeros(len(layer), 4, size, size)
     by_level: dict[int, list[int]] = {}
     for n, placed in enumerate(layer):  # averaged first where it will be small: a bilinear sample sees four pixels only
@@ -84,8 +84,8 @@ def _sprites(layer: Sequence[Placed], size: int) -> Tensor:
     return drawn
 
 
-def _shadows(layer: Sequence[Placed], size: int) -> Tensor:
-    """(n, 1, size, size), 0 lit .. 1 black: each sprite's mask beside itself, soft, at a quarter of the resolution."""
+def _shadows(layer: Sequence[PlacedSprite], size: int) -> Tensor:
+    """(n, 1, size, size), from 0 (lit) to 1 (black): each sprite's mask, shifted and blurred, computed at a quarter of the resolution."""
     masks = torch.stack([placed.sprite[3:] for placed in layer])
     soft = F.avg_pool2d(F.pad(F.avg_pool2d(masks, 4), (3, 3, 3, 3)), 5, stride=1, padding=2)
     coarse = _sample(soft, layer, max(size // 4, 8), shadow=True, side=masks.shape[-1] / 4)
@@ -93,8 +93,8 @@ def _shadows(layer: Sequence[Placed], size: int) -> Tensor:
     return F.interpolate(coarse * dark, size=(size, size), mode="bilinear")
 
 
-def _sample(stack: Tensor, layer: Sequence[Placed], size: int, *, shadow: bool = False, side: float | None = None) -> Tensor:
-    """Resample sprites (n, C, h, w) into their places in frames of ``size``; ``side`` is the sprite's, less its margin."""
+def _sample(stack: Tensor, layer: Sequence[PlacedSprite], size: int, *, shadow: bool = False, side: float | None = None) -> Tensor:
+    """Resample sprites (n, C, h, w) to their positions in frames of ``size``; ``side``: the sprite's size without its margin."""
     margin = 1.0 if side is None else stack.shape[-1] / side
     maps = []
     for placed in layer:

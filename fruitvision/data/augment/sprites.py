@@ -1,6 +1,6 @@
-"""Sprites for composed scenes: fruit cut out of its white background, things cut out of any picture, and hands.
+"""Sprites for composed scenes: fruit segmented from its white background, random cutouts of pictures, and hands.
 
-A sprite is a float32 tensor (4, side, side): red, green and blue in 0..255, multiplied by the mask, and the mask in 0..1.
+A sprite is a float32 tensor (4, side, side): premultiplied red, green and blue in 0..255, and the mask in 0..1.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SPRITE_SIDE = 100
 
 
 def white_background(pictures: np.ndarray) -> np.ndarray:
-    """Where N pictures show their white background: near-white and connected to the border.
+    """The white background of N pictures: near-white pixels connected to the border.
 
-    (N, H, W, 3) uint8 → (N, H, W) bool. Highlights inside a fruit are not connected, and stay fruit.
+    (N, H, W, 3) uint8 → (N, H, W) bool. Highlights inside a fruit are not connected to the border, and count as fruit.
     """
     white = np.asarray((pictures >= WHITE).all(axis=3))
     border = np.zeros_like(white)
@@ -32,7 +32,7 @@ def white_background(pictures: np.ndarray) -> np.ndarray:
 
 
 def flood_fill(seeds: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """What can be reached from the seeds by steps up, down, left and right through free cells: (N, H, W) bool each."""
+    """The pixels reachable from ``seeds`` in 4-connected steps through ``free`` pixels; all are (N, H, W) bool."""
     reached, count = seeds & free, -1
     while count != (count := int(reached.sum())):  # until a whole sweep adds nothing
         for axis in (1, 2):
@@ -44,10 +44,10 @@ def flood_fill(seeds: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def soft_mask(background: np.ndarray) -> Tensor:
-    """(N, H, W) bool, true on the background → (N, 1, H, W) float, 0 on the background .. 1 on the fruit.
+    """The background (N, H, W) bool → a mask of the fruit (N, 1, H, W) float, 0..1.
 
-    The fruit is eroded by one pixel, so that no white rim gives a composite away, and the edge is blurred by a
-    standard deviation of about 0.7 pixels.
+    The fruit is eroded by one pixel, so that composites have no white rim, and its edge is blurred with a standard deviation of about
+    0.7 pixels.
     """
     outside = F.pad(torch.from_numpy(background), (1, 1, 1, 1))
     mask = (~_dilated(_dilated(outside, 1), 2)).float()
@@ -58,7 +58,7 @@ def soft_mask(background: np.ndarray) -> Tensor:
 
 
 def _dilated(values: Tensor, axis: int) -> Tensor:
-    """Whether a value or one of its two neighbours along ``axis`` is true; the axis loses its first and last place."""
+    """Whether a value or one of its two neighbours along ``axis`` is true; the axis gets shorter by two."""
     inner = values.shape[axis] - 2
     return values.narrow(axis, 0, inner) | values.narrow(axis, 1, inner) | values.narrow(axis, 2, inner)
 
@@ -67,8 +67,8 @@ def cut_out(pictures: Sequence[np.ndarray], side: int = SPRITE_SIDE) -> tuple[Te
     """Cut the fruit out of each picture.
 
     Returns:
-        (N, 4, side, side) sprites; a long picture is padded to a white square first. And (N,) bool: whether the picture
-        has a white background and a fruit that could be cut out; where not, its mask is 1 throughout.
+        (N, 4, side, side) sprites of the pictures, padded with white to squares; and (N,) bool: whether a fruit could be segmented.
+        Where not, the mask is all 1.
     """
     squares = np.stack([_square(picture, side) for picture in pictures])
     background = white_background(squares)
@@ -94,7 +94,7 @@ def _square(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def random_cutout(picture: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """A round or ragged piece of any picture, as a sprite."""
+    """A random round or irregular piece of a picture, as a sprite."""
     side = SPRITE_SIDE
     colors = torch.from_numpy(random_part(picture, rng, side).transpose(2, 0, 1).copy()).float()
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
@@ -106,7 +106,7 @@ def random_cutout(picture: np.ndarray, rng: np.random.Generator) -> Tensor:
 
 
 def hand(rng: np.random.Generator, size: int) -> Tensor:
-    """One to four fingers reaching in from an edge: a sprite (4, size, size) of the whole frame."""
+    """One to four fingers that reach in from an edge: a sprite (4, size, size) of the size of the frame."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / (size / 2) - 1
     angle = rng.uniform(0, 2 * np.pi)
     root = 1.5 * np.array([np.cos(angle), np.sin(angle)])

@@ -1,9 +1,9 @@
-"""The evaluation transform: from uint8 pictures of any size to what the network sees.
+"""The evaluation transform: from uint8 pictures of any size to the network's input.
 
-Pictures come as uint8 arrays (H, W, 3), as the store keeps them, and leave as a float batch (B, 3, S, S), normalized with
-ImageNet's mean and standard deviation. The training transforms are in ``recipes.py`` and ``scenes.py``.
+Pictures are uint8 arrays (H, W, 3), as in the image store; the result is a float batch (B, 3, S, S), normalized with ImageNet's mean
+and standard deviation. The training transforms are in ``recipes.py`` and ``scene_recipes.py``.
 
-A configuration names its transform before torch is imported, so that what computes imports it by itself.
+Configurations hold a transform without needing torch, so functions that compute import it locally.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BORDER_SHARE = 0.5
 class EvalTransform(BaseModel):
     """Resize the short side, crop the center, normalize: the same for validation, evaluation and inference.
 
-    It may make several views of a picture, whose probabilities are averaged: the mirror image (``views`` 2), enlarged middles
+    It may produce several views of a picture, whose probabilities are averaged: the mirror image (``views`` 2), enlarged center crops
     (``scales``), or both.
     """
 
@@ -70,18 +70,18 @@ class EvalTransform(BaseModel):
 
     @property
     def num_views(self) -> int:
-        """How many inputs of the network one picture makes."""
+        """The number of network inputs per picture."""
         return self.views * len(self.scales)
 
     def with_views(self, views: Views) -> EvalTransform:
-        """The same transform with other views."""
+        """The same transform with other test-time augmentation."""
         middle = views == "middle"
         return self.model_copy(
             update={"views": 2 if views == "mirror" else 1, "scales": MIDDLE_SCALES if middle else (1.0,), "white_mirrored": middle}
         )
 
     def enlarged(self, zoom: int) -> EvalTransform:
-        """One view of the same part of a picture, ``zoom`` times as large."""
+        """A transform with a single view of the same part of the picture, at ``zoom`` times the resolution."""
         return self.with_views("one").model_copy(update={"resize": self.resize * zoom, "crop": self.crop * zoom})
 
     def __call__(self, pixels: np.ndarray) -> Tensor:
@@ -89,7 +89,7 @@ class EvalTransform(BaseModel):
         return self._normalize(self._crop(to_batch([pixels])))[0]
 
     def batch(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """B pictures of any sizes → (B × num_views, 3, crop, crop); those of one picture lie side by side, the whole first."""
+        """B pictures of any sizes → (B × num_views, 3, crop, crop); the views of a picture are consecutive, the whole picture first."""
         import torch
 
         if len({p.shape for p in pictures}) == 1:
@@ -121,7 +121,7 @@ class EvalTransform(BaseModel):
         return stacked
 
     def crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The part of a height × width picture that the network sees: (left, top, right, bottom) in its pixels."""
+        """The part of a height × width picture that is the network's input: (left, top, right, bottom) in pixels."""
         (new_h, new_w), top, left = self._geometry(height, width)
         across, down = width / new_w, height / new_h
         return left * across, top * down, (left + self.crop) * across, (top + self.crop) * down
@@ -148,7 +148,7 @@ class EvalTransform(BaseModel):
 
 
 def has_white_background(images: Tensor) -> Tensor:
-    """Which of B pictures, (B, 3, H, W) in 0..255, were taken on white, as those of Fruits-360: (B,) bool, by their borders."""
+    """(B,) bool: which of the pictures (B, 3, H, W) in 0..255 have a white background, judged by their borders."""
     import torch
 
     white = (images >= WHITE).all(dim=1)
@@ -157,7 +157,7 @@ def has_white_background(images: Tensor) -> Tensor:
 
 
 def normalize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
-    """(B, 3, H, W) in 0..255 → zero mean and unit deviation by channel, over ImageNet's pictures."""
+    """(B, 3, H, W) in 0..255 → normalized per channel; by default with ImageNet's mean and standard deviation."""
     import torch
 
     scale = torch.tensor([1 / (255 * s) for s in std], device=images.device)[:, None, None]
@@ -174,7 +174,7 @@ def denormalize(images: Tensor) -> np.ndarray:
 
 
 def to_batch(pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
-    """Equal-sized (H, W, 3) uint8 arrays → (B, 3, H, W), as views where they are one array already."""
+    """Equal-sized (H, W, 3) uint8 arrays → (B, 3, H, W), without a copy if they are one array already."""
     import torch
 
     stacked = pictures if isinstance(pictures, np.ndarray) else np.stack(pictures)

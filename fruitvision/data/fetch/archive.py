@@ -1,8 +1,8 @@
-"""Unpacks an archive that came from the network; every name is checked before the first byte is written.
+"""Unpack an untrusted archive: every name is checked before the first byte is written.
 
-Nothing is written outside the target folder, only plain files and folders are created, names must be valid on Windows,
-and the claimed unpacked size is limited. The files are written beside the target and renamed when all are there, so a
-half-unpacked folder never looks complete.
+Nothing is written outside the target folder, only plain files and folders are created, names must be valid on Windows, and the
+declared unpacked size is limited. Files are written to a temporary folder beside the target, which is renamed when complete, so a
+partly unpacked folder never looks complete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from fruitvision.data.fetch.entry_names import MAX_PATH_BYTES, Tree, is_systems_own, name_fault, zip_name
+from fruitvision.data.fetch.entry_names import MAX_PATH_BYTES, PathTree, is_system_file, name_fault, zip_name
 from fruitvision.data.fetch.tar import open_tar, read_to_end, tar_entries
 from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DownloadError, Fault
@@ -51,12 +51,12 @@ _DAMAGED = (
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a file's name ends as those of archives do."""
+    """Whether a file name has the suffix of an archive."""
     return name.lower().endswith(SUFFIXES)
 
 
 def is_zip_or_tar(path: Path) -> bool:
-    """Whether a file is a zip or a tar, whatever it is called; :func:`unpack` says what is wrong with one. Raises OSError."""
+    """Whether a file's content is a zip or a tar, whatever its name; it may still be damaged. Raises OSError."""
     if zipfile.is_zipfile(path):
         return True
     try:
@@ -69,14 +69,14 @@ def is_zip_or_tar(path: Path) -> bool:
 
 
 def without_suffix(name: str) -> str:
-    """An archive's name without its end, "fruit" of "fruit.tar.gz"; any other name as it is."""
+    """An archive's name without its suffix, "fruit" for "fruit.tar.gz"; any other name is returned unchanged."""
     ends = [end for end in SUFFIXES if name.lower().endswith(end)]
     return name[: -len(max(ends, key=len))] if ends else name
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file in an archive: its checked name, the size that it claims, and the archive's own entry."""
+    """One file in an archive: its checked path, its declared size, and the archive's entry."""
 
     path: PurePosixPath
     size: int
@@ -99,15 +99,15 @@ def unpack(
 ) -> Path:
     """Unpack the pictures of a zip or tar archive as ``folder``, which must be missing or empty.
 
-    Of an archive that holds ``…/Training/`` only that folder, its siblings for test and validation and the
-    files beside them are unpacked (those of 100×100 pixels where there are several, as in Kaggle's archive);
-    of any other archive, all that lies below its single top folder.
+    Of an archive with a ``…/Training/`` folder, only that folder, its siblings for test and validation, and the files beside them are
+    unpacked (those of 100×100 pixels if there are several, as in Kaggle's archive). Of any other archive, everything below its single
+    top folder is unpacked.
 
     Args:
-        also: texts to put into the folder, by name.
+        also: text files to add to the folder: name → content.
         progress: called with the bytes unpacked and their total.
-        max_files: of the whole archive; ``MAX_FILES`` by default.
-        max_bytes: unpacked; ``MAX_BYTES`` by default.
+        max_files: limit for the whole archive; ``MAX_FILES`` by default.
+        max_bytes: limit for the unpacked size; ``MAX_BYTES`` by default.
 
     Raises:
         DownloadError: "archive-damaged", "archive-unsafe", "archive-too-large", "archive-no-pictures".
@@ -140,7 +140,7 @@ def unpack(
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn whatever zipfile and tarfile raise on damaged data into one error."""
+    """Turn the many exceptions that zipfile and tarfile raise on damaged data into one error."""
     try:
         yield
     except (*_DAMAGED, OSError) as error:
@@ -150,7 +150,7 @@ def _reading(archive: Path) -> Iterator[None]:
 
 
 def _check_directory(archive: Path, bounds: _Bounds) -> None:
-    """Count what could be an entry of a zip's directory, before zipfile makes some 500 bytes of each of its 47."""
+    """Bound the number of entries in a zip's directory before zipfile parses it, which turns 47 bytes into some 500 of memory."""
     signature, entries, rest = b"PK\1\2", 0, b""
     with archive.open("rb") as stream:
         while block := stream.read(2**20):
@@ -161,14 +161,14 @@ def _check_directory(archive: Path, bounds: _Bounds) -> None:
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _Bounds) -> list[Member]:
-    """All files of an archive; refuses the whole archive for one unsafe entry."""
+    """All files of an archive; a single unsafe entry rejects the whole archive."""
     members: list[Member] = []
-    tree = Tree()
+    tree = PathTree()
     total, packed = 0, max(archive.stat().st_size, 1)
     for count, entry in enumerate(opened.infolist() if isinstance(opened, zipfile.ZipFile) else tar_entries(opened), start=1):
         is_zip = isinstance(entry, zipfile.ZipInfo)
         name, size = (zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
-        own = is_systems_own(name)
+        own = is_system_file(name)
         if reason := ("" if own else name_fault(name)) or (_zip_fault(entry) if is_zip else _tar_fault(entry)):
             raise _unsafe(archive, name, reason)
         if size < 0:
@@ -259,7 +259,7 @@ def _opened(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[by
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> int:
-    """Copy one member. Raises EOFError where it is not of the size that was claimed, by which the limits were checked."""
+    """Copy one member. Raises EOFError if its size differs from the declared one, on which the limits were checked."""
     written = 0
     while block := source.read(2**20):
         written += len(block)

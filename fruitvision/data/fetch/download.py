@@ -1,10 +1,10 @@
-"""Downloads Fruits-360 from its public mirrors.
+"""Download Fruits-360 from its public mirrors.
 
-GitHub generates its archives on request, without a length and without ranges, so that a broken transfer starts again.
-Kaggle has both, but all of Fruits-360 in one file of about 6 GB.
+GitHub generates its archives on request, without a length or range requests, so an interrupted transfer starts over. Kaggle supports
+both, but has all of Fruits-360 in one file of about 6 GB.
 
-Both mirrors change over time, so that no archive's hash can be fixed here. The one of the archive that was downloaded is
-kept beside the pictures, and can be required on another machine, which then gets the same pictures or an error.
+Both mirrors change over time, so no checksum can be hard-coded. That of the downloaded archive is stored beside the pictures, and can
+be required on another machine, which then gets the same pictures or an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.fetch.transfer import Auth, Progress, exclusive, fetch, noted_sha256, sha256_of, shown_url
+from fruitvision.data.fetch.transfer import Auth, Progress, download_lock, fetch, recorded_sha256, sha256_of, shown_url
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
@@ -46,13 +46,12 @@ def download_fruits360(
 ) -> Path:
     """Fetch Fruits-360 as ``folder`` with ``Training/`` and ``Test/`` in it.
 
-    The archive is fetched beside the folder as ``FOLDER.zip`` (``FOLDER.tar.gz`` for such a ``url``); one
-    that lies there already, fetched by hand, is used and kept. A folder that was downloaded before is left
-    as it is.
+    The archive is downloaded to ``FOLDER.zip`` beside the folder (``FOLDER.tar.gz`` for such a ``url``); an archive that is already
+    there, downloaded by hand, is used and kept. A folder that was downloaded before is left unchanged.
 
     Args:
-        source: "github", or "kaggle" (with the key of :func:`kaggle_auth` where there is one).
-        url: another address of such an archive, instead of the source's.
+        source: "github", or "kaggle" (with the key of :func:`kaggle_auth`, if there is one).
+        url: the address of another such archive, in place of the source's.
         sha256: what the archive must be, 64 hexadecimal digits; nothing of another one is unpacked, and it is
             removed unless it was fetched by hand. A folder that was downloaded before must be of that archive.
         progress: called with (bytes fetched, total or None), then with (bytes unpacked, total). What it
@@ -79,7 +78,7 @@ def download_fruits360(
     is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
     archive = folder.with_name(folder.name + (".tar.gz" if is_tar else ".zip"))
     origin = archive.with_name(archive.name + ".from")  # marks an archive that was downloaded, not put there by hand
-    with exclusive(folder):
+    with download_lock(folder):
         if not archive.exists():
             write_text(origin, _fetch_first(urls, archive, auth=auth, progress=progress))
         source_url = origin.read_text(encoding="utf-8") if origin.is_file() else archive.name
@@ -96,8 +95,8 @@ def download_fruits360(
 
 
 def archive_sha256(folder: Path) -> str:
-    """The SHA-256 of the archive that a folder was unpacked from; empty where it is not known."""
-    return noted_sha256(folder / MARKER)
+    """The SHA-256 of the archive that a folder was unpacked from; empty if unknown."""
+    return recorded_sha256(folder / MARKER)
 
 
 def _verify(path: Path, found: str, wanted: str | None) -> None:
@@ -112,7 +111,7 @@ def _remove_fetched(archive: Path, origin: Path) -> None:
 
 
 def _fetch_first(urls: tuple[str, ...], path: Path, *, auth: Auth, progress: Progress | None) -> str:
-    """Fetch from the first mirror that still has the file; returns its address."""
+    """Download from the first mirror that has the file; returns its URL."""
     for url in urls:
         try:
             fetch(url, path, auth=auth, progress=progress)
@@ -125,9 +124,9 @@ def _fetch_first(urls: tuple[str, ...], path: Path, *, auth: Auth, progress: Pro
 
 
 def kaggle_auth() -> Auth:
-    """The person's Kaggle key: KAGGLE_API_TOKEN, KAGGLE_USERNAME with KAGGLE_KEY, or kaggle.json; else None.
+    """The user's Kaggle API key from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json; None if there is none.
 
-    Without a key Kaggle may serve a public data set, or refuse.
+    Without a key Kaggle may or may not serve a public data set.
     """
     token, name, key = (os.environ.get(f"KAGGLE_{part}", "") for part in ("API_TOKEN", "USERNAME", "KEY"))
     if not token and not (name and key):

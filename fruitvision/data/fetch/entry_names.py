@@ -1,4 +1,4 @@
-"""The names of an archive's entries: as they are meant, and whether every file system can hold them beside each other."""
+"""The names of an archive's entries: decoding them, and checking that every file system can store them together."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
 
-def is_systems_own(name: str) -> bool:
-    """Whether an entry is what macOS adds; it is not unpacked."""
+def is_system_file(name: str) -> bool:
+    """Whether an entry is metadata added by macOS, which is not unpacked."""
     return _SYSTEMS_OWN.search(name) is not None
 
 
 def name_fault(name: str) -> str:
-    """Why a name in an archive is unsafe as a file's name, as the code of a fault; empty where it is safe."""
+    """Why an entry's name is unsafe as a file name, as the code of a fault; empty if it is safe."""
     if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
         return "name-character"
     if name.startswith("/"):
@@ -40,9 +40,8 @@ def name_fault(name: str) -> str:
 
 
 def zip_name(entry: zipfile.ZipInfo) -> str:
-    """A name as the archive says it; zipfile cuts it at its first NUL, and reads as code page 437 what is not marked as UTF-8.
-
-    Windows in Chinese marks nothing and writes GBK.
+    """An entry's full name. zipfile truncates it at the first NUL, and decodes names that are not marked as UTF-8 as code page 437,
+    although Chinese Windows writes unmarked GBK.
     """
     name = entry.orig_filename
     if entry.flag_bits & 0x800 or name.isascii():
@@ -55,8 +54,8 @@ def zip_name(entry: zipfile.ZipInfo) -> str:
     return name
 
 
-class Tree:
-    """The paths of an archive's entries, as a file system that ignores case sees them."""
+class PathTree:
+    """The paths of an archive's entries, compared as by a case-insensitive file system."""
 
     def __init__(self) -> None:
         self._is_folder: dict[str, bool] = {}
@@ -64,7 +63,8 @@ class Tree:
         """That all paths take in memory."""
 
     def add(self, path: PurePosixPath, is_folder: bool) -> str:
-        """Note a path and the folders above it; returns what is wrong where one of them would be both a file and a folder."""
+        """Add a path and its parent folders; returns the code of a fault if one of them would be both a file and a folder, else an
+        empty string."""
         folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
         for end in (at for at, letter in enumerate(folded) if letter == "/"):
             if not self._noted(folded[:end], True):

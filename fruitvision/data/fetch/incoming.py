@@ -1,7 +1,7 @@
-"""Files that arrive in pieces, over as many connections as it takes, and become a dataset's folder once all have come.
+"""Uploads of datasets in pieces, over any number of requests; a completed upload becomes a dataset's folder.
 
-.incoming-3f2c…/announced.json    names and sizes, as they were announced
-.incoming-3f2c…/0, 1, …           each file, as far as it has come
+.incoming-3f2c…/announced.json    the names and sizes that were announced
+.incoming-3f2c…/0, 1, …           the received part of each file
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BROUGHT = ".brought"
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
 
 
-class Announced(BaseModel):
-    """What is to come."""
+class UploadManifest(BaseModel):
+    """The name of an upload, and the path and size of each of its files."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,13 +47,13 @@ class Announced(BaseModel):
     """Of each its path, parted by "/", and its size in bytes."""
 
 
-class Incoming:
-    """The uploads that are on their way to a folder of datasets. The same files announced again go on where they stopped.
+class Uploads:
+    """Unfinished uploads to a folder of datasets. Announcing the same files again resumes their upload.
 
     Args:
         root: the folder whose subfolders are datasets.
-        max_bytes: of one upload; an archive may unpack to more, within the bounds of :func:`unpack`.
-        taken: names that no folder gets, though none in ``root`` has them.
+        max_bytes: limit for one upload; an archive may unpack to more, within the limits of :func:`unpack`.
+        taken: names that are reserved although no folder in ``root`` has them.
     """
 
     def __init__(self, root: Path, max_bytes: int = MAX_BYTES, *, taken: Collection[str] = ()) -> None:
@@ -62,14 +62,14 @@ class Incoming:
         self._finishing: set[str] = set()
 
     def announce(self, name: str, files: Sequence[tuple[str, int]]) -> tuple[str, list[int]]:
-        """Make room for files; returns the upload's key, and of each file the bytes that need not be sent.
+        """Begin or resume an upload; returns its key, and for each file the number of bytes that need not be sent.
 
-        These are what came before, and the whole of a file that is neither a picture, a list of labels nor an archive.
+        Those are the bytes that were received before, and all bytes of a file that is neither a picture, a label file nor an archive.
 
         Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
         """
         shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]  # Windows has names of half a letter
-        announced = Announced(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
+        announced = UploadManifest(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
         if not any(size > 0 and (looks_like_picture(path) or is_archive_name(path)) for path, size in announced.files):
@@ -99,7 +99,7 @@ class Incoming:
         return key, [at if one else size for at, one, (_, size) in zip(came, wanted, announced.files, strict=True)]
 
     def add(self, key: str, pieces: Sequence[tuple[int, int, bytes]]) -> None:
-        """Write pieces: the number of the file, the offset in it, and the bytes. What was written before may come again.
+        """Write pieces: (index of the file, offset, bytes). A piece may be sent more than once.
 
         Raises DataError "upload-gone" for an unknown upload, "upload-mismatch" for bytes that were not announced, and
         "disk-full", "cannot-write".
@@ -123,7 +123,7 @@ class Incoming:
             os.utime(folder)
 
     def finish(self, key: str, progress: Callable[[int, int], None] | None = None) -> Path:
-        """Make the folder, under a name that is not taken: archives are unpacked, a single one as the folder itself.
+        """Turn a completed upload into a folder with a free name. Archives are unpacked; a single archive becomes the folder itself.
 
         Args:
             progress: called with the bytes unpacked of an archive and their total.
@@ -169,13 +169,13 @@ class Incoming:
         return final
 
     def has(self, key: str) -> bool:
-        """Whether there is such an upload that is not made a folder yet."""
+        """Whether there is an unfinished upload with that key."""
         return (self._folder(key) / _ANNOUNCED).is_file()
 
-    def _known(self, key: str) -> tuple[Path, Announced]:
+    def _known(self, key: str) -> tuple[Path, UploadManifest]:
         folder = self._folder(key)
         try:
-            return folder, Announced.model_validate_json((folder / _ANNOUNCED).read_bytes())
+            return folder, UploadManifest.model_validate_json((folder / _ANNOUNCED).read_bytes())
         except (OSError, ValidationError) as error:
             raise DataError("upload-gone") from error
 
@@ -192,13 +192,13 @@ class Incoming:
 
 
 def is_wanted(path: str) -> bool:
-    """Whether a file is of use in a dataset: a picture, a list of labels, an archive."""
+    """Whether a file belongs in a dataset: a picture, a label file or an archive."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts)
     return not hidden and (looks_like_picture(path) or path.lower().endswith(LABELS) or is_archive_name(path))
 
 
 def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
-    """Each path made of names that every file system holds, no two the same, none outside of the folder."""
+    """The paths made valid on every file system, distinct, and inside the folder."""
     taken: dict[tuple[str, ...], dict[str, int]] = {}  # folder as it was given → name without case → times
     folders: dict[tuple[str, ...], PurePosixPath] = {(): PurePosixPath()}
 
@@ -222,12 +222,12 @@ def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
 
 
 def _free(folder: Path, taken: Collection[str] = ()) -> Path:
-    """That folder, or the same with a number where it is there already."""
+    """The folder, with a number appended to its name if it exists already."""
     return free_folder(folder, lambda one: not os.path.lexists(one) and one.name not in taken)
 
 
 def _only_folder(folder: Path) -> Path:
-    """The folder in it where it holds nothing else: somebody's "Fruit/" around the folders of the kinds."""
+    """The only folder inside a folder, if it holds nothing else, such as a "Fruit/" around the class folders."""
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 

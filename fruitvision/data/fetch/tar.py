@@ -1,6 +1,7 @@
-"""A tar as ``tarfile`` reads it, within bounds: what stands before an entry is read whole, and what it says of it is kept.
+"""Read a tar archive with ``tarfile`` within bounds on memory.
 
-Of these headers only a name and a size are of use to pictures, so nothing else of them is kept, and no entry after it was seen.
+tarfile reads the extended headers before an entry whole and keeps their fields, and keeps every entry. Here only the name and size
+are kept of a header, and no entry after it was processed.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ _RECORD = re.compile(rb"([0-9]{1,9}) ([^=\n]{1,1000})=")
 
 
 class RefusedTar(tarfile.TarError):
-    """It is a tar, and of no use: tarfile tries no other compression, as it does after its own ReadError."""
+    """A tar that cannot be used. tarfile does not go on to try other compressions, as it does after its own ReadError."""
 
 
 def open_tar(path: Path) -> tarfile.TarFile:
-    """A tar, its first entry read. Raises tarfile.ReadError where it is none, or another error where it is a damaged one."""
+    """Open a tar and read its first entry. Raises tarfile.ReadError for another format, or another error for a damaged tar."""
     return tarfile.open(path, tarinfo=_BoundedTarInfo)
 
 
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The entries one by one. tarfile would list them all, those too that are not unpacked, and the target of a link with each."""
+    """Iterate over the entries; tarfile's own iteration would keep all of them in memory, with the target of each link."""
     while (entry := opened.next()) is not None:
         opened.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs
         entry.linkname = ""
@@ -35,7 +36,7 @@ def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def read_to_end(opened: tarfile.TarFile) -> None:
-    """Detect a truncated tar, which tarfile accepts, and let the decompressor verify its checksum."""
+    """Read to the end, to detect a truncated tar, which tarfile accepts, and to let the decompressor verify its checksum."""
     assert opened.fileobj is not None  # it is open
     opened.fileobj.seek(opened.offset)
     if opened.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -48,11 +49,10 @@ def read_to_end(opened: tarfile.TarFile) -> None:
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
-    """An entry whose long names and extended headers are bounded, and which is not sparse.
+    """An entry with bounded long names and extended headers; sparse files are rejected.
 
-    tarfile reads the whole map of a sparse file into a list as soon as it meets one; no archive of pictures holds any. Its own
-    reading of extended headers takes hours for one of many digits before Python 3.11.10 and 3.12.6 (CVE-2024-6232), and keeps a
-    copy of all global ones for every entry.
+    tarfile reads the whole map of a sparse file into a list at once; archives of pictures have none. Before Python 3.11.10 and 3.12.6
+    its parsing of an extended header with many digits takes hours (CVE-2024-6232), and it copies all global headers for every entry.
     """
 
     # CPython 3.11 to 3.14: tarfile's source says that subclasses may override these.
@@ -64,7 +64,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
         return super()._proc_member(opened)  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs
 
     def _proc_pax(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
-        """Of an extended header the entry's name and size; of a global one nothing: no entry's name is that of all."""
+        """Use the name and size of an extended header, and nothing of a global one."""
         assert opened.fileobj is not None  # it is open
         content = opened.fileobj.read(-(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
         said = _records(content[: self.size]) if self.type != tarfile.XGLTYPE else {}
@@ -85,7 +85,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
 
 
 def _records(content: bytes) -> dict[str, str]:
-    """What an extended header says: records of "length keyword=value\\n". Raises RefusedTar for a sparse file's."""
+    """The records of an extended header: "length keyword=value\\n". Raises RefusedTar for a sparse file's."""
     said, at = {}, 0
     while found := _RECORD.match(content, at):
         end = at + int(found[1])

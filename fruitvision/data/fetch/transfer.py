@@ -1,6 +1,6 @@
-"""Downloads one file over HTTP: resumed where it stopped, verified, put in place atomically.
+"""Download one file over HTTP: resumable, verified, and moved into place atomically.
 
-Proxies are taken from HTTPS_PROXY and the like, as httpx reads them.
+Proxies are those of HTTPS_PROXY and the like, as httpx reads them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import filelock
 import httpx
 
 from fruitvision.errors import DownloadError
-from fruitvision.files import retried, write_error, write_text
+from fruitvision.files import retry, write_error, write_text
 
 Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
@@ -44,15 +44,15 @@ def fetch(
 ) -> Path:
     """Download ``url`` to the file ``path``, which appears only when it is complete.
 
-    What has arrived is kept in ``path.part``; a later call resumes from there if the server can tell that its file is still
-    the same, or ``sha256`` will. Attempts go on as long as they make progress; without any there are at most
-    ``len(PAUSES)`` more, with growing pauses.
+    What was received is kept in ``path.part``; a later call resumes from there if the server confirms that the file is unchanged, or
+    if ``sha256`` will verify it. Failed attempts are repeated as long as they make progress, and otherwise at most ``len(PAUSES)``
+    times with growing pauses.
 
     Args:
-        sha256, size: what the file must be; a file at ``path`` that has the hash is not fetched again. Of the
-            hash the first digits are enough, as torch's published weights carry them in their names.
-        progress: called with (bytes, total); the total is None while it is unknown.
-        timeout: seconds to wait for a connection, and for each piece.
+        sha256, size: the expected values; a file at ``path`` with that hash is not downloaded again. A prefix of the hash is enough,
+        as in the names of torch's published weights.
+        progress: called with (bytes, total); total is None while unknown.
+        timeout: seconds to wait for a connection and for each chunk.
 
     Raises:
         DownloadError: "download-offline", "download-certificate", "download-bad-address", "download-refused",
@@ -65,7 +65,7 @@ def fetch(
         raise _bad_address(url)
     if sha256 and path.is_file() and sha256_of(path).startswith(sha256.lower()):
         return path
-    with exclusive(path):
+    with download_lock(path):
         transfer = _Transfer(url, path, sha256 is not None, size or MAX_BYTES, progress)
         try:
             with _client(timeout, auth) as client:
@@ -79,7 +79,7 @@ def fetch(
             if fault is not None:
                 transfer.forget()
                 raise fault
-            retried(lambda: os.replace(transfer.part, path))
+            retry(lambda: os.replace(transfer.part, path))
             transfer.note.unlink(missing_ok=True)
         except OSError as error:
             raise write_error(error, path) from error
@@ -107,7 +107,7 @@ def _client(timeout: float, auth: Auth) -> httpx.Client:
 
 
 def _until_complete(transfer: _Transfer, client: httpx.Client) -> None:
-    """Try until the file is complete, or until there is no more progress."""
+    """Repeat attempts until the file is complete or no more progress is made."""
     failures, best = 0, transfer.position()
     while True:
         try:
@@ -138,7 +138,7 @@ class _ServerBusy(Exception):
 
 
 class _Transfer:
-    """A download: what has arrived in ``part``, and in ``note`` of which file it is a part."""
+    """A download: the received bytes are in ``part``; ``note`` records which file they belong to."""
 
     def __init__(self, url: str, path: Path, verified: bool, limit: int, progress: Progress | None) -> None:
         self.url, self.verified, self.limit, self.progress = url, verified, limit, progress
@@ -169,7 +169,7 @@ class _Transfer:
         self.validator = None
 
     def attempt(self, client: httpx.Client) -> None:
-        """One request; returns when the file is complete according to the server."""
+        """Make one request; returns when the server has sent the whole file."""
         start = self.position()
         if start and not (self.validator or self.verified):
             start = 0  # it could not be told whether the rest is of the same file
@@ -236,7 +236,7 @@ def _content_range(response: httpx.Response) -> tuple[int | None, int | None]:
 
 
 def _strong_validator(response: httpx.Response) -> str | None:
-    """A strong ETag or a date, for If-Range; a weak ETag promises no equal bytes (RFC 9110, 13.1.5)."""
+    """A strong ETag or a date, for If-Range; a weak ETag does not guarantee identical bytes (RFC 9110, 13.1.5)."""
     validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
     return validator if validator and validator.isascii() and not validator.startswith("W/") else None
 
@@ -254,7 +254,7 @@ def _status_error(response: httpx.Response, url: str) -> Exception:
 
 
 def _gave_up(transfer: _Transfer, error: Exception) -> DownloadError:
-    """The error after the last attempt."""
+    """The error to raise after the last attempt."""
     url, file = shown_url(transfer.url), str(transfer.part).removesuffix(".part")
     if _certificate(error):
         return DownloadError("download-certificate", url=url, host=urlsplit(url).netloc, file=file)
@@ -281,8 +281,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def noted_sha256(note: Path) -> str:
-    """The SHA-256 of the archive that a folder's note names; empty where there is no such note, or another's of that name."""
+def recorded_sha256(note: Path) -> str:
+    """The archive's SHA-256 recorded in a note file; empty if there is no such file or it is not one of ours."""
     try:
         with note.open("rb") as file:
             found = json.loads(file.read(2**16))["sha256"]
@@ -292,7 +292,7 @@ def noted_sha256(note: Path) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL without what may be secret in it: user name, password, query."""
+    """A URL without the parts that may be secret: user name, password, query."""
     try:
         parts = urlsplit(url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
@@ -301,8 +301,8 @@ def shown_url(url: str) -> str:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Keep other processes from downloading the same file. Raises DownloadError "download-busy"."""
+def download_lock(path: Path) -> Iterator[None]:
+    """Lock a file against downloads by other processes. Raises DownloadError "download-busy"."""
     lock = path.with_name(f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
-"""Archives of pictures that a person has: unpacked once, beside the archive or in the cache, and found again.
+"""Local archives of pictures: unpacked once, beside the archive or in the cache folder, and reused later.
 
-Which archive a folder was unpacked from is written into it with the last of its files, so that a half-unpacked folder is never
-taken for a whole one.
+The file that records a folder's archive is written last, so that a partly unpacked folder is never taken for a complete one.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
-from fruitvision.data.fetch.transfer import noted_sha256, sha256_of
+from fruitvision.data.fetch.transfer import recorded_sha256, sha256_of
 from fruitvision.errors import ConfigError, DataError, DownloadError
 from fruitvision.files import cache_folder, named_write_errors
 
@@ -27,12 +26,12 @@ LIMIT_GB = 2.0
 
 
 def is_archive(path: str | Path) -> bool:
-    """Whether a path is that of a file named as an archive that can be unpacked."""
+    """Whether a path is a file with the name of an archive that can be unpacked."""
     return is_archive_name(str(path)) and Path(path).is_file()
 
 
 def archive_limit() -> int:
-    """The largest archive that is unpacked, in bytes. Raises ConfigError "bad-archive-limit"."""
+    """The size limit of unpacked archives, in bytes. Raises ConfigError "bad-archive-limit"."""
     given = os.environ.get("FRUITVISION_ARCHIVE_GB") or str(LIMIT_GB)
     try:
         limit = float(given)
@@ -44,10 +43,10 @@ def archive_limit() -> int:
 
 
 def unpacked(archive: Path, *, progress: Callable[[int, int], None] | None = None) -> tuple[Path, bool]:
-    """The folder of an archive's pictures, unpacked now or before; and whether it was unpacked now.
+    """Unpack an archive unless it was unpacked before; returns its folder, and whether it was unpacked now.
 
-    It is called like the archive and lies beside it, in a second folder where that name is taken, or in the cache folder where
-    nothing may be written there. One that was unpacked from an archive of the same content is taken as it is.
+    The folder has the archive's name and lies beside it, with a number if that name is taken, or in the cache folder if it cannot be
+    written there. A folder that was unpacked from an archive with the same content is reused.
 
     Args:
         progress: called with (bytes unpacked, total).
@@ -87,20 +86,20 @@ def _unpack(archive: Path, folder: Path, note: str, progress: Callable[[int, int
 
 
 def _folder(archive: Path, kept: Path, content: str) -> tuple[Path, bool]:
-    """Where an archive is, or is to be, unpacked; and whether it is."""
+    """The folder for an archive, and whether it is already unpacked there."""
     name = without_suffix(archive.name) or "archive"
     places = (archive.with_name(name), archive.with_name(f"{name}-unpacked"), kept / name)
     for place in places:
-        if noted_sha256(place / MARKER) == content:
+        if recorded_sha256(place / MARKER) == content:
             return place, True
     writable = os.access(archive.parent, os.W_OK)
     for place in places[:2] if writable else ():
-        if not os.path.lexists(place) or noted_sha256(place / MARKER):
+        if not os.path.lexists(place) or recorded_sha256(place / MARKER):
             return place, False
     return places[2], False
 
 
 @lru_cache(maxsize=64)
 def _content(archive: str, size: int, mtime_ns: int) -> str:
-    """The SHA-256 of an archive, which a process computes once as long as its size and time stay."""
+    """The SHA-256 of an archive, cached in this process as long as its size and modification time stay the same."""
     return sha256_of(Path(archive))

@@ -1,1 +1,1 @@
-"""Batches: seeded, sharded by rank, from the processor or from the graphics card."""
+"""Data loading: seeded batches, sharded by rank, made on the CPU or the GPU."""

@@ -1,4 +1,4 @@
-"""What loaders give to training and evaluation."""
+"""The batches that loaders yield to training and evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures ready for the network."""
+    """A batch of B pictures, transformed for the network."""
 
     images: Tensor
     """(B, 3, S, S) float32"""
@@ -18,7 +18,7 @@ class Batch:
     """(B,) int64: classes, or rows of the loader's ``membership``"""
     rows: np.ndarray
     """(B,) positions in the image store"""
-    own: int
-    """How many of them count: all, or 0 for the stand-in of a process that has no picture in this step."""
-    total: int
-    """Pictures in the whole batch, those of other processes included."""
+    local_size: int
+    """Pictures of this process: B, or 0 where B is 1 and the picture only pads the batch, because this process has none in this step."""
+    global_size: int
+    """Pictures of all processes."""

@@ -1,8 +1,8 @@
-"""Batches of pictures: seeded, so that an epoch's order and augmentation follow from its number alone.
+"""Batches of pictures, whose order and augmentation are determined by the seed and the epoch.
 
-Loaders have no state to save: (seed, epoch, step) decides every batch, and (seed, epoch, picture) every augmentation, whatever
-the batch size; only with ``balanced``, where a picture may come twice, does the step decide it too. That makes a resume exact, and
-shows two networks that are compared the same batches.
+Loaders have no state to save: a batch is determined by (seed, epoch, step), and an augmentation by (seed, epoch, picture), whatever
+the batch size; with ``balanced``, where a picture may occur twice, also by the step. This makes resuming exact, and networks that are
+compared see the same batches.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from fruitvision.data.read.dataset import Split
 from fruitvision.data.read.store import ImageStore
 
 
-class Share(NamedTuple):
-    """The part of every batch that one of several processes takes: each ``of``-th picture, from ``rank`` on."""
+class Shard(NamedTuple):
+    """The part of every batch that one process trains on: every ``num_shards``-th picture, starting at ``rank``."""
 
     rank: int = 0
-    of: int = 1
+    num_shards: int = 1
 
-    def mine(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
-        """This process's part of a batch, how many of it count, and the batch's size.
+    def select(self, batch: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """This process's pictures of a batch, their number (``Batch.local_size``) and the size of the whole batch.
 
-        A last batch may have fewer pictures than there are processes. The others get its first picture, which does not
-        count, since every process has to take part in every step.
+        The last batch may have fewer pictures than there are processes. Since every process has to take part in every step,
+        a process without a picture gets the first one as padding, and its number is 0.
         """
-        own = chosen[self.rank :: self.of]
-        return (own if len(own) else chosen[:1]), len(own), len(chosen)
+        own = batch[self.rank :: self.num_shards]
+        return (own if len(own) else batch[:1]), len(own), len(batch)
 
 
-WHOLE = Share()
+UNSHARDED = Shard()
 
 
 class TrainLoader:
-    """Every training picture once an epoch, in a new order and with a new augmentation each time."""
+    """Yields every training picture once per epoch, in a new order and with new augmentation."""
 
     membership: Tensor | None = None
     """Labels are classes."""
@@ -61,27 +61,27 @@ class TrainLoader:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return _steps(len(self.split.labels), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: Shard = UNSHARDED) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, with pictures of ``size`` × ``size`` pixels; only the pictures of ``shard``."""
         order = self.order(epoch)
         for step in range(start, self.steps):
-            chosen, own, total = share.mine(order[step * self.batch_size : (step + 1) * self.batch_size])
+            chosen, local_size, global_size = shard.select(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
             # A picture that comes twice in an epoch is augmented differently each time.
             seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
-            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, own, total)
+            yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, local_size, global_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """(N,) positions in the split, as the epoch shows them."""
+        """(N,) indices into the split, in the order of the epoch."""
         rng = np.random.default_rng([self.seed, epoch])
         return rng.permutation(self._balanced(rng) if self.balanced else len(self.split.labels))
 
     def _balanced(self, rng: np.random.Generator) -> np.ndarray:
-        """(N,) positions, as many as there are pictures: the same number of each class, all of its pictures before one comes again."""
+        """(N,) indices, as many as there are pictures: equally many per class, each picture of a class once before any is repeated."""
         present = np.unique(self.split.labels)
         turns = np.array_split(np.arange(len(self.split.labels)), len(present))
         drawn = []
@@ -92,22 +92,22 @@ class TrainLoader:
 
 
 def _steps(pictures: int, batch_size: int) -> int:
-    """A last batch of one picture is left out: batch norm cannot learn from it."""
+    """The number of batches; a last batch of one picture is dropped, since batch norm cannot be trained on it."""
     full, rest = divmod(pictures, batch_size)
     return full + (rest > 1 or full == 0 or (rest == 1 and batch_size == 1))
 
 
 @dataclass(eq=False)
 class Source:
-    """Pictures of one kind, with the transform that is theirs.
+    """Pictures with a common transform.
 
     Attributes:
-        rows: (N,) positions in ``store``.
-        labels: (N,) int64, as :class:`fruitvision.data.load.targets.Targets` counts them.
-        repeat: how often an epoch shows each picture, one number or (N,); at 0.3 each epoch shows another three tenths.
-        spans: the longest side of such a fruit in centimetres, by label. Where given, the transform is passed them, and a
-            function that gives further pictures of the same label (``others``).
-        as_taken: whether these are photos, shown unaltered.
+        rows: (N,) rows of ``store``.
+        labels: (N,) int64 labels of :class:`fruitvision.data.load.targets.Targets`.
+        repeat: how often each picture occurs in an epoch, one number or (N,); with 0.3 each epoch has a different random 30%.
+        spans: the longest side of the fruit in centimetres, by label. If given, they are passed to the transform, with a function
+        that returns further pictures of the same label (``others``).
+        unaugmented: whether these are photos that are not augmented.
     """
 
     store: ImageStore
@@ -116,7 +116,7 @@ class Source:
     transform: Callable[..., Tensor]
     repeat: float | np.ndarray = 1.0
     spans: Sequence[float] | None = None
-    as_taken: bool = False
+    unaugmented: bool = False
 
     def images(self, positions: np.ndarray, seeds: list[tuple[int, ...]], size: int) -> Tensor:
         """(len(positions), 3, size, size)"""
@@ -125,25 +125,25 @@ class Source:
             return self.transform(pictures, seeds, size)
 
         def other(i: int, rng: np.random.Generator) -> np.ndarray:
-            alike = self._alike[int(self.labels[positions[i]])]
-            return self.store[int(self.rows[alike[rng.integers(len(alike))]])]
+            same = self._by_label[int(self.labels[positions[i]])]
+            return self.store[int(self.rows[same[rng.integers(len(same))]])]
 
         return self.transform(pictures, seeds, size, other, [self.spans[label] for label in self.labels[positions]])
 
     @cached_property
-    def _alike(self) -> dict[int, np.ndarray]:
+    def _by_label(self) -> dict[int, np.ndarray]:
         return {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels).tolist()}
 
     @property
-    def shown(self) -> int:
-        """Pictures an epoch."""
+    def epoch_size(self) -> int:
+        """Pictures per epoch."""
         return round(float(np.broadcast_to(self.repeat, len(self.rows)).sum()))
 
-    def drawn(self, rng: np.random.Generator) -> np.ndarray:
-        """(shown,) the positions that one epoch shows: each ``repeat`` times, fractions by systematic sampling."""
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        """(epoch_size,) the indices of one epoch: each ``repeat`` times, fractions by systematic sampling."""
         often = np.broadcast_to(np.asarray(self.repeat, float), len(self.rows))
         whole = np.floor(often).astype(np.int64)
-        order, left = rng.permutation(len(often)), self.shown - int(whole.sum())
+        order, left = rng.permutation(len(often)), self.epoch_size - int(whole.sum())
         part = np.cumsum((often - whole)[order])
         # Evenly spaced marks over the fractions, end to end in a random order: each is hit in proportion to its length.
         marks = (np.arange(max(left, 0)) + rng.random()) * (part[-1] / max(left, 1) if len(part) else 0)
@@ -152,14 +152,14 @@ class Source:
 
 
 class MixedLoader:
-    """Pictures from several sources, shuffled together: as :class:`TrainLoader`, for labels that may be types."""
+    """As :class:`TrainLoader`, for pictures of several sources, shuffled together, whose labels may be types."""
 
     def __init__(
         self, sources: Sequence[Source], membership: Tensor, batch_size: int, *, seed: int = 0, workers: Workers | None = None
     ) -> None:
         self.sources, self.membership = [source for source in sources if len(source.rows)], membership
         self.batch_size, self.seed = batch_size, seed
-        self._batches = (workers or Workers()).add(_Mixed(self.sources, batch_size, seed))
+        self._batches = (workers or Workers()).register(_MixedBatches(self.sources, batch_size, seed))
 
     @property
     def counts(self) -> np.ndarray:
@@ -171,25 +171,25 @@ class MixedLoader:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
-        return _steps(sum(source.shown for source in self.sources), self.batch_size)
+        """Batches per epoch."""
+        return _steps(sum(source.epoch_size for source in self.sources), self.batch_size)
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
-        yield from self._batches([(epoch, size, step, share) for step in range(start, self.steps)])
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: Shard = UNSHARDED) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, with pictures of ``size`` × ``size`` pixels; only the pictures of ``shard``."""
+        yield from self._batches([(epoch, size, step, shard) for step in range(start, self.steps)])
 
 
-class _Mixed:
-    """Makes the batches of a :class:`MixedLoader`; it pickles, so that worker processes can."""
+class _MixedBatches:
+    """Makes the batches of a :class:`MixedLoader`; picklable, for worker processes."""
 
     def __init__(self, sources: Sequence[Source], batch_size: int, seed: int) -> None:
         self.sources, self.batch_size, self.seed = sources, batch_size, seed
         self._planned: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
-    def __call__(self, key: tuple[int, int, int, Share]) -> Batch:
-        epoch, size, step, share = key
+    def __call__(self, key: tuple[int, int, int, Shard]) -> Batch:
+        epoch, size, step, shard = key
         owner, positions, order = self._plan(epoch)
-        chosen, own, total = share.mine(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
+        chosen, local_size, global_size = shard.select(np.sort(order[step * self.batch_size : (step + 1) * self.batch_size]))
         seeds = [(self.seed, epoch, int(n)) for n in chosen]
         images, labels, rows = [], [], []
         for number, source in enumerate(self.sources):
@@ -199,48 +199,48 @@ class _Mixed:
                 images.append(source.images(places, [seeds[i] for i in mine], size))
                 labels.append(source.labels[places])
                 rows.append(source.rows[places])
-        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows), own, total)
+        return Batch(torch.cat(images), torch.from_numpy(np.concatenate(labels)), np.concatenate(rows), local_size, global_size)
 
     def _plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(N,) each: the source of every picture that the epoch shows, its position there, and the order."""
+        """(N,) each: the source of every picture of the epoch, its index in that source, and the order."""
         if self._planned is None or self._planned[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
-            drawn = [source.drawn(rng) for source in self.sources]
+            drawn = [source.sample(rng) for source in self.sources]
             owner = np.repeat(np.arange(len(drawn)), [len(positions) for positions in drawn])
             self._planned = epoch, (owner, np.concatenate(drawn), rng.permutation(len(owner)))
         return self._planned[1]
 
 
 class MixedEvalLoader:
-    """Every picture of several sources once, in order, always with the same augmentation."""
+    """Yields every picture of several sources once, in order, always with the same augmentation."""
 
     def __init__(
         self, sources: Sequence[Source], membership: Tensor, size: int, batch_size: int = 64, *, workers: Workers | None = None
     ) -> None:
         self.sources, self.membership = [source for source in sources if len(source.rows)], membership
         self.batch_size = batch_size
-        self._batches = (workers or Workers()).add(_Evaluated(self.sources, size))
+        self._batches = (workers or Workers()).register(_EvalBatches(self.sources, size))
 
     def __len__(self) -> int:
         return sum(-(-len(source.rows) // self.batch_size) for source in self.sources)
 
     @property
-    def as_taken(self) -> Tensor:
-        """(N,) bool: which of its pictures are photos, shown unaltered."""
-        return torch.cat([torch.full((len(source.rows),), source.as_taken) for source in self.sources])
+    def unaugmented(self) -> Tensor:
+        """(N,) bool: which pictures are photos that are not augmented."""
+        return torch.cat([torch.full((len(source.rows),), source.unaugmented) for source in self.sources])
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batches(WHOLE)
+        return self.batches(UNSHARDED)
 
-    def batches(self, share: Share) -> Iterator[Batch]:
-        """Whole batches, each ``share.of``-th of them."""
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """Every ``num_shards``-th batch, starting at the shard's rank."""
         places = [(n, start) for n, source in enumerate(self.sources) for start in range(0, len(source.rows), self.batch_size)]
-        chosen = places[share.rank :: share.of]
+        chosen = places[shard.rank :: shard.num_shards]
         yield from self._batches([(number, start, start + self.batch_size) for number, start in chosen])
 
 
-class _Evaluated:
-    """Makes the batches of a :class:`MixedEvalLoader`; it pickles, so that worker processes can."""
+class _EvalBatches:
+    """Makes the batches of a :class:`MixedEvalLoader`; picklable, for worker processes."""
 
     def __init__(self, sources: Sequence[Source], size: int) -> None:
         self.sources, self.size = sources, size
@@ -255,7 +255,7 @@ class _Evaluated:
 
 
 class EvalLoader:
-    """Every picture of a split once, in order, as the evaluation transform shows it."""
+    """Yields every picture of a split once, in order, under the evaluation transform."""
 
     membership: Tensor | None = None
     """Labels are classes."""
@@ -267,11 +267,11 @@ class EvalLoader:
         return -(-len(self.split.labels) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.batches(WHOLE)
+        return self.batches(UNSHARDED)
 
-    def batches(self, share: Share) -> Iterator[Batch]:
-        """Whole batches, each ``share.of``-th of them."""
-        for start in range(share.rank * self.batch_size, len(self.split.labels), share.of * self.batch_size):
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """Every ``num_shards``-th batch, starting at the shard's rank."""
+        for start in range(shard.rank * self.batch_size, len(self.split.labels), shard.num_shards * self.batch_size):
             rows = self.split.rows[start : start + self.batch_size]
             images = self.transform.batch([self.store[row] for row in rows])
             labels = torch.from_numpy(self.split.labels[start : start + self.batch_size])

@@ -11,20 +11,21 @@ from torch import Tensor
 
 from fruitvision.data.augment.recipes import RANDOM_NUMBERS, BatchedRecipe, reductions, resample_same_size
 from fruitvision.data.augment.transforms import normalize
-from fruitvision.data.load.loader import WHOLE, Batch, Share, TrainLoader
+from fruitvision.data.load.loader import UNSHARDED, Batch, Shard, TrainLoader
 from fruitvision.data.read.dataset import Split
 from fruitvision.data.read.store import ImageStore
 
-MOST_OF_MEMORY = 0.4
-"""Of the GPU's memory, the share that pictures may take: of all of it, not of what is free now, since augmentations depend on it."""
+MAX_MEMORY_SHARE = 0.4
+"""The fraction of the GPU's total memory that pictures may take; not of the free memory, since the choice of loader determines the
+augmentation."""
 AT_ONCE = 2048
 
 
 class ResidentLoader(TrainLoader):
-    """As :class:`TrainLoader`, for pictures of one size: their pixels lie on ``device``, and batches are made there.
+    """As :class:`TrainLoader`, for pictures of equal size, which are kept on ``device`` and augmented there.
 
-    Orders are those of :class:`TrainLoader`. A picture's augmentation follows from (seed, epoch, place in the epoch),
-    whatever the batch size and however many processes share it.
+    The order is that of :class:`TrainLoader`. A picture's augmentation is determined by (seed, epoch, position in the epoch),
+    whatever the batch size and the number of processes.
     """
 
     transform: BatchedRecipe
@@ -40,24 +41,26 @@ class ResidentLoader(TrainLoader):
 
     @staticmethod
     def fits(store: ImageStore, split: Split, device: torch.device) -> bool:
-        """Whether the pictures are of one size and the card has room for them."""
+        """Whether the pictures have equal size and fit into the GPU's memory."""
         shapes = store.shapes[split.rows]
         if device.type != "cuda" or not len(shapes) or (shapes != shapes[0]).any():
             return False
-        return int(shapes.prod(axis=1, dtype=np.int64).sum()) * 3 <= MOST_OF_MEMORY * torch.cuda.get_device_properties(device).total_memory
+        return (
+            int(shapes.prod(axis=1, dtype=np.int64).sum()) * 3 <= MAX_MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory
+        )
 
-    def epoch(self, epoch: int, size: int, start: int = 0, share: Share = WHOLE) -> Iterator[Batch]:
-        """The batches of an epoch from step ``start`` on, as pictures of ``size`` × ``size``; ``share`` of each."""
+    def epoch(self, epoch: int, size: int, start: int = 0, shard: Shard = UNSHARDED) -> Iterator[Batch]:
+        """The batches of an epoch from step ``start`` on, with pictures of ``size`` × ``size`` pixels; only the pictures of ``shard``."""
         order = self.order(epoch)
         numbers = np.random.default_rng([self.seed, epoch, 1]).random((len(order), RANDOM_NUMBERS))
         draws = self.transform.draws(numbers, *self._pixels.shape[1:3])
         factors, places = reductions(draws, size), np.arange(len(order))
         on_device = torch.from_numpy(order).to(self.device), torch.from_numpy(draws).float().to(self.device)
         for step in range(start, self.steps):
-            mine, own, total = share.mine(places[step * self.batch_size : (step + 1) * self.batch_size])
-            positions, drawn = (values[mine[0] : mine[-1] + 1 : share.of] for values in on_device)
+            mine, local_size, global_size = shard.select(places[step * self.batch_size : (step + 1) * self.batch_size])
+            positions, drawn = (values[mine[0] : mine[-1] + 1 : shard.num_shards] for values in on_device)
             images = normalize(self._resampled(positions, drawn, factors[mine], size))
-            yield Batch(images, self._labels[positions], self.split.rows[order[mine]], own, total)
+            yield Batch(images, self._labels[positions], self.split.rows[order[mine]], local_size, global_size)
 
     def _resampled(self, positions: Tensor, draws: Tensor, factors: np.ndarray, size: int) -> Tensor:
         return resample_same_size(self._pixels[positions].permute(0, 3, 1, 2), draws, factors, size)

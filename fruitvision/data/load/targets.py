@@ -1,7 +1,7 @@
 """Labels: a class, or a fruit type, whose probability is the sum over its varieties.
 
-Lab frames are labelled with a variety ("Apple Braeburn"), photos mostly with a type ("Apple"). Both train one head:
-a label is a set of the network's classes, and its likelihood is the sum over the set.
+Pictures of Fruits-360 are labelled with a variety ("Apple Braeburn"), photos mostly with a type ("Apple"). Both train one head: a
+label is a set of the network's classes, and its likelihood is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Targets:
     """The labels of a training run.
 
     Attributes:
-        classes: the network's, C of them: the dataset's in their order, then types that only photos have, sorted, then
-            ``NOT_FRUIT`` where pictures without fruit are given.
-        fruit_types: of each class.
-        names: of the T labels: the classes, then every type that is not itself one class alone.
-        membership: (T, C) bool, which classes a label may mean. The first C rows are the identity.
+        classes: the C classes of the network: those of the dataset in order, then types that only photos have, sorted, then
+        ``NOT_FRUIT`` if there are pictures without fruit.
+        fruit_types: the fruit type of each class.
+        names: the names of the T labels: the classes, then every type that is not the name of a class.
+        membership: (T, C) bool, the set of classes of each label. The first C rows are the identity.
     """
 
     classes: tuple[str, ...]
@@ -50,7 +50,7 @@ class Targets:
 
     @property
     def spans(self) -> list[float]:
-        """Of the T labels, the longest side of such a fruit in centimetres."""
+        """The typical longest side of the fruit of each of the T labels, in centimetres."""
         return [span(name) for name in self.names]
 
     def type_of(self, label: int) -> str:
@@ -58,10 +58,7 @@ class Targets:
         return fruit_type(self.names[label])
 
     def label(self, name: str) -> int:
-        """The label of a class, or else of the fruit type that a folder's name stands for.
-
-        Raises KeyError where it is neither.
-        """
+        """The label of a class, or else of the fruit type of a folder's name. Raises KeyError if it is neither."""
         for wanted in (name, fruit_type(name)):
             if wanted in self.names:
                 return self.names.index(wanted)

@@ -1,4 +1,4 @@
-"""Batches made in worker processes, where a GPU trains faster than one core composes scenes."""
+"""Batches made by worker processes, for GPUs that train faster than one CPU core composes scenes."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from fruitvision.errors import FruitVisionError, TrainingError
 PREFETCH_FACTOR = 2
 """Batches that each process makes in advance."""
 
-Make = Callable[[Any], Batch]
-"""From a key, which can be pickled, to the batch that follows from it alone."""
+MakeBatch = Callable[[Any], Batch]
+"""Makes the batch that is determined by a picklable key."""
 
 
 class Workers:
-    """Processes that make the batches of one run's loaders, one loader at a time; with ``count`` 0 a thread of this one does.
+    """Worker processes that make the batches of a run's loaders, one loader at a time; with ``count`` 0, a thread of this process does.
 
-    They start when the first batch is asked for, and end with this object, or when this process dies.
+    They start with the first batch, and end with this object or with this process.
     """
 
     def __init__(self, count: int = 0) -> None:
         self.count = count if count and not getattr(sys, "frozen", False) else 0  # a frozen program would start itself again
-        self._makers: list[Make] = []
+        self._functions: list[MakeBatch] = []
         self._keys: list[tuple[int, Hashable]] = []
         self._loader: DataLoader | None = None
 
-    def add(self, make: Make) -> Callable[[Sequence[Any]], Iterator[Batch]]:
-        """Register a maker of batches, which has to pickle; returns a function from keys to their batches, in order."""
-        number = len(self._makers)
-        self._makers.append(make)
-        self._loader = None  # processes know only the makers that existed when they started
+    def register(self, make: MakeBatch) -> Callable[[Sequence[Any]], Iterator[Batch]]:
+        """Register a picklable function that makes batches; returns a function that iterates over the batches of some keys, in order."""
+        number = len(self._functions)
+        self._functions.append(make)
+        self._loader = None  # processes know only the functions that were registered when they started
 
         def batches(keys: Sequence[Any]) -> Iterator[Batch]:
-            return self._made([(number, key) for key in keys]) if self.count else prefetched(make, keys)
+            return self._batches([(number, key) for key in keys]) if self.count else prefetch(make, keys)
 
         return batches
 
@@ -53,10 +53,10 @@ class Workers:
         """End the processes."""
         self._loader = None
 
-    def _made(self, keys: list[tuple[int, Hashable]]) -> Iterator[Batch]:
+    def _batches(self, keys: list[tuple[int, Hashable]]) -> Iterator[Batch]:
         if self._loader is None:
             self._loader = DataLoader(
-                _KeyedBatches(self._makers),
+                _KeyedBatches(self._functions),
                 batch_size=None,
                 sampler=self._keys,
                 num_workers=self.count,
@@ -70,32 +70,32 @@ class Workers:
             for made in self._loader:
                 if isinstance(made, FruitVisionError):
                     raise made
-                images, labels, rows, own, total = made
-                yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, own, total)
+                images, labels, rows, local_size, global_size = made
+                yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, local_size, global_size)
         except RuntimeError as error:
             raise workers_ended(error) or error from error
 
 
 def workers_ended(error: BaseException) -> TrainingError | None:
-    """The error to show where torch reports that a worker process died, which it may do from any call; else None."""
+    """The error to raise if torch reports that a worker process died, which it may do from any call; else None."""
     if not isinstance(error, RuntimeError) or not any(words in str(error) for words in WORKER_DIED):
         return None
     return TrainingError("workers-ended")
 
 
 class _KeyedBatches(Dataset):
-    """Batches by (maker, key). They are sent as arrays: torch would send tensors through shared memory, of which containers
-    have little."""
+    """Batches by (index of the function, key). They are sent as arrays: torch would send tensors through shared memory, which is
+    small in containers."""
 
-    def __init__(self, makers: list[Make]) -> None:
-        self._makers = makers
+    def __init__(self, functions: list[MakeBatch]) -> None:
+        self._functions = functions
 
     def __getitem__(self, key: tuple[int, Any]) -> tuple | FruitVisionError:
         try:
-            batch = self._makers[key[0]](key[1])
+            batch = self._functions[key[0]](key[1])
         except FruitVisionError as error:  # of which torch would pass on the message alone
             return error
-        return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.own, batch.total
+        return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.local_size, batch.global_size
 
 
 def _init_worker(_: int) -> None:
@@ -104,7 +104,7 @@ def _init_worker(_: int) -> None:
 
 
 def _exit_with(parent: BaseProcess) -> None:
-    """End with the parent. torch's own check does not run before the first batch, nor while one waits to be fetched."""
+    """Exit with the parent process. torch's own check does not run before the first batch, nor while a batch waits to be fetched."""
     parent.join()
     os._exit(0)
 
@@ -113,11 +113,11 @@ def _identity(batch: Any) -> Any:
     return batch
 
 
-def prefetched(make: Make, keys: Sequence[Any]) -> Iterator[Batch]:
-    """``make`` of each key in order, the next one in a thread while one is in use."""
-    with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as maker:
-        coming = None
+def prefetch(make: MakeBatch, keys: Sequence[Any]) -> Iterator[Batch]:
+    """Yield ``make(key)`` for each key in order; the next one is made in a thread meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fruitvision-loader") as pool:
+        pending = None
         for number, key in enumerate(keys):
-            batch = (coming or maker.submit(make, key)).result()
-            coming = maker.submit(make, keys[number + 1]) if number + 1 < len(keys) else None
+            batch = (pending or pool.submit(make, key)).result()
+            pending = pool.submit(make, keys[number + 1]) if number + 1 < len(keys) else None
             yield batch

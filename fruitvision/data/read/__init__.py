@@ -1,1 +1,1 @@
-"""Files to pixels: finding, checking and decoding pictures, and the store that keeps them decoded."""
+"""Finding, checking and decoding picture files, and the store of decoded pictures."""

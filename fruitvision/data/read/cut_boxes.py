@@ -1,7 +1,7 @@
-"""Cuts out the boxes that labels draw in pictures, as pictures of their own, each of one class.
+"""Crop labelled boxes out of pictures, as a dataset of one picture per box.
 
-They are kept in the user's cache folder, in ``boxes/<root>-<content>/NAME/``: ``<content>`` stands for the pictures, the boxes
-and the margin, so that they are cut again where one of these has changed.
+The crops are kept in the user's cache folder, in ``boxes/<root>-<content>/NAME/``. ``<content>`` is a hash of the pictures, the boxes
+and the margin, so that they are made again when one of these changes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from fruitvision.data.read.layouts.class_folders import path_split
-from fruitvision.data.read.layouts.found import Found, Listing, Note, kept_fault
+from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry, fault_of_json
 from fruitvision.data.read.layouts.labels import Box, Labels
-from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.layouts.names import normalized_name
 from fruitvision.data.read.picture import cap_short_side, open_picture
 from fruitvision.errors import DataError, PictureError
 from fruitvision.files import cache_folder, replace_folder, write_error
@@ -40,11 +40,11 @@ def cut_boxes(
     margin: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Listing:
-    """The boxes of a dataset as pictures with one class each, cut out now or taken from the cache.
+    """The boxes of a dataset as pictures with one class each, cropped now or taken from the cache.
 
     Args:
-        pictures: those that hold boxes, by path relative to ``root``.
-        margin: what is kept around a box, as a share of its width and height, on each side.
+        pictures: the pictures with boxes, by path relative to ``root``.
+        margin: how much is kept around a box on each side, as a fraction of its width and height.
         progress: called with (pictures done, pictures).
 
     Raises:
@@ -63,7 +63,8 @@ def cut_boxes(
                     shutil.rmtree(old, ignore_errors=True)
         made = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         files = [
-            Found(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns) for path, split, name in made["files"]
+            PictureEntry(path, split, name, (info := (folder / path).stat()).st_size, info.st_mtime_ns)
+            for path, split, name in made["files"]
         ]
     except OSError as error:
         raise write_error(error, folder) from error
@@ -73,19 +74,19 @@ def cut_boxes(
     if made["small"]:
         notes.append(Note("boxes-too-small", {"count": made["small"], "side": MIN_SIDE}))
     splits = {"train": "", **{file.split: "" for file in files}}
-    left_out = tuple((path, kind, kept_fault(fault)) for path, kind, fault in made["left_out"])
+    left_out = tuple((path, kind, fault_of_json(fault)) for path, kind, fault in made["left_out"])
     return Listing(folder, "cut-boxes", splits, tuple(files), (), left_out, tuple(notes))
 
 
 def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: Callable[[int, int], None] | None) -> None:
-    """Write every cut-out, and the index of them, and only then put the folder in its place."""
+    """Write every crop and their index, then move the folder into place."""
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.parent.glob(".cutting-*"):  # by a process that was killed
         if time.time() - left.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(prefix=".cutting-", dir=folder.parent.parent))
     try:
-        names = sorted({folded(box.name): box.name for own in labels.boxes.values() for box in sorted(own, reverse=True)}.items())
+        names = sorted({normalized_name(box.name): box.name for own in labels.boxes.values() for box in sorted(own, reverse=True)}.items())
         number, called = {key: n for n, (key, _) in enumerate(names)}, dict(names)
         files, left_out, small = [], [], 0
         for done, (path, boxes) in enumerate(sorted(labels.boxes.items()), start=1):
@@ -101,7 +102,7 @@ def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: 
                 if cut is None:
                     small += 1
                     continue
-                key = folded(box.name)
+                key = normalized_name(box.name)
                 made = f"{split}/{number[key]:04}/{hashlib.sha256(path.encode()).hexdigest()[:8]}-{n}-{PurePosixPath(path).stem[:60]}.png"
                 (beside / made).parent.mkdir(parents=True, exist_ok=True)
                 cap_short_side(cut, SHORT_SIDE).save(beside / made, compress_level=1)
@@ -117,7 +118,7 @@ def _cut_all(root: Path, folder: Path, labels: Labels, margin: float, progress: 
 
 
 def _cut(image: Image.Image, box: Box, margin: float) -> Image.Image | None:
-    """What lies in a box and around it; None where the box is too small to show anything."""
+    """Crop a box with its margin; None if the box is too small to show anything."""
     width, height = (box.right - box.left) * image.width, (box.bottom - box.top) * image.height
     if min(width, height) < MIN_SIDE:
         return None

@@ -1,7 +1,6 @@
-"""A dataset as values: classes, splits, problems; and how they follow from a folder's files.
+"""A dataset: its classes, splits and problems, and how they are derived from the files of a folder.
 
-Nothing is decoded here: ``list_pictures`` finds the files and the layout, ``store.py`` decodes them, and ``assemble``
-combines the two.
+Nothing is decoded here: ``list_pictures`` finds the files and the layout, ``store.py`` decodes them, and ``assemble`` combines the two.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fruitvision.data.read.listing import Found, Listing, Note, list_pictures
+from fruitvision.data.read.listing import Listing, Note, PictureEntry, list_pictures
 from fruitvision.errors import DataError, Fault, printable
-from fruitvision.wording.text import say_fault
+from fruitvision.wording.text import abbreviate, say_fault
 
 __all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 FEW = 2
@@ -30,7 +29,7 @@ SYNTHETIC_MARKER = "synthetic.json"
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with some of the pictures.
+    """A problem with a picture or a class folder.
 
     Attributes:
         path: the file or class folder, relative to the dataset's root, with forward slashes.
@@ -38,7 +37,7 @@ class Problem:
             "heic", "avif" (nothing is installed that reads it), "jpeg-xl", "encoding", "too-many-parts", "too-slow",
             "bad-name", "outside-class". Of a file that was kept: "duplicate-across-splits". Of a class
             folder: "class-copied", "class-without-pictures", "class-not-in-training" (left out).
-        fault: what is wrong, as ``wording.text.say_fault`` takes it: a code with facts.
+        fault: what is wrong, as a code with facts for ``wording.text.say_fault``.
     """
 
     path: str
@@ -47,7 +46,7 @@ class Problem:
 
     @property
     def detail(self) -> str:
-        """The fault in one English sentence, for a terminal."""
+        """The fault as one English sentence, for a terminal."""
         return say_fault(self.fault, "en")
 
 
@@ -70,7 +69,7 @@ class Split:
         return len(self.paths)
 
     def select(self, chosen: np.ndarray, name: str | None = None) -> Split:
-        """The pictures where ``chosen`` ((N,) booleans) is true, in the same order."""
+        """The pictures where ``chosen``, (N,) bool, is true, in the same order."""
         kept = np.flatnonzero(chosen)
         paths = tuple(self.paths[i] for i in kept)
         return Split(name or self.name, paths, self.labels[kept], self.rows[kept])
@@ -81,14 +80,14 @@ class Dataset:
     """A folder of pictures that can be trained on.
 
     Attributes:
-        root: the folder that holds the splits or the classes; it may lie below the one that was given.
+        root: the folder with the splits or the classes; it may be below the folder that was opened.
         layout: "fruits-360", "fruits-360-original-size", "split-folders", "class-folders", "labelled-pictures" (by a table or
             another label file) or "cut-boxes".
         classes: in sorted order; labels are positions in it.
         splits: "train" always; "val" and "test" where they exist.
         fingerprint: sha256 over the relative path and the content of every picture used.
-        synthetic: the pictures were drawn by ``data/synthetic/sample.py``.
-        notes: how the folder was understood, and what it is too small for.
+        synthetic: whether the pictures were drawn by ``data/synthetic/sample.py``.
+        notes: how the folder was interpreted, and what it has too few pictures for.
     """
 
     root: Path
@@ -102,7 +101,7 @@ class Dataset:
     notes: tuple[Note, ...] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Pictures by split and class; a class that a split lacks counts 0."""
+        """The number of pictures by split and class, 0 included."""
         counts = {}
         for name, split in self.splits.items():
             per_class = np.bincount(split.labels, minlength=len(self.classes)).tolist()
@@ -111,15 +110,14 @@ class Dataset:
 
 
 def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", keys: Sequence[str] | None = None) -> tuple[Split, Split]:
-    """Take ``fraction`` of every class out of ``split``: (what stays, what was taken).
+    """Hold out ``fraction`` of every class: returns (the remaining split, the held-out split).
 
-    Which pictures are taken depends on ``seed`` and each picture's relative path alone: it is the same on every platform and
-    in any order of files, and a picture added later moves few others. A class of two or more pictures keeps at least one on
-    each side.
+    The choice depends only on ``seed`` and each picture's relative path: it is the same on every platform and for any order of files,
+    and a picture added later changes it for few others. Each part gets at least one picture of every class that has two or more.
 
     Args:
-        keys: one string for each picture, in place of its path; pictures with the same one stay together, so that with
-            content hashes a picture is not separated from its copies.
+        keys: one string per picture, in place of its path. Pictures with equal keys stay together, so that content hashes keep copies
+        of a picture in the same part.
     """
     if not 0 <= fraction < 1:
         raise DataError("bad-fraction", fraction=fraction)
@@ -142,9 +140,9 @@ def hold_out(split: Split, fraction: float, seed: int, *, name: str = "val", key
 
 
 def held_out(path: str) -> bool:
-    """Whether a file of a photo folder belongs to its ``heldout`` split: about a fifth, by the file's name alone.
+    """Whether a file of a photo folder belongs to its ``heldout`` split: about a fifth, determined by the file name alone.
 
-    Results are reported on it; nothing is trained, selected or calibrated on it.
+    It is used for reported results only, never for training, model selection or calibration.
     """
     return int(hashlib.sha256(PurePosixPath(path).name.encode("utf-8")).hexdigest(), 16) % 5 == 0
 
@@ -158,12 +156,12 @@ def assemble(
     seed: int = 0,
     test_fraction: float = TEST_FRACTION,
 ) -> Dataset:
-    """The dataset of the files that were found and could be decoded.
+    """The dataset of all files that could be decoded.
 
     Args:
-        rows: the row in the store of each picture that could be decoded, by relative path.
-        hashes: of each row's file.
-        problems: what the listing and the decoding found.
+        rows: the store row of each decoded picture, by relative path.
+        hashes: the SHA-256 of each row's file.
+        problems: those found by listing and decoding.
 
     Raises:
         DataError: fewer than two classes have a training picture.
@@ -202,20 +200,19 @@ def assemble(
 def _few_pictures(classes: tuple[str, ...], train: Split) -> list[Note]:
     counts = np.bincount(train.labels, minlength=len(classes))
     few = [f"{name} ({count})" for name, count in zip(classes, counts.tolist(), strict=True) if count <= FEW]
-    more = f", … (+{len(few) - 5})" if len(few) > 5 else ""
-    return [Note("few-pictures", {"classes": ", ".join(few[:5]) + more, "count": len(few)})] if few else []
+    return [Note("few-pictures", {"classes": abbreviate(few), "count": len(few)})] if few else []
 
 
 def _missing_splits(splits: Mapping[str, Split]) -> list[Note]:
-    """What nothing can be measured on: no class has a picture to spare for validation, or for testing."""
+    """A note for each split that is missing because no class has a picture to spare for validation or testing."""
     if "val" in splits:
         return []
     spare = np.bincount(splits["train"].labels).max(initial=0) > 1
     return ([] if spare else [Note("no-validation")]) + ([] if "test" in splits else [Note("no-test")])
 
 
-def make_split(name: str, files: Sequence[Found], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
-    """A ``Split`` of files that all are in the store and all have a label."""
+def make_split(name: str, files: Sequence[PictureEntry], rows: Mapping[str, int], label_of: Mapping[str, int]) -> Split:
+    """A ``Split`` of files, all of which are in the store and have a label."""
     return Split(
         name=name,
         paths=tuple(file.path for file in files),
@@ -228,7 +225,7 @@ def refuse_one_class(listing: Listing, classes: Sequence[str] | None = None) -> 
     """Raise DataError "one-class" or "one-label" where fewer than two classes have a training picture.
 
     Args:
-        classes: those that have one; by default those with a training file, whether it can be decoded or not.
+        classes: the classes with a training picture; by default those with a training file, decodable or not.
     """
     if classes is None:
         classes = sorted({file.folder for file in listing.files if file.split == "train"})
@@ -260,7 +257,7 @@ def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str
 
 
 def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: Sequence[str], train_folder: str) -> list[Problem]:
-    """Pictures that are in more than one split, byte for byte; one problem for a class that was copied whole."""
+    """Problems for identical files in more than one split; a single one for a class that was copied as a whole."""
     train = splits["train"]
     others = [split for name, split in splits.items() if name != "train"]
     first_with: dict[str, str] = {}
@@ -287,7 +284,7 @@ def _find_copies(splits: Mapping[str, Split], classes: tuple[str, ...], hashes: 
 
 
 def as_one_split(listing: Listing, rows: Mapping[str, int]) -> tuple[tuple[str, ...], Split]:
-    """Every picture that could be decoded, whatever its split, labelled by folder: (names, split)."""
+    """All decoded pictures of any split, labelled by folder: (names, split)."""
     files = [file for file in listing.files if file.path in rows]
     names = tuple(sorted({file.folder for file in files}))
     split = make_split("all", files, rows, {name: label for label, name in enumerate(names)})

@@ -1,6 +1,6 @@
-"""Limits how many pixels are decoded at the same time, in this process and for one visitor of the app.
+"""A limit on the number of pixels that are decoded at the same time, in this process and for one visitor of the app.
 
-A picture of 97 KB may have 50 megapixels, so a limit on threads would not limit the memory that they take.
+A picture of 97 KB may have 50 megapixels, so a limit on threads would not bound memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _visitor: ContextVar[tuple[str | None, str | None]] = ContextVar("decoding_for",
 
 @contextmanager
 def decoding_for(visitor: str | None, address: str | None = None) -> Iterator[None]:
-    """Count what this thread decodes inside towards this visitor's limit, and that of the address; None: towards nobody's."""
+    """Within this context, count what this thread decodes towards the limits of a visitor and an address; None counts towards no one's."""
     token = _visitor.set((visitor, address))
     try:
         yield
@@ -38,13 +38,13 @@ class _Ticket:
 
 
 class DecodeGate:
-    """A semaphore weighted by pixels. Pictures of no visitor come first, then visitors in turn, each in order of arrival.
+    """A semaphore weighted by pixels, which is fair to visitors.
 
-    A visitor's second picture waits behind everybody's first, and does not block those behind it while it waits for the
-    first; among first pictures, an address's second waits behind the first of every other address. An address holds half of the
-    total at most, however many visitors it has. Otherwise the order is kept, so a large picture is not starved by small ones. A
-    picture of any size is admitted in the end: when its visitor has no other, and as the only one. A thread must not ask for a
-    second place while it holds one.
+    Pictures without a visitor are admitted first, then those of visitors in turn, each in order of arrival. A visitor's second
+    picture waits until everyone's first is admitted, without blocking those behind it; likewise an address's second visitor waits for
+    the first of every other address. One address holds at most half of the total, however many visitors it has. Otherwise the order
+    is kept, so that small pictures do not starve a large one. A picture larger than a limit is admitted alone. A thread must not
+    acquire twice without releasing.
     """
 
     def __init__(self, total: int = MAX_PIXELS_AT_ONCE, for_one: int = MAX_PIXELS_OF_ONE_VISITOR) -> None:
@@ -55,16 +55,16 @@ class DecodeGate:
         self._used_by: Counter[tuple[str, str]] = Counter()
 
     def has_room(self, pixels: int) -> bool:
-        """Whether :meth:`place` would probably not wait."""
+        """Whether :meth:`acquire` would probably return without waiting."""
         ticket = _Ticket(min(pixels, self.total), *_visitor.get())
         return not self._waiting and not self._waits_for_own(ticket) and self._used + ticket.pixels <= self.total
 
     @contextmanager
-    def place(self, pixels: int, visitor: str | None = None, address: str | None = None) -> Iterator[None]:
-        """Wait until so many more pixels may be decoded, and hold that place until the end of the block.
+    def acquire(self, pixels: int, visitor: str | None = None, address: str | None = None) -> Iterator[None]:
+        """Context manager: acquire ``pixels``, waiting until they are available, and release them at the end.
 
         Args:
-            visitor: whose they are, and from where; by default those of :func:`decoding_for`.
+            visitor, address: who decodes; by default as set by :func:`decoding_for`.
         """
         visitor, address = _visitor.get() if visitor is None else (visitor, address)
         ticket = _Ticket(min(pixels, self.total), visitor, address)
@@ -87,7 +87,7 @@ class DecodeGate:
                 self._leave(ticket)
 
     def _admit(self) -> None:
-        """Admit, in their order, all that fit."""
+        """Admit waiting tickets in order, as far as they fit."""
         blocked: set[str | None] = set()  # visitors whose next picture waits for earlier ones, their own or their address's
         for ticket in list(self._waiting):
             if ticket.visitor in blocked or self._waits_for_own(ticket):
@@ -120,7 +120,7 @@ class DecodeGate:
 
 
 def _counted(ticket: _Ticket) -> list[tuple[str, str]]:
-    """Under what a place is counted: the visitor, and the address, where they are known."""
+    """The keys under which a ticket is counted: its visitor and its address, if known."""
     if ticket.visitor is None:
         return []
     return [("visitor", ticket.visitor), *([("address", ticket.address)] if ticket.address is not None else [])]

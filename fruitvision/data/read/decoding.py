@@ -1,9 +1,8 @@
-"""Many picture files decoded in parallel, their pixels appended to files as they come.
+"""Decode many picture files in parallel, appending their pixels to files.
 
-Small pictures cost more Python than decoding, and threads of one process take turns at Python: from
-``FILES_PER_PROCESS`` files a core on, each core but this process's own is given a process, started as this
-module and given its work through its standard input (``multiprocessing`` would import the caller's main
-script again). Fewer files are decoded by threads.
+For small pictures most of the time is Python code, which threads of one process cannot run in parallel. From ``FILES_PER_PROCESS``
+files per core on, one process per additional core is started. It runs this module and gets its work on standard input, because
+``multiprocessing`` would import the caller's main script again. Fewer files are decoded by threads.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from fruitvision.data.read.picture import load_noted, read_picture_file
+from fruitvision.data.read.picture import load_with_note, read_picture_file
 from fruitvision.errors import Fault, PictureError
 
 FILES_PER_PROCESS = 1500
 _PROCESS_CHUNK, _THREAD_CHUNK = 64, 8
 _WRITTEN_AT_ONCE = 8  # fewer, larger writes are cheaper; many more no longer fit into the processor's cache
-_MOST_WORKERS = 16
+_MAX_WORKERS = 16
 
 
-class Decoded(NamedTuple):
-    """Where one picture's pixels lie, (height, width, 3) bytes from ``offset`` on in file number ``part``."""
+class DecodedPicture(NamedTuple):
+    """Where the pixels of a picture are stored: (height, width, 3) bytes from ``offset`` in file number ``part``."""
 
     part: int
     offset: int
@@ -42,8 +41,8 @@ class Decoded(NamedTuple):
     """of the pixels"""
 
 
-class Undecoded(NamedTuple):
-    """Why a file has no pixels: a ``Problem``'s kind and its fault."""
+class DecodeFailure(NamedTuple):
+    """Why a file could not be decoded: the kind and fault of a ``Problem``."""
 
     kind: str
     fault: dict[str, Any]
@@ -51,7 +50,7 @@ class Undecoded(NamedTuple):
 
 NEEDS_PACKAGE = ("heic", "avif")
 """Kinds of files that can be read once something is installed."""
-Outcome = Decoded | Undecoded
+Outcome = DecodedPicture | DecodeFailure
 
 
 def decode_files(
@@ -64,13 +63,13 @@ def decode_files(
     """Decode every file of ``paths`` (relative to ``root``) and append its pixels to one of ``parts``.
 
     Args:
-        parts: files to append to, one for each worker.
+        parts: the files to append to, one per worker.
         progress: called with the number of files done so far.
 
     Raises:
         OSError: the pixels could not be written.
     """
-    outcomes: list[Outcome] = [Undecoded("unreadable", Fault("not-a-file").as_dict())] * len(paths)
+    outcomes: list[Outcome] = [DecodeFailure("unreadable", Fault("not-a-file").as_dict())] * len(paths)
     processes = len(parts) > 1 and len(paths) >= FILES_PER_PROCESS * len(parts) and _can_start_processes()
     step = _PROCESS_CHUNK if processes else _THREAD_CHUNK
     chunks = (range(at, min(at + step, len(paths))) for at in range(0, len(paths), step))
@@ -92,7 +91,7 @@ def decode_files(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     number, chunk = running.pop(future)
                     for i, answer in zip(chunk, future.result(), strict=True):
-                        outcomes[i] = Decoded(number, *answer) if len(answer) == 5 else Undecoded(*answer)
+                        outcomes[i] = DecodedPicture(number, *answer) if len(answer) == 5 else DecodeFailure(*answer)
                     idle.append(number)
                     done += len(chunk)
                 progress(done)
@@ -102,10 +101,10 @@ def decode_files(
 
 
 def worker_count(files: int) -> int:
-    """How many workers this many files are worth on the cores that this process may use."""
+    """The number of workers for this many files on the available cores."""
     cores = usable_cores()
     processes = min(cores, files // FILES_PER_PROCESS)
-    return min(_MOST_WORKERS, processes if processes > 1 else max(1, min(cores, files // _THREAD_CHUNK)))
+    return min(_MAX_WORKERS, processes if processes > 1 else max(1, min(cores, files // _THREAD_CHUNK)))
 
 
 def usable_cores() -> int:
@@ -114,14 +113,14 @@ def usable_cores() -> int:
 
 
 def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side: int) -> list[tuple]:
-    """(offset, height, width, sha256, crc32) of each file decoded, or (kind, fault) of each that could not be."""
+    """For each file (offset, height, width, sha256, crc32), or (kind, fault) if it cannot be decoded."""
     answers: list[tuple] = []
     offset = pixels.tell()
     waiting: list[bytes] = []
     for name in names:
         try:
             data = read_picture_file(os.path.join(root, name.replace("/", os.sep)))
-            image = load_noted(data, short_side, whole=True).image  # what is missing would be learned as grey
+            image = load_with_note(data, short_side, whole=True).image  # what is missing would be learned as grey
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
             fault = {"code": error.code, "facts": error.as_dict()["facts"]}
@@ -139,7 +138,7 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
 
 
 def _can_start_processes() -> bool:
-    """Not from a program frozen into one file, which would start itself again."""
+    """False in a frozen executable, which would start itself again."""
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
@@ -160,7 +159,7 @@ class _ThreadWorker:
 
 
 class _ProcessWorker(_ThreadWorker):
-    """A worker in another process: a line of JSON in, a line of JSON out. If it dies, its work is done in this one."""
+    """A worker in another process, which exchanges lines of JSON. If it dies, its work is done in this process."""
 
     def __init__(self, root: Path, part: Path, short_side: int) -> None:
         super().__init__(root, part, short_side)
@@ -197,7 +196,7 @@ class _ProcessWorker(_ThreadWorker):
 
 
 def main(root: str, part: str, short_side: str) -> None:
-    """What a worker process does: see ``_ProcessWorker``. It ends with its input, which its parent holds open."""
+    """The worker process of ``_ProcessWorker``. It ends when its standard input is closed, which the parent keeps open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     worker = _ThreadWorker(Path(root), Path(part), int(short_side))
     for line in sys.stdin:

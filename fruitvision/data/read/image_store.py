@@ -1,7 +1,7 @@
-"""Decoded pictures on disk: flat files of uint8 pixels, memory-mapped, and an index of what lies where.
+"""Decoded pictures on disk: memory-mapped files of uint8 pixels, and an index of their positions.
 
-A store is a folder of ``pixels-<n>.bin`` and an ``index.npz``, which is written last: a folder without one
-was never finished. ``store.py`` finds, builds and removes stores.
+A store is a folder of ``pixels-<n>.bin`` and an ``index.npz``, which is written last: a folder without it is incomplete. ``store.py``
+finds, builds and removes stores.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from fruitvision.data.read.dataset import Problem
-from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded
+from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome
 from fruitvision.data.read.formats.heif import can_read
-from fruitvision.data.read.layouts.found import kept_fault
-from fruitvision.data.read.listing import Found, long_path
+from fruitvision.data.read.layouts.found import fault_of_json
+from fruitvision.data.read.listing import PictureEntry, long_path
 from fruitvision.errors import DataError
 
 if os.name == "nt":
@@ -33,19 +33,18 @@ INDEX = "index.npz"
 
 
 class ImageStore:
-    """The decoded pictures of one folder, read from disk as they are used.
+    """The decoded pictures of one folder, read from disk on access.
 
     Attributes:
         path: the store's own folder.
-        paths: the file of each row, relative to the root of the pictures.
-        shapes: (N, 2) int32, height and width of each row.
-        hashes: sha256 of each row's file, in hexadecimal.
-        uniform: (height, width) where all rows agree, else None.
+        paths: the path of each row's file, relative to the folder of pictures.
+        shapes: (N, 2) int32, the height and width of each row.
+        hashes: the SHA-256 of each row's file, in hexadecimal.
 
-    Pickles as its path, so that a spawned process maps the same files. The arrays that it returns are read-only. Pixels are
-    compared with their checksum when they are first read; where they differ, DataError "store-damaged" is raised and the
-    store's index is removed, so that it is rebuilt when the folder of pictures is opened again. As long as one of these
-    objects exists, in any process, the store is in use: see :func:`unused`.
+    It pickles as its path, so that a spawned process maps the same files. Returned arrays are read-only. Pixels are checked against
+    their checksum when first read; if they differ, DataError "store-damaged" is raised and the store's index is removed, so that the
+    store is rebuilt when the folder of pictures is opened again. While such an object exists in any process, the store is in use: see
+    :func:`unused`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -71,14 +70,12 @@ class ImageStore:
             self._release()
             raise self._damaged() from error
         self._sound = bytearray(len(self.paths))
-        same = len(self.shapes) > 0 and bool((self.shapes == self.shapes[0]).all())
-        self.uniform: tuple[int, int] | None = tuple(self.shapes[0].tolist()) if same else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """The pixels of one row: a read-only (H, W, 3) uint8 view of the file."""
+        """The pixels of one row: (H, W, 3) uint8, a read-only view of the file."""
         height, width = self.shapes[row].tolist()
         start = int(self._offsets[row])
         pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
@@ -95,7 +92,7 @@ class ImageStore:
         return DataError("store-damaged", folder=str(self.path))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """A copy of many rows of one size: (B, H, W, 3) uint8."""
+        """A copy of rows of equal size: (B, H, W, 3) uint8."""
         rows = np.asarray(rows, dtype=np.int64)
         shapes = self.shapes[rows]
         if len(rows) and (shapes != shapes[0]).any():
@@ -107,11 +104,11 @@ class ImageStore:
 
     def problems(self) -> list[Problem]:
         """The files that could not be decoded."""
-        return [Problem(path, kind, kept_fault(fault)) for path, (_, _, kind, fault) in self._undecoded.items()]
+        return [Problem(path, kind, fault_of_json(fault)) for path, (_, _, kind, fault) in self._undecoded.items()]
 
     def can_be_completed(self, root: Path) -> bool:
-        """Whether a file that could not be read can be read now: changed permissions do not show in a file's time, nor does
-        what was installed."""
+        """Whether a file that could not be read may be readable now: changed permissions or newly installed packages do not change
+        its modification time."""
         if any(kind in NEEDS_PACKAGE and can_read(kind) for _, _, kind, _ in self._undecoded.values()):
             return True
         unreadable = [path for path, (_, _, kind, _) in self._undecoded.items() if kind == "unreadable"]
@@ -120,21 +117,21 @@ class ImageStore:
     def __reduce__(self):
         return ImageStore, (self.path,)
 
-    def known(self) -> dict[tuple[str, int, int], int | Undecoded]:
-        """(path, size, time of change) of every file that was read → its row, or why it has none."""
+    def known(self) -> dict[tuple[str, int, int], int | DecodeFailure]:
+        """(path, size, modification time) of every file → its row, or why it has none."""
         rows = {(p, *stamp): row for row, (p, stamp) in enumerate(zip(self.paths, self._stamps.tolist(), strict=True))}
         return rows | {
-            (path, size, mtime): Undecoded(kind, kept_fault(fault)) for path, (size, mtime, kind, fault) in self._undecoded.items()
+            (path, size, mtime): DecodeFailure(kind, fault_of_json(fault)) for path, (size, mtime, kind, fault) in self._undecoded.items()
         }
 
 
-def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:
-    """Finish a store whose pixels are written: from here on it can be opened.
+def write_index(folder: Path, files: Sequence[PictureEntry], outcomes: Sequence[Outcome], parts: Sequence[Path]) -> None:
+    """Write the index of a store whose pixels are written; afterwards it can be opened.
 
     Args:
-        outcomes: of each file; offsets are into ``parts``, the store's files of pixels in order.
+        outcomes: the result for each file; offsets refer to ``parts``, the store's pixel files in order.
     """
-    good = [(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, Decoded)]
+    good = [(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if isinstance(outcome, DecodedPicture)]
     facts = {
         "paths": [file.path for file, _ in good],
         "hashes": [outcome.sha256 for _, outcome in good],
@@ -142,7 +139,7 @@ def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome
         "undecoded": {
             file.path: [file.size, file.mtime_ns, *outcome]
             for file, outcome in zip(files, outcomes, strict=True)
-            if isinstance(outcome, Undecoded)
+            if isinstance(outcome, DecodeFailure)
         },
     }
     beside = folder / "index.partial"
@@ -160,10 +157,10 @@ def write_index(folder: Path, files: Sequence[Found], outcomes: Sequence[Outcome
 
 
 def _mark_used(store: ImageStore, index: Path) -> Callable[[], object]:
-    """Mark a store as in use until the object is collected or the returned function is called.
+    """Mark a store as in use until the object is garbage collected or the returned function is called.
 
-    By a shared lock on its index, which the system releases when a process dies and which forked processes keep; on Windows it
-    suffices that the file is open. Raises FileNotFoundError where the store is being removed.
+    This takes a shared lock on the index, which the system releases when the process dies and which forked processes keep; on Windows
+    an open file is enough. Raises FileNotFoundError if the store is being removed.
     """
     handle = os.open(index, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     release = weakref.finalize(store, os.close, handle)
@@ -183,9 +180,9 @@ def _mark_used(store: ImageStore, index: Path) -> Callable[[], object]:
 
 @contextlib.contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Whether no :class:`ImageStore` of this folder exists in any process; none can be opened meanwhile.
+    """Context manager: whether no :class:`ImageStore` of this folder exists in any process; none can be opened within it.
 
-    On Windows that shows only when its index is deleted, which fails while the file is open.
+    On Windows this only shows when the index is deleted, which fails while the file is open.
     """
     try:
         handle = os.open(folder / INDEX, os.O_RDWR) if fcntl is not None else None
@@ -208,7 +205,7 @@ def unused(folder: Path) -> Iterator[bool]:
 
 
 def _map(path: Path, size: int) -> np.ndarray:
-    """A file's bytes, memory-mapped. Raises ValueError where its size is another, as after a crash."""
+    """Memory-map a file. Raises ValueError if its size differs from ``size``, as after a crash."""
     if path.stat().st_size != size:
         raise ValueError(f"{path.name} has not the {size} bytes that were written")
     return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray) if size else np.empty(0, dtype=np.uint8)

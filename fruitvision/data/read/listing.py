@@ -1,6 +1,6 @@
-"""Which picture files a folder holds, in which split and class: read from names, and from labels that lie beside them.
+"""The picture files of a folder with their split and class, from folder names or from label files.
 
-No picture is opened, except where the boxes that labels draw in it are to be cut out.
+No picture is opened, unless labelled boxes are cropped out of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fruitvision.data.read.layouts.class_folders import ClassFolders, name_fault, path_split, split_names
 from fruitvision.data.read.layouts.find_labels import find_labels
-from fruitvision.data.read.layouts.found import Found, LeftOut, Listing, Note
+from fruitvision.data.read.layouts.found import LeftOutFile, Listing, Note, PictureEntry
 from fruitvision.data.read.layouts.labels import Labels
 from fruitvision.data.read.layouts.names import MASK_FOLDERS, looks_like_picture
 from fruitvision.data.read.layouts.scan import long_path, walk
@@ -23,7 +23,7 @@ from fruitvision.files import clean_path
 
 __all__ = [
     "MARGIN",
-    "Found",
+    "PictureEntry",
     "Listing",
     "Note",
     "has_splits",
@@ -46,17 +46,16 @@ def list_pictures(
     boxes: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Listing:
-    """Find the layout of ``root``, and every picture in its class folders or that labels beside the pictures name.
+    """Find the layout of ``root``, and every picture in its class folders or in its label files.
 
     Args:
-        need_training: a folder with a test or validation split alone is refused.
-        depth: the level of the class folders below their split's, from 1; None or 0 takes the deepest.
-        boxes: take the boxes that labels draw in the pictures, cut out with a margin of this share of their size.
-        progress: called with (pictures done, pictures) while boxes are cut out.
+        need_training: reject a folder that has only a test or validation split.
+        depth: the level of the class folders below their split, from 1; None or 0 for the deepest folders.
+        boxes: crop the labelled boxes, with a margin of this fraction of their size.
+        progress: called with (pictures done, pictures) while boxes are cropped.
 
     Raises:
-        DataError: there is no such folder, it holds no pictures, more than one dataset, or pictures of which nothing says
-            what they show.
+        DataError: there is no such folder, or it holds no pictures, more than one dataset, or pictures without labels.
     """
     given = _absolute(root)
     with _permission_errors(given):
@@ -75,10 +74,10 @@ def list_pictures(
 
 
 def list_tree(root: str | Path, name: str) -> Listing:
-    """Every file in ``root`` and anywhere below it, whatever its folders are called, as one class.
+    """Every file in ``root`` and its subfolders, as a single class.
 
     Args:
-        name: what the class is called.
+        name: the name of the class.
 
     Raises:
         DataError: there is no such folder, or it holds no files.
@@ -90,7 +89,7 @@ def list_tree(root: str | Path, name: str) -> Listing:
             if fault := name_fault(path, info):
                 left_out.append(fault)
             elif info is not None:
-                files.append(Found(path, "train", name, info.st_size, info.st_mtime_ns))
+                files.append(PictureEntry(path, "train", name, info.st_size, info.st_mtime_ns))
     files.sort(key=lambda file: file.path)
     listing = Listing(given, "class-folders", {"train": ""}, tuple(files), (), tuple(sorted(left_out, key=itemgetter(0, 1))))
     if not files:
@@ -99,9 +98,9 @@ def list_tree(root: str | Path, name: str) -> Listing:
 
 
 def _labelled(given: Path, boxes: float | None, progress: Callable[[int, int], None] | None) -> Listing | None:
-    """The pictures whose class a label file names, or the boxes in them; None where no label file is known.
+    """The pictures labelled by label files, or the boxes in them; None if there is no known label file.
 
-    Raises DataError "boxes-not-classes" for boxes that nobody asked to cut out.
+    Raises DataError "boxes-not-classes" if the labels are boxes and ``boxes`` is None.
     """
     found, left_out = {}, []
     for path, info in walk(given, "", frozenset()):
@@ -138,13 +137,13 @@ def _size(picture: Path) -> tuple[int, int] | None:
         return None
 
 
-def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[LeftOut]) -> Listing:
-    """The pictures that show one kind, by the labels; the others are counted in notes."""
+def _by_kind(given: Path, found: dict[str, os.stat_result], labels: Labels, left_out: list[LeftOutFile]) -> Listing:
+    """The pictures with exactly one label; the others are counted in notes."""
     files = []
     for path, names in sorted(labels.kinds.items()):
         if len(names) == 1:
             split = labels.splits.get(path) or path_split(path) or "train"
-            files.append(Found(path, split, min(names), found[path].st_size, found[path].st_mtime_ns))
+            files.append(PictureEntry(path, split, min(names), found[path].st_size, found[path].st_mtime_ns))
     notes = [Note("labels-read", {"form": labels.form, "file": labels.file, "pictures": len(files)})]
     if several := [path for path, names in labels.kinds.items() if len(names) > 1]:
         notes.append(Note("several-kinds", {"count": len(several), "example": min(several)}))

@@ -1,7 +1,6 @@
-"""One picture, checked before it is decoded, as upright sRGB on white.
+"""Read one picture as upright sRGB on white; the file is checked before it is decoded.
 
-The store and the classifier both read pictures with ``load_pixels``, so that a network sees the same pixels in inference as
-in training.
+The store and the classifier read pictures in the same way, so that a network sees the same pixels in inference as in training.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from fruitvision.data.read.decode_gate import GATE
 from fruitvision.data.read.formats.jpeg import MAX_SCANS
 from fruitvision.data.read.formats.picture_file import MAX_SIDE, Note, PictureFile
 from fruitvision.data.read.formats.structure import read_structure
-from fruitvision.data.read.rgb import cap_short_side, finished, to_8_bit
+from fruitvision.data.read.rgb import SHORT_SIDE, cap_short_side, to_8_bit, to_srgb_on_white
 from fruitvision.errors import PictureError
 
 if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
@@ -34,23 +33,24 @@ if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no num
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000
-"""Of what is decoded: a JPEG may have 64 times as many, where an eighth of its width and height is enough."""
+"""Limit on decoded pixels. A JPEG may have 64 times as many, if it is decoded at an eighth of its width and height."""
 MAX_WEIGHT = MAX_PIXELS * 4 // 3
-"""Of a JPEG with the coefficients that several scans need, and of a HEIC or AVIF with its transparency, in pixels of 12 bytes."""
+"""Limit on memory in units of 12-byte pixels, for JPEGs including the coefficients of several scans, and HEIC or AVIF including
+transparency."""
 MAX_BYTES = 50 * 2**20
 MAX_SECONDS = 5.0
-"""Of processor time for one picture. It is checked between the pieces of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP
-or plain TIFF. WebP, HEIC, AVIF and compressed TIFFs are decoded in one call, which nothing can end: there the number of pixels
-bounds the time (:mod:`fruitvision.data.read.formats` accepts what goes over each pixel once, or 64 times for a JPEG within a TIFF)."""
-PIXELS_A_BYTE = 512
-"""Of a JPEG at most: of 64 pixels its first scan has at least a bit. With fewer bytes most of the picture is missing."""
+"""Limit on processor time for one picture, checked between the chunks of 64 KB that Pillow reads of a JPEG, PNG, GIF, BMP or plain
+TIFF. WebP, HEIC, AVIF and compressed TIFFs are decoded in one call, which cannot be interrupted; there the number of pixels bounds
+the time (:mod:`fruitvision.data.read.formats` accepts codecs that process each pixel once, or 64 times for a JPEG within a TIFF)."""
+PIXELS_PER_BYTE = 512
+"""Limit for a JPEG: the first scan has at least one bit per 64 pixels. With fewer bytes most of the picture is missing."""
 DRAFT_SHARE = 7 / 8
-"""Of the short side that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must keep: 224 of 256 px, as many as networks see. libjpeg
-averages when it reduces, so that nothing aliases, and a 640 × 480 picture is read in half the time."""
+"""The fraction of the short side that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must keep: 224 of 256 px, the usual input size of
+networks. libjpeg averages when it reduces, which avoids aliasing, and a 640 × 480 picture is read in half the time."""
 MAX_MISSING = 4
-"""A JPEG that was cut off is damaged where a fourth of it is missing, the lowest, which its decoder fills with grey."""
+"""A truncated JPEG counts as damaged if the lowest 1/4 of the picture is missing, which the decoder fills with grey."""
 
-__all__ = ["cap_short_side", "draft_side", "load_capped", "load_noted", "load_pixels", "open_picture", "picture_size", "to_array"]
+__all__ = ["cap_short_side", "draft_side", "load_capped", "load_with_note", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _TRANSPOSE = {
@@ -64,8 +64,8 @@ _TRANSPOSE = {
 }
 
 
-class Noted(NamedTuple):
-    """A picture, and what is wrong with its file, if anything is."""
+class PictureWithNote(NamedTuple):
+    """A picture, and the code of a note about its file; empty if nothing is wrong."""
 
     image: Image.Image
     note: Note = ""
@@ -89,33 +89,33 @@ def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS) -> Imag
     return _open(source, max_pixels, None).image
 
 
-def load_pixels(source: PictureSource, short_side: int = 256) -> np.ndarray:
-    """One picture as (H, W, 3) uint8, its short side no longer than ``short_side``."""
+def load_pixels(source: PictureSource, short_side: int = SHORT_SIDE) -> np.ndarray:
+    """One picture as (H, W, 3) uint8, with a short side of at most ``short_side`` pixels."""
     return to_array(load_capped(source, short_side))
 
 
-def load_capped(source: PictureSource, short_side: int = 256) -> Image.Image:
-    """``open_picture`` and ``cap_short_side`` in one, without decoding more of a large JPEG than is needed.
+def load_capped(source: PictureSource, short_side: int = SHORT_SIDE) -> Image.Image:
+    """``open_picture`` followed by ``cap_short_side``, without decoding a large JPEG at full resolution.
 
-    One whose half, fourth or eighth has ``DRAFT_SHARE`` of the short side is no larger than that.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that keeps ``DRAFT_SHARE`` of the short side.
 
     Raises:
         PictureError: as ``open_picture``.
     """
-    return load_noted(source, short_side).image
+    return load_with_note(source, short_side).image
 
 
-def load_noted(source: PictureSource, short_side: int = 256, *, whole: bool = False) -> Noted:
-    """As ``load_capped``, with what is wrong with the file; ``whole`` refuses one that was cut off as damaged."""
+def load_with_note(source: PictureSource, short_side: int = SHORT_SIDE, *, whole: bool = False) -> PictureWithNote:
+    """As ``load_capped``, with a note about the file; ``whole`` rejects a truncated file as damaged."""
     if isinstance(source, bytes):
         image = _small_jpeg(source, 2 * draft_side(short_side) - 1)
         if image is not None:
-            return Noted(cap_short_side(image, short_side))
+            return PictureWithNote(cap_short_side(image, short_side))
     return _open(source, MAX_PIXELS, short_side, whole)
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """Width and height of a picture file as it is stored; nothing is decoded.
+    """Width and height of a picture file as stored; nothing is decoded.
 
     Raises:
         PictureError: as ``open_picture``.
@@ -127,7 +127,7 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 
 
 def draft_side(short_side: int) -> int:
-    """The short side that a JPEG decoded at 1/2, 1/4 or 1/8 of its size must have where at most ``short_side`` is kept."""
+    """The minimum short side of a JPEG decoded at 1/2, 1/4 or 1/8 of its size, if it is then reduced to ``short_side``."""
     return math.ceil(DRAFT_SHARE * short_side)
 
 
@@ -138,16 +138,16 @@ def to_array(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole: bool = False) -> Noted:
-    """Decode within the process's limits; what is to be capped at ``short_side`` is capped before its place is released."""
+def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole: bool = False) -> PictureWithNote:
+    """Decode within the limits of ``GATE``; the picture is reduced to ``short_side`` before the gate is released."""
     if not isinstance(source, str | Path | bytes | Image.Image):
-        with GATE.place(source.size):
-            return Noted(finished(_from_array(source, max_pixels), short_side))
+        with GATE.acquire(source.size):
+            return PictureWithNote(to_srgb_on_white(_from_array(source, max_pixels), short_side))
     if isinstance(source, Image.Image):
         _check_size(*source.size, max_pixels, "")
-        with GATE.place(source.width * source.height), _picture_errors("", f"{source.width}×{source.height} px"):
+        with GATE.acquire(source.width * source.height), _picture_errors("", f"{source.width}×{source.height} px"):
             source.load()
-            return Noted(finished(source, short_side, source.info.get("icc_profile") or b""))
+            return PictureWithNote(to_srgb_on_white(source, short_side, source.info.get("icc_profile") or b""))
     name = "" if isinstance(source, bytes) else os.path.basename(source)
 
     def read() -> tuple[PictureFile, int | None]:
@@ -162,19 +162,20 @@ def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole:
     weight = file.weight(side)
     if not isinstance(source, bytes) and not GATE.has_room(weight):
         file = None  # many may wait: their files are read again when it is their turn
-    with GATE.place(weight):
+    with GATE.acquire(weight):
         if file is None:
             file, side = read()
         if file.weight(side) > weight:
             raise _damaged(name)  # it was changed meanwhile
         with _picture_errors(name, f"{file.width}×{file.height} px"):
-            image = finished(_decoded(file, name, side), short_side, file.profile)
+            image = to_srgb_on_white(_decoded(file, name, side), short_side, file.profile)
             image = image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
-            return Noted(image, file.note)
+            return PictureWithNote(image, file.note)
 
 
 def _draft_side(file: PictureFile, short_side: int | None, max_pixels: int) -> int | None:
-    """For ``Image.draft``: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size that keeps most of the short side, or that fits."""
+    """The size for ``Image.draft``, so that a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that keeps most of the short side,
+    or where only that fits into ``max_pixels``."""
     if short_side is not None:
         return draft_side(short_side)
     if not file.reducible or file.width * file.height <= max_pixels:
@@ -185,7 +186,7 @@ def _draft_side(file: PictureFile, short_side: int | None, max_pixels: int) -> i
 
 
 def _decoded(file: PictureFile, name: str, draft_side: int | None) -> Image.Image:
-    """The pixels of a file, upright."""
+    """Decode a file; returns an upright image."""
     with file.reader(_TimedStream(file.data, name)) as reader:
         if max(reader.size) > max(file.width, file.height) or min(reader.size) > min(file.width, file.height):
             raise ValueError("the size is not the one that was checked")
@@ -198,20 +199,20 @@ def _decoded(file: PictureFile, name: str, draft_side: int | None) -> Image.Imag
 
 
 def _is_grey(image: Image.Image) -> bool:
-    """Whether all of it is what a JPEG's decoder fills in, half of the range in every channel."""
+    """Whether every pixel has the value that a JPEG decoder fills in for missing data: the middle of the range in every channel."""
     counts = image.histogram()
     return sum(counts) > 0 and sum(counts) == sum(sum(counts[at + 127 : at + 129]) for at in range(0, len(counts), 256))
 
 
 class _TimedStream(io.BytesIO):
-    """A file in memory that raises once reading it has taken this thread ``MAX_SECONDS`` of processor time."""
+    """A file in memory whose ``read`` raises after this thread has used ``MAX_SECONDS`` of processor time."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self._name, self._start, self._reads = name, time.thread_time(), 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As a file's. Raises PictureError "picture-too-slow"."""
+        """Read as from a file. Raises PictureError "picture-too-slow"."""
         self._reads += 1
         if size is None or size >= 4096 or self._reads % 64 == 0:  # reading the clock takes as long as reading a few bytes
             if time.thread_time() - self._start > MAX_SECONDS:
@@ -232,7 +233,7 @@ def _picture_errors(name: str, size: str) -> Iterator[None]:
 
 
 def read_picture_file(path: str | Path) -> bytes:
-    """The bytes of a picture file, no more than ``MAX_BYTES``.
+    """The bytes of a picture file, at most ``MAX_BYTES``.
 
     Raises:
         PictureError: the file is missing, unreadable or too large.
@@ -260,7 +261,7 @@ def read_picture_file(path: str | Path) -> bytes:
 
 
 def _file(data: bytes, name: str) -> PictureFile:
-    """Take a file apart; nothing is decoded."""
+    """Parse a file; nothing is decoded."""
     if not data:
         raise PictureError("picture-empty", picture=name)
     if len(data) > MAX_BYTES:
@@ -270,7 +271,7 @@ def _file(data: bytes, name: str) -> PictureFile:
 
 
 def _check_decoded(file: PictureFile, draft_side: int | None, max_pixels: int, name: str) -> None:
-    """Raise PictureError where decoding would take more than the largest picture does."""
+    """Raise PictureError if decoding would take more memory than the largest allowed picture."""
     size = f"{file.width}×{file.height} px"
     width, height = file.reduced(draft_side)
     if file.reducible and width * height > max_pixels:
@@ -279,7 +280,7 @@ def _check_decoded(file: PictureFile, draft_side: int | None, max_pixels: int, n
     _check_size(file.width, file.height, 64 * max_pixels, name)
     if file.reducible and file.weight(draft_side) > MAX_WEIGHT or not file.parts and file.pixels > MAX_WEIGHT:
         raise _too_large(name, f"{size}, {file.weight(draft_side) * 12 >> 20} MB", f"{MAX_WEIGHT * 12 >> 20} MB")
-    if file.reducible and file.width * file.height > 2 * PIXELS_A_BYTE * len(file.data):
+    if file.reducible and file.width * file.height > 2 * PIXELS_PER_BYTE * len(file.data):
         raise _damaged(name)
 
 
@@ -302,11 +303,11 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
 
 
 def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
-    """Decode a small, plain colour JPEG in half the time that ``Image.open`` takes; None for any other.
+    """Decode a small, ordinary colour JPEG in half the time of ``Image.open``; None for any other file.
 
-    A dataset of 100×100 pictures spends more time in Pillow's parsing of headers than in decoding. Here the
-    markers are only skipped until the first scan; a picture with EXIF, XMP or a color profile, with another number of
-    channels or many scans, or with anything unusual or damaged, is left to Pillow.
+    For 100×100 pictures Pillow spends more time on parsing headers than on decoding. Here markers are only skipped until the first
+    scan. A file with EXIF, XMP or a color profile, another number of channels, many scans, or anything unusual or damaged is left to
+    Pillow.
     """
     at, coding, size = 2, 0, (0, 0)
     if data[:3] != b"\xff\xd8\xff":

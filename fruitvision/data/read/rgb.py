@@ -1,7 +1,7 @@
-"""Pictures of any mode and color profile, and arrays of any type, as 8-bit sRGB on white.
+"""Convert pictures of any mode and color profile, and arrays of any type, to 8-bit sRGB on white.
 
-Of a color profile only the few tags are used from which its colors follow, in a profile written anew: three colorants and
-their curves, or one table of a printing press. Anything else, or a damaged one, leaves the picture as it lies, as viewers do.
+Of a color profile only the tags that define its colors are used, copied into a new profile: three colorants and their curves, or one
+CMYK table. With any other or a damaged profile the picture is not converted, as in viewers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no num
     import numpy as np
     from PIL import ImageCms
 
-_PIXELS_A_PIECE = 2**20
+SHORT_SIDE = 256
+"""Pixels: the largest short side of the pictures in an image store, and of those that the classifier reads."""
+_PIXELS_PER_CHUNK = 2**20
 _COLORANTS, _CURVES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
 _TABLES = (b"A2B0", b"A2B1")
 _MAX_CURVE_BYTES, _MAX_TABLE_BYTES = 2**14, 4 * 2**20
@@ -27,8 +29,8 @@ _SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
 """The colorants of sRGB, X Y Z of red, green and blue under D50, as its profiles round them."""
 
 
-def finished(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
-    """A decoded picture as sRGB on white, capped."""
+def to_srgb_on_white(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
+    """A decoded picture as sRGB on white, reduced to ``short_side``."""
     if profile and image.mode == "CMYK":  # a table for four inks, which to_rgb would have made three of
         image = to_srgb(_reduced(image, short_side).copy(), profile)
         profile = b""
@@ -42,7 +44,7 @@ def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
     return image if short_side is None else cap_short_side(image, short_side)
 
 
-def cap_short_side(image: Image.Image, short_side: int = 256) -> Image.Image:
+def cap_short_side(image: Image.Image, short_side: int = SHORT_SIDE) -> Image.Image:
     """Scale down until the short side is at most ``short_side`` pixels, as torchvision's ``Resize`` does.
 
     Never scales up. A strip longer than four times its width (or than four times ``short_side``, where it is
@@ -68,7 +70,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     white = _white(image) if _is_deep(image) else None
-    if image.width * image.height <= _PIXELS_A_PIECE:
+    if image.width * image.height <= _PIXELS_PER_CHUNK:
         return _flat(image, white)
     whole = Image.new("RGB", image.size)
     for top, piece in _pieces(image):  # intermediate results take several times the memory of the picture
@@ -77,7 +79,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _flat(image: Image.Image, white: float | None) -> Image.Image:
-    """8-bit RGB on white; ``white`` is the white level of a picture of 16 or 32 bits."""
+    """Convert to 8-bit RGB on white; ``white``: the white level of a picture with 16 or 32 bits."""
     if _is_deep(image):
         image = Image.fromarray(to_8_bit(_as_array(image), white))
     if image.has_transparency_data:
@@ -87,8 +89,8 @@ def _flat(image: Image.Image, white: float | None) -> Image.Image:
 
 
 def _pieces(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """A picture some rows at a time: where each piece begins, and the piece."""
-    rows = max(_PIXELS_A_PIECE // image.width, 1)
+    """The picture in strips: (first row, strip)."""
+    rows = max(_PIXELS_PER_CHUNK // image.width, 1)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
@@ -123,14 +125,14 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def to_8_bit(array: np.ndarray, white: float | None = None) -> np.ndarray:
-    """Scale 0..``white`` to 0..255, some rows at a time; by default the white level follows from the type or the values."""
+    """Scale 0..``white`` to 0..255, some rows at a time; by default the white level is derived from the type or the values."""
     import numpy as np
 
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * 255
-    rows = max(_PIXELS_A_PIECE // max(array[0].size, 1), 1)
+    rows = max(_PIXELS_PER_CHUNK // max(array[0].size, 1), 1)
     pieces = [slice(start, start + rows) for start in range(0, len(array), rows)]
     if white is None:
         white = _white_of(array.dtype, max(_brightest(array[piece]) for piece in pieces))
@@ -156,9 +158,9 @@ def _white_of(dtype: np.dtype, brightest: float) -> float:
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """A picture of mode RGB or CMYK in sRGB, from the ICC profile that its file holds.
+    """Convert a picture of mode RGB or CMYK to sRGB, by the ICC profile of its file.
 
-    Returned as it is where the profile is sRGB's or of no use.
+    Returned unchanged if the profile is sRGB's or cannot be used.
     """
     from PIL import ImageCms
 
@@ -173,7 +175,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _plain_profile(profile: bytes, mode: str) -> bytes | None:
-    """A profile of the tags alone that give its colors (ICC.1, 8.4 and 8.5); None where there is nothing to convert."""
+    """A profile with only the tags that define its colors (ICC.1, 8.4 and 8.5); None if no conversion is needed."""
     try:
         if profile[36:40] != b"acsp" or profile[16:20] != mode.ljust(4).encode() or profile[8] not in (2, 4):
             return None
@@ -205,7 +207,7 @@ def _plain_profile(profile: bytes, mode: str) -> bytes | None:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From such a profile to sRGB; None where it cannot be used."""
+    """The transform from such a profile to sRGB; None if it cannot be used."""
     from PIL import ImageCms
 
     try:

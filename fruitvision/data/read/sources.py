@@ -1,7 +1,7 @@
 """Sources of photos: a folder of class folders is one source, and a folder of such folders is several.
 
-Pictures of one source resemble each other: one kitchen, one camera, one person. So balancing, validation and evaluation are
-done by source. Sources of the same name among the photos and among the pictures without fruit are one source.
+Pictures of one source resemble each other: one kitchen, one camera, one person. Balancing, validation and evaluation are therefore
+done by source. A source of photos and a source of pictures without fruit with the same name are one source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fruitvision.errors import ConfigError, DataError, printable
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """One source: its name, and the folder that holds its pictures."""
+    """One source: its name, and the folder of its pictures."""
 
     name: str
     root: Path
@@ -30,9 +30,8 @@ class PhotoSource:
 def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
     """The sources in a folder of classes, ``<class>/*.jpg`` (that one), or of sources, ``<source>/<class>/*.jpg``, by name.
 
-    Folders of folders are sources, unless they are the splits of one dataset or most are named after fruit types.
-    Raises DataError where there is no such folder, where it holds no pictures, or where some of its folders are classes and
-    others are sources.
+    Folders of folders are sources, unless they are the splits of one dataset or most are named after fruit types. Raises DataError if
+    there is no such folder, if it holds no pictures, or if some of its folders are classes and others are sources.
     """
     inside = _folders(folder)
     deep = [entry for entry in inside if not _has_pictures(entry) and any(map(_has_pictures, _folders(entry)))]
@@ -46,7 +45,7 @@ def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
 
 
 def negative_sources(folder: Path) -> tuple[PhotoSource, ...]:
-    """The sources in a folder of pictures without fruit: itself where pictures lie in it, else each folder in it, by name.
+    """The sources of pictures without fruit: the folder itself if it directly holds pictures, else each of its subfolders.
 
     Raises DataError where there is no such folder.
     """
@@ -58,13 +57,13 @@ def negative_sources(folder: Path) -> tuple[PhotoSource, ...]:
     return tuple(PhotoSource(entry.name, entry) for entry in inside if _has_pictures(entry, below=True))
 
 
-CREDITS_NAME, MOST_CREDITS = "sources.csv", 1000
+CREDITS_NAME, MAX_CREDITS = "sources.csv", 1000
 
 
 def read_credits(folder: Path) -> list[dict[str, str]]:
     """The credits of each source, from ``sources.csv`` in a folder of sources: source, repository, licence.
 
-    Columns are matched by the beginning of their names; empty where there is no such file or it has other columns.
+    Columns are matched by the beginning of their names; empty if there is no such file or it has other columns.
     """
     try:
         with (folder / CREDITS_NAME).open(encoding="utf-8-sig", newline="") as file:
@@ -72,7 +71,7 @@ def read_credits(folder: Path) -> list[dict[str, str]]:
     except (OSError, ValueError, csv.Error):
         return []
     found = []
-    for row in rows[:MOST_CREDITS]:
+    for row in rows[:MAX_CREDITS]:
         own = {
             wanted: next((str(value or "").strip()[:200] for name, value in row.items() if name and name.lower().startswith(wanted)), "")
             for wanted in ("source", "repository", "licence")
@@ -82,19 +81,19 @@ def read_credits(folder: Path) -> list[dict[str, str]]:
     return found
 
 
-def left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
-    """``names`` as a set. Raises ConfigError where one of them is no source's name."""
+def check_left_out(sources: Iterable[PhotoSource], names: Sequence[str]) -> set[str]:
+    """The names of the sources to leave out, as a set. Raises ConfigError for a name that is not a source's."""
     known = sorted({source.name for source in sources})
     if missing := [name for name in names if name not in known]:
         raise ConfigError("unknown-photo-source", name=missing[0], known=", ".join(known) or "–")
     return set(names)
 
 
-def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_source: float) -> np.ndarray:
+def sampling_weights(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_source: float) -> np.ndarray:
     """(N,) sampling weights of N photos, 1 on average: larger for rare classes and small sources.
 
-    The n pictures of one class in one source weigh n ** (1 - by_source) together, and a class whose sources weigh m weighs
-    m ** (1 - by_kind): 0 weights every picture the same; 1 every source of a class, and every class.
+    The n pictures of one class in one source have a total weight of n ** (1 - by_source), and a class whose sources have a total
+    weight of m has a weight of m ** (1 - by_kind): 0 weights all pictures equally; 1 all sources of a class, and all classes.
     """
     if not len(kinds):
         return np.zeros(0)
@@ -105,8 +104,8 @@ def balance(kinds: Sequence[str], sources: Sequence[str], by_kind: float, by_sou
     return often / often.mean()
 
 
-def enough(kinds: Sequence[str], sources: Sequence[str], pictures: int, from_sources: int) -> set[str]:
-    """The classes with at least ``pictures`` photos from ``from_sources`` sources; all of them where there are fewer sources."""
+def with_enough_photos(kinds: Sequence[str], sources: Sequence[str], pictures: int, from_sources: int) -> set[str]:
+    """The classes with at least ``pictures`` photos from at least ``from_sources`` sources; all classes if there are fewer sources."""
     all_sources = len(set(sources))
     count: dict[str, int] = {}
     seen: dict[str, set[str]] = {}

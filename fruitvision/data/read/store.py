@@ -1,8 +1,8 @@
-"""The store of a folder of pictures, each decoded once: found in the user's cache folder, or built there.
+"""Image stores in the user's cache folder, so that each picture of a folder is decoded only once.
 
-Stores lie in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` stands for the folder of pictures,
-``<listing>`` for the relative path, size and time of change of every file in it, so that a store is reused
-where all of them agree; of a store that agrees in part, what agrees is copied and the rest decoded.
+They are in ``stores/<format>-<root>/<listing>-<random>/``. ``<root>`` is a hash of the path of the folder of pictures, ``<listing>``
+one of the relative path, size and modification time of every file. A store is reused if all of these agree; if only some do, their
+pixels are copied and the other files decoded.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fruitvision.data.read.dataset import TEST_FRACTION, Dataset, Problem, Split, as_one_split, assemble
-from fruitvision.data.read.decoding import NEEDS_PACKAGE, Decoded, Outcome, Undecoded, decode_files, worker_count
+from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
-from fruitvision.data.read.listing import Found, Listing, list_pictures, list_tree, long_path
+from fruitvision.data.read.listing import Listing, PictureEntry, list_pictures, list_tree, long_path
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
 from fruitvision.files import cache_folder
 
@@ -35,7 +36,7 @@ _FORMAT = "5"  # of the pixels and the index: raised when either changes
 _EARLIER = re.compile(r"([34]-)?[0-9a-f]{20}")  # how the folders of formats 2 to 4 are called, and what is in them
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
 
-__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_loose", "open_store"]
+__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_unlabelled", "open_store"]
 
 
 def open_dataset(
@@ -43,7 +44,7 @@ def open_dataset(
     *,
     seed: int = 0,
     test_fraction: float = TEST_FRACTION,
-    short_side: int = 256,
+    short_side: int = SHORT_SIDE,
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> tuple[Dataset, ImageStore]:
@@ -51,14 +52,14 @@ def open_dataset(
 
     Args:
         root: the folder, or its listing.
-        seed: decides which pictures a folder without splits keeps for testing.
-        test_fraction: how many those are, of each class.
-        short_side: the longest short side that is kept, in pixels.
+        seed: determines which pictures of a folder without splits are held out for testing.
+        test_fraction: the fraction of each class that is held out.
+        short_side: pictures with a longer short side are reduced to it, in pixels.
         progress: called with (files done, files).
-        cache: in place of the user's cache folder.
+        cache: a folder to use instead of the user's cache folder.
 
     Raises:
-        DataError: there are not two classes with pictures, or the cache cannot be written.
+        DataError: fewer than two classes have pictures, or the cache cannot be written.
     """
     listing = root if isinstance(root, Listing) else list_pictures(root)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
@@ -71,18 +72,17 @@ def open_dataset(
 def open_folder(
     root: str | Path | Listing,
     *,
-    short_side: int = 256,
+    short_side: int = SHORT_SIDE,
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> tuple[tuple[str, ...], Split, ImageStore, tuple[Problem, ...]]:
-    """Every picture under a folder's class folders, whatever its splits, to be scored.
+    """Every picture of a folder of class folders, of all splits, for evaluation.
 
     Returns:
-        the class folders' names, sorted; one split whose labels are positions in them; the store; and the
-        files that were left out.
+        the names of the class folders, sorted; one split whose labels are indices into them; the store; and the files that were left out.
 
     Raises:
-        DataError: as ``open_dataset``; one class alone is enough here.
+        DataError: as ``open_dataset``, but a single class is enough.
     """
     listing = root if isinstance(root, Listing) else list_pictures(root, need_training=False)
     store = open_store(listing, short_side=short_side, progress=progress, cache=cache)
@@ -92,16 +92,20 @@ def open_folder(
     return names, split, store, tuple(_problems(listing, store))
 
 
-def open_loose(root: str | Path, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
-    """The store of every picture in a folder or anywhere below it, whatever the folders are called.
+def open_unlabelled(
+    root: str | Path, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
+) -> ImageStore:
+    """The store of every picture in a folder and its subfolders, without labels.
 
     Raises DataError where there is no such folder or no picture in it.
     """
     return open_store(list_tree(root, ""), short_side=short_side, progress=progress, cache=cache)
 
 
-def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | None = None, cache: Path | None = None) -> ImageStore:
-    """The store of exactly these files: found, or built while other processes that need it wait."""
+def open_store(
+    listing: Listing, *, short_side: int = SHORT_SIDE, progress: Progress | None = None, cache: Path | None = None
+) -> ImageStore:
+    """The store of exactly these files. If it has to be built, other processes that need it wait."""
     home = _home(listing.root, short_side, cache)
     key = _listing_key(listing.files)
     store = _find(home, key, listing.root)
@@ -123,13 +127,13 @@ def open_store(listing: Listing, *, short_side: int = 256, progress: Progress | 
 
 
 def _home(root: Path, short_side: int, cache: Path | None) -> Path:
-    """Where all stores of one folder of pictures lie."""
+    """The folder of all stores of one folder of pictures."""
     place = os.path.normcase(os.path.realpath(root))
     key = hashlib.sha256(f"{short_side}\0{place}".encode("utf-8", "surrogatepass")).hexdigest()
     return Path(cache or cache_folder()) / "stores" / f"{_FORMAT}-{key[:20]}"
 
 
-def _listing_key(files: Sequence[Found]) -> str:
+def _listing_key(files: Sequence[PictureEntry]) -> str:
     text = "".join(f"{file.path}\0{file.size}\0{file.mtime_ns}\n" for file in files)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -143,7 +147,7 @@ def _find(home: Path, key: str, root: Path) -> ImageStore | None:
 
 
 def _open_if_complete(folder: Path) -> ImageStore | None:
-    """None for a store that is being built or removed, or was left incomplete by a crash."""
+    """The store; None if it is being built or removed, or was left incomplete by a crash."""
     try:
         return ImageStore(folder)
     except DataError:
@@ -151,7 +155,7 @@ def _open_if_complete(folder: Path) -> ImageStore | None:
 
 
 def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Progress | None) -> ImageStore:
-    """Decode what no older store has, into a new folder, which is complete once its index is there."""
+    """Build a new store, decoding the files that no older store has; it is complete once its index is written."""
     files = listing.files
     folder = home / f"{key}-{secrets.token_hex(4)}"
     folder.mkdir()
@@ -170,7 +174,7 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
         report(0)
         fresh = decode_files(Path(long_path(listing.root)), [files[i].path for i in missing], parts, short_side, report)
         for i, outcome in zip(missing, fresh, strict=True):
-            outcomes[i] = outcome if isinstance(outcome, Undecoded) else _shift(outcome)
+            outcomes[i] = outcome if isinstance(outcome, DecodeFailure) else _shift(outcome)
         write_index(folder, files, [outcome for outcome in outcomes if outcome is not None], [old_part, *parts])
         return ImageStore(folder)
     except BaseException:
@@ -178,13 +182,13 @@ def _build(listing: Listing, home: Path, key: str, short_side: int, progress: Pr
         raise
 
 
-def _shift(outcome: Decoded) -> Decoded:
-    """Part 0 of a store is what was copied from an older one."""
+def _shift(outcome: DecodedPicture) -> DecodedPicture:
+    """Part 0 of a store is reserved for what is copied from an older one."""
     return outcome._replace(part=outcome.part + 1)
 
 
-def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | None], part: Path) -> None:
-    """Copy the pixels of unchanged files from an older store of the same folder."""
+def _copy_known(home: Path, files: Sequence[PictureEntry], outcomes: list[Outcome | None], part: Path) -> None:
+    """Copy the pixels of unchanged files from an older store of the same folder of pictures."""
     with part.open("wb") as pixels:
         for folder in sorted(home.iterdir()):
             old = _open_if_complete(folder)
@@ -195,7 +199,7 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 row = known.get((file.path, file.size, file.mtime_ns))
                 if outcomes[i] is not None or row is None:
                     continue
-                if isinstance(row, Undecoded):
+                if isinstance(row, DecodeFailure):
                     if row.kind not in ("unreadable", *NEEDS_PACKAGE):
                         outcomes[i] = row
                     continue
@@ -204,13 +208,13 @@ def _copy_known(home: Path, files: Sequence[Found], outcomes: list[Outcome | Non
                 except DataError:
                     break  # damaged: the rest of it is not used
                 height, width, _ = picture.shape
-                outcomes[i] = Decoded(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
+                outcomes[i] = DecodedPicture(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
                 pixels.write(picture.data)
 
 
 @contextmanager
 def _locked(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """Keep other processes from building or removing stores of this folder of pictures; ``waiting`` is called while one does."""
+    """Lock the stores of this folder of pictures against other processes; ``waiting`` is called while another one holds the lock."""
     lock = FileLock(home / "lock")
     while True:
         try:
@@ -225,7 +229,7 @@ def _locked(home: Path, waiting: Callable[[], object]) -> Iterator[None]:
 
 
 def _tidy(home: Path, keep: Path) -> None:
-    """Remove superseded stores that were still in use at the time and no longer are, unless one is being built now."""
+    """Remove superseded stores that are no longer in use, unless a store is being built now."""
     with contextlib.suppress(OSError):
         if any(folder.is_dir() and folder != keep for folder in home.iterdir()):
             with FileLock(home / "lock", timeout=0):
@@ -233,10 +237,10 @@ def _tidy(home: Path, keep: Path) -> None:
 
 
 def _prune(home: Path, keep: Path) -> None:
-    """Remove superseded and unfinished stores of this folder of pictures, and those of earlier versions.
+    """Remove superseded and incomplete stores of this folder of pictures, and those of earlier versions.
 
-    One that is in use is kept whole, since a run's workers open it by its path later, and is removed when the folder of
-    pictures is next opened. On Windows the index, which is removed first, cannot be while it is in use.
+    A store in use is kept, since a run's workers may open it by its path later, and is removed when the folder of pictures is next
+    opened. On Windows its index, which is deleted first, cannot be deleted while in use.
     """
     for folder in home.iterdir():
         if folder.is_dir() and folder != keep:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fruitvision.data.synthetic.painting import Colour, bell, colour, mix, smooth_noise, step
+from fruitvision.data.synthetic.painting import Colour, colour, gaussian, mix, smooth_noise, smoothstep
 
 
 def tinted(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colour:
@@ -35,7 +35,7 @@ def wood(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colou
     plank = y - 0.25 * wave + rng.uniform(0, 1)
     size = rng.uniform(0.7, 1.3)
     tone = rng.uniform(-0.12, 0.12, 64).astype(np.float32)[(plank / size).astype(int) % 64]
-    joint = bell((plank / size) % 1, 0.014)
+    joint = gaussian((plank / size) % 1, 0.014)
     light, dark = map(colour, BOARDS[rng.integers(len(BOARDS))])
     board = mix(light, dark, np.clip(shade, 0, 1)) * (1 + tone) * (1 - 0.6 * joint)
     return np.clip(board.transpose(0, 2, 1) if upright else board, 0, 1)
@@ -51,7 +51,7 @@ def cloth(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colo
     dye = colour(CLOTHS[rng.integers(len(CLOTHS))])
     pale = colour("#f0ede6")
     wide, style = rng.uniform(4, 9), rng.integers(3)
-    bars, rows = step(-0.15, 0.15, np.sin(x * wide)), step(-0.15, 0.15, np.sin(y * wide))
+    bars, rows = smoothstep(-0.15, 0.15, np.sin(x * wide)), smoothstep(-0.15, 0.15, np.sin(y * wide))
     share = (0.75 + 0 * bars, 0.15 + 0.7 * bars, 0.08 + 0.42 * (bars + rows))[style]
     threads = min(75, 1.3 * unit)  # as fine as the pixels can show
     weave = np.sin(x * threads) * np.sin(y * threads)
@@ -62,8 +62,8 @@ def stone(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colo
     """A worktop: clouded, speckled, with a vein or two."""
     cloud = smooth_noise(rng, shape, 1.5 / unit) + 0.5 * smooth_noise(rng, shape, 5 / unit)
     speck = smooth_noise(rng, shape, 28 / unit)
-    vein = bell(smooth_noise(rng, shape, 0.9 / unit) + 0.25 * cloud, 0.05)
-    vein *= step(0.0, 0.8, smooth_noise(rng, shape, 0.7 / unit))
+    vein = gaussian(smooth_noise(rng, shape, 0.9 / unit) + 0.25 * cloud, 0.05)
+    vein *= smoothstep(0.0, 0.8, smooth_noise(rng, shape, 0.7 / unit))
     base = np.float32(rng.uniform(0.3, 0.85)) + rng.uniform(-0.04, 0.04, (3, 1, 1)).astype(np.float32)
     return np.clip(base * (1 + 0.07 * cloud + 0.05 * speck - 0.18 * vein), 0, 1)
 

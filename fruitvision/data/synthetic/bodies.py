@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fruitvision.data.synthetic.painting import Colour, Scene, bell, colour, hypot, mix, step
+from fruitvision.data.synthetic.painting import Colour, Scene, colour, gaussian, hypot, mix, smoothstep
 from fruitvision.data.synthetic.surface import Surface, Where, blush
 
 Amount = float | tuple[float, float]
@@ -100,10 +100,10 @@ def _body(
     wide, tall, tilt = _drawn(rng, fruit.wide) * radius, _drawn(rng, fruit.tall) * radius, _drawn(rng, fruit.tilt)
     top, bottom = _drawn(rng, fruit.top) * math.cos(tilt), _drawn(rng, fruit.bottom)
     v, middle = at.y / tall, rng.uniform(-0.2, 0.2)
-    across = 1 - _drawn(rng, fruit.neck) * step(middle + 0.45, middle - 0.5, v) - _drawn(rng, fruit.foot) * step(-0.55, 1.15, v)
+    across = 1 - _drawn(rng, fruit.neck) * smoothstep(middle + 0.45, middle - 0.5, v) - _drawn(rng, fruit.foot) * smoothstep(-0.55, 1.15, v)
     u = at.x / (wide * across)
     angle = np.arctan2(u, -v)
-    rho = hypot(u, v) / (1 + top * bell(angle, 0.33) + bottom * bell(np.abs(angle) - math.pi, 0.3))
+    rho = hypot(u, v) / (1 + top * gaussian(angle, 0.33) + bottom * gaussian(np.abs(angle) - math.pi, 0.3))
     if radius < 0.6:
         scene.shade(at, rho, 0.45)
     _skin(fruit, Surface(scene, at, rho, angle, tilt), colours, min(tall, wide))

@@ -6,7 +6,7 @@ Each comes in several colours, shapes and poses, so that colour alone does not t
 from __future__ import annotations
 
 from fruitvision.data.synthetic.bodies import Fruit, Mark, Stalk, bananas, cherries, grapes, half, pineapple, wedge
-from fruitvision.data.synthetic.painting import bell, step
+from fruitvision.data.synthetic.painting import gaussian, smoothstep
 from fruitvision.data.synthetic.surface import beyond, blush, flesh, pips, pole, ribs, scales, seeds, spots, star, stripes, walls
 
 PEEL = (Mark(spots(17, -0.1, 0.9), 0.86, 0.6, -0.011), Mark(spots(26, -0.2, 1), 0.9, 0.5, -0.006))
@@ -41,7 +41,7 @@ FRUIT: dict[str, Fruit] = {
         marks=(
             Mark(spots(11, 0.5, 0.7), "#5c3814", (0, 0.9)),
             Mark(beyond(0.6, 1), "#9ea833", 0.7),
-            Mark(lambda on: bell(on.at.x - 0.3, 0.09) + bell(on.at.x + 0.42, 0.09), 0.8, 0.6, -0.015),
+            Mark(lambda on: gaussian(on.at.x - 0.3, 0.09) + gaussian(on.at.x + 0.42, 0.09), 0.8, 0.6, -0.015),
             Mark(beyond(0.94, 0.985), "#332614"),
         ),
     ),
@@ -123,11 +123,15 @@ FRUIT: dict[str, Fruit] = {
         (("#66471a", "#db992e"), ("#42471f", "#b88f38"), ("#38421f", "#8f8a3d")),
         wide=(0.67, 0.78),
         tilt=0.0,
-        pattern=lambda on: step(0.02, 0.5, scales(on)),
+        pattern=lambda on: smoothstep(0.02, 0.5, scales(on)),
         gloss=0.15,
         sharpness=14,
         arrange=pineapple,
-        marks=(Mark(scales, bump=0.045), Mark(lambda on: step(0.93, 0.985, scales(on)), "#573d1f", 0.75), Mark(pole(0.7), "#4f612b", 0.4)),
+        marks=(
+            Mark(scales, bump=0.045),
+            Mark(lambda on: smoothstep(0.93, 0.985, scales(on)), "#573d1f", 0.75),
+            Mark(pole(0.7), "#4f612b", 0.4),
+        ),
     ),
     "Plum": Fruit(
         (("#421a42", "#661f42"), ("#700f29", "#9e1a29"), ("#ebb83d", "#db7a33"), ("#a8b847", "#ccbd52"), ("#291f42", "#42244c")),
@@ -138,7 +142,7 @@ FRUIT: dict[str, Fruit] = {
         stalk=Stalk(0.2, "#665229", chance=0.6),
         marks=(
             Mark(spots(3, -0.35, 1), "#84859a", (0.1, 0.4)),
-            Mark(lambda on: bell(on.longitude - 0.35, 0.08), 0.6, 0.6, -0.035),
+            Mark(lambda on: gaussian(on.longitude - 0.35, 0.08), 0.6, 0.6, -0.035),
             Mark(pole(0.14), 0.4, 0.7),
             Mark(pole(0.22), bump=-0.1),
         ),

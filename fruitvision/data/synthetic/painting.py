@@ -30,13 +30,13 @@ def mix(a: Colour, b: Colour, share: Field) -> Colour:
     return a + (b - a) * share
 
 
-def step(low: float | Field, high: float | Field, x: Field) -> Field:
+def smoothstep(low: float | Field, high: float | Field, x: Field) -> Field:
     """0 below ``low``, 1 above ``high``, smooth between (also downwards, where low > high)."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def bell(x: Field, width: float) -> Field:
+def gaussian(x: Field, width: float) -> Field:
     return np.exp(-np.square(x / width))
 
 
@@ -124,7 +124,7 @@ class Scene:
 
     def shade(self, at: Patch, rho: Field, strength: float) -> None:
         """Darken what has been painted so far around ``rho == 1``: the shadow of a body on its neighbours."""
-        self.paint[:, at.rows, at.columns] *= 1 - strength * step(1.4, 0.85, rho)
+        self.paint[:, at.rows, at.columns] *= 1 - strength * smoothstep(1.4, 0.85, rho)
 
     def stroke(self, points: Sequence[Point] | np.ndarray, widths: Sequence[float] | np.ndarray, skin: Colour, depth: float = 1) -> None:
         """A tapered tube along a curve through ``points``, as stems and leaves are; widths are its radii; depth 1 is round."""

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fruitvision.data.synthetic.painting import Field, Patch, Scene, bell, hypot, smooth_noise, step
+from fruitvision.data.synthetic.painting import Field, Patch, Scene, gaussian, hypot, smooth_noise, smoothstep
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ Where = Callable[[Surface], Field]
 
 
 def spots(cells: float, low: float, high: float) -> Where:
-    return lambda on: step(low, high, on.noise(cells))
+    return lambda on: smoothstep(low, high, on.noise(cells))
 
 
 def pole(width: float) -> Where:
-    return lambda on: bell(on.polar, width)
+    return lambda on: gaussian(on.polar, width)
 
 
 def beyond(low: float, high: float) -> Where:
     """Both ends of a long body, or what is far from the middle of a cut one; nearer, where low > high."""
-    return lambda on: step(low, high, np.abs(on.at.y))
+    return lambda on: smoothstep(low, high, np.abs(on.at.y))
 
 
 def meridians(rng: np.random.Generator, longitude: Field, count: int) -> Field:
@@ -73,7 +73,9 @@ def blush(low: float, high: float, streaks: float = 0) -> Where:
     def where(on: Surface) -> Field:
         rng = on.scene.rng
         side = np.cos(on.angle - rng.uniform(-3, 3)) * on.rho + 0.5 * on.noise(2.2) + rng.uniform(-0.2, 0.4)
-        return step(low, high, side + streaks * meridians(rng, on.longitude, 70) * step(0.1, 0.7, on.polar) if streaks else side)
+        return smoothstep(
+            low, high, side + streaks * meridians(rng, on.longitude, 70) * smoothstep(0.1, 0.7, on.polar) if streaks else side
+        )
 
     return where
 
@@ -82,18 +84,18 @@ def stripes(on: Surface) -> Field:
     """Ragged stripes from pole to pole, as on a watermelon."""
     ragged = on.longitude + (0.16 * on.noise(5) + 0.1 * on.noise(11)) * np.sin(on.polar)
     count, phase = int(on.scene.rng.integers(6, 10)), on.scene.rng.uniform(0, 6)
-    return step(-0.25, 0.3, np.sin(ragged * count + phase) + 0.25 * on.noise(8))
+    return smoothstep(-0.25, 0.3, np.sin(ragged * count + phase) + 0.25 * on.noise(8))
 
 
 def star(on: Surface) -> Field:
     """The scar of an orange's stalk."""
-    return step(0.13, 0.07, on.polar - 0.03 * np.cos(5 * on.longitude))
+    return smoothstep(0.13, 0.07, on.polar - 0.03 * np.cos(5 * on.longitude))
 
 
 def ribs(on: Surface) -> Field:
     """Waves around the pole, as on a tomato: -1..1."""
     count, phase, height = int(on.scene.rng.integers(4, 8)), on.scene.rng.uniform(0, 6), on.scene.rng.uniform(0, 1)
-    return height * np.cos(count * on.longitude + phase) * np.sin(on.polar) * bell(on.polar, 1.0)
+    return height * np.cos(count * on.longitude + phase) * np.sin(on.polar) * gaussian(on.polar, 1.0)
 
 
 def seeds(size: float) -> Where:
@@ -103,7 +105,7 @@ def seeds(size: float) -> Where:
         row = on.polar * 5.2
         column = on.longitude * 2.5 + 0.5 * (np.floor(row) % 2)
         narrow = np.maximum(np.sin(on.polar), 0.35)  # columns come together at the poles
-        return step(1.0, 0.4, hypot((column % 1 - 0.5) * narrow / 0.085, (row % 1 - 0.5) / 0.27) / size)
+        return smoothstep(1.0, 0.4, hypot((column % 1 - 0.5) * narrow / 0.085, (row % 1 - 0.5) / 0.27) / size)
 
     return where
 
@@ -116,14 +118,14 @@ def scales(on: Surface) -> Field:
 
 def flesh(on: Surface) -> Field:
     """Fibres from the middle of a cut fruit outwards."""
-    return 0.5 + 0.4 * on.noise(10) + 0.45 * meridians(on.scene.rng, on.angle, 90) * step(0.1, 0.4, on.at.y)
+    return 0.5 + 0.4 * on.noise(10) + 0.45 * meridians(on.scene.rng, on.angle, 90) * smoothstep(0.1, 0.4, on.at.y)
 
 
 def walls(on: Surface) -> Field:
     """Between the segments of citrus fruit."""
     count = int(on.scene.rng.integers(9, 12))
     aside = 0.5 - np.abs((on.angle / (2 * math.pi) * count + on.scene.rng.random()) % 1 - 0.5)
-    return 1 - step(0.008, 0.035, aside * on.at.y * 2 * math.pi / count) * step(0.06, 0.12, on.at.y)
+    return 1 - smoothstep(0.008, 0.035, aside * on.at.y * 2 * math.pi / count) * smoothstep(0.06, 0.12, on.at.y)
 
 
 def pips(count: int, far: float, turns: float, width: float, length: float) -> Where:
@@ -132,6 +134,6 @@ def pips(count: int, far: float, turns: float, width: float, length: float) -> W
     def where(on: Surface) -> Field:
         cell = on.angle / (2 * math.pi) * count
         ring = on.at.y - far - turns * (2 * (np.floor(cell) % 2) - 1)
-        return step(1.1, 0.7, hypot((cell % 1 - 0.5) / width, ring / length))
+        return smoothstep(1.1, 0.7, hypot((cell % 1 - 0.5) / width, ring / length))
 
     return where

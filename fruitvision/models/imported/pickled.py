@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from fruitvision.errors import CheckpointError
-from fruitvision.models.imported.unfolded import Unfolded
+from fruitvision.models.imported.unfolded import UnpickledSize
 
 MAX_OPCODES = 2_000_000
 """Of one pickle. A network of a thousand tensors has some fifty thousand."""
@@ -92,7 +92,7 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
 
 def _names(stream: IO[bytes]) -> Iterator[_Name]:
     """What one pickle would look up, until it ends. Raises ValueError for one that cannot be parsed, or takes too long."""
-    texts, unfolded = ["", ""], Unfolded()
+    texts, unfolded = ["", ""], UnpickledSize()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPCODES:
             raise ValueError("its pickle is too long")

@@ -17,7 +17,7 @@ _KEYS = {"SETITEM", "SETITEMS"}
 _COPIES = {"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "BUILD", "ADDITEMS", "BINPERSID", "FROZENSET", "DICT"}
 
 
-class Unfolded:
+class UnpickledSize:
     """Follows a pickle's stack with the size of each object in place of it: itself and all in it, each time it is there."""
 
     def __init__(self) -> None:

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fruitvision.errors import Fault
-from fruitvision.models.onnx.protobuf import LISTS, Message, Reader, Unreadable, count_numbers, integers, single, single_text
+from fruitvision.models.onnx.protobuf import LISTS, Message, ProtobufError, Reader, count_numbers, integers, optional_field, text_field
 
-MOST_NODES = 5_000
-MOST_NUMBERS = 2**30
+MAX_NODES = 5_000
+MAX_NUMBERS = 2**30
 """In all values of one batch together: 4 GB of float32, if all were kept. ResNet18 under group norm at 224 pixels has 2**28."""
-MOST_WORK = 2**38
+MAX_MULTIPLICATIONS = 2**38
 """Multiplications of one batch. ResNet18 at 224 pixels takes 2**35."""
 
 _ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8}
@@ -78,7 +78,7 @@ _VALUE = {1: "name", 2: "type", 3: "doc_string", 4: "properties"}
 Shape = tuple[int, ...]
 
 
-class Refused(Fault):
+class UnsupportedOnnx(Fault):
     """The file has something that an exported network does not have; its words are in ``wording/sentences/faults.toml``."""
 
 
@@ -89,45 +89,45 @@ class _Value(NamedTuple):
 
 
 class OnnxFile:
-    """The outermost message of a file. Raises Unreadable."""
+    """The outermost message of a file. Raises ProtobufError."""
 
     def __init__(self, content: bytes) -> None:
         if content[4:8] == b"ORTM":  # by this ONNX Runtime knows another format of its own, whatever else the file is
-            raise Unreadable("another format")
+            raise ProtobufError("another format")
         self._read = Reader()
         self._model = self._read(memoryview(content), _MODEL)
 
     @property
     def properties(self) -> dict[str, str]:
-        """The model's metadata. Raises Unreadable."""
+        """The model's metadata. Raises ProtobufError."""
         found: dict[str, str] = {}
         for each in self._model["properties"]:
             entry = self._read(each, _PROPERTY)
-            key, value = (bytes(single(entry, name, b"")).decode("utf-8", "replace") for name in ("key", "value"))
+            key, value = (bytes(optional_field(entry, name, b"")).decode("utf-8", "replace") for name in ("key", "value"))
             if key in found:
-                raise Unreadable("a property twice")
+                raise ProtobufError("a property twice")
             found[key] = value
         return found
 
     def check(self, input_shape: Shape, classes: int) -> None:
-        """Raises Refused unless it makes logits (N, classes) and features (N, F) of "image", within the bounds above."""
+        """Raises UnsupportedOnnx unless it makes logits (N, classes) and features (N, F) of "image", within the bounds above."""
         try:
             self._check(input_shape, classes)
-        except Refused:
+        except UnsupportedOnnx:
             raise
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
-            raise Refused("onnx-structure") from error
+            raise UnsupportedOnnx("onnx-structure") from error
 
     def _check(self, input_shape: Shape, classes: int) -> None:
         for each in self._model["opsets"]:
             operators = self._read(each, _OPERATORS)
-            if not bytes(single(operators, "domain", b"")) and single(operators, "version", 0) < _OPSET:
-                raise Refused("onnx-version")
-        graph = self._read(single(self._model, "graph"), _GRAPH)
-        if len(graph["nodes"]) > MOST_NODES:
-            raise Refused("onnx-operators", most=MOST_NODES)
+            if not bytes(optional_field(operators, "domain", b"")) and optional_field(operators, "version", 0) < _OPSET:
+                raise UnsupportedOnnx("onnx-version")
+        graph = self._read(optional_field(self._model, "graph"), _GRAPH)
+        if len(graph["nodes"]) > MAX_NODES:
+            raise UnsupportedOnnx("onnx-operators", most=MAX_NODES)
         if self._names(graph["inputs"]) != ["image"] or self._names(graph["outputs"]) != ["logits", "features"]:
-            raise Refused("onnx-inputs")
+            raise UnsupportedOnnx("onnx-inputs")
         values = {"image": _Value(input_shape)}
         for each in graph["constants"]:
             name, value = self._constant(self._read(each, _TENSOR))
@@ -137,23 +137,23 @@ class OnnxFile:
             name, value, more = self._node(self._read(each, _NODE), values)
             _add(values, name, value)
             numbers, work = numbers + math.prod(value.shape), work + more
-            if numbers > MOST_NUMBERS or work > MOST_WORK:
-                raise Refused("onnx-cost")
+            if numbers > MAX_NUMBERS or work > MAX_MULTIPLICATIONS:
+                raise UnsupportedOnnx("onnx-cost")
         rows = input_shape[0]
         features = values["features"].shape
         if values["logits"].shape != (rows, classes) or len(features) != 2 or features[0] != rows:
-            raise Refused("onnx-outputs")
+            raise UnsupportedOnnx("onnx-outputs")
 
     def _names(self, infos: list[Any]) -> list[str]:
-        return [single_text(self._read(each, _VALUE), "name") for each in infos]
+        return [text_field(self._read(each, _VALUE), "name") for each in infos]
 
     def _constant(self, tensor: Message) -> tuple[str, _Value]:
         """A constant's name and shape, when as many numbers as that lie beside it."""
-        name, shape, kind = single_text(tensor, "name"), tuple(integers(tensor["dims"])), single(tensor, "data_type")
+        name, shape, kind = text_field(tensor, "name"), tuple(integers(tensor["dims"])), optional_field(tensor, "data_type")
         raw = tensor["raw_data"]
         held = [len(one) / _ITEM[kind] for one in raw] + [count_numbers(tensor[one], one) for one in LISTS if tensor[one]]
         if any(side < 0 for side in shape) or (held or [0]) != [math.prod(shape)]:
-            raise Refused("onnx-constant")
+            raise UnsupportedOnnx("onnx-constant")
         if kind != _INT64 or math.prod(shape) > 16 or len(shape) != 1:
             return name, _Value(shape)
         found = np.frombuffer(raw[0], "<i8").tolist() if raw else integers(tensor["int64_datas"])
@@ -161,14 +161,14 @@ class OnnxFile:
 
     def _node(self, node: Message, values: dict[str, _Value]) -> tuple[str, _Value, int]:
         """What an operator makes: its name and shape, and the multiplications that it takes."""
-        kind, (output,) = single_text(node, "op_type"), node["outputs"]
+        kind, (output,) = text_field(node, "op_type"), node["outputs"]
         rule = _rule(kind)
-        if rule is None or bytes(single(node, "domain", b"")):
-            raise Refused("onnx-operator", name=kind[:40])
+        if rule is None or bytes(optional_field(node, "domain", b"")):
+            raise UnsupportedOnnx("onnx-operator", name=kind[:40])
         attributes: dict[str, Any] = {}
         for each in node["attributes"]:
             attribute = self._read(each, _ATTRIBUTE)
-            _add(attributes, single_text(attribute, "name"), attribute)
+            _add(attributes, text_field(attribute, "name"), attribute)
         given = [values[text] if (text := bytes(name).decode()) else None for name in node["inputs"]]
         value, work = rule(given, attributes)
         return bytes(output).decode(), value, work
@@ -188,7 +188,7 @@ def _rule(kind: str) -> Callable[[list[Any], dict[str, Message]], tuple[_Value, 
 def _conv(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     (rows, channels, *sides), (outside, inside, *kernel) = given[0].shape, given[1].shape
     if channels != inside * _int(attributes, "group", 1) or kernel != _ints(attributes, "kernel_shape", kernel):
-        raise Refused("onnx-convolution")
+        raise UnsupportedOnnx("onnx-convolution")
     shape = (rows, outside, *_slid(sides, kernel, attributes))
     return _Value(shape), math.prod(shape) * inside * math.prod(kernel)
 
@@ -202,18 +202,18 @@ def _max_pool(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value,
 
 def _slid(sides: list[int], kernel: list[int], attributes: dict[str, Message], more: int = 0) -> list[int]:
     """The sides of what a window makes that slides over a picture."""
-    if bytes(single(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
-        raise Refused("onnx-padding")
+    if bytes(optional_field(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
+        raise UnsupportedOnnx("onnx-padding")
     pads, steps = _ints(attributes, "pads", [0] * 4), _ints(attributes, "strides", [1, 1])
     spread = _ints(attributes, "dilations", [1, 1])
     if min(pads) < 0 or min(*kernel, *steps, *spread) < 1 or more not in (0, 1):
-        raise Refused("onnx-window")
+        raise UnsupportedOnnx("onnx-window")
     made = [
         (side + pads[axis] + pads[axis + 2] - (kernel[axis] - 1) * spread[axis] - 1) // steps[axis] + 1 + more
         for axis, side in enumerate(sides)
     ]
     if min(made) < 1 or len(kernel) != 2 or len(pads) != 4:
-        raise Refused("onnx-window")
+        raise UnsupportedOnnx("onnx-window")
     return made
 
 
@@ -221,7 +221,7 @@ def _gemm(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int
     rows, inside = given[0].shape[::-1] if _int(attributes, "transA", 0) else given[0].shape
     between, columns = given[1].shape[::-1] if _int(attributes, "transB", 0) else given[1].shape
     if inside != between:
-        raise Refused("onnx-layer")
+        raise UnsupportedOnnx("onnx-layer")
     return _Value((rows, columns)), rows * inside * columns
 
 
@@ -229,7 +229,7 @@ def _reduce(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, i
     shape = given[0].shape
     axes = given[1].numbers if len(given) > 1 else ()
     if not axes or not all(-len(shape) <= axis < len(shape) for axis in axes):
-        raise Refused("onnx-mean")
+        raise UnsupportedOnnx("onnx-mean")
     over = {axis % len(shape) for axis in axes}
     keep = _int(attributes, "keepdims", 1)
     return _Value(tuple(1 if axis in over else side for axis, side in enumerate(shape) if keep or axis not in over)), 0
@@ -238,18 +238,18 @@ def _reduce(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, i
 def _reshape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     shape, wanted = given[0].shape, given[1].numbers
     if _int(attributes, "allowzero", 0) and 0 in wanted or min(wanted) < -1 or wanted.count(-1) > 1:
-        raise Refused("onnx-reshape")
+        raise UnsupportedOnnx("onnx-reshape")
     made = [shape[axis] if side == 0 else side for axis, side in enumerate(wanted)]
     if -1 in made:
         made[made.index(-1)] = math.prod(shape) // -math.prod(made)
     if math.prod(made) != math.prod(shape):
-        raise Refused("onnx-shape")
+        raise UnsupportedOnnx("onnx-shape")
     return _Value(tuple(made)), 0
 
 
 def _shape(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value, int]:
     if _int(attributes, "start", 0) or "end" in attributes:
-        raise Refused("onnx-reshape")
+        raise UnsupportedOnnx("onnx-reshape")
     return _Value((len(given[0].shape),), given[0].shape), 0
 
 
@@ -262,12 +262,10 @@ _RULES = {
     "Reshape": _reshape,
     "Shape": _shape,
 }
-OPERATORS = frozenset({*_SAME_SIZE, *_BROADCAST, *_RULES})
-"""All that a file may ask for."""
 
 
 def _int(attributes: dict[str, Message], name: str, otherwise: int) -> int:
-    return integers([single(attributes.get(name, {}), "i", otherwise)])[0]
+    return integers([optional_field(attributes.get(name, {}), "i", otherwise)])[0]
 
 
 def _ints(attributes: dict[str, Message], name: str, otherwise: list[int]) -> list[int]:
@@ -276,5 +274,5 @@ def _ints(attributes: dict[str, Message], name: str, otherwise: list[int]) -> li
 
 def _add(known: dict[str, Any], name: str, value: Any) -> None:
     if name in known:
-        raise Refused("onnx-name-twice")
+        raise UnsupportedOnnx("onnx-name-twice")
     known[name] = value

@@ -25,19 +25,19 @@ from fruitvision.files import temporary_folder, write_bytes
 from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import NetworkOutput
-from fruitvision.models.onnx.check import OnnxFile, Refused
-from fruitvision.models.onnx.protobuf import Unreadable
+from fruitvision.models.onnx.check import OnnxFile, UnsupportedOnnx
+from fruitvision.models.onnx.protobuf import ProtobufError
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of the exported float32 file: more is not rounding."""
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 """The share of inputs for which the int8 file's best class must be torch's."""
 METADATA, CHECKSUM = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
 SHA-256 of the file with zeros in place of that checksum."""
 OUTPUTS = ("logits", "features", "maps")
 BATCH = 16
-MOST_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 """Of a file that is opened: five times a ResNet18."""
 _BLANK = "0" * 64
 
@@ -120,7 +120,7 @@ def export_onnx(
         differences.append(float(np.abs(found - expected).max()))
         same.append(found.argmax(1) == expected.argmax(1))
     check = ExportCheck(len(pictures), max(differences), float(np.concatenate(same).mean()))
-    alike = check.agreement >= LEAST_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
+    alike = check.agreement >= MIN_AGREEMENT if calibration else check.largest_difference <= LARGEST_DIFFERENCE
     if not alike:
         if calibration:
             raise CheckpointError("onnx-int8-differs", difference=check.largest_difference, agreement=check.agreement)
@@ -141,7 +141,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     try:
         file = OnnxFile(content)
         metadata = file.properties
-    except Unreadable as error:
+    except ProtobufError as error:
         raise _damaged(path) from error
     checksum = metadata.get(CHECKSUM, "")
     if METADATA not in metadata or not checksum:
@@ -155,7 +155,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
     crop = config.transform.crop
     try:
         file.check((BATCH, 3, crop, crop), len(config.classes))
-    except Refused as error:
+    except UnsupportedOnnx as error:
         raise CheckpointError("onnx-refused", path=str(path), reason=error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -173,11 +173,11 @@ def _content(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise CheckpointError("onnx-unreadable", path=str(path), reason=Fault("not-a-file"))
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CheckpointError("onnx-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
-    if len(content) > MOST_BYTES:
-        raise CheckpointError("onnx-too-large", path=str(path), limit=MOST_BYTES >> 20)
+    if len(content) > MAX_BYTES:
+        raise CheckpointError("onnx-too-large", path=str(path), limit=MAX_BYTES >> 20)
     return content
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-MOST_FIELDS = 500_000
+MAX_FIELDS = 500_000
 Message = dict[str, list[Any]]
 
 
-class Unreadable(ValueError):
+class ProtobufError(ValueError):
     """The bytes are not such a message."""
 
 
 LISTS = ("float_datas", "int32_datas", "int64_datas")
-MOST_LISTED = 64
+MAX_REPEATED = 64
 """Numbers in a list of dimensions, pads and the like."""
 
 
@@ -33,8 +33,8 @@ class Reader:
         found: Message = {name: [] for name in names.values()}
         for number, value in _fields(content):
             self._fields += 1
-            if number not in names or self._fields > MOST_FIELDS:
-                raise Unreadable(f"field {number}")
+            if number not in names or self._fields > MAX_FIELDS:
+                raise ProtobufError(f"field {number}")
             found[names[number]].append(value)
         return found
 
@@ -53,7 +53,7 @@ def _fields(content: memoryview) -> Iterator[tuple[int, Any]]:
         if kind == 2:
             size, at = _varint(content, at)
         if size is None or size > end - at or tag >= 2**32:
-            raise Unreadable("a broken field")
+            raise ProtobufError("a broken field")
         yield number, content[at : at + size]
         at += size
 
@@ -68,20 +68,20 @@ def _varint(content: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 127) << 7 * place
         if byte < 128:
             return value, at
-    raise Unreadable("a broken number")
+    raise ProtobufError("a broken number")
 
 
-def single(message: Message, name: str, otherwise: Any = None) -> Any:
-    """The value of a field that may be there once: of several, readers differ in which they take. Raises Unreadable."""
+def optional_field(message: Message, name: str, otherwise: Any = None) -> Any:
+    """The value of a field that may be there once: of several, readers differ in which they take. Raises ProtobufError."""
     found = message.get(name, [])
     if len(found) > 1 or not found and otherwise is None:
-        raise Unreadable(f"{name} {len(found)} times")
+        raise ProtobufError(f"{name} {len(found)} times")
     return found[0] if found else otherwise
 
 
-def single_text(message: Message, name: str) -> str:
-    """The value of a text field. Raises Unreadable where it is not there once."""
-    return bytes(single(message, name)).decode("utf-8")
+def text_field(message: Message, name: str) -> str:
+    """The value of a text field. Raises ProtobufError where it is not there once."""
+    return bytes(optional_field(message, name)).decode("utf-8")
 
 
 def integers(values: list[Any]) -> list[int]:
@@ -92,11 +92,11 @@ def integers(values: list[Any]) -> list[int]:
             found.append(value)
             continue
         at = 0
-        while at < len(value) and len(found) <= MOST_LISTED:
+        while at < len(value) and len(found) <= MAX_REPEATED:
             number, at = _varint(value, at)
             found.append(number)
-    if len(found) > MOST_LISTED:
-        raise Unreadable("a list is too long")
+    if len(found) > MAX_REPEATED:
+        raise ProtobufError("a list is too long")
     return [(number & (2**64 - 1)) - (2**64 if number >> 63 & 1 else 0) for number in found]
 
 

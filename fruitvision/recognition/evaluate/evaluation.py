@@ -19,13 +19,15 @@ from torch import Tensor
 
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.dataset import Listing, held_out, list_pictures
-from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.layouts.names import normalized_name
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
-from fruitvision.recognition.calibration import verdict
-from fruitvision.recognition.classifier import SHORT_SIDE, Classifier
-from fruitvision.recognition.evaluate.labelled import LabelledFolder, abbreviated, open_labelled, open_negatives
-from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, recall_and_precision, share_of
+from fruitvision.recognition.calibration import is_sure
+from fruitvision.recognition.classifier import Classifier
+from fruitvision.recognition.evaluate.labelled import LabelledFolder, open_labelled, open_negatives
+from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, fraction_true, recall_and_precision
+from fruitvision.wording.text import abbreviate
 
 __all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 
@@ -146,22 +148,22 @@ def evaluate_in_detail(
     """
     known = _known_names(classifier, by)
     side = min(classifier.short_side, max(SHORT_SIDE, classifier.config.transform.resize))
-    places = {folded(name): place for name, place in known.items()}
+    places = {normalized_name(name): place for name, place in known.items()}
 
     def read(depth: int | None) -> tuple[int, Listing]:
         listing = list_pictures(data, need_training=split not in (None, "all", "heldout"), depth=depth, boxes=boxes)
-        return sum(folded(_scored_as(file.folder, by)) in places for file in listing.files), listing
+        return sum(normalized_name(_scored_as(file.folder, by)) in places for file in listing.files), listing
 
     scorable, listing = read(depth)
     if not depth and scorable < len(listing.files) and any(note.code == "deepest-folders" for note in listing.notes):
         listing = max((scorable, listing), read(1), key=lambda one: one[0])[1]  # Apple/monday/*.jpg, where Apple is known
     found = open_labelled(listing, split, seed=int(classifier.config.training.get("seed", 0)), short_side=side)
-    targets = np.array([places.get(folded(_scored_as(name, by)), -1) for name in found.names], np.int64)
+    targets = np.array([places.get(normalized_name(_scored_as(name, by)), -1) for name in found.names], np.int64)
     labels, nothing = targets[found.labels], found.labels == _index(found.names, NOT_FRUIT)
     unknown = sorted({found.names[i] for i in found.labels[(labels < 0) & ~nothing]})
     scored = (labels >= 0) & ~nothing
     if not scored.any():
-        raise DataError("no-known-class", folder=str(data), found=abbreviated(found.names), known=abbreviated(tuple(known)))
+        raise DataError("no-known-class", folder=str(data), found=abbreviate(found.names), known=abbreviate(tuple(known)))
     negatives = [(found.store, found.rows[nothing])]
     if not_fruit is not None:
         negatives.append(open_negatives(Path(not_fruit), heldout=split == "heldout", short_side=side))
@@ -176,7 +178,7 @@ def evaluate_in_detail(
         "by": by,
         **_summary(fruit, torch.from_numpy(labels[scored]), tuple(known)),
         "not_fruit_images": len(accepted),
-        "not_fruit_accepted": share_of(accepted),
+        "not_fruit_accepted": fraction_true(accepted),
         "unknown_folders": unknown,
         "problems": found.problems,
     }
@@ -216,8 +218,7 @@ def _score(
         answers = by_class if by == "class" else by_type
         confidence, predicted = answers.max(dim=1)
         surest, types = by_type.max(dim=1)  # a verdict is always on the fruit type
-        pairs = zip(surest.tolist(), no_fruit.tolist(), strict=True)
-        sure = torch.tensor([verdict(p, none, classifier.config.thresholds) == "sure" for p, none in pairs])
+        sure = is_sure(surest, no_fruit, classifier.config.thresholds)
         top3, own = flag, share
         if labels is not None:
             right = torch.from_numpy(labels[start : start + len(batch)])[:, None]
@@ -257,11 +258,11 @@ def _summary(scores: Scores, labels: Tensor, names: tuple[str, ...]) -> dict[str
     }
     return {
         "images": len(labels),
-        "top1": share_of(right),
-        "top3": share_of(scores.top3),
+        "top1": fraction_true(right),
+        "top3": fraction_true(scores.top3),
         "macro_recall": sum(c["recall"] for c in per_class.values()) / len(per_class),
         "ece": expected_calibration_error(scores.confidence, right),
-        "answered": share_of(scores.sure),
-        "answered_top1": share_of(right[scores.sure]),
+        "answered": fraction_true(scores.sure),
+        "answered_top1": fraction_true(right[scores.sure]),
         "per_class": per_class,
     }

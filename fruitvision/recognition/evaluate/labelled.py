@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fruitvision.data.read.dataset import Listing, Split, held_out, list_pictures
-from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_loose
+from fruitvision.data.read.rgb import SHORT_SIDE
+from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_unlabelled
 from fruitvision.errors import UsageError
 
 
@@ -31,7 +32,7 @@ class LabelledFolder:
     """(M,) the split of each row: "train", "test", the folder above, "heldout" or "rest"; "" where there are no splits."""
 
 
-def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_side: int = 256) -> LabelledFolder:
+def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_side: int = SHORT_SIDE) -> LabelledFolder:
     """Open ``split`` of a folder: None or "all", "heldout", or the name of a dataset's own. Raises DataError, UsageError.
 
     short_side: of the pictures in the store, in pixels.
@@ -52,16 +53,11 @@ def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_
     return _opened(dataset.classes, chosen, store, len(dataset.problems), parts)
 
 
-def open_negatives(root: Path, heldout: bool, short_side: int = 256) -> tuple[ImageStore, np.ndarray]:
+def open_negatives(root: Path, heldout: bool, short_side: int = SHORT_SIDE) -> tuple[ImageStore, np.ndarray]:
     """The store of every picture in a folder or anywhere below it, and the rows to be scored."""
-    store = open_loose(root, short_side=short_side)
+    store = open_unlabelled(root, short_side=short_side)
     kept = [row for row, path in enumerate(store.paths) if held_out(path) or not heldout]
     return store, np.array(kept, np.int64)
-
-
-def abbreviated(names: tuple[str, ...]) -> str:
-    """The first five of them, and the number of the others."""
-    return ", ".join(names[:5]) + (f", … (+{len(names) - 5})" if len(names) > 5 else "")
 
 
 def _opened(

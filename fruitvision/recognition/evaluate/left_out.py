@@ -28,11 +28,11 @@ from fruitvision.recognition.calibration import (
     fit_temperature,
     fit_thresholds,
     fitted_threshold,
+    is_sure,
     probabilities_of,
-    verdict,
 )
 from fruitvision.recognition.classifier import LabelSpace
-from fruitvision.training.evaluation import expected_calibration_error, share_of
+from fruitvision.training.evaluation import expected_calibration_error, fraction_true
 
 MIN_PICTURES = 40
 """A source with fewer does not count in the mean over sources."""
@@ -182,8 +182,7 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
     labels, fruit, types = answers.labels, answers.fruit, answers.types
     known, right = labels >= 0, predicted == labels
     top3 = (by_type.topk(min(3, len(types)), dim=1).indices == labels[:, None]).any(dim=1)
-    pairs = zip(confidence.tolist(), no_fruit.tolist(), strict=True)
-    sure = torch.tensor([verdict(p, none, thresholds) == "sure" for p, none in pairs])
+    sure = is_sure(confidence, no_fruit, thresholds)
     capped = answers.capped()
     capped_types, capped_no_fruit = capped.probabilities(temperature)
     capped_confidence, capped_predicted = capped_types.max(dim=1)
@@ -198,13 +197,13 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
         own_known, without = own & known, own & ~fruit
         per_source[name] = {
             "images": int(own_known.sum()),
-            "top1": share_of(right[own_known]),
-            "top3": share_of(top3[own_known]),
-            "sure": share_of(sure[own_known]),
-            "sure_right": share_of(right[own_known & sure]),
-            "very_sure": share_of(very_sure[own_known]),
+            "top1": fraction_true(right[own_known]),
+            "top3": fraction_true(top3[own_known]),
+            "sure": fraction_true(sure[own_known]),
+            "sure_right": fraction_true(right[own_known & sure]),
+            "very_sure": fraction_true(very_sure[own_known]),
             "not_fruit_images": int(without.sum()),
-            "not_fruit_sure": share_of(sure[without]),
+            "not_fruit_sure": fraction_true(sure[without]),
         }
     with_known = [own for own in per_source.values() if own["images"]]
     counted = [own for own in with_known if own["images"] >= MIN_PICTURES] or with_known
@@ -216,12 +215,12 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
         "top3": _mean(own["top3"] for own in counted),
         "ece": expected_calibration_error(capped_confidence[capped_known], capped_right[capped_known]) if capped_known.any() else None,
         "sure": _mean(own["sure"] for own in counted),
-        "sure_right": share_of(right[known & sure]),
+        "sure_right": fraction_true(right[known & sure]),
         "very_sure_from": very_sure_least,
         "very_sure": _mean(own["very_sure"] for own in counted),
-        "very_sure_right": share_of(right[very_sure]),
+        "very_sure_right": fraction_true(right[very_sure]),
         "sure_right_by_source": _mean(own["sure_right"] for own in counted if own["sure_right"] is not None),
-        "unknown_kinds_sure": share_of(sure[fruit & ~known]),
+        "unknown_kinds_sure": fraction_true(sure[fruit & ~known]),
         "not_fruit_sure": _mean(own["not_fruit_sure"] for own in without_fruit),
         "not_fruit_images": int((~fruit).sum()),
         "temperature": temperature,
@@ -247,7 +246,7 @@ def _per_kind(answers: Answers, predicted: Tensor, known: Tensor, right: Tensor)
         own = torch.tensor([one == kind for one in answers.kinds]) & known
         taken = Counter(answers.types[position] for position in predicted[own & ~right].tolist())
         most = sorted(taken.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
-        found[kind] = {"images": int(own.sum()), "recall": share_of(right[own]), "taken_for": dict(most)}
+        found[kind] = {"images": int(own.sum()), "recall": fraction_true(right[own]), "taken_for": dict(most)}
     return found
 
 

@@ -17,14 +17,14 @@ from fruitvision.errors import DataError, PictureError
 from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.calibration import MIN_PHOTOS, calibrate
 from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.evaluate.labelled import abbreviated
+from fruitvision.wording.text import abbreviate
 
 PICTURES, FEWEST, MOST = 400, 3, 40
 """How many pictures are asked about in all, and of each class."""
 BATCH_SIZE = 16
 PREFERRED = ("test", "val", "train")
 """Splits, the one that the network was least likely trained on first."""
-LEAST_RIGHT = 0.5
+MIN_ACCURACY = 0.5
 """Below this share of right answers something is wrong."""
 CLEARLY_BETTER = 0.3
 """By so much more are answers right in another order of the classes, where the order is wrong."""
@@ -73,7 +73,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
     known = {_plain(name): label for label, name in enumerate(classifier.classes)}
     labelled = {folder: known[_plain(folder)] for folder in by_folder if _plain(folder) in known}
     if not labelled:
-        raise DataError("no-known-class", folder=str(data), found=abbreviated(tuple(by_folder)), known=abbreviated(classifier.classes))
+        raise DataError("no-known-class", folder=str(data), found=abbreviate(tuple(by_folder)), known=abbreviate(classifier.classes))
     count = min(max(PICTURES // len(labelled), FEWEST), MOST)
     chosen, splits = [], set()
     for folder, label in labelled.items():
@@ -98,7 +98,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
 
 def calibrated(check: PictureCheck, classes: Sequence[str]) -> tuple[float, Thresholds] | None:
     """Temperature and thresholds from the checked pictures; None where they are too few, or not answered well enough."""
-    if check.pictures < MIN_PHOTOS or check.share < LEAST_RIGHT or check.swapped:
+    if check.pictures < MIN_PHOTOS or check.share < MIN_ACCURACY or check.swapped:
         return None
     return calibrate(check.logits[:, None], check.labels, Targets.of(classes))
 
@@ -134,6 +134,6 @@ def _swapped(answers: list[int], labels: list[int], classes: Sequence[str]) -> t
     one_to_one = len({answer for answer, _ in usual.values()}) >= 0.8 * len(usual)
     share = sum(count for _, count in usual.values()) / max(len(labels), 1)
     right = sum(own[label] for label, own in counts.items()) / max(len(labels), 1)
-    if not one_to_one or share < LEAST_RIGHT or share < right + CLEARLY_BETTER:
+    if not one_to_one or share < MIN_ACCURACY or share < right + CLEARLY_BETTER:
         return ()
     return tuple((classes[label], classes[answer]) for label, (answer, _) in sorted(usual.items()) if answer != label)

@@ -28,10 +28,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from fruitvision.data.read.picture import PictureSource, load_pixels
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
-from fruitvision.files import remove_leftovers, retried, write_bytes, write_error, write_text
+from fruitvision.files import remove_leftovers, retry, write_bytes, write_error, write_text
 
-SHORT_SIDE = 256
 QUALITY = 92
 MAX_PICTURES = 20_000
 MAX_NAME_LENGTH = 100
@@ -109,7 +109,7 @@ class TaughtStore:
             info = os.stat(path)
             stamp = (info.st_mtime_ns, info.st_size, info.st_ino)
             if self._cached is None or self._cached[0] != stamp:
-                self._cached = stamp, TaughtIndex.model_validate_json(retried(path.read_bytes))
+                self._cached = stamp, TaughtIndex.model_validate_json(retry(path.read_bytes))
             return self._cached[1]
         except FileNotFoundError:
             return TaughtIndex()
@@ -198,7 +198,7 @@ class TaughtStore:
                 self.index()
             except DataError:
                 beside = self.folder / f"taught-damaged-{time.strftime('%Y%m%d-%H%M%S')}.json"
-                retried(lambda: os.replace(self.folder / INDEX, beside))
+                retry(lambda: os.replace(self.folder / INDEX, beside))
                 self._write(TaughtIndex())
                 return
             self._write(TaughtIndex())

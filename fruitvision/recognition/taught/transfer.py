@@ -16,12 +16,13 @@ from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
 from fruitvision.data.read.dataset import held_out, list_pictures
 from fruitvision.data.read.picture import MAX_PIXELS as MAX_DECODED_PIXELS
 from fruitvision.data.read.picture import picture_size
+from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError, DownloadError, PictureError
 from fruitvision.files import (
     free_folder,
     named_write_errors,
     replace_folder,
-    retried,
+    retry,
     safe_name,
     temporary_folder,
     write_bytes,
@@ -31,7 +32,6 @@ from fruitvision.recognition.taught.store import (
     INDEX,
     MAX_PICTURES,
     PICTURES,
-    SHORT_SIDE,
     TaughtIndex,
     TaughtStore,
     clean_name,
@@ -176,7 +176,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
         beside = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=root))  # two apps may create it at once
     try:
         _copy_pictures(store, index, beside)
-        retried(lambda: os.replace(beside, copy))
+        retry(lambda: os.replace(beside, copy))
     except OSError as error:
         if not copy.is_dir():  # otherwise another process was first
             raise write_error(error, copy) from error

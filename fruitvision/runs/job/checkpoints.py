@@ -47,13 +47,13 @@ def checkpoint_config(
             "beside": [Path(folder).name for folder in (*config.photos, *config.not_fruit)],
             "sources": sorted({one.source for one in data.sources}),
             "sources_before": list(sources_before),
-            "photographed": photographed(data),
+            "photographed": photo_counts(data),
             "credits": credits_of(data, config),
         },
     )
 
 
-def photographed(data: RunData) -> dict[str, int]:
+def photo_counts(data: RunData) -> dict[str, int]:
     """The number of training photos of each fruit type; types that are missing are known from the dataset alone."""
     counts: dict[str, int] = {}
     for one in data.photos:

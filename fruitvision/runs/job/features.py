@@ -14,7 +14,7 @@ from fruitvision.runs.prepare.data import RunData
 from fruitvision.runs.prepare.loaders import photo_weights
 from fruitvision.runs.prepare.sources import ExtraSource
 from fruitvision.training.config import TrainConfig
-from fruitvision.training.device import autocast
+from fruitvision.training.device import autocast, inference_memory_format
 from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.last_layer import Features
 
@@ -36,7 +36,7 @@ def evaluation_features(
     batches = [(store, rows[start : start + BATCH]) for store, rows in parts for start in range(0, len(rows), BATCH)]
     found: list[tuple[int, Tensor]] = []
     for first in range(0, len(batches), world.size):
-        number = first + world.share.rank
+        number = first + world.shard.rank
         if number < len(batches):
             found.append((number, _features(network, transform.with_views("one"), *batches[number], config, device)))
         yield min(first + world.size, len(batches))
@@ -58,7 +58,6 @@ def _features(
     network: nn.Module, transform: EvalTransform, store: ImageStore, rows: np.ndarray, config: TrainConfig, device: torch.device
 ) -> Tensor:
     """(len(rows), F) float32, on the CPU."""
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    images = transform.batch([store[row] for row in rows]).to(device, memory_format=layout)
+    images = transform.batch([store[row] for row in rows]).to(device, memory_format=inference_memory_format(config))
     with torch.inference_mode(), autocast(config, device):
         return network(images).features.float().cpu().clone()

@@ -14,11 +14,11 @@ from fruitvision.data.load.workers import Workers
 from fruitvision.errors import TrainingError
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds, load_checkpoint, save_checkpoint
 from fruitvision.models.networks import Network
-from fruitvision.recognition.calibration import answered, calibrate, calibrated_loss
+from fruitvision.recognition.calibration import calibrate, calibrated_loss, sure_metrics
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
 from fruitvision.runs.job.features import evaluation_features
 from fruitvision.runs.job.session import Session
-from fruitvision.runs.prepare.data import RunData, evenly
+from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.loaders import scene_validation
 from fruitvision.runs.prepare.weights import BY_NAME, build, load_initial_weights, reset_head
 from fruitvision.runs.status import RunStatus
@@ -41,13 +41,15 @@ def finish(
 ) -> RunStatus:
     """Write the final ``best/`` checkpoint and return the status "finished".
 
-    In this order, each where it is asked for: weights averaged with those of other networks (``average_with``), trunk interpolated
-    with its start (``start_share``), a new last layer fitted to all pictures (``fit_last``) or the trained one refitted (``refit``);
-    then calibration, and one evaluation on the test split. Without validation pictures the last layer is not refitted, and but for a
-    study of left-out sources the temperature is 1, and no answer is sure.
+    In this order, each step where the configuration asks for it: the weights are averaged with those of other networks
+    (``average_with``), the trunk is interpolated with the weights it started from (``start_share``), and a new last layer is fitted to
+    all pictures (``fit_last``) or the trained one refitted (``refit``). Then the network is calibrated and evaluated once on the test
+    split. Without validation pictures the last layer is not refitted, and unless there is a study of left-out sources, confidence is
+    not calibrated.
+
     Raises Stopped; TrainingError "non-finite-validation" if there is no best checkpoint.
     """
-    folder, training, world = session.folder, session.training, session.world
+    training = session.training
     if state.progress.best_epoch < 0:
         raise TrainingError("non-finite-validation", epochs=state.progress.epoch)
     network, checkpoint = _best_network(session, state)
@@ -56,39 +58,59 @@ def finish(
     if averaged_with:
         average_weights(network, [other.to(state.device) for other in averaged_with], training.average_with)
     if training.start_share:
-        _blend(session, network, data)
+        _interpolate_with_start(session, network, data)
     if training.fit_last:
         _fit_last_layer(session, network, checkpoint.start, state, data, transform)
-    metrics, temperature, thresholds = {}, 1.0, checkpoint.thresholds
-    views = labels = None
+    metrics, outputs = {}, None
     if len(validation):
         views, labels = _measure(session, network, state, validation, views=True)
         if training.refit:
             views = _refit_last_layer(session, network, state, data, transform, train, validation, views, labels)
-        logits = views.log_softmax(dim=2).logsumexp(dim=1)
-        metrics["validation"] = summarize(logits, labels, validation.membership)
+        outputs = views, labels
+        metrics["validation"] = summarize(views.log_softmax(dim=2).logsumexp(dim=1), labels, validation.membership)
     else:
         calibrated = "" if session.config.study else ", and confidence is not calibrated: no answer is sure"
-        folder.log(f"no validation pictures: the last layer is not refitted{calibrated}")
-        thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
-    if session.config.study:
-        answers = read_study(Path(session.config.study))
-        temperature, thresholds = calibrate_on_sources(answers)
-        checkpoint = checkpoint.model_copy(update={"left_out": summarize_sources(answers, temperature, thresholds)})
-    elif views is not None and labels is not None:
-        temperature, thresholds = _calibrate(views, labels, data, validation)
-        metrics["validation"] |= answered(views, labels, data.targets, temperature, thresholds)
+        session.folder.log(f"no validation pictures: the last layer is not refitted{calibrated}")
+    checkpoint, answered_metrics = _with_calibration(session, checkpoint, outputs, data, validation)
+    if answered_metrics:
+        metrics["validation"] |= answered_metrics
     if data.test is not None:
-        metrics["test"] = test = summarize(*_measure(session, network, state, EvalLoader(data.store, data.test, transform)))
-        folder.append({"kind": "test", **test})
-        session.status.test_top1, session.status.test_images = test["top1"], int(test["images"])
-        folder.log(f"test: top-1 {test['top1']:.4f}, top-3 {test['top3']:.4f}")
-    if world.is_global_zero:
-        found = {"temperature": temperature, "thresholds": thresholds, "metrics": metrics}
-        save_checkpoint(folder.best, network, checkpoint.model_copy(update=found))
+        metrics["test"] = _test(session, network, state, EvalLoader(data.store, data.test, transform))
+    if session.world.is_global_zero:
+        save_checkpoint(session.folder.best, network, checkpoint.model_copy(update={"metrics": metrics}))
     session.status.state, session.status.eta_s = "finished", None
     session.status_writer.write()
     return session.status
+
+
+def _with_calibration(
+    session: Session, checkpoint: CheckpointConfig, outputs: tuple[Tensor, Tensor] | None, data: RunData, validation: Validation
+) -> tuple[CheckpointConfig, dict[str, float]]:
+    """The configuration with temperature and thresholds, and the metrics of :func:`sure_metrics` where validation pictures determine these.
+
+    A study of left-out sources determines them first, then ``outputs``: the logits (N, V, C) and labels (N,) of the validation
+    pictures. With neither the temperature is 1, and no answer is "sure".
+    """
+    if session.config.study:
+        answers = read_study(Path(session.config.study))
+        temperature, thresholds = calibrate_on_sources(answers)
+        left_out = summarize_sources(answers, temperature, thresholds)
+        return checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds, "left_out": left_out}), {}
+    if outputs is None:
+        thresholds = Thresholds(unsure=1.0)  # pyright: ignore[reportCallIssue]  # the other field has a default
+        return checkpoint.model_copy(update={"temperature": 1.0, "thresholds": thresholds}), {}
+    temperature, thresholds = _calibrate(*outputs, data, validation)
+    found = sure_metrics(*outputs, data.targets, temperature, thresholds)
+    return checkpoint.model_copy(update={"temperature": temperature, "thresholds": thresholds}), found
+
+
+def _test(session: Session, network: Network, state: TrainState, loader: EvalLoader) -> dict[str, float]:
+    """Evaluate once on the test split, and record the result in the run folder."""
+    found = summarize(*_measure(session, network, state, loader))
+    session.folder.append({"kind": "test", **found})
+    session.status.test_top1, session.status.test_images = found["top1"], int(found["images"])
+    session.folder.log(f"test: top-1 {found['top1']:.4f}, top-3 {found['top3']:.4f}")
+    return found
 
 
 def _calibrate(views: Tensor, labels: Tensor, data: RunData, validation: Validation) -> tuple[float, Thresholds]:
@@ -98,7 +120,7 @@ def _calibrate(views: Tensor, labels: Tensor, data: RunData, validation: Validat
     pictures for an answer to be "sure" below the threshold of a network that was not calibrated.
     """
     if isinstance(validation, MixedEvalLoader):
-        return calibrate(views, labels, data.targets, validation.as_taken)
+        return calibrate(views, labels, data.targets, validation.unaugmented)
     temperature, fitted = calibrate(views, labels, data.targets)
     return temperature, fitted.model_copy(update={"unsure": max(fitted.unsure, Thresholds().unsure)})  # pyright: ignore[reportCallIssue]
 
@@ -111,8 +133,8 @@ def _best_network(session: Session, state: TrainState) -> tuple[Network, Checkpo
     return cast(Network, world.broadcast_weights(network)), cast(CheckpointConfig, world.broadcast(checkpoint))
 
 
-def _blend(session: Session, network: Network, data: RunData) -> None:
-    """Move the trunk's weights back towards those that it started from. Raises TrainingError "start-unavailable"."""
+def _interpolate_with_start(session: Session, network: Network, data: RunData) -> None:
+    """Interpolate the trunk with the weights that it started from. Raises TrainingError "start-unavailable"."""
     training, started = session.training, session.status.start
     start, asked = build(training, len(data.targets.classes)), training
     if training.start in BY_NAME and started in BY_NAME:  # what it fell back to, if it did
@@ -154,7 +176,7 @@ def _refit_last_layer(
 
     ``views``: (N, V, C) validation logits before, whose labels (N,) are ``labels``. Returns the logits of the layer that is kept.
     """
-    plain = EvalLoader(data.store, evenly(data.train, MAX_PICTURES // 2), transform.with_views("one"))
+    plain = EvalLoader(data.store, subsample_evenly(data.train, MAX_PICTURES // 2), transform.with_views("one"))
     kept = copy.deepcopy(network.head.state_dict())
     seen = session.wait(extract_features(network, train, plain, session.training, transform.crop, state.device, session.world))
     membership = validation.membership

@@ -15,7 +15,7 @@ from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import has_bfloat16, precision_name
 from fruitvision.training.distributed import World
-from fruitvision.training.evaluation import drain
+from fruitvision.training.evaluation import consume
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Session:
         self.folder, self.config, self.world = folder, config, world
         self.training = config.training
         """The training settings; :meth:`settle_precision` decides what an automatic precision is."""
-        self.status_writer = StatusWriter(folder, config.training.epochs)
+        self.status_writer = StatusWriter.of_run(folder, config.training.epochs)
         self.heartbeat = Heartbeat(self.status_writer.beat)
         self._on_progress = on_progress
 
@@ -90,4 +90,4 @@ class Session:
             self.status_writer.write_if_due()
             self.stop_if_asked()
 
-        return drain(steps, after_each)
+        return consume(steps, after_each)

@@ -16,17 +16,28 @@ STATUS_SECONDS = 0.5
 
 
 class StatusWriter:
-    """The status of one execution, written at most twice a second and at least as often as its heartbeat needs."""
+    """Writes the status of a run or study that this process executes: at most twice a second, and as often as its heartbeat needs.
 
-    def __init__(self, folder: RunFolder, epochs: int) -> None:
-        process, before = psutil.Process(), folder.status()
-        self.folder = folder
-        self.status = RunStatus(
+    Args:
+        status: the status to begin with; ``seconds`` are those of earlier executions.
+    """
+
+    def __init__(self, folder: RunFolder, status: RunStatus) -> None:
+        process = psutil.Process()
+        self.folder, self.status = folder, status
+        status.pid, status.process_started, status.started = process.pid, process.create_time(), time.time()
+        self.was_waiting = folder.status().state == "waiting"
+        """Whether the run was waiting for this process, not for one that is gone."""
+        self._seconds_before = status.seconds
+        self._began = self._last_write = time.monotonic()
+
+    @classmethod
+    def of_run(cls, folder: RunFolder, epochs: int) -> StatusWriter:
+        """For a run of so many epochs, new or resumed."""
+        before = folder.status()
+        status = RunStatus(
             state="preparing",
             epochs=epochs,
-            pid=process.pid,
-            process_started=process.create_time(),
-            started=time.time(),
             seconds=before.seconds,
             best_val_accuracy=before.best_val_accuracy,
             epoch=before.epoch,
@@ -34,25 +45,22 @@ class StatusWriter:
             skipped=before.skipped,
             sources_before=before.sources_before,
         )
-        self.was_waiting = before.state == "waiting"
-        """Whether the run was waiting for this process, not for one that is gone."""
-        self._seconds_before = before.seconds
-        self._began = self._last_write = time.monotonic()
+        return cls(folder, status)
 
     def write(self) -> None:
         """Write the status with a fresh heartbeat. Raises DataError where it cannot be written."""
         self.status.heartbeat = time.time()
-        self.status.seconds = self._seconds_before + time.monotonic() - self._began  # monotonic: the clock may be set meanwhile
+        self.status.seconds = self._seconds_before + time.monotonic() - self._began  # monotonic: the wall clock may be changed meanwhile
         self.folder.write_status(self.status)
         self._last_write = time.monotonic()
 
     def write_if_due(self) -> None:
-        """Write if the last time was half a second ago."""
+        """Write unless the status was written within the last ``STATUS_SECONDS``."""
         if time.monotonic() - self._last_write > STATUS_SECONDS:
             self.write()
 
     def beat(self) -> None:
-        """Show that the process is alive if nothing else was written for a while."""
+        """Write a fresh heartbeat unless the status was written a moment ago."""
         if time.monotonic() - self._last_write > Heartbeat.INTERVAL_SECONDS / 2:
             self.write()
 

@@ -11,7 +11,7 @@ from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
 from fruitvision.data.read.listing import Listing, list_pictures
-from fruitvision.data.read.sources import PhotoSource, left_out
+from fruitvision.data.read.sources import PhotoSource, check_left_out
 from fruitvision.data.read.store import ImageStore, Progress, open_dataset
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.sources import (
@@ -88,7 +88,7 @@ def prepare(config: RunConfig, progress: Progress | None = None, listing: Listin
     opened = [(source, open_source(source, photo=True, progress=progress)) for source in photos]
     kinds, too_few = known_kinds(dataset.classes, opened, training)
     opened += [(source, open_source(source, photo=False, progress=progress)) for source in negatives]
-    excluded, trainable = left_out([*photos, *negatives], config.leave_out), trainable_pictures(training, [*photos, *negatives])
+    excluded, trainable = check_left_out([*photos, *negatives], config.leave_out), trainable_pictures(training, [*photos, *negatives])
 
     def used(source: PhotoSource, pictures: SourcePictures) -> SourcePictures:
         return trainable(source, pictures).select(lambda path, name: name == NOT_FRUIT or name in kinds)
@@ -114,11 +114,11 @@ def train_and_validation(dataset: Dataset, config: TrainConfig) -> tuple[Split, 
     if validation is None:
         train, validation = hold_out(train, 0.1, config.seed)
     if config.max_train_images:
-        train = evenly(train, config.max_train_images)
+        train = subsample_evenly(train, config.max_train_images)
     return train, validation
 
 
-def evenly(split: Split, count: int) -> Split:
+def subsample_evenly(split: Split, count: int) -> Split:
     """At most ``count`` pictures of a split, as many of each class as possible, spread over its order."""
     if count >= len(split.labels):
         return split

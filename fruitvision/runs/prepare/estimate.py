@@ -1,7 +1,7 @@
 """How long a run will take on this machine, estimated from a few timed steps.
 
-A run is more than its training steps: its process starts and reads the pictures, every epoch is validated and saved, and in the
-end the last layer may be fitted again, confidence is calibrated and the test split is measured, each view of each picture once.
+A run is more than its training steps: the process starts and reads the pictures, every epoch is validated and saved, and at the
+end the last layer may be refitted, confidence is calibrated, and the test split is evaluated, each view of each picture once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fruitvision.training.state import memory_format
 
 STEPS = 3
 MAX_PICTURES = 32
-MIN_PICTURES = 16  # timed in all, over as many steps as it takes: a step of two pictures is too short to time
+MIN_PICTURES = 16  # timed in total, over as many steps as that takes: a step of two pictures is too short to time
 EVALUATION_SHARE = 0.35  # of a training picture's time: no backward pass, no augmentation
 PREPARE_SECONDS = 1.5  # from a process that has loaded its libraries to the first step: listing, the store, the first weights
 EPOCH_SECONDS = 0.5  # to save the state and the best checkpoint
@@ -37,8 +37,8 @@ END_SECONDS = 1.0  # to read the best checkpoint, calibrate, and save
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds on this machine."""
+class StepTimes:
+    """Seconds per picture on this machine."""
 
     train: float
     """One training picture of full size: augmentation, forward, backward and optimizer."""
@@ -48,10 +48,11 @@ class Pace:
     """One view of a picture in evaluation."""
 
 
-def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, evaluating: bool = True) -> Pace:
-    """Times three steps, or more small ones, after one warm-up step; and as many batches of evaluation, if that is wanted.
+def measure_step_times(config: TrainConfig, num_classes: int, picture_side: int = 100, *, evaluating: bool = True) -> StepTimes:
+    """Time three training steps, or more where the batch is small, after one warm-up step; with ``evaluating`` also as many batches
+    of evaluation.
 
-    ``picture_side``: of the pictures on disk. Raises what a run would.
+    ``picture_side``: of the pictures on disk, in pixels. Raises whatever a run of this configuration would.
     """
     device = choose_device(config.device)
     network = build_network(config.architecture, num_classes=num_classes, norm=config.norm, width=config.width, seed=0)
@@ -82,50 +83,44 @@ def pace_of(config: TrainConfig, num_classes: int, picture_side: int = 100, *, e
         with torch.inference_mode(), autocast(config, device):
             network(evaluate.batch(pictures).to(device, memory_format=layout)).logits.float().cpu()
         viewing.append(time.perf_counter() - began)
-    train, augment, view = (statistics.median(times[1:] or [0.0]) / count for times in (taken, augmenting, viewing))
-    return Pace(train, augment, view)  # the median ignores what else the machine does meanwhile
+    train, augment, view = (statistics.median(seconds[1:] or [0.0]) / count for seconds in (taken, augmenting, viewing))
+    return StepTimes(train, augment, view)  # the median ignores what else the machine does meanwhile
 
 
-def paces(jobs: Sequence[tuple[TrainConfig, int]], evaluating: bool, report: Callable[[int, Pace | None], None]) -> None:
-    """Report (place, its pace) of each (configuration, number of classes) as they come; None where that fails; (-1, None) before the first.
+def measure_each(jobs: Sequence[tuple[TrainConfig, int]], evaluating: bool, report: Callable[[int, StepTimes | None], None]) -> None:
+    """Call ``report(index, step times)`` for each (configuration, number of classes); the times are None where measuring fails.
 
-    Meant for :func:`~fruitvision.runs.separate.call_separately`: training a few steps takes memory that torch does not give back.
-    ``evaluating``: as for :func:`pace_of`.
+    ``report(-1, None)`` comes before the first. Meant for :func:`~fruitvision.runs.subprocess_call.call_in_subprocess`, since torch
+    does not free the memory of these steps. ``evaluating``: as for :func:`measure_step_times`.
     """
     report(-1, None)
-    for place, (config, num_classes) in enumerate(jobs):
+    for index, (config, num_classes) in enumerate(jobs):
         try:
-            pace = pace_of(config, num_classes, evaluating=evaluating)
+            times = measure_step_times(config, num_classes, evaluating=evaluating)
         except Exception:  # such as too little memory for one of them
-            pace = None
-        report(place, pace)
+            times = None
+        report(index, times)
 
 
-def epochs_seconds(config: TrainConfig, per_picture: float, train_images: int, val_images: int) -> float:
-    """Seconds for the epochs alone; smaller pictures in the first ones cost less, in proportion to their area."""
-    if config.max_train_images:
-        train_images = min(train_images, config.max_train_images)
-    return per_picture * (train_images * _full_epochs(config) + val_images * EVALUATION_SHARE * config.epochs)
+def training_seconds(config: TrainConfig, per_picture: float, train_images: int) -> float:
+    """Seconds for the training steps of all epochs; smaller pictures in the first epochs cost less, in proportion to their area."""
+    full_epochs = math.fsum((image_size(config, epoch) / config.image_size) ** 2 for epoch in range(config.epochs))
+    return per_picture * min(train_images, config.max_train_images or train_images) * full_epochs
 
 
-def _full_epochs(config: TrainConfig) -> float:
-    """The epochs, each counted by the area of its pictures."""
-    return math.fsum((image_size(config, epoch) / config.image_size) ** 2 for epoch in range(config.epochs))
-
-
-def run_seconds(config: TrainConfig, pace: Pace, pictures: PictureCounts, start: float) -> float:
+def run_seconds(config: TrainConfig, times: StepTimes, pictures: PictureCounts, start: float) -> float:
     """Seconds for the whole run, until its results are there. ``start``: of a process, until its libraries are loaded."""
     views = evaluation_transform(config).num_views
     scenes = config.augmentation == "scenes"
-    per_picture = pace.train
+    per_picture = times.train
     if config.keep_imagenet and config.start == "imagenet" and weights_are_here():  # the original answers every picture too
-        per_picture += pace.view * (config.image_size / (config.eval_size or config.image_size)) ** 2
-    learning = per_picture * pictures.train * _full_epochs(config)
-    validated = pictures.validation * ((pace.view + pace.augment) if scenes else pace.view * views)
-    ending = (pictures.validation + pictures.test) * pace.view * views
+        per_picture += times.view * (config.image_size / (config.eval_size or config.image_size)) ** 2
+    training = training_seconds(config, per_picture, pictures.train)
+    validated = pictures.validation * ((times.view + times.augment) if scenes else times.view * views)
+    ending = (pictures.validation + pictures.test) * times.view * views
     if config.refit and pictures.validation:
         shown = min(pictures.train, REFIT_PICTURES // REFIT_EPOCHS)
-        ending += shown * (REFIT_EPOCHS * (pace.view + pace.augment) + pace.view) + pictures.validation * pace.view * views
+        ending += shown * (REFIT_EPOCHS * (times.view + times.augment) + times.view) + pictures.validation * times.view * views
     if config.fit_last:
-        ending += pictures.train * pace.view
-    return start + PREPARE_SECONDS + learning + config.epochs * (validated + EPOCH_SECONDS) + ending + END_SECONDS
+        ending += pictures.train * times.view
+    return start + PREPARE_SECONDS + training + config.epochs * (validated + EPOCH_SECONDS) + ending + END_SECONDS

@@ -20,10 +20,10 @@ from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.decoding import usable_cores
-from fruitvision.data.read.sources import balance
+from fruitvision.data.read.sources import sampling_weights
 from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError
-from fruitvision.runs.prepare.data import RunData, evenly
+from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.sources import ExtraSource
 from fruitvision.runs.prepare.transforms import evaluation_transform, scene_recipe, training_transform
 from fruitvision.training.config import TrainConfig
@@ -84,7 +84,7 @@ def _scene_sources(data: RunData, config: TrainConfig) -> list[Source]:
     ]
     for one, weights in zip(data.photos, _balanced(data.photos, config.type_balance, config.source_balance), strict=True):
         sources += _by_kind(one, data.targets, photo, recipe, config.photo_repeat * weights)
-    wanted = config.not_fruit_share * sum(source.shown for source in sources)
+    wanted = config.not_fruit_share * sum(source.epoch_size for source in sources)
     balanced = _balanced(data.not_fruit, 0.0, config.source_balance)
     for one, weights in zip(data.not_fruit, balanced, strict=True):
         sources += _by_kind(one, data.targets, photo, recipe, wanted / max(sum(map(len, balanced)), 1) * weights)
@@ -119,13 +119,13 @@ def scene_validation(data: RunData, config: TrainConfig, transform: EvalTransfor
     """
     recipe = scene_recipe(config, StoredPictures([(one.store, one.validation.rows) for one in data.not_fruit]), plain=0.25)
     shown = _ValidationTransforms(recipe, PhotoRecipe(recipe.backgrounds, flip=config.flip, strength=1.0), transform)
-    composed = evenly(data.validation, MAX_SCENES)
+    composed = subsample_evenly(data.validation, MAX_SCENES)
     sources = [Source(data.store, composed.rows, composed.labels, shown.scenes, spans=data.targets.spans)]
     for one in data.sources:
         rows, names = one.validation
         labels = np.array([data.targets.label(name) for name in names], np.int64)
         white = np.array([_on_white(one.store[row]) for row in rows], bool)
-        sources.append(Source(one.store, rows[~white], labels[~white], shown.unchanged, as_taken=True))
+        sources.append(Source(one.store, rows[~white], labels[~white], shown.unchanged, unaugmented=True))
         sources.append(Source(one.store, rows[~white], labels[~white], shown.poor_camera))
         sources.append(Source(one.store, rows[white], labels[white], shown.unchanged))
     return MixedEvalLoader(sources, data.targets.membership, transform.crop, workers=workers)
@@ -169,7 +169,7 @@ def photo_weights(config: TrainConfig, named: Sequence[tuple[str, tuple[str, ...
     for part, by_type, total in ((~nothing, config.type_balance, 1.0), (nothing, 0.0, config.not_fruit_share)):
         own = np.flatnonzero(part)
         if len(own):
-            shown = balance([kinds[i] for i in own], [sources[i] for i in own], by_type, config.source_balance)
+            shown = sampling_weights([kinds[i] for i in own], [sources[i] for i in own], by_type, config.source_balance)
             weights[own] = total * shown / shown.sum()
     return weights / weights.sum() if weights.any() else weights
 
@@ -178,7 +178,7 @@ def _balanced(sources: Sequence[ExtraSource], by_type: float, by_source: float) 
     """For each source, how often each of its N pictures should be shown, 1 on average over all sources."""
     kinds = [fruit_type(name) for one in sources for name in one.train.names]
     names = [one.source for one in sources for _ in one.train.names]
-    shown = balance(kinds, names, by_type, by_source)
+    shown = sampling_weights(kinds, names, by_type, by_source)
     return np.split(shown, np.cumsum([len(one.train.names) for one in sources])[:-1]) if sources else []
 
 

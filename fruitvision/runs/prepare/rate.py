@@ -43,7 +43,8 @@ def find_rate(
 
 
 def range_test_of(data: Path, training: TrainConfig, steps: int, report: Callable[[int, int], None]) -> RangeTest:
-    """:func:`find_rate` as :func:`~fruitvision.runs.separate.call_separately` calls it: a training takes memory that torch keeps."""
+    """:func:`find_rate` as :func:`~fruitvision.runs.subprocess_call.call_in_subprocess` calls it,
+    since torch does not free the memory of a training."""
     return find_rate(data, training, steps=steps, progress=report)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.dataset import held_out, list_pictures
-from fruitvision.data.read.sources import PhotoSource, enough, left_out, negative_sources, photo_sources
-from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_loose
+from fruitvision.data.read.sources import PhotoSource, check_left_out, negative_sources, photo_sources, with_enough_photos
+from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_unlabelled
 from fruitvision.errors import ConfigError
 from fruitvision.recognition.evaluate.left_out import read_study
 from fruitvision.runs.config import RunConfig, split_names
@@ -66,7 +66,7 @@ def find_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[Phot
     """
     photos = tuple(source for folder in config.photos for source in photo_sources(Path(folder)))
     negatives = tuple(source for folder in config.not_fruit for source in negative_sources(Path(folder)))
-    left_out((*photos, *negatives), config.leave_out)
+    check_left_out((*photos, *negatives), config.leave_out)
     trainable_pictures(config.training, (*photos, *negatives))
     if config.study:
         read_study(Path(config.study))
@@ -83,7 +83,7 @@ def open_source(source: PhotoSource, photo: bool, progress: Progress | None = No
     if photo:
         names, split, store, _ = open_folder(list_pictures(source.root, need_training=False, depth=1), progress=progress)
         return SourcePictures(store, split.rows, tuple(split.paths), tuple(names[label] for label in split.labels))
-    store = open_loose(source.root, progress=progress)
+    store = open_unlabelled(source.root, progress=progress)
     rows = np.arange(len(store.paths))
     return SourcePictures(store, rows, tuple(store.paths), (NOT_FRUIT,) * len(rows))
 
@@ -93,7 +93,7 @@ def trainable_pictures(config: TrainConfig, sources: Sequence[PhotoSource]) -> C
 
     Raises ConfigError if ``heldout_of`` names a source that is not among ``sources``.
     """
-    keeping = left_out(sources, split_names(config.heldout_of)) or {source.name for source in sources}
+    keeping = check_left_out(sources, split_names(config.heldout_of)) or {source.name for source in sources}
     return lambda source, pictures: pictures.select(lambda path, name: not held_out(path)) if source.name in keeping else pictures
 
 
@@ -107,7 +107,7 @@ def known_kinds(
     """
     labelled = [(name, source.name) for source, pictures in opened for name in pictures.names]
     types, sources = [fruit_type(name) for name, _ in labelled], [source for _, source in labelled]
-    known = {*classes, *map(fruit_type, classes), NOT_FRUIT} | enough(types, sources, config.kind_pictures, config.kind_sources)
+    known = {*classes, *map(fruit_type, classes), NOT_FRUIT} | with_enough_photos(types, sources, config.kind_pictures, config.kind_sources)
     kinds = {name for name, _ in labelled if name in known or fruit_type(name) in known}
     lacking = sorted({kind for kind in types if kind not in known})
     return kinds, tuple(

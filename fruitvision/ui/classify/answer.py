@@ -13,11 +13,11 @@ from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.report.answers import (
     MIN_SHOWN,
     accuracy,
+    accuracy_when_as_sure,
     confused_with,
     named_guesses,
     names_a_variety,
     only_on_white,
-    right_when_said,
     sureness,
 )
 from fruitvision.report.markup import join, tag
@@ -154,7 +154,7 @@ def _sureness(prediction: Prediction, language: str, config: CheckpointConfig | 
 
 def _trust(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:
     """How often such an answer was right for strangers' photographs, and what the fruit was mixed up with most."""
-    said, right = sureness(prediction, config), right_when_said(prediction, config)
+    said, right = sureness(prediction, config), accuracy_when_as_sure(prediction, config)
     others = say("classify.confused_and", language).join(display_name(name, language) for name in confused_with(config, fruit_type))
     sentences = []
     if right is not None:

@@ -18,6 +18,7 @@ from fruitvision.files import write_text
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import join, tag
 from fruitvision.runs import launcher
+from fruitvision.runs.folder import RunFolder
 from fruitvision.ui.compare.race_results import race_charts, race_table, race_words
 from fruitvision.ui.compare.race_view import SHIPPED, RaceTimes, race_status, shipped_results, shown_studies, study_choices
 from fruitvision.ui.page.context import Context, Page
@@ -248,9 +249,7 @@ def csv_file(found: Results, name: str | None) -> Path:
 def resume_study(study: StudyFolder) -> None:
     """Start the process that trains what is not finished yet. Raises RunError."""
     launcher.refuse_if_busy(study.path.parent)
-    study.stop_file.unlink(missing_ok=True)  # what was asked of the process before; from here on it is meant for the new one
-    study.write_status(study.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
-    launcher.spawn_command(["compare", "--out", str(study.path)], study.path / "output.txt")
+    launcher.spawn_into(RunFolder(study.path), ["compare", "--out", str(study.path)])
 
 
 def find_study(context: Context, study_id: str | None) -> StudyFolder:

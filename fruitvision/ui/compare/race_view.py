@@ -9,8 +9,8 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from fruitvision.comparison.estimate import study_seconds
-from fruitvision.comparison.results import Results, measured
-from fruitvision.comparison.study import Cell, StudyFolder, StudyPlan, list_studies
+from fruitvision.comparison.results import Results, read_shipped
+from fruitvision.comparison.study import StudyFolder, StudyPlan, Trial, list_studies
 from fruitvision.errors import FruitVisionError
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.elements import status as status_box
@@ -28,8 +28,8 @@ def race_status(study: StudyFolder | None, language: str, *, shipped: bool = Fal
         return status_box(say(key, language, **({"start": say("compare.start", language)} if shipped else {})))
     status = study.status()
     training = status.active and status.responding
-    cell = next((one for one in study.plan().cells() if one.id == status.message), None)
-    facts = {"done": status.epoch, "total": status.epochs, "now": _cell_name(cell, language) if cell else "…"}
+    trial = next((one for one in study.plan().trials() if one.id == status.message), None)
+    facts = {"done": status.epoch, "total": status.epochs, "now": _trial_name(trial, language) if trial else "…"}
     words = [say(f"compare.race_{status.state if status.responding else 'unresponsive'}", language, **facts)]
     if status.state == "failed" and status.error:
         words.append(say_error(status.error, language))
@@ -39,8 +39,8 @@ def race_status(study: StudyFolder | None, language: str, *, shipped: bool = Fal
     return status_box(escape(" ".join(words)), status.state, done)
 
 
-def _cell_name(cell: Cell, language: str) -> str:
-    return say("compare.cell", language, size=cell.batch_size, norm=norm_name(cell.norm, language), seed=cell.seed)
+def _trial_name(trial: Trial, language: str) -> str:
+    return say("compare.cell", language, size=trial.batch_size, norm=norm_name(trial.norm, language), seed=trial.seed)
 
 
 def shown_studies(runs: str | Path, *, owner: bool) -> list[StudyFolder]:
@@ -61,7 +61,7 @@ def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, 
 @cache
 def shipped_results() -> Results | None:
     """The study that the program brings, read once."""
-    found = measured()
+    found = read_shipped()
     return found and Results(found.table, found.epochs, {**found.about, "shipped": True})
 
 
@@ -77,7 +77,7 @@ class RaceTimes:
 
         Empty where the time could not be measured.
         """
-        key, count = repr(plan.model_dump(exclude={"name", "created"})), len(plan.cells())
+        key, count = repr(plan.model_dump(exclude={"name", "created"})), len(plan.trials())
         seconds = self._known.get(key)
         if seconds is None:
             if may_measure and not (self.task and self.task.busy):
@@ -90,6 +90,6 @@ class RaceTimes:
 
     def _measure(self, key: str, plan: StudyPlan) -> None:
         try:
-            self._known[key] = study_seconds(plan, separately=True)
+            self._known[key] = study_seconds(plan, in_subprocess=True)
         except (FruitVisionError, RuntimeError):  # the race then says nothing about time
             self._known[key] = math.nan

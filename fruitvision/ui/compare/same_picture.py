@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from fruitvision.comparison.results import measured_study
+from fruitvision.comparison.results import shipped_study
 from fruitvision.comparison.same_picture import Answer, answers, pairs
 from fruitvision.comparison.study import StudyFolder
 from fruitvision.data.read.decode_gate import decoding_for
@@ -57,7 +57,7 @@ def build(page: Page, tab: gr.Tab) -> None:
 
     def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
         shown = shown_studies(context.runs, owner=context.access.is_owner(request))
-        choices = [choice for choice in study_choices(shown, language) if choice[1] != SHIPPED or measured_study()]
+        choices = [choice for choice in study_choices(shown, language) if choice[1] != SHIPPED or shipped_study()]
         known = [study_id for _, study_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in known else next(iter(known), None), visible=bool(known))
 
@@ -88,7 +88,7 @@ def build(page: Page, tab: gr.Tab) -> None:
 def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder | None:
     """The study of that id, where there is one that this person may see; without an id the one that the program brings."""
     if study_id in (None, SHIPPED):
-        return measured_study()
+        return shipped_study()
     return next((study for study in shown_studies(context.runs, owner=owner) if study.id == study_id), None)
 
 
@@ -127,7 +127,7 @@ def drawn_banana() -> Image.Image:
 
 
 def _card(answer: Answer, language: str) -> Markup:
-    prediction, norm = answer.prediction, norm_name(answer.cell.norm, language)
+    prediction, norm = answer.prediction, norm_name(answer.trial.norm, language)
     answer.heatmap.thumbnail((SIDE, SIDE))
     heatmap = data_url(answer.heatmap, quality=88)
     named, share = named_guesses(prediction), prediction.confidence
@@ -137,7 +137,7 @@ def _card(answer: Answer, language: str) -> Markup:
     percent = tag("span", f"{share:.0%}") if len(named) == 1 else None
     return tag(
         "section",
-        tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.cell.norm)}"), norm),
+        tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.trial.norm)}"), norm),
         tag("img", alt=say("same_picture.heatmap", language, norm=norm), src=heatmap),
         tag("p", title_of(prediction, named, language), class_="fv-together-name"),
         tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", percent, class_="fv-sureness"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from fruitvision.data.read.base64_picture import decode_picture
 from fruitvision.data.read.picture import MAX_PIXELS
 from fruitvision.errors import PictureError
 from fruitvision.ui.page.scripts import script
@@ -64,11 +63,4 @@ def data_url_bytes(url: Any, limit: int) -> bytes:
     """The bytes of a base64 data URL of a picture. Raises PictureError where it is not one, or has more than ``limit`` bytes."""
     if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url[:64]:
         raise PictureError("picture-not-an-image", picture="")
-    encoded = url.partition(",")[2]
-    if len(encoded) > limit * 4 // 3 + 4:
-        size = f"{len(encoded) * 3 // 4 / 2**20:.0f} MB"
-        raise PictureError("picture-too-large", picture="", size=size, limit=f"{limit / 2**20:.0f} MB")
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise PictureError("picture-damaged", picture="") from error
+    return decode_picture(url.partition(",")[2], limit)

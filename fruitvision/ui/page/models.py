@@ -17,7 +17,15 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 
 from fruitvision.errors import CheckpointError, DataError, FruitVisionError
-from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, checkpoints_in, find_checkpoint, read_config, shipped
+from fruitvision.models.checkpoint import (
+    ONNX_SUFFIX,
+    CheckpointConfig,
+    checkpoint_name,
+    checkpoints_in,
+    find_checkpoint,
+    read_config,
+    shipped,
+)
 from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.page.background import Task
@@ -52,7 +60,7 @@ class Models:
 
     def choices(self, language: str) -> list[tuple[str, str]]:
         """(name, id), the default first."""
-        known = [(_checkpoint_name(self._given), "given")] if self._given else []
+        known = [(checkpoint_name(self._given), "given")] if self._given else []
         known += [(say("header.shipped", language, name=path.name), f"shipped:{path.name}") for path in shipped()]
         known += [(say("header.run", language, name=run.name), f"run:{run.id}") for run in self.runs()]
         return known + [(say("header.imported", language, name=path.name), f"imported:{path.name}") for path in self.imported()]
@@ -180,12 +188,6 @@ def _collection_paused(*, freeze: bool) -> Iterator[None]:
     finally:
         if paused:
             gc.enable()
-
-
-def _checkpoint_name(folder: Path) -> str:
-    """A run's name for its best/ and last/, the folder's own name otherwise."""
-    folder = folder.absolute()
-    return folder.parent.name if folder.name in ("best", "last") else folder.name
 
 
 class Teaching:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from fruitvision.errors import AccessError, FruitVisionError
 from fruitvision.runs import launcher
+from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
@@ -18,7 +19,7 @@ from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.rate import RateParts, RateSearch
-from fruitvision.ui.train.settings import DEFAULT_PRESET, FIELDS, build_fields, configuration, heading, preset_values, start_choices
+from fruitvision.ui.train.settings import FIELDS, build_fields, configuration, heading, preset_values, start_choices
 from fruitvision.ui.train.start import MOST_TYPED, Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say

@@ -13,7 +13,7 @@ from fruitvision.report.charts import COLOURS, Series, line_chart
 from fruitvision.report.markup import join, say_html
 from fruitvision.runs import launcher
 from fruitvision.runs.lock import hold_lock
-from fruitvision.runs.separate import call_separately
+from fruitvision.runs.subprocess_call import call_in_subprocess
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.ui.page.context import Page
@@ -50,7 +50,7 @@ class RateSearch:
 
         def search(progress: Progress) -> RangeTest:
             with hold_lock(runs / LOCK_HOLDER, LOCK_HOLDER):
-                return call_separately(range_test_of, data, training, STEPS, report=progress)
+                return call_in_subprocess(range_test_of, data, training, STEPS, report=progress)
 
         self.data, self.preset = data.name, training.preset
         self.task = Task(search, "rate")

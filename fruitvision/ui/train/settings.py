@@ -14,6 +14,7 @@ from fruitvision.errors import ConfigError
 from fruitvision.models import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
+from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig, preset_settings
 from fruitvision.training.settings import GROUPS
 from fruitvision.ui.page.context import Page
@@ -36,7 +37,6 @@ COMMON = (
 """The settings that are shown first; the others stand behind "All settings"."""
 CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
-DEFAULT_PRESET = "fast"
 
 
 def build_fields(page: Page) -> tuple[dict[str, Any], gr.Accordion]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fruitvision.runs.counts import PictureCounts
-from fruitvision.runs.separate import call_separately
+from fruitvision.runs.subprocess_call import call_in_subprocess
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import duration, say, setting
 
 if TYPE_CHECKING:
-    from fruitvision.runs.prepare.estimate import Pace
+    from fruitvision.runs.prepare.estimate import StepTimes
 
 CLASSES = 20
 """Of the network that is timed; their number matters little."""
@@ -28,7 +28,7 @@ class Estimates:
     """The time that each preset takes per picture here, and that a process takes to start: measured once, while nothing trains."""
 
     def __init__(self) -> None:
-        self.paces: dict[str, Pace | None] = {}
+        self.paces: dict[str, StepTimes | None] = {}
         """By preset; None where it could not be measured."""
         self.start = 0.0
         """Seconds from the start of a process until its libraries are loaded."""
@@ -39,19 +39,19 @@ class Estimates:
         self.task = self.task or Task(self._measure, "estimate")
 
     def _measure(self, progress: Progress) -> None:
-        from fruitvision.runs.prepare.estimate import paces
+        from fruitvision.runs.prepare.estimate import measure_each
 
         presets = list(reversed(PRESETS))  # the quick ones first
         began = time.monotonic()
 
-        def measured(place: int, pace: Pace | None) -> None:
+        def measured(place: int, pace: StepTimes | None) -> None:
             if place < 0:
                 self.start = time.monotonic() - began
             else:
                 self.paces[presets[place]] = pace
 
         try:
-            call_separately(paces, [(TrainConfig.from_preset(preset), CLASSES) for preset in presets], True, report=measured)
+            call_in_subprocess(measure_each, [(TrainConfig.from_preset(preset), CLASSES) for preset in presets], True, report=measured)
         finally:  # without an estimate the card says nothing about time
             self.paces = {preset: self.paces.get(preset) for preset in presets}
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import fruitvision
-from benchmarks.web import compared
+from benchmarks.web import compare_answers
 from fruitvision.data.synthetic.sample import draw_fruit
 from tests.browser.web.conftest import drawn, exported, give, until
 
@@ -44,7 +44,7 @@ def test_the_page_answers_as_python_does(site, serve, page_of, tmp_path):
     Decoders differ, too: Chromium's and Pillow's round JPEG's chroma otherwise, by a step or two of 255.
     """
     served, _ = serve(site)
-    same, difference = compared(page_of(served.url), fruitvision.load("fruits-webcam"), drawn_files(tmp_path))
+    same, difference = compare_answers(page_of(served.url), fruitvision.load("fruits-webcam"), drawn_files(tmp_path))
     assert same == 1 and difference <= 0.02
 
 
@@ -53,7 +53,7 @@ def test_the_page_answers_photographs_as_python_does(site, serve, page_of, real_
     photos = sorted(path for path in (real_data / "photos").rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     chosen = [*pictures[:: max(1, len(pictures) // 8)][:8], *photos[:: max(1, len(photos) // 16)][:16]]
     served, _ = serve(site)
-    same, difference = compared(page_of(served.url), fruitvision.load("fruits-webcam"), chosen)
+    same, difference = compare_answers(page_of(served.url), fruitvision.load("fruits-webcam"), chosen)
     assert same == 1 and difference <= 0.01
 
 
@@ -61,7 +61,7 @@ def test_a_network_trained_a_moment_ago_answers_in_the_page_and_its_run_gives_th
     served, _ = serve(exported(trained, tmp_path / "site"))
     page = page_of(served.url)
     assert page.inner_text("#network") == "mine" and "synthetic" in page.inner_text("#accuracy")
-    same, difference = compared(page, fruitvision.load(trained), sorted((sample_set / "Test").rglob("*.jpg")))
+    same, difference = compare_answers(page, fruitvision.load(trained), sorted((sample_set / "Test").rglob("*.jpg")))
     assert same >= 0.9 and difference <= 0.02  # sixteen pictures of 64 px, by a network that is sure of none
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fruitvision.comparison.layers.anatomy import count_sets, moments, normalized, sharing_sets
+from fruitvision.comparison.layers.anatomy import count_sets, moments, normalize, sharing_sets
 from fruitvision.errors import ConfigError
 
 
@@ -31,7 +31,7 @@ def test_who_shares_and_who_does_not(norm, same, apart):
 def test_nothing_is_shared_without_a_norm():
     assert (sharing_sets("none", 2, 3, 2, 2) == -1).all()
     values = np.arange(24.0).reshape(2, 3, 2, 2)
-    np.testing.assert_array_equal(normalized(values, "none"), values)
+    np.testing.assert_array_equal(normalize(values, "none"), values)
 
 
 def test_moments_are_those_of_each_set():

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from fruitvision.data.augment.backgrounds import Backgrounds, generated_background, random_part
-from fruitvision.data.augment.camera import draw_shot, photograph
+from fruitvision.data.augment.camera import apply_camera, random_camera
 from fruitvision.data.augment.scene_recipes import PhotoRecipe, SceneRecipe
-from fruitvision.data.augment.scenes import Placed, Scene, render
+from fruitvision.data.augment.scenes import PlacedSprite, Scene, render
 from fruitvision.data.augment.sprites import cut_out, hand, soft_mask, white_background
 from fruitvision.data.augment.transforms import denormalize
 from fruitvision.data.synthetic.sample import draw_fruit
@@ -86,7 +86,7 @@ def test_pictures_of_any_shape_become_square_sprites_with_their_proportions(shap
 def test_a_sprite_lies_where_it_was_placed():
     sprite, _ = cut_out([disc(100, 48, (10, 200, 10))[0]])
     background = np.full((80, 80, 3), 100, np.uint8)
-    placed = Placed(sprite[0], 0.5, -0.25, 0.25, 1.0, 0.7, True, 1.0, 0.0, (0.0, 0.0), True)
+    placed = PlacedSprite(sprite[0], 0.5, -0.25, 0.25, 1.0, 0.7, True, 1.0, 0.0, (0.0, 0.0), True)
     images, fruit = render([Scene(background, [placed]), Scene(background)], 80)
     y, x = (axis.float().mean().item() for axis in torch.nonzero(fruit[0] > 0.5, as_tuple=True))
     assert (x, y) == (pytest.approx(59.5, abs=0.7), pytest.approx(29.5, abs=0.7))
@@ -98,7 +98,7 @@ def test_a_sprite_lies_where_it_was_placed():
 def test_a_hand_hides_what_is_under_it():
     over = hand(np.random.default_rng(3), 64)
     sprite, _ = cut_out([disc(100, 48)[0]])
-    placed = Placed(sprite[0], 0.0, 0.0, 0.9, 1.0, 0.0, False, 1.0, 0.0, (0.0, 0.0), True)
+    placed = PlacedSprite(sprite[0], 0.0, 0.0, 0.9, 1.0, 0.0, False, 1.0, 0.0, (0.0, 0.0), True)
     _, alone = render([Scene(np.zeros((64, 64, 3), np.uint8), [placed])], 64)
     _, under = render([Scene(np.zeros((64, 64, 3), np.uint8), [placed], over)], 64)
     assert over[3].max() == 1 and (under <= alone).all() and (under[0][over[3] == 1] == 0).all()
@@ -178,15 +178,15 @@ def test_backgrounds_come_from_the_pictures_given_and_from_none():
 def test_a_faithful_camera_changes_nothing():
     images = torch.rand(3, 3, 32, 32) * 255
     rngs = [np.random.default_rng(n) for n in range(3)]
-    faithful = draw_shot(np.random.default_rng(0), 0.0)
-    assert torch.allclose(photograph(images, [faithful] * 3, rngs), images, atol=0.01)
+    faithful = random_camera(np.random.default_rng(0), 0.0)
+    assert torch.allclose(apply_camera(images, [faithful] * 3, rngs), images, atol=0.01)
 
 
 def test_cameras_see_dimly_pale_and_tinted_but_within_bounds():
     rngs = [np.random.default_rng(n) for n in range(200)]
-    shots = [draw_shot(rng) for rng in rngs]
+    shots = [random_camera(rng) for rng in rngs]
     red = torch.tensor([200.0, 60.0, 40.0])[None, :, None, None].expand(200, 3, 16, 16)
-    seen = photograph(red, shots, rngs)
+    seen = apply_camera(red, shots, rngs)
     assert seen.min() >= 0 and seen.max() <= 255
     means = seen.mean(dim=(2, 3))
     bright, spread = means.mean(dim=1), means.max(dim=1).values - means.min(dim=1).values

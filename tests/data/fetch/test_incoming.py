@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.fetch import incoming
-from fruitvision.data.fetch.incoming import KEPT_SECONDS, Incoming
+from fruitvision.data.fetch.incoming import KEPT_SECONDS, Uploads
 from fruitvision.errors import DataError, DownloadError
 
 
@@ -33,7 +33,7 @@ def zipped(*names: str) -> bytes:
     return buffer.getvalue()
 
 
-def sent(to: Incoming, name: str, files: dict[str, bytes], piece: int = 50) -> Path:
+def sent(to: Uploads, name: str, files: dict[str, bytes], piece: int = 50) -> Path:
     """The folder that comes of sending all files in small pieces."""
     key, came = to.announce(name, [(path, len(content)) for path, content in files.items()])
     for number, content in enumerate(files.values()):
@@ -47,7 +47,7 @@ def inside(folder: Path) -> list[str]:
 
 
 def test_a_folder_of_folders_arrives_as_it_was_and_what_is_no_picture_is_not_asked_for(tmp_path):
-    to = Incoming(tmp_path / "data")
+    to = Uploads(tmp_path / "data")
     files = {
         "Fruit/Apple/1.png": picture(),
         "Fruit/Apple/.DS_Store": b"x" * 90,
@@ -66,16 +66,16 @@ def test_a_folder_of_folders_arrives_as_it_was_and_what_is_no_picture_is_not_ask
 def test_what_was_sent_is_not_sent_again_after_the_app_was_restarted(tmp_path):
     content = picture() * 3
     announced = [("a/1.png", len(content)), ("b/1.png", len(content))]
-    key, _ = Incoming(tmp_path).announce("both", announced)
-    Incoming(tmp_path).add(key, [(0, 0, content), (1, 0, content[:20])])
-    other = Incoming(tmp_path)
+    key, _ = Uploads(tmp_path).announce("both", announced)
+    Uploads(tmp_path).add(key, [(0, 0, content), (1, 0, content[:20])])
+    other = Uploads(tmp_path)
     assert other.announce("both", announced) == (key, [len(content), 20])
     other.add(key, [(1, 10, content[10:])])  # a piece of which the answer was lost comes again
     assert (other.finish(key) / "b" / "1.png").read_bytes() == content
 
 
 def test_nothing_is_made_of_what_has_not_come_whole(tmp_path):
-    to = Incoming(tmp_path)
+    to = Uploads(tmp_path)
     key, _ = to.announce("half", [("a/1.png", 100)])
     to.add(key, [(0, 0, b"x" * 99)])
     with pytest.raises(DataError) as caught:
@@ -85,7 +85,7 @@ def test_nothing_is_made_of_what_has_not_come_whole(tmp_path):
 
 @pytest.mark.parametrize("piece", [(0, 50, b"x"), (0, -1, b"x"), (0, 0, b"x" * 101), (1, 0, b"x"), (-1, 0, b"x")])
 def test_what_was_not_announced_is_not_written(tmp_path, piece):
-    to = Incoming(tmp_path)
+    to = Uploads(tmp_path)
     key, _ = to.announce("x", [("a/1.png", 100)])
     with pytest.raises(DataError, match="does not match the files"):
         to.add(key, [piece])
@@ -95,7 +95,7 @@ def test_what_was_not_announced_is_not_written(tmp_path, piece):
 def test_an_unknown_upload_is_gone(tmp_path, key):
     for call in (lambda to: to.add(key, []), lambda to: to.finish(key)):
         with pytest.raises(DataError) as caught:
-            call(Incoming(tmp_path))
+            call(Uploads(tmp_path))
         assert caught.value.code == "upload-gone"
 
 
@@ -110,14 +110,14 @@ def test_an_unknown_upload_is_gone(tmp_path, key):
 )
 def test_what_cannot_be_taken_is_refused_before_anything_comes(tmp_path, code, files, limit):
     with pytest.raises(DataError) as caught:
-        Incoming(tmp_path, limit).announce("x", files)
+        Uploads(tmp_path, limit).announce("x", files)
     assert caught.value.code == code and not list(tmp_path.glob(".incoming-*/*"))
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(incoming, "MAX_FILES", 2)
     with pytest.raises(DataError, match="zip"):
-        Incoming(tmp_path).announce("x", [(f"a/{n}.png", 1) for n in range(3)])
+        Uploads(tmp_path).announce("x", [(f"a/{n}.png", 1) for n in range(3)])
 
 
 def test_names_stay_in_the_folder_and_fit_every_file_system(tmp_path):
@@ -132,7 +132,7 @@ def test_names_stay_in_the_folder_and_fit_every_file_system(tmp_path):
         "a/" + "n" * 300 + ".png",
         "b/./1.png",
     ]
-    folder = sent(Incoming(tmp_path / "data"), "../up", {name: picture() for name in names})
+    folder = sent(Uploads(tmp_path / "data"), "../up", {name: picture() for name in names})
     assert folder.parent == tmp_path / "data" and [path.name for path in tmp_path.iterdir()] == ["data"]
     found = inside(folder)
     assert len(found) == len(names) - 1, "what lies above is not wanted at all"
@@ -141,7 +141,7 @@ def test_names_stay_in_the_folder_and_fit_every_file_system(tmp_path):
 
 
 def test_one_archive_is_the_dataset_and_several_are_its_kinds(tmp_path):
-    to = Incoming(tmp_path)
+    to = Uploads(tmp_path)
     one = sent(to, "fruit.zip", {"fruit.zip": zipped("fruit/Apple/1.png", "fruit/Pear/1.png")})
     assert one.name == "fruit" and inside(one) == ["Apple/1.png", "Pear/1.png"]
     buffer = io.BytesIO()
@@ -158,7 +158,7 @@ def test_one_archive_is_the_dataset_and_several_are_its_kinds(tmp_path):
 def test_an_archive_that_is_none_or_unsafe_leaves_nothing(tmp_path):
     for content, code in ((b"PK" + b"no zip" * 9, "upload"), (zipped("../out.png"), "archive-unsafe")):
         try:
-            folder = sent(Incoming(tmp_path), "x.zip", {"x.zip": content})
+            folder = sent(Uploads(tmp_path), "x.zip", {"x.zip": content})
             assert code == "upload" and inside(folder) == ["x.zip"], "the scan says that it holds no pictures"
         except DownloadError as error:
             assert error.code == code
@@ -172,7 +172,7 @@ def test_an_upload_whose_first_header_is_a_bomb_is_refused_before_it_is_read(tmp
     tracemalloc.start()
     try:
         with pytest.raises(DownloadError) as caught:
-            sent(Incoming(tmp_path), "x.tar.bz2", {"x.tar.bz2": packed})
+            sent(Uploads(tmp_path), "x.tar.bz2", {"x.tar.bz2": packed})
         assert caught.value.code == "archive-damaged" and tracemalloc.get_traced_memory()[1] < 20 * 2**20
     finally:
         tracemalloc.stop()
@@ -180,7 +180,7 @@ def test_an_upload_whose_first_header_is_a_bomb_is_refused_before_it_is_read(tmp
 
 
 def test_what_was_left_for_a_day_is_deleted_when_something_else_comes(tmp_path):
-    to = Incoming(tmp_path)
+    to = Uploads(tmp_path)
     old, _ = to.announce("old", [("a/1.png", 10)])
     new, _ = to.announce("new", [("a/2.png", 10)])
     past = time.time() - KEPT_SECONDS - 60
@@ -202,11 +202,11 @@ def test_long_names_that_begin_alike_stay_apart():
 
 
 def test_a_name_that_is_no_unicode_is_taken(tmp_path):
-    assert inside(sent(Incoming(tmp_path), "x", {"x/a/\ud83d.png": picture(), "x/b/1.png": picture()})) == ["a/_.png", "b/1.png"]
+    assert inside(sent(Uploads(tmp_path), "x", {"x/a/\ud83d.png": picture(), "x/b/1.png": picture()})) == ["a/_.png", "b/1.png"]
 
 
 def test_what_is_being_unpacked_is_not_disturbed_by_the_same_upload_of_another_page(tmp_path):
-    to, content, seen = Incoming(tmp_path), zipped("a/1.png", "b/1.png"), []
+    to, content, seen = Uploads(tmp_path), zipped("a/1.png", "b/1.png"), []
     key, _ = to.announce("x.zip", [("x.zip", len(content))])
     to.add(key, [(0, 0, content)])
 

@@ -257,7 +257,7 @@ def test_a_disk_that_fills_up_keeps_what_arrived(server, tmp_path, monkeypatch):
 
 def test_two_processes_do_not_write_one_file(server, tmp_path):
     server.serve("/f", CONTENT)
-    with transfer.exclusive(tmp_path / "f"):
+    with transfer.download_lock(tmp_path / "f"):
         code = (
             "import sys; from fruitvision.data.fetch.transfer import fetch\n"
             "from fruitvision.errors import DataError\n"

@@ -13,7 +13,7 @@ import pytest
 from fruitvision.data.fetch import archive as archives
 from fruitvision.data.fetch.archive import SUFFIXES, is_archive_name, without_suffix
 from fruitvision.data.fetch.incoming import is_wanted
-from fruitvision.data.fetch.transfer import noted_sha256
+from fruitvision.data.fetch.transfer import recorded_sha256
 from fruitvision.data.fetch.unpacked import MARKER, is_archive, unpacked
 from fruitvision.errors import ConfigError, DataError
 
@@ -61,9 +61,9 @@ def test_a_folder_of_that_name_that_is_somebody_elses_stays_as_it_is(tmp_path):
 @pytest.mark.parametrize("note", ["", "[1]", '{"sha256": ["x"]}', "[" * 50_000, '{"more": "' + "x" * 2**17 + '", "sha256": "x"}'])
 def test_a_note_of_somebody_elses_names_no_archive(tmp_path, note):
     (tmp_path / MARKER).write_text(note, encoding="utf-8")
-    assert noted_sha256(tmp_path / MARKER) == noted_sha256(tmp_path / "missing") == ""
+    assert recorded_sha256(tmp_path / MARKER) == recorded_sha256(tmp_path / "missing") == ""
     (tmp_path / MARKER).write_text('{"sha256": "x"}', encoding="utf-8")
-    assert noted_sha256(tmp_path / MARKER) == "x"
+    assert recorded_sha256(tmp_path / MARKER) == "x"
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="an administrator may write anywhere")

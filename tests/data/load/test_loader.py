@@ -62,8 +62,8 @@ def test_a_last_batch_of_one_is_left_out(opened, batch_size, steps):
 @pytest.mark.parametrize("repeat", [1.0, 0.3, 2.5, np.array([0.1, 0.9, 2.2, 0.8] * 5)], ids=["once", "some", "often", "each its own"])
 def test_a_source_shows_each_picture_as_often_as_asked(opened, repeat):
     source = Source(opened[1], np.arange(20), np.zeros(20, np.int64), lambda *_: torch.zeros(0), repeat)
-    epochs = [source.drawn(np.random.default_rng(seed)) for seed in range(300)]
-    assert {len(epoch) for epoch in epochs} == {source.shown} == {round(float(np.broadcast_to(repeat, 20).sum()))}
+    epochs = [source.sample(np.random.default_rng(seed)) for seed in range(300)]
+    assert {len(epoch) for epoch in epochs} == {source.epoch_size} == {round(float(np.broadcast_to(repeat, 20).sum()))}
     often = np.bincount(np.concatenate(epochs), minlength=20) / len(epochs)
     assert often == pytest.approx(np.broadcast_to(repeat, 20), abs=0.15)
     assert all(np.bincount(epoch).max() <= np.ceil(np.max(repeat)) for epoch in epochs)

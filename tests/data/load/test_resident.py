@@ -10,8 +10,8 @@ import torch
 
 from fruitvision.data.augment.recipes import RANDOM_NUMBERS, BatchedRecipe, resample
 from fruitvision.data.augment.transforms import normalize
-from fruitvision.data.load.loader import Share, TrainLoader
-from fruitvision.data.load.resident import MOST_OF_MEMORY, ResidentLoader
+from fruitvision.data.load.loader import Shard, TrainLoader
+from fruitvision.data.load.resident import MAX_MEMORY_SHARE, ResidentLoader
 from fruitvision.data.read.store import open_dataset
 
 RECIPE = BatchedRecipe(0.2, 0.5, 20)
@@ -45,7 +45,7 @@ def test_orders_and_labels_are_the_train_loaders(opened):
         theirs = TrainLoader(*opened, RECIPE, 5, seed=2, **how)
         for ours, other in zip(resident(opened, seed=2, **how).epoch(4, 32), theirs.epoch(4, 32), strict=True):
             assert ours.rows.tolist() == other.rows.tolist() and ours.labels.tolist() == other.labels.tolist()
-            assert (ours.own, ours.total) == (other.own, other.total)
+            assert (ours.local_size, ours.global_size) == (other.local_size, other.global_size)
 
 
 def test_an_augmentation_follows_from_seed_epoch_and_place_alone(opened):
@@ -60,10 +60,10 @@ def test_an_augmentation_follows_from_seed_epoch_and_place_alone(opened):
 
 def test_processes_share_a_batch(opened):
     whole = list(resident(opened, batch_size=7).epoch(0, 32))
-    shares = [list(resident(opened, batch_size=7).epoch(0, 32, share=Share(rank, 2))) for rank in (0, 1)]
+    shares = [list(resident(opened, batch_size=7).epoch(0, 32, shard=Shard(rank, 2))) for rank in (0, 1)]
     for batch, first, second in zip(whole, *shares, strict=True):
-        assert torch.equal(first.images, batch.images[::2]) and torch.equal(second.images[: second.own], batch.images[1::2])
-        assert first.own + second.own == first.total == len(batch.labels)
+        assert torch.equal(first.images, batch.images[::2]) and torch.equal(second.images[: second.local_size], batch.images[1::2])
+        assert first.local_size + second.local_size == first.global_size == len(batch.labels)
 
 
 def test_only_pictures_of_one_size_with_room_for_them_are_kept_on_a_card(opened, monkeypatch):
@@ -71,7 +71,7 @@ def test_only_pictures_of_one_size_with_room_for_them_are_kept_on_a_card(opened,
     card, room = torch.device("cuda"), [10**9]
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=room[0]))
     assert ResidentLoader.fits(store, split, card) and not ResidentLoader.fits(store, split, torch.device("cpu"))
-    room[0] = int(3 * store.shapes[split.rows].prod(axis=1).sum() / MOST_OF_MEMORY) - 1
+    room[0] = int(3 * store.shapes[split.rows].prod(axis=1).sum() / MAX_MEMORY_SHARE) - 1
     assert not ResidentLoader.fits(store, split, card)
     room[0] = 10**9
     monkeypatch.setattr(store, "shapes", store.shapes + np.arange(len(store.shapes))[:, None])

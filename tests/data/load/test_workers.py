@@ -40,7 +40,7 @@ def two():
 
 
 def test_batches_come_in_order_from_processes_that_all_makers_share(two):
-    makers = two.add(numbered), two.add(halved)
+    makers = two.register(numbered), two.register(halved)
     batches = list(makers[0](range(9)))
     assert keys_of(batches) == list(range(9)) and [batch.rows.tolist() for batch in batches] == [[n] for n in range(9)]
     assert all(batch.own == batch.total == 2 and batch.labels.dtype == torch.int64 for batch in batches)
@@ -50,7 +50,7 @@ def test_batches_come_in_order_from_processes_that_all_makers_share(two):
 
 
 def test_whoever_breaks_off_can_begin_again(two):
-    batches = two.add(numbered)
+    batches = two.register(numbered)
     started = batches(range(30))
     assert keys_of([next(started), next(started)]) == [0, 1]
     started.close()
@@ -64,7 +64,7 @@ def test_without_processes_batches_are_made_here_one_ahead():
         asked.append(key)
         return numbered(key)
 
-    batches = Workers().add(made)(range(5))
+    batches = Workers().register(made)(range(5))
     assert keys_of([next(batches)]) == [0]
     time.sleep(0.2)
     assert asked == [0, 1]
@@ -86,15 +86,15 @@ def refused(key: int) -> Batch:
 
 def test_an_error_in_a_process_is_that_error(two):
     with pytest.raises(DataError) as caught:
-        list(two.add(refused)([1]))
+        list(two.register(refused)([1]))
     assert caught.value.as_dict() == DataError("store-damaged", folder="here").as_dict()
     with pytest.raises(ValueError, match="could not convert"):
-        list(two.add(numbered)(["not a number"]))
+        list(two.register(numbered)(["not a number"]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C otherwise")
 def test_ctrl_c_is_for_the_process_that_trains(two):
-    batches = two.add(numbered)(range(100))
+    batches = two.register(numbered)(range(100))
     assert keys_of([next(batches), next(batches)]) == [0, 1]  # one of each process: both have begun
     for child in psutil.Process().children():
         if "multiprocessing" in " ".join(child.cmdline()):  # other tests of this process may have started an app or a browser
@@ -129,6 +129,6 @@ def test_processes_end_when_the_one_that_trains_is_killed():
 
 def test_what_makes_batches_can_be_sent_to_a_spawned_process_as_on_windows():
     workers = Workers(1)
-    workers.add(numbered)
+    workers.register(numbered)
     made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
     assert float(made[0, 3][0][0, 0, 0, 0]) == 3

@@ -44,7 +44,7 @@ def store_of(top: Path) -> Path:
 
 def facts(store: ImageStore) -> tuple:
     pixels = [store[row].tobytes() for row in range(len(store))]
-    return store.paths, store.hashes, store.shapes.tolist(), pixels, store.known(), store.problems(), store.uniform
+    return store.paths, store.hashes, store.shapes.tolist(), pixels, store.known(), store.problems()
 
 
 def test_a_damaged_index_is_refused_or_says_the_same(store):

@@ -27,7 +27,7 @@ class Line:
         asked, leave = len(self.inside) + len(self.gate._waiting), threading.Event()
 
         def hold() -> None:
-            with self.gate.place(pixels, visitor, address):
+            with self.gate.acquire(pixels, visitor, address):
                 self.inside.append(name)
                 leave.wait(10)
                 self.inside.remove(name)
@@ -108,7 +108,7 @@ def test_what_is_larger_than_a_bound_waits_for_all_of_it_and_comes(line, visitor
 def test_a_place_is_given_back_whatever_happens():
     gate = DecodeGate(100, 50)
     for _ in range(5):
-        with pytest.raises(ValueError), gate.place(100, "he"):
+        with pytest.raises(ValueError), gate.acquire(100, "he"):
             raise ValueError
     assert gate.has_room(100) and not gate._used_by
 
@@ -120,7 +120,7 @@ def test_many_threads_with_pictures_of_any_size_all_come_through_and_never_too_m
         nonlocal at_once, most
         chance = np.random.default_rng(seed)
         for pixels in chance.integers(1, 60, 40).tolist():
-            with gate.place(pixels, f"visitor {seed % 5}"):
+            with gate.acquire(pixels, f"visitor {seed % 5}"):
                 with lock:
                     at_once += pixels
                     most = max(most, at_once)
@@ -186,7 +186,7 @@ def test_a_file_that_waits_is_read_again_and_refused_where_it_has_grown(monkeypa
         except picture.PictureError as error:
             errors.append(error.code)
 
-    with gate.place(MAX_PIXELS_AT_ONCE):
+    with gate.acquire(MAX_PIXELS_AT_ONCE):
         thread = threading.Thread(target=read)
         thread.start()
         Line._settle(lambda: gate._waiting)

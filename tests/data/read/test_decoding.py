@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.read import decoding
-from fruitvision.data.read.decoding import Decoded, decode_files, worker_count
+from fruitvision.data.read.decoding import DecodedPicture, decode_files, worker_count
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def pictures(tmp_path) -> list[str]:
     return [f"{i:02}.png" for i in range(40)] + ["none.png"]
 
 
-def pixels_of(outcome: Decoded, parts: list[Path]) -> np.ndarray:
+def pixels_of(outcome: DecodedPicture, parts: list[Path]) -> np.ndarray:
     size = outcome.height * outcome.width * 3
     data = parts[outcome.part].read_bytes()[outcome.offset : outcome.offset + size]
     return np.frombuffer(data, np.uint8).reshape(outcome.height, outcome.width, 3)

@@ -31,10 +31,10 @@ except ImportError:
     pillow_heif = None
 
 SIDE = 3000
-BYTES_A_PIXEL = 20
+BYTES_PER_PIXEL = 20
 APART = 16 * 2**20
 """What reading may take besides, whatever the size: a piece of rows on its way, the file, caches."""
-MOST_SMALL = 48 * 2**20
+MAX_SMALL = 48 * 2**20
 VISITORS = 64
 
 
@@ -253,7 +253,7 @@ def test_a_picture_takes_no_more_than_20_bytes_a_pixel(name, tmp_path):
     (tmp_path / "picture").write_bytes(large(SIDE)[name]())
     (found,) = apart("measure", tmp_path / "picture")
     assert found["answers"] == ["answer", "answer"]
-    assert found["bytes"] < BYTES_A_PIXEL * SIDE**2 + APART
+    assert found["bytes"] < BYTES_PER_PIXEL * SIDE**2 + APART
 
 
 @LINUX
@@ -263,7 +263,7 @@ def test_what_surrounds_the_pixels_takes_next_to_nothing(tmp_path):
         (tmp_path / str(number)).write_bytes(make())
     found = dict(zip(names, apart("measure", *(tmp_path / str(number) for number in range(len(names)))), strict=True))
     assert {name: one["answers"] for name, one in found.items()} == {name: [EXPECTED.get(name, "answer")] * 2 for name in names}
-    assert {name: one["bytes"] for name, one in found.items() if one["bytes"] > MOST_SMALL} == {}
+    assert {name: one["bytes"] for name, one in found.items() if one["bytes"] > MAX_SMALL} == {}
     assert {name: one["seconds"] for name, one in found.items() if one["seconds"] > 2} == {}
 
 

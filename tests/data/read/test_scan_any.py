@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.layouts.names import normalized_name
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import DataError
@@ -93,7 +93,7 @@ def test_any_folder_is_a_data_set_or_an_error(tree):
         assert len(seen) == len(set(seen))
         for split in dataset.splits.values():
             for path, label, row in zip(split.paths, split.labels, split.rows, strict=True):
-                assert folded(dataset.classes[label]).split(" (")[0].endswith(tuple(map(folded, path.split("/")[:-1])))
+                assert normalized_name(dataset.classes[label]).split(" (")[0].endswith(tuple(map(normalized_name, path.split("/")[:-1])))
                 assert store.paths[row] == path
                 assert np.array_equal(store[row], load_pixels(dataset.root / path))
         for problem in dataset.problems:

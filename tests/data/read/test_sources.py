@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fruitvision.data.read.sources import balance, enough, left_out, negative_sources, photo_sources, read_credits
+from fruitvision.data.read.sources import (
+    check_left_out,
+    negative_sources,
+    photo_sources,
+    read_credits,
+    sampling_weights,
+    with_enough_photos,
+)
 from fruitvision.errors import ConfigError, DataError
 
 
@@ -59,28 +66,28 @@ def test_pictures_without_fruit_may_lie_loose_or_by_source(tmp_path):
 
 def test_balance_shows_rare_kinds_and_small_sources_oftener():
     kinds, sources = ["Apple"] * 90 + ["Apple"] * 10 + ["Lime"] * 4, ["shop"] * 90 + ["phone"] * 10 + ["phone"] * 4
-    assert np.allclose(balance(kinds, sources, 0, 0), 1)
-    whole = balance(kinds, sources, 1, 1)
+    assert np.allclose(sampling_weights(kinds, sources, 0, 0), 1)
+    whole = sampling_weights(kinds, sources, 1, 1)
     assert whole.mean() == pytest.approx(1)
     shop, phone, lime = whole[:90].sum(), whole[90:100].sum(), whole[100:].sum()
     assert shop == pytest.approx(phone) and shop + phone == pytest.approx(lime)
-    half = balance(kinds, sources, 0, 0.5)
+    half = sampling_weights(kinds, sources, 0, 0.5)
     assert half[:90].sum() / half[90:100].sum() == pytest.approx(3)  # the square root of nine
-    assert len(balance([], [], 0.5, 0.5)) == 0
+    assert len(sampling_weights([], [], 0.5, 0.5)) == 0
 
 
 def test_a_kind_needs_pictures_of_several_sources_where_there_are_several():
     kinds = ["Apple"] * 6 + ["Okra"] * 6 + ["Fig"] * 3
     sources = ["a", "b", "c"] * 2 + ["a"] * 6 + ["a", "b", "c"]
-    assert enough(kinds, sources, pictures=6, from_sources=3) == {"Apple"}
-    assert enough(kinds, ["a"] * 15, pictures=6, from_sources=3) == {"Apple", "Okra", "Fig"}
+    assert with_enough_photos(kinds, sources, pictures=6, from_sources=3) == {"Apple"}
+    assert with_enough_photos(kinds, ["a"] * 15, pictures=6, from_sources=3) == {"Apple", "Okra", "Fig"}
 
 
 def test_a_source_that_is_not_there_cannot_be_left_out(tmp_path):
     sources = photo_sources(tree(tmp_path, "phone/Apple/1.jpg", "shop/Apple/1.jpg"))
-    assert left_out(sources, ("shop",)) == {"shop"}
+    assert check_left_out(sources, ("shop",)) == {"shop"}
     with pytest.raises(ConfigError, match="No source is called 'shops'") as caught:
-        left_out(sources, ("shops",))
+        check_left_out(sources, ("shops",))
     assert "phone, shop" in str(caught.value)
 
 

@@ -113,7 +113,7 @@ def test_a_trunk_is_not_averaged_with_other_weights_than_it_started_from(world):
     data = prepare(asked)
     session = SimpleNamespace(training=asked.training, status=SimpleNamespace(start="imagenet"), world=World())
     with pytest.raises(TrainingError) as caught:  # such as where ImageNet's weights are gone when the run is resumed
-        finish._blend(session, build_network(num_classes=len(data.targets.classes), width=8), data)
+        finish._interpolate_with_start(session, build_network(num_classes=len(data.targets.classes), width=8), data)
     assert caught.value.code == "start-unavailable" and "imagenet" in str(caught.value)
 
 
@@ -124,5 +124,5 @@ def test_a_run_that_could_not_start_from_imagenet_ends_though_its_weights_are_th
     session = SimpleNamespace(
         training=asked.training, status=SimpleNamespace(start="scratch"), world=World(), folder=SimpleNamespace(log=log.append)
     )
-    finish._blend(session, build_network(num_classes=len(data.targets.classes), seed=3), data)
+    finish._interpolate_with_start(session, build_network(num_classes=len(data.targets.classes), seed=3), data)
     assert "50%" in log[0]

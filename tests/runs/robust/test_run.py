@@ -15,7 +15,7 @@ import torch
 import fruitvision
 from fruitvision.data.augment.transforms import MIDDLE_SCALES
 from fruitvision.data.fruits import NOT_FRUIT
-from fruitvision.data.load.loader import WHOLE
+from fruitvision.data.load.loader import UNSHARDED
 from fruitvision.data.load.workers import Workers, _KeyedBatches
 from fruitvision.data.read.dataset import held_out
 from fruitvision.errors import ConfigError
@@ -82,7 +82,7 @@ def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world)
     workers = Workers(1)
     train, validation = loaders(prepare(asked), asked.training, workers=workers)
     made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
-    for number, (key, batches) in enumerate((((0, 32, 0, WHOLE), train.epoch(0, 32)), ((0, 0, 64), validation))):
+    for number, (key, batches) in enumerate((((0, 32, 0, UNSHARDED), train.epoch(0, 32)), ((0, 0, 64), validation))):
         images, labels, *_ = made[number, key]
         assert np.allclose(images, next(iter(batches)).images, atol=1e-4) and labels.dtype == np.int64
     workers.close()
@@ -91,9 +91,9 @@ def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world)
 def test_the_temperature_is_that_of_photographs_as_they_were_taken(world):
     asked = config(world)
     _, validation = loaders(prepare(asked), asked.training)
-    as_taken = validation.as_taken
-    assert len(as_taken) == sum(len(batch.labels) for batch in validation)
-    assert 0 < as_taken.sum() == sum(len(source.rows) for source in validation.sources if source.as_taken) < len(as_taken) / 2
+    unaugmented = validation.unaugmented
+    assert len(unaugmented) == sum(len(batch.labels) for batch in validation)
+    assert 0 < unaugmented.sum() == sum(len(source.rows) for source in validation.sources if source.unaugmented) < len(unaugmented) / 2
 
 
 def test_fruits_alone_are_enough(world, tmp_path):

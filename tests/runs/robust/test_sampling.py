@@ -75,7 +75,7 @@ def test_small_sources_and_rare_kinds_are_shown_oftener(world, tmp_path):
         asked = config(world, nothing=False, source_balance=balance, type_balance=0.0, photo_validation="pictures", photo_repeat=2.0)
         data = prepare(asked.model_copy(update={"photos": (str(tmp_path / "photos"),)}))
         train, _ = loaders(data, asked.training)
-        shown[balance] = {one.source: sum(s.shown for s in train.sources if s.store is one.store) for one in data.photos}
+        shown[balance] = {one.source: sum(s.epoch_size for s in train.sources if s.store is one.store) for one in data.photos}
     assert shown[0.0]["shop"] > 3 * shown[0.0]["phone"]
     assert shown[1.0]["shop"] == pytest.approx(shown[1.0]["phone"], abs=2)
     assert sum(shown[1.0].values()) == pytest.approx(sum(shown[0.0].values()), abs=3)

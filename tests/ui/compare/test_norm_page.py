@@ -97,5 +97,5 @@ def test_a_norm_of_ones_own_is_one_function_and_appears_everywhere(own_norm, lan
     assert abs(mean).max() < 1e-4 and deviation.max() < 1.001
     assert TrainConfig.from_preset("fast", norm=own_norm, start="scratch").norm == own_norm
     plan = StudyPlan.parse({"data": str(sample_set), "norms": ("batch", own_norm)})
-    assert [cell.norm for cell in plan.cells()] == ["batch", own_norm]
+    assert [trial.norm for trial in plan.trials()] == ["batch", own_norm]
     assert build_network(num_classes=3, norm=own_norm, width=8)

@@ -124,9 +124,9 @@ def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monk
     run_study(plan, tmp_path / "study")
     save_results(tmp_path / "study")
     monkeypatch.setattr(module, "MEASURED", tmp_path / "nowhere")
-    assert module.measured() is None
+    assert module.read_shipped() is None
     monkeypatch.setattr(module, "MEASURED", tmp_path / "study")
-    assert len(module.measured().table) == 2 and "compare" in module.measured().about["command"]
+    assert len(module.read_shipped().table) == 2 and "compare" in module.read_shipped().about["command"]
 
 
 def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch, context, sample_set):

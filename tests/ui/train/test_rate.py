@@ -64,7 +64,7 @@ def test_what_goes_wrong_is_a_sentence(tmp_path, monkeypatch):
     search = RateSearch()
     search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
     assert wait(search).task.error["code"] == "data-missing" and 'role="alert"' in rate_card(search, "zh")
-    monkeypatch.setattr(train_rate, "call_separately", lambda *given, **how: 1 / 0)
+    monkeypatch.setattr(train_rate, "call_in_subprocess", lambda *given, **how: 1 / 0)
     search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
     assert "ZeroDivisionError" in rate_card(wait(search), "en")
 

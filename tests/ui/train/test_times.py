@@ -8,7 +8,7 @@ import time
 import psutil
 
 from fruitvision.errors import RunError
-from fruitvision.runs.prepare.estimate import Pace
+from fruitvision.runs.prepare.estimate import StepTimes
 from fruitvision.training.config import PRESETS
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 
@@ -18,9 +18,9 @@ SPLITS = {"train": 600, "test": 100}
 def test_a_card_says_that_its_time_is_not_known_and_then_how_long_it_takes(monkeypatch):
     estimates = Estimates()
     assert "measuring" in preset_choices(estimates, {"train": 100, "test": 20}, "en")[0][0]
-    pace = Pace(train=0.1, augment=0.01, view=0.02)
+    pace = StepTimes(train=0.1, augment=0.01, view=0.02)
     monkeypatch.setattr(
-        "fruitvision.ui.train.times.call_separately",
+        "fruitvision.ui.train.times.call_in_subprocess",
         lambda paces, jobs, evaluating, report: [report(n, None if n < 0 else pace) for n in range(-1, len(jobs))],
     )
     estimates.begin()
@@ -36,7 +36,7 @@ def test_a_time_that_could_not_be_measured_is_not_claimed(monkeypatch):
     def broken(paces, jobs, evaluating, report):
         raise RunError("work-ended")
 
-    monkeypatch.setattr("fruitvision.ui.train.times.call_separately", broken)
+    monkeypatch.setattr("fruitvision.ui.train.times.call_in_subprocess", broken)
     estimates = Estimates()
     estimates.begin()
     estimates.task.join(10)
@@ -57,7 +57,7 @@ def test_the_times_are_measured_in_a_process_of_their_own(monkeypatch):
 def test_the_recipes_that_fit_a_persons_time_are_named_or_how_many_pictures_would(monkeypatch):
     estimates = Estimates()
     assert fitting_words(estimates, "10", SPLITS, "en") == "", "not measured yet"
-    paces = {"plain": Pace(0.1, 0.01, 0.035), "fast": Pace(0.01, 0.001, 0.0035), "robust": None}  # about 10 min and 35 s
+    paces = {"plain": StepTimes(0.1, 0.01, 0.035), "fast": StepTimes(0.01, 0.001, 0.0035), "robust": None}  # about 10 min and 35 s
     estimates.paces = paces
     assert fitting_words(estimates, None, SPLITS, "en") == fitting_words(estimates, "5", None, "en") == ""
     assert "Fast" in (words := fitting_words(estimates, "5", SPLITS, "en")) and "Plain" not in words

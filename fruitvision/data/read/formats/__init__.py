@@ -1,1 +1,1 @@
-"""Picture files taken apart before they are decoded: a file for each format."""
+"""Parsers of picture files, which check and rewrite a file before it is decoded; one module per format."""

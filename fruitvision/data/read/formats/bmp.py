@@ -1,4 +1,4 @@
-"""BMP: pixels as they are, or with masks; run-length coding may skip over any number of pixels in four bytes."""
+"""BMP: uncompressed pixels, also with bit masks. Run-length coding is rejected, since four bytes may skip any number of pixels."""
 
 from __future__ import annotations
 

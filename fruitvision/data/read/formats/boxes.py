@@ -1,7 +1,7 @@
-"""The container of HEIF and AVIF: the items of a file's ``meta`` box, read from one file and written into another.
+"""The container of HEIF and AVIF: reading the items of a ``meta`` box, and writing a new file.
 
-A file of ISO/IEC 23008-12 (HEIF) is a tree of boxes. Its ``meta`` box lists items (pictures, tiles, thumbnails, notes), where
-their bytes lie, their properties, and how one refers to another.
+A HEIF file (ISO/IEC 23008-12) is a tree of boxes. Its ``meta`` box lists items (pictures, tiles, thumbnails, metadata), the positions
+of their bytes, their properties, and references between them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_ITEMS = 1000
 
 
 class Property(NamedTuple):
-    """A box that says something of an item: its size, how it is coded, how it is turned."""
+    """A property box of an item: its size, its codec configuration, its rotation."""
 
     kind: bytes
     body: bytes
@@ -25,7 +25,7 @@ class Property(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One item as it is written."""
+    """One item to be written."""
 
     kind: bytes
     properties: Sequence[Property]
@@ -33,7 +33,7 @@ class Item(NamedTuple):
 
 
 def boxes(data: bytes, at: int, end: int, name: str) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start of its body, end) of each box between two places. Raises ValueError where one is cut off."""
+    """(kind, start of its body, end) of each box between two offsets. Raises ValueError if one is truncated."""
     for _ in range(MAX_PARTS):
         if at + 8 > end:
             return
@@ -55,13 +55,13 @@ def boxes(data: bytes, at: int, end: int, name: str) -> Iterator[tuple[bytes, in
 class Items:
     """The items of a file.
 
-    A few bytes may stand for very many parts of items, and many items may share one property: the parts are counted together,
-    and a property's bytes are taken out of the file once.
+    A few bytes can declare very many extents of items, and many items can share one property: the total number of extents is bounded,
+    and each property is copied once.
 
     Attributes:
-        primary: the id of the picture that a viewer shows.
-        kinds: of each item by its id: "hvc1", "av01", "grid" and others.
-        references: (kind, id) → the ids that it refers to.
+        primary: the id of the primary picture.
+        kinds: the type of each item by id: "hvc1", "av01", "grid" and others.
+        references: (type, id) → the ids that the item refers to.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -90,7 +90,7 @@ class Items:
                 self._read_used(at, end)
 
     def properties(self, item: int) -> list[Property]:
-        """An item's properties, in their order: turns and cuts are applied in it."""
+        """An item's properties, in the order in which rotation and cropping are applied."""
         found = []
         for number, essential in self._used.get(item, ()):
             if number:  # 0 stands for none
@@ -101,7 +101,7 @@ class Items:
         return found
 
     def length(self, item: int) -> int:
-        """How many bytes an item has. Raises ValueError where they are not all in the file."""
+        """The number of an item's bytes. Raises ValueError if they are not all in the file."""
         return sum(end - start for start, end in self._extents(item))
 
     def content(self, item: int) -> bytes:
@@ -169,7 +169,7 @@ class Items:
 
 
 class _Numbers:
-    """Big-endian numbers of given widths, one behind the other. Raises ValueError behind the end."""
+    """A reader of consecutive big-endian numbers. Raises ValueError at the end."""
 
     def __init__(self, data: bytes, at: int, end: int) -> None:
         self._data, self._at, self._end = data, at, end
@@ -188,7 +188,7 @@ def box(kind: bytes, *content: bytes) -> bytes:
 
 
 def file_of(brand: bytes, items: Sequence[Item], references: Mapping[tuple[bytes, int], Sequence[int]]) -> bytes:
-    """A file of these items alone, numbered from 1; the first is the primary one."""
+    """The content of a file with only these items, numbered from 1; the first is the primary item."""
     known: dict[tuple[bytes, bytes], int] = {}
     used, kinds, places, at = [], [], [], 0
     for number, item in enumerate(items, 1):

@@ -1,4 +1,4 @@
-"""GIF: the first frame, with the global colors and its transparency."""
+"""GIF: the first frame, with the global color table and its transparency."""
 
 from __future__ import annotations
 

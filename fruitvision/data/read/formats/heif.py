@@ -1,7 +1,7 @@
-"""HEIC and AVIF: the primary picture, coded as HEVC or AV1, whole or in a grid of tiles, with its transparency.
+"""HEIC and AVIF: the primary picture, coded as HEVC or AV1, as one item or a grid of tiles, with its transparency.
 
-Thumbnails, depth maps, notes, further pictures and sequences are left out. The sizes that the coded data itself claims are
-read too: a decoder makes room for those, whatever the container says.
+Thumbnails, depth maps, metadata, further pictures and sequences are left out. The sizes in the coded data are checked as well, since
+a decoder allocates memory for those, whatever the container declares.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_heif(data: bytes, name: str) -> PictureFile:
 
 
 def _reader(codec: bytes, name: str) -> type[ImageFile]:
-    """What decodes it. Raises PictureError that says what to install where nothing does."""
+    """Pillow's reader for a codec. Raises PictureError, which says what to install, if there is none."""
     if codec == b"av1C":
         if not features.check("avif"):
             raise PictureError("picture-avif", picture=name)
@@ -73,7 +73,7 @@ def _reader(codec: bytes, name: str) -> type[ImageFile]:
 
 
 def can_read(kind: str) -> bool:
-    """Whether "heic" or "avif" can be decoded by what is installed."""
+    """Whether "heic" or "avif" can be decoded by the installed packages."""
     try:
         _reader(b"av1C" if kind == "avif" else b"hvcC", "")
     except PictureError:
@@ -82,7 +82,7 @@ def can_read(kind: str) -> bool:
 
 
 class _Rewriting:
-    """The items that decoding the primary picture needs."""
+    """Collects the items that are needed to decode the primary picture."""
 
     def __init__(self, source: Items, room: int, name: str) -> None:
         self._source, self._room, self._name = source, room, name
@@ -106,7 +106,7 @@ class _Rewriting:
         return any(p.kind == b"auxC" and p.body.startswith(_ALPHA, 4) for p in self._source.properties(item))
 
     def _picture(self, item: int) -> tuple[int, int]:
-        """Take in an item with its tiles: (width, height)."""
+        """Add an item with its tiles; returns (width, height)."""
         kind, size = self._source.kinds[item], _size(self._source.properties(item))
         if kind in _CODECS:
             self._coded(item, size)
@@ -150,7 +150,7 @@ class _Rewriting:
         self._add(item, content)
 
     def _content(self, item: int) -> bytes:
-        """An item's bytes. One may be several tiles: its bytes count for each, its extents are gone through once."""
+        """An item's bytes. An item may be used as several tiles: its bytes count for each use, but are copied once."""
         content = self._contents.get(item)
         self._room -= self._source.length(item) if content is None else len(content)
         if self._room < 0:
@@ -178,7 +178,7 @@ def _size(properties: list[Property]) -> tuple[int, int]:
 
 
 class _Coded(NamedTuple):
-    """What coded data claims."""
+    """The sizes declared by coded data."""
 
     sizes: list[tuple[int, int]]
     """In its headers."""
@@ -190,7 +190,7 @@ class _Coded(NamedTuple):
 
 
 def _hevc(config: bytes, content: bytes, name: str) -> _Coded:
-    """HEVC (H.265, 7.3): one picture in NAL units, those of the configuration and those of the item."""
+    """HEVC (H.265, 7.3): one picture in the NAL units of the configuration and of the item."""
     sizes, frames, slices = [], 0, 0
     units = (*_configured(config, name), *_prefixed(content, (config[21] & 3) + 1, name))
     for unit in units:
@@ -210,7 +210,7 @@ def _hevc(config: bytes, content: bytes, name: str) -> _Coded:
 
 
 def _configured(config: bytes, name: str) -> Iterator[bytes]:
-    """The beginning of each NAL unit of a configuration."""
+    """The first bytes of each NAL unit of a configuration."""
     at, units = 23, 0
     for _ in range(config[22]):
         (count,) = struct.unpack_from(">H", config, at + 1)
@@ -224,7 +224,7 @@ def _configured(config: bytes, name: str) -> Iterator[bytes]:
 
 
 def _prefixed(content: bytes, width: int, name: str) -> Iterator[bytes]:
-    """The beginning of each NAL unit, which stand behind their lengths."""
+    """The first bytes of each length-prefixed NAL unit."""
     at = 0
     for _ in range(MAX_PARTS):
         if at + width > len(content):
@@ -236,7 +236,7 @@ def _prefixed(content: bytes, width: int, name: str) -> Iterator[bytes]:
 
 
 def _sps_size(unit: bytes) -> tuple[int, int]:
-    """(width, height) in a sequence parameter set (7.3.2.2)."""
+    """(width, height) from a sequence parameter set (7.3.2.2)."""
     bits = _Bits(unit[2:].replace(b"\0\0\3", b"\0\0"))
     bits.take(4)
     layers = bits.take(3)
@@ -252,7 +252,7 @@ def _sps_size(unit: bytes) -> tuple[int, int]:
 
 
 def _av1(config: bytes, content: bytes, name: str) -> _Coded:
-    """AV1 (its bitstream specification, 5.3): the open bitstream units of the configuration and of the item."""
+    """AV1 (bitstream specification, 5.3): the open bitstream units of the configuration and of the item."""
     sizes, frames, most, units = [], 0, 0, 0
     for part, limit in ((config[4:], MAX_HEADERS), (content, MAX_PARTS)):
         at = 0
@@ -288,7 +288,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _sequence_size(body: bytes) -> tuple[tuple[int, int], int]:
-    """(width, height) in a sequence header (5.5), and the pixels that a frame under it could have."""
+    """(width, height) from a sequence header (5.5), and the largest number of pixels that a frame may have."""
     bits = _Bits(body)
     bits.take(4)
     reduced = bits.take(1)
@@ -319,7 +319,7 @@ def _sequence_size(body: bytes) -> tuple[tuple[int, int], int]:
 
 
 class _Bits:
-    """Bits from the highest on. Raises ValueError behind the end."""
+    """A reader of bits, most significant first. Raises ValueError at the end."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data), 8 * len(data)
@@ -331,7 +331,7 @@ class _Bits:
         return self._value >> self._left & (1 << count) - 1
 
     def golomb(self) -> int:
-        """An unsigned number in the Exp-Golomb code, of at most 32 bits."""
+        """An unsigned Exp-Golomb number of at most 32 bits."""
         zeros = 0
         while not self.take(1):
             zeros += 1

@@ -1,4 +1,4 @@
-"""JPEG: Huffman coding, baseline or progressive; of the segments before the first scan those that decoding needs."""
+"""JPEG: Huffman-coded, baseline or progressive. Of the segments before the first scan only those needed for decoding are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 def read_jpeg(data: bytes, name: str) -> PictureFile:
     """As :func:`fruitvision.data.read.formats.structure.read_structure`.
 
-    A file that ends before its picture does is ended here: its decoder fills in what is missing.
+    A truncated file gets an end marker: the decoder fills in the missing part.
     """
     kept, at = [data[:2]], 2
     frame, coding, exif, xmp, profile = b"", 0, None, None, []
@@ -69,9 +69,9 @@ def read_jpeg(data: bytes, name: str) -> PictureFile:
 
 
 def _end(data: bytes, at: int, name: str) -> tuple[int, bool]:
-    """Where the picture ends, from its first scan's data on; and whether it ends with the marker that says so.
+    """The end of the picture, searched from ``at``, in the data of the first scan; and whether there is an end marker.
 
-    Where a segment between scans is cut off, the picture ends before it.
+    If a segment between scans is truncated, the picture ends before it.
     """
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at)
@@ -88,7 +88,7 @@ def _end(data: bytes, at: int, name: str) -> tuple[int, bool]:
 
 
 def _coefficients(frame: bytes, width: int, height: int) -> int:
-    """The bytes of all coefficients, two for each, of a picture of several scans; at most its blocks reach beyond the edges."""
+    """The bytes of all coefficients of a picture with several scans, two for each, including blocks that extend beyond the edges."""
     factors = [(factor >> 4, factor & 15) for factor in frame[7::3][: frame[5]]]
     most = max(1, *(wide for wide, _ in factors)), max(1, *(high for _, high in factors))
     wide, high = -(-width // (8 * most[0])) * 8, -(-height // (8 * most[1])) * 8
@@ -96,7 +96,7 @@ def _coefficients(frame: bytes, width: int, height: int) -> int:
 
 
 def check_scans(data: bytes, start: int, end: int, name: str) -> None:
-    """Raise PictureError where a JPEG, from its first scan on, has more than ``MAX_SCANS``, as libjpeg would find them."""
+    """Raise PictureError if a JPEG has more than ``MAX_SCANS`` scans, as libjpeg would find them."""
     if data.count(b"\xff\xda", start, end) <= MAX_SCANS:  # some may lie in metadata or behind the end
         return
     scans, at = 0, start

@@ -1,6 +1,6 @@
-"""Which way up a picture is, read from its EXIF or XMP metadata without decoding anything else of them.
+"""The orientation of a picture from its EXIF or XMP metadata, of which nothing else is parsed.
 
-Damaged metadata is ignored, as every viewer does: the picture is taken as it lies.
+Damaged metadata is ignored, as in viewers: the picture is not rotated.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import zlib
 
 MAX_METADATA_BYTES = 2**20
 """Of metadata that is looked through for the orientation; of compressed metadata, in all of a file."""
-_MOST_UNPACKED = 1032
+_MAX_UNPACKED_BYTES = 1032
 """Bytes that deflate may have packed into one."""
 XMP_START, EXIF_START = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def first_orientation(*orientations: int | None) -> int:
-    """The first that is given, 1..8 as EXIF counts them; 1 where it is none of these."""
+    """The first orientation that is not None, as EXIF's 1..8; 1 if it is any other value."""
     found = next((one for one in orientations if one is not None), 1)
     return found if 1 <= found <= 8 else 1
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The value of EXIF's orientation tag; None where there is none. Other tags are not read."""
+    """The value of EXIF's orientation tag; None if there is none. Other tags are not read."""
     exif = exif.removeprefix(EXIF_START)
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
@@ -42,19 +42,19 @@ def exif_orientation(exif: bytes) -> int | None:
 
 
 def xmp_orientation(xmp: bytes) -> int | None:
-    """The value of XMP's orientation property; None where there is none."""
+    """The value of XMP's orientation property; None if there is none."""
     found = _XMP_ORIENTATION.search(xmp)
     return int(found[1]) if found else None
 
 
 class Unpacking:
-    """Unpacks a file's compressed metadata, no more than ``MAX_METADATA_BYTES`` in all: a kilobyte may stand for a megabyte."""
+    """Decompresses a file's metadata, at most ``MAX_METADATA_BYTES`` in total: a kilobyte may expand to a megabyte."""
 
     def __init__(self) -> None:
         self._left = MAX_METADATA_BYTES
 
     def raw_profile_orientation(self, text: bytes, *, packed: bool) -> int | None:
-        """Of EXIF as ImageMagick writes it into a PNG: in hexadecimal, under three lines."""
+        """The orientation from EXIF as ImageMagick writes it into a PNG: in hexadecimal, after three header lines."""
         try:
             text = self._unpacked(text[1:]) if packed else text[:MAX_METADATA_BYTES]
             lines = text.split(b"\n", 3)[3:]
@@ -63,7 +63,7 @@ class Unpacking:
             return None
 
     def text_of_chunk(self, rest: bytes) -> bytes:
-        """The text of an iTXt chunk, of which ``rest`` is what follows the keyword."""
+        """The text of an iTXt chunk; ``rest``: its bytes after the keyword."""
         text = rest[2:].split(b"\0", 2)[-1]
         try:
             return self._unpacked(text) if rest[:1] == b"\1" else text[:MAX_METADATA_BYTES]
@@ -76,7 +76,7 @@ class Unpacking:
         try:
             unpacked = zlib.decompressobj().decompress(packed, self._left)
         except zlib.error:  # after how much of it is not said
-            self._left -= min(self._left, _MOST_UNPACKED * len(packed))
+            self._left -= min(self._left, _MAX_UNPACKED_BYTES * len(packed))
             raise
         self._left -= len(unpacked)
         return unpacked

@@ -1,9 +1,9 @@
-"""What is known of a picture file before it is decoded, and the limits that it must keep.
+"""A parsed picture file that may be decoded, and the limits that it must respect.
 
-Pillow's readers trust a file's structure: a tag that occurs twice is read twice, a comment is joined anew with each of its
-blocks, and a few bytes may stand for gigabytes. So they get a file that was taken apart first: of each format the codecs
-whose memory and time are bounded by the pixels, and only the parts that decoding needs. Camera metadata, texts and further
-frames are left out; the orientation is read from them, and the color profile is kept beside (:mod:`fruitvision.data.read.rgb`).
+Pillow's readers trust a file's structure: a tag that occurs twice is read twice, a comment is concatenated again for each of its
+blocks, and a few bytes may expand to gigabytes. Therefore they only get files that were parsed and rewritten: of each format the
+codecs whose memory and time are bounded by the number of pixels, and only the parts needed for decoding. Metadata, texts and further
+frames are left out; the orientation is read from them, and the color profile is kept separately (:mod:`fruitvision.data.read.rgb`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_PROFILE_BYTES = 4 * 2**20
 """Of a color profile; those of printing presses have up to 3 MB."""
 _HEAVY_READERS = (WebPImageFile, TiffImageFile)
 """The readers that hold a picture more than once at a time: 16 bytes a pixel."""
-_BYTES_A_PIXEL, _RGB_BYTES = 12, 4
+_BYTES_PER_PIXEL, _RGB_BYTES = 12, 4
 """What a JPEG of several scans takes at its full size, at most; and what of it the pixels take."""
 
 Note = Literal["", "cut-off", "leading-bytes"]
@@ -58,7 +58,7 @@ class PictureFile(NamedTuple):
     note: Note = ""
 
     def reduced(self, short_side: int | None) -> tuple[int, int]:
-        """The (width, height) at which it is decoded, ``short_side`` as for ``Image.draft``."""
+        """The (width, height) at which it is decoded; ``short_side`` as for ``Image.draft``."""
         if not short_side or not self.reducible:
             return self.width, self.height
         times = min(self.width // short_side, self.height // short_side)
@@ -66,10 +66,10 @@ class PictureFile(NamedTuple):
         return -(-self.width // scale), -(-self.height // scale)
 
     def weight(self, short_side: int | None) -> int:
-        """Memory that decoding it takes, in pixels; ``short_side`` as for ``Image.draft``."""
+        """The memory for decoding, in pixels; ``short_side`` as for ``Image.draft``."""
         width, height = self.reduced(short_side)
         pixels = max(self.pixels, width * height)
-        pixels = max(pixels, (width * height * _RGB_BYTES + self.coefficients) // _BYTES_A_PIXEL)
+        pixels = max(pixels, (width * height * _RGB_BYTES + self.coefficients) // _BYTES_PER_PIXEL)
         if self.reader in _HEAVY_READERS:
             pixels = pixels * 8 // 5
         return max(pixels, len(self.data) // 8, self.parts * _STRIP_WEIGHT)
@@ -81,5 +81,5 @@ def unsupported(name: str, kind: str) -> PictureError:
 
 
 def too_many_parts(name: str, parts: str, limit: int = MAX_PARTS) -> PictureError:
-    """The error for a file of so many parts that reading them would take too long."""
+    """The error for a file with so many parts that reading them would take too long."""
     return PictureError("picture-too-many-parts", picture=name, parts=parts, limit=limit)

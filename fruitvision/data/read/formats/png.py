@@ -1,4 +1,4 @@
-"""PNG: the header, the palette with what is transparent, and the pixels. Of an animation that is the default picture."""
+"""PNG: the header, the palette, the transparency and the pixels; for an animation, those of the default image."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_png(data: bytes, name: str) -> PictureFile:
 
 
 def _profile(chunk: bytes) -> bytes:
-    """The color profile behind a name of at most 79 letters; empty where it is damaged or too large."""
+    """The color profile after a name of at most 79 letters; empty if it is damaged or too large."""
     packed = chunk[chunk.find(b"\0", 0, 80) + 2 :]
     try:
         unpacking = zlib.decompressobj()

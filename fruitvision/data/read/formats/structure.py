@@ -1,4 +1,4 @@
-"""A picture file of any readable format, taken apart."""
+"""Parse a picture file of any supported format."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BEHIND = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP", 
 
 
 def read_structure(data: bytes, name: str = "") -> PictureFile:
-    """Take a picture file apart; nothing is decoded.
+    """Parse a picture file and rewrite it for decoding; nothing is decoded.
 
     Raises:
         PictureError: its format or encoding is not supported, or it has too many parts.

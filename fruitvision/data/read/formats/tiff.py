@@ -1,4 +1,4 @@
-"""TIFF: the first picture, its directory written anew with the tags that decoding needs."""
+"""TIFF: the first picture, with a rewritten directory of the tags needed for decoding."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
 
 
 class TiffTags:
-    """The first directory of a TIFF: each tag's type, number of values, and the values or where they lie."""
+    """The first directory of a TIFF: the type, the number of values, and the values or their offset of each tag."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -78,21 +78,21 @@ class TiffTags:
             self.entries.setdefault(tag, tuple(rest))
 
     def values(self, tag: int, most: int) -> tuple[int, ...]:
-        """The first of a tag's numbers."""
+        """The first ``most`` numbers of a tag."""
         kind, count, held = self.entries[tag]
         code = f"{self.order}{min(count, most)}{TIFF_CODES[kind]}"
         inside = count * struct.calcsize(TIFF_CODES[kind]) <= len(held)
         return struct.unpack_from(code, held if inside else self.data, 0 if inside else self._place(held))
 
     def first(self, tag: int, default: int | None = None) -> int:
-        """A size or a way of packing. Raises ValueError where it is missing without default, or is none."""
+        """The single value of a tag. Raises ValueError if it is missing and there is no default, or is not a number."""
         values = self.values(tag, 1) if tag in self.entries else (default,)
         if not values or not isinstance(values[0], int) or values[0] < 1:
             raise ValueError(f"no tag {tag}")
         return values[0]
 
     def extents(self, starts: int, lengths: int, parts: int, times: int = 1) -> Sequence[tuple[int, int]]:
-        """(start, length) of each strip or tile. Raises ValueError where all together are longer than so many times the file."""
+        """(start, length) of each strip or tile. Raises ValueError if together they are longer than ``times`` times the file."""
         found = list(zip(self.values(starts, parts), self.values(lengths, parts), strict=True))
         if sum(length for _, length in found) > times * len(self.data):
             raise ValueError("overlapping strips")
@@ -113,7 +113,7 @@ class TiffTags:
         return self.data[at : at + count]
 
     def rewritten(self, most: dict[int, int]) -> bytes:
-        """The file with a directory of these tags alone at its end. Raises ValueError where one has too many values."""
+        """The file with a new directory appended that holds only these tags. Raises ValueError if a tag has too many values."""
         table = []
         for tag in sorted(most.keys() & self.entries):
             kind, count, held = self.entries[tag]

@@ -1,1 +1,1 @@
-"""How datasets are laid out on disk: folders of splits and classes, and labels that lie beside the pictures."""
+"""The layouts of datasets on disk: folders of splits and classes, and label files."""

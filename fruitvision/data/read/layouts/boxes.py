@@ -1,4 +1,4 @@
-"""Boxes around things in pictures, in the forms that detectors are trained with: COCO, Pascal VOC, YOLO."""
+"""Bounding boxes in the formats of object detection: COCO, Pascal VOC, YOLO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_text, said
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_name, label_text
 from fruitvision.errors import DataError
 
 MAX_TEXT_BYTES = 2**20  # of the file of one picture
@@ -29,13 +29,13 @@ def read_json(path: Path) -> Any:
 
 
 def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | None, pictures: Pictures) -> Labels:
-    """What a COCO file (cocodataset.org/#format-data) says; an annotation without a box is the class of its picture."""
+    """The labels in a COCO file (cocodataset.org/#format-data). An annotation without a box is a label of the whole picture."""
     found = Labels(COCO, name)
-    kinds = {_key(one.get("id")): said(one.get("name")) for one in _dicts(content.get("categories"))}
+    kinds = {_key(one.get("id")): label_name(one.get("name")) for one in _dicts(content.get("categories"))}
     images = {one.get("id"): one for one in _dicts(content.get("images")) if isinstance(one.get("id"), int | str)}
     for one in _dicts(content.get("annotations")):
         image, kind = images.get(_key(one.get("image_id"))), kinds.get(_key(one.get("category_id")), "")
-        picture = pictures.find(said(image.get("file_name")), near, split) if image else None
+        picture = pictures.find(label_name(image.get("file_name")), near, split) if image else None
         if picture is None or image is None:
             continue
         box = one.get("bbox")
@@ -48,12 +48,12 @@ def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | Non
 
 
 def read_voc(files: Sequence[tuple[Path, str]], file: str, size_of: Callable[[str], tuple[int, int] | None]) -> Labels:
-    """What the XML files of Pascal VOC say, one for each picture. Raises DataError "labels-damaged".
+    """The labels in the XML files of Pascal VOC, one per picture. Raises DataError "labels-damaged".
 
     Args:
         files: each with the path of its picture.
-        file: where the first one stands.
-        size_of: width and height of a picture by its path, for a file that does not say it, or says 0 as some programs do.
+        file: the path of the first one, for messages.
+        size_of: the width and height of a picture by its path, for files without it; some programs write 0.
     """
     found = Labels(VOC, file)
     for path, picture in files:
@@ -77,11 +77,11 @@ def read_voc(files: Sequence[tuple[Path, str]], file: str, size_of: Callable[[st
 
 
 def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str) -> Labels:
-    """What the text files of YOLO say, one for each picture: class, centre and size of each box, or the corners of a polygon.
+    """The labels in the text files of YOLO, one per picture: class, center and size of each box, or the corners of a polygon.
 
     Args:
         files: each with the path of its picture.
-        names: of the classes; a class without one is called by its number.
+        names: the class names; a class without one is named by its number.
         file: where the first one stands.
     """
     found = Labels(YOLO, file)
@@ -103,7 +103,7 @@ def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str
 
 
 def is_yolo(path: Path) -> bool:
-    """Whether the first line of a text file is a box or a polygon of YOLO's."""
+    """Whether the first line of a text file is a box or polygon in YOLO's format."""
     try:
         with path.open("rb") as file:
             words = file.read(4096).split(b"\n")[0].split()
@@ -114,9 +114,9 @@ def is_yolo(path: Path) -> bool:
 
 
 def yolo_names(path: Path) -> list[str]:
-    """The names of the classes in ``data.yaml``, or in a text file with one a line. Raises DataError "labels-damaged", "labels-too-large".
+    """The class names in ``data.yaml``, or in a text file with one per line. Raises DataError "labels-damaged", "labels-too-large".
 
-    YAML is read no further than to its nodes: a value that refers to others, which refer to others, could be of any size.
+    YAML is only parsed to nodes: expanding nested aliases could take any amount of memory.
     """
     text = label_text(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
@@ -135,14 +135,14 @@ def yolo_names(path: Path) -> list[str]:
 
 
 def _entries(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
-    """The entries of a mapping whose key is text or a number; none of another node."""
+    """The entries of a mapping node whose keys are scalars; none for another node."""
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(key, yaml.ScalarNode):
             yield key, value
 
 
 def _said(node: yaml.Node) -> str:
-    """Text or a number as it stands there; empty for anything else."""
+    """The text of a scalar node; empty for any other node."""
     return node.value if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:null" else ""
 
 
@@ -155,7 +155,7 @@ def _key(value: Any) -> int | str | None:
 
 
 def _numbers(values: Any, count: int) -> list[float] | None:
-    """So many finite numbers, from numbers or from text; None for anything else."""
+    """A list of ``count`` finite numbers, given as numbers or as text; None for anything else."""
     if not isinstance(values, list | tuple) or len(values) != count or not count:
         return None
     try:

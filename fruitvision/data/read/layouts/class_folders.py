@@ -1,4 +1,4 @@
-"""The files of a dataset whose pictures lie in class folders: each with its split and its class."""
+"""The files of a dataset of class folders, each with its split and class."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections import Counter
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
-from fruitvision.data.read.layouts.classes import Place, class_names, class_places
-from fruitvision.data.read.layouts.found import Found, LeftOut, Listing, Note
+from fruitvision.data.read.layouts.classes import Place, class_names, find_classes
+from fruitvision.data.read.layouts.found import LeftOutFile, Listing, Note, PictureEntry
 from fruitvision.data.read.layouts.names import (
     LABEL_FOLDERS,
     MASK_FOLDERS,
     PICTURE_FOLDERS,
     describes,
-    folded,
     looks_like_picture,
+    normalized_name,
     split_of,
 )
 from fruitvision.data.read.layouts.scan import files, folders, is_text, walk
@@ -26,17 +26,17 @@ _SIZE_SUFFIX = re.compile(r"[ _-]*(\d+x\d+|original[ _-]?size)$", re.IGNORECASE)
 
 
 class ClassFolders:
-    """What lies in a folder of class folders, or of splits that hold them."""
+    """The contents of a folder of class folders, or of splits with class folders."""
 
     def __init__(self, root: Path, splits: dict[str, str]) -> None:
-        """``splits``: the folder of each split; empty where the class folders lie in ``root`` itself."""
+        """``splits``: the folder of each split; empty if the class folders are in ``root`` itself."""
         self.root, self.splits = root, splits
         self.found: list[tuple[str, str, Place, os.stat_result]] = []
         """(path, split, the folders on the way from the split's to the file, stat)"""
         self.loose: list[str] = []
         """Pictures that lie in no class folder."""
         self.empty: list[tuple[str, str]] = []
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[LeftOutFile] = []
         for split, name in (splits or {"train": ""}).items():
             self._read(split, name)
         self._pass_over_labels()
@@ -68,13 +68,13 @@ class ClassFolders:
                 self.empty.append((split, entry.name))
 
     def _pass_over_labels(self) -> None:
-        """Leave out the folders of label files, which are called so and hold no pictures, and those of masks."""
+        """Leave out folders that are named as those of label files and hold no pictures, and folders of masks."""
         self.found = [one for one in self.found if one[2][-1].lower() not in MASK_FOLDERS]
         holding = {(split, place[0]) for path, split, place, _ in self.found if looks_like_picture(path)}
         self.found = [one for one in self.found if one[2][0].lower() not in LABEL_FOLDERS or (one[1], one[2][0]) in holding]
 
     def _pass_over_descriptions(self) -> None:
-        """Leave out the files that describe a picture beside them: ``a.xml`` beside ``a.jpg``."""
+        """Leave out files that describe a picture in the same folder: ``a.xml`` beside ``a.jpg``."""
         beside: dict[str, set[str]] = {}
         for path, *_ in self.found:
             folder, _, name = path.lower().rpartition("/")
@@ -86,22 +86,22 @@ class ClassFolders:
         ]
 
     def listing(self, depth: int | None = None) -> Listing:
-        """The files by class; none where no picture lies in a class folder.
+        """The files with their classes; none if no picture is in a class folder.
 
         Args:
-            depth: the level of the classes below their split's, from 1; by default they are the deepest folders.
+            depth: the level of the class folders below their split, from 1; by default the deepest folders.
 
         Raises:
-            DataError "splits-without-classes": beside class folders there are splits whose pictures lie in none.
+            DataError "splits-without-classes": some splits have class folders and others do not.
         """
         counts: Counter[Place] = Counter()
         spelt: Counter[tuple[str, Place]] = Counter()
         for _, split, place, _ in self.found:
             spelt[split, place] += 1
-        keys = {place: tuple(map(folded, place)) for _, place in spelt}
+        keys = {place: tuple(map(normalized_name, place)) for _, place in spelt}
         for (_, place), count in spelt.items():
             counts[keys[place]] += count
-        chosen = class_places(counts, depth)
+        chosen = find_classes(counts, depth)
         level = {place: next((n for n in range(1, len(place) + 1) if keys[place][:n] in chosen), 0) for place in keys}
         shown: Counter[tuple[str, Place]] = Counter()
         for (split, place), count in spelt.items():
@@ -111,7 +111,7 @@ class ClassFolders:
         found, loose = [], list(self.loose)
         for path, split, place, info in self.found:
             if level[place]:
-                found.append(Found(path, split, names[keys[place][: level[place]]], info.st_size, info.st_mtime_ns))
+                found.append(PictureEntry(path, split, names[keys[place][: level[place]]], info.st_size, info.st_mtime_ns))
             elif looks_like_picture(path):
                 loose.append(path)
         if found and not self.splits and (flat := split_names(loose)):
@@ -135,7 +135,7 @@ class ClassFolders:
             tuple(notes),
         )
 
-    def _layout(self, found: list[Found]) -> str:
+    def _layout(self, found: list[PictureEntry]) -> str:
         if all(file.split == "train" for file in found):
             return "class-folders"
         names = {split: _SIZE_SUFFIX.sub("", name) for split, name in self.splits.items()}
@@ -144,8 +144,8 @@ class ClassFolders:
         return "split-folders"
 
 
-def name_fault(path: str, info: os.stat_result | None) -> LeftOut | None:
-    """Why a file cannot be used whatever it holds: (path, kind, fault); None where it can."""
+def name_fault(path: str, info: os.stat_result | None) -> LeftOutFile | None:
+    """Why a file cannot be used whatever its content: (path, kind, fault); None if it can."""
     if info is None:
         return printable(path), "unreadable", Fault("link-broken").as_dict()
     if not is_text(path):
@@ -154,17 +154,17 @@ def name_fault(path: str, info: os.stat_result | None) -> LeftOut | None:
 
 
 def split_names(paths: list[str]) -> str:
-    """The folders named like splits that any of these files lie in, for a sentence."""
+    """The folders named like splits that contain any of these files, for a message."""
     return ", ".join(sorted({part for path in paths for part in PurePosixPath(path).parts[:-1] if split_of(part)}))
 
 
 def path_split(path: str) -> str | None:
-    """The split that the folders of a path name; the innermost one where there are several."""
+    """The split that is named by a folder of the path; the innermost one if there are several."""
     return _place(path.split("/")[:-1])[0]
 
 
 def _place(parts: list[str]) -> tuple[str | None, Place]:
-    """The split that the folders on the way to a file name, and those that may be a class."""
+    """The split named by the folders of a path, and the remaining folders, which may be a class."""
     split, kept = None, []
     for part in parts:
         if own := split_of(part):

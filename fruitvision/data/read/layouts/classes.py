@@ -1,4 +1,4 @@
-"""Which folders are the classes, where folders of pictures lie within folders, and what the classes are called."""
+"""The class folders in nested folders of pictures, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fruitvision.data.read.layouts.names import composed, folded
+from fruitvision.data.read.layouts.names import nfc, normalized_name
 
 Place = tuple[str, ...]
 """A folder below its split's, by the names on the way to it."""
@@ -24,14 +24,14 @@ class _Folder:
         return sum(one.direct + one.below for one in self.inside.values())
 
 
-def class_places(counts: Mapping[Place, int], depth: int | None = None) -> set[Place]:
-    """The folders that are classes; all that lies in one or further down belongs to it.
+def find_classes(counts: Mapping[Place, int], depth: int | None = None) -> set[Place]:
+    """The folders that are classes; everything in and below such a folder belongs to it.
 
-    By default the deepest ones: each folder with more pictures in it than in the folders below it. One that only leads to a
-    single such folder is the class itself where it lies beside classes (``Apple/*.jpg``, ``Pear/session 1/*.jpg``).
+    By default the deepest ones: each folder with more pictures in it than below it. A folder with a single such folder in it is
+    itself the class if it lies beside classes (``Apple/*.jpg``, ``Pear/session 1/*.jpg``).
 
     Args:
-        counts: the files that lie directly in each folder, by the folded names of the folders; all splits together.
+        counts: the number of files directly in each folder, by normalized folder names; all splits together.
         depth: the level of the classes instead, from 1.
     """
     if depth:
@@ -61,19 +61,18 @@ def _deepest(folder: _Folder, place: Place) -> list[Place]:
 
 
 def class_names(spellings: Mapping[tuple[str, Place], int]) -> tuple[dict[Place, str], tuple[str, ...]]:
-    """A name for each class folder, and the folders of one split that became one class though they are spelt differently.
+    """The name of each class folder, and the folders of one split that became one class although they are spelt differently.
 
-    A class is called like its folder, composed (NFC); where several folders are called alike, with the names of the folders
-    above them before it ("Apple Golden", "Pear Golden"). Of several spellings the one of most pictures is taken, a training
-    folder's first.
+    A class has the name of its folder in NFC. If several folders have the same name, those of their parents are prepended ("Apple
+    Golden", "Pear Golden"). Of several spellings the one with the most pictures is used, a training folder's first.
 
     Args:
-        spellings: how many files there are in each (split, class folder as it is spelt).
+        spellings: the number of files in each (split, class folder as spelt on disk).
     """
     spelt: dict[Place, Counter[tuple[bool, Place]]] = defaultdict(Counter)
     several: dict[tuple[str, Place], set[Place]] = defaultdict(set)
     for (split, place), count in spellings.items():
-        key, shown = tuple(map(folded, place)), tuple(map(composed, place))
+        key, shown = tuple(map(normalized_name, place)), tuple(map(nfc, place))
         spelt[key][split == "train", shown] += count
         several[split, key].add(shown)
     chosen = {key: max(found.items(), key=lambda one: (one[0][0], one[1], one[0][1]))[0][1] for key, found in spelt.items()}
@@ -87,7 +86,7 @@ def _unique(chosen: Mapping[Place, Place]) -> dict[Place, str]:
         names = {key: " ".join(place[-length[key] :]) for key, place in chosen.items()}
         alike: dict[str, list[Place]] = defaultdict(list)
         for key, name in names.items():
-            alike[folded(name)].append(key)
+            alike[normalized_name(name)].append(key)
         short = [key for keys in alike.values() if len(keys) > 1 for key in keys if length[key] < len(key)]
         if not short:
             break
@@ -96,8 +95,8 @@ def _unique(chosen: Mapping[Place, Place]) -> dict[Place, str]:
     taken: set[str] = set()
     for key in sorted(names):  # "A B/C" and "A/B C"
         name, number = names[key], 1
-        while folded(names[key]) in taken:
+        while normalized_name(names[key]) in taken:
             number += 1
             names[key] = f"{name} ({number})"
-        taken.add(folded(names[key]))
+        taken.add(normalized_name(names[key]))
     return names

@@ -1,4 +1,4 @@
-"""The labels of a folder whose pictures lie in no class folders: the files are found, and read in the forms that are known."""
+"""Find and read the label files of a folder of pictures without class folders."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _BESIDE = LABEL_FOLDERS | PICTURE_FOLDERS
 def find_labels(
     root: Path, files: Sequence[str], is_picture: Callable[[str], bool], size_of: Callable[[str], tuple[int, int] | None]
 ) -> tuple[Labels, ...]:
-    """What the label files in a folder say of its pictures, one for each form of them that there is.
+    """The labels in a folder's label files, one entry per format.
 
-    A form of boxes is returned also where its files name no box.
+    A format of boxes is returned even if its files have no box.
 
     Args:
-        files: every file below the folder, by relative path.
-        size_of: width and height of a picture by its relative path; None where it cannot be read.
+        files: every file below the folder, as relative paths.
+        size_of: the width and height of a picture by its relative path; None if it cannot be read.
 
     Raises:
         DataError: "labels-damaged", "labels-too-large", "tm-other-project".
@@ -77,7 +77,7 @@ def _json(path: Path, name: str, pictures: Pictures) -> Labels | None:
 
 
 def _of_pictures(root: Path, files: Iterable[str], pictures: Pictures, suffix: str) -> Iterator[tuple[Path, str]]:
-    """(file, picture) of each file that is called like a picture and lies beside it or in a folder beside the pictures'."""
+    """(file, picture) for each file with the name of a picture, in the same folder or in a parallel folder of labels."""
     known = {_place(one): one for one in pictures.paths}
     for one in files:
         if one.lower().endswith(suffix) and (picture := known.get(_place(one))):
@@ -85,13 +85,13 @@ def _of_pictures(root: Path, files: Iterable[str], pictures: Pictures, suffix: s
 
 
 def _place(path: str) -> tuple[str, ...]:
-    """A path without its suffix and without the folders that pictures and their labels are kept apart in."""
+    """A path without its suffix and without the folders that separate pictures from labels."""
     place = PurePosixPath(path)
     return (*(part for part in place.parts[:-1] if part.lower() not in _BESIDE), place.stem)
 
 
 def _join(found: dict[str, Labels], more: Labels | None) -> None:
-    """Several files of one form are read as one."""
+    """Merge the labels of several files of one format."""
     if more is None or not (more.kinds or more.boxes or more.form in (COCO, VOC, YOLO)):
         return
     own = found.setdefault(more.form, more)

@@ -1,4 +1,4 @@
-"""What was found in a folder of pictures, as values."""
+"""The result of listing a folder of pictures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from fruitvision.errors import Fault
 
 
-class Found(NamedTuple):
-    """One picture file: its path below the root, its split and class, and by what a change is detected."""
+class PictureEntry(NamedTuple):
+    """One picture file: its path relative to the root, its split and class, and the values by which a change is detected."""
 
     path: str
     split: str
@@ -19,18 +19,18 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
-LeftOut = tuple[str, str, dict[str, Any]]
+LeftOutFile = tuple[str, str, dict[str, Any]]
 """Path, kind and fault of a file that is not used, as of a ``Problem``."""
 
 
-def kept_fault(kept: Any) -> dict[str, Any]:
-    """A fault as JSON on disk has it; earlier versions wrote an English sentence."""
+def fault_of_json(kept: Any) -> dict[str, Any]:
+    """A fault from JSON on disk; earlier versions wrote an English sentence."""
     return kept if isinstance(kept, dict) else Fault("quoted", text=str(kept)).as_dict()
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a person should know of how a folder was understood; ``notes.toml`` has the sentence of each code."""
+    """A remark for the user on how a folder was interpreted; ``notes.toml`` has the sentence for each code."""
 
     code: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -38,22 +38,22 @@ class Note:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds.
+    """The picture files of a folder, and how they are organized.
 
     Attributes:
-        root: where the splits or the class folders lie, or the cut-out boxes.
-        layout: as ``Dataset.layout``; "class-folders" also where no split but training has a file.
-        split_folders: the folder of each split, by split; empty text where the classes lie in the root.
-        files: sorted by path; ``folder`` is the name of the class.
+        root: the folder of the splits, of the class folders, or of the cropped boxes.
+        layout: as ``Dataset.layout``; "class-folders" also if only the training split has files.
+        split_folders: the folder of each split; an empty string if the class folders are in the root.
+        files: sorted by path; ``folder`` is the class name.
         empty_folders: (split, class folder) of class folders without a file.
         left_out: (path, kind, fault) of files that cannot belong to a class.
-        notes: how the folder was understood, where a person could expect something else.
+        notes: how the folder was interpreted, where a user might expect something else.
     """
 
     root: Path
     layout: str
     split_folders: dict[str, str]
-    files: tuple[Found, ...]
+    files: tuple[PictureEntry, ...]
     empty_folders: tuple[tuple[str, str], ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutFile, ...]
     notes: tuple[Note, ...] = ()

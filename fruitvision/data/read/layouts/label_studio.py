@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, said
-from fruitvision.data.read.layouts.names import folded
+from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_name
+from fruitvision.data.read.layouts.names import normalized_name
 from fruitvision.errors import DataError
 
 LABEL_STUDIO, TEACHABLE_MACHINE = "Label Studio", "Teachable Machine"
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[-_ ]?\d+$")
 
 
 def read_tasks(tasks: Sequence[Any], name: str, pictures: Pictures) -> Labels:
-    """What the tasks of an export say, in the form JSON or JSON-MIN: choices, and rectangles."""
+    """The labels in an export of format JSON or JSON-MIN: choices, and rectangles."""
     found = Labels(LABEL_STUDIO, name)
     for task in tasks:
         if not isinstance(task, dict):
@@ -37,25 +37,25 @@ def read_tasks(tasks: Sequence[Any], name: str, pictures: Pictures) -> Labels:
                     if isinstance(one, dict):
                         _add(found, picture, one)
                     else:
-                        found.add_kind(picture, said(one))
+                        found.add_kind(picture, label_name(one))
     return found
 
 
 def _add(found: Labels, picture: str, value: Mapping[str, Any]) -> None:
     for choice in _list(value.get("choices")):
-        found.add_kind(picture, said(choice))
+        found.add_kind(picture, label_name(choice))
     for name in _list(value.get("rectanglelabels")):
         try:
             left, top, width, height = (float(value[side]) / 100 for side in ("x", "y", "width", "height"))
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        found.add_box(picture, Box(left, top, left + width, top + height, said(name)))
+        found.add_box(picture, Box(left, top, left + width, top + height, label_name(name)))
 
 
 def read_manifest(content: Mapping[str, Any], name: str, pictures: Pictures) -> Labels | None:
-    """The samples of a Teachable Machine project whose files are called after its classes (``Apple-0.jpg``); None for another file.
+    """The labels of a Teachable Machine project, whose files are named after its classes (``Apple-0.jpg``); None for another file.
 
-    Raises DataError "tm-other-project" for one of sounds or poses.
+    Raises DataError "tm-other-project" for a project of sounds or poses.
     """
     classes = content.get("classes")
     names = [one.get("name") if isinstance(one, dict) else one for one in classes] if isinstance(classes, list) else []
@@ -64,10 +64,10 @@ def read_manifest(content: Mapping[str, Any], name: str, pictures: Pictures) -> 
     if content["type"] != "image":
         raise DataError("tm-other-project", file=name, kind=content["type"][:40])
     found = Labels(TEACHABLE_MACHINE, name)
-    known = {folded(one): one for one in map(said, names) if one}
+    known = {normalized_name(one): one for one in map(label_name, names) if one}
     for picture in pictures.paths:
         stem = PurePosixPath(picture).stem
-        kind = known.get(folded(stem.rpartition("-")[0])) or known.get(folded(_NUMBER.sub("", stem)))
+        kind = known.get(normalized_name(stem.rpartition("-")[0])) or known.get(normalized_name(_NUMBER.sub("", stem)))
         if kind:
             found.add_kind(picture, kind)
     return found

@@ -1,4 +1,4 @@
-"""Labels that lie beside pictures: what they say, whatever file they stand in."""
+"""The labels of pictures, independent of the format of the label file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from fruitvision.data.read.layouts.names import composed, folded, split_of
+from fruitvision.data.read.layouts.names import nfc, normalized_name, split_of
 from fruitvision.errors import DataError
 
 MAX_LABEL_BYTES = 128 * 2**20
@@ -23,7 +23,7 @@ _EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts it before a file's 
 
 
 class Box(NamedTuple):
-    """A box around one thing, as shares of the upright picture's width and height, 0..1."""
+    """A bounding box, in 0..1 relative to the upright picture's width and height."""
 
     left: float
     top: float
@@ -34,13 +34,13 @@ class Box(NamedTuple):
 
 @dataclass
 class Labels:
-    """What the files of one form say of the pictures of a dataset, by the pictures' relative paths.
+    """The labels of a dataset's pictures in the files of one format, by the pictures' relative paths.
 
     Attributes:
-        form: the form's name as people know it: "CSV", "COCO", "YOLO" …
-        file: the first file that it stands in, relative to the dataset's folder.
-        kinds: what each picture shows; more than one name for a picture that shows several.
-        splits: the split of each picture, where the labels name one.
+        form: the name of the format: "CSV", "COCO", "YOLO" …
+        file: the first label file, relative to the dataset's folder.
+        kinds: the labels of each picture, one or more.
+        splits: the split of each picture, if the labels name one.
         boxes: the boxes in each picture.
     """
 
@@ -51,12 +51,12 @@ class Labels:
     boxes: dict[str, list[Box]] = field(default_factory=lambda: defaultdict(list))
 
     def add_kind(self, picture: str, name: str) -> None:
-        """What a picture shows; an empty name is none."""
-        if (name := clean_label(name)) and folded(name) not in ("unlabeled", "unlabelled"):  # as Roboflow's tables have it
+        """Add a label of a picture; an empty name is ignored."""
+        if (name := clean_label(name)) and normalized_name(name) not in ("unlabeled", "unlabelled"):  # as Roboflow's tables have it
             self.kinds[picture].add(name)
 
     def add_box(self, picture: str, box: Box) -> None:
-        """A box that lies at least in part in the picture and has a name; others are passed over."""
+        """Add a box of a picture; it is ignored unless it has a name and overlaps the picture."""
         name = clean_label(box.name)
         left, top, right, bottom = (min(max(float(side), 0.0), 1.0) for side in box[:4])
         if name and left < right and top < bottom:  # not so for NaN
@@ -64,29 +64,29 @@ class Labels:
 
 
 class Pictures:
-    """The pictures of a dataset, found by whatever a label file calls them."""
+    """Finds the pictures of a dataset by the names that label files use for them."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(paths)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for path in self.paths:
-            name = folded(path.rpartition("/")[2])
+            name = normalized_name(path.rpartition("/")[2])
             self._by_name[name].append(path)
             self._by_name[name.rpartition(".")[0]].append(path)
         self._by_end: dict[str, dict[str, list[str]]] = {}
 
     def find(self, called: str, near: str = "", split: str | None = None) -> str | None:
-        """The picture that a label file means; None where there is none, or more than one.
+        """The path of the picture that a label file refers to; None if there is none, or more than one.
 
         Args:
-            called: a file's name, with its suffix or without, a path, or an address that ends in one.
+            called: a file name with or without suffix, a path, or a URL that ends in one.
             near: the folder of the label file.
-            split: the split that the label file is of.
+            split: the split that the label file belongs to.
         """
         if len(called) > MAX_CALLED:  # perhaps a picture itself, as text
             return None
         path = unquote(called.strip()) if "://" in called or "?" in called or "%" in called else called.strip()
-        path = folded(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
+        path = normalized_name(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
         name = path.rpartition("/")[2]
         name = name if name in self._by_name else _EXPORTED.sub("", name, count=1)
         found = self._by_name.get(name) or []
@@ -99,11 +99,11 @@ class Pictures:
         return found[0] if len(found) == 1 else None
 
     def _ending(self, name: str, path: str) -> list[str]:
-        """The pictures of a name that many have, each in a folder of its own perhaps, whose path ends in this one."""
+        """The pictures with a file name shared by many, whose path ends with ``path``."""
         if name not in self._by_end:
             ends = self._by_end[name] = defaultdict(list)
             for one in self._by_name[name]:
-                parts = folded(one).split("/")
+                parts = normalized_name(one).split("/")
                 for count in range(1, min(len(parts), _END_PARTS) + 1):
                     end = "/".join(parts[-count:])
                     ends[end].append(one)
@@ -112,11 +112,12 @@ class Pictures:
         found = self._by_end[name].get("/".join(path.split("/")[-_END_PARTS:]), [])
         if path.count("/") < _END_PARTS:
             return found
-        return [one for one in found if f"/{folded(one)}".endswith(f"/{path}") or f"/{folded(one)}".rpartition(".")[0].endswith(f"/{path}")]
+        full = {one: f"/{normalized_name(one)}" for one in found}
+        return [one for one in found if full[one].endswith(f"/{path}") or full[one].rpartition(".")[0].endswith(f"/{path}")]
 
 
-def said(value: Any) -> str:
-    """A name that stands in a label file as text or as a number; empty for anything else, of which a name could have any length."""
+def label_name(value: Any) -> str:
+    """A class name given as text or a number in a label file; empty for any other value, which could have any length."""
     try:
         return str(value) if isinstance(value, str | int | float) else ""
     except ValueError:  # a number of thousands of digits
@@ -124,12 +125,12 @@ def said(value: Any) -> str:
 
 
 def clean_label(name: str) -> str:
-    """A label as the name of a class: one line in NFC, not longer than a file's name."""
-    return composed(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
+    """A label as a class name: one line in NFC, at most as long as a file name."""
+    return nfc(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
 
 
 def label_bytes(path: Path) -> bytes:
-    """A label file. Raises DataError "labels-too-large", "labels-damaged"."""
+    """The content of a label file. Raises DataError "labels-too-large", "labels-damaged"."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_LABEL_BYTES + 1)
@@ -141,7 +142,8 @@ def label_bytes(path: Path) -> bytes:
 
 
 def label_text(path: Path) -> str:
-    """A label file's text: UTF-8, UTF-16 with its mark, or what Excel saves in Chinese or in a Western language."""
+    """The text of a label file: UTF-8, UTF-16 with a byte order mark, or the encodings in which Excel saves Chinese or Western
+    languages."""
     content = label_bytes(path)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")

@@ -1,4 +1,4 @@
-"""What the names of files and folders say: a split, a class, or nothing that training needs."""
+"""The meaning of file and folder names: a split, a class, or files to ignore."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ _DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture of the same name
 
 
 def looks_like_picture(name: str) -> bool:
-    """Whether a file's name ends as those of pictures do."""
+    """Whether a file name has the suffix of a picture format."""
     return PurePosixPath(name).suffix.lower() in _PICTURE_SUFFIXES
 
 
-def folded(name: str) -> str:
-    """A name as it is compared: composed Unicode (macOS decomposes it), upper and lower case alike."""
+def normalized_name(name: str) -> str:
+    """A name for comparison: in NFC (macOS decomposes names) and case-folded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def composed(name: str) -> str:
-    """A name as it is shown, in NFC."""
+def nfc(name: str) -> str:
+    """A name for display, in NFC."""
     return unicodedata.normalize("NFC", name)
 
 
 def split_of(name: str) -> str | None:
-    """ "train", "val" or "test" for a folder named after a split, with a number, a size or the like behind it; else None."""
+    """ "train", "val" or "test" for a folder named after a split, possibly followed by a number or a size; else None."""
     found = _SPLIT.fullmatch(name)
     return _SPLITS[str(found.lastgroup)] if found else None
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file is of a kind that cameras and systems lay beside pictures: a Live Photo's video, edits, thumbnails."""
+    """Whether a file is of a kind that cameras and operating systems store beside pictures: a Live Photo's video, edits, thumbnails."""
     return PurePosixPath(name).suffix.lower() in _OTHERS or name in ("Icon\r", "Icon\uf00d")
 
 
 def describes(name: str, pictures: set[str]) -> bool:
-    """Whether a file describes one of the pictures (names in lower case, with and without suffix) that lie beside it."""
+    """Whether a file describes one of the ``pictures`` in its folder (names in lower case, with and without suffix)."""
     stem, dot, suffix = name.lower().rpartition(".")
     if f".{suffix}" not in _DESCRIBING or not dot:
         return False

@@ -1,4 +1,4 @@
-"""The files and folders in a folder, without those of the system, and without walking in circles."""
+"""List files and folders, without system files and without following links in circles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IGNORED = {
 
 
 def long_path(path: str | Path) -> str:
-    """A path that may be longer than the 260 characters Windows otherwise stops at."""
+    """A path that may exceed Windows' limit of 260 characters."""
     text = os.path.abspath(path)
     if os.name != "nt" or text.startswith("\\\\?\\"):
         return text
@@ -31,9 +31,10 @@ def long_path(path: str | Path) -> str:
 
 
 def walk(folder: Path, prefix: str, above: frozenset[str], linked: set[str] | None = None) -> Iterator[tuple[str, os.stat_result | None]]:
-    """(path, stat) of each file below; None for a broken link. A link to a folder above is not followed.
+    """(path, stat) of each file below a folder; the stat is None for a broken link.
 
-    Nor is a second link to the same folder: with two links in each of N folders there would be 2^N paths.
+    A link to a parent folder is not followed, nor a second link to the same folder: with two links in each of N folders there would
+    be 2^N paths.
     """
     here, linked = os.path.realpath(folder), set() if linked is None else linked
     if here in above:
@@ -57,7 +58,7 @@ def walk(folder: Path, prefix: str, above: frozenset[str], linked: set[str] | No
 
 
 def entries(folder: str | Path) -> list[os.DirEntry]:
-    """The entries of a folder, sorted by name, without hidden and system files and what cameras lay beside pictures."""
+    """The entries of a folder, sorted by name, without hidden files, system files and sidecar files of cameras."""
     with os.scandir(long_path(folder)) as found:
         return sorted(
             (e for e in found if not e.name.startswith(".") and e.name.lower() not in _IGNORED and not is_sidecar(e.name)),

@@ -1,4 +1,4 @@
-"""Where a dataset's splits lie: in the folder that was given, or a little below it."""
+"""Find the splits of a dataset: in the given folder, or a few levels below it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, folded, looks_like_picture, split_of
+from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, looks_like_picture, normalized_name, split_of
 from fruitvision.data.read.layouts.scan import files, folders
 from fruitvision.errors import DataError
 
@@ -15,7 +15,7 @@ _LEVELS_DOWN = 3  # how far below the given folder the dataset may lie
 
 
 def find_root(given: Path) -> tuple[Path, dict[str, str]]:
-    """The folder that holds splits, here or a little below, and the folder of each; else the folder of class folders."""
+    """The folder that holds the splits, and the folder of each; without splits, the folder of class folders and an empty dictionary."""
     splits = splits_in(given)
     if splits:
         return given, splits
@@ -42,10 +42,9 @@ def find_root(given: Path) -> tuple[Path, dict[str, str]]:
 
 
 def splits_in(folder: Path) -> dict[str, str]:
-    """{split: folder name} of the subfolders that are named like a split and hold folders, as a split does; others than
-    ``images`` or ``labels`` alone.
+    """{split: folder name} of the subfolders that are named after a split and hold folders other than ``images`` and ``labels``.
 
-    Beside a training folder, one that holds pictures alone counts as well: they are reported.
+    Beside a training folder, a split with only pictures counts as well, so that these are reported.
     """
     splits: dict[str, str] = {}
     flat: dict[str, str] = {}
@@ -66,7 +65,7 @@ def splits_in(folder: Path) -> dict[str, str]:
 
 
 def _named_splits(names: Sequence[str]) -> dict[str, str]:
-    """The split of each folder that is named after one; also where all are, behind one word: ``fruits_train``, ``fruits_test``."""
+    """The split of each folder that is named after one, also with a common prefix: ``fruits_train``, ``fruits_test``."""
     found = {name: split for name in names if (split := split_of(name))}
     if found:
         return found
@@ -75,14 +74,14 @@ def _named_splits(names: Sequence[str]) -> dict[str, str]:
         for mark in _MARK.finditer(name):
             if split := split_of(name[mark.end() :]):
                 found[name] = split
-                words.add(folded(name[: mark.start()]))
+                words.add(normalized_name(name[: mark.start()]))
                 break
     whole = len(found) == len(names) and len(words) == 1 and len(set(found.values())) > 1
     return found if whole and "train" in found.values() else {}
 
 
 def _holds_class_folders(folder: Path, split: str) -> bool:
-    """Whether class folders lie in a split's folder, or in a single one in it of the same split: ``train_zip/train/Apple``."""
+    """Whether a split's folder holds class folders, directly or in a single subfolder of the same split: ``train_zip/train/Apple``."""
     inside = list(folders(folder))
     if len(inside) == 1 and split_of(inside[0].name) == split:
         inside = list(folders(folder / inside[0].name))
@@ -94,12 +93,12 @@ def _may_be_class(name: str) -> bool:
 
 
 def has_splits(root: str | Path) -> bool:
-    """Whether the folders in ``root`` are the splits of one dataset."""
+    """Whether the subfolders of ``root`` are the splits of one dataset."""
     return bool(splits_in(Path(root)))
 
 
 def is_dataset(root: str | Path) -> bool:
-    """Whether a folder is a dataset itself, and not a folder of datasets: splits, pictures or class folders lie in it."""
+    """Whether a folder is a dataset, with splits, pictures or class folders in it, and not a folder of datasets."""
     folder = Path(root)
     try:
         inside = list(folders(folder))
@@ -116,7 +115,7 @@ def is_dataset(root: str | Path) -> bool:
 
 
 def is_nested(root: str | Path) -> bool:
-    """Whether the folders in a folder hold class folders and nothing else: datasets, or the upper level of one."""
+    """Whether all subfolders hold only class folders: they are datasets, or the upper level of one dataset."""
     folder = Path(root)
     try:
         inside = [folder / entry.name for entry in folders(folder)]

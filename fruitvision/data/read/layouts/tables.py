@@ -1,4 +1,4 @@
-"""Labels in a table: a file's name and its class, a column for each class, or a box in each row."""
+"""Labels in a table: a file name and its class, one column per class, or one box per row."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _SIZE = ("width", "height")
 
 
 def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
-    """The labels in a CSV or TSV file; None for a table of something else.
+    """The labels in a CSV or TSV file; None if the table does not hold labels.
 
     Args:
         name: the file's path relative to the dataset's folder.
@@ -117,7 +117,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _file_column(head: Sequence[str], rows: Sequence[Sequence[str]], pictures: Pictures, near: str, split: str | None) -> int | None:
-    """The column that names pictures: one that is called so first, and it must name at least one of them."""
+    """The index of the column with file names: one with a usual name is preferred; it must name at least one picture."""
     order = sorted(range(len(head)), key=lambda n: _FILE.index(head[n]) if head[n] in _FILE else len(_FILE))
     for column in order[:_COLUMNS_TRIED]:
         if any(len(row) > column and pictures.find(row[column], near, split) for row in rows[:_ROWS_TRIED]):
@@ -126,7 +126,7 @@ def _file_column(head: Sequence[str], rows: Sequence[Sequence[str]], pictures: P
 
 
 def _label_column(head: Sequence[str], body: Sequence[Sequence[str]], file: int) -> int | None:
-    """The column of the classes: the one that is called so, or the only other one."""
+    """The index of the column with classes: the one with a usual name, or the only other column."""
     named = [head.index(name) for name in _CLASS if name in head and head.index(name) != file]
     if named:
         return named[0]
@@ -136,7 +136,7 @@ def _label_column(head: Sequence[str], body: Sequence[Sequence[str]], file: int)
 
 
 def _one_hot(head: Sequence[str], body: Sequence[Sequence[str]], file: int) -> tuple[int, ...]:
-    """The columns of a table with one for each class, which hold 0 and 1 alone; none where there are not two."""
+    """The columns of a one-hot table, which hold only 0 and 1; none if there are fewer than two."""
     columns = [n for n in range(len(head)) if n != file and head[n] and head[n] not in (*_SPLIT, *_FILE)]
     hot = tuple(n for n in columns if all(len(row) > n and row[n].strip() in ("0", "1", "0.0", "1.0", "") for row in body))
     return hot if len(hot) >= 2 and len(hot) == len(columns) else ()
@@ -147,7 +147,7 @@ def _is_one(cell: str) -> bool:
 
 
 def _box(cells: Mapping[int, str], places: Mapping[str, int], sides: Sequence[str], name: str) -> Box | None:
-    """A row's box; in pixels where the table has the pictures' width and height, else in shares."""
+    """The box of a row; its values are in pixels if the table has the pictures' width and height, else relative to them."""
     try:
         left, top, right, bottom = (float(cells[places[side]]) for side in sides)
         width, height = (float(cells[places[side]]) if side in places else 1.0 for side in _SIZE)

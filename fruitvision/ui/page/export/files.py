@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import named_write_errors
-from fruitvision.runs.separate import call_separately
+from fruitvision.runs.subprocess_call import call_in_subprocess
 from fruitvision.ui.page.downloads import to_download
 
 Kind = Literal["onnx", "page"]
@@ -29,7 +29,7 @@ def exported(checkpoint: Path, name: str, kind: Kind, *, otherwise: str) -> Path
     """
     path = to_download(name, "onnx" if kind == "onnx" else "zip", otherwise=otherwise)
     with _nothing_left(path):
-        call_separately(_onnx if kind == "onnx" else _page, checkpoint, path, name)
+        call_in_subprocess(_onnx if kind == "onnx" else _page, checkpoint, path, name)
         refuse_too_large(path.name, path.stat().st_size)
     return path
 

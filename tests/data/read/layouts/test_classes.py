@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
-from fruitvision.data.read.layouts.classes import class_names, class_places
-from fruitvision.data.read.layouts.names import describes, folded, is_sidecar, split_of
+from fruitvision.data.read.layouts.classes import class_names, find_classes
+from fruitvision.data.read.layouts.names import describes, is_sidecar, normalized_name, split_of
 
 
 def places(*paths: str, depth: int | None = None) -> set[str]:
@@ -16,7 +16,7 @@ def places(*paths: str, depth: int | None = None) -> set[str]:
     for path in paths:
         place, _, count = path.partition("=")
         counts[tuple(place.split("/"))] = int(count or 1)
-    return {"/".join(place) for place in class_places(counts, depth)}
+    return {"/".join(place) for place in find_classes(counts, depth)}
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_what_lies_beside_pictures():
 
 
 def test_names_are_compared_composed_and_without_case():
-    assert folded(unicodedata.normalize("NFD", "ÄPFEL")) == folded("äpfel")
-    assert folded("Straße") == folded("STRASSE")
+    assert normalized_name(unicodedata.normalize("NFD", "ÄPFEL")) == normalized_name("äpfel")
+    assert normalized_name("Straße") == normalized_name("STRASSE")

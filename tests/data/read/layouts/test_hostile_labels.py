@@ -10,7 +10,7 @@ import yaml
 from fruitvision.data.read.layouts.boxes import MAX_YAML_LETTERS, read_coco, yolo_names
 from fruitvision.data.read.layouts.find_labels import MAX_LISTS, find_labels
 from fruitvision.data.read.layouts.label_studio import read_manifest, read_tasks
-from fruitvision.data.read.layouts.labels import MAX_NAME, Pictures, clean_label, said
+from fruitvision.data.read.layouts.labels import MAX_NAME, Pictures, clean_label, label_name
 from fruitvision.data.read.layouts.tables import MAX_COLUMNS, _rows, read_table
 from fruitvision.errors import DataError
 
@@ -70,7 +70,7 @@ def test_few_lists_of_classes_are_read(tmp_path, monkeypatch):
     ids=["text", "number", "fraction", "none", "list", "mapping", "deep", "huge"],
 )
 def test_a_name_is_text_or_a_number_in_every_form(value, name):
-    assert said(value) == name
+    assert label_name(value) == name
     pictures, kinds = Pictures(["a.jpg", "Apple-0.jpg"]), {name} - {""}
     coco = {
         "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": value}],

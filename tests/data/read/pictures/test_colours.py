@@ -68,7 +68,7 @@ def test_a_picture_worked_on_some_rows_at_a_time_is_the_same(mode, monkeypatch):
     if mode in ("RGBA", "LA"):
         image.putalpha(Image.linear_gradient("L").resize(image.size))
     whole = to_array(open_picture(image))
-    monkeypatch.setattr(rgb, "_PIXELS_A_PIECE", 999)
+    monkeypatch.setattr(rgb, "_PIXELS_PER_CHUNK", 999)
     assert (to_array(open_picture(image)) == whole).all()
     if mode in deep:
         assert (to_array(open_picture(np.asarray(image))) == whole).all()

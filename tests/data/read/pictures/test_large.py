@@ -13,8 +13,8 @@ from fruitvision.data.read.formats.structure import read_structure
 from fruitvision.data.read.picture import (
     cap_short_side,
     load_capped,
-    load_noted,
     load_pixels,
+    load_with_note,
     open_picture,
     to_array,
 )
@@ -130,7 +130,7 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_read_and_noted(size, lacking, optio
     path.write_bytes(data[:-lacking])
     whole = to_array(load_capped(data)).astype(int)
     for source in (data[:-lacking], path):
-        found = load_noted(source)
+        found = load_with_note(source)
         assert found.note == "cut-off"
         assert np.abs(to_array(found.image) - whole)[: len(whole) * 3 // 4].mean() < 3
 
@@ -138,13 +138,13 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_read_and_noted(size, lacking, optio
 def test_a_jpeg_that_ends_within_a_table_between_its_scans_is_read():
     data = encoded(smooth(300, 300), "JPEG", progressive=True)
     at = data.rindex(b"\xff\xc4")
-    assert load_noted(data[: at + 8]).note == "cut-off"
+    assert load_with_note(data[: at + 8]).note == "cut-off"
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 def test_a_jpeg_that_lacks_much_is_damaged(options):
     grey = Image.new("RGB", (400, 400), (128, 128, 128))
-    assert load_noted(encoded(grey, "JPEG", **options)).note == "", "a grey picture that is whole is no damaged one"
+    assert load_with_note(encoded(grey, "JPEG", **options)).note == "", "a grey picture that is whole is no damaged one"
     data = encoded(smooth(800, 800), "JPEG", **options)
     start = data.index(b"\xff\xda")
     first = data.index(b"\xff\xc4", start) - start if options else len(data) - start
@@ -154,15 +154,15 @@ def test_a_jpeg_that_lacks_much_is_damaged(options):
 def test_nothing_incomplete_is_trained_on():
     data = encoded(smooth(300, 200), "JPEG")
     with pytest.raises(PictureError) as caught:
-        load_noted(data[:-9], whole=True)
-    assert caught.value.code == "picture-damaged" and load_noted(b"\n" + data, whole=True).note == "leading-bytes"
+        load_with_note(data[:-9], whole=True)
+    assert caught.value.code == "picture-damaged" and load_with_note(b"\n" + data, whole=True).note == "leading-bytes"
 
 
 @pytest.mark.parametrize("before", [b"\n", b"\xef\xbb\xbf", b"\0" * 1024, b"HTTP/1.1 200 OK\r\n\r\n"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
 def test_bytes_before_a_picture_are_passed_over_and_noted(before, kind):
     data = encoded(halves((120, 60)), kind)
-    found = load_noted(before + data)
+    found = load_with_note(before + data)
     assert found.note == "leading-bytes" and (to_array(found.image) == load_pixels(data)).all()
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fruitvision.errors import DataError, FruitVisionError, RunError
-from fruitvision.runs.separate import call_separately
+from fruitvision.runs.subprocess_call import call_in_subprocess
 
 
 def squares(count, report):
@@ -46,21 +46,21 @@ def waits(report):
 
 def test_what_it_reports_and_returns_arrives_and_its_memory_goes():
     reported = []
-    assert call_separately(squares, 3, report=lambda *said: reported.append(said)) != os.getpid()
+    assert call_in_subprocess(squares, 3, report=lambda *said: reported.append(said)) != os.getpid()
     assert reported == [(0, 0), (1, 1), (2, 4)]
     before = psutil.Process().memory_info().rss
-    assert call_separately(memory, 300) == 300
+    assert call_in_subprocess(memory, 300) == 300
     assert psutil.Process().memory_info().rss - before < 100 << 20
 
 
 def test_its_errors_are_errors_here():
     with pytest.raises(DataError, match="no-such-folder") as caught:
-        call_separately(refused, "no-such-folder")
+        call_in_subprocess(refused, "no-such-folder")
     assert caught.value.code == "data-missing"
     with pytest.raises(FruitVisionError, match="ValueError: a mistake of ours"):
-        call_separately(broken)
+        call_in_subprocess(broken)
     with pytest.raises(RunError, match="memory"):
-        call_separately(killed)
+        call_in_subprocess(killed)
 
 
 def gone(pid: int) -> bool:
@@ -78,12 +78,12 @@ def test_it_is_killed_where_the_listener_stops_listening():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        call_separately(waits, report=stop)
+        call_in_subprocess(waits, report=stop)
     assert gone(pids[0])
 
 
 def test_it_ends_with_the_process_that_called_it():
-    calling = "from tests.runs.test_separate import *; call_separately(waits, report=lambda pid: print(pid, flush=True))"
+    calling = "from tests.runs.test_subprocess_call import *; call_in_subprocess(waits, report=lambda pid: print(pid, flush=True))"
     caller = subprocess.Popen([sys.executable, "-c", calling], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     pid = int(caller.stdout.readline())
     assert psutil.pid_exists(pid)

@@ -19,7 +19,7 @@ Report = Callable[..., None]
 """Called with whatever the function has to say while it works."""
 
 
-def call_separately(function: Callable[..., T], *arguments: Any, report: Report | None = None) -> T:
+def call_in_subprocess(function: Callable[..., T], *arguments: Any, report: Report | None = None) -> T:
     """``function(*arguments, report)``, computed in another process.
 
     Args:
@@ -78,7 +78,7 @@ def _answer(to: BinaryIO, kind: str, value: Any) -> None:
 
 
 def main() -> None:
-    """What the other process does: see :func:`call_separately`. It ends with its input, which its parent holds open."""
+    """What the other process does: see :func:`call_in_subprocess`. It ends with its input, which its parent holds open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not an answer
