@@ -37,7 +37,7 @@ HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
 """Pixels of a heatmap's sides, at most: what a screen shows, whatever 64 visitors may upload."""
 SHOWN_SIDE = 480
 # Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
-VISITORS_AT_ONCE = 64
+CONCURRENCY_LIMIT = 64
 EXAMPLES = {"Banana": ("white", 3), "Apple": ("cloth", 91), "Kiwi": ("white", 6), "Cherry": ("white", 0), "Pineapple": ("wood", 11)}
 """Kinds that are drawn to be clicked, with the background and the seed at which the shipped default is sure of them."""
 EXAMPLE_SIDE = 224
@@ -131,7 +131,7 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
         [tab.answer, tab.heatmap],
         show_progress="minimal",
         show_progress_on=tab.answer,
-        concurrency_limit=VISITORS_AT_ONCE,
+        concurrency_limit=CONCURRENCY_LIMIT,
         api_visibility="private",
         trigger_mode="always_last",
         js="(...given) => { window.fruitvisionAsked?.(given[0]); return given; }",

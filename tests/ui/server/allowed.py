@@ -23,13 +23,13 @@ VISITORS = Counter(
         "train.watch.wire_view.use": 1,  # classify with this run
         "train.runs.wire_table.act": 1,
         "train.runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
-        "compare.panel.build.about": 1,
-        "compare.touch_panel.Touch.wire.answer_it": 1,
-        "compare.touch_panel.Touch.wire.<lambda>": 1,
-        "compare.race_panel._wire_start.count_time": 1,
-        "compare.race_panel._wire_watch.newest": 1,
-        "compare.race_panel._wire_watch.rename": 1,
-        "compare.race_panel._wire_watch.watch": 1,
+        "compare.panel.build.explain": 1,
+        "compare.norm_effect_panel.NormEffectPanel.wire.update": 1,
+        "compare.norm_effect_panel.NormEffectPanel.wire.<lambda>": 1,
+        "compare.study_panel._wire_start.estimate": 1,
+        "compare.study_panel._wire_updates.select_newest": 1,
+        "compare.study_panel._wire_updates.translate": 1,
+        "compare.study_panel._wire_updates.update": 1,
         "compare.same_picture.build.studies": 1,
         "compare.same_picture.build.choose": 1,
         "compare.same_picture.build.view": 1,
@@ -53,11 +53,11 @@ OWNERS = Counter(
         "train.watch.wire_view.csv": 1,
         "train.runs.wire_table.rename": 1,
         "train.runs.wire_table.delete": 1,
-        "compare.race_panel._wire_start.start": 1,
-        "compare.race_panel._wire_study.stop": 1,
-        "compare.race_panel._wire_study.end": 1,
-        "compare.race_panel._wire_study.resume": 1,
-        "compare.race_panel._wire_study.csv": 1,
+        "compare.study_panel._wire_start.start": 1,
+        "compare.study_panel._wire_actions.stop": 1,
+        "compare.study_panel._wire_actions.end": 1,
+        "compare.study_panel._wire_actions.resume": 1,
+        "compare.study_panel._wire_actions.csv": 1,
     }
 )
 SERVED = {

@@ -7,7 +7,7 @@ import pytest
 from fruitvision.report.charts import COLOURS
 from fruitvision.runs.folder import RunConfig, new_run
 from fruitvision.training.config import TrainConfig
-from fruitvision.ui.compare.race_panel import race_view
+from fruitvision.ui.compare.study_panel import study_updates
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import MOST_SCANS, TYPED, Datasets
 from fruitvision.ui.page.models import Models
@@ -33,7 +33,7 @@ def context(tmp_path) -> Context:
 def test_what_is_shown_already_is_known_by_hashes(context, owner):
     form = Form.of(LONG, LONG, LONG, LONG, "fast", 1, LONG, *preset_values("fast"))
     chosen = data_view(Training(context), form, LONG[:MOST_TYPED], 0, None, LONG, "en", owner=owner, opened=False)
-    for shown in (chosen, run_view(context, LONG, [LONG], None, "en", owner=owner), race_view(context, LONG, None, "en", owner=owner)):
+    for shown in (chosen, run_view(context, LONG, [LONG], None, "en", owner=owner), study_updates(context, LONG, None, "en", owner=owner)):
         assert len(repr(shown["seen"])) < MOST
     assert data_view(Training(context), form, LONG[:MOST_TYPED], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
 
