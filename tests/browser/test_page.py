@@ -119,7 +119,7 @@ def test_a_page_as_narrow_as_a_phone_or_half_of_it_cuts_nothing_and_a_lying_phon
     for language in ("en", "zh"):
         if language == "zh":
             page.get_by_role("radio", name="中文").check(force=True)
-            page.wait_for_selector(".fv-cover", state="hidden")
+            page.wait_for_selector(".fv-language-overlay", state="hidden")
         for width in (390, 320, 195):
             page.set_viewport_size({"width": width, "height": width * 2})
             with contextlib.suppress(TimeoutError):

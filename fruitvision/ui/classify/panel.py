@@ -173,7 +173,7 @@ def answer_picture(
 
 
 def _shown(picture: Path | bytes) -> Markup:
-    """Of a HEIC or AVIF a small JPEG, which smaller.js puts in its place where the browser cannot show it."""
+    """Of a HEIC or AVIF a small JPEG, which prepare_upload.js puts in its place where the browser cannot show it."""
     try:
         with picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture) as file:
             if file.read(8)[4:] != b"ftyp":

@@ -48,9 +48,9 @@ def build(page: Page) -> None:
         with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
             norm_effect.build_details(page)
         with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race") as tab:
-            with page.part("race", tab):
+            with page.part("study", tab):
                 study_panel.build(page)
         with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_same_picture") as tab:
-            with page.part("together", tab):
+            with page.part("same-picture", tab):
                 same_picture.build(page, tab)
     norm_effect.wire(page, norm)

@@ -16,21 +16,21 @@ from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
-PLACES = ("classify-picture", "touch-picture", "together-picture")
+PICTURE_IDS = ("classify-picture", "touch-picture", "together-picture")
 """The elements in which a picture is chosen."""
 
 
-def smaller_script() -> str:
+def prepare_upload_script() -> str:
     """JavaScript that scales a picture that is too large down in the browser, or says there that it is too large to be sent.
 
     It makes a JPEG of a HEIC, AVIF or JPEG XL where the browser can show such a picture: this one's server may not read it.
     """
     error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
     return script(
-        Path(__file__).parent / "served" / "smaller.js",
+        Path(__file__).parent / "client" / "prepare_upload.js",
         LIMIT=MAX_UPLOAD_BYTES,
         PIXELS=MAX_PIXELS,
-        PLACES=", ".join(f"#{place}" for place in PLACES),
+        PICTURE_SELECTOR=", ".join(f"#{place}" for place in PICTURE_IDS),
         WORDS={language: say_error(error, language) for language in LANGUAGES},
         BROKEN_WORDS={language: say("classify.not_shown", language) for language in LANGUAGES},
         OTHER_WORDS={language: say("classify.not_a_picture", language) for language in LANGUAGES},

@@ -57,7 +57,7 @@ class Context:
 
 
 # A panel may be opened before the page's scripts are there: what is spoken stays then.
-HEAR = "(language, ...heard) => window.fruitvisionHeard?.(language, heard) ?? heard"
+SYNC_LANGUAGES_JS = "(language, ...heard) => window.fruitvisionSyncLanguages?.(language, heard) ?? heard"
 
 Words = str | Callable[[str], Any]
 """A key of ``sentences/``, or a function of the language."""
@@ -79,7 +79,7 @@ class Page:
     spoken: gr.Radio = field(init=False)
     """The header's language."""
     heard: dict[str, gr.Radio] = field(init=False)
-    """The languages of the page's parts, by ``HEARD_IN``'s names."""
+    """The languages of the page's parts, by ``PARTS``'s names."""
     opened: gr.Checkbox = field(init=False)
     """Of the panel that is being built: whether it was opened on this page. What only it shows, and needs torch, waits for that.
 
@@ -122,7 +122,7 @@ class Page:
     def hear(self, event: Callable[..., Any]) -> None:
         """Let the languages of the parts that are open follow the header's at an event."""
         parts = [*self.heard.values()]
-        event(None, [self.spoken, *parts], parts, js=HEAR)
+        event(None, [self.spoken, *parts], parts, js=SYNC_LANGUAGES_JS)
 
     def bound(self, follows: gr.Radio) -> list[Any]:
         """The bound components that follow one of the page's languages, in the order of :meth:`updates`."""

@@ -51,7 +51,7 @@ def show(place: str, focus: str | None = "", *, unless: str | None = None, event
     """
     given = json.dumps([place, place if focus == "" else focus, unless])
     heard = f"window.dispatchEvent(new Event({json.dumps(event)})); " if event else ""
-    return f"() => {{ {heard}window.fruitvisionShow(...{given}); }}"
+    return f"() => {{ {heard}window.fruitvisionScrollIntoView(...{given}); }}"
 
 
 def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | None = None) -> Callable[..., Any]:

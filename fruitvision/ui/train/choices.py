@@ -234,4 +234,4 @@ def wire_start(page: Page, training: Training, parts: Choices, run: gr.State) ->
 
     for button, action in ((parts.start, start), (parts.start_taught, start_taught)):
         pressed = button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **SHOWN)
-        pressed.then(None, None, None, js=show("#train-status", unless="#train-notice [role=alert]", event="fruitvision-run"))
+        pressed.then(None, None, None, js=show("#train-status", unless="#train-notice [role=alert]", event="fruitvision-run-started"))

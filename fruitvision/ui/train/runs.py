@@ -34,7 +34,7 @@ EFFECTS = {
 }
 TO_EFFECT = f"""() => {{
   const effect = {json.dumps(EFFECTS)}[document.querySelector("#train-runs").dataset.asked];
-  if (effect) window.fruitvisionShow(...effect);
+  if (effect) window.fruitvisionScrollIntoView(...effect);
 }}"""
 TO_TABLE = show("#train-runs", unless="#train-rename-row, #train-delete-row")  # where the row is left open it has an error to mend
 

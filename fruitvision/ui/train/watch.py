@@ -51,7 +51,7 @@ WATCHED = (
 """The components that :func:`run_view` updates."""
 
 # A report that is not made yet is begun, and appears below the charts.
-SAVE_OR_SHOW = f"(file, said) => {{ if (!file && !said) return window.fruitvisionShow('#train-results'); ({SAVE_FILE})(file, said); }}"
+SAVE_OR_SHOW = f"(file, said) => {{ if (!file && !said) return window.fruitvisionScrollIntoView('#train-results'); ({SAVE_FILE})(file, said); }}"
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 

@@ -28,7 +28,7 @@ from fruitvision.ui.classify.teaching.teach import (
 )
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.handlers import call, words_of
+from fruitvision.ui.page.client.handlers import call, words_of
 from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.wording.text import say
 from tests.ui.visitor import data_url

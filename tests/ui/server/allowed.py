@@ -5,7 +5,7 @@ from collections import Counter
 #: What a visitor may call: to classify, to look, and to choose what is shown on his own page.
 VISITORS = Counter(
     {
-        "app._follow.switch": 6,  # of the header, and of each part of the page
+        "app._wire_translation.switch": 6,  # of the header, and of each part of the page
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.api.build_endpoint.classify": 1,

@@ -19,7 +19,7 @@ from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
+from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
 from fruitvision.wording.text import LANGUAGES, say_error
 
 MAX_PICTURE_BYTES = 10 * 2**20

@@ -10,7 +10,7 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import list_runs
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import QUIET
-from fruitvision.ui.page.served.handlers import Given, served_html, text
+from fruitvision.ui.page.client.handlers import Given, served_html, text
 from fruitvision.wording.text import duration, say
 
 MOST_NAME = 60

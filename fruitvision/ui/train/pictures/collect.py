@@ -17,7 +17,7 @@ from fruitvision.recognition.taught.transfer import add_taught, write_collected
 from fruitvision.report.markup import data_url
 from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
+from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
 from fruitvision.wording.text import say_error
 
 FOLDER = "collected"

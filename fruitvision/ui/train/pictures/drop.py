@@ -15,7 +15,7 @@ from fruitvision.data.fetch.incoming import LABELS, MAX_FILES, Incoming
 from fruitvision.errors import DataError
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.served.handlers import Given, served_html, text
+from fruitvision.ui.page.client.handlers import Given, served_html, text
 from fruitvision.wording.text import say_error
 
 MAX_PIECE_BYTES = 4 * 2**20
