@@ -38,14 +38,14 @@ from fruitvision.ui.gradio_internals import (
     wrapping_tabs,
 )
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, prepare_upload_script
+from fruitvision.ui.page.client.gradio_translation import gradio_translation_script
+from fruitvision.ui.page.client.language_overlay import PARTS, language_overlay_script
+from fruitvision.ui.page.client.reconnect import reconnect_script
+from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.client.reconnect import reconnect_script
-from fruitvision.ui.page.client.language_overlay import PARTS, language_overlay_script
-from fruitvision.ui.page.client.gradio_translation import gradio_translation_script
-from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -54,7 +54,7 @@ from fruitvision.ui.server.guarded_blocks import GuardedBlocks
 from fruitvision.ui.server.page_cache import wanted_language
 from fruitvision.ui.server.sessions import Sessions
 from fruitvision.ui.server.tunnel import open_tunnel
-from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
+from fruitvision.ui.server.uploads import MIN_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.ui.train.bar.run_bar import build_bar
@@ -88,7 +88,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         _wire_language(page)
         if api:
             build_endpoint(context)
-        demo.words = page.words
+        demo.translations = page.translations
     list_together(files_of(demo), *demo.blocks.values())
     return demo
 
@@ -112,7 +112,7 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
         page.bind(device, value=device_html)
         offered = context.device
         if not offered.ready:
-            demo.load(lambda: gr.update(visible=offered.ready), None, device, **QUIET)
+            demo.load(lambda: gr.update(visible=offered.ready), None, device, **UNQUEUED)
     page.bind(model, label="header.model", choices=context.models.choices)
     page.bind(language, label="header.language")
     return page
@@ -133,12 +133,18 @@ def _wire_language(page: Page) -> None:
     for script in (language_overlay_script(), gradio_translation_script(), prepare_upload_script(), reconnect_script(), SCROLL_INTO_VIEW):
         page.demo.load(None, None, None, js=script)
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
-    page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
+    page.demo.load(page.context.models.choices_update, [language, model], model, **UNQUEUED)
 
-    page.hear(language.change)
+    page.sync_languages(language.change)
     for name, one in {"header": language, **page.part_languages}.items():
         _wire_translation(page, name, one)
-    gr.on([language.change, model.change], None, [language, model], None, js="(language, model) => window.fruitvisionHeaderChanged(language, model)")
+    gr.on(
+        [language.change, model.change],
+        None,
+        [language, model],
+        None,
+        js="(language, model) => window.fruitvisionHeaderChanged(language, model)",
+    )
 
 
 def _wire_translation(page: Page, name: str, language: gr.Radio) -> None:
@@ -147,7 +153,7 @@ def _wire_translation(page: Page, name: str, language: gr.Radio) -> None:
     def switch(chosen: str) -> list[Any]:
         return page.updates(language, chosen)
 
-    changed = language.change(switch, language, page.bound(language), **QUIET)
+    changed = language.change(switch, language, page.bound_to(language), **UNQUEUED)
     changed.then(None, None, None, js=f"() => window.fruitvisionTranslated({name!r})")
 
 
@@ -267,8 +273,8 @@ def _check(embed_in: Sequence[str], upload_quota: int) -> None:
     """Refuse what cannot be meant, before anything is made. Raises UsageError "bad-origin", "small-quota"."""
     if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
         raise UsageError("bad-origin", origin=unknown[0])
-    if upload_quota < LEAST_QUOTA:
-        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
+    if upload_quota < MIN_QUOTA:
+        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=MIN_QUOTA // 2**20)
 
 
 def _serve(demo: gr.Blocks, uploads: Uploads, host: str, port: int, root_path: str | None, context: Context) -> None:

@@ -17,7 +17,7 @@ from fruitvision.report.markup import tag
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import notice
-from fruitvision.ui.page.events import QUIET, show
+from fruitvision.ui.page.events import UNQUEUED, scroll_to_js
 from fruitvision.wording.text import say
 
 BATCH_SIZES = (1, 2, 4, 8)
@@ -71,8 +71,8 @@ class NormEffectPanel:
     def wire(self, page: Page, norm: gr.Radio) -> None:
         """Register the events. ``norm`` is the panel's choice of a norm."""
         draw = gr.State(1)  # which other pictures are in the batch; each draw is compared with the one before
-        redrawn = self.others.click(lambda number: number + 1, draw, draw, **QUIET)
-        redrawn.then(None, None, None, js=show("#touch-composition", None))
+        redrawn = self.others.click(lambda number: number + 1, draw, draw, **UNQUEUED)
+        redrawn.then(None, None, None, js=scroll_to_js("#touch-composition", None))
 
         def update(request: gr.Request, opened: bool, *values: Any) -> Any:
             if not opened:

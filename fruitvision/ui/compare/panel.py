@@ -12,7 +12,7 @@ from fruitvision.ui.compare.norm_effect_panel import NormEffectPanel
 from fruitvision.ui.compare.norm_page import norm_drawing, norm_page
 from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.context import Page
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.ui.page.norm_names import norm_choices
 
 
@@ -37,13 +37,13 @@ def build(page: Page) -> None:
         with gr.Column(scale=5, min_width=320):
             norm_effect.build_composition()
     explanation = gr.HTML(norm_page("batch", language), elem_id="compare-page")
-    page.first(drawing, value=partial(norm_drawing, "batch"))
-    page.first(explanation, value=partial(norm_page, "batch"))
+    page.bind_initial(drawing, value=partial(norm_drawing, "batch"))
+    page.bind_initial(explanation, value=partial(norm_page, "batch"))
 
     def explain(norm: str, language: str) -> tuple[str, str]:
         return norm_drawing(norm, language), norm_page(norm, language)
 
-    gr.on([norm.change, page.language.change, page.demo.load], explain, [norm, page.language], [drawing, explanation], **QUIET)
+    gr.on([norm.change, page.language.change, page.demo.load], explain, [norm, page.language], [drawing, explanation], **UNQUEUED)
     with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways", **wrapping_tabs()):
         with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
             norm_effect.build_details(page)

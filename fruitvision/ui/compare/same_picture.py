@@ -25,7 +25,7 @@ from fruitvision.ui.compare.study_view import SHIPPED, study_choices, visible_st
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.elements import bar, note, notice, status
-from fruitvision.ui.page.events import QUIET_LAST
+from fruitvision.ui.page.events import UNQUEUED_LAST
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 
@@ -61,7 +61,7 @@ def build(page: Page, tab: gr.Tab) -> None:
         ids = [study_id for _, study_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in ids else next(iter(ids), None), visible=bool(ids))
 
-    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **QUIET_LAST)
+    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **UNQUEUED_LAST)
     chosen = [study, pair, page.language]
 
     def choose(study_id: str | None, pair: str | None, language: str, request: gr.Request) -> Any:
@@ -72,7 +72,7 @@ def build(page: Page, tab: gr.Tab) -> None:
         with decoding_for(*context.access.counted(request)):
             return same_picture_view(context, picture, study_id, pair, language, owner=owner)
 
-    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET_LAST)
+    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **UNQUEUED_LAST)
     gr.on(
         [tab.select, picture.change, study.change, pair.change, page.language.change],
         view,

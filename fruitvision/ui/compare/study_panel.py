@@ -22,20 +22,20 @@ from fruitvision.ui.compare.study_results import study_charts, study_findings, s
 from fruitvision.ui.compare.study_view import SHIPPED, StudyTimes, shipped_results, study_choices, study_status, visible_studies
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
-from fruitvision.ui.page.downloads import to_download
+from fruitvision.ui.page.downloads import download_path
 from fruitvision.ui.page.elements import note
 from fruitvision.ui.page.events import (
-    QUIET,
-    QUIET_LAST,
-    SAVE_FILE,
-    SHOWN,
+    QUEUED,
+    SAVE_FILE_JS,
+    UNQUEUED,
+    UNQUEUED_LAST,
     Seen,
     Updates,
     by_component,
     changed,
     fingerprint,
     for_owner,
-    show,
+    scroll_to_js,
 )
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
@@ -71,7 +71,7 @@ class StudyPanel:
                 study = gr.Dropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False)
                 self.study = page.bind(study, label="compare.study")
                 status = gr.HTML(study_status(None, language), elem_id="compare-status")
-                self.status = page.first(status, value=partial(study_status, None))
+                self.status = page.bind_initial(status, value=partial(study_status, None))
                 with gr.Row():
                     self.stop = page.bind(gr.Button(visible=False, elem_id="compare-stop"), value="train.stop")
                     self.end = page.bind(gr.Button(visible=False, variant="stop", elem_id="compare-end"), value="train.end")
@@ -81,7 +81,7 @@ class StudyPanel:
                     self.file = gr.DownloadButton(visible="hidden")
                 self.findings = gr.HTML(elem_id="compare-words")
                 charts = gr.HTML(study_charts(None, language), elem_id="compare-charts")
-                self.charts = page.first(charts, value=partial(study_charts, None))
+                self.charts = page.bind_initial(charts, value=partial(study_charts, None))
         self.figures = gr.HTML(elem_id="compare-table")
         self.seen, self.timer = gr.State(None), gr.Timer(TICK_SECONDS)
 
@@ -116,8 +116,8 @@ def _wire_start(page: Page, panel: StudyPanel) -> None:
         return {panel.study: gr.update(choices=choices, value=study.id, visible=True), panel.seen: None}
 
     inputs = [page.language, panel.data, panel.norms, panel.budget]
-    started = panel.start.click(for_owner(context, start, panel.notice), inputs, [panel.study, panel.notice, panel.seen], **SHOWN)
-    started.then(None, None, None, js=show("#compare-status", unless="#compare-notice [role=alert]"))
+    started = panel.start.click(for_owner(context, start, panel.notice), inputs, [panel.study, panel.notice, panel.seen], **QUEUED)
+    started.then(None, None, None, js=scroll_to_js("#compare-status", unless="#compare-notice [role=alert]"))
 
     def estimate(opened: bool, language: str, data: str, norms: list[str], budget: str, request: gr.Request) -> Any:
         if not opened:
@@ -125,7 +125,7 @@ def _wire_start(page: Page, panel: StudyPanel) -> None:
         return note(time_estimate(context, times, data, norms, budget, language, owner=context.access.is_owner(request)))
 
     changes = [component.change for component in inputs]
-    gr.on([panel.timer.tick, *changes], estimate, [page.opened, *inputs], panel.time, **QUIET_LAST)
+    gr.on([panel.timer.tick, *changes], estimate, [page.opened, *inputs], panel.time, **UNQUEUED_LAST)
 
 
 def _wire_actions(page: Page, panel: StudyPanel) -> None:
@@ -145,13 +145,13 @@ def _wire_actions(page: Page, panel: StudyPanel) -> None:
         return {panel.seen: None}
 
     for button, action in ((panel.stop, stop), (panel.end, end), (panel.resume, resume)):
-        button.click(for_owner(context, action, panel.notice), inputs, [panel.notice, panel.seen], **SHOWN)
+        button.click(for_owner(context, action, panel.notice), inputs, [panel.notice, panel.seen], **QUEUED)
 
     def csv(language: str, study: str | None) -> Updates:
         return {panel.file: str(csv_file(load_results(context, study), study))}
 
-    written = panel.csv.click(for_owner(context, csv, panel.notice), inputs, [panel.file, panel.notice], **SHOWN)
-    written.success(None, [panel.file, panel.notice], None, js=SAVE_FILE)
+    written = panel.csv.click(for_owner(context, csv, panel.notice), inputs, [panel.file, panel.notice], **QUEUED)
+    written.success(None, [panel.file, panel.notice], None, js=SAVE_FILE_JS)
     panel.png.click(None, None, None, js=SAVE_CHARTS_JS)
 
 
@@ -179,14 +179,14 @@ def _wire_updates(page: Page, panel: StudyPanel) -> None:
     def update(study: str | None, seen: Seen | None, language: str, request: gr.Request) -> Any:
         return by_component(vars(panel), study_updates(context, study, seen, language, owner=context.access.is_owner(request)))
 
-    page.demo.load(select_newest, page.language, [panel.study, panel.start, panel.data], **QUIET)
-    page.language.change(translate, page.language, [panel.study, panel.data], **QUIET)
+    page.demo.load(select_newest, page.language, [panel.study, panel.start, panel.data], **UNQUEUED)
+    page.language.change(translate, page.language, [panel.study, panel.data], **UNQUEUED)
     gr.on(
         [page.demo.load, panel.timer.tick, panel.study.change, page.language.change],
         update,
         [panel.study, panel.seen, page.language],
         [getattr(panel, name) for name in UPDATED],
-        **QUIET_LAST,
+        **UNQUEUED_LAST,
     )
 
 
@@ -241,7 +241,7 @@ def load_results(context: Context, study_id: str | None) -> Results:
 
 def csv_file(results: Results, name: str | None) -> Path:
     """Write a study's table to a temporary file for one download."""
-    path = to_download(name or "", "csv", otherwise="study")
+    path = download_path(name or "", "csv", fallback="study")
     write_text(path, frame_csv(results.table))
     return path
 

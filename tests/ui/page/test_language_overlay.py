@@ -1,4 +1,4 @@
-"""The script that covers the page while its language changes, run by node on a page of two tabs."""
+"""The overlay that hides the page while its language changes, run by node on a page of two tabs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from fruitvision.ui.page.context import SYNC_LANGUAGES_JS
 from fruitvision.ui.page.client.language_overlay import PARTS, language_overlay_script
+from fruitvision.ui.page.context import SYNC_LANGUAGES_JS
 
 PAGE = """
 const listeners = {}, observers = [];
@@ -42,10 +42,8 @@ def run(script: str) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs Node.js")
-    parts = json.dumps(list(PARTS))
-    source = (
-        f"{PAGE}\nconst PARTS = {parts}, spoken = (at) => PARTS.map(() => at);\n({language_overlay_script()})();\n(async () => {{ {script} }})();"
-    )
+    constants = f"const PARTS = {json.dumps(list(PARTS))}, all = (language) => PARTS.map(() => language);"
+    source = f"{PAGE}\n{constants}\n({language_overlay_script()})();\n(async () => {{ {script} }})();"
     done = subprocess.run([node, "-"], input=source, encoding="utf-8", capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -56,7 +54,7 @@ def test_a_tab_whose_words_are_in_the_language_already_is_not_covered_for_long()
       open("panel-classify");
       listeners.click({ target: tabs["panel-classify"] });
       assert(!cover().hidden && panels.inert, "it is covered, and takes no keys");
-      window.fruitvisionSyncLanguages("zh", spoken("zh"));
+      window.fruitvisionSyncLanguages("zh", all("zh"));
       assert(await uncovered() < 2500, "nothing of it changes");
       assert(!panels.inert, "and takes keys again");
     """)
@@ -68,7 +66,7 @@ def test_a_panel_that_is_opened_without_a_click_is_covered_until_it_has_changed(
       open("panel-classify");
       observers.forEach((own) => own([{ target: tabs["panel-classify"] }]));
       assert(!cover().hidden, "as soon as it is seen");
-      window.fruitvisionSyncLanguages("zh", spoken("en"));
+      window.fruitvisionSyncLanguages("zh", all("en"));
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert(!cover().hidden, "its words are on the way");
       window.fruitvisionTranslated("classify");
@@ -78,7 +76,7 @@ def test_a_panel_that_is_opened_without_a_click_is_covered_until_it_has_changed(
 
 def test_words_that_change_on_an_open_panel_are_covered():
     run("""
-      window.fruitvisionSyncLanguages("zh", spoken("en"));
+      window.fruitvisionSyncLanguages("zh", all("en"));
       assert(!cover().hidden && !root.attributes["aria-busy"], "covered");
       const said = root.children.find((one) => one.attributes.role === "status");
       assert(said && said !== cover() && !said.hidden && !said.inert && said.textContent, "and said beside the cover");

@@ -9,8 +9,8 @@ VISITORS = Counter(
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.api.build_endpoint.classify": 1,
-        "page.export.buttons.build_own_page.greet": 1,
-        "page.export.buttons.hands_out.again": 4,  # the words of a button on his own page
+        "page.export.buttons.build_page_export.show_to_owner": 1,
+        "page.export.buttons.wire_export.enable": 4,  # the words of a button on his own page
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
@@ -46,8 +46,8 @@ OWNERS = Counter(
         "train.watch.wire_view.stop": 1,
         "train.watch.wire_view.end": 1,
         "train.watch.wire_view.resume": 1,
-        "page.export.buttons.hands_out.busy": 4,
-        "page.export.buttons.hands_out.made": 4,
+        "page.export.buttons.wire_export.disable": 4,
+        "page.export.buttons.wire_export.export": 4,
         "train.choices.wire_choices.brought": 2,
         "train.watch.wire_view.report": 1,
         "train.watch.wire_view.csv": 1,

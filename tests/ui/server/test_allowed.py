@@ -25,7 +25,7 @@ from fruitvision.ui.app import build_app
 from fruitvision.ui.classify import panel as classify_panel
 from fruitvision.ui.compare import norm_effect_panel, same_picture
 from fruitvision.ui.page.context import Context
-from fruitvision.ui.page.events import SAVE_FILE
+from fruitvision.ui.page.events import SAVE_FILE_JS
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import gate
 from fruitvision.ui.server.access import Access
@@ -98,7 +98,7 @@ def test_no_change_that_comes_while_another_is_answered_is_lost(demo):
 
 
 def test_what_saves_a_file_knows_whether_an_error_is_shown(demo):
-    saving = [own for own in demo.fns.values() if isinstance(own.js, str) and SAVE_FILE in own.js]
+    saving = [own for own in demo.fns.values() if isinstance(own.js, str) and SAVE_FILE_JS in own.js]
     assert len(saving) >= 5
     assert all([type(one) for one in own.inputs] == [gradio.DownloadButton, gradio.HTML] for own in saving)
 
