@@ -50,7 +50,7 @@ ORDER = (
     "ui.server",
     "ui.page",
     "ui.page.export",
-    "ui.page.served",
+    "ui.page.client",
     "ui.classify.teaching",
     "ui.classify",
     "ui.train.pictures",

@@ -37,15 +37,15 @@ from fruitvision.ui.gradio_internals import (
     settings_known_to,
     wrapping_tabs,
 )
-from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, smaller_script
+from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, prepare_upload_script
+from fruitvision.ui.page.client.gradio_translation import gradio_translation_script
+from fruitvision.ui.page.client.language_overlay import PARTS, language_overlay_script
+from fruitvision.ui.page.client.reconnect import reconnect_script
+from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.alive import alive_script
-from fruitvision.ui.page.served.covering import HEARD_IN, covering_script
-from fruitvision.ui.page.served.gradio_words import gradio_words_script
-from fruitvision.ui.page.served.into_view import INTO_VIEW
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import served_through
 from fruitvision.ui.server.fair_queue import FairQueue
@@ -54,7 +54,7 @@ from fruitvision.ui.server.guarded_blocks import GuardedBlocks
 from fruitvision.ui.server.page_cache import wanted_language
 from fruitvision.ui.server.sessions import Sessions
 from fruitvision.ui.server.tunnel import open_tunnel
-from fruitvision.ui.server.uploads import LEAST_QUOTA, QUOTA, Uploads
+from fruitvision.ui.server.uploads import MIN_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.ui.train.bar.run_bar import build_bar
@@ -68,7 +68,7 @@ PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_p
 THREADS = 128
 # Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
 SESSIONS = 256
-ADDRESS = FOLDER / "address.js"
+ADDRESS = FOLDER / "navigation.js"
 
 
 def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
@@ -77,7 +77,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         page = _header(context, demo)
         page.bar = build_bar(context)
         opened = {name: gr.Checkbox(visible="hidden", elem_id=f"opened-{name}") for name in PANELS}  # mounted before their panels are
-        page.heard = {name: _language(context, visible="hidden", elem_id=f"language-{name}") for name in HEARD_IN}
+        page.part_languages = {name: _language(context, visible="hidden", elem_id=f"language-{name}") for name in PARTS}
         with gr.Tabs(elem_id="panels", **wrapping_tabs()) as page.tabs:
             for name, panel in PANELS.items():
                 with page.bind(gr.Tab(id=name, elem_id=f"panel-{name}"), label=f"header.{name}") as tab:
@@ -85,10 +85,10 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
                     with page.part(name, tab):
                         panel.build(page)
                 tab.select(None, None, page.opened, js="() => true")
-        _speak(page)
+        _wire_language(page)
         if api:
             build_endpoint(context)
-        demo.words = page.words
+        demo.translations = page.translations
     list_together(files_of(demo), *demo.blocks.values())
     return demo
 
@@ -112,7 +112,7 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
         page.bind(device, value=device_html)
         offered = context.device
         if not offered.ready:
-            demo.load(lambda: gr.update(visible=offered.ready), None, device, **QUIET)
+            demo.load(lambda: gr.update(visible=offered.ready), None, device, **UNQUEUED)
     page.bind(model, label="header.model", choices=context.models.choices)
     page.bind(language, label="header.language")
     return page
@@ -127,28 +127,34 @@ def title_html(language: str) -> str:
     return f"<h1>{say('header.title', language)}</h1><p>{say('header.purpose', language)}</p>"
 
 
-def _speak(page: Page) -> None:
+def _wire_language(page: Page) -> None:
     """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
     language, model = page.language, page.model
-    for script in (covering_script(), gradio_words_script(), smaller_script(), alive_script(), INTO_VIEW):
+    for script in (language_overlay_script(), gradio_translation_script(), prepare_upload_script(), reconnect_script(), SCROLL_INTO_VIEW):
         page.demo.load(None, None, None, js=script)
     page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
-    page.demo.load(page.context.models.choices_update, [language, model], model, **QUIET)
+    page.demo.load(page.context.models.choices_update, [language, model], model, **UNQUEUED)
 
-    page.hear(language.change)
-    for name, one in {"header": language, **page.heard}.items():
-        _follow(page, name, one)
-    gr.on([language.change, model.change], None, [language, model], None, js="(language, model) => window.fruitvisionTold(language, model)")
+    page.sync_languages(language.change)
+    for name, one in {"header": language, **page.part_languages}.items():
+        _wire_translation(page, name, one)
+    gr.on(
+        [language.change, model.change],
+        None,
+        [language, model],
+        None,
+        js="(language, model) => window.fruitvisionHeaderChanged(language, model)",
+    )
 
 
-def _follow(page: Page, name: str, language: gr.Radio) -> None:
+def _wire_translation(page: Page, name: str, language: gr.Radio) -> None:
     """What is bound to one of the page's languages changes with it; the cover of the page waits for that."""
 
     def switch(chosen: str) -> list[Any]:
         return page.updates(language, chosen)
 
-    changed = language.change(switch, language, page.bound(language), **QUIET)
-    changed.then(None, None, None, js=f"() => window.fruitvisionSpoken({name!r})")
+    changed = language.change(switch, language, page.bound_to(language), **UNQUEUED)
+    changed.then(None, None, None, js=f"() => window.fruitvisionTranslated({name!r})")
 
 
 def launch(
@@ -267,8 +273,8 @@ def _check(embed_in: Sequence[str], upload_quota: int) -> None:
     """Refuse what cannot be meant, before anything is made. Raises UsageError "bad-origin", "small-quota"."""
     if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
         raise UsageError("bad-origin", origin=unknown[0])
-    if upload_quota < LEAST_QUOTA:
-        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=LEAST_QUOTA // 2**20)
+    if upload_quota < MIN_QUOTA:
+        raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=MIN_QUOTA // 2**20)
 
 
 def _serve(demo: gr.Blocks, uploads: Uploads, host: str, port: int, root_path: str | None, context: Context) -> None:

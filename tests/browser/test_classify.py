@@ -58,7 +58,7 @@ def test_a_picture_too_large_to_send_is_made_smaller_in_the_browser(visit, tmp_p
     path.write_bytes(huge("Banana"))
     page.set_input_files("#classify-picture input[type=file]", path)
     page.wait_for_selector("#classify-answer .fv-name")
-    assert not page.locator(".fv-too-large").count()
+    assert not page.locator(".fv-upload-error").count()
 
 
 @pytest.mark.parametrize(("locale", "words"), [("en-US", "too large"), ("zh-CN", "太大")])
@@ -67,11 +67,11 @@ def test_what_is_too_large_and_no_picture_is_a_sentence_in_the_readers_language(
     path.write_bytes(b"x" * (MAX_UPLOAD_BYTES + 1))
     page.wait_for_function(f"window.fruitvision?.language === '{locale[:2]}'")
     page.set_input_files("#classify-picture input[type=file]", path)
-    page.wait_for_selector(".fv-too-large")
-    assert words in page.inner_text(".fv-too-large") and page.locator("text=exceeds").count() == 0
+    page.wait_for_selector(".fv-upload-error")
+    assert words in page.inner_text(".fv-upload-error") and page.locator("text=exceeds").count() == 0
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
-    assert not page.locator(".fv-too-large").count()
+    assert not page.locator(".fv-upload-error").count()
 
 
 def as_file(image: Image.Image, kind: str, **options) -> bytes:
@@ -173,13 +173,13 @@ def test_what_is_no_picture_gets_a_sentence_and_the_next_picture_an_answer(visit
         files.items.add(new File(["no picture"], "late.jpg", { type: "image/jpeg" }));
         new MutationObserver(() => resolve(true)).observe(document.querySelector(".fv-answer"), { attributeFilter: ["aria-busy"] });
         setTimeout(() => resolve(false), 3000);
-        window.fruitvisionGive(files.files[0], document.querySelector("#classify-picture"));
+        window.fruitvisionSetPicture(files.files[0], document.querySelector("#classify-picture"));
     })"""
     assert page.evaluate(stale), "the answer before is not taken for that of the next picture"
     page.wait_for_selector("#classify-answer .fv-error:not([aria-busy] *):has-text('late.jpg')")
     busy = """async () => {
         const dimmed = () => new Promise((resolve) => setTimeout(() => resolve(document.querySelector(".fv-answer").ariaBusy), 100));
-        window.dispatchEvent(new CustomEvent("fruitvision-given", { detail: document.querySelector("#classify-picture") }));
+        window.dispatchEvent(new CustomEvent("fruitvision-picture-chosen", { detail: document.querySelector("#classify-picture") }));
         window.fruitvisionAsked({ path: "one" });
         window.fruitvisionAnswered({ path: "another" });
         return [await dimmed(), window.fruitvisionAnswered({ path: "one" }), await dimmed()];
@@ -259,9 +259,9 @@ def test_the_live_view_goes_on_by_itself_after_the_server_was_away(visit):
     page.wait_for_selector(".fv-live-answer .fv-name")
     page.context.set_offline(True)
     page.wait_for_function("document.querySelector('.fv-live-message').textContent.includes('Trying again')")
-    page.wait_for_selector(".fv-away:not([hidden])")
+    page.wait_for_selector(".fv-offline:not([hidden])")
     free = "() => [...document.querySelectorAll('.fv-live-answer, .fv-live-buttons, .fv-live-message')].every((one) => "
-    free += "one.getBoundingClientRect().bottom <= document.querySelector('.fv-away').getBoundingClientRect().top)"
+    free += "one.getBoundingClientRect().bottom <= document.querySelector('.fv-offline').getBoundingClientRect().top)"
     page.wait_for_function(free)  # the note that it is away covers neither the answer nor a button
     page.context.set_offline(False)
     page.wait_for_function("document.querySelector('.fv-live-message').textContent === ''")

@@ -43,7 +43,7 @@ def test_a_drawn_example_a_pasted_picture_and_a_pdf(visit):
     page.wait_for_function("document.querySelector('#classify-heatmap img')?.alt.includes('香蕉')")
     drop_on_shown = "#classify-picture"
     page.dispatch_event(drop_on_shown, "drop", {"dataTransfer": page.evaluate_handle(FILE, ["rechnung.pdf", "application/pdf", ""])})
-    page.wait_for_selector(".fv-too-large:has-text('rechnung.pdf')")
+    page.wait_for_selector(".fv-upload-error:has-text('rechnung.pdf')")
     assert "香蕉" in page.inner_text("#classify-answer .fv-name"), "what was shown stays"
     kiwi = base64.b64encode(drawn("Orange")["buffer"]).decode()
     page.evaluate(
@@ -55,7 +55,7 @@ def test_a_drawn_example_a_pasted_picture_and_a_pdf(visit):
         ["image.png", "image/png", kiwi],
     )
     page.wait_for_function("document.querySelector('#classify-answer .fv-name')?.textContent.includes('橙')")
-    assert not page.locator(".fv-too-large").count()
+    assert not page.locator(".fv-upload-error").count()
 
 
 FILE = """([name, type, content]) => {
@@ -68,7 +68,7 @@ FILE = """([name, type, content]) => {
 def test_a_pdf_on_the_empty_place_is_said_to_be_no_picture(visit):
     page = visit()
     drop(page, "letter.pdf", "application/pdf", b"%PDF-1.4")
-    page.wait_for_selector(".fv-too-large:has-text('“letter.pdf” is not a picture')")
+    page.wait_for_selector(".fv-upload-error:has-text('“letter.pdf” is not a picture')")
 
 
 def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, public):
@@ -118,13 +118,13 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
         first.process.wait()
         killed = time.monotonic()
         for one, words in ((page, "应用没有回应"), *((one, "not responding") for one in (train, compare, live))):
-            one.wait_for_selector(f".fv-away:not([hidden]):has-text('{words}')")
+            one.wait_for_selector(f".fv-offline:not([hidden]):has-text('{words}')")
         assert time.monotonic() - killed < 5
         assert "香蕉" in page.inner_text("#classify-answer .fv-name")
         again = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
         try:
             for one in (page, train, compare, live):
-                one.wait_for_selector(".fv-away", state="hidden")
+                one.wait_for_selector(".fv-offline", state="hidden")
             train.wait_for_function("!window.loadedBefore")  # its clock asked while the server was away: the page is loaded anew
             train.wait_for_selector("#train-grid img")
             before = train.get_attribute("#train-grid img", "src")

@@ -10,9 +10,9 @@ MIXED = """() => {
     const look = () => {
         const words = [...document.querySelectorAll("#title, #panels [role=tab], #classify-answer, #classify-start, #classify-note")]
             .map((own) => own.innerText).join(" ").replace(/FruitVision|fruits-\\S+|\\d+%/g, "");
-        if (!document.querySelector(".fv-cover").hidden) {
+        if (!document.querySelector(".fv-language-overlay").hidden) {
             window.locked = (window.locked ?? true) && Boolean(document.querySelector("#language").closest("[inert]"));
-            window.announced = !document.querySelector(".fv-cover-said").closest("[aria-busy], [inert], [hidden]");
+            window.announced = !document.querySelector(".fv-language-overlay-status").closest("[aria-busy], [inert], [hidden]");
         } else if (/[a-z]{3}/i.test(words) && /[\\u4e00-\\u9fff]/.test(words)) window.mixed = words;
         requestAnimationFrame(look);
     };
@@ -32,7 +32,7 @@ def test_the_language_switch_changes_every_word_at_once_and_is_remembered(visit)
     page.evaluate(MIXED)
     page.wait_for_selector("text=显示网络关注的区域")
     page.wait_for_function("/[\\u4e00-\\u9fff]/.test(document.querySelector('#classify-answer .fv-name').textContent)")
-    page.wait_for_selector(".fv-cover", state="hidden")
+    page.wait_for_selector(".fv-language-overlay", state="hidden")
     page.wait_for_timeout(300)
     assert page.evaluate("window.mixed") is None, "no sentence is seen beside one of another language"
     assert page.evaluate("[window.locked, window.announced]") == [True, True], "no key reaches what is covered, and the cover is said"
@@ -41,7 +41,7 @@ def test_the_language_switch_changes_every_word_at_once_and_is_remembered(visit)
         assert page.get_by_role("tab", name=tab).is_visible()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.get_by_role("tab", name="训练").click()  # it was not seen meanwhile, and follows now
-    page.wait_for_selector(".fv-cover", state="hidden")
+    page.wait_for_selector(".fv-language-overlay", state="hidden")
     assert "Start" not in page.inner_text("#panels")
     page.reload()
     page.wait_for_selector("#panels :text('你的图片')")

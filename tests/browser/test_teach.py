@@ -61,7 +61,7 @@ def test_a_new_name_is_taught_before_the_camera_kept_and_taken_back(visit, publi
         for language, words in (("zh", "已移除“Quitte & 木瓜”"), ("en", "Removed")):
             page.evaluate(f"document.querySelector('#language input[value={language}]').click()")
             page.wait_for_selector(f".fv-taught-undo:has-text('{words}')")
-            page.wait_for_selector(".fv-cover", state="hidden")
+            page.wait_for_selector(".fv-language-overlay", state="hidden")
         page.wait_for_function("document.activeElement.matches('.fv-taught-undo button')")
         page.keyboard.press("Enter")
         page.wait_for_selector(f".fv-taught-names summary:has-text('pictures: {pictures - 1}')")

@@ -11,7 +11,7 @@ from fruitvision.errors import DataError, RunError
 from fruitvision.runs import launcher, report
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs, new_run
 from fruitvision.runs.job.loop import execute
-from fruitvision.ui.page.downloads import to_download
+from fruitvision.ui.page.downloads import download_path
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
 
@@ -89,5 +89,5 @@ def test_the_folder_of_files_to_download_is_not_cleared_where_another_account_ma
     os.utime(tmp_path / "home" / "letters", (0, 0))
     (tmp_path / "shared" / "fruitvision-downloads").symlink_to(tmp_path / "home")
     with pytest.raises(DataError, match="cannot be written"):
-        to_download("run", "csv", otherwise="run")
+        download_path("run", "csv", fallback="run")
     assert (tmp_path / "home" / "letters").is_dir()

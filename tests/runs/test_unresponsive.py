@@ -21,7 +21,7 @@ from fruitvision.runs import launcher, process, status
 from fruitvision.runs.folder import RunFolder, RunStatus
 from fruitvision.runs.job import loop
 from fruitvision.runs.job.loop import execute
-from fruitvision.ui.compare.race_view import race_status
+from fruitvision.ui.compare.study_view import study_status
 from fruitvision.ui.train.run_view import run_table, status_line
 
 from .conftest import wait_for
@@ -173,7 +173,7 @@ def test_a_study_that_does_not_respond_is_said_and_ended_too(tmp_path, sample_se
     study = StudyFolder(tmp_path / "study").create(StudyPlan.parse({"data": str(sample_set), "norms": ["batch", "group"]}))
     with sleeping("fruitvision", "compare", "--out", str(study.path)) as child:
         at_work(RunFolder(study.path), child, heartbeat=-100)
-        assert "not responding" in race_status(study, "en") and "没有响应" in race_status(study, "zh")
+        assert "not responding" in study_status(study, "en") and "没有响应" in study_status(study, "zh")
         assert command("stop", "--run", study.path, "--force")["state"] == "interrupted" == study.status().state
         child.wait(10)
 

@@ -16,7 +16,7 @@ from gradio import blocks, route_utils, routes
 from starlette.datastructures import Headers
 
 from fruitvision.ui import gradio_internals as internals
-from fruitvision.ui.page.served.gradio_words import RAW
+from fruitvision.ui.page.client.gradio_translation import RAW
 from fruitvision.wording.text import sentences
 
 OF_QUEUE = {

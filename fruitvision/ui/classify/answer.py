@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Guess, Prediction
 
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
-MOST_OFFERED = 4
+MAX_OFFERED = 4
 """Names that are offered where an answer is not right."""
 
 
@@ -86,7 +86,7 @@ def correction(prediction: Prediction, language: str, config: CheckpointConfig |
     guesses = [guess.fruit_type for guess in prediction.top if guess.probability >= MIN_SHOWN * fruit > 0]
     likely = confused_with(config, named[0]) if config is not None and named else ()
     wrong = named if len(named) == 1 else []
-    names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MOST_OFFERED]
+    names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MAX_OFFERED]
     names += [] if prediction.verdict == "not-fruit" else [NOT_FRUIT]
     buttons = [tag("button", _spoken(name, language), type="button", data_teach=name) for name in names]
     hint = say("classify.fix_other", language)

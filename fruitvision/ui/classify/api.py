@@ -12,7 +12,7 @@ import gradio as gr
 
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.errors import FruitVisionError, PictureError
-from fruitvision.ui.classify.panel import VISITORS_AT_ONCE
+from fruitvision.ui.classify.panel import CONCURRENCY_LIMIT
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context
 
@@ -30,7 +30,7 @@ def build_endpoint(context: Context) -> None:
 
     picture = CheckedImage(visible=False, type="filepath", label="picture", elem_id="api-picture")
     answer = gr.JSON(visible=False, label="predictions", elem_id="api-answer")
-    gr.Button(visible=False).click(classify, picture, answer, api_name=API_NAME, concurrency_limit=VISITORS_AT_ONCE)
+    gr.Button(visible=False).click(classify, picture, answer, api_name=API_NAME, concurrency_limit=CONCURRENCY_LIMIT)
 
 
 def classified(context: Context, picture: Path | bytes, name: str, request: Any) -> dict[str, Any]:

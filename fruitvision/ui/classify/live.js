@@ -1,26 +1,26 @@
-// The camera view. One short call a frame: the next frame is taken when the last one is answered, so a slow server
-// only makes the view slower, and nobody holds a place between two frames. `element` and `server` come from gr.HTML.
+// The live view. Each frame is one short call, and the next frame is taken once the last one is answered, so a slow server only makes
+// the view slower, and no connection is held between two frames. `element` and `server` come from gr.HTML.
 const EVERY_MS = 350, RETRY_MS = 2000, SIDE = 256;
-const SAY_MS = 3000; // between two answers that a screen reader says
+const ANNOUNCE_MS = 3000; // minimum time between two answers that a screen reader announces
 let shown = "";
-const GUIDE = 0.8; // of the picture's short side
+const GUIDE = 0.8; // share of the video's short side
 const view = element.querySelector(".fv-live");
 const words = Object.fromEntries([...view.querySelectorAll("template")].map((t) => [t.dataset.language, t]));
 const video = view.querySelector("video"), stage = view.querySelector(".fv-stage");
 const startButton = view.querySelector(".fv-live-start"), switchButton = view.querySelector(".fv-live-switch");
 const emptyButton = view.querySelector(".fv-live-empty");
 const message = view.querySelector(".fv-live-message"), answer = view.querySelector(".fv-live-card");
-const fix = view.querySelector(".fv-fix"), saying = view.querySelector(".fv-live-said");
+const fix = view.querySelector(".fv-fix"), announcement = view.querySelector(".fv-live-said");
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = SIDE;
 
-let held = false; // while frames are taken to teach from, none is answered
-let stream = null, round = 0, cameras = [], chosen = 0, trouble = null;
-// The place without fruit, and the last answer of a model: the server keeps neither.
-let empty = null, memory = null, remembered = null;
+let held = false; // frames are being taught, and none is classified meanwhile
+let stream = null, round = 0, cameras = [], chosen = 0, problem = null;
+// The picture of the place without fruit, and the probabilities of the last answer with its model: the server keeps neither.
+let empty = null, memory = null, memoryModel = null;
 const page = () => window.fruitvision || { language: "en", model: null };
-const spoken = () => words[page().language] || words.en;
-const say = (key) => spoken().dataset[key];
+const template = () => words[page().language] || words.en;
+const say = (key) => template().dataset[key];
 
 function label() {
   startButton.querySelector("span").textContent = say(stream ? "stop" : "start");
@@ -30,26 +30,26 @@ function label() {
   emptyButton.setAttribute("aria-pressed", String(Boolean(empty)));
   view.querySelector(".fv-live-hint").textContent = say(stream && empty ? "known" : "hint");
   video.setAttribute("aria-label", say("video"));
-  message.textContent = trouble ? say(trouble) : "";
+  message.textContent = problem ? say(problem) : "";
   stage.classList.toggle("fv-on", Boolean(stream));
   fix.querySelector("summary").textContent = say("fix");
   if (stream) return;
-  answer.innerHTML = spoken().innerHTML;
+  answer.innerHTML = template().innerHTML;
   fix.open = false;
   fix.hidden = true;
-  saying.textContent = shown = "";
+  announcement.textContent = shown = "";
 }
 
-function tell(key) {
-  if (trouble === key) return;
-  trouble = key;
+function showProblem(key) {
+  if (problem === key) return;
+  problem = key;
   label();
 }
 
 async function start() {
   const mine = ++round;
   halt();
-  if (!navigator.mediaDevices?.getUserMedia) return tell("insecure");
+  if (!navigator.mediaDevices?.getUserMedia) return showProblem("insecure");
   const camera = cameras.length > 1 && chosen >= 0 && cameras[chosen]
     ? { deviceId: { exact: cameras[chosen] } } : { facingMode: { ideal: "environment" } };
   try {
@@ -59,20 +59,20 @@ async function start() {
     video.srcObject = stream;
     await video.play();
   } catch (error) {
-    if (mine !== round) return; // stopped, or started anew, while the camera opened
+    if (mine !== round) return; // stopped or restarted while the camera was opening
     halt();
-    return tell({ NotAllowedError: "denied", NotReadableError: "busy" }[error.name] || "none");
+    return showProblem({ NotAllowedError: "denied", NotReadableError: "busy" }[error.name] || "none");
   }
   if (mine !== round) return;
-  stream.getVideoTracks()[0].addEventListener("ended", () => { if (mine === round) { stop(); tell("none"); } });
-  tell(null);
+  stream.getVideoTracks()[0].addEventListener("ended", () => { if (mine === round) { stop(); showProblem("none"); } });
+  showProblem(null);
   guide();
-  await find_cameras();
+  await findCameras();
   label();
   run(mine);
 }
 
-async function find_cameras() {
+async function findCameras() {
   const found = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
   cameras = found.map((device) => device.deviceId);
   const current = stream?.getVideoTracks()[0]?.getSettings().deviceId;
@@ -80,7 +80,7 @@ async function find_cameras() {
   switchButton.hidden = cameras.length < 2;
 }
 
-// The guide covers the same part of the picture that is sent, however the picture lies in its stage.
+// Resizes the guide box to the part of the video that is sent, at the video's current scale.
 function guide() {
   const scale = Math.min(stage.clientWidth / video.videoWidth, stage.clientHeight / video.videoHeight);
   const side = Math.min(video.videoWidth, video.videoHeight) * scale * GUIDE;
@@ -90,7 +90,7 @@ function guide() {
 function halt() {
   stream?.getTracks().forEach((track) => track.stop());
   stream = video.srcObject = null;
-  empty = memory = null; // another camera, or the same one moved
+  empty = memory = null; // the next view may be of another place
 }
 
 function stop() {
@@ -102,22 +102,22 @@ function stop() {
 async function run(mine) {
   while (mine === round && element.isConnected) {
     const began = performance.now();
-    if (view.offsetParent === null) return stop(); // another panel is open: the camera's light goes out
-    if (!document.hidden && !held && !fix.open && video.videoWidth) { // an answer that is being corrected stays
+    if (view.offsetParent === null) return stop(); // another panel is open: the camera is switched off
+    if (!document.hidden && !held && !fix.open && video.videoWidth) { // an answer that is being corrected is kept
       try {
         const { model, language } = page();
-        if (remembered !== model) memory = null;
+        if (memoryModel !== model) memory = null;
         const taught = document.querySelector("#classify-use-taught input")?.checked !== false;
         const result = await server.answer_frame({ image: frame(), model, language, empty, memory, taught });
         if (mine !== round) return;
-        if (held || fix.open) continue; // answered by what was known before the teaching that goes on
+        if (held || fix.open) continue; // the answer is older than the teaching in progress
         memory = result.memory || null;
-        remembered = model;
+        memoryModel = model;
         show(result);
-        tell(null);
+        showProblem(null);
       } catch {
         if (mine !== round) return;
-        tell("lost");
+        showProblem("lost");
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -126,19 +126,19 @@ async function run(mine) {
   }
 }
 
-let offered = "", before = "", saidAt = -SAY_MS;
+let shownFix = "", previous = "", announcedAt = -ANNOUNCE_MS;
 function show(result) {
   if (result.html !== shown) answer.innerHTML = shown = result.html;
   fix.hidden = !result.fix;
-  if (result.fix && result.fix !== offered) fix.lastElementChild.innerHTML = offered = result.fix;
-  const steady = result.said === before; // two answers alike
-  before = result.said;
-  if (!steady || result.said === saying.textContent || performance.now() - saidAt < SAY_MS) return;
-  saying.textContent = result.said;
-  saidAt = performance.now();
+  if (result.fix && result.fix !== shownFix) fix.lastElementChild.innerHTML = shownFix = result.fix;
+  const stable = result.said === previous; // two equal answers in a row
+  previous = result.said;
+  if (!stable || result.said === announcement.textContent || performance.now() - announcedAt < ANNOUNCE_MS) return;
+  announcement.textContent = result.said;
+  announcedAt = performance.now();
 }
 
-// What is inside the frame, as a small JPEG: what the person sees there is what the network gets.
+// The inside of the guide box as a small JPEG: exactly what the network gets.
 function frame() {
   const side = Math.min(video.videoWidth, video.videoHeight) * GUIDE;
   const left = (video.videoWidth - side) / 2, top = (video.videoHeight - side) / 2;
@@ -149,7 +149,7 @@ function frame() {
 startButton.addEventListener("click", () => (stream ? stop() : start()));
 emptyButton.addEventListener("click", () => { empty = empty ? null : frame(); memory = null; label(); });
 switchButton.addEventListener("click", () => { chosen = (chosen + 1) % cameras.length; start(); });
-// What teach.js needs of the camera. What is taught ends the memory of the answers before it.
+// The interface for teach.js. Teaching discards the memory of earlier answers.
 view.camera = {
   on: () => Boolean(stream && video.videoWidth),
   start, frame,
@@ -157,5 +157,5 @@ view.camera = {
 };
 new ResizeObserver(guide).observe(stage);
 video.addEventListener("resize", guide);
-window.addEventListener("fruitvision-words", label);
+window.addEventListener("fruitvision-header-change", label);
 label();

@@ -24,8 +24,8 @@ from fruitvision.ui.classify.teaching.teach import build_teaching
 from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.events import QUIET_LAST
-from fruitvision.ui.page.export.buttons import build_own_page
+from fruitvision.ui.page.events import UNQUEUED_LAST
+from fruitvision.ui.page.export.buttons import build_page_export
 from fruitvision.wording.text import LANGUAGES, say
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
 """Pixels of a heatmap's sides, at most: what a screen shows, whatever 64 visitors may upload."""
 SHOWN_SIDE = 480
 # Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
-VISITORS_AT_ONCE = 64
+CONCURRENCY_LIMIT = 64
 EXAMPLES = {"Banana": ("white", 3), "Apple": ("cloth", 91), "Kiwi": ("white", 6), "Cherry": ("white", 0), "Pineapple": ("wood", 11)}
 """Kinds that are drawn to be clicked, with the background and the seed at which the shipped default is sure of them."""
 EXAMPLE_SIDE = 224
@@ -72,13 +72,13 @@ def build(page: Page) -> None:
             )
     _wire_picture(page, tab, build_teaching(page))
     note = gr.HTML(elem_id="classify-note")
-    build_own_page(page)
+    build_page_export(page)
     gr.on(
         [page.demo.load, page.model.change, page.language.change],
         lambda *given: note_of(page.context, *given),
         [page.model, page.language],
         note,
-        **QUIET_LAST,
+        **UNQUEUED_LAST,
     )
 
 
@@ -103,7 +103,7 @@ def _build_picture(page: Page) -> PictureTab:
                 html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start", server_functions=[_preparer(context)]
             )
         with gr.Column(scale=4, min_width=320):
-            answer = page.first(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
+            answer = page.bind_initial(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
             use_taught = page.bind(gr.Checkbox(value=True, elem_id="classify-use-taught"), label="classify.use_taught")
             heatmap = page.bind(
@@ -131,7 +131,7 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
         [tab.answer, tab.heatmap],
         show_progress="minimal",
         show_progress_on=tab.answer,
-        concurrency_limit=VISITORS_AT_ONCE,
+        concurrency_limit=CONCURRENCY_LIMIT,
         api_visibility="private",
         trigger_mode="always_last",
         js="(...given) => { window.fruitvisionAsked?.(given[0]); return given; }",
@@ -157,7 +157,7 @@ def answer_picture(
     if picture is None:
         return empty_card(language), hidden
     try:
-        taught = context.teaching.taught(model, owner=owner and use_taught)
+        taught = context.teaching.head(model, owner=owner and use_taught)
         batcher = context.models.batcher(model)
         from fruitvision.recognition.classifier import FrameContext
 
@@ -173,7 +173,7 @@ def answer_picture(
 
 
 def _shown(picture: Path | bytes) -> Markup:
-    """Of a HEIC or AVIF a small JPEG, which smaller.js puts in its place where the browser cannot show it."""
+    """Of a HEIC or AVIF a small JPEG, which prepare_upload.js puts in its place where the browser cannot show it."""
     try:
         with picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture) as file:
             if file.read(8)[4:] != b"ftyp":
@@ -199,7 +199,7 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
     try:
         picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
-        empty, taught = given.get("empty"), context.teaching.taught(model, owner=owner and given.get("taught") is not False)
+        empty, taught = given.get("empty"), context.teaching.head(model, owner=owner and given.get("taught") is not False)
         from fruitvision.recognition.classifier import FrameContext
 
         before = FrameContext(
@@ -250,7 +250,7 @@ def _preparer(context: Context) -> Any:
 
     def prepare(model: Any) -> None:
         if not model or model == context.models.default:
-            context.models.load_ahead()
+            context.models.preload()
 
     return prepare
 

@@ -1,39 +1,39 @@
-// Below the empty place for a picture: the camera, and drawn fruit to try. Beside it what Gradio's picture lacks: words at its icons,
-// pictures pasted anywhere, an `alt` that says what is shown, and that a correction closes when the focus leaves it.
+// The camera button and the drawn examples below the empty picture component, and what Gradio's component lacks: labelled icons, pasting
+// anywhere on the page, an `alt` that describes the picture, and a correction form that closes when the focus leaves it.
 const start = element.querySelector(".fv-start");
-const spoken = Object.fromEntries([...start.querySelectorAll("template")].map((own) => [own.dataset.language, own.dataset]));
-const say = (word) => (spoken[window.fruitvision?.language] || spoken.en)[word];
+const sentences = Object.fromEntries([...start.querySelectorAll("template")].map((own) => [own.dataset.language, own.dataset]));
+const say = (key) => (sentences[window.fruitvision?.language] || sentences.en)[key];
 const place = () => document.querySelector("#classify-picture");
-const CORNER = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_words.js
-const ICONS = { upload_file: "upload", capture: "webcam", paste: "clipboard" };
-const known = (icon, words) => words[window.fruitvisionKnown?.(icon.getAttribute("aria-label"))];
+const CORNER_ICONS = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_translation.js
+const SOURCE_ICONS = { upload_file: "upload", capture: "webcam", paste: "clipboard" };
+const iconKey = (icon, keys) => icon.dataset.fvIcon || keys[window.fruitvisionGradioKey?.(icon.getAttribute("aria-label"))];
 
 function label() {
   start.querySelector(".fv-start-camera span").textContent = say("camera");
   start.querySelector(".fv-start-lead").textContent = say("examples");
   const names = JSON.parse(say("names"));
-  for (const own of start.querySelectorAll("button[data-example]")) {
-    const name = names[own.dataset.example];
-    own.querySelector("span").textContent = name;
-    own.setAttribute("aria-label", say("example").replace("{name}", name));
+  for (const button of start.querySelectorAll("button[data-example]")) {
+    const name = names[button.dataset.example];
+    button.querySelector("span").textContent = name;
+    button.setAttribute("aria-label", say("example").replace("{name}", name));
   }
   decorate();
 }
 
-// Gradio draws its picture anew whenever it changes: what is added to it is added again.
+// Gradio re-renders its picture component on every change, and these attributes are then set again.
 function decorate() {
   for (const icon of place()?.querySelectorAll(".source-selection button") || []) {
-    const word = icon.dataset.fvIcon || known(icon, ICONS);
-    if (!word) continue;
-    set(icon, "data-fv-icon", word);
-    set(icon, "data-fv-word", say(word));
-    set(icon, "aria-label", say(word));
+    const key = iconKey(icon, SOURCE_ICONS);
+    if (!key) continue;
+    set(icon, "data-fv-icon", key);
+    set(icon, "data-fv-word", say(key));
+    set(icon, "aria-label", say(key));
   }
   for (const icon of document.querySelectorAll("#classify-picture .icon-button, #classify-heatmap .icon-button")) {
-    const word = icon.dataset.fvIcon || known(icon, CORNER);
-    if (!word) continue;
-    set(icon, "data-fv-icon", word);
-    for (const name of ["aria-label", "title"]) set(icon, name, say(word));
+    const key = iconKey(icon, CORNER_ICONS);
+    if (!key) continue;
+    set(icon, "data-fv-icon", key);
+    for (const name of ["aria-label", "title"]) set(icon, name, say(key));
   }
   const card = document.querySelector("#classify-answer .fv-answer");
   for (const [selector, alt] of [["#classify-picture img", "pictureAlt"], ["#classify-heatmap img", "heatAlt"]]) {
@@ -43,10 +43,10 @@ function decorate() {
   }
 }
 
-// Until the new answer is there, the one before is not taken for it: Gradio puts the new one in its place, unless the words are the same.
-// The answer is there when the call ends that asked about the picture that is chosen now.
+// The previous answer is dimmed (aria-busy) until the call about the current picture ends. Gradio replaces the answer's element by itself,
+// except when the new HTML is equal to the old.
 let asked = null;
-window.addEventListener("fruitvision-given", (event) => {
+window.addEventListener("fruitvision-picture-chosen", (event) => {
   if (event.detail === place()) document.querySelector("#classify-answer .fv-answer")?.setAttribute("aria-busy", "true");
 });
 window.fruitvisionAsked = (picture) => { asked = picture?.path ?? null; };
@@ -55,13 +55,14 @@ window.fruitvisionAnswered = (picture) => {
   requestAnimationFrame(() => document.querySelector("#classify-answer .fv-answer")?.removeAttribute("aria-busy"));
 };
 
-function set(own, name, value) {
-  if (own.getAttribute(name) !== value) own.setAttribute(name, value);
+// Unchanged attributes are not set again: the observer below would react to them.
+function set(target, name, value) {
+  if (target.getAttribute(name) !== value) target.setAttribute(name, value);
 }
 
 start.querySelector(".fv-start-camera").addEventListener("click", async () => {
   document.querySelector("#classify-live-tab-button").click();
-  for (let tries = 0; tries < 100; tries += 1) { // the page makes the view when its tab is first opened
+  for (let tries = 0; tries < 100; tries += 1) { // the view is mounted when its tab is first opened
     const live = document.querySelector(".fv-live");
     if (live?.camera && live.offsetParent !== null) return live.camera.start();
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -69,21 +70,21 @@ start.querySelector(".fv-start-camera").addEventListener("click", async () => {
 });
 
 start.querySelector(".fv-examples").addEventListener("click", async (event) => {
-  const own = event.target.closest("[data-example]");
-  if (!own) return;
-  const bytes = await (await fetch(own.querySelector("img").src)).blob();
-  window.fruitvisionGive(new File([bytes], `${own.dataset.example}.jpg`, { type: "image/jpeg" }), place());
+  const button = event.target.closest("[data-example]");
+  if (!button) return;
+  const bytes = await (await fetch(button.querySelector("img").src)).blob();
+  window.fruitvisionSetPicture(new File([bytes], `${button.dataset.example}.jpg`, { type: "image/jpeg" }), place());
 });
 
-// Who reaches for a picture, or for the camera, will ask: the server loads its network meanwhile, and not before.
+// The server preloads the network when the pointer or the focus first reaches the picture or the camera, and not earlier.
 if (!window.fruitvisionStart) {
-  const reached = ["pointerover", "focusin", "dragenter"];
-  const reach = (event) => {
+  const kinds = ["pointerover", "focusin", "dragenter"];
+  const preload = (event) => {
     if (!event.target.closest?.("#classify-picture, #classify-start, #classify-live")) return;
-    for (const kind of reached) document.removeEventListener(kind, reach, true);
+    for (const kind of kinds) document.removeEventListener(kind, preload, true);
     server.prepare(window.fruitvision?.model ?? null).catch(() => {});
   };
-  for (const kind of reached) document.addEventListener(kind, reach, true);
+  for (const kind of kinds) document.addEventListener(kind, preload, true);
 }
 if (!window.fruitvisionStart) {
   window.fruitvisionStart = true;
@@ -93,7 +94,7 @@ if (!window.fruitvisionStart) {
     event.preventDefault();
     event.stopImmediatePropagation();
     document.querySelector("#classify-picture-tab-button").click();
-    window.fruitvisionGive(file, place());
+    window.fruitvisionSetPicture(file, place());
   }, true);
   document.addEventListener("focusout", (event) => {
     const fix = event.target.closest?.(".fv-fix[open]");
@@ -109,5 +110,5 @@ if (!window.fruitvisionStart) {
   if (matchMedia("(max-width: 640px), (max-width: 960px) and (max-height: 500px)").matches) document.querySelector("#classify-live-tab-button")?.click();
 }
 new MutationObserver(decorate).observe(element.closest(".fv-classify") || document.body, { childList: true, subtree: true });
-window.addEventListener("fruitvision-words", label);
+window.addEventListener("fruitvision-header-change", label);
 label();

@@ -1,7 +1,7 @@
-"""A tensor (N, C, H, W) drawn as feature maps, with the elements that share one mean and variance lit.
+"""A tensor (N, C, H, W) drawn as feature maps, with the elements that share one mean and variance highlighted.
 
-One stack of sheets is one sample, one sheet is one channel, one cell is one position. Every part carries the
-number of its sharing set, so that pointing at a sheet lights the set it belongs to without asking the server.
+Each stack is a sample, each sheet in it a channel, and each cell of a sheet a position. Every shape carries the number of
+its sharing set, so that hovering over it highlights the set without asking the server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from fruitvision.report.markup import tag
 
-_CELL = 11.0  # the side of a cell, in the drawing's units
+_CELL = 11.0  # side of a cell, in the drawing's units
 _ACROSS = (_CELL * 0.87, _CELL * 0.42)  # one step along W
 _DOWN = (-_CELL * 0.87, _CELL * 0.42)  # one step along H
 _LIFT = 26.0  # from one channel's sheet to the next
@@ -37,11 +37,10 @@ def draw_tensor(sets: np.ndarray, lit: int, *, description: str, sample: str, ch
     """SVG of a tensor.
 
     Args:
-        sets: (N, C, H, W) whole numbers: elements with the same number share a mean and a variance; −1 shares
-            nothing.
-        lit: the number of the set that is lit at first.
-        description: what the picture shows, for screen readers.
-        sample, channels: the words beside the axes N and C, in the reader's language.
+        sets: (N, C, H, W) integers: elements with the same number share a mean and a variance; −1 shares nothing.
+        lit: the number of the set that is highlighted initially.
+        description: the drawing's accessible name.
+        sample, channels: the labels of the axes N and C, in the user's language.
     """
     n, c, h, w = sets.shape
     half_width = h * -_DOWN[0]

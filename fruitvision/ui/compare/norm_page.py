@@ -1,4 +1,4 @@
-"""What a normalization layer does, as HTML: its drawing; its formula, plain words, and what is counted from the real layer."""
+"""A normalization layer explained as HTML: its drawing, formula and description, and figures counted on a real layer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fruitvision.wording.text import say, sentences
 
 SHAPE = (3, 4, 3, 3)
 """N, C, H, W of the drawing."""
-REAL = (32, 64, 24, 24)
-"""N, C, H, W of the layer that is counted: a ResNet18's first block, 32 pictures of 96 pixels."""
+LAYER_SHAPE = (32, 64, 24, 24)
+"""N, C, H, W of the layer that the figures are for: a ResNet18's first block, 32 pictures of 96 pixels."""
 ASPECTS = ("alone", "test", "good", "bad", "when", "used")
 ERRORS = ("purpose", "layer", "momentum", "decay", "alone")
 
 
 def norm_drawing(norm: str, language: str) -> Markup:
-    """The tensor, with what shares a mean highlighted; and in one sentence what that is."""
+    """The tensor, with the elements that share a mean highlighted, and one sentence that says which they are."""
     found, key = get_norm(norm), sentence_key(norm)
     sets = sharing_sets(norm, *SHAPE)
     drawing = draw_tensor(
@@ -38,7 +38,7 @@ def norm_drawing(norm: str, language: str) -> Markup:
 
 
 def norm_page(norm: str, language: str) -> Markup:
-    """Words and formulas, and beside them the facts where there is room."""
+    """The description with its formulas, and beside it the facts where there is room."""
     found = get_norm(norm)
     words = [tag("h2", norm_name(norm, language)), _words(found, language), textbook_errors(language)]
     facts = norm_facts(norm, language)
@@ -46,12 +46,12 @@ def norm_page(norm: str, language: str) -> Markup:
 
 
 def described(norm: str) -> bool:
-    """Whether there are sentences about it: about the six that the program brings."""
+    """Whether there are sentences about it: only about the six built-in norms."""
     return f"compare.{sentence_key(norm)}_shares" in sentences()
 
 
 def sentence_key(norm: str) -> str:
-    """The norm's part of a sentence's key."""
+    """The norm's name as part of a sentence's key."""
     return norm.replace("-", "_")
 
 
@@ -62,7 +62,7 @@ def _shares(norm: Norm, language: str) -> Markup:
 
 
 def _words(norm: Norm, language: str) -> Markup:
-    """What it does, in words and as a formula; of a norm that a person registered, its docstring."""
+    """What it does, in words and as a formula; for a norm that the user registered, its docstring."""
     if not described(norm.name):
         return tag("p", norm.summary, class_="fv-reply")
     return join(
@@ -90,31 +90,30 @@ def norm_facts(norm: str, language: str) -> Markup:
 
 
 def _means(norm: str, language: str) -> str:
-    count = count_sets(norm, *REAL)
-    shape = " × ".join(map(str, REAL))
+    count = count_sets(norm, *LAYER_SHAPE)
+    shape = " × ".join(map(str, LAYER_SHAPE))
     if not count:
         return say("compare.means_none", language, shape=shape)
-    words = say("compare.means_count", language, shape=shape, count=f"{count:,}", size=f"{math.prod(REAL) // count:,}")
+    words = say("compare.means_count", language, shape=shape, count=f"{count:,}", size=f"{math.prod(LAYER_SHAPE) // count:,}")
     if get_norm(norm).grouped:
-        groups = groups_for(REAL[1])
-        words += " " + say("compare.means_groups", language, groups=groups, size=REAL[1] // groups)
+        groups = groups_for(LAYER_SHAPE[1])
+        words += " " + say("compare.means_groups", language, groups=groups, size=LAYER_SHAPE[1] // groups)
     return words
 
 
 def _parameters(norm: str, language: str) -> str:
-    parameters, buffers = _counted(norm)
-    words = say("compare.parameters_count", language, learned=f"{parameters:,}", channels=REAL[1])
+    parameters, buffers = _count_values(norm)
+    words = say("compare.parameters_count", language, learned=f"{parameters:,}", channels=LAYER_SHAPE[1])
     return words + " " + say("compare.parameters_kept" if buffers else "compare.parameters_no_kept", language, kept=f"{buffers:,}")
 
 
-def _counted(norm: str) -> tuple[int, int]:
-    """The numbers in the real layer's parameters, a weight and a bias for each channel, and in its buffers (the count of batches
-    left out)."""
-    return 2 * REAL[1], 2 * REAL[1] if get_norm(norm).running else 0
+def _count_values(norm: str) -> tuple[int, int]:
+    """The number of values in the layer's parameters, a weight and a bias for each channel, and in its running statistics."""
+    return 2 * LAYER_SHAPE[1], 2 * LAYER_SHAPE[1] if get_norm(norm).running else 0
 
 
 def textbook_errors(language: str) -> Markup:
-    """Common claims about norms, and what is true; folded away."""
+    """Common misconceptions about norms with their corrections, collapsed."""
     items = ([tag("dt", say(f"compare.error_{name}", language)), tag("dd", say_html(f"compare.truth_{name}", language))] for name in ERRORS)
     return folded(say("compare.errors", language), tag("dl", items), class_="fv-errors")
 
@@ -123,7 +122,7 @@ def textbook_errors(language: str) -> Markup:
 
 
 def formula(norm: str) -> Markup:
-    """The norm's equations as MathML, which browsers render without any script."""
+    """The norm's equations as MathML, which browsers render without a script."""
     found = get_norm(norm)
     scaled = [_sub("γ", "c"), _hat("x"), _o("+"), _sub("β", "c")]
     if not found.shares:
@@ -140,7 +139,7 @@ def formula(norm: str) -> Markup:
 
 
 def _axes(norm: Norm) -> tuple[str, str, str]:
-    """A formula's indices: those of a mean, those that it is summed over, and how many numbers those are."""
+    """The formula's indices: those of a mean, those it is summed over, and the number of summands."""
     channels = ("g", "c∈g", "C/G") if norm.grouped else ("", "c", "C")
     kept = ["n"] * ("N" not in norm.shares) + ["c"] * ("C" not in norm.shares) + ["g"] * norm.grouped
     summed = [channels[1] if axis == "C" else axis.lower() for axis in norm.shares]

@@ -1,4 +1,4 @@
-"""Same picture, each norm: an uploaded picture, answered by every network of a study side by side."""
+"""The tab that shows the answers of all networks of a study to one picture, side by side."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from fruitvision.errors import FruitVisionError
 from fruitvision.report.answers import named_guesses, sureness
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.classify.answer import title_of
-from fruitvision.ui.compare.race_view import SHIPPED, shown_studies, study_choices
+from fruitvision.ui.compare.study_view import SHIPPED, study_choices, visible_studies
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.elements import bar, note, notice, status
-from fruitvision.ui.page.events import QUIET_LAST
+from fruitvision.ui.page.events import UNQUEUED_LAST
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 
-VISITORS_AT_ONCE = 4
+CONCURRENCY_LIMIT = 4
 SIDE = 320
 
 
 def build(page: Page, tab: gr.Tab) -> None:
-    """The tab's contents; the studies are listed when it is opened."""
+    """Build the tab's contents; the studies are listed when it is opened."""
     context = page.context
     page.bind(gr.HTML(), value=lambda language: tag("p", say("same_picture.intro", language)))
     with gr.Row():
@@ -53,15 +53,15 @@ def build(page: Page, tab: gr.Tab) -> None:
                 gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="same_picture.pair"
             )
         with gr.Column(scale=8, min_width=320):
-            shown = gr.HTML(elem_id="together-view")  # filled when the tab is opened: four networks are not loaded before
+            cards = gr.HTML(elem_id="together-view")  # filled when the tab is opened, so that its networks are not loaded earlier
 
     def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
-        shown = shown_studies(context.runs, owner=context.access.is_owner(request))
-        choices = [choice for choice in study_choices(shown, language) if choice[1] != SHIPPED or shipped_study()]
-        known = [study_id for _, study_id in choices]
-        return gr.update(choices=choices, value=chosen if chosen in known else next(iter(known), None), visible=bool(known))
+        visible = visible_studies(context.runs, owner=context.access.is_owner(request))
+        choices = [choice for choice in study_choices(visible, language) if choice[1] != SHIPPED or shipped_study()]
+        ids = [study_id for _, study_id in choices]
+        return gr.update(choices=choices, value=chosen if chosen in ids else next(iter(ids), None), visible=bool(ids))
 
-    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **QUIET_LAST)
+    gr.on([tab.select, page.language.change], studies, [study, page.language], study, **UNQUEUED_LAST)
     chosen = [study, pair, page.language]
 
     def choose(study_id: str | None, pair: str | None, language: str, request: gr.Request) -> Any:
@@ -72,28 +72,28 @@ def build(page: Page, tab: gr.Tab) -> None:
         with decoding_for(*context.access.counted(request)):
             return same_picture_view(context, picture, study_id, pair, language, owner=owner)
 
-    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **QUIET_LAST)
+    gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **UNQUEUED_LAST)
     gr.on(
         [tab.select, picture.change, study.change, pair.change, page.language.change],
         view,
         [picture, study, pair, page.language],
-        shown,
+        cards,
         show_progress="minimal",
         api_visibility="private",
-        concurrency_limit=VISITORS_AT_ONCE,
+        concurrency_limit=CONCURRENCY_LIMIT,
         trigger_mode="always_last",
     )
 
 
 def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder | None:
-    """The study of that id, where there is one that this person may see; without an id the one that the program brings."""
+    """The study with that id, or None if there is none that this user may see; without an id the shipped one."""
     if study_id in (None, SHIPPED):
         return shipped_study()
-    return next((study for study in shown_studies(context.runs, owner=owner) if study.id == study_id), None)
+    return next((study for study in visible_studies(context.runs, owner=owner) if study.id == study_id), None)
 
 
 def pair_choices(context: Context, study_id: str | None, chosen: str | None, language: str, *, owner: bool) -> dict[str, Any]:
-    """The batch sizes and seeds of a study that have networks, for the dropdown; hidden where there is one at most."""
+    """The dropdown's choices: the (batch size, seed) pairs of a study that have networks. Hidden for fewer than two."""
     study = find(context, study_id, owner=owner)
     known = pairs(study) if study else []
     choices = [(say("same_picture.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in known]
@@ -104,7 +104,7 @@ def pair_choices(context: Context, study_id: str | None, chosen: str | None, lan
 def same_picture_view(
     context: Context, picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, *, owner: bool
 ) -> Markup:
-    """A card a norm; or what is missing, in a sentence."""
+    """One card per norm; or a sentence that says what is missing."""
     study = find(context, study_id, owner=owner)
     known = pairs(study) if study else []
     if study is None or not known:
@@ -122,7 +122,7 @@ def same_picture_view(
 
 @cache
 def drawn_banana() -> Image.Image:
-    """The picture that is asked while nobody has chosen one."""
+    """The picture that is classified until the user has chosen one."""
     return draw_fruit("Banana", np.random.default_rng(0), SIDE, background="white")
 
 

@@ -1,4 +1,4 @@
-"""Work that would keep a page waiting: done in a daemon thread, with its progress, and an error that the page can say."""
+"""Background tasks: a call in a daemon thread, with its progress, its result, or an error that the page can show."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Generic, TypeVar
 from fruitvision.errors import FruitVisionError, unexpected
 
 Progress = Callable[[int, int | None], None]
-"""Called with the steps that are done, and how many there are in all, where that is known."""
+"""Called with the number of finished steps and their total, if that is known."""
 T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """Raised by ``progress`` where the task was asked to stop."""
+    """Raised by the progress callback after :meth:`Task.stop`."""
 
 
 class Task(Generic[T]):
-    """A call in a thread of its own. It begins at once.
+    """A call in a thread of its own, started immediately.
 
     Args:
-        work: gets a function to report its progress to.
+        work: gets a callback for its progress.
         name: the thread's name.
     """
 
@@ -36,11 +36,11 @@ class Task(Generic[T]):
         self._thread.start()
 
     def stop(self) -> None:
-        """End it at the next report of its progress; it then has neither a result nor an error."""
+        """End it at its next progress report, without a result or an error."""
         self._stopping.set()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, at most ``timeout`` seconds."""
+        """Wait for its end, at most ``timeout`` seconds."""
         self._thread.join(timeout)
 
     def _progress(self, done: int, total: int | None) -> None:
@@ -55,7 +55,7 @@ class Task(Generic[T]):
             pass
         except FruitVisionError as error:
             self.error = error.as_dict()
-        except Exception as error:  # raised in a thread, it would reach nobody
+        except Exception as error:  # nobody would see an exception in a thread
             self.error = unexpected(error).as_dict()
         finally:
             self.busy = False

@@ -1,4 +1,4 @@
-"""Uploads as they came: checked before anything decodes them."""
+"""The picture component, and data URLs of pictures: nothing is decoded before the handler has checked it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
-PLACES = ("classify-picture", "touch-picture", "together-picture")
-"""The elements in which a picture is chosen."""
+PICTURE_IDS = ("classify-picture", "touch-picture", "together-picture")
+"""The element ids of all picture components."""
 
 
-def smaller_script() -> str:
-    """JavaScript that scales a picture that is too large down in the browser, or says there that it is too large to be sent.
+def prepare_upload_script() -> str:
+    """JavaScript that scales down pictures that are too large, or shows an error if it cannot.
 
-    It makes a JPEG of a HEIC, AVIF or JPEG XL where the browser can show such a picture: this one's server may not read it.
+    HEIC, AVIF and JPEG XL are converted to JPEG if the browser can decode them, since the server may not be able to.
     """
     error = PictureError("picture-too-large", picture="", size=f"> {MAX_UPLOAD_BYTES >> 20} MB", limit=f"{MAX_UPLOAD_BYTES >> 20} MB")
     return script(
-        Path(__file__).parent / "served" / "smaller.js",
+        Path(__file__).parent / "client" / "prepare_upload.js",
         LIMIT=MAX_UPLOAD_BYTES,
         PIXELS=MAX_PIXELS,
-        PLACES=", ".join(f"#{place}" for place in PLACES),
+        PICTURE_SELECTOR=", ".join(f"#{place}" for place in PICTURE_IDS),
         WORDS={language: say_error(error, language) for language in LANGUAGES},
         BROKEN_WORDS={language: say("classify.not_shown", language) for language in LANGUAGES},
         OTHER_WORDS={language: say("classify.not_a_picture", language) for language in LANGUAGES},
@@ -37,30 +37,30 @@ def smaller_script() -> str:
 
 
 class CheckedImage(gr.Image):
-    """A picture component that passes on what it was given without decoding it.
+    """A picture component that passes the upload to the handler without decoding it.
 
-    Gradio's own preprocessing decodes an upload before any handler sees it; here the checks of ``data/read/picture.py``
-    come first, in the handler, where a picture that fails them becomes a sentence in the visitor's language.
+    Gradio's own preprocessing decodes uploads before the handler runs. Here the handler first checks them with
+    ``data/read/picture.py``, and shows a failed check as a sentence in the visitor's language.
     """
 
     def preprocess(self, payload: ImageData | None) -> Path | bytes | None:
-        """The uploaded file's path, or the bytes of a data URL; nothing is decoded. Raises gr.Error, shown in a toast."""
+        """The uploaded file's path, or the bytes of a data URL, not decoded. Raises gr.Error, which is shown as a toast."""
         if payload is None:
             return None
         if payload.url and payload.url.startswith("data:"):
             try:
                 return data_url_bytes(payload.url, MAX_UPLOAD_BYTES)
-            except PictureError as error:  # before any handler knows the visitor's language
+            except PictureError as error:  # in all languages: the visitor's is not known here
                 raise gr.Error(" ".join(say_error(error, language) for language in LANGUAGES)) from error
         return Path(payload.path) if payload.path else None
 
     def get_block_name(self) -> str:
-        """The name by which the browser finds the component's code: gr.Image's own."""
+        """The name of the frontend component: that of gr.Image."""
         return "image"
 
 
 def data_url_bytes(url: Any, limit: int) -> bytes:
-    """The bytes of a base64 data URL of a picture. Raises PictureError where it is not one, or has more than ``limit`` bytes."""
+    """The bytes of a picture's base64 data URL. Raises PictureError if it is invalid, or has more than ``limit`` bytes."""
     if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url[:64]:
         raise PictureError("picture-not-an-image", picture="")
     return decode_picture(url.partition(",")[2], limit)

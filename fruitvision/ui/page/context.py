@@ -1,4 +1,4 @@
-"""What the panels share: the app's folders and rules, and the page while it is built, with the words bound to its components."""
+"""What the panels share: the app's settings, and the page under construction with the texts bound to its components."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fruitvision.wording.text import say
 
 @dataclass(frozen=True)
 class Context:
-    """One app: what ``launch()`` was given."""
+    """The settings of one app, from the arguments of ``launch()``."""
 
     runs: Path
     taught: Path
@@ -32,113 +32,113 @@ class Context:
     data: Path
     """The folder whose subfolders are offered for training; it need not exist."""
     language: str = "en"
-    """The language that the page is built in."""
+    """The default language of the page."""
     follow_browser: bool = True
-    """Whether a visitor's browser may ask for another one."""
+    """Whether the browser's Accept-Language takes precedence over it."""
     dataset_limit: int = MAX_BYTES
-    """Bytes of one dataset that the owner may upload."""
+    """Maximum size of a dataset that the owner may upload, in bytes."""
     device: DevicePage | None = None
-    """The page that answers in the visitor's own browser, which may still be in the making."""
+    """The page that classifies in the visitor's own browser; it may not be ready yet."""
 
     @cached_property
     def datasets(self) -> Datasets:
-        """The datasets that a person may choose; Train and Compare scan each once."""
+        """The datasets to choose from, shared by Train and Compare."""
         return Datasets(self.data)
 
     @cached_property
     def collected(self) -> TaughtStore:
-        """What the owner collected in Train."""
-        return TaughtStore(self.datasets.home / COLLECTED_STORE)
+        """The pictures that the owner collected in Train."""
+        return TaughtStore(self.datasets.import_folder / COLLECTED_STORE)
 
     @cached_property
     def teaching(self) -> Teaching:
-        """What the owner taught."""
+        """The pictures that the owner taught in Classify."""
         return Teaching(self.taught, self.models)
 
 
-# A panel may be opened before the page's scripts are there: what is spoken stays then.
-HEAR = "(language, ...heard) => window.fruitvisionHeard?.(language, heard) ?? heard"
+# A panel may be opened before the page's scripts are loaded: the languages then stay as they are.
+SYNC_LANGUAGES_JS = "(language, ...parts) => window.fruitvisionSyncLanguages?.(language, parts) ?? parts"
 
 Words = str | Callable[[str], Any]
-"""A key of ``sentences/``, or a function of the language."""
+"""The key of a sentence, or a function of the language."""
 Component = TypeVar("Component", bound=Block)
 
 
 @dataclass
 class Page:
-    """The page while it is built: the header's components, and every word that follows the language."""
+    """The page under construction: the header's components, and the component properties that depend on the language."""
 
     context: Context
     demo: gr.Blocks
     language: gr.Radio
-    """The language, "en" or "zh", of what is being built: an input of every handler that answers in words, see :meth:`part`."""
+    """The language, "en" or "zh", of the part under construction, see :meth:`part`: an input of every handler that returns text."""
     model: gr.Dropdown
-    """The id of the model that answers, see :class:`Models`."""
+    """The id of the selected model, see :class:`Models`."""
     tabs: gr.Tabs = field(init=False)
-    """The panels, by the ids "classify", "train" and "compare"."""
-    spoken: gr.Radio = field(init=False)
-    """The header's language."""
-    heard: dict[str, gr.Radio] = field(init=False)
-    """The languages of the page's parts, by ``HEARD_IN``'s names."""
+    """The panels, with the ids "classify", "train" and "compare"."""
+    header_language: gr.Radio = field(init=False)
+    """The language that the user selects in the header."""
+    part_languages: dict[str, gr.Radio] = field(init=False)
+    """The language of each part of the page, by the names in ``PARTS``."""
     opened: gr.Checkbox = field(init=False)
-    """Of the panel that is being built: whether it was opened on this page. What only it shows, and needs torch, waits for that.
+    """Whether the panel under construction has been opened on this page. Its work that needs torch waits for that.
 
-    The page holds it, so that a server that was started again knows it too.
+    The page keeps it, not the server, so that it survives a restart of the server.
     """
     bar: gr.HTML = field(init=False)
-    """The training's progress above the panels; its click says which run it shows."""
+    """The training's progress above the panels; its click event carries the id of the displayed run."""
     _bound: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
-    _first: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
+    _initial: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spoken = self.language
+        self.header_language = self.language
 
     def bind(self, component: Component, **words: Words) -> Component:
         """Let properties of a component (label, value, info, choices…) follow the language; returns the component.
 
         page.bind(gr.Button(), value="train.start")
         """
-        for name, value in _spoken(words, self.context.language).items():
+        for name, value in _localized(words, self.context.language).items():
             setattr(component, name, value)
         self._bound.append((self.language, component, words))
         return component
 
-    def first(self, component: Component, **words: Words) -> Component:
-        """As :meth:`bind`, for what stands there until a handler of the component's own has answered."""
-        self._first.append((self.language, component, words))
+    def bind_initial(self, component: Component, **words: Words) -> Component:
+        """As :meth:`bind`, for the initial values of a component that a handler updates later."""
+        self._initial.append((self.language, component, words))
         return component
 
     @contextmanager
     def part(self, name: str, tab: gr.Tab) -> Iterator[None]:
-        """What is built meanwhile has a language of its own, which follows the header's while its ``tab`` is open.
+        """Components built inside have a language of their own, which follows the header's while ``tab`` is selected.
 
-        So a change of the language costs no time for what nobody sees: that changes when it is opened.
+        A change of the language thus updates only visible parts; the others follow when they are opened.
         """
-        before, self.language = self.language, self.heard[name]
+        before, self.language = self.language, self.part_languages[name]
         yield
         self.language = before
-        self.hear(tab.select)
+        self.sync_languages(tab.select)
 
-    def hear(self, event: Callable[..., Any]) -> None:
-        """Let the languages of the parts that are open follow the header's at an event."""
-        parts = [*self.heard.values()]
-        event(None, [self.spoken, *parts], parts, js=HEAR)
+    def sync_languages(self, event: Callable[..., Any]) -> None:
+        """On ``event``, set the languages of the visible parts to the header's."""
+        parts = [*self.part_languages.values()]
+        event(None, [self.header_language, *parts], parts, js=SYNC_LANGUAGES_JS)
 
-    def bound(self, follows: gr.Radio) -> list[Any]:
-        """The bound components that follow one of the page's languages, in the order of :meth:`updates`."""
+    def bound_to(self, follows: gr.Radio) -> list[Any]:
+        """The components bound to one of the page's languages, in the order of :meth:`updates`."""
         return [component for language, component, _ in self._bound if language is follows]
 
-    def words(self, language: str) -> dict[int, dict[str, Any]]:
-        """The properties that differ in a language, by the ids of the components; the choices of the language among them."""
-        spoken = {component._id: _spoken(words, language) for _, component, words in (*self._bound, *self._first)}
-        for follows in {one for one, _, _ in self._bound}:
-            spoken.setdefault(follows._id, {})["value"] = language
-        return spoken
+    def translations(self, language: str) -> dict[int, dict[str, Any]]:
+        """The properties of components in a language, by component id; the selected languages are among them."""
+        properties = {component._id: _localized(words, language) for _, component, words in (*self._bound, *self._initial)}
+        for follows in {radio for radio, _, _ in self._bound}:
+            properties.setdefault(follows._id, {})["value"] = language
+        return properties
 
     def updates(self, follows: gr.Radio, language: str) -> list[dict[str, Any]]:
-        """What a change of one of the page's languages brings each component that follows it."""
-        return [gr.update(**_spoken(words, language)) for own, _, words in self._bound if own is follows]
+        """The updates of the components bound to one of the page's languages, after it has changed."""
+        return [gr.update(**_localized(words, language)) for radio, _, words in self._bound if radio is follows]
 
 
-def _spoken(words: dict[str, Words], language: str) -> dict[str, Any]:
+def _localized(words: dict[str, Words], language: str) -> dict[str, Any]:
     return {name: say(word, language) if isinstance(word, str) else word(language) for name, word in words.items()}

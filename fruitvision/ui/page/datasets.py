@@ -1,4 +1,4 @@
-"""The datasets that a person may choose, and what is known of each: scanned in the background, once."""
+"""The datasets to choose from, and their scans, which run in the background."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from fruitvision.ui.page.background import Progress, Task
 from fruitvision.wording.text import say
 
 SAMPLE, TYPED = "sample", "typed"
-MOST_SCANS = 16
-"""Scans that an app keeps: the owner may name any number of folders."""
+MAX_SCANS = 16
+"""Scans that are cached: the owner may name any number of folders."""
 COLLECTED_STORE = ".collected"
-"""The folder, in :attr:`Datasets.home`, of the pictures that were collected."""
+"""The folder of the collected pictures, in :attr:`Datasets.import_folder`."""
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """A folder of pictures that was scanned."""
+    """The result of scanning a folder of pictures."""
 
     dataset: Dataset
     store: ImageStore
 
     @property
     def train_images(self) -> int:
-        """Pictures to learn from."""
+        """Number of training pictures."""
         return len(self.dataset.splits["train"])
 
     @property
     def splits(self) -> dict[str, int]:
-        """Pictures in each split."""
+        """Number of pictures in each split."""
         return {name: len(split) for name, split in self.dataset.splits.items()}
 
     @property
     def other_images(self) -> int:
-        """Pictures of the other splits."""
+        """Number of pictures in the other splits."""
         return sum(len(split) for name, split in self.dataset.splits.items() if name != "train")
 
 
@@ -54,7 +54,7 @@ Scan = Task[Scanned]
 
 
 class Datasets:
-    """The datasets that a person may choose, and their scans. One for all visitors of an app.
+    """The datasets to choose from, and their scans. Shared by all visitors of an app.
 
     ``root``: the folder whose subfolders are offered, or a dataset, which is then offered itself.
     """
@@ -69,40 +69,40 @@ class Datasets:
         self._lock = threading.Lock()
 
     def choices(self, language: str) -> list[tuple[str, str]]:
-        """(name, id) of what everybody may see: the drawn sample set, and a folder that the person names."""
+        """(name, id) of the choices that everybody sees: the drawn sample set, and a folder given by its path."""
         return [(say("train.data_sample", language), SAMPLE), (say("train.data_typed", language), TYPED)]
 
     def owners_choices(self, language: str) -> list[tuple[str, str]]:
-        """The same with every folder under the data folder between them, whose names are the owner's."""
+        """The same with the data folder's subfolders between them, whose names only the owner may see."""
         folders = self._folders()
         sample, typed = self.choices(language)
         return [sample, *((folder.name, f"folder:{folder.name}") for folder in folders), typed]
 
     @property
-    def home(self) -> Path:
-        """Where what a person brings is kept: the data folder, or ``NAME-more`` beside it where it is a dataset itself.
+    def import_folder(self) -> Path:
+        """The folder for uploaded and collected pictures: the data folder, or ``NAME-more`` beside it if that is a dataset itself.
 
-        In the dataset it would become one of its classes.
+        Inside the dataset they would become one of its classes.
         """
         return self.root.with_name(f"{self.root.name}-more") if self._root_is() == "dataset" else self.root
 
     def _folders(self) -> list[Path]:
-        """The dataset that the data folder is, with a download and what was brought beside it; or the folders in it."""
+        """The data folder if it is a dataset, with a download and imported folders beside it; otherwise its subfolders."""
         if not self.root.is_dir():
             return []
         if self._root_is() == "dataset":
             download = self._download_folder()
-            return [self.root, *([download] if download.is_dir() and download != self.root else ()), *_visible(self.home)]
+            return [self.root, *([download] if download.is_dir() and download != self.root else ()), *_visible(self.import_folder)]
         return [self.root, *_visible(self.root)] if self._root_is() == "nested" else _visible(self.root)
 
     def _download_folder(self) -> Path:
         return (self.root.parent if self._root_is() == "dataset" else self.root) / "fruits-360"
 
     def _root_is(self) -> str:
-        """What the data folder is: a "dataset"; "nested", datasets or one whose class folders lie in folders; or neither.
+        """The layout of the data folder: "dataset"; "nested", with class folders one level deeper; or "" for neither.
 
-        It is looked at again when a folder in it comes or goes: a page asks once a second. A folder in which this app keeps what
-        was brought is neither: two folders of pictures without kinds, brought one by one, would hide all others.
+        The result is cached until the folder's modification time changes, since every page asks once a second. A folder with imported
+        pictures is neither: two imported folders without class folders would otherwise be taken for a dataset, and hide all others.
         """
         try:
             changed = self.root.stat().st_mtime_ns
@@ -115,7 +115,7 @@ class Datasets:
         return self._kind[1]
 
     def path(self, choice: str, typed: str = "", progress: Progress | None = None) -> Path:
-        """The folder of a choice; the sample set is drawn on first use, and an archive that was typed is unpacked.
+        """The folder of a choice. The sample set is drawn on first use, and a typed archive is unpacked.
 
         ``progress``: called with (bytes unpacked, total). Raises DataError.
         """
@@ -130,7 +130,7 @@ class Datasets:
         raise DataError("data-not-chosen")
 
     def scan(self, choice: str, typed: str = "", *, again: bool = False) -> Scan:
-        """The scan of a choice, which the first call starts; with ``again`` another one, where none is going on."""
+        """The scan of a choice, started by the first call; ``again`` starts a new one unless one is running."""
 
         def work(progress: Progress) -> Scanned:
             return Scanned(*open_dataset(self.path(choice, typed, progress), progress=progress))
@@ -138,12 +138,12 @@ class Datasets:
         key = f"{choice}|{typed if choice == TYPED else ''}"
         with self._lock:
             scan = self._scans[key] = _current(self._scans.pop(key, None), work, again)
-            while len(self._scans) > MOST_SCANS and (done := next((old for old, one in self._scans.items() if not one.busy), None)):
+            while len(self._scans) > MAX_SCANS and (done := next((old for old, one in self._scans.items() if not one.busy), None)):
                 del self._scans[done]
             return scan
 
     def known(self, choice: str) -> Scan | None:
-        """The scan of a folder of the list, where there was one; none is started."""
+        """The scan of a listed dataset if there is one; never starts one."""
         return self._scans.get(f"{choice}|")
 
     def download(self) -> Task[Path]:
@@ -157,7 +157,7 @@ class Datasets:
             return self._download
 
     def downloading(self) -> Task[Path] | None:
-        """The download that is going on, or how the last one ended."""
+        """The current download, or the last one; None if there was none."""
         return self._download
 
 

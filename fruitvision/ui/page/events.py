@@ -1,4 +1,4 @@
-"""How a panel calls the server: without a progress bar, for the owner alone, and sending back only what changed."""
+"""Arguments and wrappers of Gradio events: no progress bar, owner-only handlers, and answers with only what changed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.elements import notice
 from fruitvision.wording.text import say_error
 
-#: Arguments of a Gradio event: no progress bar over the outputs, no public API endpoint; QUIET passes by the queue.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-SHOWN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-#: As QUIET, for a handler of several events, changes of the language among them: what comes while one is answered is answered last, where
-#: Gradio's "once", which it takes if the first event is no change, would leave it out.
-QUIET_LAST: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+#: Arguments of a Gradio event: no progress bar over the outputs, and no public API endpoint.
+QUEUED: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+UNQUEUED: dict[str, Any] = {**QUEUED, "queue": False}
+#: For a handler of several events, a change of the language among them: the last event that arrives while the handler runs is handled
+#: afterwards. Gradio's default, "once" unless the first event is a change, would drop it.
+UNQUEUED_LAST: dict[str, Any] = {**UNQUEUED, "trigger_mode": "always_last"}
 
 Updates = dict[Block, Any]
 Seen = tuple[Any, dict[str, int]]
-"""What a page shows already: the :func:`fingerprint` of what it was computed from, and a hash of each value.
+"""What a page displays already: the :func:`fingerprint` of the inputs, and a hash of each value.
 
-The server keeps it for each page: hashes alone, or whoever sends a long text would have it kept.
+Gradio keeps it on the server for each page; hashes bound its size, whatever a client sends.
 """
 
-# Saves the file of a gr.DownloadButton that was made when it was asked for: what lies ready on the server is deleted after a while.
-# Where an error is shown, by a handler with such a place, the file is the one that was asked for before.
-SAVE_FILE = """(file, said) => {
+# Saves the file of a hidden gr.DownloadButton, which was generated on demand. If the handler has shown an error, the button still has the
+# file of an earlier request, and nothing is saved.
+SAVE_FILE_JS = """(file, said) => {
   if (!file || said?.includes('role="alert"')) return;
   const link = document.createElement("a");
   link.href = file.url;
@@ -40,28 +40,26 @@ SAVE_FILE = """(file, said) => {
 }"""
 
 
-def show(place: str, focus: str | None = "", *, unless: str | None = None, event: str | None = None) -> str:
-    """JavaScript that brings what a handler led to into view, and gives it the focus.
+def scroll_to_js(place: str, focus: str | None = "", *, unless: str | None = None, event: str | None = None) -> str:
+    """JavaScript that scrolls to the result of a handler and focuses it.
 
     Args:
-        place: its CSS selector; it may be a moment before it is there.
-        focus: of an element in it that gets the focus instead; None leaves the focus where it is.
-        unless: of what is seen where the handler failed, as an error beside its button: then nothing moves.
-        event: the name of an event that the scripts of the page hear first.
+        place: CSS selector of the result; it may appear a moment later.
+        focus: selector of another element to focus; None leaves the focus where it is.
+        unless: selector of the error that the handler shows if it fails: then nothing is scrolled.
+        event: name of an event to dispatch on the window first.
     """
-    given = json.dumps([place, place if focus == "" else focus, unless])
-    heard = f"window.dispatchEvent(new Event({json.dumps(event)})); " if event else ""
-    return f"() => {{ {heard}window.fruitvisionShow(...{given}); }}"
+    arguments = json.dumps([place, place if focus == "" else focus, unless])
+    dispatch = f"window.dispatchEvent(new Event({json.dumps(event)})); " if event else ""
+    return f"() => {{ {dispatch}window.fruitvisionScrollIntoView(...{arguments}); }}"
 
 
-def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | None = None) -> Callable[..., Any]:
-    """A handler that lets the owner alone do something.
+def for_owner(context: Context, action: Callable[..., Updates], error_output: gr.HTML | None = None) -> Callable[..., Any]:
+    """Wrap ``action`` in a handler that only the owner may call. Its first input is the language.
 
     Args:
-        action: gets the language and the other inputs, and returns updates by component; it may raise FruitVisionError.
-        said: where an error is shown, and cleared otherwise; by default in a toast. It has to be among the outputs.
-
-    The handler's first input is the language.
+        action: takes the language and the other inputs, and returns updates by component; may raise FruitVisionError.
+        error_output: shows the error, and is cleared otherwise; it must be among the outputs. Without it, errors are toasts.
     """
 
     def handle(request: gr.Request, language: str, *values: Any) -> Any:
@@ -69,27 +67,27 @@ def for_owner(context: Context, action: Callable[..., Updates], said: gr.HTML | 
             context.access.require_owner(request)
             updates = action(language, *values)
         except FruitVisionError as error:
-            if said is not None:
-                return {said: notice(error, language)}
+            if error_output is not None:
+                return {error_output: notice(error, language)}
             gr.Warning(escape(say_error(error, language)))
             return gr.skip()
-        if said is not None:
-            updates = {said: "", **updates}
+        if error_output is not None:
+            updates = {error_output: "", **updates}
         return updates or gr.skip()
 
     handle.__module__, handle.__qualname__, handle.__name__ = action.__module__, action.__qualname__, action.__name__
     return handle
 
 
-def fingerprint(*shown: Any) -> int:
-    """The same number for the same values in this process, of the same size however large they are."""
-    return hash(repr(shown))
+def fingerprint(*values: Any) -> int:
+    """A hash of any values, stable within this process."""
+    return hash(repr(values))
 
 
 def changed(values: Mapping[str, Any], seen: Seen | None, key: Any) -> dict[str, Any]:
-    """Those of ``values`` that the page does not show yet, and what it shows then, under "seen".
+    """Those of ``values`` that the page does not display yet, and under "seen" what it displays with them.
 
-    So a button keeps the focus, and a list stays open, while a curve beside it grows.
+    Components that did not change keep their state, such as the focus or an open list.
     """
     known = seen[1] if seen else {}
     hashes = {name: fingerprint(value) for name, value in values.items()}
@@ -98,5 +96,5 @@ def changed(values: Mapping[str, Any], seen: Seen | None, key: Any) -> dict[str,
 
 
 def by_component(components: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-    """Updates of the components of these names; nothing is changed where there are none."""
+    """Updates by component instead of by name; gr.skip() if there are none."""
     return {components[name]: value for name, value in values.items()} or gr.skip()

@@ -1,4 +1,4 @@
-"""The models that can answer, and what was taught to them."""
+"""The models to choose from, loaded on demand, and the classes that the owner taught."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 MAX_LOADED = 4
 LOAD_SECONDS = 5.0
-"""Between two models that are loaded because a visitor chose them: each takes a second of both cores, and memory."""
+"""Minimum time between two loads that visitors cause: each takes a second of CPU time, and memory."""
 
 
 class Models:
-    """The models that can answer, by id: "shipped:NAME", "run:ID", "imported:NAME", and "given" for the one named at the start.
+    """The models by id: "shipped:NAME", "run:ID", "imported:NAME", and "given" for the one named at launch.
 
-    Ids are looked up in lists made here; nothing that a visitor sends is ever taken for a path.
+    An id is looked up in lists, so nothing that a visitor sends is ever used as a path.
     """
 
     def __init__(self, runs: Path, given: str | Path | None = None) -> None:
@@ -55,8 +55,8 @@ class Models:
         self._lock = threading.Lock()
         self._loading: dict[tuple[str, int], threading.Lock] = {}
         self._next_load = 0.0
-        self._owners: tuple[str, int] | None = None
-        self._ahead: Task[Batcher] | None = None
+        self._owner_key: tuple[str, int] | None = None
+        self._preload: Task[Batcher] | None = None
 
     def choices(self, language: str) -> list[tuple[str, str]]:
         """(name, id), the default first."""
@@ -66,13 +66,13 @@ class Models:
         return known + [(say("header.imported", language, name=path.name), f"imported:{path.name}") for path in self.imported()]
 
     def choices_update(self, language: str, chosen: str | None) -> dict[str, Any]:
-        """The choices as they are now, for the dropdown; a model that is gone gives way to the default."""
+        """The dropdown's current choices; if the chosen model no longer exists, the default is selected."""
         choices = self.choices(language)
         known = [model_id for _, model_id in choices]
         return gr.update(choices=choices, value=chosen if chosen in known else self.default)
 
     def name(self, model_id: str | None, language: str) -> str:
-        """What the choices call a model."""
+        """A model's name, as in the choices."""
         wanted = model_id or self.default
         return next((name for name, known in self.choices(language) if known == wanted), wanted or "")
 
@@ -81,16 +81,16 @@ class Models:
         return [run for run in list_runs(self._runs) if run.has_checkpoint and run.status().state == "finished"]
 
     def imported(self) -> list[Path]:
-        """The checkpoint folders that lie directly in the folder of runs, where the command ``import`` puts them."""
+        """The checkpoint folders directly in the folder of runs, where the command ``import`` puts them."""
         return checkpoints_in(self._runs)
 
     @property
     def default(self) -> str | None:
-        """The id of the model that answers first; None where there is none at all."""
+        """The id of the default model; None if there is no model."""
         return next((model_id for _, model_id in self.choices("en")), None)
 
     def folder(self, model_id: str | None) -> Path:
-        """The checkpoint folder of an id. Raises CheckpointError "model-gone" where there is no such model now."""
+        """The checkpoint folder of a model. Raises CheckpointError "model-gone" if the model does not exist (any more)."""
         kind, _, name = (model_id or self.default or "").partition(":")
         if kind == "given" and self._given:
             return self._given
@@ -103,25 +103,25 @@ class Models:
         raise CheckpointError("model-gone")
 
     def config(self, model_id: str | None) -> CheckpointConfig:
-        """The configuration of the model behind an id; its network is not loaded. Raises CheckpointError."""
+        """The configuration of a model, without loading its network. Raises CheckpointError."""
         folder = self.folder(model_id)
         return self.batcher(model_id).classifier.config if folder.suffix == ONNX_SUFFIX else read_config(folder)
 
     def batcher(self, model_id: str | None) -> Batcher:
-        """The model behind an id, loaded once and shared by all visitors; those that are loaded answer meanwhile.
+        """The batcher of a model, loaded on first use and shared by all visitors; other models are not blocked meanwhile.
 
-        Raises CheckpointError: "model-busy" where visitors choose one model after the other.
+        Raises CheckpointError: "model-busy" if visitors load models too often.
         """
         key, owner = self._key(model_id), CALLER.get(Caller(True)).owner
         with self._lock:
             if owner:
-                self._owners = key
+                self._owner_key = key
             if key in self._loaded:
                 self._loaded.move_to_end(key)
                 return self._loaded[key]
             if key not in self._loading:
                 if not owner and key != self._key(None):
-                    self._take_turn()
+                    self._limit_loads()
                 self._loading[key] = threading.Lock()
             loading = self._loading[key]
         try:
@@ -138,46 +138,47 @@ class Models:
         except OSError:
             return str(folder), 0
 
-    def _take_turn(self) -> None:
-        left = self._next_load - time.monotonic()
-        if left > 0:
-            raise CheckpointError("model-busy", seconds=math.ceil(left))
+    def _limit_loads(self) -> None:
+        """Raise CheckpointError "model-busy" within ``LOAD_SECONDS`` of the last load by a visitor."""
+        wait = self._next_load - time.monotonic()
+        if wait > 0:
+            raise CheckpointError("model-busy", seconds=math.ceil(wait))
         self._next_load = time.monotonic() + LOAD_SECONDS
 
     def _load(self, key: tuple[str, int]) -> Batcher:
         with self._lock:
-            if key in self._loaded:  # by who came first
+            if key in self._loaded:  # by an earlier caller, while this one waited
                 return self._loaded[key]
-        with _collection_paused(freeze=not self._loaded):
+        with _gc_paused(freeze=not self._loaded):
             from fruitvision.recognition.batcher import Batcher
             from fruitvision.recognition.classifier import Classifier
 
-            # Prepacked, or compiled, in the background after the first answer, which need not wait for it.
+            # Prepacking, or compiling, follows in the background after the first answer.
             batcher = Batcher(Classifier.from_checkpoint(Path(key[0]), prepack=False), openvino=True)
-        kept = {key, self._owners, self._key(None) if self.default else None}
+        pinned = {key, self._owner_key, self._key(None) if self.default else None}
         with self._lock:
             self._loaded[key] = batcher
-            surplus = [one for one in self._loaded if one not in kept][: max(len(self._loaded) - MAX_LOADED, 0)]
-            gone = [self._loaded.pop(one) for one in surplus]
-        for one in gone:
-            one.close()
+            surplus = [loaded for loaded in self._loaded if loaded not in pinned][: max(len(self._loaded) - MAX_LOADED, 0)]
+            evicted = [self._loaded.pop(loaded) for loaded in surplus]
+        for old in evicted:
+            old.close()
         return batcher
 
-    def load_ahead(self) -> Task[Batcher]:
-        """Load the default model in the background, so that the first picture need not wait for it: once.
+    def preload(self) -> Task[Batcher]:
+        """Load the default model in the background, once, so that the first picture need not wait for it.
 
-        An error is said when the model is to answer.
+        An error is reported when the model is used.
         """
         with self._lock:
-            self._ahead = self._ahead or Task(lambda progress: self.batcher(None), "load-ahead")
-            return self._ahead
+            self._preload = self._preload or Task(lambda progress: self.batcher(None), "preload")
+            return self._preload
 
 
 @contextmanager
-def _collection_paused(*, freeze: bool) -> Iterator[None]:
-    """No garbage is collected meanwhile: while libraries load there is little of it, and looking takes a fifth of the time.
+def _gc_paused(*, freeze: bool) -> Iterator[None]:
+    """Pause garbage collection: it would take a fifth of the time to import libraries, and free little.
 
-    ``freeze``: what was imported stays as long as the app does, and later collections need not look through it.
+    ``freeze``: exclude the imported objects from later collections, since they live as long as the app.
     """
     paused = gc.isenabled()
     gc.disable()
@@ -191,53 +192,53 @@ def _collection_paused(*, freeze: bool) -> Iterator[None]:
 
 
 class Teaching:
-    """What the owner taught, and its features by each of the models that can answer."""
+    """The pictures that the owner taught, and their embeddings by each model."""
 
     def __init__(self, folder: Path, models: Models) -> None:
         self.store = TaughtStore(folder)
         self._removed: tuple[str, dict[str, dict[str, bytes]]] | None = None
         self._models = models
-        self._lessons: WeakKeyDictionary[Batcher, TaughtEmbeddings] = WeakKeyDictionary()
+        self._embeddings: WeakKeyDictionary[Batcher, TaughtEmbeddings] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def of(self, model_id: str | None) -> TaughtEmbeddings:
-        """What was taught, for one model. Raises CheckpointError."""
+    def embeddings(self, model_id: str | None) -> TaughtEmbeddings:
+        """The embeddings by one model. Raises CheckpointError."""
         batcher = self._models.batcher(model_id)
         from fruitvision.recognition.taught.embeddings import TaughtEmbeddings
 
         with self._lock:
-            if batcher not in self._lessons:
-                self._lessons[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
-            return self._lessons[batcher]
+            if batcher not in self._embeddings:
+                self._embeddings[batcher] = TaughtEmbeddings(self.store, batcher.classifier)
+            return self._embeddings[batcher]
 
-    def keep(self, removed: dict[str, dict[str, bytes]]) -> str:
-        """Keep what was removed last, files by id, by name, in the place of what was before; returns what :meth:`put_back` asks for.
+    def set_undo(self, removed: dict[str, dict[str, bytes]]) -> str:
+        """Keep the removed files, by name and id, instead of those of an earlier removal; returns the token for :meth:`undo`.
 
-        Empty where there is nothing to keep.
+        Without files there is nothing to undo, and the token is empty.
         """
-        undo = secrets.token_hex(8) if removed else ""
-        self._removed = (undo, removed) if removed else None
-        return undo
+        token = secrets.token_hex(8) if removed else ""
+        self._removed = (token, removed) if removed else None
+        return token
 
-    def put_back(self, undo: str) -> None:
-        """Add what :meth:`keep` kept, once, without what was taught again since, in another process too.
+    def undo(self, token: str) -> None:
+        """Restore the files of the last removal, once, without those that were taught again since, even by another process.
 
-        Raises DataError "taught-undo-gone" where that is another removal's, or none is kept, or all of it was taught again.
+        Raises DataError "taught-undo-gone" if the token is not the last removal's, or if all of the files were taught again.
         """
-        kept = self._removed
-        if kept is None or kept[0] != undo:
+        removed = self._removed
+        if removed is None or removed[0] != token:
             raise DataError("taught-undo-gone")
-        count = self.store.put_back(kept[1])
-        if self._removed is kept:
+        count = self.store.put_back(removed[1])
+        if self._removed is removed:
             self._removed = None
         if not count:
             raise DataError("taught-undo-gone")
 
-    def taught(self, model_id: str | None, *, owner: bool) -> TaughtHead | None:
-        """The classes that join a model's answers: none for a visitor, and none where what was taught cannot be read."""
+    def head(self, model_id: str | None, *, owner: bool) -> TaughtHead | None:
+        """The head that adds the taught classes to a model; None for visitors, and if the taught pictures cannot be read."""
         if not owner:
             return None
         try:
-            return self.of(model_id).current() if self.store.index().pictures else None
+            return self.embeddings(model_id).current() if self.store.index().pictures else None
         except FruitVisionError:
-            return None  # the panel says why
+            return None  # the panel shows the error

@@ -1,4 +1,4 @@
-"""What the page calls a norm, and its colour; a norm that a person registered has no sentences. No gradio."""
+"""The name and colour of a norm on the page. Without gradio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fruitvision.wording.text import say, sentences
 
 
 def norm_name(norm: str, language: str) -> str:
-    """A norm's name; one that a person registered goes by its title."""
+    """A norm's name in a language; for a norm that the user registered, its title."""
     key = f"settings.norm.choices.{norm}"
     if key in sentences():
         return say(key, language)
@@ -16,11 +16,11 @@ def norm_name(norm: str, language: str) -> str:
 
 
 def norm_choices(language: str) -> list[tuple[str, str]]:
-    """(name, id) of every norm that there is."""
+    """(name, id) of every registered norm."""
     return [(norm_name(norm, language), norm) for norm in NORMS]
 
 
 def norm_colour(norm: str) -> str:
-    """The same one in every chart."""
+    """The colour of a norm's curves, the same in every chart."""
     place = list(NORMS).index(norm) if norm in NORMS else -1
     return COLOURS[place % len(COLOURS)]

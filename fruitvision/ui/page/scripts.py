@@ -1,4 +1,4 @@
-"""The page's own scripts, which Gradio runs when the page is loaded: arrow functions in files."""
+"""JavaScript files with one arrow function each, which Gradio runs when the page is loaded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _OPENING = "() => {\n"
 
 
 def script(file: Path, **constants: Any) -> str:
-    """The script of a file, begun with constants, of any value that JSON has."""
+    """The function of a file, with constants of any JSON value inserted at its beginning."""
     body = file.read_text(encoding="utf-8").split(_OPENING, 1)[1]
     return _OPENING + "".join(f"  const {name} = {json.dumps(value)};\n" for name, value in constants.items()) + body

@@ -59,7 +59,7 @@ ROUTES = re.compile(
 )
 STAYING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
 ALIVE, BORN = "/alive", secrets.token_hex(8)
-"""What a page asks all along (alive.js), and the answer: another one after a restart."""
+"""What a page asks all along (reconnect.js), and the answer: another one after a restart."""
 AS_BODY = f"Send the picture as the request's whole body: curl --data-binary @banana.jpg .../{CLASSIFY.lstrip('/')}"
 OWNERS_ROUTE, UPLOAD_ROUTE, FILE_ROUTE = "/gradio_api/component_server", "/gradio_api/upload", "/gradio_api/file="
 

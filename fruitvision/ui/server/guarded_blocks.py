@@ -1,4 +1,4 @@
-"""What a call of the page may hold before a component or a handler sees it, and what becomes of what goes wrong there."""
+"""gr.Blocks that checks the inputs of each call before components and handlers see them, and reports errors as sentences."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from fruitvision.ui.gradio_internals import get_upload_folder
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 RENDERED_LANGUAGE: ContextVar[str | None] = ContextVar("fruitvision-rendered-language", default=None)
-"""The language that the page is being rendered in; None for the one that it was built in."""
+"""The language in which the page is being rendered; None for the one in which it was built."""
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks that neither fetch an address nor open a file of this computer that somebody put where an upload belongs.
+    """Blocks that refuse URLs and paths of other local files in place of an upload.
 
-    A value that a component cannot take is a sentence for whoever sent it, and for the console no more than one trace a place.
+    An invalid value is answered with an error message, and logged at most once for each place in the code.
     """
 
-    words: Callable[[str], dict[int, dict[str, Any]]] | None = None
-    """Gives the properties of components, by their id, that another language changes."""
+    translations: Callable[[str], dict[int, dict[str, Any]]] | None = None
+    """Returns the properties of components in a language, by component id."""
 
     @property
     def config(self) -> Any:
-        """What the page is rendered from, in ``RENDERED_LANGUAGE``."""
+        """The configuration that the page is rendered from, in ``RENDERED_LANGUAGE``."""
         language = RENDERED_LANGUAGE.get()
-        if language is None or self.words is None:
+        if language is None or self.translations is None:
             return self._config
-        if language not in self._spoken:
-            self._spoken[language] = _translated(self._config, self.words(language))
-        return self._spoken[language]
+        if language not in self._translated:
+            self._translated[language] = _translate(self._config, self.translations(language))
+        return self._translated[language]
 
     @config.setter
     def config(self, config: Any) -> None:
-        self._config, self._spoken = config, {}
+        self._config, self._translated = config, {}
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
-        """As Gradio's, once :func:`refuse_foreign_files` has seen the inputs."""
+        """As Gradio's, after the inputs were checked."""
         refuse_foreign_files(inputs, Path(get_upload_folder()))
-        return await super().preprocess_data(block_fn, _in_a_language(block_fn, inputs), *given, **named)
+        return await super().preprocess_data(block_fn, _with_valid_language(block_fn, inputs), *given, **named)
 
     async def process_api(self, *given: Any, **named: Any) -> dict[str, Any]:
-        """As Gradio's; whatever goes wrong is a gr.Error that Gradio does not print."""
+        """As Gradio's; every exception becomes a gr.Error that Gradio does not print."""
         try:
             return await super().process_api(*given, **named)
         except gr.Error as error:
@@ -57,19 +57,19 @@ class GuardedBlocks(gr.Blocks):
             raise
         except FruitVisionError as error:
             words = " ".join(say_error(error, language) for language in LANGUAGES)
-        except Exception as error:  # a mistake of ours, or a value that no page sends: components and handlers fail as they like
+        except Exception as error:  # a bug, or a value that the page never sends: components raise various exceptions for those
             log_once(error)
             words = " ".join(say("classify.not_understood", language) for language in LANGUAGES)
         raise gr.Error(words, print_exception=False)
 
 
-def _translated(config: dict[str, Any], words: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    components = [{**one, "props": {**one["props"], **words.get(one["id"], {})}} for one in config["components"]]
+def _translate(config: dict[str, Any], properties: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    components = [{**one, "props": {**one["props"], **properties.get(one["id"], {})}} for one in config["components"]]
     return {**config, "components": components}
 
 
 def log_once(error: Exception) -> None:
-    """Log where an unexpected error came from, the first time: whoever sends the same again does not fill the disk."""
+    """Log an unexpected error with its traceback the first time it occurs in a place, so that repeated requests do not fill the disk."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = (type(error).__name__, last.filename, last.lineno)
     if place not in _logged:
@@ -80,37 +80,37 @@ def log_once(error: Exception) -> None:
 _logged: set[tuple[str, str, int | None]] = set()
 
 
-def _in_a_language(block_fn: Any, inputs: Any) -> Any:
-    """The inputs with a language that there is, whatever was sent in its place."""
+def _with_valid_language(block_fn: Any, inputs: Any) -> Any:
+    """The inputs with unknown languages replaced by English."""
     if not isinstance(inputs, list):
         return inputs
-    asked = [str(getattr(component, "elem_id", None)).partition("-")[0] == "language" for component in block_fn.inputs]
+    is_language = [str(getattr(component, "elem_id", None)).partition("-")[0] == "language" for component in block_fn.inputs]
     unknown = [not isinstance(value, str) or value not in LANGUAGES for value in inputs]
-    return ["en" if n < len(asked) and asked[n] and unknown[n] else value for n, value in enumerate(inputs)]
+    return ["en" if n < len(is_language) and is_language[n] and unknown[n] else value for n, value in enumerate(inputs)]
 
 
 def refuse_foreign_files(value: Any, uploads: Path) -> None:
-    """Raise PictureError where a "path" in ``value``, however deep, is no file below ``uploads``, such as an address.
+    """Raise PictureError if a "path" anywhere in ``value`` is a URL, or no file below ``uploads``.
 
-    Gradio itself looks only at what calls itself a file ("meta"), and opens the path of any other.
+    Gradio itself checks only objects that are marked as files ("meta"), and opens the path of any other.
     """
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            path = one.get("path")
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            path = item.get("path")
             if isinstance(path, str) and not is_below(path, uploads):
                 raise PictureError("picture-not-an-image", picture="")
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
 
 
 def is_below(path: str, folder: Path) -> bool:
-    """Whether ``path``, which a stranger may have written, is no address and lies below ``folder``, links followed."""
-    if re.match(r"\s*([a-zA-Z][\w+.-]+:|[/\\]{2})", path):  # http:, file:, …; or a share, which Windows would ask for
+    """Whether an untrusted ``path`` is no URL and lies below ``folder``, with symbolic links resolved."""
+    if re.match(r"\s*([a-zA-Z][\w+.-]+:|[/\\]{2})", path):  # http:, file:, …; or a network share, to which Windows would connect
         return False
     try:
         return folder.resolve() in Path(path).resolve().parents
-    except (OSError, ValueError, RuntimeError):  # a null byte, a loop of links
+    except (OSError, ValueError, RuntimeError):  # a null byte, a loop of symbolic links
         return False

@@ -15,7 +15,7 @@ from fruitvision.wording.text import LANGUAGES, language_of
 
 PATHS = ("/", "/config", "/gradio_api/info")
 LANGUAGE_COOKIE = "fruitvision-language"
-"""Set by the page's own script, address.js."""
+"""Set by the page's own script, navigation.js."""
 MOST = 16
 """Kept at a time: one for each address and encoding that was asked for."""
 

@@ -16,7 +16,7 @@ from fruitvision.ui.server.access import Caller
 from fruitvision.ui.server.guarded_blocks import log_once
 from fruitvision.ui.server.places import Busy, Places, part_of, share
 
-QUOTA, LEAST_QUOTA = 2**30, 16 * 2**20
+QUOTA, MIN_QUOTA = 2**30, 16 * 2**20
 """For uploads in all: by default, and at least, one picture of the largest size with room beside it."""
 SHARE = 8
 """One visitor may upload this part of the quota within ``SECONDS``."""

@@ -14,13 +14,13 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
-from fruitvision.ui.page.events import QUIET, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner, show
+from fruitvision.ui.page.events import QUEUED, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner, scroll_to_js
 from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.rate import RateParts, RateSearch
 from fruitvision.ui.train.settings import FIELDS, build_fields, configuration, heading, preset_values, start_choices
-from fruitvision.ui.train.start import MOST_TYPED, Form, start_run, start_with_taught
+from fruitvision.ui.train.start import MAX_PATH_LENGTH, Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
@@ -122,12 +122,12 @@ class Choices:
 def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer) -> None:
     """What follows from a choice: the form's own changes, the scan of a folder, the download, and what is shown of them."""
     context, datasets = training.context, training.context.datasets
-    parts.data.change(lambda choice: gr.update(visible=choice == TYPED), parts.data, parts.folder_row, **QUIET)
-    parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **QUIET)
-    parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **QUIET)
+    parts.data.change(lambda choice: gr.update(visible=choice == TYPED), parts.data, parts.folder_row, **UNQUEUED)
+    parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **UNQUEUED)
+    parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **UNQUEUED)
 
     def scan(language: str, choice: str, folder: str | None) -> Updates:
-        named = (folder or "")[:MOST_TYPED]
+        named = (folder or "")[:MAX_PATH_LENGTH]
         if choice != TYPED or named.strip():
             datasets.scan(choice, named, again=True)
         return {parts.scanned: named if choice == TYPED else ""}
@@ -137,7 +137,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         for_owner(context, scan, parts.notice),
         [page.language, parts.data, parts.folder],
         [parts.scanned, parts.notice],
-        **SHOWN,
+        **QUEUED,
     )
 
     def brought(language: str) -> Updates:
@@ -146,12 +146,12 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         return {parts.data: gr.update(choices=datasets.owners_choices(language), value=datasets.latest)}
 
     for part in (parts.collect, parts.drop):
-        part.click(for_owner(context, brought, parts.notice), page.language, [parts.data, parts.notice], **SHOWN)
+        part.click(for_owner(context, brought, parts.notice), page.language, [parts.data, parts.notice], **QUEUED)
 
     def download(language: str) -> Updates:
         return {parts.downloading: download_card(datasets.download(), language)}
 
-    parts.download.click(for_owner(context, download, parts.downloading), page.language, parts.downloading, **SHOWN)
+    parts.download.click(for_owner(context, download, parts.downloading), page.language, parts.downloading, **QUEUED)
 
     def view(
         request: gr.Request, opened: bool, language: str, scanned: str, seed: int, seen: Seen | None, minutes: str | None, *values: Any
@@ -165,7 +165,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         view,
         [page.opened, page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
         [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.weights, parts.seen],
-        **QUIET,
+        **UNQUEUED,
     )
 
 
@@ -234,5 +234,7 @@ def wire_start(page: Page, training: Training, parts: Choices, run: gr.State) ->
         return {run: start_with_taught(context, Form.of(*values)).id}
 
     for button, action in ((parts.start, start), (parts.start_taught, start_taught)):
-        pressed = button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **SHOWN)
-        pressed.then(None, None, None, js=show("#train-status", unless="#train-notice [role=alert]", event="fruitvision-run"))
+        pressed = button.click(for_owner(context, action, parts.notice), [page.language, *parts.form], [run, parts.notice], **QUEUED)
+        pressed.then(
+            None, None, None, js=scroll_to_js("#train-status", unless="#train-notice [role=alert]", event="fruitvision-run-started")
+        )

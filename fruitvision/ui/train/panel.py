@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.ui.page.context import Page
-from fruitvision.ui.page.events import QUIET
+from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.ui.train.bar.run_bar import wire_bar
 from fruitvision.ui.train.choices import Choices, Training, wire_choices, wire_start
 from fruitvision.ui.train.rate import wire_rate
@@ -46,4 +46,4 @@ def _wire_visitor(page: Page, choices: Choices, view: RunView) -> None:
         shown = {choices.visitor: gr.update(visible=not owner), choices.way: gr.update(visible=owner)}
         return {**shown, **{button: gr.update(interactive=owner) for button in changing}}
 
-    page.demo.load(greet, None, [choices.visitor, choices.way, *changing], **QUIET)
+    page.demo.load(greet, None, [choices.visitor, choices.way, *changing], **UNQUEUED)

@@ -18,7 +18,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.background import Progress, Task
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import card, note, notice
-from fruitvision.ui.page.events import QUIET, QUIET_LAST, SHOWN, Updates, by_component, for_owner
+from fruitvision.ui.page.events import QUEUED, UNQUEUED, UNQUEUED_LAST, Updates, by_component, for_owner
 from fruitvision.ui.train.start import Form, chosen
 from fruitvision.wording.text import say
 
@@ -80,7 +80,7 @@ def wire_rate(page: Page, search: RateSearch, parts: RateParts, form: list[Any],
             search.begin(context.runs, *chosen(context, Form.of(*values)))
         return by_component(vars(parts), rate_view(search, language, owner=True))
 
-    parts.begin.click(for_owner(context, toggle, parts.card), [page.language, *form], shown, **SHOWN)
+    parts.begin.click(for_owner(context, toggle, parts.card), [page.language, *form], shown, **QUEUED)
 
     def watch(language: str, request: gr.Request) -> Any:
         return by_component(vars(parts), rate_view(search, language, owner=context.access.is_owner(request)))
@@ -89,8 +89,8 @@ def wire_rate(page: Page, search: RateSearch, parts: RateParts, form: list[Any],
         found = search.task and search.task.result
         return found.suggested if found else gr.skip()
 
-    gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **QUIET_LAST)
-    parts.take.click(take, None, learning_rate, **QUIET)
+    gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **UNQUEUED_LAST)
+    parts.take.click(take, None, learning_rate, **UNQUEUED)
 
 
 def rate_view(search: RateSearch, language: str, *, owner: bool) -> dict[str, Any]:

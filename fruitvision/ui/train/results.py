@@ -15,7 +15,7 @@ from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.elements import card, note
 from fruitvision.wording.text import say
 
-MOST_PICTURES = 3000
+MAX_AUTOMATIC_PICTURES = 3000
 """Of the test split, up to which a run that has just finished is evaluated without being asked."""
 
 
@@ -47,5 +47,5 @@ class FirstResults:
         status = run.status()
         if status.state != "finished" or status.heartbeat < self._opened or not run.has_checkpoint:
             return
-        if 0 < (status.test_images or 0) <= MOST_PICTURES and report_state(run) == "none":
+        if 0 < (status.test_images or 0) <= MAX_AUTOMATIC_PICTURES and report_state(run) == "none":
             self._begun[run_id] = Task(lambda progress: begin_report(run, language), "results")

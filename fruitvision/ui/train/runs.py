@@ -12,13 +12,13 @@ from fruitvision.report.charts import COLOURS
 from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.names import rename as rename_run
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.events import SHOWN, Updates, by_component, for_owner, show
+from fruitvision.ui.page.events import QUEUED, Updates, by_component, for_owner, scroll_to_js
 from fruitvision.ui.train.run_view import delete_question
 
-MOST_OVERLAID = len(COLOURS) - 1
+MAX_OVERLAID = len(COLOURS) - 1
 """Runs whose curves are drawn beside that of the run in view, each in a colour of its own; of more the last ones."""
 # A button in the table of runs says what to do with which run.
-TABLE_CLICKS = """element.addEventListener('click', (event) => {
+TABLE_CLICK_JS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
   if (!button) return;
   document.querySelector('#train-runs').dataset.asked = button.dataset.action;
@@ -32,11 +32,13 @@ EFFECTS = {
     "delete": ("#train-delete-row", "#train-delete-no"),
     "classify": ("#panels", "#panel-classify-button"),
 }
-TO_EFFECT = f"""() => {{
+SCROLL_TO_EFFECT_JS = f"""() => {{
   const effect = {json.dumps(EFFECTS)}[document.querySelector("#train-runs").dataset.asked];
-  if (effect) window.fruitvisionShow(...effect);
+  if (effect) window.fruitvisionScrollIntoView(...effect);
 }}"""
-TO_TABLE = show("#train-runs", unless="#train-rename-row, #train-delete-row")  # where the row is left open it has an error to mend
+SCROLL_TO_TABLE_JS = scroll_to_js(
+    "#train-runs", unless="#train-rename-row, #train-delete-row"
+)  # where the row is left open it has an error to mend
 
 
 def find_run(context: Context, run_id: str | None) -> RunFolder:
@@ -57,7 +59,7 @@ class RunTable:
     """The components: all runs, and the two rows that ask for a new name and before deleting."""
 
     def __init__(self, page: Page, run: gr.State) -> None:
-        self.table = gr.HTML(elem_id="train-runs", js_on_load=TABLE_CLICKS)
+        self.table = gr.HTML(elem_id="train-runs", js_on_load=TABLE_CLICK_JS)
         with gr.Row(visible=False, elem_id="train-rename-row") as self.rename_row:
             self.new_name = page.bind(gr.Textbox(elem_id="train-new-name", max_lines=1, max_length=100), label="train.new_name")
             self.save_name = page.bind(gr.Button(elem_id="train-save-name", scale=0, min_width=110), value="train.save")
@@ -87,8 +89,8 @@ def wire_table(page: Page, parts: RunTable) -> None:
     shown = [parts.run, parts.overlaid, parts.acting, *asked, page.model, page.tabs]
     # Each button of the table is a click of the one component: by Gradio's "once" the second of two quick ones would be lost.
     # One after another, because each reads the overlaid runs that the one before has changed.
-    acted = parts.table.click(act, [parts.overlaid, page.language], shown, **SHOWN, trigger_mode="multiple", concurrency_limit=1)
-    acted.then(None, None, None, js=TO_EFFECT)
+    acted = parts.table.click(act, [parts.overlaid, page.language], shown, **QUEUED, trigger_mode="multiple", concurrency_limit=1)
+    acted.then(None, None, None, js=SCROLL_TO_EFFECT_JS)
 
     def rename(language: str, run: str | None, name: str) -> Updates:
         rename_run(find_run(context, run), name)
@@ -99,12 +101,12 @@ def wire_table(page: Page, parts: RunTable) -> None:
         return {parts.delete_row: gr.update(visible=False), page.model: context.models.choices_update(language, model)}
 
     named = [page.language, parts.acting, parts.new_name]
-    renamed = gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), named, parts.rename_row, **SHOWN)
+    renamed = gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), named, parts.rename_row, **QUEUED)
     chosen = [page.language, parts.acting, page.model]
-    deleted = parts.delete_yes.click(for_owner(context, delete), chosen, [parts.delete_row, page.model], **SHOWN)
-    kept = parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **SHOWN)
+    deleted = parts.delete_yes.click(for_owner(context, delete), chosen, [parts.delete_row, page.model], **QUEUED)
+    kept = parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **QUEUED)
     for done in (renamed, deleted, kept):  # the row is gone, and the focus with it
-        done.then(None, None, None, js=TO_TABLE)
+        done.then(None, None, None, js=SCROLL_TO_TABLE_JS)
 
 
 def table_action(context: Context, action: str, target: str, overlaid: list[str], language: str) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def table_action(context: Context, action: str, target: str, overlaid: list[str]
         case "open":
             return {"run": target}
         case "overlay":
-            return {"overlaid": [*others, target][-MOST_OVERLAID:]}
+            return {"overlaid": [*others, target][-MAX_OVERLAID:]}
         case "hide":
             return {"overlaid": others}
         case "classify":

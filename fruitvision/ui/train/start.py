@@ -20,7 +20,7 @@ from fruitvision.ui.page.datasets import SAMPLE
 from fruitvision.ui.train.settings import configuration, preset_values
 
 TAUGHT_PRESET = "robust"
-MOST_TYPED = 4096
+MAX_PATH_LENGTH = 4096
 """Letters of a folder's name that are looked at, which is more than a file system knows."""
 
 
@@ -46,7 +46,7 @@ class Form:
         cls, data: str, folder: str | None, photos: str | None, not_fruit: str | None, preset: str, processes: Any, name: str, *values: Any
     ) -> Form:
         """From the values of the components, in their order."""
-        folder, photos, not_fruit = ((typed or "")[:MOST_TYPED] for typed in (folder, photos, not_fruit))
+        folder, photos, not_fruit = ((typed or "")[:MAX_PATH_LENGTH] for typed in (folder, photos, not_fruit))
         return cls(data, folder, photos, not_fruit, preset, processes, name, values)
 
 

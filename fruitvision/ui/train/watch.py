@@ -18,10 +18,10 @@ from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.downloads import to_download
-from fruitvision.ui.page.events import QUIET, SAVE_FILE, SHOWN, Seen, Updates, by_component, changed, fingerprint, for_owner
-from fruitvision.ui.page.export.buttons import hands_out
-from fruitvision.ui.page.export.files import Kind, exported, zipped
+from fruitvision.ui.page.downloads import download_path
+from fruitvision.ui.page.events import QUEUED, SAVE_FILE_JS, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner
+from fruitvision.ui.page.export.buttons import wire_export
+from fruitvision.ui.page.export.files import Kind, export_file, zip_folder
 from fruitvision.ui.train.results import FirstResults, results_view
 from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.runs import RunTable, find_run, use_run
@@ -51,7 +51,9 @@ WATCHED = (
 """The components that :func:`run_view` updates."""
 
 # A report that is not made yet is begun, and appears below the charts.
-SAVE_OR_SHOW = f"(file, said) => {{ if (!file && !said) return window.fruitvisionShow('#train-results'); ({SAVE_FILE})(file, said); }}"
+SAVE_OR_SCROLL_JS = (
+    f"(file, said) => {{ if (!file && !said) return window.fruitvisionScrollIntoView('#train-results'); ({SAVE_FILE_JS})(file, said); }}"
+)
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
@@ -65,7 +67,7 @@ class RunView:
             return page.bind(gr.Button(visible=False, variant=variant, elem_id=f"train-{name}", min_width=min_width), value=key)
 
         status = gr.HTML(status_line(None, language), elem_id="train-status")
-        self.status = page.first(status, value=partial(status_line, None))
+        self.status = page.bind_initial(status, value=partial(status_line, None))
         with gr.Row():
             self.stop = button("stop", "train.stop", 110)
             self.end = button("end", "train.end", 110, "stop")
@@ -77,7 +79,7 @@ class RunView:
                 self.checkpoint, self.onnx, self.page, self.csv = (button(name, f"train.{name}", 200) for name in DOWNLOADS)
             self.downloaded = gr.HTML(elem_id="train-downloaded")
         self.file = gr.DownloadButton(visible="hidden")
-        self.charts = page.first(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
+        self.charts = page.bind_initial(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
         self.results = gr.HTML(elem_id="train-results")
         with page.bind(gr.Accordion(open=False, elem_id="train-more"), label="train.more"):
             self.more = gr.HTML()
@@ -108,9 +110,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
 
     # Whoever presses Stop reads at once that it was heard: the page says so itself, before the server has answered.
     parts.stop.click(None, None, None, js=stopping_script())
-    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **SHOWN)
+    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **QUEUED)
     for button, action in ((parts.end, end), (parts.resume, resume)):
-        button.click(for_owner(context, action, notice), here, notice, **SHOWN)
+        button.click(for_owner(context, action, notice), here, notice, **QUEUED)
 
     def report(language: str, run: str | None) -> Updates:
         return {parts.file: report_copy(find_run(context, run), language)}
@@ -118,8 +120,8 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action, saved in ((parts.report, report, SAVE_OR_SHOW), (parts.csv, csv, SAVE_FILE)):
-        made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **SHOWN)
+    for button, action, saved in ((parts.report, report, SAVE_OR_SCROLL_JS), (parts.csv, csv, SAVE_FILE_JS)):
+        made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **QUEUED)
         made.success(None, [parts.file, notice], None, js=saved)
 
     def checkpoint(language: str, run: str | None) -> Path:
@@ -133,12 +135,12 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
 
     for name, make in (("checkpoint", checkpoint), ("onnx", onnx), ("page", own_page)):
         button = getattr(parts, name)
-        hands_out(page, button, f"train.{name}", make, [table.run], parts.file, parts.downloaded, f"train.{name}_how")
+        wire_export(page, button, f"train.{name}", make, [table.run], parts.file, parts.downloaded, f"train.{name}_how")
 
     def use(language: str, run: str | None) -> Any:
         return by_component(components, use_run(context, run, language))
 
-    parts.use.click(use, here, [page.model, page.tabs], **SHOWN)
+    parts.use.click(use, here, [page.model, page.tabs], **QUEUED)
 
     def watch(run: str | None, overlaid: list[str], seen: Seen | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
@@ -152,7 +154,7 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         watch,
         [table.run, table.overlaid, parts.seen, page.language],
         [components[name] for name in WATCHED],
-        **QUIET,
+        **UNQUEUED,
     )
 
 
@@ -243,19 +245,19 @@ def csv_file(run: RunFolder) -> Path:
 
 def checkpoint_file(run: RunFolder) -> Path:
     """The run's best checkpoint as one ZIP file by the run's name."""
-    return zipped(current_folder(run.best), run.name, otherwise=run.id)
+    return zip_folder(current_folder(run.best), run.name, fallback=run.id)
 
 
 def exported_run(run: RunFolder, kind: Kind) -> Path:
     """The run's best network as an ONNX file, or as a standalone web page in a ZIP file. Raises RunError "report-not-finished"."""
     if run.status().state != "finished" or not run.has_checkpoint:
         raise RunError("report-not-finished", run=run.name)
-    return exported(run.best, run.name, kind, otherwise=run.id)
+    return export_file(run.best, run.name, kind, fallback=run.id)
 
 
 def _made(run: RunFolder, kind: str, write: Callable[[Path], Any]) -> Path:
     """A file by the run's name. Raises DataError where it cannot be written."""
-    path = to_download(run.name, kind, otherwise=run.id)
+    path = download_path(run.name, kind, fallback=run.id)
     with named_write_errors(path):
         write(path)
     return path

@@ -290,14 +290,14 @@ def test_a_model_answers_by_torch_at_once_and_by_openvino_soon(tmp_path, monkeyp
 
 
 def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(context, tmp_path):
-    context.models.load_ahead().join(30)
+    context.models.preload().join(30)
     started = time.perf_counter()
     assert context.models.batcher(None).classifier.path == context.models.folder(None)
     assert time.perf_counter() - started < 0.1
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text("{")
     shelf = Models(tmp_path / "runs", tmp_path / "damaged")
-    shelf.load_ahead().join(30)
+    shelf.preload().join(30)
     with pytest.raises(CheckpointError):
         shelf.batcher(None)
 
@@ -311,7 +311,7 @@ def test_the_network_is_loaded_once_when_somebody_reaches_for_a_picture_and_the_
     assert not began, "a model that was chosen is loaded when it is asked"
     for given in (None, context.models.default, {"model": "../.."}):
         prepare(given)
-    context.models.load_ahead().join(90)
+    context.models.preload().join(90)
     assert began == [None]
 
 

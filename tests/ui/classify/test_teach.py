@@ -26,9 +26,9 @@ from fruitvision.ui.classify.teaching.teach import (
     taught_state,
     teach_picture,
 )
+from fruitvision.ui.page.client.handlers import call, words_of
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.handlers import call, words_of
 from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.wording.text import say
 from tests.ui.visitor import data_url
@@ -178,9 +178,9 @@ def test_what_was_taught_changes_the_owners_answers_alone(context, tmp_path):
 def test_another_model_looks_at_the_pictures_when_it_is_asked(context):
     owner(context, teach_picture, name="Quitte", image=data_url(png()))
     frame = {"image": data_url(png()), "model": "shipped:fruits-webcam"}
-    assert context.teaching.of("shipped:fruits-webcam").pending() == 1
+    assert context.teaching.embeddings("shipped:fruits-webcam").pending() == 1
     assert "Quitte" in answer_frame(context, frame, owner=True)["html"]
-    assert context.teaching.of("shipped:fruits-webcam").pending() == 0
+    assert context.teaching.embeddings("shipped:fruits-webcam").pending() == 0
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)

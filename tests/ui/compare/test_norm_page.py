@@ -12,8 +12,8 @@ from fruitvision.comparison.study import StudyPlan
 from fruitvision.models import norms
 from fruitvision.models.networks import build_network
 from fruitvision.training.config import TrainConfig
-from fruitvision.ui.compare.norm_page import ERRORS, REAL, formula, norm_page
-from fruitvision.ui.compare.touch_panel import answer
+from fruitvision.ui.compare.norm_effect_panel import norm_effect_html
+from fruitvision.ui.compare.norm_page import ERRORS, LAYER_SHAPE, formula, norm_page
 from fruitvision.ui.page.norm_names import norm_choices, norm_colour, norm_name
 from fruitvision.wording.text import LANGUAGES
 
@@ -35,7 +35,7 @@ def text_of(html: str) -> str:
     ],
 )
 def test_means_parameters_and_paper_are_those_of_the_norm(norm, means, kept, paper):
-    assert REAL == (32, 64, 24, 24)
+    assert LAYER_SHAPE == (32, 64, 24, 24)
     words = text_of(norm_page(norm, "en"))
     assert f"{means:,}, and {means:,} variances" in words and "128 learned" in words
     assert (f"{kept} more are kept" in words) == bool(kept)
@@ -90,7 +90,7 @@ def test_a_norm_of_ones_own_is_one_function_and_appears_everywhere(own_norm, lan
     page = norm_page(own_norm, language)
     assert "Mine &lt;over C&gt;" in page and "Per sample and position, over the channels." in page
     assert "18,432" in page  # N · H · W means, each over 64 numbers
-    composition, numbers, view = answer(own_norm, None, 2, 1, "stem", "training", 0, language)
+    composition, numbers, view = norm_effect_html(own_norm, None, 2, 1, "stem", "training", 0, language)
     assert "Mine &lt;over C&gt;" in composition and "<over" not in composition + numbers + view
     seen = norm_effect(own_norm, "stem", compose_batch(None, 2, 0))
     mean, deviation = seen.moments(seen.after)

@@ -43,7 +43,7 @@ def test_an_onnx_file_is_compared_on_drawn_fruit_of_which_nothing_stays(checkpoi
         out.write_bytes(b"onnx")
 
     monkeypatch.setattr("fruitvision.models.onnx.export.export_onnx", write)
-    path = downloads.to_download("苹果 3", "onnx", otherwise="x")
+    path = downloads.download_path("苹果 3", "onnx", fallback="x")
     files._onnx(checkpoint, path, "苹果 3", lambda *_: None)
     assert path.name == "苹果-3.onnx" and compared == [256] * len(KINDS)
     assert len(left(tmp_path)) == 2, "the file in its folder"
@@ -55,7 +55,7 @@ def test_a_page_of_its_own_is_one_folder_in_a_zip_file(checkpoint, tmp_path, mon
     made = WebNetwork(b"network", 8, 1, 0.0, 1.0, (0.0, 0.0))
     monkeypatch.setattr("fruitvision.web.network.web_network", lambda *_: made)
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {name: b"x" for name in list(export.RUNTIME)[:3]})
-    path = downloads.to_download("my fruit", "zip", otherwise="x")
+    path = downloads.download_path("my fruit", "zip", fallback="x")
     files._page(checkpoint, path, "my fruit", lambda *_: None)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -66,11 +66,11 @@ def test_a_page_of_its_own_is_one_folder_in_a_zip_file(checkpoint, tmp_path, mon
 def test_what_fails_or_is_too_large_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(DataError) as caught:
         patch.setattr(files, "MAX_BYTES", 1000)
-        files.zipped(checkpoint, "mine", otherwise="x")
+        files.zip_folder(checkpoint, "mine", fallback="x")
     assert caught.value.code == "download-over-limit" and not left(tmp_path)
     (checkpoint / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError):
-        files.exported(checkpoint, "mine", "onnx", otherwise="x")
+        files.export_file(checkpoint, "mine", "onnx", fallback="x")
     assert not left(tmp_path)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fruitvision.ui.page.events import SAVE_FILE, show
-from fruitvision.ui.page.served.gradio_words import gradio_words_script
-from fruitvision.ui.page.served.into_view import INTO_VIEW
+from fruitvision.ui.page.client.gradio_translation import gradio_translation_script
+from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
+from fruitvision.ui.page.events import SAVE_FILE_JS, scroll_to_js
 from fruitvision.ui.train.bar import run_bar
-from fruitvision.ui.train.runs import TO_TABLE
-from fruitvision.ui.train.watch import SAVE_OR_SHOW
+from fruitvision.ui.train.runs import SCROLL_TO_TABLE_JS
+from fruitvision.ui.train.watch import SAVE_OR_SCROLL_JS
 from tests.web.test_javascript import node
 
 # A page as far as the script asks: what is seen, by selector, and what got the focus.
@@ -41,21 +41,29 @@ def said(script: str) -> list:
 )
 def test_a_row_that_is_left_open_by_an_error_keeps_the_focus(seen, focused):
     after = "setTimeout(() => console.log(JSON.stringify(focused)), 300)"
-    assert said(f"{SEEN % json.dumps([*seen, '#train-runs'])} ({INTO_VIEW})(); ({TO_TABLE})(); {after};") == focused
+    assert said(f"{SEEN % json.dumps([*seen, '#train-runs'])} ({SCROLL_INTO_VIEW})(); ({SCROLL_TO_TABLE_JS})(); {after};") == focused
 
 
 @pytest.mark.parametrize(("seen", "focused"), [(["#a"], ["heard", "#a"]), (["#a", "#error"], ["heard"])], ids=["begun", "refused"])
 def test_what_a_button_led_to_is_shown_and_not_beside_an_error(seen, focused):
-    script, after = show("#a", unless="#error", event="fruitvision-run"), "setTimeout(() => console.log(JSON.stringify(focused)), 300)"
-    assert said(f"{SEEN % json.dumps(seen)} globalThis.Event = class {{}}; ({INTO_VIEW})(); ({script})(); {after};") == focused
+    script, after = (
+        scroll_to_js("#a", unless="#error", event="fruitvision-run-started"),
+        "setTimeout(() => console.log(JSON.stringify(focused)), 300)",
+    )
+    assert said(f"{SEEN % json.dumps(seen)} globalThis.Event = class {{}}; ({SCROLL_INTO_VIEW})(); ({script})(); {after};") == focused
 
 
 def test_after_an_error_neither_the_file_before_is_saved_nor_the_page_moved():
-    page = """const done = []; globalThis.window = { fruitvisionShow: () => done.push("shown") };
+    page = """const done = []; globalThis.window = { fruitvisionScrollIntoView: () => done.push("shown") };
 globalThis.document = { createElement: () => ({ click: () => done.push("saved") }) };"""
     wrong, file, card = '<div class="fv-data fv-wrong" role="alert">', '{ url: "x" }', "<div>how to open it</div>"
-    calls = [(SAVE_FILE, file, ""), (SAVE_FILE, file, card), (SAVE_FILE, file, wrong), (SAVE_FILE, "null", "")]
-    calls += [(SAVE_OR_SHOW, "null", ""), (SAVE_OR_SHOW, file, ""), (SAVE_OR_SHOW, file, wrong), (SAVE_OR_SHOW, "null", wrong)]
+    calls = [(SAVE_FILE_JS, file, ""), (SAVE_FILE_JS, file, card), (SAVE_FILE_JS, file, wrong), (SAVE_FILE_JS, "null", "")]
+    calls += [
+        (SAVE_OR_SCROLL_JS, "null", ""),
+        (SAVE_OR_SCROLL_JS, file, ""),
+        (SAVE_OR_SCROLL_JS, file, wrong),
+        (SAVE_OR_SCROLL_JS, "null", wrong),
+    ]
     called = [f"({script})({given}, {json.dumps(notice)}); done.push('|');" for script, given, notice in calls]
     found = said(f"{page} {' '.join(called)} console.log(JSON.stringify(done.join('')))")
     assert found == "saved|saved|||shown|saved|||"
@@ -88,4 +96,4 @@ const parts = [made("button", "Clear"), made("option", "Clear"), made("", "numbe
 globalThis.document = { body: made("", "", ...parts) };
 globalThis.window = { addEventListener() {}, fruitvision: { language: "zh" } };"""
     spoken = "JSON.stringify(parts.map((one) => one.childNodes[0].data))"
-    assert said(f"{page} ({gradio_words_script()})(); console.log({spoken})") == ["清除", "Clear", "$& and $1：输入数值"]
+    assert said(f"{page} ({gradio_translation_script()})(); console.log({spoken})") == ["清除", "Clear", "$& and $1：输入数值"]

@@ -5,12 +5,12 @@ from collections import Counter
 #: What a visitor may call: to classify, to look, and to choose what is shown on his own page.
 VISITORS = Counter(
     {
-        "app._follow.switch": 6,  # of the header, and of each part of the page
+        "app._wire_translation.switch": 6,  # of the header, and of each part of the page
         "page.models.Models.choices_update": 1,
         "classify.panel._wire_picture.answer": 1,
         "classify.api.build_endpoint.classify": 1,
-        "page.export.buttons.build_own_page.greet": 1,
-        "page.export.buttons.hands_out.again": 4,  # the words of a button on his own page
+        "page.export.buttons.build_page_export.show_to_owner": 1,
+        "page.export.buttons.wire_export.enable": 4,  # the words of a button on his own page
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
         "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
         "train.choices.wire_choices.view": 1,
@@ -23,13 +23,13 @@ VISITORS = Counter(
         "train.watch.wire_view.use": 1,  # classify with this run
         "train.runs.wire_table.act": 1,
         "train.runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
-        "compare.panel.build.about": 1,
-        "compare.touch_panel.Touch.wire.answer_it": 1,
-        "compare.touch_panel.Touch.wire.<lambda>": 1,
-        "compare.race_panel._wire_start.count_time": 1,
-        "compare.race_panel._wire_watch.newest": 1,
-        "compare.race_panel._wire_watch.rename": 1,
-        "compare.race_panel._wire_watch.watch": 1,
+        "compare.panel.build.explain": 1,
+        "compare.norm_effect_panel.NormEffectPanel.wire.update": 1,
+        "compare.norm_effect_panel.NormEffectPanel.wire.<lambda>": 1,
+        "compare.study_panel._wire_start.estimate": 1,
+        "compare.study_panel._wire_updates.select_newest": 1,
+        "compare.study_panel._wire_updates.translate": 1,
+        "compare.study_panel._wire_updates.update": 1,
         "compare.same_picture.build.studies": 1,
         "compare.same_picture.build.choose": 1,
         "compare.same_picture.build.view": 1,
@@ -46,18 +46,18 @@ OWNERS = Counter(
         "train.watch.wire_view.stop": 1,
         "train.watch.wire_view.end": 1,
         "train.watch.wire_view.resume": 1,
-        "page.export.buttons.hands_out.busy": 4,
-        "page.export.buttons.hands_out.made": 4,
+        "page.export.buttons.wire_export.disable": 4,
+        "page.export.buttons.wire_export.export": 4,
         "train.choices.wire_choices.brought": 2,
         "train.watch.wire_view.report": 1,
         "train.watch.wire_view.csv": 1,
         "train.runs.wire_table.rename": 1,
         "train.runs.wire_table.delete": 1,
-        "compare.race_panel._wire_start.start": 1,
-        "compare.race_panel._wire_study.stop": 1,
-        "compare.race_panel._wire_study.end": 1,
-        "compare.race_panel._wire_study.resume": 1,
-        "compare.race_panel._wire_study.csv": 1,
+        "compare.study_panel._wire_start.start": 1,
+        "compare.study_panel._wire_actions.stop": 1,
+        "compare.study_panel._wire_actions.end": 1,
+        "compare.study_panel._wire_actions.resume": 1,
+        "compare.study_panel._wire_actions.csv": 1,
     }
 )
 SERVED = {

@@ -23,9 +23,9 @@ from fruitvision.data.read import decode_gate
 from fruitvision.ui.api import routes as api
 from fruitvision.ui.app import build_app
 from fruitvision.ui.classify import panel as classify_panel
-from fruitvision.ui.compare import same_picture, touch_panel
+from fruitvision.ui.compare import norm_effect_panel, same_picture
 from fruitvision.ui.page.context import Context
-from fruitvision.ui.page.events import SAVE_FILE
+from fruitvision.ui.page.events import SAVE_FILE_JS
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import gate
 from fruitvision.ui.server.access import Access
@@ -98,7 +98,7 @@ def test_no_change_that_comes_while_another_is_answered_is_lost(demo):
 
 
 def test_what_saves_a_file_knows_whether_an_error_is_shown(demo):
-    saving = [own for own in demo.fns.values() if isinstance(own.js, str) and SAVE_FILE in own.js]
+    saving = [own for own in demo.fns.values() if isinstance(own.js, str) and SAVE_FILE_JS in own.js]
     assert len(saving) >= 5
     assert all([type(one) for one in own.inputs] == [gradio.DownloadButton, gradio.HTML] for own in saving)
 
@@ -258,14 +258,14 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
         seen.append(decode_gate._visitor.get())
         return "", ""
 
-    for panel, name in ((classify_panel, "answer_picture"), (classify_panel, "answer_frame"), (touch_panel, "answer")):
+    for panel, name in ((classify_panel, "answer_picture"), (classify_panel, "answer_frame"), (norm_effect_panel, "norm_effect_html")):
         monkeypatch.setattr(panel, name, note)
     monkeypatch.setattr(same_picture, "same_picture_view", note)
     request = SimpleNamespace(client=SimpleNamespace(host="192.0.2.7"), headers={})
     context = SimpleNamespace(access=Access("a-token-of-the-owner"))
     handlers = {name: demo.fns[number].fn for number, name in registered(demo).items()}
     handlers["classify.panel._wire_picture.answer"](None, False, True, None, "en", request)
-    handlers["compare.touch_panel.Touch.wire.answer_it"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
+    handlers["compare.norm_effect_panel.NormEffectPanel.wire.update"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
     handlers["compare.same_picture.build.view"](None, None, None, "en", request)
     classify_panel._frame_answerer(context)({}, request)
     assert seen == [("at 192.0.2.7", "192.0.2.7")] * 4

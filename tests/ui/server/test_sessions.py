@@ -68,13 +68,13 @@ def test_a_page_takes_kilobytes_and_one_in_another_language_what_its_components_
     """Gradio's own: 370 KB, and 790 KB once the language was switched."""
     with TestClient(demo.app) as client:
         opened = kilobytes_of_one(lambda: ask(demo, client, "page.models.Models.choices_update", "en", None))
-        switched = kilobytes_of_one(lambda: ask(demo, client, "app._follow.switch", "zh", shown="train-name"))
+        switched = kilobytes_of_one(lambda: ask(demo, client, "app._wire_translation.switch", "zh", shown="train-name"))
     assert opened < 60 and switched < 600, (opened, switched)
 
 
 def test_a_page_keeps_what_it_was_given_and_another_page_does_not_see_it(demo):
     with TestClient(demo.app) as client:
-        mine, other = (ask(demo, client, "app._follow.switch", language, shown="train-name").session for language in ("zh", "en"))
+        mine, other = (ask(demo, client, "app._wire_translation.switch", language, shown="train-name").session for language in ("zh", "en"))
     number = next(number for number, one in demo.blocks.items() if getattr(one, "elem_id", "") == "train-name")
     words = [demo.app.state_holder[session][number].label for session in (mine, other)]
     assert demo.app.state_holder[mine][number].temp_files is files_of(demo), "a page's own list would be nobody's, and only grow"

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.read.store import open_dataset
+from fruitvision.ui.page.client.handlers import call
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.page.served.handlers import call
 from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.ui.train.pictures.collect import (
     HANDLERS,

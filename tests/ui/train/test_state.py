@@ -7,15 +7,15 @@ import pytest
 from fruitvision.report.charts import COLOURS
 from fruitvision.runs.folder import RunConfig, new_run
 from fruitvision.training.config import TrainConfig
-from fruitvision.ui.compare.race_panel import race_view
+from fruitvision.ui.compare.study_panel import study_updates
 from fruitvision.ui.page.context import Context
-from fruitvision.ui.page.datasets import MOST_SCANS, TYPED, Datasets
+from fruitvision.ui.page.datasets import MAX_SCANS, TYPED, Datasets
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.choices import Training, data_view
 from fruitvision.ui.train.runs import table_action
 from fruitvision.ui.train.settings import preset_values
-from fruitvision.ui.train.start import MOST_TYPED, Form
+from fruitvision.ui.train.start import MAX_PATH_LENGTH, Form
 from fruitvision.ui.train.watch import run_view
 
 LONG = "x" * 2_000_000
@@ -32,15 +32,15 @@ def context(tmp_path) -> Context:
 @pytest.mark.parametrize("owner", [True, False])
 def test_what_is_shown_already_is_known_by_hashes(context, owner):
     form = Form.of(LONG, LONG, LONG, LONG, "fast", 1, LONG, *preset_values("fast"))
-    chosen = data_view(Training(context), form, LONG[:MOST_TYPED], 0, None, LONG, "en", owner=owner, opened=False)
-    for shown in (chosen, run_view(context, LONG, [LONG], None, "en", owner=owner), race_view(context, LONG, None, "en", owner=owner)):
+    chosen = data_view(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, None, LONG, "en", owner=owner, opened=False)
+    for shown in (chosen, run_view(context, LONG, [LONG], None, "en", owner=owner), study_updates(context, LONG, None, "en", owner=owner)):
         assert len(repr(shown["seen"])) < MOST
-    assert data_view(Training(context), form, LONG[:MOST_TYPED], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
+    assert data_view(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
 
 
 def test_a_form_keeps_no_more_of_a_typed_folder_than_a_file_system_knows():
     form = Form.of("typed", LONG, LONG, LONG, "fast", 1, "", *preset_values("fast"))
-    assert {len(folder) for folder in (form.folder, form.photos, form.not_fruit)} == {MOST_TYPED}
+    assert {len(folder) for folder in (form.folder, form.photos, form.not_fruit)} == {MAX_PATH_LENGTH}
 
 
 def test_a_few_runs_that_there_are_lie_beside_the_one_in_view(context):
@@ -55,6 +55,6 @@ def test_a_few_runs_that_there_are_lie_beside_the_one_in_view(context):
 
 def test_the_scans_of_many_folders_are_not_all_kept(context, tmp_path):
     datasets = Datasets(tmp_path)
-    for number in range(2 * MOST_SCANS):
+    for number in range(2 * MAX_SCANS):
         datasets.scan(TYPED, str(tmp_path / f"nowhere {number}")).join(10)
-    assert len(datasets._scans) <= MOST_SCANS
+    assert len(datasets._scans) <= MAX_SCANS

@@ -18,8 +18,8 @@ from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
+from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
 from fruitvision.wording.text import LANGUAGES, say_error
 
 MAX_PICTURE_BYTES = 10 * 2**20
@@ -85,7 +85,7 @@ def taught_state(context: Context, given: Given, language: str) -> dict[str, Any
         "names": name_choices(index, types, language),
         "kinds": len(index.names),
         "pictures": index.pictures,
-        "html": taught_list(index, context.teaching.of(model).pending() if index.pictures else 0, language),
+        "html": taught_list(index, context.teaching.embeddings(model).pending() if index.pictures else 0, language),
     }
 
 
@@ -100,13 +100,13 @@ def teach_picture(context: Context, given: Given, language: str) -> dict[str, An
     "name" is what it is called in each language; "kept" is 0 where the name has the same picture already.
     """
     image = data_url_bytes(given.get("image"), MAX_PICTURE_BYTES)
-    lessons = context.teaching.of(text(given, "model"))
+    lessons = context.teaching.embeddings(text(given, "model"))
     known = (*context.teaching.store.index().names, *lessons.classifier.types)
     name, before = meant_name(text(given, "name"), known), context.teaching.store.index()
     pictures = context.teaching.store.add(name, image)
     for picture in pictures:
         lessons.embed(picture)
-    context.teaching.keep({})  # what was removed from another name would move back silently
+    context.teaching.set_undo({})  # what was removed from another name would move back silently
     return {"name": _names(name), "kept": before.new(clean_name(name), pictures)}
 
 
@@ -127,7 +127,7 @@ def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
     removed = teaching.store.remove(name, gone, MAX_KEPT_BYTES) if gone else None
     if not removed or not removed.pictures:
         return {"word": "removed_nothing", "count": 0}
-    undo = teaching.keep({name: removed.files} if removed.files else {})
+    undo = teaching.set_undo({name: removed.files} if removed.files else {})
     word = "removed_picture" if picture else "removed"
     return {"word": word, "name": _names(name), "count": len(removed.pictures), "undo": undo}
 
@@ -139,13 +139,13 @@ def _names(name: str) -> dict[str, str]:
 
 def put_back(context: Context, given: Given, language: str) -> dict[str, Any]:
     """Undo the :func:`take_back` that returned this "undo", once, where nothing was removed or taught since."""
-    context.teaching.put_back(text(given, "undo"))
+    context.teaching.undo(text(given, "undo"))
     return {}
 
 
 def start_over(context: Context, given: Given, language: str) -> dict[str, Any]:
     """Remove everything."""
-    context.teaching.keep({})
+    context.teaching.set_undo({})
     context.teaching.store.clear()
     return {}
 
@@ -173,7 +173,7 @@ def import_taught(context: Context, given: Given, language: str) -> dict[str, An
         before = context.teaching.store.index().pictures
         count = transfer.import_taught(context.teaching.store, path)
         kept = context.teaching.store.index().pictures - before
-    context.teaching.keep({})
+    context.teaching.set_undo({})
     return {"word": "imported" if kept == count else "imported_same", "count": count, "same": count - kept, "kept": kept}
 
 

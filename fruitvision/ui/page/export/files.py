@@ -1,4 +1,4 @@
-"""A network as one file to download, made by a process of its own: what it holds in memory, and on disk, goes with it."""
+"""A network as a single file for download, exported by a separate process, so that its memory and files are released."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import named_write_errors
 from fruitvision.runs.subprocess_call import call_in_subprocess
-from fruitvision.ui.page.downloads import to_download
+from fruitvision.ui.page.downloads import download_path
 
 Kind = Literal["onnx", "page"]
 MAX_BYTES = 2**30
-"""Largest file that is handed out: a ResNet18 is 45 MB, a standalone web page some 15."""
+"""Largest file that may be downloaded: a ResNet18 has 45 MB, a standalone web page about 15."""
 
 
-def exported(checkpoint: Path, name: str, kind: Kind, *, otherwise: str) -> Path:
-    """The file, by the network's name. Where it fails nothing is left.
+def export_file(checkpoint: Path, name: str, kind: Kind, *, fallback: str) -> Path:
+    """Export a network to a temporary file with its name, see :func:`download_path`. Leaves nothing behind if it fails.
 
     Raises:
-        DataError: "download-over-limit", and where it cannot be written.
+        DataError: "download-over-limit", or if it cannot be written.
         FruitVisionError: as :func:`export_onnx` and :func:`export_web`; RunError "work-ended".
     """
-    path = to_download(name, "onnx" if kind == "onnx" else "zip", otherwise=otherwise)
-    with _nothing_left(path):
+    path = download_path(name, "onnx" if kind == "onnx" else "zip", fallback=fallback)
+    with _remove_on_error(path):
         call_in_subprocess(_onnx if kind == "onnx" else _page, checkpoint, path, name)
         refuse_too_large(path.name, path.stat().st_size)
     return path
 
 
-def zipped(folder: Path, name: str, *, otherwise: str) -> Path:
-    """A checkpoint folder as one ZIP file, with its files in one folder. Raises DataError."""
+def zip_folder(folder: Path, name: str, *, fallback: str) -> Path:
+    """Pack a checkpoint folder into a temporary ZIP file, see :func:`download_path`. Raises DataError."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    path = to_download(name, "zip", otherwise=otherwise)
-    with _nothing_left(path), named_write_errors(path):
+    path = download_path(name, "zip", fallback=fallback)
+    with _remove_on_error(path), named_write_errors(path):
         refuse_too_large(path.name, sum(file.stat().st_size for file in files))
         _zip(path, {f"{path.stem}/{file.name}": file for file in files})
     return path
 
 
 def refuse_too_large(file: str, size: int) -> None:
-    """Raise DataError "download-over-limit" for more than ``MAX_BYTES``."""
+    """Raise DataError "download-over-limit" if ``size`` exceeds ``MAX_BYTES``."""
     if size > MAX_BYTES:
         raise DataError("download-over-limit", file=file, size=size / 2**20, limit=MAX_BYTES >> 20)
 
 
 @contextmanager
-def _nothing_left(path: Path) -> Iterator[None]:
-    """Whatever stops the making of a file takes its folder away."""
+def _remove_on_error(path: Path) -> Iterator[None]:
+    """Delete the file's folder if the block raises."""
     try:
         yield
     except BaseException:
@@ -61,16 +61,16 @@ def _nothing_left(path: Path) -> Iterator[None]:
 
 
 def _zip(path: Path, files: dict[str, Path]) -> None:
-    with zipfile.ZipFile(path, "w") as archive:  # what is large is compressed already, or does not compress
+    with zipfile.ZipFile(path, "w") as archive:  # not compressed: large files are compressed already, or do not compress
         for name, file in files.items():
             archive.write(file, name)
 
 
-# In a process of its own ---------------------------------------------------------------------------------------------
+# Run in a separate process -------------------------------------------------------------------------------------------
 
 
 def _onnx(checkpoint: Path, out: Path, name: str, report: Callable[..., Any]) -> None:
-    """Compared with torch on drawn fruit: whether both compute the same does not depend on what is in the pictures."""
+    """Export to ONNX. It is compared with torch on drawn fruit: for that the pictures' content does not matter."""
     from fruitvision.models.checkpoint import load_checkpoint
     from fruitvision.models.onnx.export import export_onnx
 

@@ -1,63 +1,64 @@
-// How far the training is: asked for each second while one goes on, every few seconds otherwise. Once it has ended, how, until
-// somebody has looked at it or sent it away. What is shared is in shared.js.
-const EVERY_MS = 1000, IDLE_MS = 4000, MOUNT_MS = 3000, KEPT = "fruitvision-run";
-const go = find(".fv-run-bar-go"), away = find(".fv-run-bar-away"), told = find(".fv-run-bar-words"), filled = find(".fv-bar > i");
-const aloud = element.querySelector(".fv-run-bar-said"); // outside of what is hidden, or nothing would be announced
-let timer = null, asked = 0, going = false, run = "", ended = "";
+// The training's progress: polled every second while a run is active, every few seconds otherwise. After its end the bar shows the
+// result, until the user has seen the run's status or dismissed the bar. The shared functions are in shared.js.
+const ACTIVE_POLL_MS = 1000, IDLE_POLL_MS = 4000, MOUNT_MS = 3000, STORAGE_KEY = "fruitvision-run";
+const openButton = find(".fv-run-bar-go"), dismissButton = find(".fv-run-bar-away");
+const text = find(".fv-run-bar-words"), filled = find(".fv-bar > i");
+const announcement = element.querySelector(".fv-run-bar-said"); // outside the hidden part: screen readers ignore hidden elements
+let timer = null, round = 0, active = false, run = "", ended = "";
 
-// The training that was last seen going on: a page that is opened anew, or another one, knows it too.
-let noted = "";
-function remember(id) {
-  noted = id;
+// The run that was last seen active, in localStorage, so that a reloaded or another page shows its result too.
+let fallback = "";
+function storeRun(id) {
+  fallback = id;
   try {
-    if (id) localStorage.setItem(KEPT, id);
-    else localStorage.removeItem(KEPT);
-  } catch { /* a browser that keeps nothing: this page knows it still */ }
+    if (id) localStorage.setItem(STORAGE_KEY, id);
+    else localStorage.removeItem(STORAGE_KEY);
+  } catch { /* storage is not allowed: only this page knows it */ }
 }
-function remembered() {
+function storedRun() {
   try {
-    return localStorage.getItem(KEPT) ?? "";
+    return localStorage.getItem(STORAGE_KEY) ?? "";
   } catch {
-    return noted;
+    return fallback;
   }
 }
 
-async function look() {
+async function poll() {
   clearTimeout(timer);
-  if (document.hidden) { // it asks when it is seen again
-    timer = setTimeout(look, IDLE_MS);
+  if (document.hidden) { // polls again when it becomes visible
+    timer = setTimeout(poll, IDLE_POLL_MS);
     return;
   }
-  const mine = ++asked;
-  const state = (await server.run_state({ ...page(), after: remembered() }).catch(() => null)) ?? { lost: true };
-  if (mine !== asked) return; // asked again meanwhile, perhaps in another language
-  if (state.code === "owner-only") return; // a visitor need not ask again
+  const mine = ++round;
+  const state = (await server.run_state({ ...page(), after: storedRun() }).catch(() => null)) ?? { lost: true };
+  if (mine !== round) return; // a newer poll has started, perhaps in another language
+  if (state.code === "owner-only") return; // visitors stop polling
   if (!state.error && !state.lost) show(state);
-  timer = setTimeout(look, going ? EVERY_MS : IDLE_MS);
+  timer = setTimeout(poll, active ? ACTIVE_POLL_MS : IDLE_POLL_MS);
 }
 
 function show(state) {
-  if (state.run) remember(state.run);
-  else if (!state.ended || looked_at(state.ended)) state = forget();
-  going = Boolean(state.run);
+  if (state.run) storeRun(state.run);
+  else if (!state.ended || isInView(state.ended)) state = forget();
+  active = Boolean(state.run);
   run = state.run || state.ended || "";
   part.hidden = !run;
   if (!run) return;
-  if (told.textContent !== state.words) told.textContent = state.words;
-  const news = state.ended ? state.words : "";
-  if (aloud.textContent !== news) aloud.textContent = news;
+  if (text.textContent !== state.words) text.textContent = state.words;
+  const result = state.ended ? state.words : "";
+  if (announcement.textContent !== result) announcement.textContent = result;
   ended = state.ended || "";
   part.dataset.state = state.state || "";
-  away.hidden = !ended;
+  dismissButton.hidden = !ended;
   filled.parentElement.hidden = Boolean(ended);
   filled.style.width = `${((state.share || 0) * 100).toFixed(1)}%`;
-  go.title = say("lead");
-  away.title = say("away");
-  away.setAttribute("aria-label", say("away"));
+  openButton.title = say("lead");
+  dismissButton.title = say("away");
+  dismissButton.setAttribute("aria-label", say("away"));
 }
 
-// Whether the run's status is in view: then nothing is left to tell.
-function looked_at(id) {
+// Whether the run's status is visible: then the bar is not needed.
+function isInView(id) {
   const status = document.querySelector("#train-status .fv-status");
   if (status?.dataset.run !== id || !status.getClientRects().length) return false;
   const { top, bottom } = status.getBoundingClientRect();
@@ -65,23 +66,23 @@ function looked_at(id) {
 }
 
 function forget() {
-  remember("");
-  aloud.textContent = ended = "";
+  storeRun("");
+  announcement.textContent = ended = "";
   return {};
 }
 
-go.addEventListener("click", async () => {
+openButton.addEventListener("click", async () => {
   trigger("click", { run });
   document.querySelector("#panel-train-button")?.click();
-  const until = Date.now() + MOUNT_MS; // a panel is made when it is first opened
-  while (!document.querySelector("#train-status") && Date.now() < until) await pause(50);
-  window.fruitvisionShow("#train-status");
+  const deadline = Date.now() + MOUNT_MS; // a panel is mounted when it is first opened
+  while (!document.querySelector("#train-status") && Date.now() < deadline) await pause(50);
+  window.fruitvisionScrollIntoView("#train-status");
   if (ended) show(forget());
 });
-away.addEventListener("click", () => {
+dismissButton.addEventListener("click", () => {
   show(forget());
   document.querySelector("#panels [role=tab][aria-selected=true]")?.focus({ preventScroll: true });
 });
-document.addEventListener("visibilitychange", look);
-for (const kind of ["fruitvision-words", "fruitvision-run"]) window.addEventListener(kind, look);
-look();
+document.addEventListener("visibilitychange", poll);
+for (const kind of ["fruitvision-header-change", "fruitvision-run-started"]) window.addEventListener(kind, poll);
+poll();

@@ -8,12 +8,12 @@ import gradio as gr
 
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import list_runs
+from fruitvision.ui.page.client.handlers import Given, served_html, text
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.events import QUIET
-from fruitvision.ui.page.served.handlers import Given, served_html, text
+from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.wording.text import duration, say
 
-MOST_NAME = 60
+MAX_NAME_LENGTH = 60
 """Letters of a run's name in the bar."""
 
 
@@ -28,7 +28,7 @@ def wire_bar(page: Page, run: gr.State) -> None:
     def lead(event: gr.EventData) -> Any:
         return known_run(page.context, getattr(event, "run", None)) or gr.skip()
 
-    page.bar.click(lead, None, run, **QUIET)
+    page.bar.click(lead, None, run, **UNQUEUED)
 
 
 def known_run(context: Context, shown: Any) -> str | None:
@@ -44,7 +44,7 @@ def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
     status, stopping = run.status(), run.stop_file.exists()
     epochs = status.epochs or run.config().training.epochs
     state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
-    facts = {"name": run.name[:MOST_NAME], "epoch": max(status.epoch, 1), "epochs": epochs}
+    facts = {"name": run.name[:MAX_NAME_LENGTH], "epoch": max(status.epoch, 1), "epochs": epochs}
     words = say(f"train.bar_{state}", language, **facts)
     if state == "running" and status.eta_s is not None:
         words += (" " if language == "en" else "") + say("train.time_left", language, time=duration(status.eta_s, language))
@@ -60,5 +60,5 @@ def _ended(context: Context, shown: str, language: str) -> dict[str, Any]:
     tested, validated = run.summary(status).test_top1, status.best_val_accuracy
     measured = validated if tested is None else tested
     known = status.state == "finished" and measured is not None
-    facts = {"name": run.name[:MOST_NAME], "accuracy": f"{measured:.1%}" if known else ""}
+    facts = {"name": run.name[:MAX_NAME_LENGTH], "accuracy": f"{measured:.1%}" if known else ""}
     return {"ended": run.id, "state": status.state, "words": say(f"train.bar_{status.state}{'_at' if known else ''}", language, **facts)}

@@ -1,41 +1,41 @@
-// Collecting: frames of the camera while "Record" is held, or pictures, a few to a call. What is shared is in shared.js.
-const EVERY_MS = 250, SIDE = 320, DROP_SIDE = 512, AT_ONCE = 8, MOST_SHOWN = 24, CLICK_MS = 3000, USE_MS = 1500;
-const SEEN = 0.8; // of the picture's short side: what the live view looks at
-const GREY = 16, SAME = 2, COMPARED = 40; // two frames are the same where 16 × 16 greys differ by less on average
+// Collecting: frames of the camera while "Record" is held, or picture files, several per call. The shared functions are in shared.js.
+const EVERY_MS = 250, SIDE = 320, DROP_SIDE = 512, BATCH = 8, MAX_SHOWN = 24, CLICK_MS = 3000, USE_MS = 1500;
+const CROP = 0.8; // share of the video's short side, as in the live view
+const GREY_SIDE = 16, MIN_DIFFERENCE = 2, COMPARED = 40; // frames are duplicates if their 16 × 16 grey pixels differ by less on average
 const list = find(".fv-kinds"), template = find(".fv-kind-template"), use = find(".fv-collect-use"), taught = find(".fv-collect-taught");
 const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
-const little = Object.assign(document.createElement("canvas"), { width: GREY, height: GREY });
-let stream = null, recording = null, waiting = 0, line = Promise.resolve();
+const greyCanvas = Object.assign(document.createElement("canvas"), { width: GREY_SIDE, height: GREY_SIDE });
+let stream = null, recording = null, waiting = 0, calls = Promise.resolve();
 
 // Cards -----------------------------------------------------------------------------------------------------------
 
 class Kind {
   constructor(name = "", count = 0) {
     this.card = template.content.firstElementChild.cloneNode(true);
-    this.saved = name; // as the server calls it, where it has pictures
+    this.saved = name; // its name on the server; empty while it has no pictures
     this.count = count;
-    this.frames = []; // the last ones recorded, as little grey pictures
-    this.last = () => ""; // what became of the pictures that came last
+    this.frames = []; // the grey pixels of the last recorded frames
+    this.summary = () => ""; // how many of the last pictures were kept
     const get = (selector) => this.card.querySelector(selector);
     [this.name, this.record, this.video] = [get("input[type=text]"), get(".fv-kind-record"), get("video")];
     [this.pictures, this.counted, this.stage] = [get(".fv-kind-pictures"), get(".fv-kind-count"), get(".fv-kind-video")];
     this.name.value = name;
     list.append(this.card);
-    speak(this.card);
+    translate(this.card);
     this.label();
     this.name.addEventListener("change", () => queue(() => this.rename()));
     get(".fv-kind-forget").addEventListener("click", () => queue(() => this.forget()));
     this.pictures.addEventListener("click", (event) => {
       const button = event.target.closest("button");
-      if (button) queue(() => this.take_out(button.parentElement));
+      if (button) queue(() => this.removePicture(button.parentElement));
     });
     const chosen = get("input[type=file]"), drop = get(".fv-kind-drop");
     chosen.addEventListener("change", () => {
       const files = [...chosen.files];
       chosen.value = "";
-      queue(() => this.add_files(files));
+      queue(() => this.addFiles(files));
     });
-    droppable(drop, (event) => { const files = [...event.dataTransfer.files]; queue(() => this.add_files(files)); });
+    makeDropZone(drop, (event) => { const files = [...event.dataTransfer.files]; queue(() => this.addFiles(files)); });
     this.record.addEventListener("pointerdown", (event) => { this.record.setPointerCapture(event.pointerId); record(this); });
     for (const end of ["pointerup", "pointercancel"]) this.record.addEventListener(end, () => stop(this));
     this.record.addEventListener("keydown", (event) => {
@@ -43,15 +43,15 @@ class Kind {
     });
     this.record.addEventListener("keyup", () => stop(this));
     this.record.addEventListener("blur", () => stop(this));
-    // A screen reader's click has neither pointer nor key: it records for a few seconds.
+    // A click by a screen reader comes without pointer and key events: record for a few seconds.
     this.record.addEventListener("click", (event) => {
       if (event.detail === 0 && recording !== this) { record(this); setTimeout(() => stop(this), CLICK_MS); }
     });
-    this.record.addEventListener("contextmenu", (event) => event.preventDefault()); // of a finger that stays
+    this.record.addEventListener("contextmenu", (event) => event.preventDefault()); // of a long press
   }
 
-  // The name to save under: what was typed, or "Kind 2" where a person goes straight to the camera.
-  named() {
+  // The name to save under: what was typed, or "Kind 2" if the user records before typing a name.
+  ensureName() {
     if (!this.name.value.trim()) {
       let number = kinds.indexOf(this) + 1;
       const taken = new Set(kinds.map((kind) => kind.name.value.trim().toLowerCase()));
@@ -62,7 +62,7 @@ class Kind {
   }
 
   label() {
-    this.counted.textContent = [this.count ? say("count", { count: this.count }) : "", this.last()].filter(Boolean).join(" · ");
+    this.counted.textContent = [this.count ? say("count", { count: this.count }) : "", this.summary()].filter(Boolean).join(" · ");
     this.record.textContent = say(recording === this ? "recording" : "record");
     this.record.classList.toggle("fv-on", recording === this);
   }
@@ -75,11 +75,11 @@ class Kind {
     button.setAttribute("aria-label", say("forget_picture"));
     figure.append(image, button);
     this.pictures.prepend(figure);
-    while (this.pictures.childElementCount > MOST_SHOWN) this.pictures.lastElementChild.remove();
+    while (this.pictures.childElementCount > MAX_SHOWN) this.pictures.lastElementChild.remove();
   }
 
   async add(images) {
-    const answer = await ask("collect_add", { name: this.named(), images });
+    const answer = await callServer("collect_add", { name: this.ensureName(), images });
     if (!answer) return { came: 0, kept: 0 };
     this.saved = answer.name;
     if (!document.activeElement?.isSameNode(this.name)) this.name.value = answer.name;
@@ -89,36 +89,36 @@ class Kind {
       if (id) this.show(id, images[number]);
     }
     this.label();
-    if (answer.refused) tell(answer.refused, true);
+    if (answer.refused) showStatus(answer.refused, true);
     changed();
     return { came: answer.ids.filter(Boolean).length, kept: answer.kept };
   }
 
-  // Says on the card what became of so many pictures, where not all of them were kept.
-  sum_up(word, count, kept) {
-    this.last = () => (kept < count ? say(word, { count, same: count - kept, kept }) : "");
+  // Shows on the card how many of `count` pictures were kept, unless all were.
+  showSummary(word, count, kept) {
+    this.summary = () => (kept < count ? say(word, { count, same: count - kept, kept }) : "");
     this.label();
   }
 
-  async add_files(files) {
-    let added = 0, few = [], fresh = 0;
+  async addFiles(files) {
+    let added = 0, batch = [], fresh = 0;
     for (const [number, file] of files.entries()) {
-      tell(() => say("adding", { number: number + 1, all: files.length }));
-      const image = await small(file, DROP_SIDE);
-      few.push(image);
-      if (few.length < AT_ONCE && number + 1 < files.length) continue;
-      const { came, kept } = await this.add(few);
+      showStatus(() => say("adding", { number: number + 1, all: files.length }));
+      const image = await smallJpeg(file, DROP_SIDE);
+      batch.push(image);
+      if (batch.length < BATCH && number + 1 < files.length) continue;
+      const { came, kept } = await this.add(batch);
       fresh += kept;
-      if (!came && said.classList.contains("fv-wrong") && few.length === AT_ONCE) return;
-      [added, few] = [added + came, []];
+      if (!came && statusLine.classList.contains("fv-wrong") && batch.length === BATCH) return;
+      [added, batch] = [added + came, []];
     }
-    if (added === files.length) tell("");
-    this.sum_up("given", added, fresh);
+    if (added === files.length) showStatus("");
+    this.showSummary("given", added, fresh);
   }
 
   async rename() {
     if (!this.saved || this.name.value.trim() === this.saved) return;
-    const answer = this.name.value.trim() && await ask("collect_rename", { name: this.saved, to: this.name.value });
+    const answer = this.name.value.trim() && await callServer("collect_rename", { name: this.saved, to: this.name.value });
     if (!answer) this.name.value = this.saved;
     else if (kinds.some((kind) => kind !== this && kind.saved.toLowerCase() === answer.name.toLowerCase())) return refresh();
     else this.saved = this.name.value = answer.name;
@@ -126,14 +126,14 @@ class Kind {
   }
 
   async forget() {
-    if (this.saved && !await ask("collect_remove", { name: this.saved })) return;
+    if (this.saved && !await callServer("collect_remove", { name: this.saved })) return;
     this.card.remove();
     kinds.splice(kinds.indexOf(this), 1);
     changed();
   }
 
-  async take_out(figure) {
-    if (!await ask("collect_remove", { picture: figure.dataset.picture })) return;
+  async removePicture(figure) {
+    if (!await callServer("collect_remove", { picture: figure.dataset.picture })) return;
     figure.remove();
     this.count -= 1;
     if (!this.count) this.saved = "";
@@ -144,10 +144,10 @@ class Kind {
 
 const kinds = [];
 
-// One call after another, in the order in which they were asked for.
+// Runs calls one after another, in order.
 function queue(work) {
-  line = line.then(work).catch((error) => tell(String(error), true));
-  return line;
+  calls = calls.then(work).catch((error) => showStatus(String(error), true));
+  return calls;
 }
 
 // The camera ------------------------------------------------------------------------------------------------------
@@ -166,41 +166,41 @@ async function record(kind) {
     recording = stream = null;
     kind.stage.hidden = true;
     kind.label();
-    return tell(() => say("no_camera"), true);
+    return showStatus(() => say("no_camera"), true);
   }
-  tell("");
+  showStatus("");
   let frames = [], dropped = 0, sent = 0, fresh = 0;
   const send = () => {
-    const some = frames.splice(0, AT_ONCE);
-    waiting += some.length;
+    const batch = frames.splice(0, BATCH);
+    waiting += batch.length;
     queue(async () => {
-      const { came, kept } = await kind.add(some);
-      [sent, fresh, waiting] = [sent + came, fresh + kept, waiting - some.length];
+      const { came, kept } = await kind.add(batch);
+      [sent, fresh, waiting] = [sent + came, fresh + kept, waiting - batch.length];
     });
   };
   while (recording === kind) {
-    const began = performance.now(), frame = taken(kind);
+    const began = performance.now(), frame = newFrame(kind);
     if (frame) frames.push(frame);
-    else if (kind.video.videoWidth && ++dropped % 8 === 0) tell(() => say("same"));
-    if (frames.length >= 4 && waiting < 4 * AT_ONCE) send();
+    else if (kind.video.videoWidth && ++dropped % 8 === 0) showStatus(() => say("same"));
+    if (frames.length >= 4 && waiting < 4 * BATCH) send();
     await pause(EVERY_MS - (performance.now() - began));
   }
   while (frames.length) send();
-  queue(() => kind.sum_up("taken", sent + dropped, fresh));
+  queue(() => kind.showSummary("taken", sent + dropped, fresh));
 }
 
-// The middle of what the camera sees, as a JPEG; null where it is nearly a frame that was taken already.
-function taken(kind) {
-  const { video } = kind, side = Math.min(video.videoWidth, video.videoHeight) * SEEN;
+// The middle of the video as a JPEG data URL; null if it is nearly the same as one of the last frames.
+function newFrame(kind) {
+  const { video } = kind, side = Math.min(video.videoWidth, video.videoHeight) * CROP;
   if (!side) return null;
-  const place = [(video.videoWidth - side) / 2, (video.videoHeight - side) / 2, side, side];
-  canvas.getContext("2d").drawImage(video, ...place, 0, 0, SIDE, SIDE);
-  const pen = little.getContext("2d", { willReadFrequently: true });
-  pen.drawImage(canvas, 0, 0, GREY, GREY);
-  const { data } = pen.getImageData(0, 0, GREY, GREY), grey = new Float32Array(GREY * GREY);
+  const crop = [(video.videoWidth - side) / 2, (video.videoHeight - side) / 2, side, side];
+  canvas.getContext("2d").drawImage(video, ...crop, 0, 0, SIDE, SIDE);
+  const pen = greyCanvas.getContext("2d", { willReadFrequently: true });
+  pen.drawImage(canvas, 0, 0, GREY_SIDE, GREY_SIDE);
+  const { data } = pen.getImageData(0, 0, GREY_SIDE, GREY_SIDE), grey = new Float32Array(GREY_SIDE * GREY_SIDE);
   for (let n = 0; n < grey.length; n += 1) grey[n] = 0.299 * data[4 * n] + 0.587 * data[4 * n + 1] + 0.114 * data[4 * n + 2];
-  const same = (other) => other.reduce((sum, value, n) => sum + Math.abs(value - grey[n]), 0) < SAME * grey.length;
-  if (kind.frames.some(same)) return null;
+  const isDuplicate = (other) => other.reduce((sum, value, n) => sum + Math.abs(value - grey[n]), 0) < MIN_DIFFERENCE * grey.length;
+  if (kind.frames.some(isDuplicate)) return null;
   kind.frames = [...kind.frames.slice(1 - COMPARED), grey];
   return canvas.toDataURL("image/jpeg", 0.92);
 }
@@ -209,7 +209,7 @@ function stop(kind) {
   if (recording !== kind) return;
   recording = null;
   kind.label();
-  setTimeout(() => { // the next kind is recorded in a moment; otherwise the camera goes off
+  setTimeout(() => { // switch the camera off unless another kind is recorded soon
     if (recording !== kind) kind.stage.hidden = true;
     if (recording) return;
     stream?.getTracks().forEach((track) => track.stop());
@@ -217,33 +217,33 @@ function stop(kind) {
   }, 4000);
 }
 
-// What came of it -------------------------------------------------------------------------------------------------
+// The dataset -----------------------------------------------------------------------------------------------------
 
-let later = 0, added = null; // what came from Classify, said with what follows from it
+let timer = 0, added = null; // the message about pictures added from Classify, shown together with the next one
 function changed() {
   const ready = kinds.filter((kind) => kind.count).length;
   use.disabled = ready < 2;
-  clearTimeout(later);
-  if (ready >= 2) later = setTimeout(() => { if (!recording && !waiting) queue(choose); else changed(); }, USE_MS);
-  else if (ready && !said.classList.contains("fv-wrong")) tell(() => say("two_kinds"));
+  clearTimeout(timer);
+  if (ready >= 2) timer = setTimeout(() => { if (!recording && !waiting) queue(choose); else changed(); }, USE_MS);
+  else if (ready && !statusLine.classList.contains("fv-wrong")) showStatus(() => say("two_kinds"));
 }
 
-// The pictures become the dataset that is trained on.
+// Make the pictures the dataset to train on.
 async function choose() {
-  clearTimeout(later);
-  const answer = await ask("collect_use");
+  clearTimeout(timer);
+  const answer = await callServer("collect_use");
   if (!answer) return;
-  const came = added;
-  if (!said.classList.contains("fv-wrong")) tell(() => [came?.(), say("ready")].filter(Boolean).join(" "));
+  const addedMessage = added;
+  if (!statusLine.classList.contains("fv-wrong")) showStatus(() => [addedMessage?.(), say("ready")].filter(Boolean).join(" "));
   added = null;
   trigger("click");
 }
 
 async function refresh() {
-  const state = await ask("collect_state");
+  const state = await callServer("collect_state");
   part.hidden = !state;
   if (!state || recording) return;
-  speak();
+  translate();
   list.replaceChildren();
   kinds.splice(0, kinds.length);
   for (const { name, count, pictures } of state.kinds) {
@@ -258,17 +258,17 @@ async function refresh() {
 
 find(".fv-kind-add").addEventListener("click", () => { kinds.push(new Kind()); kinds.at(-1).name.focus(); });
 taught.addEventListener("click", () => queue(async () => {
-  const answer = await ask("collect_taught");
+  const answer = await callServer("collect_taught");
   if (!answer) return;
   await refresh();
   added = () => say("added", { ...answer, same: answer.count - answer.kept });
-  tell(added);
+  showStatus(added);
   changed();
 }));
 use.addEventListener("click", () => queue(choose));
-// Another language: what a person has typed and recorded stays.
-window.addEventListener("fruitvision-words", () => {
-  speak();
+// A change of the language keeps what was typed and recorded.
+window.addEventListener("fruitvision-header-change", () => {
+  translate();
   for (const kind of kinds) kind.label();
   for (const button of list.querySelectorAll("figure button")) {
     button.title = say("forget_picture");

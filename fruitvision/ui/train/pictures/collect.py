@@ -16,14 +16,14 @@ from fruitvision.recognition.taught.store import clean_name, encoded
 from fruitvision.recognition.taught.transfer import add_taught, write_collected
 from fruitvision.report.markup import data_url
 from fruitvision.ui.page.checked_image import data_url_bytes
+from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.served.handlers import Given, Handler, served_html, text
 from fruitvision.wording.text import say_error
 
 FOLDER = "collected"
 MAX_PICTURE_BYTES = 10 * 2**20
-MOST_AT_ONCE = 16
-THUMBNAIL, MOST_THUMBNAILS = 96, 24
+MAX_IMAGES_PER_CALL = 16
+THUMBNAIL, MAX_THUMBNAILS = 96, 24
 WORDS = (
     "lead",
     "kind",
@@ -61,7 +61,7 @@ def collect_state(context: Context, given: Given, language: str) -> dict[str, An
     store = context.collected
     kinds = []
     for name, pictures in store.index().names.items():
-        shown = [{"id": one, "url": _thumbnail(context, one)} for one in pictures[-MOST_THUMBNAILS:]]
+        shown = [{"id": one, "url": _thumbnail(context, one)} for one in pictures[-MAX_THUMBNAILS:]]
         kinds.append({"name": name, "count": len(pictures), "pictures": shown})
     taught = context.teaching.store.index().pictures
     return {"kinds": kinds, "taught": taught}
@@ -85,7 +85,7 @@ def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]
     images = given.get("images")
     files, refused = {}, ""
     ids: list[str | None] = []
-    for image in (images if isinstance(images, list) else [])[:MOST_AT_ONCE]:
+    for image in (images if isinstance(images, list) else [])[:MAX_IMAGES_PER_CALL]:
         try:
             picture, content = encoded(data_url_bytes(image, MAX_PICTURE_BYTES))
             files[picture] = content
@@ -127,7 +127,7 @@ def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]
     """Write the pictures as a folder of class folders; returns the id of that dataset."""
     if len(context.collected.index().names) < 2:
         raise DataError("collected-one-kind")
-    context.datasets.latest = f"folder:{write_collected(context.collected, context.datasets.home / FOLDER).name}"
+    context.datasets.latest = f"folder:{write_collected(context.collected, context.datasets.import_folder / FOLDER).name}"
     return {"choice": context.datasets.latest}
 
 

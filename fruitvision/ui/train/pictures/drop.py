@@ -14,8 +14,8 @@ from fruitvision.data.fetch.archive import SUFFIXES
 from fruitvision.data.fetch.incoming import LABELS, MAX_FILES, Uploads
 from fruitvision.errors import DataError
 from fruitvision.ui.page.background import Task
+from fruitvision.ui.page.client.handlers import Given, served_html, text
 from fruitvision.ui.page.context import Context, Page
-from fruitvision.ui.page.served.handlers import Given, served_html, text
 from fruitvision.wording.text import say_error
 
 MAX_PIECE_BYTES = 4 * 2**20
@@ -41,7 +41,7 @@ class Drops:
     """What is on its way to the data folder, and what becomes of what has come. One for all pages of an app."""
 
     def __init__(self, context: Context) -> None:
-        self.incoming = Uploads(context.datasets.home, context.dataset_limit, taken=(context.data.name,))
+        self.incoming = Uploads(context.datasets.import_folder, context.dataset_limit, taken=(context.data.name,))
         self._finishing: dict[str, Task[Path]] = {}
         self._lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Where a study stands, how long it will take, and which studies there are. HTML, without gradio."""
+"""The status of a study, its estimated duration, and the list of studies. HTML, without gradio."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fruitvision.ui.page.norm_names import norm_name
 from fruitvision.wording.text import duration, say, say_error
 
 SHIPPED = "measured-before"
-"""The id of the study that the program brings, among those that were made here."""
+"""The id of the shipped study, beside the ids of local ones."""
 
 
-def race_status(study: StudyFolder | None, language: str, *, shipped: bool = False) -> Markup:
-    """One line of words, and a bar while it trains. ``shipped``: the program's own study is in view."""
+def study_status(study: StudyFolder | None, language: str, *, shipped: bool = False) -> Markup:
+    """One line of text, and a progress bar while it trains. ``shipped``: the shipped study is selected."""
     if study is None:
         key = "compare.race_shipped" if shipped else "compare.race_idle"
         return status_box(say(key, language, **({"start": say("compare.start", language)} if shipped else {})))
@@ -43,13 +43,13 @@ def _trial_name(trial: Trial, language: str) -> str:
     return say("compare.cell", language, size=trial.batch_size, norm=norm_name(trial.norm, language), seed=trial.seed)
 
 
-def shown_studies(runs: str | Path, *, owner: bool) -> list[StudyFolder]:
-    """The studies that somebody may see, newest first: a visitor those that are finished."""
+def visible_studies(runs: str | Path, *, owner: bool) -> list[StudyFolder]:
+    """The studies that the owner, or a visitor, may see, newest first: a visitor sees finished ones only."""
     return [study for study in list_studies(runs) if owner or study.status().state == "finished"]
 
 
 def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, str]]:
-    """(name, id) of the studies, newest first; the one that the program brings at the end."""
+    """(name, id) of the studies, newest first; the shipped one last."""
     choices = []
     for study in studies:
         plan = study.plan()
@@ -60,28 +60,29 @@ def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, 
 
 @cache
 def shipped_results() -> Results | None:
-    """The study that the program brings, read once."""
-    found = read_shipped()
-    return found and Results(found.table, found.epochs, {**found.about, "shipped": True})
+    """The results of the shipped study, read once."""
+    results = read_shipped()
+    return results and Results(results.table, results.epochs, {**results.about, "shipped": True})
 
 
-class RaceTimes:
-    """The times of the races that were asked about, by plan: measured in the background. One for all visitors of an app."""
+class StudyTimes:
+    """Estimated durations by plan, measured in the background. Shared by all visitors of an app."""
 
     def __init__(self) -> None:
-        self._known: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        """NaN where the time could not be measured."""
         self.task: Task[None] | None = None
 
-    def words(self, plan: StudyPlan, language: str, *, may_measure: bool) -> str:
-        """ "36 runs, about 40 min here", or that it is being measured; the first question begins it where it may.
+    def describe(self, plan: StudyPlan, language: str, *, may_measure: bool) -> str:
+        """ "36 runs, about 40 min here", or that it is being measured; the first call starts measuring if it may.
 
         Empty where the time could not be measured.
         """
         key, count = repr(plan.model_dump(exclude={"name", "created"})), len(plan.trials())
-        seconds = self._known.get(key)
+        seconds = self._seconds.get(key)
         if seconds is None:
             if may_measure and not (self.task and self.task.busy):
-                self.task = Task(lambda progress: self._measure(key, plan), "race-time")
+                self.task = Task(lambda progress: self._measure(key, plan), "study-time")
             return say("compare.time_measuring", language, count=count) if may_measure else ""
         if math.isnan(seconds):
             return ""
@@ -90,6 +91,6 @@ class RaceTimes:
 
     def _measure(self, key: str, plan: StudyPlan) -> None:
         try:
-            self._known[key] = study_seconds(plan, in_subprocess=True)
-        except (FruitVisionError, RuntimeError):  # the race then says nothing about time
-            self._known[key] = math.nan
+            self._seconds[key] = study_seconds(plan, in_subprocess=True)
+        except (FruitVisionError, RuntimeError):  # then no duration is shown
+            self._seconds[key] = math.nan

@@ -1,4 +1,4 @@
-"""A study's results as HTML: curves with bands for seeds, the table, and what it shows. Without gradio."""
+"""A study's results as HTML: curves with bands over seeds, the table, and the findings in words. Without gradio."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from fruitvision.wording.text import say
 LOSSES = ("val_loss", "train_loss")
 Effects = list[dict[Any, Any]]
 """The rows of :func:`batch_size_effects`."""
-BETWEEN = {"en": ", ", "zh": "、"}
+LIST_SEPARATOR = {"en": ", ", "zh": "、"}
 COLUMNS = ("norm", "accuracy", "best", "loss", "epochs_to_90", "seconds", "speed", "memory", "grad_norm", "parameters")
 
 
-def race_charts(found: Results | None, language: str) -> Markup:
-    """Accuracy against batch size, where there are several; accuracy by epoch for each; and the losses."""
+def study_charts(found: Results | None, language: str) -> Markup:
+    """Accuracy against batch size if there are several, accuracy by epoch for each batch size, and the losses."""
     if found is None:
         nothing, title = pd.DataFrame(columns=["norm", "epoch", "val_accuracy"]), say("compare.chart_val_accuracy", language)
         return _charts(_curves(nothing, "val_accuracy", 1, title, language))
@@ -63,7 +63,7 @@ def _title(found: Results, key: str, language: str) -> str:
 
 
 def _curves(rows: pd.DataFrame, key: str, epochs: int, title: str, language: str) -> Markup:
-    """One curve a norm: the mean over the seeds, and ± one standard deviation as a band."""
+    """One curve per norm: the mean over the seeds, with ± one standard deviation as a band."""
     series = []
     for norm, of_norm in rows.groupby("norm", sort=False):
         figures = of_norm.astype({key: float}).groupby("epoch")[key].agg(["mean", "std"])
@@ -80,7 +80,7 @@ def _curves(rows: pd.DataFrame, key: str, epochs: int, title: str, language: str
 
 
 def _against_batch_size(found: pd.DataFrame, sizes: list[int], language: str) -> Markup:
-    """Wu & He's figure (arXiv:1803.08494): the accuracy of each norm at each batch size. Sizes stand evenly, whatever their ratio."""
+    """Wu & He's figure (arXiv:1803.08494): the accuracy of each norm at each batch size. Batch sizes are spaced evenly."""
     series = []
     for norm, rows in found.groupby("norm", sort=False):
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
@@ -104,11 +104,11 @@ def _by_batch_size(series: list[Series], sizes: list[int], title: str, descripti
 
 
 STATISTICS = {"mean": "#d55e00", "recomputed_mean": "#0072b2", "batch_mean": "#8c8c8c"}
-"""Of a summary, the accuracy with each kind of statistics at test time, and its colour."""
+"""The columns of a summary with the accuracy under each kind of statistics at test time, and the colours of their curves."""
 
 
 def _statistics_charts(found: pd.DataFrame, sizes: list[int], language: str) -> list[Markup]:
-    """For each norm with running statistics: its accuracy with them, and with others, at each batch size."""
+    """For each norm with running statistics: its accuracy with those and with other statistics, at each batch size."""
     charts = []
     for norm, rows in found.dropna(subset=["recomputed_mean"]).groupby("norm", sort=False):
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
@@ -121,18 +121,18 @@ def _statistics_charts(found: pd.DataFrame, sizes: list[int], language: str) -> 
 
 
 def _series(norm: str, xs: Sequence[float], means: list[float], deviations: list[float], language: str) -> Series:
-    """A norm's curve; its band is the mean ± one standard deviation, which one seed has not."""
+    """A norm's curve, with the mean ± one standard deviation as its band; a single seed has none."""
     band = [(mean - deviation, mean + deviation) for mean, deviation in zip(means, deviations, strict=True)]
     return Series(norm_name(norm, language), xs, means, norm_colour(norm), band=band)
 
 
 def _sizes(rows: pd.DataFrame) -> list[int]:
-    """The batch sizes that there are."""
+    """The batch sizes in ``rows``, ascending."""
     return sorted(set(rows["batch_size"].tolist()))
 
 
-def race_words(found: Results | None, language: str) -> Markup:
-    """What the study shows, in sentences; and of the program's own, how it was measured."""
+def study_findings(found: Results | None, language: str) -> Markup:
+    """What the study shows, in sentences; for the shipped study also how it was measured."""
     if found is None or found.done.empty:
         return Markup()
     effects = batch_size_effects(found.done).to_dict("records")
@@ -140,13 +140,13 @@ def race_words(found: Results | None, language: str) -> Markup:
 
 
 def _finding(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | None:
-    """In a sentence each: what loses by small batches and what does not, and what recomputed statistics change of it."""
+    """One sentence each: which norms lose accuracy with small batches, and how much recomputed statistics restore."""
     sentences = []
     if fallen := [effect for effect in effects if effect["verdict"] == "b-higher"]:
         most = min(fallen, key=lambda effect: effect["mean"])
         steady = [norm_name(effect["norm"], language) for effect in effects if effect not in fallen]
         facts = {"norm": norm_name(most["norm"], language), "large": most["b"], "small": most["a"], "seeds": most["pairs"]}
-        key, names = ("fall_alone", BETWEEN[language].join(steady)) if steady else ("fall", "")
+        key, names = ("fall_alone", LIST_SEPARATOR[language].join(steady)) if steady else ("fall", "")
         points = _points(low=-most["high"], high=-most["low"])
         sentences.append(say_html(f"compare.finding_{key}", language, **facts, **points, others=names))
     if found := reversal(rows):
@@ -162,7 +162,7 @@ def _finding(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | No
 
 
 def measured_before(found: Results, language: str) -> Markup | None:
-    """Of a study that the program brings: that it was measured before, with which command, on which machine, when."""
+    """For the shipped study: the command, machine and date of its measurement."""
     about = found.about
     if not about.get("shipped"):
         return None
@@ -171,7 +171,7 @@ def measured_before(found: Results, language: str) -> Markup | None:
     return tag("div", tag("p", say_html("compare.measured_before", language, **facts)), command, class_="fv-data")
 
 
-def race_table(found: Results | None, language: str) -> Markup:
+def study_table(found: Results | None, language: str) -> Markup:
     """Every figure of each norm and batch size."""
     if found is None or found.done.empty:
         return Markup()
@@ -209,7 +209,7 @@ def _row(row: dict[Any, Any], several: bool, language: str) -> Markup:
 
 
 def _verdicts(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | None:
-    """Words for every pair, where three seeds allow any; otherwise why there are none."""
+    """A sentence for every pair of norms; with fewer than ``MIN_SEEDS`` seeds, why there is none."""
     pairs, several = all_differences(rows), len(_sizes(rows)) > 1
     if pairs.empty and not several:
         return None
@@ -232,7 +232,7 @@ def _list(title: str, sentences: list[Markup | None]) -> Markup | None:
 
 
 def _pair(pair: dict[Any, Any], language: str) -> Markup | None:
-    """ "Batch norm is ahead of layer norm by 2.0 to 5.1 points", or that no difference is shown."""
+    """ "Batch norm is ahead of layer norm by 2.0 to 5.1 points", or that no difference was shown."""
     key = {"a-higher": "higher", "b-higher": "higher", "no-difference-shown": "same", "runs-diverged": "broken"}.get(pair["verdict"])
     if key is None:
         return None
@@ -256,7 +256,7 @@ def _effect(effect: dict[Any, Any], language: str) -> Markup | None:
 
 
 def _points(**shares: float) -> dict[str, str]:
-    """Differences of shares, in percentage points."""
+    """Differences of accuracies, 0..1, formatted in percentage points."""
     return {name: f"{share * 100:.1f}".replace("-", "−") for name, share in shares.items()}
 
 

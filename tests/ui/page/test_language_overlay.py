@@ -1,4 +1,4 @@
-"""The script that covers the page while its language changes, run by node on a page of two tabs."""
+"""The overlay that hides the page while its language changes, run by node on a page of two tabs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from fruitvision.ui.page.context import HEAR
-from fruitvision.ui.page.served.covering import HEARD_IN, covering_script
+from fruitvision.ui.page.client.language_overlay import PARTS, language_overlay_script
+from fruitvision.ui.page.context import SYNC_LANGUAGES_JS
 
 PAGE = """
 const listeners = {}, observers = [];
@@ -28,7 +28,7 @@ globalThis.document = { body: element(), activeElement: null, createElement: ele
   querySelector: (selector) => (selector === ".gradio-container" ? root : { value: language }) };
 globalThis.MutationObserver = class { constructor(own) { observers.push(own); } observe() {} };
 const open = (id) => { for (const [own, one] of Object.entries(tabs)) one.attributes["aria-selected"] = String(own === id); };
-const cover = () => root.children.find((one) => one.className === "fv-cover");
+const cover = () => root.children.find((one) => one.className === "fv-language-overlay");
 const uncovered = async () => {
   const began = performance.now();
   while (!cover().hidden) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -42,10 +42,8 @@ def run(script: str) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs Node.js")
-    parts = json.dumps(list(HEARD_IN))
-    source = (
-        f"{PAGE}\nconst PARTS = {parts}, spoken = (at) => PARTS.map(() => at);\n({covering_script()})();\n(async () => {{ {script} }})();"
-    )
+    constants = f"const PARTS = {json.dumps(list(PARTS))}, all = (language) => PARTS.map(() => language);"
+    source = f"{PAGE}\n{constants}\n({language_overlay_script()})();\n(async () => {{ {script} }})();"
     done = subprocess.run([node, "-"], input=source, encoding="utf-8", capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -56,7 +54,7 @@ def test_a_tab_whose_words_are_in_the_language_already_is_not_covered_for_long()
       open("panel-classify");
       listeners.click({ target: tabs["panel-classify"] });
       assert(!cover().hidden && panels.inert, "it is covered, and takes no keys");
-      window.fruitvisionHeard("zh", spoken("zh"));
+      window.fruitvisionSyncLanguages("zh", all("zh"));
       assert(await uncovered() < 2500, "nothing of it changes");
       assert(!panels.inert, "and takes keys again");
     """)
@@ -68,21 +66,21 @@ def test_a_panel_that_is_opened_without_a_click_is_covered_until_it_has_changed(
       open("panel-classify");
       observers.forEach((own) => own([{ target: tabs["panel-classify"] }]));
       assert(!cover().hidden, "as soon as it is seen");
-      window.fruitvisionHeard("zh", spoken("en"));
+      window.fruitvisionSyncLanguages("zh", all("en"));
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert(!cover().hidden, "its words are on the way");
-      window.fruitvisionSpoken("classify");
+      window.fruitvisionTranslated("classify");
       assert(await uncovered() < 2500, "all has changed");
     """)
 
 
 def test_words_that_change_on_an_open_panel_are_covered():
     run("""
-      window.fruitvisionHeard("zh", spoken("en"));
+      window.fruitvisionSyncLanguages("zh", all("en"));
       assert(!cover().hidden && !root.attributes["aria-busy"], "covered");
       const said = root.children.find((one) => one.attributes.role === "status");
       assert(said && said !== cover() && !said.hidden && !said.inert && said.textContent, "and said beside the cover");
-      window.fruitvisionSpoken("train");
+      window.fruitvisionTranslated("train");
       await uncovered();
     """)
 
@@ -91,6 +89,6 @@ def test_a_panel_that_is_opened_before_the_scripts_are_there_keeps_its_language(
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs Node.js")
-    asked = f"globalThis.window = {{}}; console.log(JSON.stringify(({HEAR})('zh', 'en', 'en')))"
+    asked = f"globalThis.window = {{}}; console.log(JSON.stringify(({SYNC_LANGUAGES_JS})('zh', 'en', 'en')))"
     done = subprocess.run([node, "-e", asked], capture_output=True, encoding="utf-8", timeout=60)
     assert done.stdout.strip() == '["en","en"]', done.stderr

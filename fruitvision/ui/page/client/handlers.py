@@ -1,4 +1,4 @@
-"""Functions that a script of the page calls for the owner, and what such scripts share (``shared.js``)."""
+"""HTML components whose script calls Python functions for the owner. ``shared.js`` is prepended to each script."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fruitvision.ui.page.context import Context
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 Given = dict[str, Any]
-"""What a script sends: JSON, and the page's "language" and "model" with it."""
+"""The JSON that a script sends; the page's "language" and "model" are in it."""
 Handler = Callable[[Context, Given, str], dict[str, Any]]
-"""Gets what was sent and a language there is, and returns JSON; it may raise FruitVisionError."""
+"""Takes what was sent and a valid language, and returns JSON; may raise FruitVisionError."""
 
 
 def served_html(
     context: Context, template: str, words: Iterable[str], handlers: Iterable[Handler], *, elem_id: str, prefix: str, **values: Any
 ) -> gr.HTML:
-    """A part of the page that its own script fills and that calls ``handlers``.
+    """A component whose script fills it in and calls ``handlers``.
 
     Args:
-        template: the path in the package of its HTML; the script is the file of the same name that ends in ``.js``.
-        words: keys below ``prefix``, such as "teach", that the script says in the page's language.
-        values: what the template needs beside them.
+        template: the path of its HTML in the package; the script has the same name with the suffix ``.js``.
+        words: keys of the sentences that the script shows, below ``prefix``, such as "teach".
+        values: further values for the template.
     """
     script = Path(__file__).parents[3] / template
     return gr.HTML(
@@ -42,14 +42,14 @@ def served_html(
 
 
 def words_of(template: str, words: Iterable[str], prefix: str, **values: Any) -> Markup:
-    """The part's HTML, with the words in every language; ``shared.js`` fills them in."""
+    """The component's HTML with its sentences in every language; ``shared.js`` displays those of the page's."""
     keys = list(words)
-    spoken = {language: {word.replace("_", "-"): say(f"{prefix}.{word}", language) for word in keys} for language in LANGUAGES}
-    return render(template, words_by_language=spoken, **values)
+    sentences = {language: {word.replace("_", "-"): say(f"{prefix}.{word}", language) for word in keys} for language in LANGUAGES}
+    return render(template, words_by_language=sentences, **values)
 
 
 def call(context: Context, handler: Handler, given: Any, request: Any) -> dict[str, Any]:
-    """Run a handler for the owner. Its errors, and the refusal of a visitor, are returned as a sentence under "error"."""
+    """Run a handler for the owner. Its errors, and the refusal of visitors, are returned as a sentence under "error"."""
     given = given if isinstance(given, dict) else {}
     language = given.get("language")
     language = language if isinstance(language, str) and language in LANGUAGES else context.language
@@ -61,7 +61,7 @@ def call(context: Context, handler: Handler, given: Any, request: Any) -> dict[s
 
 
 def text(given: Given, key: str) -> str:
-    """A text of what was sent; empty where it is none."""
+    """A string of what was sent; empty if it is missing or of another type."""
     value = given.get(key)
     return value if isinstance(value, str) else ""
 

@@ -1,4 +1,4 @@
-"""The race as it is shown: means and bands over seeds, words that say no more than the seeds do, the program's own study."""
+"""A study's results as they are shown: means and bands over seeds, findings that the seeds support, the shipped study."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fruitvision.comparison.results import CURVES, FIGURES, MEASURED, Results, s
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan
 from fruitvision.errors import RunError
-from fruitvision.ui.compare import race_panel, race_view
-from fruitvision.ui.compare.race_results import race_charts, race_table, race_words
-from fruitvision.ui.compare.race_view import SHIPPED, RaceTimes
+from fruitvision.ui.compare import study_panel, study_view
 from fruitvision.ui.compare.same_picture import pair_choices, same_picture_view
+from fruitvision.ui.compare.study_results import study_charts, study_findings, study_table
+from fruitvision.ui.compare.study_view import SHIPPED, StudyTimes
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
 from fruitvision.ui.page.models import Models
@@ -53,7 +53,7 @@ def context(tmp_path: Path) -> Context:
 
 
 def test_what_small_batches_cost_is_said_norm_by_norm():
-    words = text_of(race_words(made_up(), "en"))
+    words = text_of(study_findings(made_up(), "en"))
     assert re.search(r"Batch norm loses 1\d\.\d to 2\d\.\d points from batches of 32 to 2", words)
     assert "Group norm : no difference shown between batches of 32 and 2" in words
     assert "Instance norm: runs diverged" in words
@@ -62,52 +62,52 @@ def test_what_small_batches_cost_is_said_norm_by_norm():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_was_found_stands_first_with_its_interval(language):
-    first, second, third = re.findall(r"<p>(.*?)</p>", str(race_words(made_up(), language)))[:3]
+    first, second, third = re.findall(r"<p>(.*?)</p>", str(study_findings(made_up(), language)))[:3]
     lost, ahead, gained = (re.findall(r"\d+\.\d", sentence) for sentence in (first, second, third))
     assert 15 < float(lost[0]) < 20 < float(lost[1]) < 25
     assert 2 < float(ahead[0]) < 5 < float(ahead[1]) < 8 and 12 < float(ahead[2]) < 15 < float(ahead[3]) < 18
     assert 15 < float(gained[0]) < 18 < float(gained[1]) < 21
-    assert 'class="fv-reply"' not in race_words(made_up(seeds=1), language)
+    assert 'class="fv-reply"' not in study_findings(made_up(seeds=1), language)
 
 
 def test_one_seed_ranks_nothing():
-    words = text_of(race_words(made_up(seeds=1), "en"))
+    words = text_of(study_findings(made_up(seeds=1), "en"))
     assert "nothing is ranked" in words and "ahead" not in words and "loses" not in words
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_charts_have_a_curve_a_norm_with_a_band_for_its_seeds(language):
-    drawing = race_charts(made_up(), language)
+    drawing = study_charts(made_up(), language)
     assert drawing.count("<figure") == 1 + 1 + 2 + 4  # by batch size; batch norm's statistics; accuracy of each; two losses of each
     assert drawing.count('class="fv-curve"') == 7 * 3 + 3 and drawing.count("fv-curve-band") == 7 * 3
-    alone = race_charts(made_up(seeds=1, sizes=(32,)), language)
+    alone = study_charts(made_up(seeds=1, sizes=(32,)), language)
     assert alone.count("<figure") == 3 and "fv-curve-band" not in alone
-    assert race_charts(None, language).count("<figure") == 1
+    assert study_charts(None, language).count("<figure") == 1
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_table_has_every_figure_and_says_what_was_measured(language):
-    table = race_table(made_up(), language)
+    table = study_table(made_up(), language)
     assert table.count("<tr>") == 1 + 6 and table.count("<th>") == 10 and "nan" not in text_of(table)
     assert "±" in table and "700,000" in table and sentences()["compare.measured_on_test"][language] in table
 
 
 def test_the_programs_own_study_says_that_it_was_measured_before():
     about = {"shipped": True, "command": "python -m fruitvision compare <x>", "machine": "a laptop", "date": "2026-11-25", "data": "set"}
-    words = race_words(made_up(**about), "en")
+    words = study_findings(made_up(**about), "en")
     assert "Measured before" in words and "a laptop" in words and "compare &lt;x&gt;" in words
-    assert "Measured before" not in race_words(made_up(), "en")
+    assert "Measured before" not in study_findings(made_up(), "en")
 
 
 def test_where_the_program_brings_a_study_the_panel_opens_with_it(monkeypatch, context):
-    monkeypatch.setattr(race_panel, "shipped_results", lambda: made_up(shipped=True))
-    monkeypatch.setattr(race_view, "shipped_results", lambda: made_up(shipped=True))
-    assert [choice for _, choice in race_view.study_choices([], "en")] == [SHIPPED]
-    shown = race_panel.race_view(context, SHIPPED, None, "en", owner=True)
-    assert "fv-curve" in shown["charts"] and "Measured before" in shown["words"] and shown["csv"]["visible"]
-    assert pd.read_csv(race_panel.csv_file(race_panel.results_of(context, SHIPPED), SHIPPED), encoding="utf-8-sig").shape[0] == 18
+    monkeypatch.setattr(study_panel, "shipped_results", lambda: made_up(shipped=True))
+    monkeypatch.setattr(study_view, "shipped_results", lambda: made_up(shipped=True))
+    assert [choice for _, choice in study_view.study_choices([], "en")] == [SHIPPED]
+    shown = study_panel.study_updates(context, SHIPPED, None, "en", owner=True)
+    assert "fv-curve" in shown["charts"] and "Measured before" in shown["findings"] and shown["csv"]["visible"]
+    assert pd.read_csv(study_panel.csv_file(study_panel.load_results(context, SHIPPED), SHIPPED), encoding="utf-8-sig").shape[0] == 18
     with pytest.raises(RunError):
-        race_panel.results_of(context, "gone")
+        study_panel.load_results(context, "gone")
 
 
 def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monkeypatch):
@@ -130,16 +130,16 @@ def test_a_shipped_study_is_read_from_its_three_files(tmp_path, sample_set, monk
 
 
 def test_the_time_is_measured_in_the_background_for_the_owner_alone(monkeypatch, context, sample_set):
-    monkeypatch.setattr("fruitvision.ui.compare.race_view.study_seconds", lambda plan, **how: 3000.0)
+    monkeypatch.setattr("fruitvision.ui.compare.study_view.study_seconds", lambda plan, **how: 3000.0)
     monkeypatch.setattr("fruitvision.ui.page.datasets.sample_set", lambda: sample_set)
-    times = RaceTimes()
+    times = StudyTimes()
     ask = (context, times, SAMPLE, ["batch", "group"], "batches", "en")
-    assert race_panel.time_words(*ask, owner=False) == ""
-    assert "18 runs; measuring" in race_panel.time_words(*ask, owner=True)
+    assert study_panel.time_estimate(*ask, owner=False) == ""
+    assert "18 runs; measuring" in study_panel.time_estimate(*ask, owner=True)
     times.task.join(10)
-    assert race_panel.time_words(*ask, owner=True) == "18 runs, about 50 min here."
-    assert race_panel.time_words(*ask, owner=False) == ""
-    assert race_panel.time_words(*ask[:3], ["batch"], "quick", "en", owner=True) == ""  # no race at all
+    assert study_panel.time_estimate(*ask, owner=True) == "18 runs, about 50 min here."
+    assert study_panel.time_estimate(*ask, owner=False) == ""
+    assert study_panel.time_estimate(*ask[:3], ["batch"], "quick", "en", owner=True) == ""  # no study at all
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,66 +1,67 @@
-// What the scripts share that call functions of the server for its owner; each follows below this in one function.
-// `element`, `server` and `trigger` come from gr.HTML. For a visitor a part stays hidden: only the owner is answered.
+// Shared by the scripts that call Python functions for the owner; each such script is appended to this one.
+// `element`, `server` and `trigger` come from gr.HTML. The component stays hidden for visitors: only the owner gets answers.
 const part = element.querySelector("[data-part]");
 const words = Object.fromEntries([...part.querySelectorAll("template[data-language]")].map((t) => [t.dataset.language, t.dataset]));
 const find = (selector) => part.querySelector(selector);
-const said = find("[role=status]");
+const statusLine = find("[role=status]");
 
 const page = () => window.fruitvision || { language: "en", model: null };
 const key = (word) => word.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-// A fact may be an object: what it is in each language.
+// A fact may be an object with its text in each language.
 const say = (word, facts = {}) => {
   const { language } = page(), sentence = (words[language] || words.en)[key(word)];
   return sentence.replace(/\{(\w+)\}/g, (whole, fact) => facts[fact]?.[language] ?? facts[fact] ?? whole);
 };
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));
 
-// Every element says its words: data-say its text, data-hint its placeholder, data-label what a screen reader says.
-function speak(root = part) {
-  for (const own of root.querySelectorAll("[data-say]:not(template)")) own.textContent = say(own.dataset.say);
-  for (const own of root.querySelectorAll("[data-hint]:not(template)")) own.placeholder = say(own.dataset.hint);
-  for (const own of root.querySelectorAll("[data-label]:not(template)")) own.setAttribute("aria-label", say(own.dataset.label));
+// Translate the static texts: data-say is an element's text, data-hint its placeholder, data-label its accessible name.
+function translate(root = part) {
+  for (const child of root.querySelectorAll("[data-say]:not(template)")) child.textContent = say(child.dataset.say);
+  for (const child of root.querySelectorAll("[data-hint]:not(template)")) child.placeholder = say(child.dataset.hint);
+  for (const child of root.querySelectorAll("[data-label]:not(template)")) child.setAttribute("aria-label", say(child.dataset.label));
 }
 
-// What a place says: a function says it anew when the language changes; a text, such as the server's, is in no other language, and goes.
-const spoken = new Map();
+// The message of an element: a function is called again when the language changes; a string, such as the server's, is then removed.
+const messages = new Map();
 let language = page().language;
-function utter(place, words) {
+function setMessage(place, words) {
   const text = typeof words === "function" ? words() : words;
-  if (text) spoken.set(place, words);
+  if (text) messages.set(place, words);
   else {
-    spoken.delete(place);
+    messages.delete(place);
     place.classList.remove("fv-wrong");
   }
   if (place.textContent !== text) place.textContent = text;
 }
-window.addEventListener("fruitvision-words", () => {
+window.addEventListener("fruitvision-header-change", () => {
   if (language === page().language) return;
   language = page().language;
-  for (const [place, words] of [...spoken]) utter(place, typeof words === "function" && place.isConnected ? words : "");
+  for (const [place, words] of [...messages]) setMessage(place, typeof words === "function" && place.isConnected ? words : "");
 });
 
-function tell(words, wrong = false) {
-  utter(said, words);
-  said.classList.toggle("fv-wrong", wrong);
+function showStatus(words, wrong = false) {
+  setMessage(statusLine, words);
+  statusLine.classList.toggle("fv-wrong", wrong);
 }
 
-// A call's answer; null where it failed, which is then said.
-async function ask(call, given = {}) {
+// Call a Python function. Returns its answer, or null if it failed; the error is then shown.
+async function callServer(name, given = {}) {
   try {
-    const answer = await server[call]({ ...page(), ...given });
+    const answer = await server[name]({ ...page(), ...given });
     if (answer.error) {
-      if (answer.code !== "owner-only" || !part.hidden) tell(answer.error, true);
+      if (answer.code !== "owner-only" || !part.hidden) showStatus(answer.error, true);
       return null;
     }
     return answer;
   } catch {
-    tell(() => say("lost"), true);
+    showStatus(() => say("lost"), true);
     return null;
   }
 }
 
-// A picture of any size, upright, as a small JPEG; what the browser cannot read goes as it is, to be refused in words.
-async function small(picture, side) {
+// A picture as an upright JPEG data URL, its short side at most `side` pixels. What the browser cannot decode is sent as it is: the
+// server then answers with the error.
+async function smallJpeg(picture, side) {
   try {
     const bitmap = await createImageBitmap(picture);
     const scale = Math.min(side / Math.min(bitmap.width, bitmap.height), 1);
@@ -68,7 +69,7 @@ async function small(picture, side) {
     canvas.width = Math.max(Math.round(bitmap.width * scale), 1);
     canvas.height = Math.max(Math.round(bitmap.height * scale), 1);
     const pen = canvas.getContext("2d");
-    pen.fillStyle = "#fff"; // what is transparent lies on white, as everywhere here
+    pen.fillStyle = "#fff"; // transparent pixels become white, as on the server
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     bitmap.close();
@@ -88,9 +89,9 @@ async function base64(blob) {
   return url.slice(url.indexOf(",") + 1);
 }
 
-// Files may be dropped on `place`; `take` gets the event.
-function droppable(place, take) {
+// Make `place` a drop zone for files; `onDrop` gets the event.
+function makeDropZone(place, onDrop) {
   for (const kind of ["dragenter", "dragover"]) place.addEventListener(kind, (event) => { event.preventDefault(); place.classList.add("fv-over"); });
   for (const kind of ["dragleave", "drop"]) place.addEventListener(kind, (event) => { event.preventDefault(); place.classList.remove("fv-over"); });
-  place.addEventListener("drop", take);
+  place.addEventListener("drop", onDrop);
 }

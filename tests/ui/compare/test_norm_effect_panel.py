@@ -12,7 +12,7 @@ from PIL import Image
 from fruitvision.comparison.layers.norm_effect import LAYERS
 from fruitvision.models.norms import NORMS
 from fruitvision.report.charts import histogram
-from fruitvision.ui.compare.touch_panel import SIZES, answer
+from fruitvision.ui.compare.norm_effect_panel import BATCH_SIZES, norm_effect_html
 from fruitvision.wording.text import LANGUAGES
 
 
@@ -30,25 +30,27 @@ def png(colour: str = "orange") -> bytes:
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_layer_and_size_has_its_numbers(norm, language):
     for place, layer in enumerate(LAYERS):
-        composition, numbers, view = answer(norm, None, SIZES[place], 1, layer, ("training", "use")[place % 2], 63, language)
+        composition, numbers, view = norm_effect_html(
+            norm, None, BATCH_SIZES[place], 1, layer, ("training", "use")[place % 2], 63, language
+        )
         assert "<table" in view and "nan" not in text_of(composition + numbers + view).lower()
         assert ("<table" in numbers) == (norm != "none")
-        assert composition.count("<img") >= SIZES[place]
+        assert composition.count("<img") >= BATCH_SIZES[place]
 
 
 def test_the_sentence_follows_what_was_computed():
-    composition, _, view = answer("batch", png(), 4, 1, "stem", "training", 3, "en")
+    composition, _, view = norm_effect_html("batch", png(), 4, 1, "stem", "training", 3, "en")
     changed = int(re.search(r"changes by (\d+)%", composition)[1])
     assert changed > 0 and "✓" in view
-    assert "no difference. A picture’s output" in answer("group", png(), 4, 1, "stem", "training", 3, "en")[0]
-    assert "in evaluation mode: no difference" in answer("batch", png(), 4, 1, "stem", "use", 3, "en")[0]
-    assert "which is instance norm" in answer("batch", png(), 1, 1, "stem", "training", 3, "en")[0]
+    assert "no difference. A picture’s output" in norm_effect_html("group", png(), 4, 1, "stem", "training", 3, "en")[0]
+    assert "in evaluation mode: no difference" in norm_effect_html("batch", png(), 4, 1, "stem", "use", 3, "en")[0]
+    assert "which is instance norm" in norm_effect_html("batch", png(), 1, 1, "stem", "training", 3, "en")[0]
 
 
 def test_a_damaged_picture_and_a_made_up_request_end_in_words():
-    composition, _, view = answer("batch", b"\xff\xd8\xff broken", 4, 1, "stem", "training", 0, "en")
+    composition, _, view = norm_effect_html("batch", b"\xff\xd8\xff broken", 4, 1, "stem", "training", 0, "en")
     assert 'role="alert"' in composition and view == ""
-    assert "<table" in answer("no-such", None, 10**9, -5, "no-such", "no-such", 1e9, "zh")[2]
+    assert "<table" in norm_effect_html("no-such", None, 10**9, -5, "no-such", "no-such", 1e9, "zh")[2]
 
 
 def test_a_histogram_counts_everything_and_stays_inside():

@@ -1,28 +1,28 @@
-"""The script by which the page notices that its server went, or was started anew."""
+"""The script that notices when the server is unreachable or was restarted."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fruitvision.ui.page.checked_image import PLACES
+from fruitvision.ui.page.checked_image import PICTURE_IDS
 from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say
 
 WORDS = ("lost", "reload", "close", "error", "warning", "info", "success", "failed", "waiting", "kind")
 TOASTS = (
-    ("connection|network|failed to fetch|load failed", ""),  # said at the page's foot
+    ("connection|network|failed to fetch|load failed", ""),  # the banner says it
     ("invalid file type|only .* allowed", "kind"),
     ("waiting for", "waiting"),
     ("^error$|could not|exception|not valid|unexpected", "failed"),
 )
-"""What Gradio's page says by itself, as patterns, and the words in its place; without any, it is not said."""
+"""Patterns of Gradio's own toasts, and the key of the message that replaces each; those with an empty key are closed."""
 
 
-def alive_script() -> str:
-    """JavaScript that asks the server every second and a half whether it is there, and says where it is not."""
+def reconnect_script() -> str:
+    """JavaScript that polls the server and shows a banner while it does not answer."""
     return script(
-        Path(__file__).with_name("alive.js"),
+        Path(__file__).with_name("reconnect.js"),
         WORDS={language: {word: say(f"alive.{word}", language) for word in WORDS} for language in LANGUAGES},
         TOASTS=TOASTS,
-        PLACES=", ".join(f"#{place}" for place in PLACES),
+        PICTURE_SELECTOR=", ".join(f"#{place}" for place in PICTURE_IDS),
     )

@@ -1,4 +1,4 @@
-"""One norm layer at work on a person's picture, as HTML: numbers, distributions and feature maps. Without gradio."""
+"""The effect of one norm layer on the user's picture, as HTML: numbers, distributions and feature maps. Without gradio."""
 
 from __future__ import annotations
 
@@ -20,70 +20,70 @@ from fruitvision.wording.text import say
 BEFORE, AFTER = "#8c8c8c", "#2474bb"
 MAX_SETS = 5
 MAPS = 8
-REACH = 4.0
-"""Standard deviations that a histogram of the result shows."""
-ROUNDING = 1e-4
-"""A smaller difference is called none."""
+HISTOGRAM_REACH = 4.0
+"""Standard deviations on either side of 0 that the histogram of the output covers."""
+NEGLIGIBLE = 1e-4
+"""Smaller differences, in standard deviations, count as none."""
 
 
-def touch_view(seen: NormEffect, channel: int, language: str) -> Markup:
-    """The layer's output: over which axes it is normalized, its distribution, its feature maps."""
-    cards = [_axes_card(seen, language), _histogram_card(seen, channel, language), _maps_card(seen, channel, language)]
-    if seen.running is not None:
-        cards.append(_running_card(seen, seen.running, channel, language))
-    n, c, h, w = seen.before.shape
-    network = say("touch.learned" if seen.learned else "touch.first_weights", language)
-    if seen.learned and seen.norm != "batch":
-        network += " " + say("touch.put_in", language, norm=norm_name(seen.norm, language))
+def details_view(effect: NormEffect, channel: int, language: str) -> Markup:
+    """The layer's output: the axes over which it is normalized, its distribution, and its feature maps."""
+    cards = [_axes_card(effect, language), _histogram_card(effect, channel, language), _maps_card(effect, channel, language)]
+    if effect.running is not None:
+        cards.append(_running_card(effect, effect.running, channel, language))
+    n, c, h, w = effect.before.shape
+    network = say("touch.learned" if effect.learned else "touch.first_weights", language)
+    if effect.learned and effect.norm != "batch":
+        network += " " + say("touch.put_in", language, norm=norm_name(effect.norm, language))
     shape = say("touch.shape", language, n=n, c=c, h=h, w=w)
     return join([note(network), note(shape), tag("div", cards, class_="fv-touch")])
 
 
-def numbers_view(seen: NormEffect, channel: int, language: str) -> Markup:
-    """Mean and standard deviation of the sharing sets that the chosen channel of my picture is among."""
-    before, after = seen.moments(seen.before), seen.moments(seen.after)
+def numbers_view(effect: NormEffect, channel: int, language: str) -> Markup:
+    """Means and standard deviations of a few sharing sets, among them that of the user's picture in the chosen channel."""
+    before, after = effect.moments(effect.before), effect.moments(effect.after)
     title = say("touch.sets", language)
     if not len(before[0]):
         return _card(title, tag("p", say("touch.nothing_shared", language)))
-    mine = int(seen.sets[0, channel, 0, 0])
+    mine = int(effect.sets[0, channel, 0, 0])
     step = max(len(before[0]) // MAX_SETS, 1)
     chosen = sorted({mine, *range(0, len(before[0]), step)})[: MAX_SETS + 1]
     rows = []
     for number in chosen:
         figures = [_small(before[0][number]), f"{before[1][number]:.3f}", _small(after[0][number]), f"{after[1][number]:.3f}"]
-        rows.append(_row([_set_name(seen, number, language), *figures], number == mine))
-    facts = {"count": f"{len(before[0]):,}", "size": f"{seen.sets.size // len(before[0]):,}", "norm": norm_name(seen.norm, language)}
+        rows.append(_row([_set_name(effect, number, language), *figures], number == mine))
+    facts = {"count": f"{len(before[0]):,}", "size": f"{effect.sets.size // len(before[0]):,}", "norm": norm_name(effect.norm, language)}
     words = say("touch.sets_count", language, **facts)
-    if few := low_variance_sets(seen):
+    if few := low_variance_sets(effect):
         words += " " + say("touch.eps_few", language, count=few)
-    if seen.running is not None and not seen.training:
+    if effect.running is not None and not effect.training:
         words += " " + say("touch.sets_in_use", language)
     heads = _heads(("set", "mean", "deviation", "mean_after", "deviation_after"), language)
     return _card(title, tag("p", words), table(heads, rows, title))
 
 
-def _set_name(seen: NormEffect, number: int, language: str) -> str:
-    """Such as "picture 2, group 5": the coordinates that all elements of a set have in common."""
-    n, c, h, w = (int(axis[0]) for axis in np.nonzero(seen.sets == number))
-    norm = get_norm(seen.norm)
+def _set_name(effect: NormEffect, number: int, language: str) -> str:
+    """The coordinates that all elements of a set have in common, such as "picture 2, group 5"."""
+    n, c, h, w = (int(axis[0]) for axis in np.nonzero(effect.sets == number))
+    norm = get_norm(effect.norm)
     parts = []
     if "N" not in norm.shares:
         parts.append(say("touch.picture_number", language, number=n + 1))
     if "C" not in norm.shares:
         parts.append(say("touch.channel_number", language, number=c))
     elif norm.grouped:
-        size = (seen.sets[n, :, 0, 0] == number).sum()
+        size = (effect.sets[n, :, 0, 0] == number).sum()
         parts.append(say("touch.channels_from", language, first=c, last=c + size - 1))
     if "H" not in norm.shares:
         parts.append(say("touch.position", language, row=h, column=w))
     return ", ".join(parts) or say("touch.everything", language)
 
 
-def _axes_card(seen: NormEffect, language: str) -> Markup:
-    """The moments of the result over each choice of axes: where they are 0 and 1, and where not."""
-    own = _own_axes(seen.norm)
+def _axes_card(effect: NormEffect, language: str) -> Markup:
+    """The output's mean and standard deviation over each choice of axes, and whether these are 0 and 1."""
+    own = _own_axes(effect.norm)
     rows = []
-    for row in moments_by_axes(seen.after):
+    for row in moments_by_axes(effect.after):
         whole = row.normalized == row.count
         share = say("touch.of", language, some=f"{row.normalized:,}", all=f"{row.count:,}")
         spread = f"{row.least_deviation:.3f} … {row.greatest_deviation:.3f}" if row.count > 1 else f"{row.greatest_deviation:.3f}"
@@ -107,9 +107,9 @@ def _own_axes(norm: str) -> str:
     return next((name for name, (shares, grouped) in AXES.items() if (shares, grouped) == (found.shares, found.grouped)), "")
 
 
-def _histogram_card(seen: NormEffect, channel: int, language: str) -> Markup:
-    before, after = seen.before[:, channel], seen.after[:, channel]
-    reach = _round_up(float(np.abs(before).max()))
+def _histogram_card(effect: NormEffect, channel: int, language: str) -> Markup:
+    before, after = effect.before[:, channel], effect.after[:, channel]
+    reach = _ceil_two_digits(float(np.abs(before).max()))
     charts = [
         histogram(
             values,
@@ -118,27 +118,27 @@ def _histogram_card(seen: NormEffect, channel: int, language: str) -> Markup:
             colour=colour,
             description=say("touch.histogram_description", language, channel=channel),
         )
-        for when, values, limit, colour in (("before", before, reach, BEFORE), ("after", after, REACH, AFTER))
+        for when, values, limit, colour in (("before", before, reach, BEFORE), ("after", after, HISTOGRAM_REACH, AFTER))
     ]
     words = say("touch.spread_meaning", language, channel=channel)
     return _card(say("touch.spread_title", language), tag("p", words), tag("div", charts, class_="fv-pair"))
 
 
-def _maps_card(seen: NormEffect, channel: int, language: str) -> Markup:
-    """My picture's maps of a few channels, each row on one scale for all channels."""
-    first = min(channel, seen.before.shape[1] - MAPS)
-    limit = 3 * float(np.sqrt(np.mean(seen.before[0].astype(np.float64) ** 2))) or 1.0
+def _maps_card(effect: NormEffect, channel: int, language: str) -> Markup:
+    """Feature maps of the user's picture in a few channels; all maps of a row have the same scale."""
+    first = min(channel, effect.before.shape[1] - MAPS)
+    limit = 3 * float(np.sqrt(np.mean(effect.before[0].astype(np.float64) ** 2))) or 1.0
     rows = []
-    for when, values, reach in (("before", seen.before, limit), ("after", seen.after, 3.0)):
+    for when, values, reach in (("before", effect.before, limit), ("after", effect.after, 3.0)):
         words = say(f"touch.maps_{when}", language)
-        rows += [tag("figcaption", words), maps_picture(values[0, first : first + MAPS], reach, words)]
+        rows += [tag("figcaption", words), feature_maps_image(values[0, first : first + MAPS], reach, words)]
     words = say("touch.maps_meaning", language, first=first, last=first + MAPS - 1)
     return _card(say("touch.maps", language), tag("p", words), tag("figure", rows, class_="fv-maps"))
 
 
-def _running_card(seen: NormEffect, running: Running, channel: int, language: str) -> Markup:
-    """Training against evaluation: the running statistics, their momentum, and what ε does."""
-    values = seen.before[:, channel].astype(np.float64)
+def _running_card(effect: NormEffect, running: Running, channel: int, language: str) -> Markup:
+    """Training and evaluation compared: the running statistics, their momentum, and the role of ε."""
+    values = effect.before[:, channel].astype(np.float64)
     moments = {
         "batch_now": (values.mean(), values.var(ddof=1) if values.size > 1 else 0.0),
         "kept": (running.mean[channel], running.variance[channel]),
@@ -146,14 +146,14 @@ def _running_card(seen: NormEffect, running: Running, channel: int, language: st
     }
     rows = [_row([say(f"touch.{name}", language), f"{mean:.4f}", f"{variance:.4f}"]) for name, (mean, variance) in moments.items()]
     facts = {"momentum": f"{running.momentum:g}", "rest": f"{1 - running.momentum:g}", "eps": f"{EPS:g}"}
-    affine = {"channel": channel, "scale": f"{seen.scale[channel]:.3f}", "shift": f"{seen.shift[channel]:.3f}"}
+    affine = {"channel": channel, "scale": f"{effect.scale[channel]:.3f}", "shift": f"{effect.shift[channel]:.3f}"}
     title = say("touch.running", language, channel=channel)
     return _card(
         title,
-        tag("p", say(f"touch.running_{'training' if seen.training else 'use'}", language)),
+        tag("p", say(f"touch.running_{'training' if effect.training else 'use'}", language)),
         table([tag("th"), *_heads(("mean", "variance"), language)], rows, title),
         tag("p", say("touch.running_rule", language, **facts)),
-        tag("p", say("touch.affine" if seen.learned else "touch.affine_first", language, **affine)),
+        tag("p", say("touch.affine" if effect.learned else "touch.affine_first", language, **affine)),
     )
 
 
@@ -161,56 +161,57 @@ def _running_card(seen: NormEffect, running: Running, channel: int, language: st
 
 
 def composition_view(
-    now: Sequence[np.ndarray],
-    before: Sequence[np.ndarray],
+    batch: Sequence[np.ndarray],
+    previous: Sequence[np.ndarray],
     effects: dict[str, float],
     difference: np.ndarray,
-    alone: float | None,
+    single: float | None,
     norm: str,
     *,
     training: bool,
     language: str,
 ) -> Markup:
-    """How the other pictures of a batch change the result for mine: both batches, the difference by norm, and where it is.
+    """How the batch's other pictures change the output for the user's: both batches, the change by norm, and where it occurs.
 
     Args:
-        effects: by norm, in standard deviations of the result.
-        difference: (C, H, W), the chosen norm's.
-        alone: how far batch norm on one picture is from instance norm, where the batch has but one.
+        batch, previous: the two batches, which have the user's picture in common.
+        effects: the change by norm, in standard deviations of the output.
+        difference: (C, H, W), the chosen norm's change.
+        single: for a batch of one picture, the difference between batch norm and instance norm; otherwise None.
     """
     title = say("touch.composition", language)
-    if alone is not None:
-        words = say("touch.alone", language, difference=f"{alone:.1g}" if alone else "0")
-        return _card(title, _strip(now, "touch.batch_alone", language), tag("p", words), kind="fv-composition")
+    if single is not None:
+        words = say("touch.alone", language, difference=f"{single:.1g}" if single else "0")
+        return _card(title, _strip(batch, "touch.batch_alone", language), tag("p", words), kind="fv-composition")
     highest = max(max(effects.values()), 0.05)
     rows = [
-        tag("li", tag("span", norm_name(name, language)), bar(min(effect / highest, 1)), tag("span", _percent(effect)), class_=mine)
+        tag("li", tag("span", norm_name(name, language)), bar(min(effect / highest, 1)), tag("span", _effect_percent(effect)), class_=mine)
         for name, effect in effects.items()
         for mine in ["fv-mine" if name == norm else None]
     ]
     chosen = effects[norm]
-    key = "changed" if chosen > ROUNDING else "unchanged_in_use" if norm == "batch" and not training else "unchanged"
+    key = "changed" if chosen > NEGLIGIBLE else "unchanged_in_use" if norm == "batch" and not training else "unchanged"
     return _card(
         title,
         tag("p", say("touch.composition_meaning", language)),
-        _strip(before, "touch.batch_before", language),
-        _strip(now, "touch.batch_now_strip", language),
-        tag("p", say(f"touch.{key}", language, norm=norm_name(norm, language), percent=_percent(chosen)), class_="fv-reply"),
+        _strip(previous, "touch.batch_before", language),
+        _strip(batch, "touch.batch_now_strip", language),
+        tag("p", say(f"touch.{key}", language, norm=norm_name(norm, language), percent=_effect_percent(chosen)), class_="fv-reply"),
         tag("ul", rows, class_="fv-effects"),
-        _differences(difference, language) if chosen > ROUNDING else None,
+        _differences(difference, language) if chosen > NEGLIGIBLE else None,
         kind="fv-composition",
     )
 
 
 def _differences(difference: np.ndarray, language: str) -> Markup:
-    """Where the result differs, in the channels in which it differs most."""
+    """Maps of the change, in the channels in which it is largest."""
     busiest = np.argsort(-np.abs(difference).mean((1, 2)), kind="stable")[:MAPS]
     words = say("touch.difference", language)
-    return tag("figure", tag("figcaption", words), maps_picture(difference[np.sort(busiest)], 1.5, words), class_="fv-maps")
+    return tag("figure", tag("figcaption", words), feature_maps_image(difference[np.sort(busiest)], 1.5, words), class_="fv-maps")
 
 
 def _strip(pictures: Sequence[np.ndarray], key: str, language: str) -> Markup:
-    """The batch's pictures in a row, mine marked."""
+    """The batch's pictures in a row, the user's marked."""
     images = []
     for place, pixels in enumerate(pictures):
         alt = say("touch.beside" if place else "touch.mine", language)
@@ -219,8 +220,8 @@ def _strip(pictures: Sequence[np.ndarray], key: str, language: str) -> Markup:
     return tag("div", tag("span", say(key, language)), images, class_="fv-strip")
 
 
-def maps_picture(maps: np.ndarray, reach: float, words: str) -> Markup:
-    """An <img> of maps (M, H, W) side by side: orange above 0, blue below, white 0, full colour at ±``reach``."""
+def feature_maps_image(maps: np.ndarray, reach: float, words: str) -> Markup:
+    """An <img> of the maps (M, H, W) side by side: orange above 0, blue below, white at 0, full colour at ±``reach``."""
     count, height, width = maps.shape
     level = np.clip(maps / reach, -1, 1)[..., None]
     above, below = np.array([213, 94, 0.0]), np.array([36, 116, 187.0])
@@ -237,8 +238,8 @@ def _card(title: str, *content: Markup | None, kind: str = "") -> Markup:
     return tag("section", tag("h3", title), content, class_=f"fv-card {kind}".strip())
 
 
-def _percent(share: float) -> str:
-    return "0" if share < ROUNDING else f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+def _effect_percent(share: float) -> str:
+    return "0" if share < NEGLIGIBLE else f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _small(value: float) -> str:
@@ -246,8 +247,8 @@ def _small(value: float) -> str:
     return "0.000" if abs(value) < 5e-4 else f"{value:.3f}".replace("-", "−")
 
 
-def _round_up(value: float) -> float:
-    """To two digits, upwards."""
+def _ceil_two_digits(value: float) -> float:
+    """Rounded up to two significant digits."""
     if value <= 0:
         return 1.0
     digit = 10 ** np.floor(np.log10(value) - 1)
