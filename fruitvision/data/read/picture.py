@@ -53,6 +53,8 @@ MAX_MISSING = 4
 __all__ = ["cap_short_side", "draft_side", "load_capped", "load_with_note", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
+_MAX_SMALL_SEGMENTS = 1000
+"""Before the first scan of a small JPEG; ordinary ones have about ten."""
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -312,7 +314,9 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
     at, coding, size = 2, 0, (0, 0)
     if data[:3] != b"\xff\xd8\xff":
         return None
-    while at + 10 <= len(data) and data[at] == 0xFF:
+    for _ in range(_MAX_SMALL_SEGMENTS):
+        if at + 10 > len(data) or data[at] != 0xFF:
+            return None
         marker = data[at + 1]
         if marker in (0xC0, 0xC1, 0xC2):
             precision, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)

@@ -54,6 +54,39 @@ def test_the_scans_of_a_jpeg_that_is_not_progressive_are_counted(read):
     assert code_of(head + b"".join(each * 700) + grey[-2:], read) == "picture-too-many-parts"
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def refinements(width: int, height: int, count: int) -> bytes:
+    """A grey progressive JPEG, each of whose further scans refines every coefficient of no block, in some hundred bytes."""
+    blocks = -(-width // 8) * -(-height // 8)
+    runs = blocks // 32_767 + 1
+    bits = ("0" + "1" * 14) * runs  # the code of a run of 2**14 blocks or more, and how many more
+    bits += "1" * (-len(bits) % 8)
+    empty = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)).replace(b"\xff", b"\xff\0")
+    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
+    codes = segment(0xC4, b"\0\1" + bytes(16)) + segment(0xC4, b"\x10\1" + bytes(15) + b"\xe0")
+    first = segment(0xDA, b"\1\1\0\0\0\1")
+    data = b"\xff\xd8" + head + codes + first + (segment(0xDA, b"\1\1\0\1\x3f\x10") + empty) * count + b"\xff\xd9"
+    return data + bytes(max(0, width * height // 1024 + 10 - len(data)))
+
+
+def test_scans_of_many_pixels_are_counted_by_the_pixels():
+    """All of them lie in the first piece that the decoder is given: nothing ends it."""
+    assert code_of(refinements(4000, 2000, 60)) == "answer"
+    start = time.process_time()
+    assert code_of(refinements(20_000, 19_000, 9)) in ("answer", "picture-too-large")
+    assert code_of(refinements(20_000, 19_000, 60)) == "picture-too-many-parts"
+    assert time.process_time() - start < 5
+
+
+def test_a_small_jpeg_of_countless_segments_is_not_walked_through():
+    start = time.process_time()
+    code_of(b"\xff\xd8" + b"\xff\xe0\0\2" * 2_500_000)
+    assert time.process_time() - start < 1
+
+
 def test_the_scans_of_a_jpeg_in_a_tiff_are_counted():
     data = scans(64, MAX_SCANS + 1)
     assert code_of(one_strip(64, data, 8, 3, 6, 7)) == "picture-too-many-parts"

@@ -6,12 +6,14 @@ import builtins
 import io
 import struct
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image, features
 
-from fruitvision.data.read.formats.boxes import Item, Items, Property, file_of
+from fruitvision.data.read.formats.heif.boxes import Item, Items, Property, file_of
+from fruitvision.data.read.formats.heif.codecs import _Bits, _leb128
 from fruitvision.data.read.formats.structure import read_structure
 from fruitvision.data.read.picture import load_capped, load_pixels, open_picture
 from fruitvision.errors import PictureError
@@ -202,6 +204,66 @@ def test_a_picture_of_many_frames_or_slices_is_not_decoded():
 def test_an_avif_of_many_frames_is_not_decoded():
     taken = Taken(encoded(halves((600, 600)), "AVIF"))
     assert code_of(taken.alone(content=taken.bytes * 50)) == "picture-too-many-parts"
+
+
+def rewritten_headers(data: bytes, change: Callable[[int, bytes], tuple[int, bytes]]) -> bytes:
+    """The open bitstream units of an AV1 picture, each (type, body) as ``change`` has it."""
+    at, found = 0, b""
+    while at < len(data):
+        head, start = data[at], at + 1 + (data[at] >> 2 & 1)
+        length, start = _leb128(data, start)
+        kind, body = change(head >> 3 & 15, data[start : start + length])
+        assert kind == head >> 3 & 15 and len(body) < 2**14
+        found += bytes([head & ~4]) + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
+        at = start + length
+    return found
+
+
+def wide_sizes(kind: int, body: bytes) -> tuple[int, bytes]:
+    """The same sequence header with sizes in 16 bits each, as some encoders write them."""
+    if kind != 1:
+        return kind, body
+    bits, parsed = "".join(f"{byte:08b}" for byte in body), _Bits(body)
+    assert parsed.take(4) == 0 and not parsed.take(1) and not parsed.take(1) + parsed.take(1)
+    for _ in range(parsed.take(5) + 1):
+        parsed.take(12)
+        if parsed.take(5) > 7:
+            parsed.take(1)
+    at = len(bits) - parsed._left
+    wide, high = parsed.take(4) + 1, parsed.take(4) + 1
+    size = f"{parsed.take(wide):016b}{parsed.take(high):016b}"
+    changed = bits[:at] + "1" * 8 + size + bits[at + 8 + wide + high :].rstrip("0")
+    changed += "0" * (-len(changed) % 8)
+    return kind, bytes(int(changed[i : i + 8], 2) for i in range(0, len(changed), 8))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_an_avif_whose_sizes_could_be_larger_is_read_where_no_frame_makes_use_of_it():
+    """With a whole sequence header each frame may name a size of its own, in as many bits as the header's."""
+    stream = io.BytesIO()
+    halves((64, 64)).save(stream, "AVIF", save_all=True, append_images=[halves((64, 64)).rotate(180)])
+    taken = Taken(stream.getvalue())
+    content = rewritten_headers(taken.bytes, wide_sizes)
+    properties = [
+        Property(one.kind, one.body[:4] + rewritten_headers(one.body[4:], wide_sizes)) if one.kind == b"av1C" else one for one in taken.own
+    ]
+    data = file_of(b"avif", [Item(b"av01", properties, content)], {})
+    assert code_of(data) == "answer"
+
+    def own_size(kind: int, body: bytes) -> tuple[int, bytes]:
+        """A frame that is not a key frame, or names another size: its first bits say so."""
+        return kind, bytes([body[0] | 0b0110_0000, *body[1:]]) if kind in (3, 6) else body
+
+    assert code_of(file_of(b"avif", [Item(b"av01", properties, rewritten_headers(content, own_size))], {})) == "picture-too-large"
+
+
+def test_a_heic_whose_lengths_are_of_another_size_than_decoders_read_is_damaged():
+    taken = Taken(encoded(halves((64, 64)), "HEIF"))
+    properties = [
+        Property(one.kind, one.body[:21] + bytes([one.body[21] & ~1]) + one.body[22:]) if one.kind == b"hvcC" else one for one in taken.own
+    ]
+    assert code_of(file_of(b"heic", [Item(b"hvc1", taken.own, taken.bytes)], {})) == "answer"
+    assert code_of(file_of(b"heic", [Item(b"hvc1", properties, taken.bytes)], {})) == "picture-damaged"
 
 
 def test_a_grid_of_countless_tiles_is_not_decoded(taken):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.data.read.formats import heif as reading
-from fruitvision.data.read.formats.boxes import MAX_PARTS, Items, Property, box, file_of
-from fruitvision.data.read.formats.heif import MAX_HEADERS, MAX_PROPERTY_BYTES, MAX_TURNS
+from fruitvision.data.read.formats.heif import codecs
+from fruitvision.data.read.formats.heif.boxes import MAX_PARTS, Items, Property, box, file_of
+from fruitvision.data.read.formats.heif.codecs import MAX_HEADERS
+from fruitvision.data.read.formats.heif.file import MAX_PROPERTY_BYTES, MAX_TURNS
 from fruitvision.data.read.formats.structure import read_structure
 from tests.data.read.test_heif import KINDS, Taken, code_of, encoded, halves
 
@@ -139,7 +140,7 @@ def test_the_extents_of_a_tile_are_gone_through_once(taken, monkeypatch):
                 steps += 1
                 yield extent
 
-    monkeypatch.setattr(reading, "Items", Counting)
+    monkeypatch.setattr("fruitvision.data.read.formats.heif.file.Items", Counting)
     code_of(grid_of_one_tile(taken, 7, 60_000))
     assert 0 < steps < 400_000  # twice, by each of two readers
 
@@ -181,6 +182,6 @@ def test_the_headers_of_coded_data_are_counted(taken):
         heads = taken.bytes[head : head + length]  # a sequence header, and its length behind the first byte
     else:
         config = next(p.body for p in taken.own if p.kind == b"hvcC")
-        heads = b"".join(struct.pack(">I", len(unit)) + unit for unit in reading._configured(config, ""))
+        heads = b"".join(struct.pack(">I", len(unit)) + unit for unit in codecs._configured(config, ""))
     assert code_of(taken.alone(content=heads + taken.bytes)) == "answer"
     assert code_of(taken.alone(content=heads * MAX_HEADERS + taken.bytes)) == "picture-too-many-parts"

@@ -21,6 +21,7 @@ from PIL import Image, features
 
 from fruitvision.compat import share_arenas
 from fruitvision.data.read.decode_gate import GATE
+from fruitvision.data.read.formats.structure import read_structure
 from fruitvision.data.read.picture import MAX_PIXELS, load_capped, load_pixels, open_picture
 from fruitvision.errors import PictureError
 from tests.color_profiles import P3, rgb_profile
@@ -91,6 +92,16 @@ def one_strip(side: int, pixels: bytes, bits: int, samples: int, photometric: in
     entries = [(tag, 4, 1, value) for tag, value in tags.items()]
     wide = at if samples > 2 else bits | bits << 16
     return tiff([*entries, (258, 3, samples, wide), (273, 4, 1, at + 16)], struct.pack("<8H", *[bits] * 8) + pixels)
+
+
+def taller_strip(height: int, count: int | None = None) -> bytes:
+    """A TIFF of 65,496×8 pixels whose one strip, a progressive JPEG, declares another height; ``count``: the bytes it claims."""
+    data = bytearray(encoded(Image.new("RGB", (65_496, 8)), "JPEG", progressive=True, quality=30, subsampling=0))
+    struct.pack_into(">H", data, data.index(b"\xff\xc2") + 5, height)
+    tags = {256: 65_496, 257: 8, 259: 7, 262: 2, 277: 3, 278: 8, 279: len(data) if count is None else count, 284: 1}
+    at = 8 + 2 + 12 * (len(tags) + 2) + 4
+    entries = [(tag, 4, 1, value) for tag, value in tags.items()]
+    return tiff([*entries, (258, 3, 3, at), (273, 4, 1, at + 6)], struct.pack("<3H", 8, 8, 8) + bytes(data))
 
 
 def bmp(width: int, height: int, compression: int, pixels: bytes, bits: int = 8) -> bytes:
@@ -178,6 +189,8 @@ def small() -> dict[str, Callable[[], bytes]]:
         "TIFF, a tile": lambda: tiff(
             [*table[:-1], (322, 4, 1, 60_000), (323, 4, 1, 60_000), (324, 4, 1, 500), (325, 4, 1, 99)], bytes(999)
         ),
+        "TIFF, a strip that is higher": lambda: taller_strip(1000),
+        "TIFF, a higher strip of no bytes": lambda: taller_strip(1000, count=0),
         "TIFF, LZMA": lambda: one_strip(64, bytes(999), 8, 1, 1, 34_925),
     }
 
@@ -192,6 +205,8 @@ EXPECTED = {
     "BMP, run-length, 4 bits": "picture-encoding",
     "TIFF, a tile": "picture-encoding",
     "TIFF, LZMA": "picture-encoding",
+    "TIFF, a strip that is higher": "picture-encoding",
+    "TIFF, a higher strip of no bytes": "picture-damaged",
     "TIFF, strips": "picture-damaged",
     "TIFF, 65,535 strips": "picture-damaged",
     "PNG, chunks": "picture-too-many-parts",
@@ -265,6 +280,14 @@ def test_what_surrounds_the_pixels_takes_next_to_nothing(tmp_path):
     assert {name: one["answers"] for name, one in found.items()} == {name: [EXPECTED.get(name, "answer")] * 2 for name in names}
     assert {name: one["bytes"] for name, one in found.items() if one["bytes"] > MAX_SMALL} == {}
     assert {name: one["seconds"] for name, one in found.items() if one["seconds"] > 2} == {}
+
+
+def test_the_tables_of_a_lossless_webp_count_for_its_place():
+    """Each 16 pixels may have codes of their own, of 13 KB, for a few bytes: 295 KB took 370 MB."""
+    noise = Image.effect_noise((1024, 1024), 100).convert("RGB")
+    lossless, lossy = (read_structure(encoded(noise, "WEBP", lossless=one), "").weight(None) for one in (True, False))
+    assert lossless * 12 > 800_000_000 and lossy < 2 * 1024 * 1024
+    assert read_structure(encoded(noise.resize((64, 64)), "WEBP", lossless=True), "").weight(None) < 500_000
 
 
 @LINUX

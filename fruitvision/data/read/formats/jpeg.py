@@ -12,6 +12,9 @@ from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BY
 
 MAX_SCANS = 64
 """Each goes over the whole picture. Progressive files have about ten."""
+MAX_SCANNED_PIXELS = 4_000_000_000
+"""Scans times pixels, of a JPEG or of all the strips of a TIFF: about three seconds. A scan may take only a few hundred bytes, so that
+all of them may lie in one chunk of the file, and the decoder is interrupted between chunks alone."""
 _PROFILE_START, _MAX_PROFILE_SEGMENTS = b"ICC_PROFILE\0", MAX_PROFILE_BYTES >> 16
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 
@@ -35,8 +38,8 @@ def read_jpeg(data: bytes, name: str) -> PictureFile:
         if at < start + 4 or at > len(data):
             raise ValueError("a segment is cut off")
         if marker == 0xDA:
-            check_scans(data, start, len(data), name)
             height, width, channels = struct.unpack_from(">HHB", frame, 1)
+            check_scans(data, start, len(data), name, width * height)
             end, whole = _end(data, at, name)
             kept += [data[start:end]] if whole else [data[start:end], b"\xff\xd9"]
             content = data if whole and sum(map(len, kept)) == len(data) else b"".join(kept)
@@ -95,19 +98,40 @@ def _coefficients(frame: bytes, width: int, height: int) -> int:
     return 2 * sum(across * down for across, down in factors) * wide * high
 
 
-def check_scans(data: bytes, start: int, end: int, name: str) -> None:
-    """Raise PictureError if a JPEG has more than ``MAX_SCANS`` scans, as libjpeg would find them."""
-    if data.count(b"\xff\xda", start, end) <= MAX_SCANS:  # some may lie in metadata or behind the end
-        return
+def check_scans(data: bytes, start: int, end: int, name: str, pixels: int) -> int:
+    """The scans of a JPEG, as libjpeg would find them, times its ``pixels``.
+
+    Raises PictureError if there are more than ``MAX_SCANS`` scans, or than ``MAX_SCANNED_PIXELS`` allows.
+    """
+    limit = min(MAX_SCANS, max(1, MAX_SCANNED_PIXELS // max(pixels, 1)))
+    found_at_most = data.count(b"\xff\xda", start, end)
+    if found_at_most <= limit:  # some may lie in metadata or behind the end
+        return found_at_most * pixels
     scans, at = 0, start
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at, end)
         if found is None or (marker := found[1][0]) == 0xD9:
-            return
+            return scans * pixels
         scans += marker == 0xDA
-        if scans > MAX_SCANS:
-            raise too_many_parts(name, "scans", MAX_SCANS)
+        if scans > limit:
+            raise too_many_parts(name, "scans", limit)
         at = found.end()
         if marker >= 0xC0 and marker != 0xD8 and at + 2 <= end:
             at += struct.unpack_from(">H", data, at)[0]
     raise too_many_parts(name, "segments")
+
+
+def frame_pixels(data: bytes, start: int, end: int) -> int:
+    """Width times height in the frame header of a JPEG. Raises ValueError if there is none before the first scan."""
+    at = start
+    for _ in range(MAX_PARTS):
+        found = _MARKER.search(data, at, end)
+        if found is None or (marker := found[1][0]) in (0xD9, 0xDA):
+            break
+        at = found.end()
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 3 : min(at + 7, end)])
+            return width * height
+        if marker >= 0xC0 and marker != 0xD8:
+            at += struct.unpack(">H", data[at : min(at + 2, end)])[0]
+    raise ValueError("no frame header")

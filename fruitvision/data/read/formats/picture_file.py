@@ -53,6 +53,8 @@ class PictureFile(NamedTuple):
     """Of a TIFF, how many strips or tiles."""
     pixels: int = 0
     """What the decoder goes through: width times height, or more where tiles reach beyond the edges."""
+    tables: int = 0
+    """Of a lossless WebP, the bytes that its decoder's tables may take."""
     profile: bytes = b""
     """The ICC color profile as it stands in the file; empty where there is none."""
     note: Note = ""
@@ -72,6 +74,7 @@ class PictureFile(NamedTuple):
         pixels = max(pixels, (width * height * _RGB_BYTES + self.coefficients) // _BYTES_PER_PIXEL)
         if self.reader in _HEAVY_READERS:
             pixels = pixels * 8 // 5
+        pixels += self.tables // _BYTES_PER_PIXEL
         return max(pixels, len(self.data) // 8, self.parts * _STRIP_WEIGHT)
 
 

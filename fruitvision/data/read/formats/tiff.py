@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL.TiffImagePlugin import TiffImageFile
 
-from fruitvision.data.read.formats.jpeg import check_scans
+from fruitvision.data.read.formats.jpeg import MAX_SCANNED_PIXELS, check_scans, frame_pixels
 from fruitvision.data.read.formats.orientation import MAX_METADATA_BYTES, first_orientation, xmp_orientation
 from fruitvision.data.read.formats.picture_file import (
     FREE_TILE_PIXELS,
@@ -49,8 +49,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
         raise unsupported(name, "TIFF, oversized tiles")
     places = (324, 325) if tiled else (273, 279)
     if compression == 7:
-        for start, length in tags.extents(*places, parts):
-            check_scans(data, start, start + length, name)
+        pixels = max(pixels, _jpeg_pixels(data, tags.extents(*places, parts), max(2 * width * height, FREE_TILE_PIXELS), name))
     elif compression != 1:
         tags.extents(*places, parts, MAX_CLAIMED)
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
@@ -58,6 +57,23 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
         most.pop(other)
     turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader turns by the tag itself
     return PictureFile(TiffImageFile, tags.rewritten(most), width, height, turned, parts=parts, pixels=pixels, profile=tags.profile())
+
+
+def _jpeg_pixels(data: bytes, extents: Sequence[tuple[int, int]], limit: int, name: str) -> int:
+    """The pixels that the JPEGs of all strips or tiles declare: libtiff takes a last strip that is higher than its part of the picture.
+
+    Raises PictureError if they have too many pixels or scans.
+    """
+    pixels = scanned = 0
+    for start, length in extents:
+        own = frame_pixels(data, start, start + length)
+        pixels += own
+        scanned += check_scans(data, start, start + length, name, own)
+        if pixels > limit:
+            raise unsupported(name, "TIFF, oversized strips")
+        if scanned > MAX_SCANNED_PIXELS:
+            raise too_many_parts(name, "scans", MAX_SCANNED_PIXELS // max(pixels, 1))
+    return pixels
 
 
 class TiffTags:
@@ -92,10 +108,12 @@ class TiffTags:
         return values[0]
 
     def extents(self, starts: int, lengths: int, parts: int, times: int = 1) -> Sequence[tuple[int, int]]:
-        """(start, length) of each strip or tile. Raises ValueError if together they are longer than ``times`` times the file."""
+        """(start, length) of each strip or tile. Raises ValueError for one without bytes, and if all are longer than ``times`` files."""
         found = list(zip(self.values(starts, parts), self.values(lengths, parts), strict=True))
         if sum(length for _, length in found) > times * len(self.data):
             raise ValueError("overlapping strips")
+        if not all(length for _, length in found):  # libtiff takes all that follows
+            raise ValueError("a strip without bytes")
         return found
 
     def xmp_orientation(self) -> int | None:

@@ -9,12 +9,18 @@ from PIL.WebPImagePlugin import WebPImageFile
 from fruitvision.data.read.formats.orientation import MAX_METADATA_BYTES, exif_orientation, first_orientation, xmp_orientation
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts
 
+_TABLE_BYTES = 13_200
+"""Of one group of prefix codes of a lossless picture, at most, as measured with the largest codes."""
+_GROUP_BITS, _GROUP_PIXELS, _MAX_GROUPS = 20, 16, 65_536
+"""The bits that a group takes in a file, at least; the pixels that share one, at least; and how many there may be."""
+
 
 def read_webp(data: bytes, name: str) -> PictureFile:
     """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     size: tuple[int, int] | None = None
     seen, kept, exif, xmp, profile, at = set(), [], None, None, b"", 12
+    lossless = 0
     if end > len(data):
         raise ValueError("cut off")
     for _ in range(MAX_PARTS):
@@ -41,10 +47,20 @@ def read_webp(data: bytes, name: str) -> PictureFile:
             profile = body
         if kind in (b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L") and kind not in seen:
             seen.add(kind)
+            if kind in (b"ALPH", b"VP8L") or kind == b"ANMF" and (b"ALPH" in body or b"VP8L" in body):
+                lossless += length
             kept.append(struct.pack("<4sI", kind, length) + body + bytes(length & 1))
     else:
         raise too_many_parts(name, "chunks")
     if size is None:
         raise ValueError("no picture")
     head = b"RIFF" + struct.pack("<I", sum(map(len, kept)) + 4) + b"WEBP"
-    return PictureFile(WebPImageFile, b"".join((head, *kept)), *size, first_orientation(exif, xmp), profile=profile)
+    groups = min(8 * lossless // _GROUP_BITS, -(-size[0] * size[1] // _GROUP_PIXELS), _MAX_GROUPS)
+    return PictureFile(
+        WebPImageFile,
+        b"".join((head, *kept)),
+        *size,
+        first_orientation(exif, xmp),
+        tables=groups * _TABLE_BYTES,
+        profile=profile,
+    )

@@ -7,14 +7,13 @@ a decoder allocates memory for those, whatever the container declares.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from PIL import features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.ImageFile import ImageFile
 
-from fruitvision.data.read.formats.boxes import MAX_ITEMS, Item, Items, Property, file_of
+from fruitvision.data.read.formats.heif.boxes import MAX_ITEMS, Item, Items, Property, file_of
+from fruitvision.data.read.formats.heif.codecs import parse_av1, parse_hevc
 from fruitvision.data.read.formats.picture_file import (
     FREE_TILE_PIXELS,
     MAX_PARTS,
@@ -33,14 +32,10 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015
 _BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis"}
 _MORE = 128
 """Pixels that a coded side may have beyond the picture's: codecs work in blocks of up to 128."""
-MAX_FRAMES = 4
-"""Of an AV1 picture, which may come in layers."""
 MAX_SLICED_PIXELS = 400_000_000
 """Slices of an HEVC picture times its pixels: each of them may go over all of it."""
 MAX_TURNS = 8
 """Of an item: turned, mirrored or cut, each of which goes over all its pixels. One of each kind is allowed."""
-MAX_HEADERS = 32
-"""Units in a decoder's configuration, which is read for each tile anew, and headers in coded data that claim a size."""
 MAX_PROPERTY_BYTES = 2**16
 """Each that the decoder is given. Its configuration has about a hundred."""
 
@@ -135,7 +130,7 @@ class _Rewriting:
         config = next(p.body for p in self._source.properties(item) if p.kind == codec)
         if len(config) > MAX_PROPERTY_BYTES:
             raise ValueError("a decoder's configuration of that size")
-        found = (_hevc if codec == b"hvcC" else _av1)(config, content, self._name)
+        found = (parse_hevc if codec == b"hvcC" else parse_av1)(config, content, self._name)
         if not found.sizes or any(wide > size[0] + _MORE or high > size[1] + _MORE for wide, high in found.sizes):
             raise unsupported(self._name, "HEIF, the coded picture is larger")
         pixels = max(wide * high for wide, high in found.sizes)
@@ -175,166 +170,3 @@ class _Rewriting:
 def _size(properties: list[Property]) -> tuple[int, int]:
     body = next(p.body for p in properties if p.kind == b"ispe")
     return struct.unpack_from(">II", body, 4)
-
-
-class _Coded(NamedTuple):
-    """The sizes declared by coded data."""
-
-    sizes: list[tuple[int, int]]
-    """In its headers."""
-    frames: int = 1
-    slices: int = 0
-    most: int = 0
-    """The pixels that a frame could have which names a size of its own."""
-    units: int = 0
-
-
-def _hevc(config: bytes, content: bytes, name: str) -> _Coded:
-    """HEVC (H.265, 7.3): one picture in the NAL units of the configuration and of the item."""
-    sizes, frames, slices = [], 0, 0
-    units = (*_configured(config, name), *_prefixed(content, (config[21] & 3) + 1, name))
-    for unit in units:
-        if len(unit) < 3:
-            continue
-        kind, layer = unit[0] >> 1 & 63, (unit[0] & 1) << 5 | unit[1] >> 3
-        if kind < 32:
-            frames += unit[2] >> 7
-            slices += 1
-        elif kind == 33 and not layer:
-            if len(sizes) == MAX_HEADERS:
-                raise too_many_parts(name, "headers", MAX_HEADERS)
-            sizes.append(_sps_size(unit))
-    if frames > 1:
-        raise unsupported(name, "HEIF, several frames in one picture")
-    return _Coded(sizes, slices=slices, units=len(units))
-
-
-def _configured(config: bytes, name: str) -> Iterator[bytes]:
-    """The first bytes of each NAL unit of a configuration."""
-    at, units = 23, 0
-    for _ in range(config[22]):
-        (count,) = struct.unpack_from(">H", config, at + 1)
-        at, units = at + 3, units + count
-        if units > MAX_HEADERS:
-            raise too_many_parts(name, "units", MAX_HEADERS)
-        for _ in range(count):
-            (length,) = struct.unpack_from(">H", config, at)
-            yield config[at + 2 : at + 2 + min(length, 1024)]
-            at += 2 + length
-
-
-def _prefixed(content: bytes, width: int, name: str) -> Iterator[bytes]:
-    """The first bytes of each length-prefixed NAL unit."""
-    at = 0
-    for _ in range(MAX_PARTS):
-        if at + width > len(content):
-            return
-        length = int.from_bytes(content[at : at + width])
-        yield content[at + width : at + width + min(length, 1024)]
-        at += width + length
-    raise too_many_parts(name, "slices")
-
-
-def _sps_size(unit: bytes) -> tuple[int, int]:
-    """(width, height) from a sequence parameter set (7.3.2.2)."""
-    bits = _Bits(unit[2:].replace(b"\0\0\3", b"\0\0"))
-    bits.take(4)
-    layers = bits.take(3)
-    bits.take(1 + 96)
-    present = [(bits.take(1), bits.take(1)) for _ in range(layers)]
-    bits.take(2 * (8 - layers) if layers else 0)
-    for profile, level in present:
-        bits.take(88 * profile + 8 * level)
-    bits.golomb()
-    if bits.golomb() == 3:
-        bits.take(1)
-    return bits.golomb(), bits.golomb()
-
-
-def _av1(config: bytes, content: bytes, name: str) -> _Coded:
-    """AV1 (bitstream specification, 5.3): the open bitstream units of the configuration and of the item."""
-    sizes, frames, most, units = [], 0, 0, 0
-    for part, limit in ((config[4:], MAX_HEADERS), (content, MAX_PARTS)):
-        at = 0
-        for number in range(limit):
-            if at >= len(part):
-                units += number
-                break
-            head, at = part[at], at + 1 + (part[at] >> 2 & 1)
-            length, at = _leb128(part, at) if head & 2 else (len(part) - at, at)
-            kind, body, at = head >> 3 & 15, part[at : at + min(length, 1024)], at + length
-            if kind == 1:
-                if len(sizes) == MAX_HEADERS:
-                    raise too_many_parts(name, "headers", MAX_HEADERS)
-                size, own = _sequence_size(body)
-                sizes.append(size)
-                most = max(most, own)
-            frames += kind in (3, 6, 7)
-        else:
-            raise too_many_parts(name, "units", limit)
-    if frames > MAX_FRAMES:
-        raise too_many_parts(name, "frames", MAX_FRAMES)
-    return _Coded(sizes, max(frames, 1), most=most, units=units)
-
-
-def _leb128(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 56, 7):
-        byte, at = data[at], at + 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            break
-    return value, at
-
-
-def _sequence_size(body: bytes) -> tuple[tuple[int, int], int]:
-    """(width, height) from a sequence header (5.5), and the largest number of pixels that a frame may have."""
-    bits = _Bits(body)
-    bits.take(4)
-    reduced = bits.take(1)
-    if reduced:
-        bits.take(5)
-    else:
-        delay = 0
-        if bits.take(1):
-            bits.take(64)
-            if bits.take(1):
-                bits.golomb()
-            if bits.take(1):
-                delay = bits.take(5) + 1
-                bits.take(42)
-        display = bits.take(1)
-        for _ in range(bits.take(5) + 1):
-            bits.take(12)
-            if bits.take(5) > 7:
-                bits.take(1)
-            if delay and bits.take(1):
-                bits.take(2 * delay + 1)
-            if display and bits.take(1):
-                bits.take(4)
-    wide, high = bits.take(4) + 1, bits.take(4) + 1
-    size = bits.take(wide) + 1, bits.take(high) + 1
-    # A frame may name another size in as many bits, unless the picture is a still one with the short header.
-    return size, 0 if reduced else 1 << wide + high
-
-
-class _Bits:
-    """A reader of bits, most significant first. Raises ValueError at the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value, self._left = int.from_bytes(data), 8 * len(data)
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise ValueError("a header is cut off")
-        return self._value >> self._left & (1 << count) - 1
-
-    def golomb(self) -> int:
-        """An unsigned Exp-Golomb number of at most 32 bits."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-            if zeros > 32:
-                raise ValueError("no number")
-        return (1 << zeros | self.take(zeros)) - 1
