@@ -1,4 +1,4 @@
-"""``config.json`` beside weights, as the Hugging Face Hub has it: timm's, or transformers' of a ResNet."""
+"""Read the ``config.json`` beside weights from the Hugging Face Hub: timm's, or that of a ResNet of transformers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CROP_SHARE = 0.875
 
 @dataclass(frozen=True)
 class HubConfig:
-    """What is known of weights beside them."""
+    """The configuration of weights from the Hub."""
 
     architecture: str | None = None
     """timm's name."""
@@ -108,7 +108,7 @@ _RESNET = (
 
 
 def torchvision_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A ResNet's weights of transformers under torchvision's names; others stay as they are called."""
+    """The weights of a ResNet of transformers under torchvision's names; other weights unchanged."""
     return {_torchvision_name(name): value for name, value in tensors.items()}
 
 
