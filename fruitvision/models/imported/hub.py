@@ -35,10 +35,10 @@ class HubConfig:
 
 
 def read_hub_config(weights: Path) -> HubConfig:
-    """The configuration beside a file of weights; an empty one where there is none.
+    """The configuration beside a file of weights; an empty one if there is none.
 
-    Raises CheckpointError: "import-hub-config" for one that cannot be read or asks for a preprocessing that does not exist here,
-    "import-model-args" for a network that was changed, "import-transformers" for transformers' other networks.
+    Raises CheckpointError: "import-hub-config" for one that cannot be read or has unsupported preprocessing, "import-model-args" for
+    a modified network, "import-transformers" for other networks of transformers.
     """
     path = weights.with_name(CONFIG)
     if not path.is_file():
