@@ -1,6 +1,6 @@
-"""The network: its layers, its weights, and the checkpoint folder that holds both.
+"""Networks: layers, weights, and the checkpoint folder.
 
-Here are the names of what there is, which the page and the configuration need before torch is imported.
+This module has the names of the architectures, which the page and the configuration need without importing torch.
 """
 
 RESNET18 = "resnet18"

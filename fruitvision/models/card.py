@@ -1,4 +1,4 @@
-"""The model card: ``README.md`` of a checkpoint folder, written from its configuration alone."""
+"""The model card: ``README.md`` of a checkpoint folder, generated from its configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = {
 
 
 def model_card(config: dict[str, Any]) -> str:
-    """Markdown: what the network is, what it was trained on, its metrics and its limits."""
+    """The card as Markdown: the network, its training data, its metrics and its limits."""
     dataset, training = config["dataset"], config["training"]
     name = dataset.get("name", "unknown data")
     synthetic = " (synthetic: drawn by a program, not photographed)" if dataset.get("synthetic") else ""
@@ -59,7 +59,7 @@ def model_card(config: dict[str, Any]) -> str:
 
 
 def _origin(config: dict[str, Any]) -> str:
-    """What an imported network is; empty for one that was trained here."""
+    """The origin of an imported network; empty for one that was trained here."""
     found = config.get("imported")
     if not found:
         return ""
@@ -75,7 +75,7 @@ MAX_WORST_KINDS, MIN_PICTURES_OF_KIND = 12, 5
 
 
 def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
-    """The accuracy on left-out sources of photos, which comes first."""
+    """The accuracy on left-out sources of photos, the first section."""
     if not found:
         return []
     asked = (
@@ -130,7 +130,7 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
 
 
 def percent(share: float | None) -> str:
-    """A share as a card shows it, "–" where it is unknown."""
+    """A fraction as a percentage; "–" for None."""
     return "–" if share is None else f"{share:.1%}"
 
 
@@ -167,7 +167,7 @@ def _use(config: dict[str, Any]) -> list[str]:
 
 
 def _alike(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows have the same figures, but for the last digits of a loss that was computed in other batches."""
+    """Whether two rows have the same metrics, except for rounding of the loss, which depends on the batch size."""
     same = row.get("images") == other.get("images") and row.get("top1") == other.get("top1")
     return row is other or (same and math.isclose(row.get("loss") or 0, other.get("loss") or 0, rel_tol=1e-4))
 

@@ -1,8 +1,8 @@
-"""The checkpoint folder: ``model.safetensors``, ``config.json`` and ``README.md``, written and read as one.
+"""The checkpoint folder: ``model.safetensors``, ``config.json`` and ``README.md``.
 
-Nothing is ever unpickled. The configuration holds all that inference needs (classes in order, the evaluation transform,
-temperature, thresholds), the weights' SHA-256 and its own, so that parts that do not belong together or were damaged are
-detected before they are used. A folder is found and its configuration read without torch.
+Nothing is ever unpickled. The configuration holds everything that inference needs (classes in order, the evaluation transform,
+temperature, thresholds), and checksums of the weights and of itself, so that mismatched or damaged files are detected. Finding a
+folder and reading its configuration do not import torch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 class Thresholds(BaseModel):
-    """Which verdict an answer gets, by probabilities after temperature scaling."""
+    """The thresholds that determine an answer's verdict, for probabilities after temperature scaling."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ class Thresholds(BaseModel):
 
 
 class CheckpointConfig(BaseModel):
-    """What ``config.json`` holds."""
+    """The content of ``config.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,7 @@ class CheckpointConfig(BaseModel):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The fruit types that can be answered."""
+        """The fruit types of the classes."""
         return tuple(dict.fromkeys(name for name in self.fruit_types if name != NOT_FRUIT))
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class CheckpointConfig(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """The versions of the libraries and the platform, as a checkpoint or a run records them."""
+    """The versions of the libraries and the platform, as recorded in checkpoints and runs."""
     import platform
     from importlib.metadata import version
 
@@ -122,9 +122,9 @@ def versions() -> dict[str, str]:
 
 
 def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, *, half: bool = False) -> Path:
-    """Write the checkpoint folder in one step: it is the old one or the new one, never a mixture.
+    """Write the checkpoint folder atomically: a reader sees the old one or the new one, never a mixture.
 
-    ``half`` stores float16; loading gives float32 again. Raises DataError ("disk-full", "cannot-write").
+    ``half`` stores float16; loading converts to float32. Raises DataError ("disk-full", "cannot-write").
     """
     import safetensors.torch
 
@@ -154,23 +154,23 @@ def save_checkpoint(folder: Path, network: nn.Module, config: CheckpointConfig, 
 
 
 def record_metrics(folder: Path, name: str, figures: dict[str, Any]) -> None:
-    """Record metrics measured on a set called ``name`` in a checkpoint's configuration and card.
+    """Record the metrics on a dataset called ``name`` in a checkpoint's configuration and card.
 
-    The weights stay as they are, to the byte. Raises CheckpointError, DataError.
+    The weights file is not changed. Raises CheckpointError, DataError.
     """
     _rewrite(folder, metrics={**read_config(folder).metrics, name: figures})
 
 
 def record_calibration(folder: Path, temperature: float, thresholds: Thresholds, left_out: dict[str, Any]) -> None:
-    """Set the temperature and thresholds fitted on left-out sources, and record the accuracy on them.
+    """Set the temperature and thresholds fitted on left-out sources, and record the accuracy on these.
 
-    The weights stay as they are, to the byte. Raises CheckpointError, DataError.
+    The weights file is not changed. Raises CheckpointError, DataError.
     """
     _rewrite(folder, temperature=temperature, thresholds=thresholds, left_out=left_out)
 
 
 def _rewrite(folder: Path, **changed: Any) -> None:
-    """Write a checkpoint's configuration and card anew with these fields changed."""
+    """Rewrite a checkpoint's configuration and card with some fields changed."""
     folder = Path(folder)
     config = read_config(folder).model_copy(update=changed)
     write_text(folder / CARD, model_card(config.model_dump(mode="json")))
@@ -178,13 +178,13 @@ def _rewrite(folder: Path, **changed: Any) -> None:
 
 
 def stored_tensor(value: Tensor, half: bool) -> Tensor:
-    """A tensor as a checkpoint stores it: on the CPU, floats in half precision where ``half``."""
+    """A tensor as stored in a checkpoint: on the CPU, floats in half precision if ``half``."""
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.is_floating_point() else value
 
 
 def read_config(folder: Path) -> CheckpointConfig:
-    """Read ``config.json`` alone. Raises CheckpointError that names the file and what is wrong with it."""
+    """Read ``config.json`` alone. Raises CheckpointError, which names the file and the fault."""
     folder = current_folder(Path(folder))
     path = folder / CONFIG
     if not folder.is_dir():
@@ -205,7 +205,7 @@ def read_config(folder: Path) -> CheckpointConfig:
 
 
 def _own_part(content: bytes) -> bytes:
-    """What FruitVision wrote into a ``config.json`` that timm reads too; any other as it is."""
+    """FruitVision's part of a ``config.json`` that timm reads as well; any other content unchanged."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -215,7 +215,7 @@ def _own_part(content: bytes) -> bytes:
 
 
 def _is_of_a_hub(content: bytes) -> bool:
-    """Whether a ``config.json`` is timm's or transformers', as the Hugging Face Hub has them, and not a damaged one of ours."""
+    """Whether a ``config.json`` is one of timm's or transformers' on the Hugging Face Hub, rather than a damaged one of FruitVision's."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -226,8 +226,7 @@ def _is_of_a_hub(content: bytes) -> bool:
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     """Load and verify a checkpoint folder: the network in evaluation mode, float32, and its configuration.
 
-    Raises CheckpointError where a file is missing, damaged, not a safetensors file, or does not fit the
-    configuration.
+    Raises CheckpointError if a file is missing, damaged, not in safetensors format, or does not fit the configuration.
     """
     import safetensors.torch
 
@@ -255,7 +254,7 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
 
 
 def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:
-    """Refuse a configuration of a much larger network than the file holds, before that network is allocated."""
+    """Raise CheckpointError if the configured network is much larger than the file, before it is allocated."""
     from fruitvision.models.networks import parameter_count
 
     held = sum(value.numel() for value in weights.values())
@@ -276,7 +275,7 @@ def _loaded(value: Tensor) -> Tensor:
 
 
 def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None:
-    """Raise CheckpointError for weights that do not fit: the number of classes first, which explains most."""
+    """Raise CheckpointError if the weights do not fit; a differing number of classes is reported first, the most likely cause."""
     own = network.state_dict()
     missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
     shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
@@ -294,7 +293,7 @@ def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None
 
 
 def shipped() -> list[Path]:
-    """The checkpoint folders that come with FruitVision, the default first; empty where there is none."""
+    """The checkpoint folders that are shipped with FruitVision, the default first; empty if there are none."""
     package = Path(__file__).resolve().parents[1]
     for root in (package / "checkpoints", package.parent / "checkpoints"):  # installed; in the project
         found = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
@@ -305,8 +304,8 @@ def shipped() -> list[Path]:
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """The checkpoint folder for a name: None (the default), a shipped network's name, ``hf://user/name`` of the Hugging Face Hub,
-    or a path; an ONNX file's path is returned as it is.
+    """The checkpoint folder for a name: None (the default), a shipped network's name, ``hf://user/name`` of the Hugging Face Hub, or
+    a path; the path of an ONNX file is returned unchanged.
 
     Raises CheckpointError "no-shipped-checkpoint" or "checkpoint-missing", and as :func:`fruitvision.hub.repository.fetch` does.
     """
@@ -338,7 +337,7 @@ def _no_folder(path: Path) -> CheckpointError:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoint folders directly in ``folder``, as ``import`` writes them into the folder of runs; by name."""
+    """The checkpoint folders directly in ``folder``, by name; ``import`` writes such folders into the folder of runs."""
     try:
         return sorted(path for path in folder.iterdir() if (path / WEIGHTS).is_file() and (path / CONFIG).is_file())
     except OSError:

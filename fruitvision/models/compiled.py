@@ -1,9 +1,8 @@
-"""A network compiled by OpenVINO for inference on a CPU: the same outputs in less time.
+"""A network compiled by OpenVINO for faster inference on a CPU.
 
-OpenVINO computes in bfloat16 where the CPU has instructions for it. That is kept where the outputs stay the same (those of a
-ResNet18 under batch norm do, those of an EfficientNet do not) and it is faster than float32, which not every such CPU is. A
-compiled network that is clearly slower than torch is not used. Where it fails later, returns NaN or does not return, torch is
-used from then on.
+OpenVINO computes in bfloat16 if the CPU has instructions for it. This is used only if the outputs agree (as for a ResNet18 with batch
+norm, but not for an EfficientNet) and it is faster than float32, which is not the case on every such CPU. A compiled network that is
+clearly slower than torch is not used. If it later fails, returns NaN or does not return, torch is used from then on.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ _lock = threading.Lock()  # torch's tracing state and Python's warning filters a
 
 
 class CompiledNetwork(nn.Module):
-    """What :func:`compile_openvino` returns. It cannot be trained or saved; many threads may call it at the same time.
+    """The network returned by :func:`compile_openvino`. It cannot be trained or saved; it is thread-safe.
 
-    Where OpenVINO fails, ``fallback`` computes that output and all later ones.
+    If OpenVINO fails, ``fallback`` computes that output and all later ones.
     """
 
     def __init__(self, compiled: Any, side: int, fallback: nn.Module) -> None:
@@ -50,7 +49,7 @@ class CompiledNetwork(nn.Module):
         self._failed = False
 
     def forward(self, x: Tensor) -> NetworkOutput:
-        """(N, 3, S, S) float32 → the network's output. It was compiled for one S; for any other the fallback is used."""
+        """(N, 3, S, S) float32 → the network's output. It is compiled for one S; for others the fallback is used."""
         if self._failed or x.shape[2:] != (self._side, self._side):
             return self._fallback(x)
         try:
@@ -94,10 +93,10 @@ class _AsTuple(nn.Module):
 
 @torch.inference_mode()
 def compile_openvino(network: nn.Module, side: int, fallback: nn.Module) -> nn.Module | None:
-    """``network`` compiled for pictures of ``side`` pixels; it takes one to three seconds.
+    """Compile ``network`` for pictures of ``side`` pixels, which takes one to three seconds.
 
-    ``fallback`` is the network as torch computes it, for pictures of other sizes. None where OpenVINO is not installed, the
-    network is not float32 on a CPU, or OpenVINO is clearly slower or its outputs differ.
+    ``fallback``: the network in torch, for pictures of other sizes. Returns None if OpenVINO is not installed, if the network is not
+    float32 on a CPU, or if OpenVINO is clearly slower or its outputs differ.
     """
     has_weights = next(network.parameters(), None) is not None  # an ONNX file's network has none
     if not has_weights or not is_float32_on_cpu(network) or find_spec("openvino") is None:
@@ -116,7 +115,7 @@ def compile_openvino(network: nn.Module, side: int, fallback: nn.Module) -> nn.M
 
 
 def _pictures(side: int) -> Tensor:
-    """(2, 3, side, side): shapes, edges and grain, as photographs have them."""
+    """(2, 3, side, side): test pictures with shapes, edges and grain, as in photographs."""
     generator = torch.Generator().manual_seed(0)
     shapes = F.interpolate(torch.randn(2, 3, 8, 8, generator=generator), size=(side, side), mode="bicubic")
     edges = F.interpolate(torch.randn(2, 3, 5, 5, generator=generator), size=(side, side), mode="nearest")
@@ -124,7 +123,7 @@ def _pictures(side: int) -> Tensor:
 
 
 def shortest_seconds(calls: Sequence[Callable[[], object]], tries: int) -> list[float]:
-    """The shortest time of each, in turns: other programs only make it longer."""
+    """The shortest time of each call, measured in turns: other programs can only make a call slower."""
     taken: list[list[float]] = [[] for _ in calls]
     for _ in range(tries):
         for call, found in zip(calls, taken, strict=True):
@@ -143,7 +142,7 @@ def _close(expected: Tensor, found: Tensor) -> bool:
 
 
 def _compiled(network: nn.Module, side: int) -> Iterator[Any]:
-    """In the precision that OpenVINO chooses for this CPU, and in float32 where that is another."""
+    """The network compiled with the precision that OpenVINO chooses for this CPU, and, if that differs, with float32."""
     core = openvino_core()
     example = torch.zeros(2, 3, side, side)
     with warnings.catch_warnings(action="ignore"):  # torch recommends torch.export, which takes several seconds for the same
@@ -163,9 +162,9 @@ def _compiled(network: nn.Module, side: int) -> Iterator[Any]:
 
 @functools.cache
 def openvino_core() -> Any:
-    """The one Core of this process; it is never freed.
+    """The single OpenVINO Core of this process, which is never freed.
 
-    On a processor with AMX a Core gives its thread another stack for signals. When one of several Cores is freed, that
-    memory goes with it while the thread still has its address, and the next signal (Ctrl-C, a child that ends) crashes.
+    On a processor with AMX a Core installs an alternate signal stack for its thread. When one of several Cores is freed, so is that
+    stack, although the thread still uses it, and the next signal (Ctrl-C, a child that exits) crashes.
     """
     return import_openvino().Core()

@@ -1,9 +1,9 @@
-"""Depthwise convolutions whose backward pass is fast on a CPU in bfloat16.
+"""Depthwise convolutions with a fast backward pass on a CPU in bfloat16.
 
-oneDNN (3.12, in torch 2.13) has no fast kernel there for the weights' gradient of a 5 × 5 depthwise convolution, nor for
-any gradient of one with a stride: they take 60 to 120 ms where the forward pass takes 2, two thirds of a training step of
-an EfficientNet-Lite. Here the same gradients come from fast kernels: of a 5 × 5 window from the four 3 × 3 windows
-in its corners, and with a stride from float32.
+oneDNN (3.12, in torch 2.13) has no fast kernel there for the weight gradient of a 5 × 5 depthwise convolution, nor for any gradient
+of a strided one: they take 60 to 120 ms, against 2 ms for the forward pass, and two thirds of a training step of an
+EfficientNet-Lite. Here the same gradients are computed by fast kernels: for a 5 × 5 window from the four 3 × 3 windows in its
+corners, and for a strided convolution in float32.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _of_window(grad: Tensor, x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    """The gradient of a 5 × 5 ``weight``: in each corner that of a 3 × 3 window, which sees its own part of ``x``."""
+    """The gradient of a 5 × 5 ``weight``, assembled from those of 3 × 3 windows on shifted parts of ``x``."""
     height, width = grad.shape[2:]
     padded, found = F.pad(x, (padding,) * 4), torch.empty_like(weight)
     corner = weight.new_zeros(len(weight), 1, 3, 3)
@@ -58,7 +58,7 @@ def _of_window(grad: Tensor, x: Tensor, weight: Tensor, padding: int) -> Tensor:
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution with the weight of another one, under the same name in ``state_dict``."""
+    """A depthwise convolution that takes over the weight of ``conv``, under the same name in ``state_dict``."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         with torch.device("meta"):
@@ -79,7 +79,7 @@ class DepthwiseConv2d(nn.Conv2d):
 def speed_up_depthwise(network: nn.Module) -> int:
     """Replace the depthwise convolutions of ``network`` that are slow to train on a CPU in bfloat16; returns how many.
 
-    Outputs, parameters and their names stay as they are; gradients are the same but for rounding.
+    Outputs, parameters and their names do not change; gradients change only by rounding.
     """
     count = 0
     for parent in list(network.modules()):
@@ -91,7 +91,7 @@ def speed_up_depthwise(network: nn.Module) -> int:
 
 
 def _slow_depthwise(module: nn.Module) -> nn.Conv2d | None:
-    """The module where it is one of the depthwise convolutions that are slow, else None."""
+    """The module if it is a depthwise convolution with a slow backward pass, else None."""
     if not (type(module) is nn.Conv2d and isinstance(module.padding, tuple) or is_same_padded(module)):
         return None
     conv = cast(nn.Conv2d, module)

@@ -1,7 +1,7 @@
 """EfficientNet-Lite: EfficientNet (Tan & Le 2019, arXiv:1905.11946) with ReLU6 and without squeeze-and-excitation.
 
-These are timm's ``tf_efficientnet_lite0`` to ``lite4``, with its names of layers, so that weights load from one into the other.
-Classify's default network is one of them, and importing timm, which imports torchvision, takes longer than importing torch.
+These are timm's ``tf_efficientnet_lite0`` to ``lite4`` with the same parameter names, so that weights are interchangeable. Classify's
+default network is one of them, and importing timm, which imports torchvision, takes longer than importing torch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EPS = 1e-3
 
 
 def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:
-    """(N, C, H, W) zero-padded as TensorFlow's "SAME": the larger half goes below and to the right."""
+    """Zero-pad (N, C, H, W) as TensorFlow's "SAME": the larger half is below and on the right."""
     pads = []
     for length, size, step, spread in zip(x.shape[:1:-1], kernel[::-1], stride[::-1], dilation[::-1], strict=True):
         missing = max((-(-length // step) - 1) * step + (size - 1) * spread + 1 - length, 0)
@@ -46,14 +46,14 @@ def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: 
 
 
 class Conv2dSame(nn.Conv2d):
-    """A convolution that pads by the size of its input, see :func:`pad_same`; (N, C, H, W) → (N, O, ⌈H / stride⌉, ⌈W / stride⌉)."""
+    """A convolution with TensorFlow's "SAME" padding, see :func:`pad_same`; (N, C, H, W) → (N, O, ⌈H / stride⌉, ⌈W / stride⌉)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(pad_same(x, self.kernel_size, self.stride, self.dilation), self.weight, self.bias)
 
 
 class BatchNormAct2d(nn.BatchNorm2d):
-    """Batch norm with the activation that follows it as ``act``."""
+    """Batch norm followed by an activation ``act``."""
 
     def __init__(self, channels: int, *, act: bool = True) -> None:
         super().__init__(channels, eps=EPS)
@@ -70,7 +70,7 @@ def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, gro
 
 
 class DepthwiseSeparableConv(nn.Module):
-    """A depthwise and a 1×1 convolution, beside a shortcut where the shape stays."""
+    """A depthwise and a 1×1 convolution, with a skip connection if the shape does not change."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -87,7 +87,8 @@ class DepthwiseSeparableConv(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1×1 to more channels, depthwise, 1×1 to fewer (Sandler et al. 2018, arXiv:1801.04381); a shortcut where the shape stays."""
+    """A 1×1 expansion, a depthwise convolution and a 1×1 projection (Sandler et al. 2018, arXiv:1801.04381), with a skip connection
+    if the shape does not change."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The network of that name, with fresh weights."""
+    """An EfficientNet-Lite with random weights; ``name``: a key of ``SCALES``."""
 
     def __init__(self, name: str, num_classes: int) -> None:
         super().__init__()
@@ -147,13 +148,13 @@ class EfficientNetLite(nn.Module):
 
 
 def _rounded(channels: float) -> int:
-    """The nearest multiple of 8, and the next one where that is less than nine tenths."""
+    """The nearest multiple of 8, or the next one if that is less than 90% of ``channels``."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
 def _initialize(module: nn.Module) -> None:
-    """As TensorFlow's implementation does: normal by each convolution's fan-out, uniform for the last layer."""
+    """Initialize as in TensorFlow's implementation: normal by fan-out for convolutions, uniform for the last layer."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))

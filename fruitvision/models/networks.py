@@ -1,4 +1,4 @@
-"""The networks: ResNet18 under any norm, and other trunks by their timm names."""
+"""The networks: ResNet18 with any norm, and other architectures by their timm names."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class NetworkOutput(NamedTuple):
     features: Tensor
     """(N, F): the output of the last pooling, the head's input."""
     maps: Tensor
-    """(N, F, h, w): the same before pooling, for class activation maps."""
+    """(N, F, h, w): the feature maps before pooling, for class activation maps."""
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut, which is a 1×1 convolution where the shape changes (He et al. 2016)."""
+    """Two 3×3 convolutions with a shortcut, which is a 1×1 convolution if the shape changes (He et al. 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm_layer: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """ResNet18 (He et al. 2016) with a choice of norm and of width.
 
-    With ``width=64`` and batch norm it has torchvision's parameters under the same names; importing torchvision would make
-    the app open a second later. A narrower one has ``width`` channels after the stem and 8 × ``width`` before the head.
+    With ``width=64`` and batch norm it has the parameters of torchvision's, under the same names; importing torchvision would delay
+    the start of the app by a second. There are ``width`` channels after the stem and 8 × ``width`` before the head.
     """
 
     def __init__(self, num_classes: int, norm_layer: Callable[[int], nn.Module], width: int = 64) -> None:
@@ -124,7 +124,7 @@ class WeightStandardizedConv2d(nn.Conv2d):
 
 
 def standardize_weights(network: nn.Module) -> None:
-    """Make every convolution of ``network`` a weight-standardized one, in place; the weights themselves stay."""
+    """Replace every convolution of ``network`` by a weight-standardized one with the same weights, in place."""
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) is nn.Conv2d:
@@ -134,17 +134,16 @@ def standardize_weights(network: nn.Module) -> None:
 
 
 def conv2d_arguments(conv: nn.Conv2d) -> dict[str, Any]:
-    """What a convolution of the same shapes is constructed with, all but the bias."""
+    """The constructor arguments of a convolution, except the bias."""
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
     return {name: getattr(conv, name) for name in names}
 
 
 class TimmNetwork(nn.Module):
-    """A network by its name in timm (https://github.com/huggingface/pytorch-image-models), under its own norm.
+    """A network of timm (https://github.com/huggingface/pytorch-image-models), with its own norm.
 
-    An EfficientNet-Lite is this package's own, with timm's names of layers; for any other, timm is imported. Raises ConfigError
-    where timm has no such network, or where its head is not an average pooling and one linear layer, which class activation maps
-    and teaching need.
+    EfficientNet-Lite is this package's own implementation; for any other network, timm is imported. Raises ConfigError if timm has no
+    such network, or if its head is not average pooling and one linear layer, as class activation maps and teaching require.
     """
 
     def __init__(self, name: str, num_classes: int) -> None:
@@ -167,7 +166,7 @@ class TimmNetwork(nn.Module):
 
     @property
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules of each stage of the trunk, the stem first; empty where timm does not name the network's stages."""
+        """The modules of each stage of the trunk, the stem first; empty if timm does not name the network's stages."""
         blocks = getattr(self.trunk, "blocks", None) or getattr(self.trunk, "stages", None)
         if not isinstance(blocks, nn.Sequential):
             return ()
@@ -200,7 +199,7 @@ class TimmNetwork(nn.Module):
 
 
 def unknown_architecture(name: str) -> ConfigError:
-    """The error for a name that neither this package nor timm has."""
+    """The error for an architecture that neither this package nor timm has."""
     names = ", ".join(ARCHITECTURES)
     return ConfigError("unknown-architecture", name=name, names=names)
 
@@ -211,10 +210,10 @@ Network = ResNet18 | TimmNetwork
 def build_network(
     architecture: str = RESNET18, *, num_classes: int, norm: str = "batch", width: int = 64, seed: int | None = None
 ) -> Network:
-    """Build a network with fresh weights.
+    """Build a network with random weights.
 
-    One ``seed`` gives the same convolution and head weights under every norm, since no norm draws random numbers.
-    Raises ConfigError for an unknown architecture or norm, or a norm that the architecture does not offer.
+    The same ``seed`` gives the same convolution and head weights with every norm, since no norm draws random numbers. Raises
+    ConfigError for an unknown architecture or norm, or a norm that the architecture does not support.
     """
     if architecture != RESNET18 and norm != OWN:
         raise ConfigError("norm-not-offered", architecture=architecture, norm=norm)

@@ -1,7 +1,7 @@
-"""Normalization layers by name, and what each of them normalizes.
+"""Normalization layers by name, and the axes that each normalizes over.
 
-All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and have the same affine parameters, one weight and
-one bias per channel, so that networks with different norms differ in nothing else.
+All of them take a tensor of shape (N, C, H, W), use the same eps (1e-5) and have the same affine parameters, one weight and one bias
+per channel, so that networks with different norms differ in nothing else.
 
 To add a norm, decorate a function in this file; it then appears in every list of the program, in the drawing, in its numbers
 and in studies, under its title and described by its docstring:
@@ -101,8 +101,8 @@ def batch_norm(channels: int) -> nn.Module:
 def layer_norm(channels: int) -> nn.Module:
     """Per sample, over C, H and W (Ba et al. 2016, arXiv:1607.06450; as Wu & He 2018 apply it to convolutions).
 
-    Not the per-pixel layer norm of ConvNeXt, which shares over C alone. One group of GroupNorm is exactly this, with
-    one affine pair per channel as in the other norms.
+    Not the per-pixel layer norm of ConvNeXt, which normalizes over C alone. It is GroupNorm with one group, which has affine
+    parameters per channel as the other norms.
     """
     from torch import nn
 
@@ -153,7 +153,7 @@ def groups_for(channels: int) -> int:
 
 
 def check_norm(name: str, *, batch_size: int, image_size: int) -> None:
-    """Raise ConfigError for a setting in which this norm cannot work.
+    """Raise ConfigError if this norm cannot work with these sizes.
 
     ``image_size`` is the side of the training pictures in pixels; a ResNet's last maps have a 32nd of it, rounded up.
     """

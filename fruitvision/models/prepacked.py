@@ -1,10 +1,9 @@
-"""A network prepacked for inference on a CPU by torch's own oneDNN kernels: the same outputs, in half the time for one picture.
+"""A network prepacked for faster inference on a CPU with torch's oneDNN kernels.
 
-Batch norm is folded into the convolution before it (Markuš 2018), the activation behind it is fused where the norm carries
-one, and every convolution's weights are stored once in the layout that oneDNN wants. Without this torch reorders them for
-each picture, which takes longer than the convolutions themselves. Against the unchanged network, on two threads of an
-AVX-512 CPU under torch 2.13: 2.6 times as fast for one picture of 224 px through EfficientNet-Lite2, twice for one of
-160 px through ResNet18.
+Batch norm is folded into the preceding convolution (Markuš 2018), an activation that belongs to the norm is fused, and the weights of
+every convolution are stored in oneDNN's preferred layout. Otherwise torch reorders them for each picture, which takes longer than the
+convolutions themselves. Speedup on two threads of an AVX-512 CPU with torch 2.13: 2.6 for one picture of 224 px through
+EfficientNet-Lite2, 2 for one of 160 px through ResNet18.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class PrepackedConv2d(nn.Module):
 
 
 class PrepackedNetwork(nn.Module):
-    """What :func:`prepack` returns: same outputs as the network that it was made of; cannot be trained or saved."""
+    """The network returned by :func:`prepack`. It cannot be trained or saved."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -63,8 +62,7 @@ class PrepackedNetwork(nn.Module):
 def prepack(network: nn.Module, side: int) -> nn.Module:
     """A copy of ``network`` that is faster on pictures of ``side`` pixels, or ``network`` itself.
 
-    Itself where it lies on another device or has no plain convolutions, where torch has no oneDNN, or where the copy's
-    outputs differ.
+    It is returned itself if it is on another device or has no plain convolutions, if torch has no oneDNN, or if the copy's outputs differ.
     """
     if not is_float32_on_cpu(network) or not torch.backends.mkldnn.is_available() or not any(map(_is_plain, network.modules())):
         return network
@@ -84,12 +82,12 @@ def is_float32_on_cpu(network: nn.Module) -> bool:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is a convolution and nothing more; one that standardizes its weights, for instance, is not."""
+    """Whether a module is a plain convolution, and not, for example, a weight-standardized one."""
     return type(module) is nn.Conv2d and module.padding_mode == "zeros" or is_same_padded(module)
 
 
 def is_same_padded(module: nn.Module) -> bool:
-    """Whether a module pads by the size of its input, as :func:`fruitvision.models.efficientnet_lite.pad_same` does."""
+    """Whether a module pads its input as :func:`fruitvision.models.efficientnet_lite.pad_same` does."""
     return type(module).__name__ == "Conv2dSame"  # ours, or timm's by its name, since importing timm takes seconds
 
 

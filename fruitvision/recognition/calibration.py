@@ -30,11 +30,11 @@ MAX_FITTED_THRESHOLD = 0.9999
 
 
 def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor | None = None) -> tuple[float, Thresholds]:
-    """Temperature and thresholds from a network's logits for N validation pictures.
+    """Fit the temperature and the thresholds to a network's logits for N validation pictures.
 
-    logits: (N, V, C), of V views of each; labels: (N,), rows of ``targets.membership``; photos: (N,) bool, which of them are
-    unaltered photos. Where there are ``MIN_PHOTOS`` of them, only these determine the temperature: composed scenes are harder,
-    and a temperature fitted to them would make the network underconfident on photos.
+    logits: (N, V, C) for V views of each picture; labels: (N,), rows of ``targets.membership``; photos: (N,) bool, which pictures are
+    photos without augmentation. If there are at least ``MIN_PHOTOS``, only these determine the temperature: composed scenes are
+    harder, and a temperature fitted to them would make the network underconfident on photos.
     """
     chosen = photos if photos is not None and photos.sum() >= MIN_PHOTOS else slice(None)
     temperature = fit_temperature(logits[chosen], labels[chosen], targets.membership)
@@ -42,9 +42,9 @@ def calibrate(logits: Tensor, labels: Tensor, targets: Targets, photos: Tensor |
 
 
 def sure_metrics(logits: Tensor, labels: Tensor, targets: Targets, temperature: float, thresholds: Thresholds) -> dict[str, float]:
-    """Of the pictures that :func:`calibrate` was given, the share that gets a "sure" answer, and the share of those that is right.
+    """The metrics "answered", the fraction of "sure" answers on the pictures of :func:`calibrate`, and "answered_top1", their accuracy.
 
-    A network's metrics hold them where its thresholds were fitted to its own pictures, and only there.
+    They are part of a network's metrics only if its thresholds were fitted to its own validation pictures.
     """
     confidence, no_fruit, right, _ = _answers(logits, labels, targets, temperature)
     sure = is_sure(confidence, no_fruit, thresholds)
@@ -68,10 +68,10 @@ def _answers(logits: Tensor, labels: Tensor, targets: Targets, temperature: floa
 def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
     """The temperature T that maximizes the likelihood of ``softmax(logits / T)`` (Guo et al. 2017, arXiv:1706.04599).
 
-    logits: (N, C), or (N, V, C) of V views whose probabilities are averaged; labels: (N,), of pictures that were not trained
-    on → 0.25 .. 10; 1 where N is 0. Labels are classes, or rows of ``membership`` (T, C), which are sets of classes.
+    logits: (N, C), or (N, V, C) for V views whose probabilities are averaged; labels: (N,), of pictures that were not trained on.
+    Labels are classes, or rows of ``membership`` (T, C), which are sets of classes. Returns a value in 0.25..10; 1 if N is 0.
 
-    Where all N answers are correct, the maximum likelihood is at infinite confidence. As in Platt's method (1999), each label
+    If all N answers are correct, the maximum likelihood is at infinite confidence. As in Platt's method (1999), each label
     is therefore correct only with probability (N + 1) / (N + 2).
     """
     count = len(labels)
@@ -116,7 +116,7 @@ def _golden_section(f: Callable[[float], float], low: float, high: float, tolera
 
 
 def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit: Tensor) -> Thresholds:
-    """The thresholds for "unsure" and "not-fruit", from pictures that were not trained on.
+    """Fit the thresholds for "unsure" and "not-fruit" to pictures that were not trained on.
 
     Each (N,): ``confidence``, the probability of the most probable fruit type; ``no_fruit``, that of no fruit; ``right``,
     whether that type is correct; ``is_fruit``, whether the picture shows fruit.
@@ -145,12 +145,12 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
 
 
 def fitted_threshold(*bounds: float) -> float:
-    """The largest of some bounds as a threshold: to four decimals, and at most ``MAX_FITTED_THRESHOLD``."""
+    """The largest of some lower bounds, rounded to four decimals and at most ``MAX_FITTED_THRESHOLD``."""
     return min(round(max(bounds), 4), MAX_FITTED_THRESHOLD)
 
 
 def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SURE_ACCURACY) -> float | None:
-    """The lowest confidence from which ``accuracy`` of N answers, (N,) each, are correct; None where there is none.
+    """The lowest confidence at or above which ``accuracy`` of N answers, (N,) each, are correct; None if there is none.
 
     At least ``MIN_SURE_SHARE`` of the answers must reach it, since a few at the top may be correct by chance.
     """
@@ -161,7 +161,7 @@ def confidence_threshold(confidence: Tensor, right: Tensor, accuracy: float = SU
 
 
 def _accepted_from(confidence: Tensor, allowed: int) -> float | None:
-    """A confidence below 1 that at most ``allowed`` of these reach; None where there is none."""
+    """A confidence below 1 that at most ``allowed`` of these reach; None if there is none."""
     if len(confidence) <= allowed:
         return 0.0
     least = float(confidence.sort(descending=True).values[allowed]) + 1e-4
@@ -169,7 +169,7 @@ def _accepted_from(confidence: Tensor, allowed: int) -> float | None:
 
 
 def probabilities_of(logits: Tensor, temperature: float, views: int = 1) -> Tensor:
-    """Logits (N × views, C), the views of a picture side by side → probabilities (N, C), their mean over the views."""
+    """Logits (N × views, C), with the views of a picture consecutive → probabilities (N, C), averaged over the views."""
     probabilities = torch.softmax(logits.float() / temperature, dim=1)
     return probabilities if views == 1 else probabilities.unflatten(0, (-1, views)).mean(dim=1)
 
@@ -177,8 +177,8 @@ def probabilities_of(logits: Tensor, temperature: float, views: int = 1) -> Tens
 def verdict(confidence: float, no_fruit: float, thresholds: Thresholds) -> Verdict:
     """The verdict for ``confidence``, the probability of the most probable fruit type, and ``no_fruit``, that of no fruit.
 
-    A ``not_fruit`` threshold of 1 means that nothing is ever "not-fruit", and an ``unsure`` threshold of 1 that nothing is ever "sure":
-    a network's confidence is 1 where its logits are far apart, whatever it knows.
+    With a ``not_fruit`` threshold of 1 nothing is ever "not-fruit", and with an ``unsure`` threshold of 1 nothing is ever "sure",
+    although a confidence may round to 1.
     """
     if thresholds.not_fruit < 1 and no_fruit >= thresholds.not_fruit:
         return "not-fruit"

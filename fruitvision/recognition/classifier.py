@@ -1,7 +1,7 @@
-"""A network that answers pictures, one or many, from one thread or many.
+"""Classify pictures with a checkpoint's network.
 
-A picture is preprocessed as in validation and ``evaluate``: ``load_pixels`` reduces it as the image store does, and the
-checkpoint's evaluation transform makes the network's input of it.
+Preprocessing is that of validation and ``evaluate``: ``load_pixels`` reduces a picture as the image store does, and the checkpoint's
+evaluation transform turns it into the network's input.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Prediction:
     """What is wrong with the picture's file, which could be read all the same: "cut-off", "leading-bytes", or nothing."""
 
     def as_dict(self, name: str) -> dict[str, Any]:
-        """The answer as JSON holds it, with the ``name`` of its picture: of ``predict --json``, of the API and of the MCP server."""
+        """The answer as a JSON object, with the ``name`` of its picture, for ``predict --json``, the API and the MCP server."""
         return {
             "image": name,
             "label": self.label,
@@ -86,9 +86,9 @@ class Prediction:
     def heatmap(self, short_side: int | None = None) -> Image.Image:
         """The class activation map of this fruit type over the picture: RGB, the size of the upright input.
 
-        With ``short_side``, over the picture as :func:`fruitvision.data.read.picture.load_capped` reduces it, which takes a
-        fraction of a large picture's memory. The picture is opened again and passes through the network again, enlarged:
-        raises PictureError where a path no longer leads to it.
+        With ``short_side``, over the picture as reduced by :func:`fruitvision.data.read.picture.load_capped`, which needs a fraction
+        of the memory for a large picture. The picture is read again and passed through the network at a higher resolution: raises
+        PictureError if its file no longer exists.
         """
         picture = open_picture(self._source) if short_side is None else load_capped(self._source, short_side)
         return self._activation(load_pixels(picture, SHORT_SIDE)).overlay(picture)
@@ -96,7 +96,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class FrameContext:
-    """What is known before a frame of a live view, or one picture, is answered."""
+    """The context in which a frame of a live view, or a single picture, is classified."""
 
     background: np.ndarray | None = None
     """(H, W, 3) uint8: the same view without a fruit. What differs from it is also classified on a white background."""
@@ -116,7 +116,7 @@ class Inference(NamedTuple):
 
 
 class LabelSpace:
-    """The names that can be answered, and their fruit types."""
+    """The labels that can be predicted, and their fruit types."""
 
     def __init__(self, labels: Sequence[str], fruit_types: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -126,7 +126,7 @@ class LabelSpace:
         self._membership = torch.nn.functional.one_hot(self.type_of, len(types)).float()
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, labels) → (N, types), and (N,) of no fruit: sums over the labels."""
+        """(N, labels) → (N, types), and (N,) for no fruit: sums over the labels."""
         sums = (probabilities @ self._membership).clamp(max=1.0)  # float32 may sum to a little more than 1
         return sums[:, :-1], sums[:, -1]
 
@@ -137,7 +137,7 @@ class Classifier:
     Pictures are paths, bytes, PIL images or arrays, of any mode and size. Every method that takes them raises PictureError
     for one that cannot be read.
 
-    ``inference_network`` has the outputs of ``network`` in less time; it does not follow later changes of the weights.
+    ``inference_network`` computes the outputs of ``network`` faster; it does not follow later changes of the weights.
     """
 
     def __init__(
@@ -157,9 +157,9 @@ class Classifier:
     def from_checkpoint(cls, path: str | Path, *, prepack: bool = True) -> Classifier:
         """Load a checkpoint folder, or an ONNX file that was exported from one.
 
-        Without ``prepack`` it is loaded sooner, and each answer takes twice as long until :meth:`use_openvino` was called.
+        Without ``prepack`` loading is faster, but predictions take twice as long until :meth:`use_openvino` is called.
 
-        Raises CheckpointError where it is incomplete, damaged or does not fit.
+        Raises CheckpointError if it is incomplete, damaged or does not fit.
         """
         path = Path(path)
         network, config = open_onnx(path) if path.suffix == ONNX_SUFFIX else load_checkpoint(path)
@@ -176,11 +176,11 @@ class Classifier:
         return not isinstance(self.network, OnnxNetwork)
 
     def use_openvino(self) -> bool:
-        """Run inference by OpenVINO from now on, where it is installed and not slower; returns whether it does.
+        """Switch inference to OpenVINO, if it is installed and not slower; returns whether it is used.
 
-        Where it does not, the network is prepacked if it was loaded without that.
-        Compiling takes about a second, in which pictures can be answered, and pays off for many answers. Logits and features
-        may differ from torch's by a hundredth of their norm, see :mod:`fruitvision.models.compiled`.
+        Otherwise the network is prepacked, if it was not. Compiling takes about a second, during which pictures can be classified,
+        and pays off for many of them. Logits and features may differ from torch's by a hundredth of their norm, see
+        :mod:`fruitvision.models.compiled`.
         """
         if self.inference_network is self.network:
             self.inference_network = prepack(self.network, self.config.transform.crop)
@@ -191,17 +191,17 @@ class Classifier:
         return isinstance(self.inference_network, CompiledNetwork)
 
     def with_views(self, views: Views) -> Classifier:
-        """The same network with other test-time augmentation: "one" view (the fastest), "mirror" or "middle"."""
+        """A classifier with the same network and other test-time augmentation: "one" view (the fastest), "mirror" or "middle"."""
         transform = self.config.transform.with_views(views)
         config = self.config.model_copy(update={"transform": transform})
         return Classifier(self.network, config, self.path, inference_network=self.inference_network)
 
     @property
     def short_side(self) -> int:
-        """Pixels of the short side to which a picture is reduced first.
+        """The short side in pixels to which a picture is first reduced.
 
-        That of the image store, from which a network that was trained here has seen its validation pictures. An imported network's
-        pictures were resized once, by its own transform.
+        That of the image store, as for the validation pictures of a network that was trained here. The pictures of an imported
+        network are to be resized only once, by its own transform.
         """
         transform = self.config.transform
         if not self.config.imported:
@@ -214,7 +214,7 @@ class Classifier:
         return replace(self.predict_pixels([to_array(picture.image)], [image])[0], note=picture.note)
 
     def predict_batch(self, images: Sequence[PictureSource]) -> list[Prediction]:
-        """The answers to many pictures, in their order. The first one that cannot be read raises PictureError."""
+        """The answers to many pictures, in order. The first one that cannot be read raises PictureError."""
         answers = []
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
@@ -224,7 +224,7 @@ class Classifier:
         return answers
 
     def probabilities(self, images: Sequence[PictureSource]) -> np.ndarray:
-        """(N, C) float32, by class in the checkpoint's order."""
+        """(N, C) float32, for the classes in the checkpoint's order."""
         found = [self.infer(pixels).probabilities.numpy() for pixels in self._loaded(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
@@ -235,7 +235,7 @@ class Classifier:
 
     @torch.inference_mode()
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
-        """One forward pass over pictures as :func:`load_pixels` or the image store gives them, (H, W, 3) uint8."""
+        """One forward pass over pictures (H, W, 3) uint8 as returned by :func:`load_pixels` or the image store."""
         views = self.config.transform.num_views
         logits, features, _ = self.inference_network(self.config.transform.batch(pixels).to(self._device))
         probabilities = probabilities_of(logits, self.config.temperature, views).cpu()
@@ -245,7 +245,7 @@ class Classifier:
     def predict_pixels(
         self, pixels: Sequence[np.ndarray], sources: Sequence[PictureSource], contexts: Sequence[FrameContext] = ()
     ) -> list[Prediction]:
-        """Answer pictures that are already loaded, in one forward pass; ``sources`` are what heatmaps are drawn over."""
+        """Classify loaded pictures in one forward pass; ``sources``: the original pictures, for heatmaps."""
         contexts = contexts or [FrameContext()] * len(pixels)
         found = self.infer(pixels)
         by_class = self._with_white_background(found.probabilities, pixels, contexts)
@@ -260,11 +260,11 @@ class Classifier:
         return answers
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C) by class → (N, T) by fruit type as in ``types``, and (N,) of no fruit: sums over the classes."""
+        """(N, C) by class → (N, T) by fruit type as in ``types``, and (N,) for no fruit: sums over the classes."""
         return self._label_space.by_type(probabilities)
 
     def label_space(self, taught: TaughtHead | None = None) -> LabelSpace:
-        """The names that can be answered: the classes, and behind them what was taught."""
+        """The labels that can be predicted: the classes, followed by the taught names."""
         if taught is None:
             return self._label_space
         return LabelSpace(self.classes + taught.names, self.config.fruit_types + taught.fruit_types)
@@ -305,7 +305,7 @@ class Classifier:
         )
 
     def _with_white_background(self, probabilities: Tensor, pixels: Sequence[np.ndarray], contexts: Sequence[FrameContext]) -> Tensor:
-        """(N, C): where the background is known, the mean with the probabilities of the fruit cut out on white."""
+        """(N, C): if the background is known, averaged with the probabilities for the fruit segmented onto white."""
         cut = {row: on_white_background(pixels[row], one.background) for row, one in enumerate(contexts) if one.background is not None}
         cut = {row: picture for row, picture in cut.items() if picture is not None}
         if not cut:

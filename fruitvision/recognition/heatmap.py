@@ -1,4 +1,4 @@
-"""Class activation maps (Zhou et al. 2016, arXiv:1512.04150), drawn over the picture.
+"""Class activation maps (Zhou et al. 2016, arXiv:1512.04150), as heatmaps over the picture.
 
 A network that ends in global average pooling and one linear layer needs no gradients for this: the logit of a class is the mean,
 over positions, of its weights times the last feature maps. The values before the mean are what each position contributes. The
@@ -34,7 +34,7 @@ OPACITY = (0.35, 0.65)
 
 
 def class_activation(maps: Tensor, weight: Tensor, shares: Tensor) -> Tensor:
-    """How much each position contributes to an answer.
+    """The contribution of each position to an answer.
 
     Args:
         maps: (N, F, h, w), the feature maps before the pooling.
@@ -50,7 +50,7 @@ def class_activation(maps: Tensor, weight: Tensor, shares: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """A class activation map, and which part of the picture it covers."""
+    """A class activation map, and the part of the picture that it covers."""
 
     activation: np.ndarray
     """(h, w) float32, as :func:`class_activation` gives it."""
@@ -61,7 +61,7 @@ class ActivationMap:
     width: int
 
     def overlay(self, picture: Image.Image) -> Image.Image:
-        """The heatmap over the whole ``picture``, in its size; 0 outside the network's input."""
+        """The heatmap over the whole ``picture``, at its size; 0 outside the network's input."""
         heat = Image.new("L", picture.size, 0)
         left, top, right, bottom = (round(edge) for edge in self.box_in(*picture.size))
         size = max(right - left, 1), max(bottom - top, 1)
@@ -102,7 +102,7 @@ def _scaled(activation: np.ndarray) -> np.ndarray:
 
 
 def _palette(stops: tuple[tuple[int, int, int], ...]) -> list[int]:
-    """256 colours (768 numbers) along the stops."""
+    """A palette of 256 colours (768 numbers), interpolated between the stops."""
     places = np.linspace(0, 1, len(stops))
     channels = [np.interp(np.linspace(0, 1, 256), places, [stop[c] for stop in stops]) for c in range(3)]
     return np.round(np.stack(channels, axis=1)).astype(int).ravel().tolist()

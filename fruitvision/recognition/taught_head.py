@@ -1,4 +1,4 @@
-"""A few-shot head: classes that a user taught with a few pictures, added to the network's own.
+"""A few-shot head, which adds classes that the user taught with a few pictures to those of the network.
 
 Two questions are separate. *Is this one of the taught classes at all?* A gate answers with a probability g, from the similarity
 of the picture to the taught ones. *Which of them?* A ridge classifier on the features of the last pooling answers. The joint
@@ -90,13 +90,13 @@ class TaughtHead:
         self._weight, self._bias = _ridge(F.normalize(rows, dim=2), self._name_of, self._counts)
 
     def join(self, probabilities: Tensor, features: Tensor) -> Tensor:
-        """The network's probabilities (N, C) and features (N, F) → (N, C + T), the T taught names behind the classes."""
+        """The network's probabilities (N, C) and features (N, F) → (N, C + T): the classes, followed by the T taught names."""
         gate = self._gate(probabilities, features)[:, None]
         scores = F.normalize(features.float(), dim=1) @ self._weight + self._bias
         return torch.cat(((1 - gate) * probabilities, gate * torch.softmax(SHARPNESS * scores, dim=1)), dim=1)
 
     def extended_weight(self, weight: Tensor) -> Tensor:
-        """(C + T, F): the last layer's weight, and behind it the mean features of each taught name, for heatmaps."""
+        """(C + T, F): the last layer's weight, followed by the mean features of each taught name, for heatmaps."""
         means = torch.stack([self._features[self._name_of == n].mean(dim=0) for n in range(len(self.names))])
         means = F.normalize(means, dim=1) * weight.norm(dim=1).mean().cpu()
         return torch.cat((weight, means.to(weight)))
@@ -104,8 +104,8 @@ class TaughtHead:
     def thresholds(self, own: Thresholds, label: str = "") -> Thresholds:
         """The network's thresholds, changed for an answer ``label``.
 
-        A network that never says "not-fruit" says it of what was taught to be none. A taught name is sure from ``SURE`` on:
-        the network's own threshold is for photos of unseen sources, and the user's are not.
+        A network without a "not-fruit" threshold gets one for a name that was taught as no fruit. A taught name is "sure" from
+        ``SURE`` on, since the network's own threshold is for photos of unseen sources, which the user's pictures are not.
         """
         changed = {}
         if NOT_FRUIT in self.fruit_types:

@@ -21,7 +21,7 @@ MARGIN = 1.12
 
 
 def on_white_background(pixels: np.ndarray, background: np.ndarray | None = None) -> np.ndarray | None:
-    """The fruit of a picture on white: (S, S, 3) uint8; None where it cannot be separated from the background.
+    """The fruit of a picture on white: (S, S, 3) uint8; None if it cannot be segmented.
 
     ``pixels`` and ``background`` are (H, W, 3) uint8; ``background`` is the same view without the fruit. Only the center square
     of both is used.
@@ -57,9 +57,9 @@ def _border(values: np.ndarray) -> np.ndarray:
 
 
 def _difference(picture: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """(H, W) distance from the nearest main colour of the border, and a threshold from the spread of the border's own.
+    """(H, W) distances from the nearest main colour of the border, and a threshold derived from the spread within the border.
 
-    None where the border has too many colours for a plain background.
+    None if the border has too many colours for a plain background.
     """
     colours = _opponent(picture)
     border = _border(colours)
@@ -69,7 +69,7 @@ def _difference(picture: np.ndarray) -> tuple[np.ndarray | None, float]:
 
 
 def _change(picture: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, float]:
-    """(H, W) distance from the background at matched exposure, and a threshold from the change along the border."""
+    """(H, W) distances from the background at matched exposure, and a threshold derived from the change along the border."""
     gain = _border(picture).mean(axis=0) / np.maximum(_border(background).mean(axis=0), 1)
     matched = np.clip(background * np.clip(gain, 0.5, 2), 0, 255)
     difference = np.sqrt(((_opponent(picture) - _opponent(matched)) ** 2).sum(axis=2))
@@ -87,7 +87,7 @@ def _distance(colours: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _cluster(points: np.ndarray, count: int, rounds: int = 8) -> np.ndarray:
-    """k-means (Lloyd 1957) from even quantiles of brightness: ``count`` centres."""
+    """k-means (Lloyd 1957) with ``count`` centres, initialized at even quantiles of brightness."""
     ordered = points[np.argsort(points[:, 0], kind="stable")]
     centres = ordered[((np.arange(count) + 0.5) / count * len(ordered)).astype(int)]
     for _ in range(rounds):
@@ -97,7 +97,7 @@ def _cluster(points: np.ndarray, count: int, rounds: int = 8) -> np.ndarray:
 
 
 def _central_object(different: np.ndarray) -> np.ndarray:
-    """What is connected to the center of the picture, holes filled."""
+    """The region that is connected to the center of the picture, with holes filled."""
     place = np.abs(np.arange(SIDE) + 0.5 - SIDE / 2) < 0.22 * SIDE
     seeds = np.zeros_like(different)
     seeds[np.ix_(place, place)] = True
@@ -121,7 +121,7 @@ def _dilated(mask: np.ndarray, by: int) -> np.ndarray:
 
 
 def _white_balance(picture: np.ndarray, fruit: np.ndarray) -> np.ndarray:
-    """(3,) gains that make the background white, where it is bright and pale enough to be white; else ones."""
+    """(3,) gains that make the background white, if it is bright and pale enough; else ones."""
     ground = np.median(picture[~fruit], axis=0)
     pale = ground.max() - ground.min() < 0.3 * max(ground.max(), 1)
     return np.clip(245 / np.maximum(ground, 1), 1, 1.8) if pale and ground.max() > 115 else np.ones(3)

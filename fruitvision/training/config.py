@@ -1,6 +1,6 @@
-"""The configuration of a training run: one frozen value, validated once, written beside the weights as JSON.
+"""The configuration of a training run: a frozen model, validated once, saved beside the weights as JSON.
 
-It is the source of the command line's ``--set`` and of the panel's fields: its fields are those of ``settings.py``.
+Its fields are those of ``settings.py``, and define the command line's ``--set`` and the fields of the panel.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
 ):
     """All settings of a training run, flat by name; the defaults are the preset ``plain``.
 
-    Use :meth:`from_preset` and :meth:`parse`: they raise ConfigError, which names every fault, in place of pydantic's error.
+    Use :meth:`from_preset` or :meth:`parse`, which raise ConfigError with all faults instead of pydantic's error.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -154,7 +154,7 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Validate ``values``; nothing is derived. Raises ConfigError that names every fault."""
+        """Validate ``values`` without deriving any. Raises ConfigError with all faults."""
         try:
             config = cls.model_validate(dict(values))
         except ValidationError as error:
@@ -165,20 +165,20 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
 
     @classmethod
     def from_preset(cls, preset: str = "plain", **settings: Any) -> TrainConfig:
-        """The preset with ``settings`` over it; sizes and a norm that are not among them follow from those that are.
+        """A preset with some ``settings`` changed; sizes and a norm that are not given are derived from those that are.
 
-        Raises ConfigError that names every fault.
+        Raises ConfigError with all faults.
         """
         return cls.parse({**preset_settings(preset), **_derived(preset, settings), **settings, "preset": preset})
 
     def differences(self, other: TrainConfig) -> dict[str, tuple[Any, Any]]:
-        """The settings in which the two differ: name → (own value, the other's)."""
+        """The settings that differ: name → (own value, other value)."""
         mine, theirs = self.model_dump(), other.model_dump()
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
 def preset_settings(preset: str) -> dict[str, Any]:
-    """Every setting's value in a preset, by name. Raises ConfigError "unknown-preset"."""
+    """The value of every setting in a preset, by name. Raises ConfigError "unknown-preset"."""
     if preset not in PRESETS:
         raise ConfigError("unknown-preset", name=preset, names=", ".join(PRESETS))
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
@@ -186,9 +186,9 @@ def preset_settings(preset: str) -> dict[str, Any]:
 
 
 def _derived(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What follows from a chosen architecture and image size: the norm, and the other sizes in the preset's proportions.
+    """The settings derived from a given architecture and image size: the norm, and the other sizes in the preset's proportions.
 
-    ``settings`` is not validated yet.
+    ``settings`` are not validated yet.
     """
     base, derived = preset_settings(preset), {}
     if settings.get("architecture", base["architecture"]) != RESNET18:
@@ -213,14 +213,14 @@ def _maximum(name: str) -> int:
 
 
 def _pixels(value: Any) -> int | None:
-    """A size as a number, also from text; None for what is not one, which validation then refuses."""
+    """A size as an integer, also from text; None for other values, which validation rejects later."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else None
     return int(value) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**5 else None
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
-    """Split ``key=value`` words, as ``--set`` takes them. Raises ConfigError naming every wrong one."""
+    """Parse ``key=value`` arguments of ``--set``. Raises ConfigError with all faults."""
     settings, faults = {}, []
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -240,5 +240,5 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def settings_error(error: ValidationError) -> ConfigError:
-    """The ConfigError that names every fault that pydantic found."""
+    """The ConfigError with all faults that pydantic found."""
     return ConfigError("bad-settings", faults=faults_of(error))

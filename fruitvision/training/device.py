@@ -1,8 +1,7 @@
-"""Where and how a network is computed: the device, the precision of the forward pass, the memory format, torch.compile.
+"""The device, the precision of the forward pass, the memory format, and torch.compile.
 
-Of a compiled network only the call is compiled: the network, its parameter names and its checkpoints stay as they are. Each input
-shape is compiled by itself: code for dynamic shapes would depend on which shape came first, and a resumed run would not be exact
-to the bit.
+Compilation changes only the forward call: the network, its parameter names and its checkpoints stay the same. Each input shape is
+compiled separately: code for dynamic shapes would depend on which shape came first, and resuming would not be bit-exact.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ TRIES, FASTER = 9, 1.2
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU. Raises TrainingError "device-missing"."""
+    """The device of that name; "auto" chooses CUDA, then Apple's MPS, then the CPU. Raises TrainingError "device-missing"."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
@@ -51,7 +50,7 @@ class UnusedCard:
 
 
 def unused_card() -> UnusedCard | None:
-    """The NVIDIA card of this computer, by what its driver's ``nvidia-smi`` says, where torch cannot use it; None otherwise."""
+    """The NVIDIA GPU of this computer, as reported by ``nvidia-smi``, if torch cannot use it; else None."""
     program = shutil.which("nvidia-smi")
     if program is None or torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return None
@@ -68,7 +67,7 @@ def unused_card() -> UnusedCard | None:
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager:
-    """Mixed precision, where the configuration asks for less than float32."""
+    """An autocast context, if the configuration asks for less than float32."""
     dtype = compute_dtype(config, device)
     mixed = dtype != torch.float32
     return torch.autocast(device.type, dtype=dtype if mixed else None, enabled=mixed)
@@ -77,7 +76,7 @@ def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractCo
 def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     """The precision of the forward pass.
 
-    "auto" is bfloat16 where the device computes it faster than float32; otherwise float16 on a card, float32 on a CPU.
+    "auto" is bfloat16 if the device computes it faster than float32; otherwise float16 on a GPU, float32 on a CPU.
     """
     if config.precision != "auto":
         return getattr(torch, config.precision)
@@ -87,7 +86,7 @@ def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
 
 
 def precision_name(config: TrainConfig, device: torch.device) -> str:
-    """:func:`compute_dtype` as the setting ``precision`` calls it."""
+    """:func:`compute_dtype` as a value of the setting ``precision``."""
     return str(compute_dtype(config, device)).removeprefix("torch.")
 
 
@@ -95,8 +94,8 @@ def precision_name(config: TrainConfig, device: torch.device) -> str:
 def bfloat16_is_faster() -> bool:
     """Whether this CPU computes convolutions clearly faster in bfloat16 than in float32; measured once, in a tenth of a second.
 
-    Instructions for bfloat16 do not tell. With AMX it is several times as fast; with AVX512-BF16 alone it depends on the CPU:
-    where a virtual machine hides the AMX of an Intel server, a convolution takes nearly twice as long in bfloat16.
+    The instruction set does not determine it. With AMX bfloat16 is several times as fast; with AVX512-BF16 alone it depends on the
+    CPU: where a virtual machine hides the AMX of an Intel server, a convolution takes nearly twice as long in bfloat16.
     """
     if not cpu_has_bfloat16():
         return False
@@ -109,7 +108,7 @@ def bfloat16_is_faster() -> bool:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 by itself, without emulation."""
+    """Whether the device supports bfloat16 without emulation."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type != "cpu" or cpu_has_bfloat16()
@@ -145,16 +144,16 @@ def memory_format(network: nn.Module, config: TrainConfig, device: torch.device)
 
 BACKEND = "inductor"
 RECOMPILE_LIMIT = 64
-"""Each size of growing pictures and the last batch of an epoch is a shape; torch gives up after eight by default."""
+"""Each picture size and the last batch of an epoch is a shape of its own; torch stops compiling after eight by default."""
 
 
 def compile_network(network: nn.Module) -> nn.Module:
-    """The same network with its call compiled; parameters are shared."""
+    """The network with a compiled forward call; parameters are shared."""
     return torch.compile(network, backend=BACKEND, dynamic=False, recompile_limit=RECOMPILE_LIMIT)  # pyright: ignore[reportCallIssue]  # not in its overloads
 
 
 def compile_error(device: torch.device) -> str | None:
-    """Why torch.compile does not work here, as torch says; None where a small function compiles. Takes seconds once."""
+    """Torch's reason why torch.compile does not work here; None if a small function can be compiled. Takes some seconds."""
 
     def small(x: Tensor) -> Tensor:
         return (x.sin() + 1).sum()

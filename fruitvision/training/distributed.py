@@ -1,4 +1,4 @@
-"""Distributed training: the processes of one run, and how they exchange values.
+"""Distributed training: the processes of one run, and their communication.
 
 ``torchrun`` starts the processes and tells each its rank in the environment; :func:`process_group` reads that. With one process
 nothing here does anything. The names are Lightning Fabric's: ``is_global_zero``, ``broadcast``, ``all_gather``, ``all_reduce``,
@@ -32,7 +32,7 @@ def torchrun_shard() -> Shard:
 
 @dataclass(frozen=True)
 class World:
-    """All processes of one run, seen from one of them."""
+    """The processes of one run, from the perspective of one of them."""
 
     rank: int = 0
     size: int = 1
@@ -41,7 +41,7 @@ class World:
 
     @property
     def is_global_zero(self) -> bool:
-        """Whether this is process 0: the only one that writes."""
+        """Whether this is process 0, the only one that writes files."""
         return self.rank == 0
 
     @property
@@ -50,9 +50,9 @@ class World:
         return Shard(self.rank, self.size)
 
     def local_device(self, device: torch.device) -> torch.device:
-        """This process's GPU where ``device`` is "cuda" and there are several processes; else ``device``.
+        """This process's GPU if ``device`` is "cuda" and there are several processes; else ``device``.
 
-        Raises TrainingError "distributed-device" on Apple's GPU, "distributed-cards" where there are too few GPUs.
+        Raises TrainingError "distributed-device" on Apple's GPU, "distributed-cards" if there are too few GPUs.
         """
         if self.size == 1 or device.type == "cpu":
             return device
@@ -71,14 +71,14 @@ class World:
         return network if self.size == 1 else nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def sync_batchnorm(self, network: nn.Module) -> nn.Module:
-        """Replace batch norm by layers whose statistics are those of the whole batch. PyTorch has these for CUDA only."""
+        """Replace batch norm by layers that compute statistics over the whole batch. PyTorch has these for CUDA only."""
         if self.size == 1 or not any(p.is_cuda for p in network.parameters()):
             return network
         return convert_sync_batchnorm(network)
 
     @staticmethod
     def no_backward_sync(network: nn.Module, enabled: bool) -> contextlib.AbstractContextManager[Any]:
-        """Where ``enabled``, leave gradients unaveraged in this backward pass, for a later one that accumulates more batches."""
+        """If ``enabled``, do not average gradients in this backward pass, since a later one accumulates more batches."""
         if enabled and isinstance(network, nn.parallel.DistributedDataParallel):
             return network.no_sync()
         return contextlib.nullcontext()
@@ -96,7 +96,7 @@ class World:
         return flag if self.size == 1 else self.all_reduce(float(flag))[0] > 0
 
     def broadcast(self, value: T) -> T:
-        """Process 0's value: numbers, strings, tensors on the CPU, and lists and dictionaries of them."""
+        """Process 0's value, which consists of numbers, strings, tensors on the CPU, and lists and dictionaries of these."""
         if self.size == 1:
             return value
         box = [value]
@@ -110,7 +110,7 @@ class World:
         return network
 
     def all_gather(self, batches: list[T]) -> list[T]:
-        """The batches of all processes in their order, where process r has batches r, r + size, r + 2 × size, …"""
+        """The batches of all processes in order, where process r has batches r, r + size, r + 2 × size, …"""
         if self.size == 1:
             return batches
         found: list[Any] = [None] * self.size
@@ -122,9 +122,9 @@ SINGLE_PROCESS = World()
 
 
 def convert_sync_batchnorm(network: nn.Module) -> nn.Module:
-    """The network with batch norms that compute their statistics over all processes, in place of its own.
+    """Replace the network's batch norms by ones that compute statistics over all processes.
 
-    A batch norm that carries an activation as ``act``, as timm's and EfficientNet-Lite's do, goes on to apply it.
+    The activation ``act`` of a batch norm, as in timm's networks and EfficientNet-Lite, is still applied.
     """
     network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # submodules of a batch norm are kept, and no longer called
     for module in network.modules():
@@ -138,7 +138,7 @@ def _apply_activation(module: nn.Module, inputs: tuple[Any, ...], output: torch.
 
 
 def check_distributed() -> None:
-    """Test whether processes on this machine can connect as torchrun lets them: PyTorch for Windows long could not.
+    """Check that processes on this machine can connect as under torchrun, which some versions of PyTorch for Windows cannot.
 
     Raises TrainingError "distributed-missing" with PyTorch's reason.
     """

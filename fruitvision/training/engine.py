@@ -1,7 +1,7 @@
-"""The training loop: a generator of small events, for the caller to print, plot, save or stop.
+"""The training loop: a generator of events, which the caller can log, plot, save at, or stop at.
 
 for event in fit(state, train, validation):
-    ...  # state is complete here: save it, or stop by leaving the loop
+    ...  # the state is complete here: it can be saved, or the loop left
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ValidationStep:
 class EpochDone:
     """An epoch and its validation. Losses in nats, accuracies in 0..1, ``grad_norm`` the mean before clipping.
 
-    The validation's are NaN where there is no validation picture.
+    Those of the validation are NaN without validation pictures.
     """
 
     epoch: int
@@ -82,12 +82,12 @@ Regularizer = Callable[[Tensor, Tensor], Tensor]
 def fit(
     state: TrainState, train: Training, validation: Validation, teacher: Teacher | None = None, regularizer: Regularizer | None = None
 ) -> Iterator[Event]:
-    """Train from where ``state`` is to its last epoch, yielding after every step.
+    """Train from the position of ``state`` to its last epoch, yielding after every step.
 
     The loss is that of the labels; ``teacher_weight`` of it is replaced by the distillation from ``teacher``, and
     ``keep_imagenet`` times ``regularizer`` is added.
 
-    Without a validation picture an epoch's validation figures are NaN, and each epoch counts as better than the one before.
+    Without validation pictures the validation metrics are NaN, and each epoch counts as an improvement.
 
     Between two yields ``state`` is complete. A step whose loss, gradient or running statistics are not finite is skipped and
     counted; after a whole epoch of them, or ``MAX_SKIPPED_STEPS`` in a row, raises TrainingError "non-finite-loss",
@@ -180,7 +180,7 @@ def training_loss(
     teacher: Teacher | None,
     regularizer: Regularizer | None,
 ) -> Tensor:
-    """The loss that :func:`fit` describes, of the network's output for a batch of images (N, 3, H, W), labels (N,); ()."""
+    """The loss described in :func:`fit`, a scalar, for the network's output on images (N, 3, H, W) with labels (N,)."""
     logits = output.logits.float()
     loss = likelihood_loss(logits, labels, membership, config.label_smoothing, weights)
     if teacher is not None:
@@ -191,7 +191,7 @@ def training_loss(
 
 
 def max_abs(buffers: Sequence[Tensor], device: torch.device) -> Tensor:
-    """The largest absolute value in any of a network's buffers, (); not finite where one of them is not.
+    """The largest absolute value in a network's buffers, a scalar; not finite if any of them is not.
 
     A batch variance can overflow while the loss and all gradients stay finite.
     """
@@ -207,12 +207,12 @@ def restore_buffers(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None
 
 
 def steps_per_epoch(config: TrainConfig, loader: Training) -> int:
-    """Optimizer steps per epoch; the last may accumulate fewer batches."""
+    """Optimizer steps per epoch; the last one may accumulate fewer batches."""
     return math.ceil(loader.steps / config.accumulate)
 
 
 def image_size(config: TrainConfig, epoch: int) -> int:
-    """The side of the training pictures in ``epoch`` (from 0): it grows evenly, and the last third trains at full size."""
+    """The size of the training pictures in ``epoch`` (from 0): it grows linearly, and is full in the last third of the epochs."""
     if not config.first_image_size or config.first_image_size == config.image_size:
         return config.image_size
     growing = max(math.ceil(config.epochs * 2 / 3) - 1, 1)
@@ -227,7 +227,7 @@ def to_device(images: Tensor, state: TrainState) -> Tensor:
 
 
 def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
-    """The modules of the trunk's first ``count`` stages. Raises TrainingError "too-few-stages" where these are all it has."""
+    """The modules of the trunk's first ``count`` stages. Raises TrainingError "too-few-stages" if it has no more than these."""
     if not count:
         return []
     stages = getattr(getattr(network, "module", network), "stages", ())
@@ -237,7 +237,7 @@ def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
 
 
 def set_training(state: TrainState) -> None:
-    """Training mode, except for what the configuration freezes: the trunk or its first stages, and batch norm's statistics."""
+    """Set training mode, except for what the configuration freezes: the trunk or its first stages, and batch norm's statistics."""
     frozen, head = state.progress.epoch < state.config.freeze_epochs, state.network.head
     state.network.train(not frozen).requires_grad_(not frozen)
     head.train().requires_grad_(True)
@@ -250,7 +250,7 @@ def set_training(state: TrainState) -> None:
 
 
 def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep, None, tuple[Tensor, Tensor]]:
-    """As :func:`predict_logits`, with an event for each batch, so that a stop need not wait for the end of the validation."""
+    """As :func:`predict_logits`, with an event for each batch, so that a run can be stopped during validation."""
     network = state.world.broadcast_weights(state.eval_network())
     steps = predict_logits(network, loader, state.device, state.config, world=state.world)
     while True:
@@ -262,7 +262,7 @@ def _validate(state: TrainState, loader: Validation) -> Generator[ValidationStep
 
 
 def _close_epoch(state: TrainState, result: dict[str, float] | None) -> EpochDone:
-    """``result``: of the validation; None where there is none."""
+    """``result``: of the validation, or None."""
     progress, measured = state.progress, result is not None
     result = result or {"loss": math.nan, "top1": math.nan}
     # Equal accuracy is common on easy data: the smaller loss then decides which weights are best.

@@ -1,4 +1,4 @@
-"""A network's predictions for a validation or test split, and what they score."""
+"""Predictions for a validation or test split, and their metrics."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evaluate(
 
 
 def consume(steps: Generator[Any, None, T], on_step: Callable[[], None] = lambda: None) -> T:
-    """Take all steps of a generator and return its value; ``on_step`` is called after each."""
+    """Exhaust a generator and return its value; ``on_step`` is called after each item."""
     while True:
         try:
             next(steps)
@@ -79,7 +79,7 @@ def predict_logits(
 
 
 def summarize(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> dict[str, float]:
-    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) against labels (N,), which are classes or sets of them."""
+    """Loss (nats), top-1 and top-3 (0..1) of logits (N, C) for labels (N,), which are classes or sets of classes."""
     return {
         "images": len(labels),
         "loss": likelihood_loss(logits, labels, membership).item(),
@@ -89,7 +89,7 @@ def summarize(logits: Tensor, labels: Tensor, membership: Tensor | None = None) 
 
 
 def topk_correct(logits: Tensor, labels: Tensor, membership: Tensor | None = None, *, k: int = 1) -> Tensor:
-    """(N,) bool: whether one of the ``k`` likeliest classes is the label, or in its set."""
+    """(N,) bool: whether one of the ``k`` most probable classes is the label, or in its set."""
     likeliest = logits.topk(min(k, logits.shape[1]), dim=1).indices
     if membership is None:
         return (likeliest == labels[:, None]).any(dim=1)
@@ -134,10 +134,10 @@ def reliability(confidence: Tensor, correct: Tensor, bins: int = 15) -> Reliabil
 
 
 def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """As :attr:`Reliability.error`; NaN where there is no picture."""
+    """As :attr:`Reliability.error`; NaN without pictures."""
     return reliability(confidence, correct, bins).error if len(confidence) else float("nan")
 
 
 def fraction_true(flags: Tensor) -> float | None:
-    """The share of (N,) bool that is true; None of none."""
+    """The fraction of (N,) bool that is true; None if N is 0."""
     return flags.double().mean().item() if len(flags) else None

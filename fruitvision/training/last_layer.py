@@ -1,8 +1,8 @@
 """Fitting the last layer to convergence, on the features of a trained trunk.
 
-With a small learning rate for the trunk the last layer above it has not converged when the epochs end. With the trunk frozen its
-fit is a convex problem, solved in a minute: on augmented pictures at the resolution of evaluation (Touvron et al. 2019,
-arXiv:1906.06423), and on the training pictures as evaluation transforms them.
+With a small learning rate for the trunk, the last layer has not converged after the last epoch. With the trunk frozen, fitting it is
+a convex problem, solved in a minute: on augmented pictures at the resolution of evaluation (Touvron et al. 2019, arXiv:1906.06423),
+and on the training pictures under the evaluation transform.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROUNDS, ITERATIONS = 12, 10
 
 
 class Features(NamedTuple):
-    """What a trunk makes of N pictures."""
+    """The features of N pictures."""
 
     features: Tensor
     """(N, F)"""
@@ -51,10 +51,9 @@ def extract_features(
     device: torch.device,
     world: World = SINGLE_PROCESS,
 ) -> Generator[int, None, Features]:
-    """The features of ``EPOCHS`` more epochs of ``train`` at ``size`` px, and of all pictures of ``plain``.
+    """Compute the features of ``EPOCHS`` more epochs of ``train`` at ``size`` px, and of all pictures of ``plain``.
 
-    Yields the number of finished batches. The processes of a ``world`` divide the batches; all yield equally often and return all
-    features.
+    Yields the number of finished batches. The processes of a ``world`` divide the batches; all yield equally often and return all features.
     """
     network.eval()
     done = 0
@@ -85,7 +84,7 @@ def extract_features(
 
 
 def refit(head: nn.Linear, data: Features, membership: Tensor | None, penalty: float) -> Generator[float, None, None]:
-    """Minimize the loss of ``head`` over ``data`` by L-BFGS, yielding the loss (nats) from time to time.
+    """Minimize the loss of ``head`` on ``data`` by L-BFGS, yielding the loss (nats) after each round.
 
     The loss is the weighted negative log-likelihood, as in :func:`fruitvision.training.loss.likelihood_loss`, plus ``penalty``
     times the squared L2 norm of the change of the weights, for features standardized to unit variance.

@@ -16,16 +16,16 @@ def likelihood_loss(
 ) -> Tensor:
     """The mean negative log-likelihood (nats) of logits (N, C).
 
-    Without ``membership`` labels are classes and this is cross-entropy. With it, (T, C) bool, a label is a row: a set of
-    classes, whose likelihood is the sum of theirs. ``label_smoothing`` spreads that share of the probability over all
-    classes; ``weights``, one for each label, multiply each picture's loss before the mean.
+    Without ``membership`` labels are classes, and this is cross-entropy. With ``membership``, (T, C) bool, a label is a row: a set of
+    classes, whose likelihood is the sum of theirs. ``label_smoothing`` distributes that fraction of the probability over all classes;
+    ``weights``, one per label, multiply each picture's loss before the mean.
     """
     losses = likelihood_losses(logits, labels, membership, label_smoothing)
     return losses.mean() if weights is None else (losses * weights[labels]).mean()
 
 
 def likelihood_losses(logits: Tensor, labels: Tensor, membership: Tensor | None = None, label_smoothing: float = 0.0) -> Tensor:
-    """(N,) the loss of each picture, as :func:`likelihood_loss`."""
+    """(N,) the loss of each picture as in :func:`likelihood_loss`, without the mean."""
     if membership is None:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
     logs = logits.log_softmax(dim=1)
@@ -34,9 +34,9 @@ def likelihood_losses(logits: Tensor, labels: Tensor, membership: Tensor | None 
 
 
 def class_weights(counts: Tensor) -> Tensor:
-    """A weight for each label, for :func:`likelihood_loss`: labels that occur count equally, and the mean over pictures is 1.
+    """Label weights for :func:`likelihood_loss`: labels that occur count equally, and the mean over pictures is 1.
 
-    counts: (T,) pictures of each label; one without any has the weight 1.
+    counts: (T,) pictures of each label; a label without pictures has the weight 1.
     """
     occurs = counts > 0
     return torch.where(occurs, counts.sum() / (occurs.sum() * counts.clamp(min=1)), 1.0).float()

@@ -50,8 +50,7 @@ def range_test(
 ) -> RangeTest:
     """Train ``state`` for ``steps`` steps of one batch with an exponentially growing rate; its weights are useless afterwards.
 
-    The loss is that of :func:`fruitvision.training.engine.fit`. Raises TrainingError "range-too-short" where it diverges within
-    ``MIN_STEPS``.
+    The loss is that of :func:`fruitvision.training.engine.fit`. Raises TrainingError "range-too-short" if it diverges within ``MIN_STEPS``.
     """
     config, network = state.config, state.network
     set_training(state)
@@ -88,8 +87,8 @@ def range_test(
 def suggestion(rates: list[float], losses: list[float]) -> float:
     """The rate at which the loss falls most steeply before its minimum, rounded to two digits.
 
-    Slopes are averaged over five steps; the first steps, whose moving average says little, are skipped. Where the loss never
-    falls after them, it is a tenth of the rate at the minimum.
+    Slopes are averaged over five steps; the first steps, whose moving average is unreliable, are skipped. If the loss never falls
+    after them, a tenth of the rate at the minimum is returned.
     """
     lowest = int(np.argmin(losses))
     slopes = np.convolve(np.gradient(np.asarray(losses), np.log(rates)), np.ones(5) / 5, mode="same")[MIN_STEPS // 2 : lowest]

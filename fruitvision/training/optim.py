@@ -1,6 +1,6 @@
-"""Adam and AdamW, which parameters decay, the learning rate at each step, gradient clipping, and averages of weights.
+"""Optimizers, weight decay, learning rate schedules, gradient clipping, and weight averaging.
 
-Averages are of networks that were fine-tuned from the same weights: model soups (arXiv:2203.05482), WiSE-FT (arXiv:2109.01903).
+Averaging is for networks that were fine-tuned from the same weights: model soups (arXiv:2203.05482), WiSE-FT (arXiv:2109.01903).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of optimizer step ``step`` (from 0): a function of the step alone, so there is no state to resume.
+    """The learning rate of optimizer step ``step`` (from 0): a function of the step, without state to resume.
 
     The values are those of torch's StepLR (stepped each epoch), CosineAnnealingLR and OneCycleLR (stepped each step).
     """
@@ -68,20 +68,20 @@ def _half_cosine(start: float, end: float, share: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set every parameter group to its share ("rate") of this learning rate."""
+    """Set the learning rate of every parameter group to ``value`` times the group's "rate"."""
     for group in optimizer.param_groups:
         group["lr"] = value * group["rate"]
 
 
 def gradient_norm(network: nn.Module) -> Tensor:
-    """The L2 norm of all gradients together, (), on their device."""
+    """The global L2 norm of all gradients, a scalar on their device."""
     return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
 
 
 def clip_gradients(network: nn.Module, max_norm: float, norm: float | None = None) -> float:
-    """Scale all gradients so that their L2 norm together is at most ``max_norm`` (0: never); return the norm before.
+    """Scale all gradients to a global L2 norm of at most ``max_norm`` (0: never); returns the norm before.
 
-    ``norm``: that norm, where it is known already. Where it is not finite nothing is scaled: every gradient would become NaN.
+    ``norm``: that norm, if it is known already. If it is not finite nothing is scaled, since every gradient would become NaN.
     """
     norm = gradient_norm(network).item() if norm is None else norm
     if math.isfinite(norm) and 0 < max_norm < norm + 1e-6:
@@ -92,8 +92,8 @@ def clip_gradients(network: nn.Module, max_norm: float, norm: float | None = Non
 def average_weights(network: nn.Module, others: Sequence[nn.Module], name: str) -> None:
     """Set ``network`` to the mean of its and the ``others``' weights and running statistics; counters stay.
 
-    A uniform model soup (Wortsman et al. 2022, arXiv:2203.05482). Raises ConfigError "average-differs" where shapes differ;
-    ``name`` is what the error calls the others.
+    A uniform model soup (Wortsman et al. 2022, arXiv:2203.05482). Raises ConfigError "average-differs" if shapes differ; ``name``:
+    the name of the others in the error.
     """
     own, theirs = network.state_dict(), [other.state_dict() for other in others]
     shapes = {key: value.shape for key, value in own.items()}
@@ -106,10 +106,10 @@ def average_weights(network: nn.Module, others: Sequence[nn.Module], name: str) 
 
 
 def interpolate_trunk(network: Network, start: Mapping[str, Tensor], share: float) -> None:
-    """Interpolate the trunk of ``network`` with the weights ``start``, which count by ``share`` (0..1).
+    """Interpolate the trunk of ``network`` with the weights ``start``, whose weight is ``share`` (0..1).
 
-    The fine-tuned weights and those they started from do better together on photos of unseen sources than either alone
-    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). The last layer is left; it has to be fitted to the new trunk.
+    The interpolation of fine-tuned and initial weights is more accurate on photos of unseen sources than either (WiSE-FT, Wortsman et
+    al. 2022, arXiv:2109.01903). The last layer is not changed; it has to be fitted to the new trunk.
     """
     with torch.no_grad():
         for key, value in network.state_dict().items():
@@ -118,5 +118,5 @@ def interpolate_trunk(network: Network, start: Mapping[str, Tensor], share: floa
 
 
 def average_error(name: str) -> ConfigError:
-    """The weights of ``name`` do not fit this run's network."""
+    """The error for weights of ``name`` that do not fit this run's network."""
     return ConfigError("average-differs", name=name)

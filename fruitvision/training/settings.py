@@ -1,6 +1,6 @@
-"""The settings of a training run, in groups: name, type, bounds and default of each.
+"""The settings of a training run in groups, with type, bounds and default.
 
-What each one means to the person who sets it is told by ``wording/sentences/settings.toml``.
+``wording/sentences/settings.toml`` has the meaning of each for the user.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NetworkSettings(BaseModel):
 
 
 class DataSettings(BaseModel):
-    """How a folder of pictures is understood."""
+    """How a folder of pictures is interpreted."""
 
     class_depth: int = Field(default=0, ge=0, le=8)  # level of the class folders below their split's; 0 is the deepest
     crop_boxes: bool = False  # take the boxes that labels draw in the pictures, each as a picture of its class
@@ -37,12 +37,12 @@ class DataSettings(BaseModel):
 
     @property
     def boxes(self) -> float | None:
-        """The margin of the boxes to cut out; None for whole pictures."""
+        """The margin of the boxes to crop; None for whole pictures."""
         return self.box_margin if self.crop_boxes else None
 
 
 class InputSettings(BaseModel):
-    """What size of picture the network sees, in pixels."""
+    """The sizes of the network's input, in pixels."""
 
     image_size: int = Field(default=224, ge=32, le=512, multiple_of=8)
     first_image_size: int = Field(default=0, ge=0, le=512, multiple_of=8)  # in the first epoch; 0 is image_size
@@ -52,7 +52,7 @@ class InputSettings(BaseModel):
 
 
 class AugmentationSettings(BaseModel):
-    """How a training picture is varied."""
+    """The augmentation of training pictures."""
 
     augmentation: Literal["torchvision", "batched", "scenes", "none"] = "torchvision"
     crop_scale_min: float = Field(default=0.08, ge=0.05, le=1)  # smallest area of a random crop, as a share of the picture
@@ -63,7 +63,7 @@ class AugmentationSettings(BaseModel):
 
 
 class MixSettings(BaseModel):
-    """Photos and pictures without fruit that are given in addition to the data, and how often each is shown."""
+    """Photos and pictures without fruit in addition to the dataset, and how often each is used."""
 
     data_repeat: float = Field(default=1.0, ge=0.01, le=100)  # "scenes": times per epoch for each picture of the data
     photo_repeat: float = Field(default=3.0, ge=0, le=100)
@@ -77,7 +77,7 @@ class MixSettings(BaseModel):
 
 
 class LengthSettings(BaseModel):
-    """How long training takes, and on how many pictures."""
+    """The length of training, and the number of pictures."""
 
     epochs: int = Field(default=10, ge=1, le=1000)
     batch_size: int = Field(default=32, ge=1, le=1024)
@@ -127,7 +127,7 @@ class FinalSettings(BaseModel):
 
 
 class MachineSettings(BaseModel):
-    """Where and how it is computed."""
+    """The device and how it is used."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(default=-1, ge=-1, le=64)  # processes that make "scenes"; -1 chooses

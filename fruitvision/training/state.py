@@ -1,4 +1,5 @@
-"""Everything an exact resume needs: weights, optimizer, averaged weights, position, sums, random generators."""
+"""The training state, with everything that an exact resume needs: weights, optimizer, averaged weights, position, sums, random
+generators."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from fruitvision.training.optim import make_optimizer
 
 @dataclass
 class Progress:
-    """How far the run is. ``epoch`` is the current one, from 0; ``step`` counts its finished optimizer steps."""
+    """The position within the run. ``epoch`` is the current one, from 0; ``step`` counts its finished optimizer steps."""
 
     epoch: int = 0
     step: int = 0
@@ -48,7 +49,7 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """A network in training. Complete between any two events of :func:`engine.fit`."""
+    """The state of a training; complete between any two events of :func:`engine.fit`."""
 
     network: Network
     config: TrainConfig
@@ -90,7 +91,7 @@ class TrainState:
 
     @torch.no_grad()
     def update_ema(self, step: int) -> None:
-        """Move the averaged weights towards the current ones; faster at first, when there is little to average."""
+        """Update the exponential moving average of the weights, with a smaller decay in the first steps."""
         if self.ema is None:
             return
         decay = min(self.config.ema, (1 + step) / (10 + step))
@@ -101,7 +102,7 @@ class TrainState:
                 self.ema[name].copy_(value)
 
     def eval_network(self) -> nn.Module:
-        """The network that is evaluated and saved: a copy with the averaged weights where there are any."""
+        """The network that is evaluated and saved: a copy with the averaged weights, if they are used."""
         if self.ema is None:
             return self.network
         network = copy.deepcopy(self.network)
@@ -109,7 +110,7 @@ class TrainState:
         return network
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, strings and lists only, so that it loads with ``torch.load(weights_only=True)``."""
+        """The state as tensors, numbers, strings and lists only, so that it loads with ``torch.load(weights_only=True)``."""
         numpy_name, numpy_keys, *numpy_rest = cast(tuple[Any, ...], np.random.get_state())
         return {
             "network": self.network.state_dict(),

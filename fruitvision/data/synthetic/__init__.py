@@ -1,1 +1,1 @@
-"""Drawn fruit, for a first try and for the tests."""
+"""Synthetic pictures of fruit, for a first try and for the tests."""

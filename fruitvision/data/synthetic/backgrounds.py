@@ -1,7 +1,7 @@
-"""The backgrounds that ``sample.py`` draws its fruit on, all but white, which needs no painting.
+"""The backgrounds of synthetic pictures, except white.
 
-Each takes a generator, (height, width) in pixels and ``unit``, the pixels to a fruit's radius, which sets the
-scale of its threads and planks; and returns sRGB in 0..1, (3, height, width).
+Each function takes a random generator, (height, width) in pixels and ``unit``, the radius of the fruit in pixels, which sets the
+scale of the texture; it returns sRGB in 0..1, (3, height, width).
 """
 
 from __future__ import annotations

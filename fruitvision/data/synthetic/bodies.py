@@ -1,6 +1,6 @@
-"""The bodies of drawn fruit: what a kind is described by, and the functions that paint it into a scene.
+"""The bodies of synthetic fruit: the description of a kind, and the functions that paint it into a scene.
 
-All of a fruit lies within about 1 of the middle, up is -y, and every choice comes from ``scene.rng``.
+A fruit lies within about 1 of the center, up is -y, and every random choice is drawn from ``scene.rng``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from fruitvision.data.synthetic.painting import Colour, Scene, colour, gaussian,
 from fruitvision.data.synthetic.surface import Surface, Where, blush
 
 Amount = float | tuple[float, float]
-"""A number, or the range that a random one is drawn from."""
+"""A number, or the range from which one is drawn."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a skin carries where ``where`` is 1: another colour or a multiple of its own, and a relief."""
+    """A mark on the skin where ``where`` is 1: another colour or a multiple of the skin's own, and a relief."""
 
     where: Where
     to: str | float = 1.0
@@ -30,7 +30,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Stalk:
-    """A stalk at the pole with a probability of a leaf on it, or with ``star`` leaves around it."""
+    """A stalk at the pole, with a leaf at probability ``leaf``, or with ``star`` leaves around it."""
 
     length: Amount
     colour: str
@@ -41,10 +41,10 @@ class Stalk:
 
 @dataclass(frozen=True)
 class Fruit:
-    """A kind: a ball with half width ``wide`` and half height ``tall``, turned by ``tilt`` (see ``Surface``).
+    """A kind of fruit: an ellipsoid with half width ``wide`` and half height ``tall``, rotated by ``tilt`` (see ``Surface``).
 
-    ``neck`` and ``foot`` say by which share the body is narrower above and below; ``top`` and ``bottom`` how far its ends
-    stand out, below 0 in. ``colours`` are pairs, of which ``pattern`` mixes the second into the first.
+    ``neck`` and ``foot``: the fraction by which the body is narrower above and below. ``top`` and ``bottom``: how far its ends
+    protrude, inwards below 0. ``colours``: pairs, of which ``pattern`` mixes the second into the first.
     """
 
     colours: Sequence[tuple[str, str]]
@@ -68,7 +68,7 @@ class Fruit:
 
 
 def paint(scene: Scene, fruit: Fruit) -> None:
-    """Paint a fruit of the kind: cut, as it grows, or one body with its stalk."""
+    """Paint a fruit: cut, arranged as it grows, or a single body with its stalk."""
     rng = scene.rng
     is_cut = fruit.cut is not None and rng.random() < fruit.cut_chance
     if arrange := fruit.cut.arrange if fruit.cut and is_cut else fruit.arrange:
@@ -95,7 +95,7 @@ def _colours(rng: np.random.Generator, fruit: Fruit) -> tuple[Colour, Colour]:
 def _body(
     scene: Scene, fruit: Fruit, colours: tuple[Colour, Colour], x: float = 0, y: float = 0, radius: float = 1
 ) -> tuple[float, float, float]:
-    """Paint a round body; returns its pole's place (x, y) and tilt."""
+    """Paint a round body; returns the position (x, y) of its pole and its tilt."""
     rng, at = scene.rng, scene.patch(x, y, radius * 1.15)
     wide, tall, tilt = _drawn(rng, fruit.wide) * radius, _drawn(rng, fruit.tall) * radius, _drawn(rng, fruit.tilt)
     top, bottom = _drawn(rng, fruit.top) * math.cos(tilt), _drawn(rng, fruit.bottom)
@@ -136,7 +136,7 @@ def _stalk(scene: Scene, stalk: Stalk, x: float, y: float, tilt: float) -> None:
 
 
 def cherries(scene: Scene, fruit: Fruit) -> None:
-    """One to three, on stalks from one joint."""
+    """One to three cherries on joined stalks."""
     rng, colours = scene.rng, _colours(scene.rng, fruit)
     places, radius = (((0,), 0.58), ((-0.43, 0.43), 0.40), ((-0.55, 0.55, 0), 0.35))[rng.choice(3, p=(0.2, 0.6, 0.2))]
     joint = (rng.normal(0, 0.12), -0.98)
@@ -149,7 +149,7 @@ def cherries(scene: Scene, fruit: Fruit) -> None:
 
 
 def grapes(scene: Scene, fruit: Fruit) -> None:
-    """Rows of berries, the nearest ones last."""
+    """Rows of berries, the nearest last."""
     rng, (skin, bloom), stalk = scene.rng, _colours(scene.rng, fruit), _vary(scene.rng, "#736b2e")
     scene.stroke([(0, -0.55), (0.03, -0.85), (rng.normal(0, 0.1), -1.05)], (0.05, 0.04, 0.055), stalk)
     scene.stroke([(-0.25, -0.93), (0.03, -0.87), (0.22, -0.96)], (0.03, 0.035, 0.03), stalk)
@@ -176,7 +176,7 @@ def pineapple(scene: Scene, fruit: Fruit) -> None:
 
 
 def bananas(scene: Scene, fruit: Fruit) -> None:
-    """One to three, each bent round a circle: ``at.y`` is -1..1 along it, ``at.x`` across; ``wide`` its half thickness."""
+    """One to three bananas, each bent along a circle: ``at.y`` is -1..1 along it, ``at.x`` across; ``wide`` is half the thickness."""
     rng, at, colours = scene.rng, scene.patch(0, 0, 1.05), _colours(scene.rng, fruit)
     count, radius, thick = (1, 1, 1, 2, 3)[rng.integers(5)], rng.uniform(0.95, 1.45), _drawn(rng, fruit.wide)
     spread = math.asin(min(rng.uniform(0.85, 0.95) / radius, 0.97))
@@ -193,7 +193,7 @@ def bananas(scene: Scene, fruit: Fruit) -> None:
 
 
 def half(scene: Scene, fruit: Fruit) -> None:
-    """Half a fruit that lies on its back, seen from above to aside; ``fruit.cut.wide`` is by how much the cut is foreshortened."""
+    """Half a fruit with its cut face up, seen at an angle; ``fruit.cut.wide`` is the foreshortening of the cut."""
     assert fruit.cut is not None
     rng, at = scene.rng, scene.patch(0, 0, 1)
     y = at.y / _drawn(rng, fruit.cut.wide)
@@ -203,7 +203,7 @@ def half(scene: Scene, fruit: Fruit) -> None:
 
 
 def wedge(scene: Scene, fruit: Fruit) -> None:
-    """A slice with its corner in the middle of the fruit, and the rind on its round side."""
+    """A slice with its corner at the center of the fruit, and the rind on its round side."""
     assert fruit.cut is not None
     rng, at, corner = scene.rng, scene.patch(0, 0, 1.05), scene.rng.uniform(0.5, math.pi / 2)
     radius = min(1.72, 0.95 / math.sin(corner))

@@ -1,6 +1,6 @@
-"""The fourteen kinds of fruit that can be drawn, fruit types of Fruits-360, as a table of what ``bodies.paint`` is told.
+"""The fourteen kinds of synthetic fruit, which are fruit types of Fruits-360, as a table for ``bodies.paint``.
 
-Each comes in several colours, shapes and poses, so that colour alone does not tell an apple from a tomato.
+Each has several colours, shapes and poses, so that colour alone does not distinguish an apple from a tomato.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A small renderer in numpy: a few lit bodies on a background, with which ``fruit.py`` draws.
+"""A small renderer in NumPy for a few shaded bodies on a background.
 
-A body is a field ``rho`` over the plane, 1 at its outline and 0 on its ridge, inflated into a solid of height
-``depth * sqrt(1 - rho**2)``, from which the normals and so the light follow. The unit of length is a fruit's reach: all of it
-lies within about 1 of its middle. Colours are given in sRGB and lit in (nearly) linear light.
+A body is a field ``rho`` over the plane, 1 at its outline and 0 on its ridge, with the height ``depth * sqrt(1 - rho**2)``, from
+which the normals and the shading follow. The unit of length is the size of a fruit, which lies within about 1 of its center. Colours
+are given in sRGB and shaded in (nearly) linear light.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Point = Sequence[float] | np.ndarray
 
 
 def colour(name: str) -> Colour:
-    """A colour (3, 1, 1) as CSS writes it: "#e6a840"."""
+    """A colour (3, 1, 1) in CSS notation: "#e6a840"."""
     return np.asarray(ImageColor.getrgb(name), dtype=np.float32).reshape(3, 1, 1) / 255
 
 
 def mix(a: Colour, b: Colour, share: Field) -> Colour:
-    """From colour a to colour b by a field in 0..1: (3, h, w)."""
+    """Interpolate from colour a to colour b by a field in 0..1: (3, h, w)."""
     return a + (b - a) * share
 
 
 def smoothstep(low: float | Field, high: float | Field, x: Field) -> Field:
-    """0 below ``low``, 1 above ``high``, smooth between (also downwards, where low > high)."""
+    """0 below ``low``, 1 above ``high``, smooth in between; decreasing if low > high."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -45,9 +45,9 @@ def hypot(*sides: Field) -> Field:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], per_pixel: float | tuple[float, float]) -> Field:
-    """Noise in about -1..1 with so many bumps to a pixel (down, across).
+    """Smooth noise in about -1..1 with ``per_pixel`` periods per pixel (vertical, horizontal).
 
-    It takes one number from ``rng`` whatever the shape, so that all that follows is the same in every size.
+    It draws one number from ``rng`` whatever the shape, so that all later draws are the same for every picture size.
     """
     cells = np.maximum(2, np.rint(np.multiply(shape, per_pixel)).astype(int) + 2)
     own = np.random.Generator(np.random.SFC64(int(rng.integers(2**32))))
@@ -57,7 +57,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], per_pixel: fl
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of the picture where one body is painted, and its pixels in the body's own coordinates."""
+    """A rectangle of the picture in which a body is painted, and its pixels in the body's coordinates."""
 
     rows: slice
     columns: slice
@@ -66,12 +66,12 @@ class Patch:
 
 
 class Scene:
-    """One fruit before it is put on its background: ``paint`` (3, h, w) is its colour, linear, times ``cover`` (h, w).
+    """One fruit without its background: ``paint`` (3, h, w) is its linear colour, premultiplied by ``cover`` (h, w).
 
     Args:
         width, height: of the picture, in pixels.
-        place: (x, y, reach, turn): middle as shares of width and height, radius as a share of the shorter
-            side, turn in radians clockwise.
+        place: (x, y, reach, turn): the center relative to width and height, the radius relative to the shorter side, and the
+        clockwise rotation in radians.
     """
 
     def __init__(self, width: int, height: int, rng: np.random.Generator, place: Sequence[float]) -> None:
@@ -88,7 +88,7 @@ class Scene:
         self.ambient = rng.uniform(0.24, 0.4)
 
     def patch(self, x: float, y: float, reach: float) -> Patch:
-        """The pixels within ``reach`` of (x, y), and their coordinates from there."""
+        """The pixels within ``reach`` of (x, y), with coordinates relative to it."""
         (cos, sin), far = self.turn, reach * self.pixels
         middle = (self.middle[1] + (x * sin + y * cos) * self.pixels, self.middle[0] + (x * cos - y * sin) * self.pixels)
         edges = (np.clip([at - far - 2, at + far + 3], 0, side).astype(int) for at, side in zip(middle, self.cover.shape, strict=True))
@@ -102,9 +102,9 @@ class Scene:
         """Paint a body whose outline is ``rho == 1``.
 
         Args:
-            depth: how far the body bulges, in units; a ball of radius r bulges r.
+            depth: the height of the body, in units; r for a ball of radius r.
             gloss, sharpness: strength and exponent of the highlight (Blinn-Phong).
-            bump: small relief on the surface, in units.
+            bump: a small relief on the surface, in units.
         """
         if min(rho.shape) < 2:
             return
@@ -123,11 +123,11 @@ class Scene:
         self.cover[at.rows, at.columns] += (1 - self.cover[at.rows, at.columns]) * cover
 
     def shade(self, at: Patch, rho: Field, strength: float) -> None:
-        """Darken what has been painted so far around ``rho == 1``: the shadow of a body on its neighbours."""
+        """Darken what is painted so far around ``rho == 1``: the shadow of a body on others."""
         self.paint[:, at.rows, at.columns] *= 1 - strength * smoothstep(1.4, 0.85, rho)
 
     def stroke(self, points: Sequence[Point] | np.ndarray, widths: Sequence[float] | np.ndarray, skin: Colour, depth: float = 1) -> None:
-        """A tapered tube along a curve through ``points``, as stems and leaves are; widths are its radii; depth 1 is round."""
+        """Paint a tapered tube along a curve through ``points``, for stems and leaves; ``widths``: its radii; depth 1 is round."""
         places, thick = np.asarray(points), float(max(widths))
         low, high = places.min(axis=0), places.max(axis=0)
         middle = (low + high) / 2
@@ -142,14 +142,14 @@ class Scene:
         self.lay(at, rho, skin, depth=thick * depth, gloss=0.09)
 
     def leaf(self, x: float, y: float, direction: float, length: float, width: float, skin: Colour, bend: float = 0.3) -> None:
-        """A pointed leaf from (x, y) towards ``direction`` (radians), bending sideways."""
+        """Paint a pointed leaf from (x, y) towards ``direction`` (radians), bent sideways."""
         way = np.linspace(0, 1, 5 if length * self.pixels < 50 else 10)
         turns = direction + bend * way
         points = np.stack([x + length * way * np.cos(turns), y + length * way * np.sin(turns)], axis=1)
         self.stroke(points, width * np.sin(0.35 + (math.pi - 0.38) * way**0.85), skin, depth=0.6)
 
     def over(self, background: Colour | None) -> np.ndarray:
-        """The fruit and its shadow over a background (sRGB), or cut out on white, in linear light: (3, height, width)."""
+        """Composite the fruit and its shadow over a background (sRGB), or the fruit alone on white: (3, height, width)."""
         if background is None:
             return self.paint + (1 - self.cover)
         y, x = (2 * axis.astype(np.float32) / len(axis.flat) - 1 for axis in np.indices(self.cover.shape, sparse=True))
@@ -159,7 +159,7 @@ class Scene:
         return np.square(background) * (self.tint * self.rng.uniform(0.75, 1.0)) * fall * (1 - self.cover) + self.paint
 
     def _shadow(self, shift: float, blur: float) -> Field:
-        """The fruit's silhouette, ``shift`` units away from the light and blurred."""
+        """The fruit's silhouette, shifted by ``shift`` units away from the light and blurred."""
         small = Image.fromarray((self.cover * 255).astype(np.uint8)).reduce(2)
         away = (1, 0, self.light[0] * shift * self.pixels / 2, 0, 1, self.light[1] * shift * self.pixels / 2)
         cast = small.transform(small.size, Image.Transform.AFFINE, away).filter(ImageFilter.GaussianBlur(blur * self.pixels / 2))

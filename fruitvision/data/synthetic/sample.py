@@ -1,7 +1,7 @@
-"""Draws a small synthetic fruit set, so that a first try and the tests need no download.
+"""Draw a small synthetic dataset, so that a first try and the tests need no download.
 
-``fruit.py`` has the kinds, ``backgrounds.py`` the backgrounds, ``painting.py`` the renderer. The set is called synthetic
-wherever it is shown: ``synthetic.json`` in its folder marks it.
+``fruit.py`` has the kinds of fruit, ``backgrounds.py`` the backgrounds, ``painting.py`` the renderer. ``synthetic.json`` in its
+folder marks the dataset, which is called synthetic wherever it is shown.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def draw_sample(
 ) -> Path:
     """Draw ``Training/`` and ``Test/`` with a folder of JPEG pictures for each kind, and ``synthetic.json``.
 
-    A picture depends on the seed, its kind, its split and its number alone, so a larger set contains the
-    smaller. The set is drawn beside ``folder`` and renamed when whole; an earlier sample set is replaced.
+    A picture depends only on the seed, its kind, its split and its number, so a larger set contains the smaller one. The set is drawn
+    beside ``folder`` and renamed when complete; an earlier sample set is replaced.
 
     Raises:
         DataError: "not-a-sample-set", "unknown-kind", "sample-too-small", "disk-full", "cannot-write".
@@ -78,7 +78,7 @@ def draw_sample(
 
 
 def sample_set() -> Path:
-    """The drawn set in the user's cache folder, drawn on first use, by one process while others wait.
+    """The sample set in the user's cache folder, drawn on first use by one process while others wait.
 
     Raises DataError, as :func:`draw_sample`.
     """
@@ -96,7 +96,7 @@ def sample_set() -> Path:
 
 
 def draw_pictures(per_kind: int = 1, size: int = 256) -> list[Image.Image]:
-    """Every kind on white and on tables, the same at every call: what an exported network is compared with torch on."""
+    """Pictures of every kind on white and on other backgrounds, the same at every call, for comparing an exported network with torch."""
     rng = np.random.default_rng(0)
     return [draw_fruit(kind, rng, size, background=BACKGROUNDS[n % len(BACKGROUNDS)]) for kind in KINDS for n in range(per_kind)]
 
@@ -136,12 +136,11 @@ def draw_fruit(
 
     Args:
         kind: one of ``KINDS``.
-        rng: where every choice comes from; the same state draws the same picture.
+        rng: the source of every random choice; the same state draws the same picture.
         size: pixels, one number for a square or (width, height).
         background: one of ``BACKGROUNDS``; by default any.
-        place: (x, y, reach, turn) of the fruit instead of a random one: its middle as shares of width and
-            height, its radius as a share of the shorter side (0.5 fills it), its turn in radians clockwise.
-            With one seed the same fruit is drawn at every place.
+        place: (x, y, reach, turn) of the fruit; random by default. Its center relative to width and height, its radius relative to
+        the shorter side (0.5 fills it), and its clockwise rotation in radians. With one seed the same fruit is drawn at every place.
     """
     _refuse_unknown([kind])
     width, height = (size, size) if isinstance(size, int) else size

@@ -1,4 +1,4 @@
-"""The surface of a drawn body, and the fields on it (0..1) of which ``fruit.py`` composes a skin: spots, stripes, seeds."""
+"""The surface of a body, and patterns on it (fields in 0..1) from which ``fruit.py`` composes a skin: spots, stripes, seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fruitvision.data.synthetic.painting import Field, Patch, Scene, gaussian, h
 class Surface:
     """A body in a scene: ``rho`` is 1 at its outline, ``angle`` 0 points up.
 
-    ``tilt`` 0 puts the pole, where the stalk is, on the upper edge, pi/2 in the middle of the view.
+    With ``tilt`` 0 the pole, where the stalk is, is on the upper edge; with pi/2 it is in the middle of the view.
     """
 
     scene: Scene
@@ -41,7 +41,7 @@ class Surface:
         return self._ball[1]
 
     def noise(self, cells: float) -> Field:
-        """Smooth noise in about -1..1 with ``cells`` bumps to a unit."""
+        """Smooth noise in about -1..1 with ``cells`` periods per unit of length."""
         return smooth_noise(self.scene.rng, self.at.x.shape, cells / self.scene.pixels)
 
 
@@ -57,7 +57,7 @@ def pole(width: float) -> Where:
 
 
 def beyond(low: float, high: float) -> Where:
-    """Both ends of a long body, or what is far from the middle of a cut one; nearer, where low > high."""
+    """Both ends of a long body, or the outer part of a cut one; the inner part if low > high."""
     return lambda on: smoothstep(low, high, np.abs(on.at.y))
 
 
@@ -68,7 +68,7 @@ def meridians(rng: np.random.Generator, longitude: Field, count: int) -> Field:
 
 
 def blush(low: float, high: float, streaks: float = 0) -> Where:
-    """One side, as where the sun shone, with noise and streaks."""
+    """One side, as if exposed to the sun, with noise and streaks."""
 
     def where(on: Surface) -> Field:
         rng = on.scene.rng
@@ -81,14 +81,14 @@ def blush(low: float, high: float, streaks: float = 0) -> Where:
 
 
 def stripes(on: Surface) -> Field:
-    """Ragged stripes from pole to pole, as on a watermelon."""
+    """Irregular stripes from pole to pole, as on a watermelon."""
     ragged = on.longitude + (0.16 * on.noise(5) + 0.1 * on.noise(11)) * np.sin(on.polar)
     count, phase = int(on.scene.rng.integers(6, 10)), on.scene.rng.uniform(0, 6)
     return smoothstep(-0.25, 0.3, np.sin(ragged * count + phase) + 0.25 * on.noise(8))
 
 
 def star(on: Surface) -> Field:
-    """The scar of an orange's stalk."""
+    """The scar at the stalk of an orange."""
     return smoothstep(0.13, 0.07, on.polar - 0.03 * np.cos(5 * on.longitude))
 
 
@@ -99,7 +99,7 @@ def ribs(on: Surface) -> Field:
 
 
 def seeds(size: float) -> Where:
-    """Seeds in staggered rows around the pole, as on a strawberry; ``size`` 1 is a seed, 1.8 its pit."""
+    """Seeds in staggered rows around the pole, as on a strawberry; ``size``: 1 for a seed, 1.8 for its pit."""
 
     def where(on: Surface) -> Field:
         row = on.polar * 5.2
@@ -111,25 +111,25 @@ def seeds(size: float) -> Where:
 
 
 def scales(on: Surface) -> Field:
-    """Diamonds between two families of spirals, as on a pineapple: 0 in the grooves, 1 in the middle of a scale."""
+    """Diamonds between two sets of spirals, as on a pineapple: 0 in the grooves, 1 in the middle of a scale."""
     one, two = 4.5 * on.longitude, 7.5 * on.polar
     return np.sqrt(np.abs(np.cos(one + two) * np.cos(one - two)))
 
 
 def flesh(on: Surface) -> Field:
-    """Fibres from the middle of a cut fruit outwards."""
+    """Radial fibres of a cut fruit."""
     return 0.5 + 0.4 * on.noise(10) + 0.45 * meridians(on.scene.rng, on.angle, 90) * smoothstep(0.1, 0.4, on.at.y)
 
 
 def walls(on: Surface) -> Field:
-    """Between the segments of citrus fruit."""
+    """The membranes between the segments of citrus fruit."""
     count = int(on.scene.rng.integers(9, 12))
     aside = 0.5 - np.abs((on.angle / (2 * math.pi) * count + on.scene.rng.random()) % 1 - 0.5)
     return 1 - smoothstep(0.008, 0.035, aside * on.at.y * 2 * math.pi / count) * smoothstep(0.06, 0.12, on.at.y)
 
 
 def pips(count: int, far: float, turns: float, width: float, length: float) -> Where:
-    """A ring of seeds in a cut fruit, by turns ``turns`` nearer and farther; ``width`` is a share of the way to the next."""
+    """A ring of seeds in a cut fruit, alternately nearer to the center and farther by ``turns``; ``width``: relative to their distance."""
 
     def where(on: Surface) -> Field:
         cell = on.angle / (2 * math.pi) * count

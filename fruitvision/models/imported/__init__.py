@@ -1,1 +1,1 @@
-"""Other programs' weights as a checkpoint: read safely, mapped exactly or refused by name."""
+"""Importing weights that were trained elsewhere: read safely, and mapped exactly or rejected with a reason."""

@@ -1,4 +1,4 @@
-"""A file of weights: PyTorch's or safetensors, read without running anything and without taking more memory than it has bytes."""
+"""Read a file of weights, in PyTorch's or the safetensors format, without executing anything and within the memory of its size."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _DEPTH = 4
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file of weights holds."""
+    """The content of a file of weights."""
 
     path: Path
     sha256: str
@@ -67,7 +67,7 @@ class WeightsFile:
 
 
 def find_weights(path: Path) -> Path:
-    """The file of weights: ``path`` itself, or that of a folder as the Hub has it. Raises CheckpointError."""
+    """The file of weights: ``path`` itself, or the one in a folder in the Hub's layout. Raises CheckpointError."""
     if path.is_dir():
         found = [path / name for name in IN_FOLDER if (path / name).is_file()]
         found = found or sorted(own for own in path.iterdir() if own.suffix.lower() in WEIGHTS_SUFFIXES and own.is_file())
@@ -86,11 +86,11 @@ def find_weights(path: Path) -> Path:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Read every tensor of a file. Nothing is unpickled but names, plain values and tensors.
+    """Read every tensor of a file. Only names, plain values and tensors are unpickled.
 
-    Raises CheckpointError: for a whole model ("import-whole-model") and other objects, for a file without weights
-    ("import-no-weights"), for tensors that claim more numbers than the file holds ("import-size"), are sparse or quantized
-    ("import-layout"), or not finite ("import-not-finite").
+    Raises CheckpointError for a whole model ("import-whole-model") or other objects, for a file without weights
+    ("import-no-weights"), and for tensors with more elements than the file has ("import-size"), sparse or quantized ones
+    ("import-layout"), or non-finite ones ("import-not-finite").
     """
     path = find_weights(path)
     content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
@@ -125,7 +125,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], Mapping[Any, Any]]:
-    """The tensors by name, and the outer dictionary that wraps them, if one does."""
+    """The tensors by name, and the outer dictionary that they were in, if any."""
     found = _unwrapped(content, _DEPTH, set())
     if not found:
         held = ", ".join(str(key) for key in list(content)[:5]) if isinstance(content, Mapping) else type(content).__name__
@@ -134,7 +134,7 @@ def _state_dict(content: Any, path: Path) -> tuple[dict[str, Tensor], Mapping[An
 
 
 def _unwrapped(content: Any, depth: int, seen: set[tuple[int, int]]) -> dict[str, Tensor]:
-    """``seen``: what was looked into at which depth. A pickle may hold one dictionary a thousand times, and that the next one."""
+    """``seen``: the objects already searched, with their depth, since a pickle may nest one dictionary a thousand times in each other."""
     if not isinstance(content, Mapping) or not depth or (id(content), depth) in seen:
         return {}
     seen.add((id(content), depth))

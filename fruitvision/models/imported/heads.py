@@ -1,8 +1,7 @@
-"""A head as one linear layer, where that is exactly what it computes.
+"""Merge a head into one linear layer, if it is equivalent to one.
 
-A state dict has weights alone: dropout, which does nothing in evaluation, and an activation, which does, both leave nothing in it.
-So two layers are joined only where nothing can stand between them (neighbours in one ``Sequential``), or where the person says
-that no activation does.
+A state dict shows neither dropout, which does nothing in evaluation, nor activations, which do. So two layers are merged only if
+nothing can be between them (neighbours in one ``Sequential``), or if the user states that there is no activation.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ class Head:
 
 
 def linear_head(rest: Mapping[str, Tensor], features: int, path: str, *, no_activation: bool = False) -> Head:
-    """The one linear layer that the layers in ``rest`` are together: linear ones, and batch norm beside them.
+    """The linear layer that is equivalent to the layers in ``rest``: linear layers and batch norms.
 
-    Raises CheckpointError: "import-no-head", "import-head-layer" for a layer of another kind, "import-head-deep" where an
-    activation may stand between two, "import-head-features" where it takes another number of features, "import-one-output".
+    Raises CheckpointError: "import-no-head", "import-head-layer" for another type of layer, "import-head-deep" if there may be an
+    activation between two layers, "import-head-features" for another number of features, "import-one-output".
     """
     layers: dict[str, dict[str, Tensor]] = {}
     for name, value in rest.items():
@@ -65,7 +64,7 @@ def linear_head(rest: Mapping[str, Tensor], features: int, path: str, *, no_acti
 
 
 def _neighbours(before: str, behind: str) -> bool:
-    """Whether one layer follows the other directly in a Sequential."""
+    """Whether ``behind`` directly follows ``before`` in a Sequential."""
     (parent, _, first), (other, _, second) = before.rpartition("."), behind.rpartition(".")
     numbers = all(own.isdecimal() and len(own) < 10 for own in (first, second))
     return parent == other and numbers and int(second) == int(first) + 1

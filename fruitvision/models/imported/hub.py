@@ -1,4 +1,4 @@
-"""``config.json`` beside weights, as the Hugging Face Hub has it: timm's, or transformers' of a ResNet."""
+"""Read the ``config.json`` beside weights from the Hugging Face Hub: timm's, or that of a ResNet of transformers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CROP_SHARE = 0.875
 
 @dataclass(frozen=True)
 class HubConfig:
-    """What is known of weights beside them."""
+    """The configuration of weights from the Hub."""
 
     architecture: str | None = None
     """timm's name."""
@@ -35,10 +35,10 @@ class HubConfig:
 
 
 def read_hub_config(weights: Path) -> HubConfig:
-    """The configuration beside a file of weights; an empty one where there is none.
+    """The configuration beside a file of weights; an empty one if there is none.
 
-    Raises CheckpointError: "import-hub-config" for one that cannot be read or asks for a preprocessing that does not exist here,
-    "import-model-args" for a network that was changed, "import-transformers" for transformers' other networks.
+    Raises CheckpointError: "import-hub-config" for one that cannot be read or has unsupported preprocessing, "import-model-args" for
+    a modified network, "import-transformers" for other networks of transformers.
     """
     path = weights.with_name(CONFIG)
     if not path.is_file():
@@ -108,7 +108,7 @@ _RESNET = (
 
 
 def torchvision_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A ResNet's weights of transformers under torchvision's names; others stay as they are called."""
+    """The weights of a ResNet of transformers under torchvision's names; other weights unchanged."""
     return {_torchvision_name(name): value for name, value in tensors.items()}
 
 

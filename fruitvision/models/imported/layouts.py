@@ -1,9 +1,8 @@
-"""Which network a state dict belongs to, found from its names and shapes.
+"""Recognize the network of a state dict by the names and shapes of its weights.
 
-Layouts that are recognised: torchvision's and timm's names, under any prefix (``model.``, ``module.``, ``_orig_mod.backbone.``);
-and a ``Sequential`` of a ResNet's children, as in ``nn.Sequential(*list(resnet.children())[:-1])``. Where timm calls the layers of
-a torchvision network by other names, both list them in the same order; that both then compute the same is what
-``tests/models/imported`` checks.
+Supported layouts: torchvision's and timm's names, with any prefix (``model.``, ``module.``, ``_orig_mod.backbone.``); and a
+``Sequential`` of a ResNet's children, as in ``nn.Sequential(*list(resnet.children())[:-1])``. Where timm's names for a torchvision
+network differ, both have the same order; ``tests/models/imported`` checks that the outputs are equal.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ _UNUSED = ".num_batches_tracked"
 
 
 class Layout(NamedTuple):
-    """How a file may call the weights of a network's trunk."""
+    """The names of the weights of a network's trunk in one layout."""
 
     architecture: str
     """As :func:`fruitvision.models.networks.build_network` takes it."""
@@ -84,7 +83,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Trunk:
-    """A file's weights, those of a trunk apart from the rest."""
+    """The weights of a file, divided into those of the trunk and the rest."""
 
     architecture: str
     weights: dict[str, Tensor]
@@ -95,11 +94,10 @@ class Trunk:
 
 
 def find_trunk(tensors: Mapping[str, Tensor], path: str, architecture: str | None = None) -> Trunk:
-    """The network whose trunk these are, among all that are recognised, or ``architecture`` (timm's or torchvision's name).
+    """Find the trunk of a supported network in the weights, or that of ``architecture`` (a name in timm or torchvision).
 
-    Raises CheckpointError: "import-unknown-network", "import-other-shape" where the names fit and a shape does not,
-    "import-ambiguous" where networks that compute differently have the same names and shapes. ConfigError for an unknown
-    architecture.
+    Raises CheckpointError: "import-unknown-network"; "import-other-shape" if the names fit but a shape does not; "import-ambiguous"
+    if different networks have the same names and shapes. Raises ConfigError for an unknown architecture.
     """
     names = (architecture,) if architecture else _candidates(tensors)
     fitting: dict[str, Trunk] = {}
@@ -134,12 +132,12 @@ def _ends(name: str, end: str) -> bool:
 
 
 def _prefixes(tensors: Mapping[str, Tensor], first: str) -> Iterator[str]:
-    """What may stand before every name, by where the first one is found."""
+    """The possible prefixes of all names, from the occurrences of the first one."""
     return (name[: -len(first)] for name in tensors if _ends(name, first))
 
 
 def _matched(tensors: Mapping[str, Tensor], layout: Layout, prefix: str, path: str) -> Trunk | CheckpointError | None:
-    """The trunk; an error where every name is there and one has another shape; None where it is another network."""
+    """The trunk, or None if it is another network. Raises CheckpointError if all names fit but a shape does not."""
     if any(prefix + name not in tensors and not name.endswith(_UNUSED) for name in layout.given):
         return None  # mostly for the second name: a file may have thousands of prefixes
     names = [prefix + name for name in layout.given]
@@ -160,7 +158,7 @@ def _matched(tensors: Mapping[str, Tensor], layout: Layout, prefix: str, path: s
 
 @cache
 def layouts(name: str) -> tuple[Layout, ...]:
-    """The layouts of a network by timm's or torchvision's name. Raises ConfigError where neither has it."""
+    """The layouts of a network, by its name in timm or torchvision. Raises ConfigError if neither has it."""
     if name == RESNET18:
         with torch.device("meta"):
             found = _shapes(ResNet18(2, get_norm("batch").build), "fc")

@@ -1,4 +1,4 @@
-"""The names of classes in the order of a network's outputs, from a file or as another file describes them."""
+"""The class names in the order of a network's outputs, from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEPTH = 4
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """The names in a file: one a line; or JSON, a list, or a dictionary from name to number (``class_to_idx``) or back.
+    """The names in a file: one per line; or JSON, a list, or a dictionary from name to index (``class_to_idx``) or the reverse.
 
     Raises CheckpointError "import-names-missing", "import-names".
     """
@@ -33,7 +33,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def read_small(path: Path) -> bytes:
-    """All of a small file. Raises OSError for what is no file, ValueError for one of more than ``MAX_BYTES``."""
+    """The content of a small file. Raises OSError if it is not a regular file, ValueError if it has more than ``MAX_BYTES``."""
     if path.exists() and not path.is_file():
         raise OSError("it is no file")
     with path.open("rb") as file:
@@ -44,7 +44,7 @@ def read_small(path: Path) -> bytes:
 
 
 def class_names(value: Any, source: str) -> tuple[str, ...]:
-    """The names of classes 0, 1, … from a list, or a dictionary either way. Raises CheckpointError "import-names"."""
+    """The names of classes 0, 1, … from a list, or a dictionary in either direction. Raises CheckpointError "import-names"."""
     for _ in range(_DEPTH):  # what a pickle made may stand in itself
         given = value if isinstance(value, Mapping) else {}
         value = next((given[key] for key in _INSIDE if isinstance(given.get(key), list | tuple | Mapping)), value)

@@ -1,4 +1,4 @@
-"""Weights of other programs as a network of this one: it answers exactly as it did there, or it is refused."""
+"""Build a network from imported weights, which computes exactly what the original does, or is rejected."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Imported:
 
     @property
     def num_classes(self) -> int:
-        """How many the head tells apart."""
+        """The number of classes of the head."""
         return len(self.head.bias)
 
     @property
     def classes(self) -> tuple[tuple[str, ...], str] | None:
-        """The names that the file or the configuration beside it gives the classes, and where they stand.
+        """The class names in the file or in the configuration beside it, and where they were found.
 
-        Raises CheckpointError "import-names" for names that are none.
+        Raises CheckpointError "import-names" if they are not valid.
         """
         if self.file.classes:
             return class_names(self.file.classes, self.file.path.name), self.file.path.name
@@ -45,10 +45,10 @@ class Imported:
 
 
 def import_network(path: Path, architecture: str | None = None, *, no_activation: bool = False) -> Imported:
-    """Read a file of weights, or the one in a folder of the Hub, and make its network.
+    """Read a file of weights, or the one in a folder of the Hub, and build its network.
 
-    architecture: timm's or torchvision's name, where it cannot be recognised; no_activation: the person's word that nothing but
-    dropout stands between the layers of the head. Raises CheckpointError, ConfigError for what cannot be made exactly.
+    architecture: the name in timm or torchvision, if it cannot be recognized; no_activation: the user states that there is nothing
+    but dropout between the layers of the head. Raises CheckpointError, ConfigError if the network cannot be reproduced exactly.
     """
     file = read_weights(path)
     hub = read_hub_config(file.path)
@@ -73,5 +73,5 @@ def _assembled(trunk: Trunk, head: Head, norm: str) -> Network:
 
 @torch.inference_mode()
 def _answers(network: Network) -> bool:
-    """Whether its logits are numbers: finite weights may still overflow."""
+    """Whether its logits are finite: finite weights may still overflow."""
     return bool(network(torch.linspace(-2, 2, 3 * 64 * 64).view(1, 3, 64, 64)).logits.isfinite().all())

@@ -1,9 +1,9 @@
-"""What a pickle names, found without running it.
+"""Check the pickles of a PyTorch file without executing them.
 
-A PyTorch file keeps its tensors' names and shapes in a pickle, and a pickle may call any function. torch's ``weights_only``
-refuses all but some; of these a few still take any amount of memory (``bytearray(10**11)``). So the opcodes are read first
-(``pickletools``, which executes nothing), and whatever a state dict does not need is refused; how much the others would make is
-counted in :mod:`fruitvision.models.imported.unfolded`.
+A PyTorch file stores the names and shapes of its tensors in a pickle, which may call any function. torch's ``weights_only`` allows
+only some, but a few of these can still allocate any amount of memory (``bytearray(10**11)``). So the opcodes are read first
+(``pickletools``, which executes nothing), and everything that a state dict does not need is rejected; the size of the rest is
+computed in :mod:`fruitvision.models.imported.unfolded`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _MODEL_PACKAGES = ("__main__.", "torch.nn.", "torchvision.models", "timm.", "tra
 
 
 def check_pickles(path: Path) -> bool:
-    """Raise CheckpointError for a PyTorch file that holds anything but names, plain values and tensors.
+    """Raise CheckpointError if a PyTorch file holds anything but names, plain values and tensors.
 
-    Returns whether it is a zip, whose tensors can be mapped into memory. Codes: "import-not-weights" for another format,
+    Returns whether it is a zip, whose tensors can be memory-mapped. Codes: "import-not-weights" for another format,
     "import-whole-model", "import-torchscript", "import-objects", "import-damaged", "import-unreadable".
     """
     try:
@@ -62,7 +62,7 @@ def check_pickles(path: Path) -> bool:
 
 
 class _Name(NamedTuple):
-    """What a pickle would look up."""
+    """A global that a pickle would look up."""
 
     name: str
     plain: bool = True
@@ -91,7 +91,7 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
 
 
 def _names(stream: IO[bytes]) -> Iterator[_Name]:
-    """What one pickle would look up, until it ends. Raises ValueError for one that cannot be parsed, or takes too long."""
+    """The globals that a pickle would look up. Raises ValueError if it cannot be parsed or is too large."""
     texts, unfolded = ["", ""], UnpickledSize()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPCODES:

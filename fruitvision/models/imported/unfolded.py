@@ -1,8 +1,8 @@
-"""How large what a pickle makes would be, without making it.
+"""The size of the objects in a pickle, computed without unpickling.
 
-A pickle may put one object into many places. A tuple of a thousand times the same tuple, and so on, has few bytes, and takes
-hours where it is the key of a dictionary, of which every leaf is hashed. A list of many pairs made an ``OrderedDict`` again and
-again takes any amount of memory.
+A pickle may refer to one object many times. A tuple of a thousand references to the same tuple, and so on, has few bytes, but takes
+hours as the key of a dictionary, since every leaf is hashed; converting a list of many pairs to an ``OrderedDict`` again and again
+takes any amount of memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _COPIES = {"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "BUILD", "ADDITEMS", 
 
 
 class UnpickledSize:
-    """Follows a pickle's stack with the size of each object in place of it: itself and all in it, each time it is there."""
+    """Simulates a pickle's stack with the size of each object in its place, counting contained objects once per reference."""
 
     def __init__(self) -> None:
         self._stack: list[list[int] | None] = []  # None is a mark; a list of one, since what is filled later is the same object
@@ -26,7 +26,7 @@ class UnpickledSize:
         self._work = 0
 
     def step(self, opcode: pickletools.OpcodeInfo, argument: object) -> None:
-        """The next opcode. Raises ValueError where reading the pickle would be too much work, or where it cannot be read."""
+        """Process an opcode. Raises ValueError if unpickling would be too much work, or if the pickle is invalid."""
         name, stack = opcode.name, self._stack
         if name == "MARK":
             stack.append(None)
@@ -55,7 +55,7 @@ class UnpickledSize:
             self._stack += [[min(1 + sum(sizes), MAX_WORK + 1)] for _ in opcode.stack_after]
 
     def _popped(self, opcode: pickletools.OpcodeInfo) -> list[list[int] | None]:
-        """What an opcode takes from the stack; what is filled is the first of it."""
+        """The sizes that an opcode pops from the stack; a container that is filled is the first."""
         needs, stack = opcode.stack_before, self._stack
         start = len(stack) - len(needs)
         if pickletools.markobject in needs:

@@ -1,1 +1,1 @@
-"""ONNX files: writing, checking and answering with them."""
+"""ONNX files: export, checks, and inference."""

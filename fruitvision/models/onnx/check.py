@@ -1,11 +1,10 @@
-"""Checks what an ONNX file would make ONNX Runtime do, from its bytes, before ONNX Runtime reads it.
+"""Check an untrusted ONNX file before ONNX Runtime reads it.
 
-A file may refer to other files, declare sizes that it does not hold, loop without end, or expand a few numbers to gigabytes;
-its checksum proves nothing, since anybody can compute one. So only graphs as FruitVision exports them pass: these operators
-alone, every constant inside the file, no nested graphs; and the size of every value is computed for a batch.
+A file may refer to other files, declare sizes that it does not have, loop endlessly, or expand a few numbers to gigabytes; its
+checksum proves nothing, since anyone can compute one. So only graphs as exported by FruitVision are accepted: with known operators,
+all constants inside the file, and no nested graphs; and the size of every value is computed for a batch.
 
-The format is that of protocol buffers, in the messages of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; a field that
-is not named here is refused.
+The file is a protocol buffer with the messages of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; unknown fields are rejected.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ Shape = tuple[int, ...]
 
 
 class UnsupportedOnnx(Fault):
-    """The file has something that an exported network does not have; its words are in ``wording/sentences/faults.toml``."""
+    """The file has something that an exported network does not have; the sentence is in ``wording/sentences/faults.toml``."""
 
 
 class _Value(NamedTuple):
@@ -89,7 +88,7 @@ class _Value(NamedTuple):
 
 
 class OnnxFile:
-    """The outermost message of a file. Raises ProtobufError."""
+    """The top-level message of a file. Raises ProtobufError."""
 
     def __init__(self, content: bytes) -> None:
         if content[4:8] == b"ORTM":  # by this ONNX Runtime knows another format of its own, whatever else the file is
@@ -110,7 +109,7 @@ class OnnxFile:
         return found
 
     def check(self, input_shape: Shape, classes: int) -> None:
-        """Raises UnsupportedOnnx unless it makes logits (N, classes) and features (N, F) of "image", within the bounds above."""
+        """Raise UnsupportedOnnx unless the graph computes logits (N, classes) and features (N, F) from "image", within the limits above."""
         try:
             self._check(input_shape, classes)
         except UnsupportedOnnx:
@@ -148,7 +147,7 @@ class OnnxFile:
         return [text_field(self._read(each, _VALUE), "name") for each in infos]
 
     def _constant(self, tensor: Message) -> tuple[str, _Value]:
-        """A constant's name and shape, when as many numbers as that lie beside it."""
+        """A constant's name and shape; checks that it has as many elements."""
         name, shape, kind = text_field(tensor, "name"), tuple(integers(tensor["dims"])), optional_field(tensor, "data_type")
         raw = tensor["raw_data"]
         held = [len(one) / _ITEM[kind] for one in raw] + [count_numbers(tensor[one], one) for one in LISTS if tensor[one]]
@@ -160,7 +159,7 @@ class OnnxFile:
         return name, _Value(shape, tuple(found))
 
     def _node(self, node: Message, values: dict[str, _Value]) -> tuple[str, _Value, int]:
-        """What an operator makes: its name and shape, and the multiplications that it takes."""
+        """The name and shape of an operator's output, and the number of its multiplications."""
         kind, (output,) = text_field(node, "op_type"), node["outputs"]
         rule = _rule(kind)
         if rule is None or bytes(optional_field(node, "domain", b"")):
@@ -201,7 +200,7 @@ def _max_pool(given: list[Any], attributes: dict[str, Message]) -> tuple[_Value,
 
 
 def _slid(sides: list[int], kernel: list[int], attributes: dict[str, Message], more: int = 0) -> list[int]:
-    """The sides of what a window makes that slides over a picture."""
+    """The output size of a sliding window."""
     if bytes(optional_field(attributes.get("auto_pad", {}), "s", b"NOTSET")) != b"NOTSET" or len(sides) != 2:
         raise UnsupportedOnnx("onnx-padding")
     pads, steps = _ints(attributes, "pads", [0] * 4), _ints(attributes, "strides", [1, 1])

@@ -1,8 +1,7 @@
-"""A network as one ONNX file, for inference without torch; needs ``pip install onnx onnxscript onnxruntime``.
+"""Export a network as one ONNX file, for inference without torch; needs ``pip install onnx onnxscript onnxruntime``.
 
-The file carries the checkpoint's configuration in its metadata, and a SHA-256 of itself, so that damage is detected before
-it is used. Since anybody can compute a valid checksum, :mod:`fruitvision.models.onnx.check` checks the contents before
-ONNX Runtime reads them.
+The file's metadata has the checkpoint's configuration and a SHA-256 of the file, which detects damage. Since anyone can compute a
+valid checksum, :mod:`fruitvision.models.onnx.check` checks the content before ONNX Runtime reads it.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _BLANK = "0" * 64
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """The exported file compared with torch, on real pictures."""
+    """The comparison of an exported file with torch."""
 
     pictures: int
     largest_difference: float
@@ -54,7 +53,7 @@ class ExportCheck:
 
 
 class OnnxNetwork(nn.Module):
-    """An exported file in place of a network: it gives logits and features, but neither feature maps nor the head's weights."""
+    """An exported file used as a network: it computes logits and features, but has neither feature maps nor the head's weights."""
 
     def __init__(self, session: Any, crop: int) -> None:
         super().__init__()
@@ -79,7 +78,7 @@ class OnnxNetwork(nn.Module):
 
 
 class _Outputs(nn.Module):
-    """The first ``count`` of a network's logits, features and maps."""
+    """A module that returns the first ``count`` of a network's logits, features and maps."""
 
     def __init__(self, network: nn.Module, count: int) -> None:
         super().__init__()
@@ -95,11 +94,10 @@ def export_onnx(
 ) -> ExportCheck:
     """Write ``out``: input "image" (N, 3, crop, crop) float32, outputs "logits" (N, C) and "features" (N, F).
 
-    With ``calibration``, training pictures, the file computes in int8: weights per channel, activations by the ranges that
-    these pictures show (static quantization, Jacob et al. 2018, arXiv:1712.05877). ``pictures`` are what it is checked on
-    before it is put in place. Raises CheckpointError "onnx-missing" where a package is not installed, "onnx-no-pictures"
-    without pictures and "onnx-differs" where the check fails; PictureError for a picture that cannot be read; DataError where
-    the file cannot be written.
+    With ``calibration`` pictures the file computes in int8, with per-channel weights and activation ranges from these pictures
+    (static quantization, Jacob et al. 2018, arXiv:1712.05877). Before the file is moved into place it is compared with torch on
+    ``pictures``. Raises CheckpointError "onnx-missing" if a package is not installed, "onnx-no-pictures" without pictures, and
+    "onnx-differs" if the comparison fails; PictureError for a picture that cannot be read; DataError if the file cannot be written.
     """
     if not pictures:
         raise CheckpointError("onnx-no-pictures")
@@ -130,11 +128,10 @@ def export_onnx(
 
 
 def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointConfig]:
-    """An exported file and the configuration in it; ``threads`` 0 leaves their number to ONNX Runtime.
+    """Open an exported file: the network and its configuration. ``threads``: 0 lets ONNX Runtime choose their number.
 
-    Raises CheckpointError: "onnx-missing" where ONNX Runtime is not installed, "onnx-foreign" for a file that FruitVision
-    did not write, "onnx-damaged" for one that was changed since, "onnx-refused" for one with anything that an exported
-    network does not have.
+    Raises CheckpointError: "onnx-missing" if ONNX Runtime is not installed, "onnx-foreign" for a file that FruitVision did not write,
+    "onnx-damaged" for one that was modified, "onnx-refused" for one with anything that an exported network does not have.
     """
     onnxruntime = import_onnxruntime(exporting=False)
     content = _content(path)
@@ -168,7 +165,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
 
 
 def _content(path: Path) -> bytes:
-    """All of a file. Raises CheckpointError where it cannot be read, is not a file (but a device, a pipe), or is too large."""
+    """The content of a file. Raises CheckpointError if it cannot be read, is not a regular file, or is too large."""
     try:
         if path.exists() and not path.is_file():
             raise CheckpointError("onnx-unreadable", path=str(path), reason=Fault("not-a-file"))
@@ -186,7 +183,7 @@ def _damaged(path: Path) -> CheckpointError:
 
 
 def import_onnxruntime(exporting: bool = True) -> Any:
-    """The module. Raises CheckpointError "onnx-missing"."""
+    """The onnxruntime module. Raises CheckpointError "onnx-missing"."""
     try:
         import onnxruntime
 

@@ -1,6 +1,6 @@
-"""Protocol buffers, read without their library: one message at a time, of the fields that are named and no others.
+"""A minimal reader of protocol buffers: one message at a time, with known fields only.
 
-https://protobuf.dev/programming-guides/encoding/ describes the format.
+The format: https://protobuf.dev/programming-guides/encoding/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Message = dict[str, list[Any]]
 
 
 class ProtobufError(ValueError):
-    """The bytes are not such a message."""
+    """The bytes are not a valid message."""
 
 
 LISTS = ("float_datas", "int32_datas", "int64_datas")
@@ -24,7 +24,7 @@ MAX_REPEATED = 64
 
 
 class Reader:
-    """Reads one message at a time, as views into the bytes, and counts the fields of all of them."""
+    """Reads one message at a time, as views into the bytes, and bounds the total number of fields."""
 
     def __init__(self) -> None:
         self._fields = 0
@@ -40,7 +40,7 @@ class Reader:
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, Any]]:
-    """(number, value): a whole number for a varint, a view for what has a length or a fixed size."""
+    """(field number, value): an integer for a varint, a view for length-delimited and fixed-size fields."""
     at, end = 0, len(content)
     while at < end:
         tag, at = _varint(content, at)
@@ -72,7 +72,7 @@ def _varint(content: memoryview, at: int) -> tuple[int, int]:
 
 
 def optional_field(message: Message, name: str, otherwise: Any = None) -> Any:
-    """The value of a field that may be there once: of several, readers differ in which they take. Raises ProtobufError."""
+    """The value of a field that may occur at most once, since readers differ in which of several they use. Raises ProtobufError."""
     found = message.get(name, [])
     if len(found) > 1 or not found and otherwise is None:
         raise ProtobufError(f"{name} {len(found)} times")
@@ -80,12 +80,12 @@ def optional_field(message: Message, name: str, otherwise: Any = None) -> Any:
 
 
 def text_field(message: Message, name: str) -> str:
-    """The value of a text field. Raises ProtobufError where it is not there once."""
+    """The value of a text field, which must occur exactly once. Raises ProtobufError."""
     return bytes(optional_field(message, name)).decode("utf-8")
 
 
 def integers(values: list[Any]) -> list[int]:
-    """Signed 64-bit numbers, one by one or packed, as both are allowed."""
+    """Signed 64-bit integers of a repeated field, packed or not."""
     found: list[int] = []
     for value in values:
         if isinstance(value, int):
@@ -101,7 +101,7 @@ def integers(values: list[Any]) -> list[int]:
 
 
 def count_numbers(values: list[Any], name: str) -> float:
-    """How many numbers a constant's list holds, one by one or packed: of a varint only the last byte is below 128."""
+    """The number of elements of a repeated field, packed or not; only the last byte of a varint is below 128."""
     if name == "float_datas":
         return sum(map(len, values)) / 4
     return sum(1 if isinstance(each, int) else int(np.count_nonzero(np.frombuffer(each, np.uint8) < 128)) for each in values)

@@ -1,1 +1,1 @@
-"""A checkpoint as the Hugging Face Hub and timm read it."""
+"""Checkpoints in the format of the Hugging Face Hub and timm."""

@@ -1,7 +1,7 @@
-"""A checkpoint folder that is three things at once: FruitVision's, timm's (``hf-hub:user/name``), and a page of the Hub.
+"""Write a checkpoint folder that FruitVision, timm (``hf-hub:user/name``) and the Hugging Face Hub can read.
 
-``model.safetensors`` has timm's names of layers, ``config.json`` what timm reads beside FruitVision's own configuration
-(:func:`fruitvision.models.checkpoint.read_config`), and ``README.md`` begins with the metadata that the Hub reads.
+``model.safetensors`` has timm's parameter names, ``config.json`` has timm's fields beside FruitVision's configuration
+(:func:`fruitvision.models.checkpoint.read_config`), and ``README.md`` begins with the metadata for the Hub.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def write_published(checkpoint: Path, out: Path, *, half: bool = True) -> Checkp
 
 
 def loads_in_timm(config: CheckpointConfig) -> bool:
-    """Whether timm has the same network by the same name: its own, or a ResNet18 of full width with batch norm."""
+    """Whether timm can load the network: one of timm's own, or a ResNet18 of full width with batch norm."""
     return config.norm == OWN or (config.architecture == "resnet18" and config.norm == "batch" and config.width == TIMM_WIDTH)
 
 
@@ -71,7 +71,7 @@ def _configuration(config: CheckpointConfig, features: int) -> dict[str, Any]:
 
 
 def front_matter(config: CheckpointConfig) -> str:
-    """The metadata of a card (huggingface.co/docs/hub/model-cards): licence, data sets, metrics and what it is for."""
+    """The metadata of a model card (huggingface.co/docs/hub/model-cards): licence, datasets, metrics and task."""
     dataset = str(config.dataset.get("name", ""))
     measured = [
         {

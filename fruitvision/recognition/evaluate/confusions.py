@@ -36,7 +36,7 @@ class Confusions:
 
 
 def by_kind(evaluation: Evaluation, *, mistaken_only: bool = False) -> Confusions:
-    """By fruit type, whatever the folder was scored by; the prediction is the most probable type.
+    """By fruit type, even if the folder was evaluated by class; the prediction is the most probable type.
 
     A square matrix of all types that occur or were predicted; with ``mistaken_only``, of those with an error.
     """

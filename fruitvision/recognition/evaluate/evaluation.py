@@ -1,7 +1,7 @@
 """Evaluation on a labelled folder: accuracy, calibration, and how many pictures without fruit are accepted.
 
-Folders are scored whose names the checkpoint knows; the pictures of ``not-fruit`` show no fruit and should be refused; all other
-folders are reported and left out.
+Folders with the name of one of the checkpoint's classes are scored; the pictures in ``not-fruit`` show no fruit and should be
+rejected; all other folders are reported and left out.
 
 :func:`evaluate_folder` returns the metrics; :func:`evaluate_in_detail` also keeps the scores of each picture, for a report.
 """
@@ -37,7 +37,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Scores:
-    """The predictions for N pictures, without their probabilities for all classes."""
+    """The predictions for N pictures, without the probabilities of all classes."""
 
     predicted: Tensor
     """(N,) the predicted class, or type where the folder is scored by type"""
@@ -88,7 +88,7 @@ class Evaluation:
         return self.scores.predicted.numpy() != self.labels
 
     def folder(self, i: int) -> str:
-        """The class folder of the i-th scored picture: a variety also where the folder is scored by type."""
+        """The class folder of the i-th scored picture; a variety even if the evaluation is by type."""
         return self.pictures.folders[self.rows[i]]
 
     def path(self, i: int) -> str:

@@ -1,4 +1,4 @@
-"""Single pictures to review: the hardest ones, and possible label errors. Pictures are positions in an evaluation."""
+"""Single pictures to review: the hardest ones, and possible label errors, as indices into an evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def losses(evaluation: Evaluation) -> np.ndarray:
 
 
 def hardest(evaluation: Evaluation, limit: int) -> list[int]:
-    """Pictures by decreasing loss, of those whose prediction is wrong or not sure."""
+    """The pictures whose prediction is wrong or not "sure", by decreasing loss."""
     loss = losses(evaluation)
     worth = evaluation.wrong | ~evaluation.scores.sure.numpy()
     order = np.argsort(-loss, kind="stable")

@@ -54,7 +54,7 @@ def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_
 
 
 def open_negatives(root: Path, heldout: bool, short_side: int = SHORT_SIDE) -> tuple[ImageStore, np.ndarray]:
-    """The store of every picture in a folder or anywhere below it, and the rows to be scored."""
+    """The store of every picture in a folder and its subfolders, and the rows to be scored."""
     store = open_unlabelled(root, short_side=short_side)
     kept = [row for row, path in enumerate(store.paths) if held_out(path) or not heldout]
     return store, np.array(kept, np.int64)

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: a network's answers to photos of sources that it was not trained on, and what they score.
+"""Out-of-fold predictions: predictions for photos of sources that a network was not trained on, and their metrics.
 
 Calibration needs them: on photos of training sources a network is more accurate than on any others. The cross-validation that
 produces them is :mod:`fruitvision.comparison.left_out`.
@@ -57,7 +57,7 @@ class Answers:
 
     @property
     def labels(self) -> Tensor:
-        """(N,) positions of the kinds in ``types``; -1 for types that the network has no class of, and for no fruit."""
+        """(N,) indices of the kinds in ``types``; -1 for types without a class, and for no fruit."""
         types = self.types
         return torch.tensor([types.index(kind) if kind in types else -1 for kind in self.kinds])
 
@@ -72,7 +72,7 @@ class Answers:
         return torch.tensor([kind != NOT_FRUIT for kind in self.kinds])
 
     def probabilities(self, temperature: float) -> tuple[Tensor, Tensor]:
-        """(N, T) by fruit type, and (N,) of no fruit."""
+        """(N, T) by fruit type, and (N,) for no fruit."""
         by_class = probabilities_of(self.logits.flatten(0, 1), temperature, self.logits.shape[1])
         return LabelSpace(self.classes, self.fruit_types).by_type(by_class)
 
@@ -158,7 +158,7 @@ def concatenate(parts: Sequence[Answers]) -> Answers:
 def calibrate_on_sources(answers: Answers) -> tuple[float, Thresholds]:
     """Temperature and thresholds from at most ``MAX_PICTURES`` of each left-out source.
 
-    Fruit of types that the network has no class of counts as answered wrongly, and pictures without fruit should be refused.
+    Fruit of a type without a class counts as an error, and pictures without fruit should be rejected.
     """
     capped = answers.capped()
     known = capped.select(torch.nonzero((capped.labels >= 0) | ~capped.fruit)[:, 0])
@@ -172,10 +172,10 @@ def calibrate_on_sources(answers: Answers) -> tuple[float, Thresholds]:
 
 
 def summarize_sources(answers: Answers, temperature: float, thresholds: Thresholds) -> dict[str, Any]:
-    """A dictionary for JSON: metrics overall and of each source; of each kind its recall and what it is confused with.
+    """A dictionary for JSON: metrics overall and per source, and the recall and confusions of each kind.
 
-    The means over sources are of those with ``MIN_PICTURES`` of known types; over all where none has as many. Shares are
-    0..1, None where there is nothing to count.
+    Means over sources include those with at least ``MIN_PICTURES`` of known types, or all sources if none has as many. Fractions are
+    in 0..1; None if there is nothing to count.
     """
     by_type, no_fruit = answers.probabilities(temperature)
     confidence, predicted = by_type.max(dim=1)
@@ -231,9 +231,9 @@ def summarize_sources(answers: Answers, temperature: float, thresholds: Threshol
 
 
 def very_sure_from(confidence: Tensor, right: Tensor, answered: Tensor, thresholds: Thresholds) -> float | None:
-    """The confidence from which ``VERY_SURE_ACCURACY`` of the answers are correct; at least the threshold for "sure".
+    """The confidence at or above which ``VERY_SURE_ACCURACY`` of the answers are correct; at least the threshold for "sure".
 
-    None where there is none, or no answer is "sure".
+    None if there is none, or if no answer is "sure".
     """
     least = confidence_threshold(confidence[answered], right[answered], VERY_SURE_ACCURACY)
     return fitted_threshold(least, thresholds.unsure) if least is not None and thresholds.unsure < 1 else None

@@ -50,7 +50,7 @@ class Duplicates:
 def find_duplicates(evaluation: Evaluation) -> Duplicates:
     """Compare every scored picture with every picture of its folder, other splits included.
 
-    For N scored of M pictures that is N × M comparisons of 432 numbers, and M small pictures in memory.
+    For N scored of M pictures these are N × M comparisons of 432 numbers, with M small pictures in memory.
     """
     pictures = evaluation.pictures
     known = np.array([row for row, folder in enumerate(pictures.folders) if folder], np.int64)

@@ -1,1 +1,1 @@
-"""A network that was trained elsewhere: made a checkpoint, and asked about pictures of every class."""
+"""Importing a network that was trained elsewhere as a checkpoint, and checking it on pictures of every class."""

@@ -1,4 +1,4 @@
-"""From a file of weights that was trained elsewhere to a checkpoint folder."""
+"""Convert a file of weights that was trained elsewhere to a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ImportResult", "Preparation", "import_checkpoint"]
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a file of weights does not contain: the architecture, where its head is, how pictures are prepared."""
+    """What a file of weights does not contain: the architecture, whether its head is linear, and the preprocessing."""
 
     architecture: str | None = None
     no_activation: bool = False
@@ -34,7 +34,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The checkpoint that was written, and what its pictures said."""
+    """The written checkpoint, and the result of the check on pictures."""
 
     folder: Path
     config: CheckpointConfig
@@ -51,11 +51,11 @@ def import_checkpoint(
     preparation: Preparation | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportResult:
-    """Write the checkpoint ``folder`` of the network in ``weights``, checked on the pictures of ``data`` where there are some.
+    """Write the network in ``weights`` as the checkpoint ``folder``, after checking it on the pictures of ``data``, if given.
 
-    The classes are named by the file ``classes``, by the weights' own file, by the configuration beside it, or by the folders of
-    ``data``, in this order. A calibrated checkpoint has its temperature and thresholds from those pictures; any other has a
-    temperature of 1. Raises CheckpointError, ConfigError, DataError, UsageError, before anything is written.
+    The class names come from the file ``classes``, the file of weights, the configuration beside it, or the folders of ``data``, in
+    this order. If there are enough pictures, they also determine the temperature and thresholds; otherwise the temperature is 1.
+    Raises CheckpointError, ConfigError, DataError, UsageError, before anything is written.
     """
     preparation = preparation or Preparation()
     _refuse_other_folder(folder)
@@ -105,7 +105,7 @@ def _measured(config: CheckpointConfig, check: PictureCheck, name: str) -> dict[
 
 
 def _folder_names(data: Path | None, weights: Path) -> tuple[tuple[str, ...], str]:
-    """The class folders of ``data`` in the order in which torchvision's ImageFolder and FruitVision number them."""
+    """The class folders of ``data`` in the order of torchvision's ImageFolder and of FruitVision."""
     if data is None:
         raise UsageError("import-no-names", path=str(weights))
     listing = list_pictures(data, need_training=False)
@@ -114,7 +114,7 @@ def _folder_names(data: Path | None, weights: Path) -> tuple[tuple[str, ...], st
 
 
 def _refuse_other_folder(folder: Path) -> None:
-    """Raise CheckpointError "import-out-exists" for a place that holds anything but a checkpoint that was imported."""
+    """Raise CheckpointError "import-out-exists" if the folder holds anything but an imported checkpoint."""
     if not os.path.lexists(folder):
         return
     try:

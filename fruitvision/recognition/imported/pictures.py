@@ -1,4 +1,4 @@
-"""An imported network asked about some pictures of every class: whether it names them, whether its classes are in that order."""
+"""Check an imported network on some pictures of every class: its accuracy, and the order of its classes."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ class PictureCheck:
 
     @property
     def share(self) -> float:
-        """Of the answers, those that are right."""
+        """The accuracy."""
         return self.right / max(self.pictures, 1)
 
     @property
     def order_fits(self) -> bool:
-        """Whether nothing speaks against the order of the classes."""
+        """Whether the predictions are consistent with the order of the classes."""
         return not self.swapped
 
 
 def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[int, int], None] | None = None) -> PictureCheck:
-    """Ask about a few pictures of every class in a folder of class folders, of its test split where it has one.
+    """Classify a few pictures of every class of a folder, of its test split if it has one.
 
-    Raises DataError: as :func:`list_pictures`, and "no-known-class" where no folder has a class's name.
+    Raises DataError: as :func:`list_pictures`, and "no-known-class" if no folder has the name of a class.
     """
     listing = list_pictures(data, need_training=False)
     by_folder: dict[str, dict[str, list[Path]]] = {}
@@ -97,7 +97,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
 
 
 def calibrated(check: PictureCheck, classes: Sequence[str]) -> tuple[float, Thresholds] | None:
-    """Temperature and thresholds from the checked pictures; None where they are too few, or not answered well enough."""
+    """Temperature and thresholds from the checked pictures; None if there are too few, or the accuracy is too low."""
     if check.pictures < MIN_PHOTOS or check.share < MIN_ACCURACY or check.swapped:
         return None
     return calibrate(check.logits[:, None], check.labels, Targets.of(classes))
@@ -126,7 +126,7 @@ def _logits(classifier: Classifier, chosen: list[tuple[Path, int]], progress: Ca
 
 
 def _swapped(answers: list[int], labels: list[int], classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(class, what it is answered as) where each class has an answer of its own, and clearly more answers fit that than the name."""
+    """(class, predicted class) pairs if the predictions are a permutation of the classes with clearly higher accuracy than the names."""
     counts: dict[int, Counter[int]] = {}
     for label, answer in zip(labels, answers, strict=True):
         counts.setdefault(label, Counter())[answer] += 1

@@ -1,1 +1,1 @@
-"""Kinds that a person taught: kept as pictures, recognized by their features."""
+"""Classes taught by the user with a few pictures: storage, embeddings, transfer, and a benchmark."""

@@ -1,8 +1,8 @@
 """A benchmark of few-shot teaching: a few pictures of each class are taught, and the others are classified.
 
-Once under the names of fruit types, which the network may already know, and once under new names. Then only five classes are
-taught, to measure what that costs the others: those in the same folder, and those of another folder. Last, one class at a time,
-under a new name: how many of its other pictures are found, and how many unrelated pictures become that name too.
+First all classes are taught under the names of their fruit types, which the network may already know, and under new names. Then only
+five classes are taught, to measure the effect on the others, in the same folder and in another one. Last, one class at a time is
+taught under a new name, to measure its recall on its other pictures and the false positives on unrelated pictures.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _draw(
 
 
 def _all_taught(pictures: _Pictures, taught: np.ndarray, reserved: np.ndarray) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Top-1 and ECE of the other pictures, under known names and under new ones."""
+    """Top-1 and ECE on the other pictures, under known names and under new ones."""
     scored = np.flatnonzero(reserved) if reserved.any() else np.setdiff1d(np.arange(len(pictures.labels)), taught)
     for way, rename in (("known", fruit_type), ("new", "new: {}".format)):
         names = [rename(name) for name in pictures.names]
@@ -127,7 +127,7 @@ def _all_taught(pictures: _Pictures, taught: np.ndarray, reserved: np.ndarray) -
 def _some_taught(
     pictures: _Pictures, other: _Pictures | None, drawn: Sequence[np.ndarray], subset: Sequence[int], count: int
 ) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Top-1 before and after, of pictures whose type is not among the taught ones: in the same folder, and in ``other``."""
+    """Top-1 before and after teaching, on pictures of other types: in the same folder, and in ``other``."""
     some = np.concatenate([drawn[c][:count] for c in subset])
     head = pictures.teach(some, [fruit_type(name) for name in pictures.names])
     types = {fruit_type(pictures.names[c]) for c in subset}
@@ -139,7 +139,7 @@ def _some_taught(
 def _one_taught(
     pictures: _Pictures, strangers: Sequence[_Pictures], c: int, taught: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float] | None:
-    """Of class ``c``, taught alone under a new name: the share of its other pictures, and of unrelated ones, that get that name."""
+    """For class ``c``, taught alone under a new name: the fraction of its other pictures, and of unrelated ones, that get that name."""
     head = pictures.teach(taught, [f"new: {name}" for name in pictures.names])
     own = np.setdiff1d(np.flatnonzero((pictures.labels == c) & pictures.scored), taught)
     others = _drawn(strangers, fruit_type(pictures.names[c]), rng)
@@ -148,7 +148,7 @@ def _one_taught(
 
 
 def _figures(way: str, pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """What is reported of all draws."""
+    """The reported metrics over all draws."""
     first, second = np.array(pairs).T
     if way == "alone":
         figures = {"found": first.mean(), "found_sd": first.std(), "taken": second.mean(), "most_taken": second.max()}
@@ -162,7 +162,7 @@ def _figures(way: str, pairs: Sequence[tuple[float, float]]) -> dict[str, float]
 
 @dataclass
 class _Pictures:
-    """A folder's pictures, and the network's outputs for them before teaching; each is computed once."""
+    """A folder's pictures, and the network's outputs for them, each computed once."""
 
     classifier: Classifier
     names: tuple[str, ...]
@@ -216,7 +216,7 @@ class _Pictures:
         return confidence, torch.tensor([answer == names[label] for answer, label in zip(answers, self.labels[chosen], strict=True)])
 
     def before_and_after(self, taught: TaughtHead, types: set[str], by_class: bool) -> tuple[float, float] | None:
-        """Top-1 for pictures of other types than these, before and after teaching; None where the network knows none of them."""
+        """Top-1 on pictures of other types than these, before and after teaching; None if the network knows none of them."""
         known = self.classifier.classes if by_class else self.classifier.types
         wanted = [name if by_class else fruit_type(name) for name in self.names]
         asked = [n for n, name in enumerate(self.names) if fruit_type(name) not in types and wanted[n] in known]
@@ -230,7 +230,7 @@ class _Pictures:
         return found[0], found[1]
 
     def named_by(self, chosen: np.ndarray, taught: TaughtHead) -> np.ndarray:
-        """(N,) bool: whether the answer is a taught name, sure or not."""
+        """(N,) bool: whether the prediction is a taught name, "sure" or not."""
         label_space, joint = self.classifier.label_space(taught), self._joint(chosen, taught)
         by_type, no_fruit = label_space.by_type(joint)
         best = by_type.argmax(dim=1)
@@ -254,7 +254,7 @@ class _Pictures:
 
 
 def _drawn(places: Sequence[_Pictures], taught: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """For each folder the rows of unrelated pictures: ``UNRELATED`` of all, drawn anew, without those of the type ``taught``."""
+    """For each folder the rows of ``UNRELATED`` randomly drawn pictures, none of them of the type ``taught``."""
     free = [np.flatnonzero([fruit_type(own.names[label]) != taught for label in own.labels]) for own in places]
     pairs = np.array([(n, row) for n, rows in enumerate(free) for row in rows]).reshape(-1, 2)
     pairs = pairs[rng.permutation(len(pairs))[:UNRELATED]]

@@ -1,4 +1,4 @@
-"""The embeddings of the taught pictures by one network: computed once, cached beside the pictures, refitted when these change.
+"""The embeddings of the taught pictures by one network, computed once and cached on disk, and the head fitted to them.
 
 Teaching works with every network, so its embeddings are stored under the network's fingerprint. When another network is used,
 the pictures are embedded again: a few immediately, many in the background while answers go on without the missing ones.
@@ -44,14 +44,14 @@ class TaughtEmbeddings:
         self._thread: threading.Thread | None = None
 
     def embed(self, picture: str) -> None:
-        """Embed a picture now, before the next answer needs it. One that cannot be read is ignored."""
+        """Embed a picture now, ahead of the next prediction. A picture that cannot be read is ignored."""
         if picture not in self._known:
             self._known[picture] = self._compute(picture)
 
     def current(self) -> TaughtHead | None:
-        """The head fitted to what is taught at this moment; None where that is nothing.
+        """The head fitted to the current taught pictures; None if there are none.
 
-        Raises DataError "taught-damaged" where the store cannot be read.
+        Raises DataError "taught-damaged" if the store cannot be read.
         """
         with self._lock:
             index = self.store.index()
@@ -65,7 +65,7 @@ class TaughtEmbeddings:
             return self._fit(index)
 
     def pending(self) -> int:
-        """How many taught pictures this network has not embedded yet."""
+        """The number of taught pictures that are not embedded yet."""
         return len([one for own in self.store.index().names.values() for one in own if one not in self._known])
 
     def _load(self, index: TaughtIndex) -> list[str]:
@@ -122,7 +122,7 @@ class TaughtEmbeddings:
 
 
 def fit(classifier: Classifier, examples: Sequence[tuple[str, Embedding]]) -> TaughtHead | None:
-    """Fit a head to a name and embedding for each picture; None without any."""
+    """Fit a head to (name, embedding) of each picture; None if there are none."""
     if not examples:
         return None
     weight = classifier.head.weight.detach()

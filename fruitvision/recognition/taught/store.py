@@ -55,7 +55,7 @@ class TaughtIndex(BaseModel):
         return sum(map(len, self.names.values()))
 
     def new(self, name: str, ids: Iterable[str]) -> int:
-        """How many of these pictures a name, in any capitals, does not have yet."""
+        """The number of these pictures that a name, ignoring case, does not have yet."""
         known = {one for own, pictures in self.names.items() if own.casefold() == name.casefold() for one in pictures}
         return len({*ids} - known)
 
@@ -100,9 +100,9 @@ class TaughtStore:
         self._cached: tuple[tuple[int, ...], TaughtIndex] | None = None
 
     def index(self) -> TaughtIndex:
-        """The names and their pictures, read again when the file has changed.
+        """The names and their pictures; read again when the file has changed.
 
-        Raises DataError "taught-damaged" where it cannot be read.
+        Raises DataError "taught-damaged" if it cannot be read.
         """
         path = self.folder / INDEX
         try:
@@ -117,7 +117,7 @@ class TaughtStore:
             raise DataError("taught-damaged", path=str(path)) from error
 
     def pixels(self, picture: str) -> np.ndarray:
-        """(H, W, 3) uint8 of one picture. Raises PictureError where its file is gone or damaged."""
+        """The pixels (H, W, 3) uint8 of one picture. Raises PictureError if its file is missing or damaged."""
         return load_pixels(self.picture_file(picture), SHORT_SIDE)
 
     # Adding and removing ------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class TaughtStore:
         """Teach pictures of a name, all of them or none; returns their ids.
 
         Raises PictureError for one that cannot be read, DataError "taught-name-empty", "taught-full", "taught-damaged",
-        "taught-busy", or where the disk is full or not writable.
+        "taught-busy", or if the disk is full or not writable.
         """
         files = dict(encoded(image) for image in images)
         self.add_all({clean_name(name): files})
@@ -135,30 +135,30 @@ class TaughtStore:
     def add_all(self, taught: Mapping[str, Mapping[str, bytes | Path]]) -> None:
         """Add files by id, as :func:`encoded` returns them, to names as :func:`clean_name` returns them: all or none.
 
-        Of many the paths are given: they are read one by one, and one that is gone by then is left out.
+        Many pictures are given as paths, which are read one by one; a missing file is left out.
         """
         with self._writing():
             self._add(taught)
 
     def put_back(self, removed: Mapping[str, Mapping[str, bytes]]) -> int:
-        """Add what :meth:`remove` returned, without what any name has again by now; returns how many pictures that were."""
+        """Undo :meth:`remove`, except for pictures that a name has again by now; returns the number of pictures added."""
         with self._writing():
             known = {one for own in self.index().names.values() for one in own}
             gone = {name: {one: file for one, file in files.items() if one not in known} for name, files in removed.items()}
             self._add({name: files for name, files in gone.items() if files})
             return sum(map(len, gone.values()))
 
-    def remove(self, name: str, pictures: Iterable[str], most_bytes: int) -> Removed:
-        """Remove those of some pictures that a name has, and the name with its last one; returns what was removed.
+    def remove(self, name: str, pictures: Iterable[str], max_bytes: int) -> Removed:
+        """Remove pictures of a name, and the name with its last one; returns what was removed.
 
-        Their files are returned as well, without those that cannot be read: none where they are more than ``most_bytes``.
+        The result includes the readable files, unless they have more than ``max_bytes`` in total.
         """
         with self._writing():
             wanted = set(pictures)
             gone = tuple(one for one in self.index().names.get(name, ()) if one in wanted)
             if not gone:
                 return Removed((), {})
-            files = self._files(gone, most_bytes)
+            files = self._files(gone, max_bytes)
             self._write(self.index().without({*gone}))
             self._clean_up()
             return Removed(gone, files)
@@ -177,7 +177,7 @@ class TaughtStore:
             self._clean_up()
 
     def rename(self, name: str, to: str) -> str:
-        """Give a name's pictures another name, which keeps its place, or joins the one that has it; returns the new one.
+        """Rename a name in place, or merge it into an existing one; returns the new name.
 
         Raises DataError "taught-name-empty".
         """
@@ -192,7 +192,7 @@ class TaughtStore:
         return to
 
     def clear(self) -> None:
-        """Remove everything, whatever state the folder is in. A damaged index is renamed and kept."""
+        """Remove everything, even if the folder is damaged. A damaged index is renamed and kept."""
         with self._writing():
             try:
                 self.index()
@@ -228,8 +228,8 @@ class TaughtStore:
                     write_bytes(self.picture_file(picture), read)
         self._write(index.without(gone) if gone else index)
 
-    def _files(self, pictures: Iterable[str], most_bytes: int) -> dict[str, bytes]:
-        files, left = dict[str, bytes](), most_bytes
+    def _files(self, pictures: Iterable[str], max_bytes: int) -> dict[str, bytes]:
+        files, left = dict[str, bytes](), max_bytes
         for picture in pictures:
             with suppress(OSError):
                 files[picture] = self.picture_file(picture).read_bytes()
@@ -240,7 +240,7 @@ class TaughtStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Exclusive writing, among all threads and processes."""
+        """A lock for writing, among all threads and processes."""
         with self._threads:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -273,7 +273,7 @@ def _through_link(path: Path, folder: Path) -> bool:
 def clean_name(name: str) -> str:
     """A name as it is stored: NFC, no control characters, single spaces, at most 100 characters.
 
-    Raises DataError "taught-name-empty" where nothing is left.
+    Raises DataError "taught-name-empty" if nothing is left.
     """
     printable = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in str(name))
     name = " ".join(unicodedata.normalize("NFC", printable).split())[:MAX_NAME_LENGTH].rstrip()

@@ -60,9 +60,9 @@ def export_taught(store: TaughtStore, file: Path) -> None:
 
 
 def import_taught(store: TaughtStore, file: Path) -> int:
-    """Add the pictures of an export, all or none; returns how many it had.
+    """Add the pictures of an export, all or none; returns their number.
 
-    An archive of class folders, or a Teachable Machine project, is taken as well: each class is taught with its pictures. Every
+    An archive of class folders and a Teachable Machine project are supported as well: each class is taught with its pictures. Every
     entry is checked before it is unpacked, and the number of pictures and the size of each before the first is decoded;
     each is decoded once, however often it is listed, and encoded again. Raises DownloadError for an archive that is damaged
     or unsafe, or of more than ``MAX_UNPACKED_BYTES``, unpacked or encoded again; DataError "taught-no-export" for another file, and
@@ -86,7 +86,7 @@ def import_taught(store: TaughtStore, file: Path) -> int:
 
 
 class _Encoded:
-    """Pictures encoded again, as files: no more bytes of them than an export may have, however small they were packed."""
+    """Re-encodes pictures to files, within the size limit of an export."""
 
     def __init__(self, folder: Path, archive: Path) -> None:
         folder.mkdir()
@@ -162,10 +162,10 @@ def _named(index: TaughtIndex) -> list[str]:
 
 
 def class_folders(store: TaughtStore, root: Path) -> Path:
-    """A folder under ``root`` with one folder of pictures for each name, as training reads photos.
+    """Write the taught pictures to a new folder under ``root`` with one folder per name, in the layout of photos for training.
 
-    It is a copy: later changes of what is taught do not affect a run. Pictures taught as without fruit are in ``not-fruit``.
-    No file name falls into the ``heldout`` fifth of a photo folder: all are for training.
+    It is a copy: later changes do not affect a run. Pictures taught as without fruit are in ``not-fruit``. The file names are chosen
+    so that none is in the ``heldout`` fifth of a photo folder: all are for training.
     """
     index = store.index()
     copy = root / f".taught-{hashlib.sha256(index.model_dump_json().encode()).hexdigest()[:12]}"
@@ -210,7 +210,7 @@ def write_collected(store: TaughtStore, folder: Path) -> Path:
 
 
 def add_taught(store: TaughtStore, to: TaughtStore) -> int:
-    """Add the pictures of one store to another; returns how many there were. Raises DataError."""
+    """Add the pictures of one store to another; returns their number. Raises DataError."""
     index = store.index()
     to.add_all({name: {one: store.picture_file(one) for one in own} for name, own in index.names.items()})
     return index.pictures
@@ -230,7 +230,7 @@ def _copy_pictures(store: TaughtStore, index: TaughtIndex, folder: Path) -> None
 
 
 def _content(store: TaughtStore, picture: str) -> bytes | None:
-    """A picture's file; None where it does not exist, perhaps removed by another process just now."""
+    """The content of a picture's file; None if it does not exist, for example because another process removed it."""
     try:
         return store.picture_file(picture).read_bytes()
     except FileNotFoundError:

@@ -39,7 +39,7 @@ def two():
     workers.close()
 
 
-def test_batches_come_in_order_from_processes_that_all_makers_share(two):
+def test_batches_come_in_order_from_processes_that_all_functions_share(two):
     makers = two.register(numbered), two.register(halved)
     batches = list(makers[0](range(9)))
     assert keys_of(batches) == list(range(9)) and [batch.rows.tolist() for batch in batches] == [[n] for n in range(9)]
@@ -130,5 +130,5 @@ def test_processes_end_when_the_one_that_trains_is_killed():
 def test_what_makes_batches_can_be_sent_to_a_spawned_process_as_on_windows():
     workers = Workers(1)
     workers.register(numbered)
-    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
+    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._functions)))
     assert float(made[0, 3][0][0, 0, 0, 0]) == 3

@@ -81,7 +81,7 @@ def test_what_makes_the_batches_of_a_run_can_be_sent_to_a_spawned_process(world)
     asked = config(world)
     workers = Workers(1)
     train, validation = loaders(prepare(asked), asked.training, workers=workers)
-    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._makers)))
+    made = pickle.loads(pickle.dumps(_KeyedBatches(workers._functions)))
     for number, (key, batches) in enumerate((((0, 32, 0, UNSHARDED), train.epoch(0, 32)), ((0, 0, 64), validation))):
         images, labels, *_ = made[number, key]
         assert np.allclose(images, next(iter(batches)).images, atol=1e-4) and labels.dtype == np.int64
