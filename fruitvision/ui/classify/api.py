@@ -40,7 +40,7 @@ def classified(context: Context, picture: Path | bytes, name: str, request: Any)
     """
     try:
         batcher = context.models.batcher(None)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             return {"predictions": [batcher.submit(picture).as_dict(name)]}
     except PictureError as error:
         return {"predictions": [{"image": name, "error": error.as_dict()}]}

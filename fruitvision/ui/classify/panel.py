@@ -120,7 +120,7 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
 
     def answer(given: Path | bytes | None, heat: bool, use_taught: bool, model: str | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             card, heatmap = answer_picture(context, given, heat, model, language, owner=owner, use_taught=use_taught)
         return {tab.answer: card, tab.heatmap: heatmap}
 
@@ -238,7 +238,7 @@ def _remembered(memory: Any, classes: int) -> np.ndarray | None:
 def _frame_answerer(context: Context) -> Any:
     def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
         owner = context.access.is_owner(request)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             return answer_frame(context, frame, owner=owner)
 
     answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
