@@ -62,15 +62,15 @@ def answer_card(
     if prediction.note:
         parts.append(note(say(f"picture_notes.{prediction.note}", language)))
     if alone and not alone.taught and config is not None:
-        parts.append(_trust(prediction, alone.fruit_type, config, language))
+        parts.append(_reliability(prediction, alone.fruit_type, config, language))
     if owner and not live:
         parts.append(folded(say("classify.fix", language), correction(prediction, language, config), class_="fv-fix"))
-    words = announced(prediction, language, config)
+    words = announcement(prediction, language, config)
     alts = {f"data_{key}": say(f"classify.{key}", language, answer=words) for key in ("picture_alt", "heat_alt")}
     return _card(prediction.verdict, *parts, live=live, **alts)
 
 
-def announced(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
+def announcement(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
     """The answer in a few words: what a live view has a screen reader say, and the picture's ``alt``."""
     name, words = title_of(prediction, named_guesses(prediction), language), say(f"classify.{sureness(prediction, config)}", language)
     return name if prediction.verdict == "not-fruit" else say("classify.announced", language, name=name, sureness=words)
@@ -152,7 +152,7 @@ def _sureness(prediction: Prediction, language: str, config: CheckpointConfig | 
     return join([shown, bar(prediction.confidence, role="meter", label=words)]) if prediction.verdict == "sure" else shown
 
 
-def _trust(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:
+def _reliability(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:
     """How often such an answer was right for strangers' photographs, and what the fruit was mixed up with most."""
     said, right = sureness(prediction, config), right_when_said(prediction, config)
     others = say("classify.confused_and", language).join(display_name(name, language) for name in confused_with(config, fruit_type))

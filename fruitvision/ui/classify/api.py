@@ -25,7 +25,7 @@ def build_endpoint(context: Context) -> None:
     def classify(picture: Path | bytes | None, request: gr.Request) -> dict[str, Any]:
         """Classify a picture; returns what `python -m fruitvision predict --json` prints."""
         if picture is None:
-            return given_no_picture()
+            return no_picture_answer()
         return classified(context, picture, picture.name if isinstance(picture, Path) else "", request)
 
     picture = CheckedImage(visible=False, type="filepath", label="picture", elem_id="api-picture")
@@ -48,6 +48,6 @@ def classified(context: Context, picture: Path | bytes, name: str, request: Any)
         return {"error": error.as_dict()}
 
 
-def given_no_picture() -> dict[str, Any]:
+def no_picture_answer() -> dict[str, Any]:
     """The answer where nothing was sent."""
     return {"predictions": [{"image": "", "error": PictureError("picture-not-an-image", picture="").as_dict()}]}

@@ -19,7 +19,7 @@ from fruitvision.data.read.picture import load_capped, load_pixels
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
 from fruitvision.report.markup import data_url, join, render, tag
-from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction, empty_card, error_card
+from fruitvision.ui.classify.answer import accuracy_note, announcement, answer_card, correction, empty_card, error_card
 from fruitvision.ui.classify.teaching.teach import build_teaching
 from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
@@ -67,7 +67,7 @@ def build(page: Page) -> None:
             gr.HTML(
                 html_template=live_view(),
                 js_on_load=_script("live.js"),
-                server_functions=[_frame_answerer(page.context)],
+                server_functions=[_frame_handler(page.context)],
                 elem_id="classify-live",
             )
     _wire_picture(page, tab, build_teaching(page))
@@ -75,7 +75,7 @@ def build(page: Page) -> None:
     build_page_export(page)
     gr.on(
         [page.demo.load, page.model.change, page.language.change],
-        lambda *given: note_of(page.context, *given),
+        lambda *given: model_note(page.context, *given),
         [page.model, page.language],
         note,
         **UNQUEUED_LAST,
@@ -100,7 +100,10 @@ def _build_picture(page: Page) -> PictureTab:
                 placeholder="classify.drop",
             )
             gr.HTML(
-                html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start", server_functions=[_preparer(context)]
+                html_template=start_view(),
+                js_on_load=_script("start.js"),
+                elem_id="classify-start",
+                server_functions=[_preload_handler(context)],
             )
         with gr.Column(scale=4, min_width=320):
             answer = page.bind_initial(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
@@ -162,7 +165,7 @@ def answer_picture(
         from fruitvision.recognition.classifier import FrameContext
 
         prediction = batcher.submit(picture, FrameContext(taught=taught))
-        card = join([answer_card(prediction, language, batcher.classifier.config, owner=owner), _shown(picture)])
+        card = join([answer_card(prediction, language, batcher.classifier.config, owner=owner), _preview(picture)])
         if not heat:
             return card, hidden
         heatmap = prediction.heatmap(HEATMAP_SIDE)
@@ -172,7 +175,7 @@ def answer_picture(
         return error_card(error, language), hidden
 
 
-def _shown(picture: Path | bytes) -> Markup:
+def _preview(picture: Path | bytes) -> Markup:
     """Of a HEIC or AVIF a small JPEG, which prepare_upload.js puts in its place where the browser cannot show it."""
     try:
         with picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture) as file:
@@ -204,25 +207,25 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
 
         before = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
-            _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
+            _decode_memory(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
             taught,
         )
         prediction = batcher.submit(picture, before)
         config = batcher.classifier.config
-        card, words = answer_card(prediction, language, config, live=True), announced(prediction, language, config)
+        card, words = answer_card(prediction, language, config, live=True), announcement(prediction, language, config)
         fix = {"fix": correction(prediction, language, config)} if owner else {}
-        return {"html": card, "memory": _memory(prediction), "said": words, **fix}
+        return {"html": card, "memory": _encode_memory(prediction), "said": words, **fix}
     except FruitVisionError as error:
         return {"html": error_card(error, language)}
 
 
-def _memory(prediction: Prediction) -> str:
+def _encode_memory(prediction: Prediction) -> str:
     """The probability of each class as float16, in base64."""
     return base64.b64encode(prediction.probabilities.astype("<f2").tobytes()).decode()
 
 
-def _remembered(memory: Any, classes: int) -> np.ndarray | None:
-    """(classes,) float32, their sum 1, from :func:`_memory`'s text; None where it is anything else."""
+def _decode_memory(memory: Any, classes: int) -> np.ndarray | None:
+    """(classes,) float32, their sum 1, from :func:`_encode_memory`'s text; None where it is anything else."""
     try:
         raw = base64.b64decode(memory, validate=True) if isinstance(memory, str) and len(memory) <= 2**16 else b""
     except ValueError:
@@ -235,7 +238,7 @@ def _remembered(memory: Any, classes: int) -> np.ndarray | None:
     return earlier / earlier.sum()
 
 
-def _frame_answerer(context: Context) -> Any:
+def _frame_handler(context: Context) -> Any:
     def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
         owner = context.access.is_owner(request)
         with decoding_for(*context.access.quota_keys(request)):
@@ -245,7 +248,7 @@ def _frame_answerer(context: Context) -> Any:
     return answer_frame_here
 
 
-def _preparer(context: Context) -> Any:
+def _preload_handler(context: Context) -> Any:
     """What ``start.js`` calls when somebody reaches for a picture: the network loads while it is chosen."""
 
     def prepare(model: Any) -> None:
@@ -255,7 +258,7 @@ def _preparer(context: Context) -> Any:
     return prepare
 
 
-def note_of(context: Context, model: str | None, language: str) -> Markup:
+def model_note(context: Context, model: str | None, language: str) -> Markup:
     """The measured accuracy of the chosen model."""
     try:
         config = context.models.config(model)

@@ -10,7 +10,7 @@ import pytest
 
 from fruitvision.models.checkpoint import find_checkpoint, read_config
 from fruitvision.recognition.classifier import Classifier, Guess, Prediction
-from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction
+from fruitvision.ui.classify.answer import accuracy_note, announcement, answer_card, correction
 from fruitvision.ui.classify.panel import EXAMPLES, examples
 
 
@@ -81,9 +81,9 @@ def test_where_no_fruit_was_seen_the_likeliest_fruits_are_offered_all_the_same(c
 
 def test_a_live_answer_is_not_announced_frame_by_frame_and_pictures_say_what_they_show(config):
     assert "aria-live" in answer_card(SURE, "en", config) and "aria-live" not in answer_card(SURE, "en", config, live=True)
-    assert announced(SURE, "en", config) == "Orange. Very sure."
+    assert announcement(SURE, "en", config) == "Orange. Very sure."
     assert 'data-picture-alt="Your picture. Answer: Orange. Very sure."' in answer_card(SURE, "en", config)
-    assert announced(answer("not-fruit", ("Orange", 0.1)), "zh", config) == "没有看到水果"
+    assert announcement(answer("not-fruit", ("Orange", 0.1)), "zh", config) == "没有看到水果"
 
 
 def test_the_shipped_network_is_sure_of_every_drawn_example(shipped_checkpoint):

@@ -19,7 +19,7 @@ MAX_SHOWN = 60
 """Pictures of one name that are shown at most, the last ones taught."""
 
 
-def spoken_name(name: str, language: str) -> str:
+def shown_name(name: str, language: str) -> str:
     """A taught name as it is shown; the names for no fruit, and known kinds, follow the language."""
     return say(f"teach.name_{name}", language) if name in NO_FRUIT_NAMES else display_name(name, language)
 
@@ -29,16 +29,16 @@ def meant_name(typed: str, known: Iterable[str]) -> str:
     typed = " ".join(typed.split())
     wanted = typed.casefold()
     for name in (*NO_FRUIT_NAMES, *known):
-        if wanted == name.casefold() or wanted in {spoken_name(name, language).casefold() for language in LANGUAGES}:
+        if wanted == name.casefold() or wanted in {shown_name(name, language).casefold() for language in LANGUAGES}:
             return name
     return typed
 
 
 def name_choices(index: TaughtIndex, types: Iterable[str], language: str) -> Markup:
     """What the field for the name suggests, as <option>s: what was taught already, no fruit, and the known kinds."""
-    known = sorted(spoken_name(name, language) for name in types)
-    taught = [spoken_name(name, language) for name in index.names]
-    names = dict.fromkeys([*taught, *(spoken_name(name, language) for name in NO_FRUIT_NAMES), *known])
+    known = sorted(shown_name(name, language) for name in types)
+    taught = [shown_name(name, language) for name in index.names]
+    names = dict.fromkeys([*taught, *(shown_name(name, language) for name in NO_FRUIT_NAMES), *known])
     return join(tag("option", value=name) for name in names)
 
 
@@ -52,7 +52,7 @@ def taught_list(index: TaughtIndex, waiting: int, language: str) -> Markup:
 
 
 def _row(name: str, count: int, language: str) -> Markup:
-    shown = spoken_name(name, language)
+    shown = shown_name(name, language)
     summary = [tag("span", shown), " ", tag("small", say("teach.count", language, count=count))]
     forget = tag("button", say("teach.forget_name", language, name=shown), type="button", data_forget_name=name)
     return tag("li", folded(summary, tag("div", class_="fv-taught-pictures"), forget, data_name=name))

@@ -16,7 +16,7 @@ from fruitvision.files import temporary_folder
 from fruitvision.recognition.taught import transfer
 from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
-from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
+from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, shown_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
 from fruitvision.ui.page.context import Context, Page
@@ -134,7 +134,7 @@ def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
 
 def _names(name: str) -> dict[str, str]:
     """What a name is called, by language."""
-    return {language: spoken_name(name, language) for language in LANGUAGES}
+    return {language: shown_name(name, language) for language in LANGUAGES}
 
 
 def put_back(context: Context, given: Given, language: str) -> dict[str, Any]:
