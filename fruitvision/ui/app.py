@@ -25,7 +25,7 @@ from fruitvision.ui.addresses import free_port, is_url
 from fruitvision.ui.announce import announce, delete_redirect_files
 from fruitvision.ui.api.routes import Api
 from fruitvision.ui.classify import panel as classify_panel
-from fruitvision.ui.classify.api import build_endpoint, classified
+from fruitvision.ui.classify.api import build_endpoint, classify_json
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.device import device_html, device_page, make_page
 from fruitvision.ui.gradio_internals import (
@@ -242,7 +242,7 @@ def _gate(
         root_path=root_path or "",
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
         device=context.device,
-        api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
+        api=Api(lambda picture, request: classify_json(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
     )
 
 

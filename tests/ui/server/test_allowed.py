@@ -267,6 +267,6 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
     handlers["classify.panel._wire_picture.answer"](None, False, True, None, "en", request)
     handlers["compare.norm_effect_panel.NormEffectPanel.wire.update"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
     handlers["compare.same_picture.build.view"](None, None, None, "en", request)
-    classify_panel._frame_handler(context)({}, request)
+    classify_panel._live_handler(context)({}, request)
     assert seen == [("at 192.0.2.7", "192.0.2.7")] * 4
     assert Access().counted(request) == (None, None) and Access("a-token-of-the-owner").counted(None) == ("at ", None)
