@@ -24,11 +24,11 @@ from fruitvision.ui.page.datasets import SAMPLE
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.bar.run_bar import run_state
-from fruitvision.ui.train.choices import Training, data_view
-from fruitvision.ui.train.results import FirstResults
+from fruitvision.ui.train.results import AutoReports
+from fruitvision.ui.train.run_panel import run_updates
 from fruitvision.ui.train.settings import preset_values
+from fruitvision.ui.train.setup_panel import Training, data_updates
 from fruitvision.ui.train.start import Form
-from fruitvision.ui.train.watch import run_view
 
 MAX_MS = 20.0
 MINUTE = 60.0
@@ -39,7 +39,7 @@ class TrainPage:
 
     def __init__(self, runs: Path) -> None:
         self.context = Context(runs, runs.parent / "taught", Access("token"), Models(runs), runs.parent / "data")
-        self.training, self.first = Training(self.context), FirstResults()
+        self.training, self.first = Training(self.context), AutoReports()
         self.training.estimates.paces = dict.fromkeys(("plain", "fast", "robust"))  # measured once, not each second
         self.form = Form.of(SAMPLE, "", "", "", DEFAULT_PRESET, 1, "", *preset_values(DEFAULT_PRESET))
         self.context.datasets.scan(SAMPLE).join()
@@ -50,12 +50,12 @@ class TrainPage:
         self.run, self.runs_seen, self.data_seen = None, None, None
 
     def tick(self) -> None:
-        """The requests of one second."""
-        shown = run_view(self.context, self.run, [], self.runs_seen, "en", owner=True)
+        """One second of it."""
+        shown = run_updates(self.context, self.run, [], self.runs_seen, "en", owner=True)
         self.run, self.runs_seen = shown.get("run", self.run), shown.get("seen", self.runs_seen)
         if self.run:
-            self.first.consider(self.context.runs, self.run, "en")
-        chosen = data_view(self.training, self.form, "", 0, self.data_seen, "", "en", owner=True)
+            self.first.start_if_due(self.context.runs, self.run, "en")
+        chosen = data_updates(self.training, self.form, "", 0, self.data_seen, "", "en", owner=True)
         self.data_seen = chosen.get("seen", self.data_seen)
         run_state(self.context, {}, "en")
 

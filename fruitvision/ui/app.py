@@ -1,4 +1,4 @@
-"""The app: the three panels on one page, and every network setting in one place."""
+"""The app: the page with its three panels, and all network settings in one place."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from starlette.middleware import Middleware
 from fruitvision.compat import on_console_close, share_arenas
 from fruitvision.data.fetch.incoming import MAX_BYTES
 from fruitvision.errors import UsageError
-from fruitvision.ui.addresses import free_port, is_address
-from fruitvision.ui.announce import announce, forget_leading
+from fruitvision.ui.addresses import free_port, is_url
+from fruitvision.ui.announce import announce, delete_redirect_files
 from fruitvision.ui.api.routes import Api
 from fruitvision.ui.classify import panel as classify_panel
-from fruitvision.ui.classify.api import build_endpoint, classified
+from fruitvision.ui.classify.api import build_endpoint, classify_json
 from fruitvision.ui.compare import panel as compare_panel
 from fruitvision.ui.device import device_html, device_page, make_page
 from fruitvision.ui.gradio_internals import (
     close_tunnels,
     files_of,
     get_upload_folder,
-    list_together,
     queue_of,
     settings_known_to,
+    share_file_list,
     wrapping_tabs,
 )
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, prepare_upload_script
@@ -47,7 +47,7 @@ from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
-from fruitvision.ui.server.connections import served_through
+from fruitvision.ui.server.connections import serve_through
 from fruitvision.ui.server.fair_queue import FairQueue
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import GuardedBlocks
@@ -58,25 +58,25 @@ from fruitvision.ui.server.uploads import MIN_QUOTA, QUOTA, Uploads
 from fruitvision.ui.theme import theme
 from fruitvision.ui.train import panel as train_panel
 from fruitvision.ui.train.bar.run_bar import build_bar
-from fruitvision.web.served import WHOLE_APP
+from fruitvision.web.device_page import APP_QUERY
 from fruitvision.wording.text import LANGUAGES, say
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(FOLDER.rglob("*.css"))
 PANELS = {"classify": classify_panel, "train": train_panel, "compare": compare_panel}
-# Frames of live views are answered in threads of their own, beside the queue.
+# Frames of live views are answered outside the queue, each in a thread.
 THREADS = 128
-# Pages are known long after they were closed, in up to 0.4 MB each (ui/server/sessions.py); those unused for longest are forgotten first.
+# The state of closed pages is kept, up to 0.4 MB each (ui/server/sessions.py); the least recently used is dropped first.
 SESSIONS = 256
-ADDRESS = FOLDER / "navigation.js"
+NAVIGATION = FOLDER / "navigation.js"
 
 
 def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
-    """The page: a header, and the three panels as tabs; with ``api``, the endpoint that gradio_client calls."""
+    """Build the page: a header, and the three panels as tabs; with ``api``, also the endpoint for gradio_client."""
     with GuardedBlocks(title="FruitVision", analytics_enabled=False) as demo:
         page = _header(context, demo)
         page.bar = build_bar(context)
-        opened = {name: gr.Checkbox(visible="hidden", elem_id=f"opened-{name}") for name in PANELS}  # mounted before their panels are
+        opened = {name: gr.Checkbox(visible="hidden", elem_id=f"opened-{name}") for name in PANELS}  # mounted before the panels
         page.part_languages = {name: _language(context, visible="hidden", elem_id=f"language-{name}") for name in PARTS}
         with gr.Tabs(elem_id="panels", **wrapping_tabs()) as page.tabs:
             for name, panel in PANELS.items():
@@ -89,7 +89,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
         if api:
             build_endpoint(context)
         demo.translations = page.translations
-    list_together(files_of(demo), *demo.blocks.values())
+    share_file_list(files_of(demo), *demo.blocks.values())
     return demo
 
 
@@ -123,21 +123,21 @@ def _language(context: Context, **shown: Any) -> gr.Radio:
 
 
 def title_html(language: str) -> str:
-    """The name, and one line of purpose."""
+    """The app's name, and one line about its purpose."""
     return f"<h1>{say('header.title', language)}</h1><p>{say('header.purpose', language)}</p>"
 
 
 def _wire_language(page: Page) -> None:
-    """A switch of the language; what the header shows is told to the scripts of the page, and stands in its address."""
+    """Register the page's scripts, and the handlers of a change of the language or the model."""
     language, model = page.language, page.model
     for script in (language_overlay_script(), gradio_translation_script(), prepare_upload_script(), reconnect_script(), SCROLL_INTO_VIEW):
         page.demo.load(None, None, None, js=script)
-    page.demo.load(None, [language, model], None, js=ADDRESS.read_text(encoding="utf-8"))
+    page.demo.load(None, [language, model], None, js=NAVIGATION.read_text(encoding="utf-8"))
     page.demo.load(page.context.models.choices_update, [language, model], model, **UNQUEUED)
 
     page.sync_languages(language.change)
-    for name, one in {"header": language, **page.part_languages}.items():
-        _wire_translation(page, name, one)
+    for name, radio in {"header": language, **page.part_languages}.items():
+        _wire_translation(page, name, radio)
     gr.on(
         [language.change, model.change],
         None,
@@ -148,7 +148,7 @@ def _wire_language(page: Page) -> None:
 
 
 def _wire_translation(page: Page, name: str, language: gr.Radio) -> None:
-    """What is bound to one of the page's languages changes with it; the cover of the page waits for that."""
+    """Update the components bound to one of the page's languages, and tell the overlay when they are updated."""
 
     def switch(chosen: str) -> list[Any]:
         return page.updates(language, chosen)
@@ -177,29 +177,29 @@ def launch(
     open_browser: bool = True,
     block: bool = True,
 ) -> gr.Blocks:
-    """Open the app; with ``block``, stay until Ctrl-C.
+    """Launch the app; with ``block``, run until Ctrl-C.
 
     Args:
-        host: address to listen on; this computer only by default, every address with ``public``.
-        port: raises UsageError "port-in-use" where it is taken; by default the first free one from 7860 on.
-        share: ask Gradio's servers for a public link as well.
-        public: visitors come by themselves: they may classify and look.
-        root_path: the path under which a reverse proxy serves the app, or the whole public address with it, such as
-            https://fruit.example/app; no header of a request takes its place.
+        host: the address to listen on; by default this computer only, with ``public`` all addresses.
+        port: by default the first free one from 7860 on. Raises UsageError "port-in-use" if the given one is taken.
+        share: request a public link from Gradio's servers.
+        public: allow visitors, who may classify and look.
+        root_path: the path under which a reverse proxy serves the app, or its whole public URL, such as
+            https://fruit.example/app; request headers never override it.
         embed_in: origins, such as https://huggingface.co, whose pages may show the app in a frame.
-        device: a page that was exported, to which visitors are led, so that their own browsers answer; "auto" makes it of the network
-            that answers first, "none" offers none. By default "auto" with ``share``.
-        api: whether programs may ask, by gradio_client and by ``POST /api/classify``.
-        upload_quota: bytes that visitors' uploads may take in all; the oldest are deleted first.
-        dataset_limit: bytes of one dataset that the owner may upload in Train.
+        device: an exported page to which visitors are redirected, so that their own browsers classify; "auto" exports one from the
+            default model, "none" disables it. By default "auto" with ``share``.
+        api: whether programs may classify, by gradio_client and by ``POST /api/classify``.
+        upload_quota: maximum total size of visitors' uploads in bytes; the oldest are deleted first.
+        dataset_limit: maximum size of a dataset that the owner may upload in Train, in bytes.
         data, runs, taught: folders; ``data``'s subfolders are offered for training.
-        checkpoint: a checkpoint folder, or a shipped model's name, that answers first.
-        language: "en" or "zh" at the start; by default the browser's own.
+        checkpoint: the default model, as a checkpoint folder or the name of a shipped one.
+        language: the initial language, "en" or "zh"; by default the browser's.
     """
     host = host or ("0.0.0.0" if public else "127.0.0.1")
     port = free_port(host, port)
     _check(embed_in, upload_quota)
-    share_arenas()  # before there are many threads
+    share_arenas()  # before threads are started
     runs = Path(runs or "runs").absolute()
     context = Context(
         runs=runs,
@@ -212,19 +212,19 @@ def launch(
         dataset_limit=dataset_limit,
         device=device_page(device, share=share),
     )
-    own_uploads = _folder_for_uploads()
-    hosts = {urlsplit(root_path).netloc} if root_path and is_address(root_path) else set()
+    upload_folder = _private_upload_folder()
+    hosts = {urlsplit(root_path).netloc} if root_path and is_url(root_path) else set()
     uploads = Uploads(get_upload_folder, upload_quota)
     gate = _gate(context, hosts, embed_in, root_path, uploads, api=api)
-    demo = _open(build_app(context, api=api), context, gate, uploads, host, port, root_path)
-    visitors = open_tunnel(demo, port) if share else None
-    if visitors:
-        hosts.add(urlsplit(visitors).netloc)
-    announce(context, host, port, visitors, share=share, open_browser=open_browser)
+    demo = _start(build_app(context, api=api), context, gate, uploads, host, port, root_path)
+    public_url = open_tunnel(demo, port) if share else None
+    if public_url:
+        hosts.add(urlsplit(public_url).netloc)
+    announce(context, host, port, public_url, share=share, open_browser=open_browser)
     if context.device is not None and not context.device.ready:
         make_page(context.device, lambda: context.models.folder(None), context.language)
     if block:
-        _close_when_told(uploads, own_uploads)
+        _close_on_signals(uploads, upload_folder)
         demo.block_thread()
     return demo
 
@@ -232,7 +232,7 @@ def launch(
 def _gate(
     context: Context, hosts: set[str], embed_in: Sequence[str], root_path: str | None, uploads: Uploads, *, api: bool
 ) -> Callable[..., Gate]:
-    """What stands before Gradio, given the app behind it. ``hosts``: names under which it is known; more may be added."""
+    """A function that puts the gate in front of an ASGI app. ``hosts``: the app's host names, to which more may be added later."""
     return partial(
         Gate,
         access=context.access,
@@ -242,12 +242,12 @@ def _gate(
         root_path=root_path or "",
         language=partial(wanted_language, first=context.language, follow_browser=context.follow_browser),
         device=context.device,
-        api=Api(lambda picture, request: classified(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
+        api=Api(lambda picture, request: classify_json(context, picture, "", request), MAX_UPLOAD_BYTES) if api else None,
     )
 
 
-def _folder_for_uploads() -> str | None:
-    """A folder that other accounts of this computer cannot look into, deleted in the end; None where one is named already."""
+def _private_upload_folder() -> str | None:
+    """Create an upload folder that other accounts cannot read, deleted at exit; None if GRADIO_TEMP_DIR names one already."""
     if os.environ.get("GRADIO_TEMP_DIR"):
         return None
     folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="fruitvision-")
@@ -255,24 +255,24 @@ def _folder_for_uploads() -> str | None:
     return folder
 
 
-def _open(
+def _start(
     demo: gr.Blocks, context: Context, gate: Callable[..., Any], uploads: Uploads, host: str, port: int, root_path: str | None
 ) -> gr.Blocks:
-    """Serve the page behind the gate."""
+    """Start the server, with the page behind the gate."""
     demo.queue(default_concurrency_limit=16, api_open=False)
     FairQueue.of(queue_of(demo), context.access)
-    with served_through(gate):
+    with serve_through(gate):
         _serve(demo, uploads, host, port, root_path, context)
     Sessions.of(demo)
-    gc.freeze()  # what was made for the page stays as long as the app does: later collections need not look through it
+    gc.freeze()  # the page's objects live as long as the app: exclude them from later collections
     gc.enable()
     return demo
 
 
 def _check(embed_in: Sequence[str], upload_quota: int) -> None:
-    """Refuse what cannot be meant, before anything is made. Raises UsageError "bad-origin", "small-quota"."""
-    if unknown := [origin for origin in embed_in if not is_address(origin) or urlsplit(origin).path.strip("/")]:
-        raise UsageError("bad-origin", origin=unknown[0])
+    """Raise UsageError "bad-origin" or "small-quota" for invalid arguments."""
+    if invalid := [origin for origin in embed_in if not is_url(origin) or urlsplit(origin).path.strip("/")]:
+        raise UsageError("bad-origin", origin=invalid[0])
     if upload_quota < MIN_QUOTA:
         raise UsageError("small-quota", megabytes=upload_quota // 2**20, least=MIN_QUOTA // 2**20)
 
@@ -301,8 +301,8 @@ def _serve(demo: gr.Blocks, uploads: Uploads, host: str, port: int, root_path: s
         theme=theme(),
         css_paths=STYLES,
         app_kwargs={
-            "lifespan": uploads.looked_after,
-            "middleware": [Middleware(OwnerLink, access=context.access, query=f"?{WHOLE_APP}" if context.device else "")],
+            "lifespan": uploads.lifespan,
+            "middleware": [Middleware(OwnerLink, access=context.access, query=f"?{APP_QUERY}" if context.device else "")],
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,
@@ -310,17 +310,17 @@ def _serve(demo: gr.Blocks, uploads: Uploads, host: str, port: int, root_path: s
     )
 
 
-def _close_when_told(uploads: Uploads, folder: str | None) -> None:
-    """End at once when the system asks for it or the terminal goes, and leave no upload behind; ``folder`` goes whole."""
+def _close_on_signals(uploads: Uploads, folder: str | None) -> None:
+    """Exit immediately on a termination signal, or when the terminal is closed, and delete all uploads, and ``folder``."""
 
     def close(*_: object) -> None:
         uploads.clear()
         clear_downloads()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
-        forget_leading()
+        delete_redirect_files()
         close_tunnels()
-        os._exit(0)  # threads that answer somebody would be waited for, as long as they take
+        os._exit(0)  # a normal exit would wait for threads that are handling calls
 
     on_console_close(close)
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):

@@ -1,4 +1,4 @@
-"""The page by which visitors' own browsers answer: made by the app itself where nobody named one, and offered in the header."""
+"""The page that classifies in visitors' own browsers: exported by the app itself by default, and linked in the header."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS, checkpoint_name
 from fruitvision.report.markup import tag
 from fruitvision.runs.subprocess_call import call_in_subprocess
 from fruitvision.ui.page.background import Task
+from fruitvision.web.device_page import APP_QUERY, PATH, DevicePage
 from fruitvision.web.export import DESCRIPTION, PAGE, export_web
-from fruitvision.web.served import PATH, WHOLE_APP, DevicePage
 from fruitvision.wording.text import say, say_error
 
 AUTO, NONE = "auto", "none"
-MOST_KEPT = 3
-"""Pages in the cache, 9 MB each; those used last."""
+MAX_KEPT = 3
+"""Maximum pages in the cache, 9 MB each; the least recently used are deleted."""
 
 
 def device_page(wanted: str | Path | None, *, share: bool) -> DevicePage | None:
-    """The page of a folder, one that is still to be made ("auto"), or None; by default one is made where the app is shared by a link.
+    """The page in a folder, a page that is still to be exported ("auto"), or None ("none"). The default is "auto" with ``share``.
 
-    ``public`` makes none by itself: it is how servers, containers and Spaces are started, which answer visitors on purpose.
+    With ``public`` the default is None: servers, containers and Spaces are meant to answer visitors themselves.
 
     Raises UsageError "not-a-page".
     """
@@ -44,18 +44,18 @@ def device_page(wanted: str | Path | None, *, share: bool) -> DevicePage | None:
 
 
 def device_html(language: str) -> str:
-    """The header's link to the page; relative, since a proxy may have put a path before the app's. In a frame it takes the window."""
-    to = f"{PATH.strip('/')}/?{WHOLE_APP}"
+    """The header's link to the page. It is relative, since a proxy may prefix the path, and leaves a frame."""
+    to = f"{PATH.strip('/')}/?{APP_QUERY}"
     return tag("a", say("header.device", language), href=to, target="_top", title=say("header.device_how", language))
 
 
 def make_page(page: DevicePage, checkpoint: Callable[[], Path], language: str) -> Task[None]:
-    """Make a checkpoint's page in the background, and say in the terminal that it is served, or why there is none."""
+    """Export a checkpoint's page in the background, and print that it is served, or why not."""
 
     def work(progress: Any) -> None:
         try:
-            read_made(page, checkpoint())
-        except Exception as error:  # the app goes on without the page, whatever it is
+            load_page(page, checkpoint())
+        except Exception as error:  # the app works without the page, whatever the reason
             known = error if isinstance(error, FruitVisionError) else unexpected(error)
             print(say("launch.no_device", language, why=say_error(known, language)), flush=True)
         else:
@@ -64,31 +64,31 @@ def make_page(page: DevicePage, checkpoint: Callable[[], Path], language: str) -
     return Task(work, "device-page")
 
 
-def read_made(page: DevicePage, checkpoint: Path) -> None:
-    """Read a checkpoint's page from the cache, where it is made if it is not there.
+def load_page(page: DevicePage, checkpoint: Path) -> None:
+    """Load a checkpoint's page from the cache; if it is missing, export it first.
 
     Raises:
-        CheckpointError: "onnx-missing" before anything is fetched or loaded.
+        CheckpointError: "onnx-missing", before anything is downloaded or loaded.
         FruitVisionError: as :func:`export_web`; RunError "work-ended".
     """
     pages = cache_folder() / "pages"
     with named_write_errors(pages):
         pages.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(pages / ".lock"):  # of two apps that are opened at a time one makes it
+        with filelock.FileLock(pages / ".lock"):  # if two apps start at the same time, one exports it
             remove_leftovers(pages)
             folder = pages / _key(checkpoint)
             if not (folder / DESCRIPTION).is_file():
                 if not all(map(find_spec, EXPORT_PACKAGES)):
                     raise CheckpointError("onnx-missing", packages=" ".join(EXPORT_PACKAGES))
-                call_in_subprocess(_make, checkpoint, folder)
+                call_in_subprocess(_export, checkpoint, folder)
             os.utime(folder)
             page.read(folder)
-            for old in sorted(pages.glob("[!.]*"), key=lambda one: one.stat().st_mtime)[:-MOST_KEPT]:
+            for old in sorted(pages.glob("[!.]*"), key=lambda one: one.stat().st_mtime)[:-MAX_KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
 
 
 def _key(checkpoint: Path) -> str:
-    """A name that changes with the checkpoint, what it is called, and the version of FruitVision and of its page."""
+    """A cache key: a hash of the checkpoint, its name, the version of FruitVision, and the page's own files."""
     folder = current_folder(checkpoint)
     digest = hashlib.sha256(f"{__version__}\0{checkpoint_name(checkpoint)}".encode())
     for path in (folder / CONFIG, folder / WEIGHTS, folder / CARD, *sorted(PAGE.rglob("*"))):
@@ -97,6 +97,6 @@ def _key(checkpoint: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _make(checkpoint: Path, folder: Path, report: Callable[..., Any]) -> None:
-    """In a process of its own."""
+def _export(checkpoint: Path, folder: Path, report: Callable[..., Any]) -> None:
+    """Run in a separate process."""
     export_web(checkpoint, folder)

@@ -1,8 +1,8 @@
-"""Every name of Gradio that its documentation does not promise, in one place.
+"""All uses of Gradio's undocumented names, in one place.
 
-Written for Gradio 6.31, and tried with 6.0, the oldest that may be installed.
+Written for Gradio 6.31, and tested with 6.0, the oldest supported version.
 
-``tests/ui/test_gradio_internals.py`` fails by name where one of them is gone or takes other arguments.
+``tests/ui/test_gradio_internals.py`` fails for each name that is missing or takes other arguments.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ __all__ = [
     "StateHolder",
     "blocks_of",
     "close_tunnels",
-    "files_laid_in",
+    "gradio_files_in",
     "files_of",
     "forget_upload",
     "get_upload_folder",
-    "list_together",
+    "share_file_list",
     "open_tunnel",
     "queue_of",
     "settings_known_to",
-    "uvicorn_configured_by",
+    "uvicorn_config_replaced",
     "wrapping_tabs",
 ]
 
 
 def wrapping_tabs() -> dict[str, Any]:
-    """Arguments of gr.Tabs whose tabs take a second line where one is too short, and are never put into a menu."""
+    """Arguments of gr.Tabs that let the tabs wrap to a second line, instead of moving some into a menu."""
     return settings_known_to(gr.Tabs, overflow_behavior="wrap")
 
 
@@ -62,48 +62,48 @@ def queue_of(demo: gr.Blocks) -> Queue:
 
 
 def settings_known_to(function: Callable[..., Any], **settings: Any) -> dict[str, Any]:
-    """Those of the settings that turn off what a later Gradio than 6.0 brought, where this one has it."""
-    known = inspect.signature(function).parameters
-    return {name: value for name, value in settings.items() if name in known}
+    """Those keyword arguments that ``function`` has in the installed Gradio; some came after 6.0."""
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in settings.items() if name in parameters}
 
 
 def forget_upload(upload_id: str) -> None:
-    """Forget the progress of an upload, which Gradio keeps for ever."""
+    """Delete the progress of an upload, which Gradio never does."""
     file_upload_statuses.stop_tracking(upload_id)
     file_upload_statuses._signals.pop(upload_id, None)
 
 
-_BY_CONTENT = re.compile("[0-9a-f]{64}")
+_HASH = re.compile("[0-9a-f]{64}")
 
 
-def files_laid_in(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The files that Gradio laid into its folder: each in a folder named by the file's hash, or not whole yet, beside these.
+def gradio_files_in(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """Gradio's files in its upload folder: complete ones are in folders named by their hash, incomplete ones beside these.
 
-    Whatever else lies there is not Gradio's.
+    Other files in the folder are not Gradio's.
     """
-    with suppress(OSError), os.scandir(folder) as found:
-        for one in found:
-            if one.name.startswith(tempfile.gettempprefix()) and one.is_file(follow_symlinks=False):
-                yield one.path
-            elif _BY_CONTENT.fullmatch(one.name) and one.is_dir(follow_symlinks=False):
-                with suppress(OSError):  # it was deleted meanwhile
-                    yield from (os.path.join(one.path, name) for name in os.listdir(one.path))
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(tempfile.gettempprefix()) and entry.is_file(follow_symlinks=False):
+                yield entry.path
+            elif _HASH.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):  # deleted meanwhile
+                    yield from (os.path.join(entry.path, name) for name in os.listdir(entry.path))
 
 
 def files_of(demo: gr.Blocks) -> set[str]:
-    """The list of the files that an app made, from the moment that :func:`list_together` was called."""
+    """The files that an app created, complete once :func:`share_file_list` was called."""
     return demo.upload_file_set
 
 
 def blocks_of(app: Any) -> gr.Blocks:
-    """The page that an ASGI app of Gradio's serves."""
+    """The Blocks that an ASGI app of Gradio's serves."""
     return app.get_blocks()
 
 
-def list_together(files: set[str], *blocks: Any) -> None:
-    """Let components keep one list of the files that they make: each page's own copies of them kept lists that nobody knew.
+def share_file_list(files: set[str], *blocks: Any) -> None:
+    """Let components add the files that they create to one set: otherwise each page's copies of them would have sets of their own.
 
-    Other values, which a page has for a gr.State, keep none.
+    Values of a gr.State, which are no components, are skipped.
     """
     for block in blocks:
         if isinstance(block, Block):
@@ -111,22 +111,22 @@ def list_together(files: set[str], *blocks: Any) -> None:
 
 
 def open_tunnel(port: int, token: str) -> str:
-    """The address at Gradio's servers under which ``port`` of this computer is reached. Waits without a limit."""
+    """Open a tunnel to ``port`` of this computer, and return its public URL. Waits without a time limit."""
     return networking.setup_tunnel("127.0.0.1", port, token, None, None)
 
 
 def close_tunnels() -> None:
-    """End the tunnels' programs of this process."""
+    """Stop the tunnel processes of this app."""
     for tunnel in CURRENT_TUNNELS:
         tunnel.kill()
 
 
 @contextmanager
-def uvicorn_configured_by(configured: Callable[..., Any]) -> Iterator[None]:
-    """Apps that are launched meanwhile are served by what ``configured`` makes of uvicorn.Config's arguments."""
-    before = http_server.uvicorn  # pyright: ignore[reportPrivateImportUsage]
-    http_server.uvicorn = SimpleNamespace(Config=configured)  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
+def uvicorn_config_replaced(config: Callable[..., Any]) -> Iterator[None]:
+    """Apps that are launched inside the block create their uvicorn.Config by ``config``."""
+    original = http_server.uvicorn  # pyright: ignore[reportPrivateImportUsage]
+    http_server.uvicorn = SimpleNamespace(Config=config)  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
     try:
         yield
     finally:
-        http_server.uvicorn = before  # pyright: ignore[reportPrivateImportUsage]
+        http_server.uvicorn = original  # pyright: ignore[reportPrivateImportUsage]

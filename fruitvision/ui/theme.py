@@ -1,4 +1,4 @@
-"""How the page looks: colours, radii and fonts. The rest is in the panels' style sheets."""
+"""The Gradio theme: colours, radii and fonts. Everything else is in the style sheets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from gradio import themes
 
 
 def theme() -> themes.Base:
-    """Calm and roomy, in the system's own letters: nothing is fetched from elsewhere."""
-    letters = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"]
+    """A calm theme with system fonts, so that no font is downloaded."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "Microsoft YaHei", "sans-serif"]
     return themes.Soft(
         primary_hue=themes.colors.emerald,
         secondary_hue=themes.colors.emerald,
         neutral_hue=themes.colors.stone,
         radius_size=themes.sizes.radius_lg,
-        font=letters,
+        font=fonts,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
         body_background_fill="*neutral_50",
@@ -26,7 +26,7 @@ def theme() -> themes.Base:
         block_label_background_fill_dark="none",
         block_label_text_color="*body_text_color_subdued",
         block_label_text_color_dark="*body_text_color_subdued",
-        # Contrast (WCAG 2.2, AA): 4.5:1 for text, 3:1 for what is needed to find a control. Gradio's defaults have 2.4 to 2.5.
+        # Contrast by WCAG 2.2, AA: 4.5:1 for text, 3:1 for the borders of controls. Gradio's defaults have 2.4 to 2.5.
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",

@@ -189,7 +189,7 @@ def test_who_asked_for_less_motion_sees_none(visit, app):
         const asked = [], scroll = Element.prototype.scrollIntoView;
         Element.prototype.scrollIntoView = function (how) { asked.push(how.behavior); return scroll.call(this, how); };
         scrollTo({ top: 0, behavior: "instant" });
-        await fruitvisionShow("#compare-page");
+        await fruitvisionScrollIntoView("#compare-page");
         Element.prototype.scrollIntoView = scroll;
         const styles = [...document.querySelectorAll("body *")].map((one) => getComputedStyle(one));
         const times = styles.flatMap((style) => `${style.transitionDuration}, ${style.animationDuration}`.split(", "));

@@ -22,8 +22,8 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.bar.run_bar import run_state
+from fruitvision.ui.train.run_panel import run_updates
 from fruitvision.ui.train.run_view import main_charts, run_table, status_line
-from fruitvision.ui.train.watch import run_view
 
 PROJECT = Path(__file__).resolve().parents[2]
 opened: list[str] | None = None
@@ -84,16 +84,16 @@ def context(tmp_path) -> Context:
 def test_a_tick_reads_nothing_of_200_runs_that_rest(context, owner, old):
     made = [make_run(context.runs, f"run {n}", steps=1000 if n < 20 else 10, old=old) for n in range(200)]
     long_ago(context.runs)
-    first = files_read(lambda: run_view(context, None, [], None, "en", owner=owner))
+    first = files_read(lambda: run_updates(context, None, [], None, "en", owner=owner))
     assert first.count("status.json") == first.count("config.json") == 200
     assert first.count("metrics.jsonl") <= (202 if old else 2), "only what an earlier version wrote is looked for there"
-    run = run_view(context, None, [], None, "en", owner=owner)["run"]
-    seen = run_view(context, run, [], None, "en", owner=owner)["seen"]
+    run = run_updates(context, None, [], None, "en", owner=owner)["run"]
+    seen = run_updates(context, run, [], None, "en", owner=owner)["seen"]
     took = []
 
     def tick() -> None:
         began = time.process_time()
-        shown = run_view(context, run, [], seen, "en", owner=owner)
+        shown = run_updates(context, run, [], seen, "en", owner=owner)
         took.append(time.process_time() - began)
         assert shown == {}, "nothing is sent"
 
@@ -109,7 +109,7 @@ def test_what_another_process_changes_is_seen_at_the_next_tick(context):
     """What is known of a file is its inode, size and time: only another process shows that nothing else tells."""
     runs = [make_run(context.runs, f"run {n}") for n in range(3)]
     long_ago(context.runs)
-    shown = run_view(context, runs[0].id, [], None, "en", owner=True)
+    shown = run_updates(context, runs[0].id, [], None, "en", owner=True)
     code = f"""
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.names import rename
@@ -118,7 +118,7 @@ rename(run, "renamed elsewhere")
 run.write_status(run.status().model_copy(update={{"test_top1": 0.75}}))
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=60)
-    ticked = run_view(context, runs[0].id, [], shown["seen"], "en", owner=True)
+    ticked = run_updates(context, runs[0].id, [], shown["seen"], "en", owner=True)
     assert "renamed elsewhere" in ticked["table"] and "75.0%" in ticked["table"] and "75.0%" not in shown["table"]
 
 
@@ -127,7 +127,7 @@ def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_
         make_run(context.runs, f"run {n}", steps=500)
     live = make_run(context.runs, "live", "waiting", steps=15_000)
     long_ago(context.runs)
-    shown = run_view(context, live.id, [], None, "en", owner=True)
+    shown = run_updates(context, live.id, [], None, "en", owner=True)
     seen = shown["seen"]
     with live.metrics_file.open("a", encoding="utf-8") as file:
         file.write(step(2, 1))
@@ -135,8 +135,8 @@ def test_a_step_of_one_run_reads_that_run_alone_and_of_its_figures_only_what_is_
     parsed, real = [], metrics.parse_record
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metrics, "parse_record", lambda line: parsed.append(line) or real(line))
-        patch.setattr("fruitvision.ui.train.watch.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
-        found = files_read(lambda: run_view(context, live.id, [], seen, "en", owner=True))
+        patch.setattr("fruitvision.ui.train.run_panel.run_table", lambda *given, **named: pytest.fail("the table is made anew"))
+        found = files_read(lambda: run_updates(context, live.id, [], seen, "en", owner=True))
     assert found.count("metrics.jsonl") <= 2 and set(found) <= {"status.json", "metrics.jsonl"}, found
     assert found.count("status.json") <= 4, "those of the live run alone"
     assert parsed == [step(2, 1).rstrip("\n").encode()]

@@ -11,7 +11,7 @@ from fruitvision.report import page, results
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.report import REPORT, RESULTS, begin_report, report_file, report_state
-from fruitvision.ui.train.watch import report_copy
+from fruitvision.ui.train.run_panel import report_copy
 
 
 def test_a_report_is_made_on_the_test_pictures_and_handed_out_once_it_is_there(tmp_path, tiny):

@@ -11,10 +11,10 @@ from fruitvision.errors import DownloadError, UsageError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.networks import build_network
 from fruitvision.ui import device
-from fruitvision.ui.device import AUTO, MOST_KEPT, device_html, device_page, make_page, read_made
+from fruitvision.ui.device import AUTO, MAX_KEPT, device_html, device_page, load_page, make_page
 from fruitvision.web import export, runtime
+from fruitvision.web.device_page import DevicePage
 from fruitvision.web.network import WebNetwork
-from fruitvision.web.served import DevicePage
 
 
 @pytest.fixture
@@ -52,13 +52,13 @@ def test_it_is_made_once_for_a_checkpoint_and_the_last_ones_are_kept(tmp_path, c
     assert page.ready and page.holds("/device/model.json") and "own browsers" in capsys.readouterr().out
     first = kept(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(device, "_make", None)
-        read_made(again := DevicePage(), own)
+        patch.setattr(device, "_export", None)
+        load_page(again := DevicePage(), own)
     assert again.ready and len(first) == 1
-    for n in range(MOST_KEPT):
+    for n in range(MAX_KEPT):
         (cache / ".half.999999999.new").mkdir()
-        read_made(DevicePage(), checkpoint(tmp_path, types=("Apple", *(f"Kiwi {one}" for one in range(n + 1)))))
-    assert len(kept(cache)) == MOST_KEPT and not first & kept(cache) and ".half.999999999.new" not in kept(cache)
+        load_page(DevicePage(), checkpoint(tmp_path, types=("Apple", *(f"Kiwi {one}" for one in range(n + 1)))))
+    assert len(kept(cache)) == MAX_KEPT and not first & kept(cache) and ".half.999999999.new" not in kept(cache)
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "could not be made"), ("zh", "无法生成")])

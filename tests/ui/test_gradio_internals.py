@@ -86,10 +86,10 @@ def test_files_are_laid_where_they_are_looked_for_and_listed_once(tmp_path, monk
     (tmp_path / "study.csv").write_text("a,b", encoding="utf-8")
     demo, picture, file = asyncio.run(built())
     assert internals.blocks_of(SimpleNamespace(get_blocks=lambda: demo)) is demo and arguments(routes.App.get_blocks) == ["self"]
-    internals.list_together(internals.files_of(demo), picture, file)
+    internals.share_file_list(internals.files_of(demo), picture, file)
     shown = picture.postprocess(np.zeros((4, 4, 3), np.uint8)).path
     copied = file.move_resource_to_block_cache(tmp_path / "study.csv")
-    assert {os.path.realpath(path) for path in internals.files_laid_in(tmp_path / "laid")} == {*map(os.path.realpath, (shown, copied))}
+    assert {os.path.realpath(path) for path in internals.gradio_files_in(tmp_path / "laid")} == {*map(os.path.realpath, (shown, copied))}
     picture.move_resource_to_block_cache(shown)
     assert {os.path.realpath(path) for path in internals.files_of(demo)} == {*map(os.path.realpath, (shown, copied))}
     source = inspect.getsource(routes) + inspect.getsource(blocks)
@@ -107,13 +107,13 @@ def test_an_upload_that_has_not_come_whole_lies_where_it_is_looked_for(tmp_path)
         asyncio.run(parser.parse())
     for file in parser._files_to_close_on_error:
         file.close()
-    assert [Path(path).read_bytes()[:4] for path in internals.files_laid_in(tmp_path)] == [b"half"]
+    assert [Path(path).read_bytes()[:4] for path in internals.gradio_files_in(tmp_path)] == [b"half"]
 
 
 def test_uvicorn_is_configured_through_one_name():
     source = inspect.getsource(internals.http_server)
     assert "uvicorn.Config(" in source and source.count("uvicorn.Config(") == 1
-    with internals.uvicorn_configured_by(dict):
+    with internals.uvicorn_config_replaced(dict):
         assert internals.http_server.uvicorn.Config(a=1) == {"a": 1}
 
 

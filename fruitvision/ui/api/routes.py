@@ -1,7 +1,7 @@
-"""``POST /api/classify`` for curl and other programs, its page and its OpenAPI description; Gradio has no part in it.
+"""``POST /api/classify`` for curl and other programs, its documentation page and its OpenAPI description, without Gradio.
 
-The gate bounds bodies, calls and connections as it does a visitor's (``gate.py``). A picture is the request's whole body, so
-that no form has to be parsed.
+The gate limits bodies, calls and connections as for the page's visitors (``gate.py``). The request's body is the picture itself,
+so that no form has to be parsed.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from fruitvision.wording.text import LANGUAGES, say
 
 PATH, DESCRIPTION, PAGE = "/api/classify", "/api/openapi.json", "/api"
 PATHS = {PATH: ("POST",), DESCRIPTION: ("GET", "HEAD"), PAGE: ("GET", "HEAD")}
-"""What there is, and by which methods."""
+"""The routes and their methods."""
 INFO = "/gradio_api/info"
-"""Gradio's own route, by which gradio_client learns of the endpoint."""
-AT_ONCE = 64
-"""Pictures that are answered at the same time, each from a thread of its own."""
+"""Gradio's own route, from which gradio_client learns of the endpoint."""
+MAX_THREADS = 64
+"""Pictures that are classified concurrently, each in a thread of its own."""
 
 Send = Callable[[dict], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict]]
 Answer = Callable[[bytes, Request], dict[str, Any]]
-"""Gets the picture's bytes, and returns what ``predict --json`` prints, or an "error"."""
+"""Takes the picture's bytes, and returns what ``predict --json`` prints, or an "error"."""
 
 
 class Api:
-    """ASGI app for ``PATHS``, behind the gate.
+    """An ASGI app for ``PATHS``, behind the gate.
 
     Args:
-        answer: classifies; it is called in a thread.
-        limit: bytes of a picture, which the gate holds.
+        answer: classifies a picture; called in a thread.
+        limit: maximum size of a picture in bytes, which the gate enforces.
     """
 
     def __init__(self, answer: Answer, limit: int) -> None:
@@ -44,27 +44,27 @@ class Api:
         self._threads: CapacityLimiter | None = None
 
     def holds(self, path: str, method: str) -> bool:
-        """Whether there is such a route below the app's."""
+        """Whether there is a route with this path and method."""
         return method in PATHS.get(path, ())
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
-        """Answer a request that the gate let in, on a path that it found in ``PATHS``."""
+        """Answer a request that the gate has accepted for one of ``PATHS``."""
         path = scope["fruitvision.path"]
         if path == PATH:
-            status, found = await self._classified(Request(scope, receive))
-            await _send(send, status, "application/json", json.dumps(found, ensure_ascii=False))
+            status, answer = await self._classify(Request(scope, receive))
+            await _send(send, status, "application/json", json.dumps(answer, ensure_ascii=False))
         elif path == DESCRIPTION:
             await _send(send, 200, "application/json", json.dumps(description(self.limit), indent=2))
         else:
             page = render("ui/api/page.html", say=say, languages=list(LANGUAGES), path=PATH.lstrip("/"), megabytes=self.limit >> 20)
             await _send(send, 200, "text/html; charset=utf-8", str(page))
 
-    async def _classified(self, request: Request) -> tuple[int, dict[str, Any]]:
-        self._threads = self._threads or CapacityLimiter(AT_ONCE)  # it belongs to the running event loop
-        found = await to_thread.run_sync(self._answer, await request.body(), request, limiter=self._threads)
-        if "error" in found:
-            return 503, found
-        return (422 if any("error" in one for one in found["predictions"]) else 200), found
+    async def _classify(self, request: Request) -> tuple[int, dict[str, Any]]:
+        self._threads = self._threads or CapacityLimiter(MAX_THREADS)  # created here: it belongs to the running event loop
+        answer = await to_thread.run_sync(self._answer, await request.body(), request, limiter=self._threads)
+        if "error" in answer:
+            return 503, answer
+        return (422 if any("error" in one for one in answer["predictions"]) else 200), answer
 
 
 async def _send(send: Send, status: int, kind: str, text: str) -> None:
@@ -75,7 +75,7 @@ async def _send(send: Send, status: int, kind: str, text: str) -> None:
 
 
 def description(limit: int) -> dict[str, Any]:
-    """The API in OpenAPI 3.1; ``limit``: bytes of a picture."""
+    """The API's OpenAPI 3.1 description. ``limit``: maximum size of a picture in bytes."""
     text = {"type": "string"}
     share = {"type": "number", "minimum": 0, "maximum": 1}
     guess = _object({"label": text, "fruit_type": text, "probability": share})

@@ -1,4 +1,4 @@
-"""An answer as HTML, from a Prediction. Without gradio."""
+"""A Prediction as HTML. Without gradio."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from fruitvision.report.answers import (
     sureness,
 )
 from fruitvision.report.markup import join, tag
+from fruitvision.ui.classify.teaching.taught_view import shown_name
 from fruitvision.ui.page.elements import bar, folded, note
 from fruitvision.wording.text import say, say_error
 
@@ -29,57 +30,57 @@ if TYPE_CHECKING:
 
 HINTS = ("help_nearer", "help_lighter", "help_plainer")
 MAX_OFFERED = 4
-"""Names that are offered where an answer is not right."""
+"""Maximum names that are offered to correct an answer."""
 
 
 def answer_card(
     prediction: Prediction, language: str, config: CheckpointConfig | None = None, *, owner: bool = False, live: bool = False
 ) -> Markup:
-    """The fruit's name large, its variety, the confidence in words and as a bar, the next guesses, and what would help.
+    """The fruit's name in large type, its variety, the confidence in words and as a bar, the next guesses, and hints.
 
-    With the network's ``config`` also whether it learned photographs of such a fruit at all, how often such answers are right,
-    and what it mixes the fruit up with. The ``owner`` may say what it is instead. An answer that is ``live``, one of several a second,
-    is not announced by itself.
+    With the network's ``config`` also how reliable such an answer is: whether the network was trained on photographs of the fruit, how
+    often such answers are right, and which fruit it is confused with. The ``owner`` gets a form to correct the answer. A ``live``
+    answer, one of several per second, is no live region for screen readers.
     """
     no_fruit, named = prediction.verdict == "not-fruit", named_guesses(prediction)
-    alone = named[0] if len(named) == 1 else None
+    single = named[0] if len(named) == 1 else None
     parts = [_name(prediction, named, language)]
     if any(guess.taught for guess in named):
         parts.append(tag("p", say("classify.taught_mark", language), class_="fv-taught-mark"))
-    if alone and not alone.taught and names_a_variety(alone.label, alone.fruit_type):
-        parts.append(tag("p", say("classify.variety", language, name=display_name(alone.label, language)), class_="fv-variety"))
-    if alone and not alone.taught and config is not None and only_on_white(config, alone.label, alone.fruit_type):
+    if single and not single.taught and names_a_variety(single.label, single.fruit_type):
+        parts.append(tag("p", say("classify.variety", language, name=display_name(single.label, language)), class_="fv-variety"))
+    if single and not single.taught and config is not None and only_on_white(config, single.label, single.fruit_type):
         parts.append(tag("p", say("classify.only_on_white", language), class_="fv-variety"))
     if not no_fruit:
-        parts.append(_sureness(prediction, language, config, alone=alone is not None))
-        guesses = [guess for guess in (prediction.top[1:] if alone else prediction.top) if guess.probability >= MIN_SHOWN]
+        parts.append(_confidence(prediction, language, config, single=single is not None))
+        guesses = [guess for guess in (prediction.top[1:] if single else prediction.top) if guess.probability >= MIN_SHOWN]
         if guesses:
-            parts.append(tag("h3", say("classify.others" if alone else "classify.candidates", language)))
+            parts.append(tag("h3", say("classify.others" if single else "classify.candidates", language)))
             parts.append(tag("ol", (_guess(guess, language) for guess in guesses[:4]), class_="fv-guesses"))
     if prediction.verdict != "sure":
         hints = (tag("li", say(f"classify.{hint}", language)) for hint in HINTS)
         parts += [tag("h3", say("classify.help", language)), tag("ul", hints, class_="fv-hints")]
     if prediction.note:
         parts.append(note(say(f"picture_notes.{prediction.note}", language)))
-    if alone and not alone.taught and config is not None:
-        parts.append(_trust(prediction, alone.fruit_type, config, language))
+    if single and not single.taught and config is not None:
+        parts.append(_reliability(prediction, single.fruit_type, config, language))
     if owner and not live:
-        parts.append(folded(say("classify.fix", language), correction(prediction, language, config), class_="fv-fix"))
-    words = announced(prediction, language, config)
-    alts = {f"data_{key}": say(f"classify.{key}", language, answer=words) for key in ("picture_alt", "heat_alt")}
+        parts.append(folded(say("classify.fix", language), correction_form(prediction, language, config), class_="fv-fix"))
+    answer = announcement(prediction, language, config)
+    alts = {f"data_{key}": say(f"classify.{key}", language, answer=answer) for key in ("picture_alt", "heat_alt")}
     return _card(prediction.verdict, *parts, live=live, **alts)
 
 
-def announced(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
-    """The answer in a few words: what a live view has a screen reader say, and the picture's ``alt``."""
+def announcement(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
+    """The answer in a few words, for screen readers in the live view, and as the picture's ``alt``."""
     name, words = title_of(prediction, named_guesses(prediction), language), say(f"classify.{sureness(prediction, config)}", language)
     return name if prediction.verdict == "not-fruit" else say("classify.announced", language, name=name, sureness=words)
 
 
-def correction(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> Markup:
-    """What it is instead: the next guesses as buttons, and a field for any other name. ``teach.js`` teaches it.
+def correction_form(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> Markup:
+    """A form to correct an answer: the most likely other names as buttons, and a field for any name. Handled by ``teach.js``.
 
-    Where no fruit was seen, the guesses are those that are likely if it is one after all.
+    If the verdict is "not-fruit", the names are the most likely fruits.
     """
     named = [guess.fruit_type for guess in named_guesses(prediction)]
     fruit = sum(guess.probability for guess in prediction.top) if prediction.verdict == "not-fruit" else 1.0
@@ -88,17 +89,13 @@ def correction(prediction: Prediction, language: str, config: CheckpointConfig |
     wrong = named if len(named) == 1 else []
     names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MAX_OFFERED]
     names += [] if prediction.verdict == "not-fruit" else [NOT_FRUIT]
-    buttons = [tag("button", _spoken(name, language), type="button", data_teach=name) for name in names]
+    buttons = [tag("button", shown_name(name, language), type="button", data_teach=name) for name in names]
     hint = say("classify.fix_other", language)
     field = tag("input", type="text", list="fv-teach-names", maxlength=100, autocomplete="off", placeholder=hint)
     label = tag("label", tag("span", hint, class_="fv-hidden"), field)
     other = tag("form", label, tag("button", say("classify.fix_teach", language), type="submit"), class_="fv-fix-other")
-    said = tag("p", class_="fv-fix-said", role="status")
-    return join([tag("p", say("classify.fix_lead", language)), tag("div", buttons, class_="fv-fix-names"), other, said])
-
-
-def _spoken(name: str, language: str) -> str:
-    return say("teach.name_not-fruit", language) if name == NOT_FRUIT else display_name(name, language)
+    status = tag("p", class_="fv-fix-said", role="status")
+    return join([tag("p", say("classify.fix_lead", language)), tag("div", buttons, class_="fv-fix-names"), other, status])
 
 
 def _name(prediction: Prediction, named: tuple[Guess, ...], language: str) -> Markup:
@@ -113,7 +110,7 @@ def _name(prediction: Prediction, named: tuple[Guess, ...], language: str) -> Ma
 
 
 def title_of(prediction: Prediction, named: tuple[Guess, ...], language: str) -> str:
-    """What an answer that names these fruits is headed: the one, "X or Y", or that there is none or that it cannot be told."""
+    """The title of an answer that names these fruits: the one, "X or Y", that there is no fruit, or that it is unclear."""
     names = [display_name(guess.fruit_type, language) for guess in named]
     if prediction.verdict == "not-fruit":
         return say("classify.no_fruit", language)
@@ -123,18 +120,18 @@ def title_of(prediction: Prediction, named: tuple[Guess, ...], language: str) ->
 
 
 def empty_card(language: str) -> Markup:
-    """Before the first picture."""
+    """The card before the first picture."""
     return _card("empty", tag("h2", say("classify.empty", language)), tag("p", say("classify.empty_hint", language)))
 
 
 def error_card(error: FruitVisionError | Mapping[str, Any], language: str) -> Markup:
-    """What went wrong with a picture, as a sentence."""
+    """The card for a picture that cannot be classified, with the error message."""
     words = tag("h2", say("classify.sorry", language)), tag("p", say_error(error, language))
     return _card("error", *words, data_picture_alt=say("classify.picture_unread", language))
 
 
 def accuracy_note(config: CheckpointConfig, name: str, language: str) -> Markup:
-    """The measured accuracy of a model, on lab pictures and on photographs apart; empty where nothing was measured."""
+    """The measured accuracy of a model, separately on lab pictures and on photographs; empty if none was measured."""
     return note(accuracy(config, name, language))
 
 
@@ -142,18 +139,18 @@ def _card(kind: str, *content: Any, live: bool = False, **attributes: Any) -> Ma
     return tag("section", content, class_=f"fv-answer fv-{kind}", aria_live=None if live else "polite", **attributes)
 
 
-def _sureness(prediction: Prediction, language: str, config: CheckpointConfig | None, *, alone: bool) -> Markup:
-    """In words, with the probability where one fruit alone is named, and its bar where the answer is sure."""
+def _confidence(prediction: Prediction, language: str, config: CheckpointConfig | None, *, single: bool) -> Markup:
+    """The confidence in words, with the probability if a ``single`` fruit is named, and a bar if the answer is sure."""
     words = say(f"classify.{sureness(prediction, config)}", language)
-    if not alone:
+    if not single:
         return tag("p", tag("strong", words), class_="fv-sureness")
     percent = tag("span", _percent(prediction.confidence))
     shown = tag("p", tag("strong", words), " ", percent, class_="fv-sureness")
     return join([shown, bar(prediction.confidence, role="meter", label=words)]) if prediction.verdict == "sure" else shown
 
 
-def _trust(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:
-    """How often such an answer was right for strangers' photographs, and what the fruit was mixed up with most."""
+def _reliability(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:
+    """How often answers of this confidence were right on photographs of left-out sources, and which fruit was confused most."""
     said, right = sureness(prediction, config), accuracy_when_as_sure(prediction, config)
     others = say("classify.confused_and", language).join(display_name(name, language) for name in confused_with(config, fruit_type))
     sentences = []
@@ -172,5 +169,5 @@ def _guess(guess: Guess, language: str) -> Markup:
 
 
 def _percent(share: float) -> str:
-    """Rounded, but neither to 0 nor to 100%."""
+    """A rounded percentage, but never 0% or 100% for a share that is not exactly that."""
     return "<1%" if share < 0.005 else ">99%" if 0.995 <= share < 1 else f"{share:.0%}"

@@ -1,6 +1,6 @@
-"""Classify for programs: ``Client.predict(…, api_name="/classify")`` of gradio_client, and ``POST /api/classify``.
+"""Classification for programs: ``Client.predict(…, api_name="/classify")`` of gradio_client, and ``POST /api/classify``.
 
-Both answer as ``predict --json`` does, by a visitor's rules: what was taught joins no answer.
+Both answer as ``predict --json`` does, and as for a visitor: without taught classes.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ API_NAME = "classify"
 
 
 def build_endpoint(context: Context) -> None:
-    """The endpoint "/classify", with components that the page does not show."""
+    """Build the endpoint "/classify", with hidden components."""
 
     def classify(picture: Path | bytes | None, request: gr.Request) -> dict[str, Any]:
         """Classify a picture; returns what `python -m fruitvision predict --json` prints."""
         if picture is None:
-            return given_no_picture()
-        return classified(context, picture, picture.name if isinstance(picture, Path) else "", request)
+            return no_picture_answer()
+        return classify_json(context, picture, picture.name if isinstance(picture, Path) else "", request)
 
     picture = CheckedImage(visible=False, type="filepath", label="picture", elem_id="api-picture")
     answer = gr.JSON(visible=False, label="predictions", elem_id="api-answer")
     gr.Button(visible=False).click(classify, picture, answer, api_name=API_NAME, concurrency_limit=CONCURRENCY_LIMIT)
 
 
-def classified(context: Context, picture: Path | bytes, name: str, request: Any) -> dict[str, Any]:
-    """The answer of the default model as ``predict --json`` gives it; ``request`` is Gradio's or Starlette's.
+def classify_json(context: Context, picture: Path | bytes, name: str, request: Any) -> dict[str, Any]:
+    """The answer of the default model, as printed by ``predict --json``; ``request`` is Gradio's or Starlette's.
 
-    A picture that cannot be read is an "error" among the predictions, anything else that goes wrong an "error" in their place.
+    For a picture that cannot be read, the prediction has an "error"; for other failures, there is an "error" instead of predictions.
     """
     try:
         batcher = context.models.batcher(None)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             return {"predictions": [batcher.submit(picture).as_dict(name)]}
     except PictureError as error:
         return {"predictions": [{"image": name, "error": error.as_dict()}]}
@@ -48,6 +48,6 @@ def classified(context: Context, picture: Path | bytes, name: str, request: Any)
         return {"error": error.as_dict()}
 
 
-def given_no_picture() -> dict[str, Any]:
-    """The answer where nothing was sent."""
+def no_picture_answer() -> dict[str, Any]:
+    """The answer to a request without a picture."""
     return {"predictions": [{"image": "", "error": PictureError("picture-not-an-image", picture="").as_dict()}]}

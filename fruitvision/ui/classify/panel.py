@@ -1,4 +1,4 @@
-"""Classify: a picture in, an answer out; or a camera view that answers as it goes."""
+"""The Classify panel: the answer to a picture, or a live view of the camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fruitvision.data.read.picture import load_capped, load_pixels
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import FruitVisionError
 from fruitvision.report.markup import data_url, join, render, tag
-from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction, empty_card, error_card
+from fruitvision.ui.classify.answer import accuracy_note, announcement, answer_card, correction_form, empty_card, error_card
 from fruitvision.ui.classify.teaching.teach import build_teaching
 from fruitvision.ui.gradio_internals import wrapping_tabs
 from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 MAX_FRAME_BYTES = 2**20
 MAX_EMPTY_SIDE = 256
 HEATMAP_SIDE, HEATMAP_LONG_SIDE = 720, 1280
-"""Pixels of a heatmap's sides, at most: what a screen shows, whatever 64 visitors may upload."""
-SHOWN_SIDE = 480
-# Each answer is one short call. As many as this run at once, and are answered in small batches (see Batcher).
+"""Maximum sides of a heatmap in pixels: enough for a screen, and bounded for 64 concurrent visitors."""
+PREVIEW_SIDE = 480
+# Each answer is one short call. So many run concurrently, and are classified in small batches (see Batcher).
 CONCURRENCY_LIMIT = 64
 EXAMPLES = {"Banana": ("white", 3), "Apple": ("cloth", 91), "Kiwi": ("white", 6), "Cherry": ("white", 0), "Pineapple": ("wood", 11)}
-"""Kinds that are drawn to be clicked, with the background and the seed at which the shipped default is sure of them."""
+"""Drawn example fruits, with the background and the seed at which the shipped default model is sure of them."""
 EXAMPLE_SIDE = 224
 START_WORDS = ("camera", "examples", "example", "upload", "webcam", "clipboard", "remove", "fullscreen")
 CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
@@ -48,18 +48,18 @@ LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "vi
 
 @dataclass(frozen=True)
 class PictureTab:
-    """The components of the tab that answers one picture."""
+    """The components of the tab that classifies one picture."""
 
     picture: CheckedImage
     heat: gr.Checkbox
     use_taught: gr.Checkbox
-    """Shown to the owner where something was taught; the live view reads it too."""
+    """Shown to the owner if something was taught; the live view reads it too."""
     answer: gr.HTML
     heatmap: gr.Image
 
 
 def build(page: Page) -> None:
-    """The panel, inside its tab."""
+    """Build the panel inside its tab."""
     with gr.Tabs(elem_classes="fv-ways", **wrapping_tabs()):
         with page.bind(gr.Tab(id="picture", elem_id="classify-picture-tab"), label="classify.picture"):
             tab = _build_picture(page)
@@ -67,7 +67,7 @@ def build(page: Page) -> None:
             gr.HTML(
                 html_template=live_view(),
                 js_on_load=_script("live.js"),
-                server_functions=[_frame_answerer(page.context)],
+                server_functions=[_live_handler(page.context)],
                 elem_id="classify-live",
             )
     _wire_picture(page, tab, build_teaching(page))
@@ -75,7 +75,7 @@ def build(page: Page) -> None:
     build_page_export(page)
     gr.on(
         [page.demo.load, page.model.change, page.language.change],
-        lambda *given: note_of(page.context, *given),
+        lambda *given: model_note(page.context, *given),
         [page.model, page.language],
         note,
         **UNQUEUED_LAST,
@@ -100,7 +100,10 @@ def _build_picture(page: Page) -> PictureTab:
                 placeholder="classify.drop",
             )
             gr.HTML(
-                html_template=start_view(), js_on_load=_script("start.js"), elem_id="classify-start", server_functions=[_preparer(context)]
+                html_template=start_view(),
+                js_on_load=_script("start.js"),
+                elem_id="classify-start",
+                server_functions=[_preload_handler(context)],
             )
         with gr.Column(scale=4, min_width=320):
             answer = page.bind_initial(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
@@ -120,11 +123,11 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
 
     def answer(given: Path | bytes | None, heat: bool, use_taught: bool, model: str | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             card, heatmap = answer_picture(context, given, heat, model, language, owner=owner, use_taught=use_taught)
         return {tab.answer: card, tab.heatmap: heatmap}
 
-    asked = gr.on(
+    answered = gr.on(
         [tab.picture.change, tab.heat.change, tab.use_taught.change, page.model.change, page.language.change, teaching.click],
         answer,
         [tab.picture, tab.heat, tab.use_taught, page.model, page.language],
@@ -136,7 +139,7 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
         trigger_mode="always_last",
         js="(...given) => { window.fruitvisionAsked?.(given[0]); return given; }",
     )
-    asked.then(None, tab.picture, None, js="(picture) => window.fruitvisionAnswered?.(picture)")
+    answered.then(None, tab.picture, None, js="(picture) => window.fruitvisionAnswered?.(picture)")
 
 
 def answer_picture(
@@ -149,9 +152,9 @@ def answer_picture(
     owner: bool = False,
     use_taught: bool = True,
 ) -> tuple[Markup, dict[str, Any]]:
-    """The answer's HTML and the heatmap's update; a picture that cannot be read gets a sentence instead.
+    """The answer's HTML and the update of the heatmap; for a picture that cannot be read, the error's HTML.
 
-    The classes that were taught join the owner's answers alone, and where ``use_taught`` is on.
+    Taught classes are used only for the owner, and only with ``use_taught``.
     """
     hidden = gr.update(value=None, visible=False)
     if picture is None:
@@ -162,7 +165,7 @@ def answer_picture(
         from fruitvision.recognition.classifier import FrameContext
 
         prediction = batcher.submit(picture, FrameContext(taught=taught))
-        card = join([answer_card(prediction, language, batcher.classifier.config, owner=owner), _shown(picture)])
+        card = join([answer_card(prediction, language, batcher.classifier.config, owner=owner), _preview(picture)])
         if not heat:
             return card, hidden
         heatmap = prediction.heatmap(HEATMAP_SIDE)
@@ -172,26 +175,23 @@ def answer_picture(
         return error_card(error, language), hidden
 
 
-def _shown(picture: Path | bytes) -> Markup:
-    """Of a HEIC or AVIF a small JPEG, which prepare_upload.js puts in its place where the browser cannot show it."""
+def _preview(picture: Path | bytes) -> Markup:
+    """For a HEIC or AVIF, a small JPEG, which prepare_upload.js displays if the browser cannot decode the original."""
     try:
         with picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture) as file:
             if file.read(8)[4:] != b"ftyp":
                 return Markup()
-    except OSError:  # deleted since
+    except OSError:  # deleted meanwhile
         return Markup()
-    buffer = io.BytesIO()
-    load_capped(picture, SHOWN_SIDE).save(buffer, "JPEG", quality=85)
-    return tag("img", src=f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}", class_="fv-shown", alt="", hidden=True)
+    return tag("img", src=data_url(load_capped(picture, PREVIEW_SIDE), quality=85), class_="fv-shown", alt="", hidden=True)
 
 
 def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[str, str]:
-    """The answer to one frame of the camera, as {"html", "memory", "said"}, and for the owner "fix", see :func:`correction`.
+    """The answer to one frame of the live view, as {"html", "memory", "said"}, and for the owner "fix", see :func:`correction_form`.
 
-    ``frame`` comes from a browser, or from whoever pretends to be one: {"image": JPEG data URL, "model", "language"}, and
-    perhaps "empty", such a picture of the place without fruit, "memory" of the last answer of this model, and "taught", false
-    where the classes that were taught shall not join. "said" are the words for a screen reader. The browser keeps the empty
-    place and the memory: the server has no state of a visitor between frames.
+    "said" is the text for screen readers. ``frame`` is untrusted: {"image": JPEG data URL, "model", "language"}, and optionally "empty",
+    a picture of the place without fruit, "memory" of the last answer of this model, and "taught", false to leave out taught classes.
+    The browser keeps the empty place and the memory, so that the server has no state between frames.
     """
     given = frame if isinstance(frame, dict) else {}
     language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
@@ -202,51 +202,53 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
         empty, taught = given.get("empty"), context.teaching.head(model, owner=owner and given.get("taught") is not False)
         from fruitvision.recognition.classifier import FrameContext
 
-        before = FrameContext(
+        frame_context = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
-            _remembered(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
+            _decode_memory(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
             taught,
         )
-        prediction = batcher.submit(picture, before)
+        prediction = batcher.submit(picture, frame_context)
         config = batcher.classifier.config
-        card, words = answer_card(prediction, language, config, live=True), announced(prediction, language, config)
-        fix = {"fix": correction(prediction, language, config)} if owner else {}
-        return {"html": card, "memory": _memory(prediction), "said": words, **fix}
+        card, text = answer_card(prediction, language, config, live=True), announcement(prediction, language, config)
+        fix = {"fix": correction_form(prediction, language, config)} if owner else {}
+        return {"html": card, "memory": _encode_memory(prediction), "said": text, **fix}
     except FruitVisionError as error:
         return {"html": error_card(error, language)}
 
 
-def _memory(prediction: Prediction) -> str:
-    """The probability of each class as float16, in base64."""
+def _encode_memory(prediction: Prediction) -> str:
+    """The probabilities of the classes as float16, base64-encoded."""
     return base64.b64encode(prediction.probabilities.astype("<f2").tobytes()).decode()
 
 
-def _remembered(memory: Any, classes: int) -> np.ndarray | None:
-    """(classes,) float32, their sum 1, from :func:`_memory`'s text; None where it is anything else."""
+def _decode_memory(memory: Any, classes: int) -> np.ndarray | None:
+    """(classes,) float32 with sum 1, from the result of :func:`_encode_memory`; None for any other value."""
     try:
         raw = base64.b64decode(memory, validate=True) if isinstance(memory, str) and len(memory) <= 2**16 else b""
     except ValueError:
         return None
     if len(raw) != 2 * classes:
         return None
-    earlier = np.frombuffer(raw, "<f2").astype(np.float32)
-    if not (np.isfinite(earlier).all() and (earlier >= 0).all() and 0.9 < earlier.sum() < 1.1):
+    probabilities = np.frombuffer(raw, "<f2").astype(np.float32)
+    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all() and 0.9 < probabilities.sum() < 1.1):
         return None
-    return earlier / earlier.sum()
+    return probabilities / probabilities.sum()
 
 
-def _frame_answerer(context: Context) -> Any:
-    def answer_frame_here(frame: Any, request: gr.Request) -> dict[str, str]:
+def _live_handler(context: Context) -> Any:
+    """The function that ``live.js`` calls for each frame."""
+
+    def handle(frame: Any, request: gr.Request) -> dict[str, str]:
         owner = context.access.is_owner(request)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             return answer_frame(context, frame, owner=owner)
 
-    answer_frame_here.__name__ = "answer_frame"  # the name that live.js calls
-    return answer_frame_here
+    handle.__name__ = "answer_frame"  # by which live.js calls it
+    return handle
 
 
-def _preparer(context: Context) -> Any:
-    """What ``start.js`` calls when somebody reaches for a picture: the network loads while it is chosen."""
+def _preload_handler(context: Context) -> Any:
+    """The function that ``start.js`` calls when the user is about to choose a picture: the network is loaded meanwhile."""
 
     def prepare(model: Any) -> None:
         if not model or model == context.models.default:
@@ -255,7 +257,7 @@ def _preparer(context: Context) -> Any:
     return prepare
 
 
-def note_of(context: Context, model: str | None, language: str) -> Markup:
+def model_note(context: Context, model: str | None, language: str) -> Markup:
     """The measured accuracy of the chosen model."""
     try:
         config = context.models.config(model)
@@ -265,7 +267,7 @@ def note_of(context: Context, model: str | None, language: str) -> Markup:
 
 
 def start_view() -> Markup:
-    """What stands below a picture's empty place: the camera, and drawn fruit to try; ``start.js`` fills in the words."""
+    """The HTML below the empty picture component: the camera button, and drawn examples; ``start.js`` fills in the texts."""
     names = {language: {kind: display_name(kind, language) for kind in EXAMPLES} for language in LANGUAGES}
     words = {language: {name: say(f"classify.start_{name}", language) for name in START_WORDS} for language in LANGUAGES}
     return render("ui/classify/start.html", words_by_language=words, names=names, examples=examples())
@@ -273,7 +275,7 @@ def start_view() -> Markup:
 
 @cache
 def examples() -> dict[str, str]:
-    """Drawn fruit to click, by kind: JPEG data URLs."""
+    """The drawn examples as JPEG data URLs, by fruit."""
     return {
         kind: data_url(draw_fruit(kind, np.random.default_rng(seed), EXAMPLE_SIDE, background=background), quality=85)
         for kind, (background, seed) in EXAMPLES.items()
@@ -285,6 +287,6 @@ def _script(name: str) -> str:
 
 
 def live_view() -> Markup:
-    """The camera view's HTML; ``live.js`` fills in the words, in the page's language."""
+    """The HTML of the live view; ``live.js`` fills in the texts."""
     words = {language: {name: say(f"classify.live_{name}", language) for name in LIVE_WORDS} for language in LANGUAGES}
     return render("ui/classify/live.html", words_by_language=words, empty_card=empty_card)

@@ -77,7 +77,7 @@ class NormEffectPanel:
         def update(request: gr.Request, opened: bool, *values: Any) -> Any:
             if not opened:
                 return gr.skip()
-            with decoding_for(*page.context.access.counted(request)):
+            with decoding_for(*page.context.access.quota_keys(request)):
                 return norm_effect_html(*values)
 
         inputs = [norm, self.picture, self.size, draw, self.layer, self.mode, self.channel, page.language]

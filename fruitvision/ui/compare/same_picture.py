@@ -69,7 +69,7 @@ def build(page: Page, tab: gr.Tab) -> None:
 
     def view(picture: Path | bytes | None, study_id: str | None, pair: str | None, language: str, request: gr.Request) -> str:
         owner = context.access.is_owner(request)
-        with decoding_for(*context.access.counted(request)):
+        with decoding_for(*context.access.quota_keys(request)):
             return same_picture_view(context, picture, study_id, pair, language, owner=owner)
 
     gr.on([tab.select, study.change, page.language.change], choose, chosen, pair, **UNQUEUED_LAST)

@@ -17,7 +17,7 @@ from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.ui.page.datasets import COLLECTED_STORE, Datasets
 from fruitvision.ui.page.models import Models, Teaching
 from fruitvision.ui.server.access import Access
-from fruitvision.web.served import DevicePage
+from fruitvision.web.device_page import DevicePage
 from fruitvision.wording.text import say
 
 

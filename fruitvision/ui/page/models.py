@@ -158,8 +158,8 @@ class Models:
         pinned = {key, self._owner_key, self._key(None) if self.default else None}
         with self._lock:
             self._loaded[key] = batcher
-            surplus = [loaded for loaded in self._loaded if loaded not in pinned][: max(len(self._loaded) - MAX_LOADED, 0)]
-            evicted = [self._loaded.pop(loaded) for loaded in surplus]
+            to_evict = [loaded for loaded in self._loaded if loaded not in pinned][: max(len(self._loaded) - MAX_LOADED, 0)]
+            evicted = [self._loaded.pop(loaded) for loaded in to_evict]
         for old in evicted:
             old.close()
         return batcher

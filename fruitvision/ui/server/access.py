@@ -1,9 +1,8 @@
-"""Who may do what: the owner everything, a visitor classify and look.
+"""Who may do what: the owner may do everything, a visitor may classify and look.
 
-Ownership follows from how the app was started and from a token, never from the client's address: behind a tunnel or a
-proxy everybody comes from 127.0.0.1. The owner's link, ``/?owner=TOKEN``, sets a cookie that no script can read and
-leads on to the page without the token in its address. A visitor gets a number, signed by the app, so that what one
-visitor asks for can be told from what others do.
+Ownership is decided by how the app was started and by a token, never by the client's address: behind a tunnel or a proxy,
+all clients come from 127.0.0.1. The owner's link, ``/?owner=TOKEN``, sets an HttpOnly cookie and redirects to the page
+without the token in its URL. A visitor gets an id, signed by the app, so that limits apply to each visitor separately.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from starlette.datastructures import Headers
 
 from fruitvision.errors import AccessError, UsageError
 
-COOKIE, NUMBER_COOKIE = "fruitvision-owner", "fruitvision-number"
+COOKIE, VISITOR_COOKIE = "fruitvision-owner", "fruitvision-number"
 TOKEN_VARIABLE = "FRUITVISION_OWNER_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 
-def counted_address(host: str) -> str:
-    """By what an address is counted: of IPv6 the network of 64 bits, since one person has all the addresses in it."""
+def quota_address(host: str) -> str:
+    """The part of an address that quotas count: for IPv6 the /64 network, since one person has all the addresses in it."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -45,52 +44,52 @@ def counted_address(host: str) -> str:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends a request."""
+    """The sender of a request."""
 
     owner: bool
     address: str = ""
-    """Of the connection, or as the proxy on this computer gives it."""
-    number: str = ""
-    """A visitor's own, where the browser keeps cookies."""
+    """Of the connection, or as forwarded by a proxy on this computer."""
+    visitor_id: str = ""
+    """The id in a visitor's cookie; empty if the client sends none."""
 
     @property
-    def counted_as(self) -> str:
-        """By whom a visitor's requests are counted: the visitor's number, or the address."""
-        return self.number or f"at {self.address}"
+    def quota_key(self) -> str:
+        """The key under which a visitor's requests are counted: the visitor's id, or the address."""
+        return self.visitor_id or f"at {self.address}"
 
     @property
     def behind_proxy(self) -> bool:
-        """Whether the address is this computer's own, or none: many people may come from it, through a proxy or a tunnel."""
+        """Whether the address is this computer's own, or missing: many people may share it, behind a proxy or a tunnel."""
         return self.address in ("", *LOOPBACK)
 
 
 CALLER: ContextVar[Caller] = ContextVar("caller")
-"""Who sent the request that is being answered; not set in what the app does by itself."""
+"""The sender of the current request; not set outside of requests."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The rule of one app: without a token everybody on this machine is the owner."""
+    """The access rule of one app: without a token, everybody on this machine is the owner."""
 
     token: str | None = None
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False, compare=False)
 
     @classmethod
     def of_launch(cls, *, host: str, share: bool, public: bool) -> Access:
-        """The rule for how the app is started; the token may come from FRUITVISION_OWNER_TOKEN."""
+        """The rule that follows from the launch options; the token may be given by FRUITVISION_OWNER_TOKEN."""
         if not (share or public) and host in LOOPBACK:
             return cls()
         given = os.environ.get(TOKEN_VARIABLE)
-        if given and not re.fullmatch(r"[\w.~-]{16,256}", given, re.ASCII):  # else it could be guessed, or fit in no cookie
+        if given and not re.fullmatch(r"[\w.~-]{16,256}", given, re.ASCII):  # could be guessed, or does not fit into a cookie
             raise UsageError("weak-token", variable=TOKEN_VARIABLE)
         return cls(given or secrets.token_urlsafe(24))
 
     def is_owner(self, request: Any) -> bool:
-        """Whether a request (Gradio's, or Starlette's) comes from the owner. None is nobody's."""
+        """Whether a request (Gradio's or Starlette's) comes from the owner; None does not, if there is a token."""
         if self.token is None:
             return True
         headers = getattr(request, "headers", None) or {}
-        return self._matches(cookie_values(headers.get("cookie", "")))
+        return self._has_token(cookie_values(headers.get("cookie", "")))
 
     def require_owner(self, request: Any) -> None:
         """Raise AccessError "owner-only" for a visitor."""
@@ -98,81 +97,82 @@ class Access:
             raise AccessError("owner-only")
 
     def caller(self, scope: dict) -> Caller:
-        """Who sends the request of an ASGI ``scope``."""
+        """The sender of the request of an ASGI ``scope``."""
         return self._caller((scope.get("client") or ("",))[0], Headers(scope=scope).get("cookie", ""))
 
-    def counted(self, request: Any) -> tuple[str | None, str | None]:
-        """By whom, and by which address, a visitor's request (Gradio's, or Starlette's) is counted; none for the owner.
+    def quota_keys(self, request: Any) -> tuple[str | None, str | None]:
+        """A visitor's quota key and address, for a request of Gradio's or Starlette's; (None, None) for the owner.
 
-        This computer's own address is none: a proxy's or a tunnel's visitors all come from it.
+        The address is None if it is this computer's own, which all visitors behind a proxy or a tunnel share.
         """
         headers = getattr(request, "headers", None) or {}
         caller = self._caller(getattr(getattr(request, "client", None), "host", ""), headers.get("cookie", ""))
         if caller.owner:
             return None, None
-        return caller.counted_as, None if caller.behind_proxy else caller.address
+        return caller.quota_key, None if caller.behind_proxy else caller.address
 
     def _caller(self, address: str, cookies: str) -> Caller:
         if self.token is None:
             return Caller(True, address)
-        if self._matches(cookie_values(cookies)):
+        if self._has_token(cookie_values(cookies)):
             return Caller(True, address)
-        address = counted_address(address)
-        number, _, signature = cookie_value(cookies, NUMBER_COOKIE).partition(".")
-        signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(number).encode())
-        return Caller(False, address, number if number and signed else "")
+        address = quota_address(address)
+        visitor_id, _, signature = cookie_value(cookies, VISITOR_COOKIE).partition(".")
+        signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(visitor_id).encode())
+        return Caller(False, address, visitor_id if visitor_id and signed else "")
 
-    def new_number(self) -> str:
-        """A cookie that gives a visitor a number of their own."""
-        number = secrets.token_hex(8)
-        return f"{NUMBER_COOKIE}={number}.{self._signature(number)}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400"
+    def new_visitor_cookie(self) -> str:
+        """A Set-Cookie header that gives a visitor a new id."""
+        visitor_id = secrets.token_hex(8)
+        return f"{VISITOR_COOKIE}={visitor_id}.{self._signature(visitor_id)}; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400"
 
-    def _signature(self, number: str) -> str:
-        """By a key that all processes with one token share."""
+    def _signature(self, visitor_id: str) -> str:
+        """By a key that all processes with the same token share."""
         key = hashlib.sha256(b"visitors" + (self.token or "").encode()).digest() if self.token else self._secret
-        return hmac.new(key, number.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(key, visitor_id.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
 
-    def _matches(self, given: Sequence[str]) -> bool:
-        """One of several of that name is enough: a sister domain may have set another one before it."""
+    def _has_token(self, values: Sequence[str]) -> bool:
+        """Whether any of the values is the token: another subdomain may have set a cookie of the same name."""
         if self.token is None:
             return False
-        return any([hmac.compare_digest(one.encode("utf-8", "replace"), self.token.encode()) for one in given])
+        return any([hmac.compare_digest(value.encode("utf-8", "replace"), self.token.encode()) for value in values])
 
 
 def cookie_value(header: str, name: str = COOKIE) -> str:
-    """A cookie in a Cookie header, the first of that name; empty where it is missing."""
+    """The first cookie of that name in a Cookie header; empty if there is none."""
     return next(iter(cookie_values(header, name)), "")
 
 
 def cookie_values(header: str, name: str = COOKIE) -> list[str]:
-    """All cookies of that name in a Cookie header. Its time grows with the header's length alone."""
+    """All cookies of that name in a Cookie header, in linear time."""
     pairs = (one.partition("=") for one in header.split(";"))
     return [value.strip().strip('"') for found, _, value in pairs if found.strip() == name]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a Host header names this computer, and nothing else."""
+    """Whether a Host header names this computer."""
     return _LOOPBACK_HOST.fullmatch(host) is not None
 
 
 class OwnerLink:
-    """ASGI middleware that turns ``/?owner=TOKEN`` into the owner's cookie, and leads on to the page, with ``query``.
+    """ASGI middleware that turns ``/?owner=TOKEN`` into the owner's cookie, and redirects to the page with ``query``.
 
-    The cookie does not come with that first request where a file or another site held the link: by it the owner is not known yet.
+    A redirect that starts from a file or another site does not carry the SameSite=Strict cookie: the page's first request may
+    therefore look like a visitor's.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], access: Access, query: str = "") -> None:
         self.app, self.access, self.query = app, access, query
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """Answer an owner's link, and hand on everything else."""
+        """Answer an owner's link, and pass on all other requests."""
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("owner") if scope["type"] == "http" else None
         if not given:
             await self.app(scope, receive, send)
             return
         page = scope.get("root_path", "").rstrip("/") + "/" + self.query
         headers = [(b"location", page.encode()), (b"referrer-policy", b"no-referrer")]
-        if self.access._matches(given[:1]):
+        if self.access._has_token(given[:1]):
             secure = "; Secure" if scope.get("scheme") == "https" else ""
             cookie = f"{COOKIE}={given[0]}; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800{secure}"
             headers.append((b"set-cookie", cookie.encode()))

@@ -1,4 +1,4 @@
-"""The page and its configuration, rendered once: Gradio renders them anew, from copies of all components, for every request."""
+"""A cache of the rendered page and its configuration: Gradio would render them from copies of all components for every request."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from starlette.datastructures import Headers
 
 from fruitvision.ui.server.access import Caller
 from fruitvision.ui.server.guarded_blocks import RENDERED_LANGUAGE
-from fruitvision.ui.server.places import Places
+from fruitvision.ui.server.limits import RequestLimiter
 from fruitvision.wording.text import LANGUAGES, language_of
 
 PATHS = ("/", "/config", "/gradio_api/info")
 LANGUAGE_COOKIE = "fruitvision-language"
-"""Set by the page's own script, navigation.js."""
-MOST = 16
-"""Kept at a time: one for each address and encoding that was asked for."""
+"""Set by navigation.js."""
+MAX_ENTRIES = 16
+"""Maximum cached responses: there is one for each URL, language and encoding."""
 
 
 class PageCache:
-    """ASGI app before Gradio's, for ``PATHS`` alone.
+    """An ASGI app in front of Gradio's, for ``PATHS`` only.
 
-    What Gradio renders there depends on the address by which it is reached and on the language, and on nothing else of a request:
-    there is no login. A query is not handed on, an owner's link aside.
+    These responses depend on the URL's host and path and on the language only, since there is no login. The query is not passed on,
+    except for an owner's link.
 
     Args:
-        language: gives the language of a request's page, see :func:`wanted_language`; without, there is one page.
+        language: returns the language of a request's page, see :func:`wanted_language`; without it, there is one page.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], language: Callable[[dict], str] | None = None) -> None:
         self.app, self.language = app, language
-        self._places, self._one_at_a_time = Places(one=2, every=8), asyncio.Lock()
-        self._kept: dict[tuple, list[dict]] = {}
+        self._limiter, self._one_at_a_time = RequestLimiter(per_visitor=2, total=8), asyncio.Lock()
+        self._entries: dict[tuple, list[dict]] = {}
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable, caller: Caller) -> None:
-        """Answer. Raises Busy where too many pages of other addresses are being rendered."""
+        """Answer a request. Raises Busy if too many pages are being rendered."""
         if "owner" in parse_qs(scope.get("query_string", b"").decode("latin-1")):
             await self.app(scope, receive, send)
             return
         language = self.language(scope) if self.language else None
         key = (*_key(scope), language)
-        if key not in self._kept:
-            async with self._places.answering(caller), self._one_at_a_time:
-                if key not in self._kept:
+        if key not in self._entries:
+            async with self._limiter.slot(caller), self._one_at_a_time:
+                if key not in self._entries:
                     messages: list[dict] = []
                     RENDERED_LANGUAGE.set(language)
                     await self.app({**scope, "query_string": b"", "method": "GET"}, receive, _collector(messages))
                     if messages[0]["status"] != 200:
                         await _replay(messages, scope, send)
                         return
-                    self._kept[key] = messages
-        messages = self._kept[key] = self._kept.pop(key)  # used last
-        while len(self._kept) > MOST:
-            del self._kept[next(iter(self._kept))]
+                    self._entries[key] = messages
+        messages = self._entries[key] = self._entries.pop(key)  # most recently used, last
+        while len(self._entries) > MAX_ENTRIES:
+            del self._entries[next(iter(self._entries))]
         await _replay(messages, scope, send)
 
 
 def wanted_language(scope: dict, first: str, *, follow_browser: bool) -> str:
-    """The language of a page: of its address (``?lang=zh``), chosen before on this browser, of the browser's own, or ``first``."""
+    """The language of a page: by its URL (``?lang=zh``), by the cookie, by the browser's preference, or ``first``."""
     headers = Headers(scope=scope)
     asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("lang", [""])[-1]
     chosen = [part.partition("=")[2] for part in headers.get("cookie", "").split("; ") if part.startswith(f"{LANGUAGE_COOKIE}=")]

@@ -1,4 +1,4 @@
-"""A public link through Gradio's servers, or none: within half a minute either way."""
+"""A public link through Gradio's servers, with a time limit."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ TUNNEL_SECONDS = 30.0
 
 
 def open_tunnel(demo: gr.Blocks, port: int, *, seconds: float = TUNNEL_SECONDS) -> str | None:
-    """The https address under which the app is reached from outside; None where none came in time.
+    """The public https URL of the running app; None if there is none within ``seconds``.
 
-    Gradio's own way waits for a line of the tunnel's program with no limit, while nothing else of the app goes on. Here the
-    app runs already, and a tunnel that comes too late is closed again: nobody has been told of it.
+    Gradio itself would wait for the tunnel's program without a limit before it starts the app. A tunnel that opens too late is
+    closed again.
     """
-    found: list[str] = []
-    lock, late = threading.Lock(), threading.Event()
+    urls: list[str] = []
+    lock, timed_out = threading.Lock(), threading.Event()
 
-    def ask() -> None:
-        with contextlib.suppress(Exception):  # it is offline, blocked, or has no program for this computer: all the same here
+    def connect() -> None:
+        with contextlib.suppress(Exception):  # offline, blocked, or no tunnel program for this platform
             url = gradio_internals.open_tunnel(port, demo.share_token)
             with lock:
-                found.append(url)
-                given_up = late.is_set()
-            if given_up:
+                urls.append(url)
+                too_late = timed_out.is_set()
+            if too_late:
                 close_tunnels()
 
-    thread = threading.Thread(target=ask, name="fruitvision-tunnel", daemon=True)
+    thread = threading.Thread(target=connect, name="fruitvision-tunnel", daemon=True)
     thread.start()
     thread.join(seconds)
     with lock:
-        if not found:
-            late.set()
-    if late.is_set():
+        if not urls:
+            timed_out.set()
+    if timed_out.is_set():
         close_tunnels()
         return None
-    demo.share_url = found[0].replace("http://", "https://", 1)
+    demo.share_url = urls[0].replace("http://", "https://", 1)
     demo.share = True
     return demo.share_url

@@ -1,4 +1,4 @@
-"""The room for what visitors upload, and for what is made of it: bounded in all, for each, and in time; the oldest goes first."""
+"""Quotas of the upload folder, in total, by visitor and by age. The oldest files are deleted first."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fruitvision.ui.gradio_internals import blocks_of, files_laid_in, files_of
+from fruitvision.ui.gradio_internals import blocks_of, files_of, gradio_files_in
 from fruitvision.ui.server.access import Caller
 from fruitvision.ui.server.guarded_blocks import log_once
-from fruitvision.ui.server.places import Busy, Places, part_of, share
+from fruitvision.ui.server.limits import Busy, RequestLimiter, address_limit, max_users
 
 QUOTA, MIN_QUOTA = 2**30, 16 * 2**20
-"""For uploads in all: by default, and at least, one picture of the largest size with room beside it."""
-SHARE = 8
-"""One visitor may upload this part of the quota within ``SECONDS``."""
-SECONDS = 600.0
-MOST_FILES, VISITORS_FILES = 16, 1
-"""In one request of the owner's, and of a visitor's: the page sends one."""
-AT_ONCE, ALL_AT_ONCE = 4, 256
-"""Uploads of one visitor, and of all, that may be on their way."""
-MOST_KEPT = 20_000
-"""Files in all. Each counts as this part of the quota at least: 64 people who never pause send half of it in ten minutes."""
-SLACK = 16
-"""Where there is no room, this part more is made than is needed, so that the folder is not looked through for each upload."""
-KEPT_SECONDS = 10.0
-"""What came less than so long ago is not deleted to make room."""
-OLD_SECONDS, SWEPT_SECONDS = 600.0, 60.0
-"""What is older is deleted; looked for so often."""
+"""Total size of the folder in bytes: the default, and the minimum, which leaves room beside a picture of the largest size."""
+VISITOR_DIVISOR = 8
+"""One visitor may upload 1/8 of the quota within ``WINDOW_SECONDS``."""
+WINDOW_SECONDS = 600.0
+MAX_FILES, MAX_VISITOR_FILES = 16, 1
+"""Files in one request of the owner, and of a visitor; the page sends one at a time."""
+MAX_CONCURRENT, MAX_ALL_CONCURRENT = 4, 256
+"""Concurrent uploads of one visitor, and of all visitors."""
+MAX_KEPT = 20_000
+"""Files in the folder. Each counts as at least quota / 20,000: 64 people who never pause use half of them in ten minutes."""
+HEADROOM_DIVISOR = 16
+"""When files are deleted, 1/16 more is freed than needed, so that the folder is not scanned for every upload."""
+MIN_AGE_SECONDS = 10.0
+"""Younger files are not deleted to make room."""
+MAX_AGE_SECONDS, SWEEP_SECONDS = 600.0, 60.0
+"""Age at which files are deleted, and the interval of the check."""
 
 
 class Uploads:
-    """What lies in the folder of uploads, and who may add how much to it.
+    """The upload folder, and the quotas for adding to it.
 
     Args:
-        folder: gives the folder; it need not be there yet.
-        quota: bytes that may lie in it.
+        folder: returns the folder; it need not exist.
+        quota: maximum total size in bytes.
     """
 
     def __init__(self, folder: Callable[[], str | os.PathLike[str]], quota: int = QUOTA) -> None:
         self._folder, self.quota = folder, quota
-        self._coming, self._made = 0, set[str]()
-        self._lying: tuple[int, int] | None = None
-        self._come = self._files_come = 0
-        self._sent: dict[str, deque[_Incoming]] = {}
-        self._turn, self._places = asyncio.Lock(), Places(AT_ONCE, ALL_AT_ONCE)
+        self._in_flight_bytes, self._created = 0, set[str]()
+        self._stored: tuple[int, int] | None = None
+        self._new_bytes = self._new_files = 0
+        self._recent: dict[str, deque[_Incoming]] = {}
+        self._lock, self._limiter = asyncio.Lock(), RequestLimiter(MAX_CONCURRENT, MAX_ALL_CONCURRENT)
 
     @asynccontextmanager
-    async def looked_after(self, app: Any) -> AsyncIterator[None]:
-        """While Gradio's ``app`` lives, delete what is old, or beyond the quota; in the end all that it made."""
-        self._made = files_of(blocks_of(app))
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """During the lifespan of Gradio's ``app``, delete files that are old or exceed the quota; at its end, all that it created."""
+        self._created = files_of(blocks_of(app))
         task = asyncio.create_task(self._sweep())
         try:
             yield
@@ -65,139 +65,139 @@ class Uploads:
             self.clear()
 
     def clear(self) -> None:
-        """Delete what this app made: others may share its folder."""
-        for path in self._made.copy():
+        """Delete the files that this app created; other apps may share its folder."""
+        for path in self._created.copy():
             _delete(path)
 
     async def _sweep(self) -> None:
-        """Heatmaps come without any upload that would look for room, and an upload that broke off is nobody's: both are found here."""
+        """Regularly delete old files: also generated heatmaps, which no upload makes room for, and the rest of aborted uploads."""
         while True:
             try:
-                async with self._turn:
-                    await self._look(sweep, self.quota, OLD_SECONDS, self._made)
-            except Exception as error:  # the next time may go well
+                async with self._lock:
+                    await self._scan(sweep, self.quota, MAX_AGE_SECONDS, self._created)
+            except Exception as error:  # the next scan may succeed
                 log_once(error)
-            await asyncio.sleep(SWEPT_SECONDS)
+            await asyncio.sleep(SWEEP_SECONDS)
 
     @asynccontextmanager
     async def receiving(self, caller: Caller, size: int) -> AsyncIterator[_Incoming]:
-        """Room for an upload of at most ``size`` bytes. Raises Busy where there is none."""
-        async with self._places.answering(caller):
+        """Reserve room for an upload of at most ``size`` bytes. Raises Busy if a quota does not allow it."""
+        async with self._limiter.slot(caller):
             incoming = _Incoming(self, {} if caller.owner else self._shares(caller))
-            self._check(incoming, incoming.charge_of(size))
-            async with self._turn:
-                if not (self._fits(size) or await self._look(make_room, self.quota - self._coming - size)):
+            self._check_shares(incoming, incoming.charge_of(size))
+            async with self._lock:
+                if not (self._fits(size) or await self._scan(make_room, self.quota - self._in_flight_bytes - size)):
                     raise Busy("There is no room for uploads at the moment. Try again in a few minutes.", 507)
-            self._files_come += MOST_FILES if caller.owner else VISITORS_FILES
+            self._new_files += MAX_FILES if caller.owner else MAX_VISITOR_FILES
             for name in incoming.shares:
-                self._sent.setdefault(name, deque()).append(incoming)
+                self._recent.setdefault(name, deque()).append(incoming)
             try:
                 yield incoming
             finally:
-                self._coming -= incoming.came
-                if not incoming.came:
+                self._in_flight_bytes -= incoming.received
+                if not incoming.received:
                     self._forget(incoming)
 
     def _fits(self, size: int) -> bool:
-        """Whether there is room beside what lay there when it was last looked for, and what has come since."""
-        if self._lying is None:
+        """Whether there is room, by the last scan and what was received since."""
+        if self._stored is None:
             return False
-        lying, files = self._lying
-        return lying + self._come + size <= self.quota and files + self._files_come + MOST_FILES <= MOST_KEPT
+        stored, files = self._stored
+        return stored + self._new_bytes + size <= self.quota and files + self._new_files + MAX_FILES <= MAX_KEPT
 
-    async def _look(self, look: Callable[..., tuple[int, int] | None], room: int, *given: Any) -> bool:
-        """Look through the folder; whether there is that much room then."""
-        self._come, self._files_come = self._coming, 0  # what is on its way may be seen or not
-        self._lying = await asyncio.to_thread(look, Path(self._folder()), room, *given)
-        return self._lying is not None
+    async def _scan(self, scan: Callable[..., tuple[int, int] | None], limit: int, *args: Any) -> bool:
+        """Run ``sweep`` or ``make_room``; whether the folder's size is below ``limit`` then."""
+        self._new_bytes, self._new_files = self._in_flight_bytes, 0  # the scan may or may not see the uploads in flight
+        self._stored = await asyncio.to_thread(scan, Path(self._folder()), limit, *args)
+        return self._stored is not None
 
     def _shares(self, caller: Caller) -> dict[str, int]:
-        """What may be uploaded within ``SECONDS``, in bytes, by whoever a visitor is counted as."""
-        shares = {caller.counted_as: self.quota // SHARE * min(share(caller), SHARE)}
-        shares.setdefault(f"at {caller.address}", int(part_of(self.quota, caller)))  # whatever numbers its visitors have
+        """The bytes that may be uploaded within ``WINDOW_SECONDS``, by the visitor's quota key and by address."""
+        shares = {caller.quota_key: self.quota // VISITOR_DIVISOR * min(max_users(caller), VISITOR_DIVISOR)}
+        shares.setdefault(f"at {caller.address}", int(address_limit(self.quota, caller)))  # whatever ids its visitors have
         return shares
 
-    def _check(self, incoming: _Incoming, more: int = 0) -> None:
-        """Raise Busy where what has come, and ``more``, is beyond a share. What was only announced counts for nothing."""
-        since = time.monotonic() - SECONDS
-        for name in [name for name, sent in self._sent.items() if sent[-1].began < since]:
-            del self._sent[name]
-        for name, allowed in incoming.shares.items():
-            sent = self._sent.get(name, deque())
-            while sent and sent[0].began < since:
-                sent.popleft()
-            if more + sum(one.charge for one in sent) > allowed:
+    def _check_shares(self, incoming: _Incoming, more: int = 0) -> None:
+        """Raise Busy if the received bytes and ``more`` exceed a share. Announced bytes do not count."""
+        since = time.monotonic() - WINDOW_SECONDS
+        for key in [key for key, recent in self._recent.items() if recent[-1].began < since]:
+            del self._recent[key]
+        for key, allowed in incoming.shares.items():
+            recent = self._recent.get(key, deque())
+            while recent and recent[0].began < since:
+                recent.popleft()
+            if more + sum(one.charge for one in recent) > allowed:
                 raise Busy("You have uploaded a great deal in the last minutes. Try again in a few minutes.", 507)
 
     def _forget(self, incoming: _Incoming) -> None:
-        for name in incoming.shares:
-            with suppress(KeyError, ValueError):  # its time was over
-                self._sent[name].remove(incoming)
-                if not self._sent[name]:
-                    del self._sent[name]
+        for key in incoming.shares:
+            with suppress(KeyError, ValueError):  # it was older than the window
+                self._recent[key].remove(incoming)
+                if not self._recent[key]:
+                    del self._recent[key]
 
 
 class _Incoming:
-    """What has come of one upload: what was only announced takes no room from others, and of no share."""
+    """The received bytes of one upload; only these count, not the announced size."""
 
     def __init__(self, uploads: Uploads, shares: dict[str, int]) -> None:
         self._uploads, self.shares = uploads, shares
-        self.came, self.charge, self.began = 0, 0, time.monotonic()
+        self.received, self.charge, self.began = 0, 0, time.monotonic()
 
-    def hold(self, size: int) -> None:
-        """``size`` bytes more have come, and go to the disk. Raises Busy where all that came at once is beyond a share."""
-        self.came += size
-        self._uploads._coming += size
-        self._uploads._come += size
-        if self.came:
-            self.charge = self.charge_of(self.came)
-            self._uploads._check(self)
+    def add(self, size: int) -> None:
+        """Count ``size`` more bytes, which go to the disk. Raises Busy if they exceed a share."""
+        self.received += size
+        self._uploads._in_flight_bytes += size
+        self._uploads._new_bytes += size
+        if self.received:
+            self.charge = self.charge_of(self.received)
+            self._uploads._check_shares(self)
 
     def charge_of(self, size: int) -> int:
-        """What a file of ``size`` bytes counts as: tiny ones take their part of all files that may be kept."""
-        return max(size, VISITORS_FILES * self._uploads.quota // MOST_KEPT)
+        """What a file of ``size`` bytes counts as: a small one counts as its part of ``MAX_KEPT`` files."""
+        return max(size, MAX_VISITOR_FILES * self._uploads.quota // MAX_KEPT)
 
 
-def sweep(folder: Path, quota: int, seconds: float, made: set[str]) -> tuple[int, int] | None:
-    """Delete what Gradio laid into ``folder`` and nobody has changed for so long, and the oldest of what is beyond the quota.
+def sweep(folder: Path, limit: int, seconds: float, created: set[str]) -> tuple[int, int] | None:
+    """Delete Gradio's files in ``folder`` that were not changed for ``seconds``, then make room.
 
-    Of ``made``, which others add to meanwhile, what is there stays listed, and what is old goes too, wherever it lies.
-    What it returns is :func:`make_room`'s.
+    Old files among ``created`` are deleted wherever they are, and deleted ones are removed from it; other threads may add to it.
+    Returns the result of :func:`make_room`.
     """
-    end = time.time() - seconds
-    for path in {*files_laid_in(folder), *made.copy()}:
+    oldest = time.time() - seconds
+    for path in {*gradio_files_in(folder), *created.copy()}:
         with suppress(OSError):
             status = os.stat(path)
-            if max(status.st_mtime, status.st_ctime) < end:  # a copy has the time of what it was copied from
+            if max(status.st_mtime, status.st_ctime) < oldest:  # a copy has the mtime of its original
                 _delete(path)
-    made.difference_update([path for path in made.copy() if not os.path.exists(path)])
-    return make_room(folder, quota)
+    created.difference_update([path for path in created.copy() if not os.path.exists(path)])
+    return make_room(folder, limit)
 
 
-def make_room(folder: Path, room: int) -> tuple[int, int] | None:
-    """Where more than ``MOST_KEPT`` of the files that Gradio laid into ``folder``, or of ``room`` bytes, are there, delete the oldest.
+def make_room(folder: Path, limit: int) -> tuple[int, int] | None:
+    """Delete the oldest of Gradio's files in ``folder`` while they exceed ``limit`` bytes, or ``MAX_KEPT`` files.
 
-    The bytes and the number of those that lie there in the end; None where that is still too much.
+    Returns the size and number of the remaining files; None if they still exceed a limit.
     """
     found, sizes = [], Counter[str]()
-    for path in files_laid_in(folder):
-        with suppress(OSError):  # it was deleted meanwhile
+    for path in gradio_files_in(folder):
+        with suppress(OSError):  # deleted meanwhile
             status = os.stat(path)
             found.append((status.st_mtime, path))
             sizes[path] = status.st_size
     total, count = sizes.total(), len(found)
-    if total > room or count > MOST_KEPT:
+    if total > limit or count > MAX_KEPT:
         for changed, path in sorted(found):
-            enough = total <= room - room // SLACK and count <= MOST_KEPT - MOST_KEPT // SLACK
-            if enough or changed > time.time() - KEPT_SECONDS:
+            enough = total <= limit - limit // HEADROOM_DIVISOR and count <= MAX_KEPT - MAX_KEPT // HEADROOM_DIVISOR
+            if enough or changed > time.time() - MIN_AGE_SECONDS:
                 break
             if _delete(path):
                 total, count = total - sizes[path], count - 1
-    return (total, count) if total <= room and count <= MOST_KEPT else None
+    return (total, count) if total <= limit and count <= MAX_KEPT else None
 
 
 def _delete(path: str) -> bool:
-    """Delete a file, and its folder where nothing else is in it; whether the file is gone."""
+    """Delete a file, and its folder if that is empty then; whether the file was deleted."""
     try:
         os.remove(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a finished run confuses, on the page: evaluated by a process of its own, and kept in the run's folder."""
+"""The evaluation of a finished run on the page. It is computed by a separate process, and stored in the run's folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fruitvision.ui.page.elements import card, note
 from fruitvision.wording.text import say
 
 MAX_AUTOMATIC_PICTURES = 3000
-"""Of the test split, up to which a run that has just finished is evaluated without being asked."""
+"""Maximum size of the test split for the automatic evaluation of a run that has just finished."""
 
 
 def results_view(run: RunFolder | None, status: RunStatus | None, report: State, language: str) -> Markup:
-    """The results of a finished run; or that they are being made, or how to have them."""
+    """The results of a finished run; or that they are being computed, or how to get them."""
     if run is None or status is None or status.state != "finished" or not run.has_checkpoint:
         return Markup()
     heading = tag("h2", say("train.results", language), class_="fv-step")
@@ -32,20 +32,20 @@ def results_view(run: RunFolder | None, status: RunStatus | None, report: State,
     return join([heading, note(say("train.results_none", language))])
 
 
-class FirstResults:
-    """Begins the evaluation of each run that finishes while this app is open and has few test pictures, once."""
+class AutoReports:
+    """Starts the evaluation of each run that finishes while this app is open, once, unless it has many test pictures."""
 
     def __init__(self) -> None:
         self._opened = time.time()
-        self._begun: dict[str, Task[None]] = {}
+        self._started: dict[str, Task[None]] = {}
 
-    def consider(self, runs: Path, run_id: str, language: str) -> None:
-        """Begin it in the background where it is due. What stops it is said when the owner asks for the results."""
-        if run_id in self._begun:
+    def start_if_due(self, runs: Path, run_id: str, language: str) -> None:
+        """Start it in the background if it is due. Errors are shown when the owner asks for the results."""
+        if run_id in self._started:
             return
         run = RunFolder(runs / run_id)
         status = run.status()
         if status.state != "finished" or status.heartbeat < self._opened or not run.has_checkpoint:
             return
         if 0 < (status.test_images or 0) <= MAX_AUTOMATIC_PICTURES and report_state(run) == "none":
-            self._begun[run_id] = Task(lambda progress: begin_report(run, language), "results")
+            self._started[run_id] = Task(lambda progress: begin_report(run, language), "results")

@@ -1,4 +1,4 @@
-"""A run as HTML: its status, its curves, and the table of all runs. Without gradio."""
+"""Runs as HTML: the status and curves of a run, and the table of all runs. Without gradio."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ TRAIN, VALIDATION = COLOURS[5], COLOURS[1]
 
 
 def status_line(run: RunFolder | None, language: str, training: RunFolder | None = None) -> Markup:
-    """One line of words, and a bar while it trains.
+    """One line of text, and a progress bar while it trains.
 
     Args:
-        training: the run that is training now, which is named where it is not the one in view.
+        training: the run that is training now, which is mentioned if it is not the displayed one.
     """
     other = Markup() if training is None or training == run else say_html("train.status_other", language, name=training.name)
     if run is None:
@@ -38,8 +38,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
     epochs = status.epochs or run.config().training.epochs
     facts = {"name": run.name, "epoch": max(status.epoch, 1), "epochs": epochs, "step": status.step, "steps": status.steps or "?"}
     state = status.state if status.responding else "unresponsive"
-    said = "stopping" if state in ("waiting", "preparing", "running") and run.stop_file.exists() else state
-    words = [say_html(f"train.status_{said}", language, **facts)]
+    shown = "stopping" if state in ("waiting", "preparing", "running") and run.stop_file.exists() else state
+    words = [say_html(f"train.status_{shown}", language, **facts)]
     if status.responding:
         if status.state == "failed" and status.error:
             words.append(escape(say_error(status.error, language)))
@@ -50,14 +50,14 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.state == "finished":
             words.append(escape(results(run, status, language)))
         if status.active:
-            if status.eta_s is not None and said != "stopping":
+            if status.eta_s is not None and shown != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
             return status_box(Markup(" ").join(words), state, status.progress(epochs), data_run=run.id)
     return status_box(Markup(" ").join(filter(None, [*words, other])), state, data_run=run.id)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
-    """What a finished run measured, in words."""
+    """The measured results of a finished run, in words."""
     parts = []
     found = run.summary(status)
     if found.test_top1 is not None:
@@ -71,17 +71,17 @@ def results(run: RunFolder, status: RunStatus, language: str) -> str:
 
 
 def is_synthetic(run: RunFolder) -> bool:
-    """Whether it learns from drawn pictures."""
+    """Whether it is trained on the drawn sample set."""
     data = run.config().data
-    # A network path in somebody else's run would have Windows sign in there, each time that the table is drawn.
+    # Windows would try to connect to a network path, in somebody else's run, each time the table is rendered.
     try:
         return not data.startswith(("\\\\", "//")) and (Path(data) / MARKER).is_file()
-    except OSError:  # a name that is too long
+    except OSError:  # the path is too long
         return False
 
 
 def start_line(run: RunFolder, language: str) -> str:
-    """What the run learns from and started with; synthetic pictures are called so."""
+    """The run's preset and initial weights, and whether its pictures are synthetic."""
     status, config = run.status(), run.config()
     start = (status.start or "").split(":")[0]
     known = {"imagenet", "shipped", "scratch"}
@@ -91,24 +91,24 @@ def start_line(run: RunFolder, language: str) -> str:
 
 
 def preset_name(preset: str, language: str) -> str:
-    """What a person calls a preset."""
+    """The display name of a preset."""
     return say(f"train.preset_{preset}", language)
 
 
 def main_charts(runs: Sequence[RunFolder], language: str) -> Markup:
-    """Loss and accuracy; of one run both its curves, of several the validation curve and, dashed, the training one."""
+    """Charts of loss and accuracy. With several runs, their training curves are dashed."""
     return _charts(
         runs, language, {"loss": ("number", ("train_loss", "val_loss")), "accuracy": ("percent", ("train_accuracy", "val_accuracy"))}
     )
 
 
 def more_charts(runs: Sequence[RunFolder], language: str) -> Markup:
-    """Learning rate, gradient norm and images per second, step by step."""
+    """Charts of learning rate, gradient norm and images per second, by step."""
     return _charts(runs, language, {name: ("number", (name,)) for name in ("lr", "grad_norm", "images_per_s")})
 
 
 def _charts(runs: Sequence[RunFolder], language: str, wanted: dict[str, tuple[Format, tuple[str, ...]]]) -> Markup:
-    """A chart for each name, of the records' keys."""
+    """A chart for each name in ``wanted``, with a curve for each of its record keys."""
     read = [(run, *metrics_reader(run.metrics_file).read()) for run in runs]
     records = [(run, epochs, _thinned(steps)) for run, epochs, steps in read]
     charts = []
@@ -131,7 +131,7 @@ def _charts(runs: Sequence[RunFolder], language: str, wanted: dict[str, tuple[Fo
 def _curves(
     number: int, count: int, run: RunFolder, epochs: list[dict], steps: list[dict], keys: tuple[str, ...], language: str
 ) -> list[Series]:
-    """One run's curves of one chart. What has no epoch of its own is drawn step by step, at fractions of an epoch."""
+    """The curves of one run in one chart. Values that are recorded by step are drawn at fractions of an epoch."""
     if len(keys) == 1:
         xs = [s["epoch"] - 1 + s["step"] / s["steps"] for s in steps]
         return [Series(run.name, xs, [s.get(keys[0]) for s in steps], COLOURS[number % len(COLOURS)])]
@@ -151,13 +151,13 @@ def _curves(
 
 
 def _thinned(records: list[dict]) -> list[dict]:
-    """At most ``MAX_POINTS`` of them, evenly, the last one always."""
+    """At most ``MAX_POINTS`` of the records, evenly spaced, the last one included."""
     stride = -(-len(records) // MAX_POINTS)
     return records[::-1][::stride][::-1] if stride > 1 else records
 
 
 def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *, owner: bool) -> Markup:
-    """The table of all runs, newest first, each with what can be done with it. ``shown``: the ids of those that are overlaid."""
+    """The table of all runs, newest first, with the actions on each. ``shown``: the ids of the overlaid runs."""
     if not runs:
         return note(say("train.no_runs", language))
     heads = [tag("th", say(f"train.column_{name}", language)) for name in ("name", "state", "accuracy", "when", "do")]
@@ -166,8 +166,7 @@ def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *,
 
 
 def differences(configs: Sequence[RunConfig]) -> list[dict[str, Any]]:
-    """What sets each run apart from the others: the settings that differ from its preset's, but for those that all runs have in
-    common, and the pictures where not all learn from the same."""
+    """The settings in which each run differs from its preset, and its dataset, without those that are the same in all runs."""
     changes = [_changes(config) for config in configs]
     alike = {name for name, value in (changes[0] if changes else {}).items() if all(one.get(name, None) == value for one in changes)}
     return [{name: value for name, value in one.items() if name not in alike} for one in changes]
@@ -191,7 +190,7 @@ def _difference(name: str, value: Any, language: str) -> str:
 
 
 def _differing(changes: dict[str, Any], language: str) -> Markup | None:
-    """The first few in one line, all of very many behind a fold."""
+    """The first few differences in one line, and the others collapsed."""
     words = [_difference(name, value, language) for name, value in changes.items()]
     if not words:
         return None
@@ -201,19 +200,19 @@ def _differing(changes: dict[str, Any], language: str) -> Markup | None:
 
 
 def epochs_csv(run: RunFolder) -> str:
-    """A run's figures as a table, one epoch a row; numbers as they were measured, empty where there is none."""
+    """A run's metrics as CSV, one row per epoch, in full precision; missing values are empty."""
     epochs = [{name: value for name, value in record.items() if name != "kind"} for record in run.metrics()]
     names = list(dict.fromkeys(name for record in epochs for name in record)) or ["epoch"]
     return csv_text(names, ([record.get(name) for name in names] for record in epochs))
 
 
 def started(run: RunFolder) -> str:
-    """When the run was started, by this computer's clock."""
+    """When the run was started, in local time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.config().created))
 
 
 def delete_question(run: RunFolder, language: str) -> Markup:
-    """What is asked before a run is deleted: which one it is, when it was started, how good it is."""
+    """The confirmation question before a run is deleted, with its name, date and accuracy."""
     status = run.status()
     tested, validated = run.summary(status).test_top1, status.best_val_accuracy
     if tested is not None:

@@ -1,4 +1,4 @@
-"""The table of runs, and what can be done with one of them: open, overlay, classify with it, rename, delete."""
+"""The table of runs and its actions: open, overlay, classify with it, rename, delete."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fruitvision.ui.page.events import QUEUED, Updates, by_component, for_owner,
 from fruitvision.ui.train.run_view import delete_question
 
 MAX_OVERLAID = len(COLOURS) - 1
-"""Runs whose curves are drawn beside that of the run in view, each in a colour of its own; of more the last ones."""
-# A button in the table of runs says what to do with which run.
+"""Maximum runs whose curves are overlaid on those of the displayed run, each in a colour of its own; the last ones are kept."""
+# The click event of the table carries the action and the run of the pressed button.
 TABLE_CLICK_JS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
   if (!button) return;
   document.querySelector('#train-runs').dataset.asked = button.dataset.action;
   trigger('click', { action: button.dataset.action, run: button.dataset.run });
 });"""
-# What each leads to is far from the table on a phone: by action what is brought into view, and what of it gets the focus.
+# On a phone the result of an action is far from the table: by action, the selector to scroll to, and the one to focus.
 EFFECTS = {
     "open": ("#train-status",),
     "overlay": ("#train-charts",),
@@ -36,13 +36,11 @@ SCROLL_TO_EFFECT_JS = f"""() => {{
   const effect = {json.dumps(EFFECTS)}[document.querySelector("#train-runs").dataset.asked];
   if (effect) window.fruitvisionScrollIntoView(...effect);
 }}"""
-SCROLL_TO_TABLE_JS = scroll_to_js(
-    "#train-runs", unless="#train-rename-row, #train-delete-row"
-)  # where the row is left open it has an error to mend
+SCROLL_TO_TABLE_JS = scroll_to_js("#train-runs", unless="#train-rename-row, #train-delete-row")  # the row stays open after an error
 
 
 def find_run(context: Context, run_id: str | None) -> RunFolder:
-    """The run of that id. Raises RunError "run-gone"."""
+    """The run with that id. Raises RunError "run-gone"."""
     for run in list_runs(context.runs):
         if run.id == run_id:
             return run
@@ -50,13 +48,13 @@ def find_run(context: Context, run_id: str | None) -> RunFolder:
 
 
 def use_run(context: Context, run_id: str | None, language: str) -> dict[str, Any]:
-    """Let Classify answer with this run's network, and go there."""
+    """Updates that select this run's network as the model, and open Classify."""
     model = gr.update(choices=context.models.choices(language), value=f"run:{run_id}")
     return {"model": model, "tabs": gr.update(selected="classify")}
 
 
 class RunTable:
-    """The components: all runs, and the two rows that ask for a new name and before deleting."""
+    """The components: the table, and the rows for renaming and for confirming a deletion."""
 
     def __init__(self, page: Page, run: gr.State) -> None:
         self.table = gr.HTML(elem_id="train-runs", js_on_load=TABLE_CLICK_JS)
@@ -69,27 +67,27 @@ class RunTable:
             self.delete_yes = page.bind(yes, value="train.delete_yes")
             self.delete_no = page.bind(gr.Button(elem_id="train-delete-no", scale=0, min_width=110), value="train.cancel")
         self.run = run
-        """The id of the run in view."""
+        """The id of the displayed run."""
         self.overlaid = gr.State([])
-        """The ids of the runs whose curves are drawn beside it."""
-        self.acting = gr.State(None)
-        """The run that the row for its name, or before deleting, is about."""
+        """The ids of the runs whose curves are overlaid."""
+        self.target = gr.State(None)
+        """The id of the run that is being renamed or deleted."""
         self.model, self.tabs = page.model, page.tabs
 
 
 def wire_table(page: Page, parts: RunTable) -> None:
-    """The table's buttons. Errors are shown in a toast: the table may be far down."""
+    """Register the table's actions. Errors are shown as toasts, since the table may be scrolled out of view."""
     context = page.context
 
     def act(overlaid: list[str], language: str, event: gr.EventData) -> Any:
         action, run = (str(getattr(event, name, "")) for name in ("action", "run"))
         return by_component(vars(parts), table_action(context, action, run, overlaid, language))
 
-    asked = [parts.rename_row, parts.new_name, parts.delete_row, parts.delete_ask]
-    shown = [parts.run, parts.overlaid, parts.acting, *asked, page.model, page.tabs]
-    # Each button of the table is a click of the one component: by Gradio's "once" the second of two quick ones would be lost.
-    # One after another, because each reads the overlaid runs that the one before has changed.
-    acted = parts.table.click(act, [parts.overlaid, page.language], shown, **QUEUED, trigger_mode="multiple", concurrency_limit=1)
+    rows = [parts.rename_row, parts.new_name, parts.delete_row, parts.delete_ask]
+    outputs = [parts.run, parts.overlaid, parts.target, *rows, page.model, page.tabs]
+    # All buttons share one click event: with Gradio's default "once", the second of two quick clicks would be lost. They are handled one
+    # after another, because each reads the overlaid runs that the previous one has changed.
+    acted = parts.table.click(act, [parts.overlaid, page.language], outputs, **QUEUED, trigger_mode="multiple", concurrency_limit=1)
     acted.then(None, None, None, js=SCROLL_TO_EFFECT_JS)
 
     def rename(language: str, run: str | None, name: str) -> Updates:
@@ -100,17 +98,17 @@ def wire_table(page: Page, parts: RunTable) -> None:
         find_run(context, run).delete()
         return {parts.delete_row: gr.update(visible=False), page.model: context.models.choices_update(language, model)}
 
-    named = [page.language, parts.acting, parts.new_name]
-    renamed = gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), named, parts.rename_row, **QUEUED)
-    chosen = [page.language, parts.acting, page.model]
-    deleted = parts.delete_yes.click(for_owner(context, delete), chosen, [parts.delete_row, page.model], **QUEUED)
-    kept = parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **QUEUED)
-    for done in (renamed, deleted, kept):  # the row is gone, and the focus with it
+    rename_inputs = [page.language, parts.target, parts.new_name]
+    renamed = gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), rename_inputs, parts.rename_row, **QUEUED)
+    delete_inputs = [page.language, parts.target, page.model]
+    deleted = parts.delete_yes.click(for_owner(context, delete), delete_inputs, [parts.delete_row, page.model], **QUEUED)
+    canceled = parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **QUEUED)
+    for done in (renamed, deleted, canceled):  # the row is hidden, and has lost the focus
         done.then(None, None, None, js=SCROLL_TO_TABLE_JS)
 
 
 def table_action(context: Context, action: str, target: str, overlaid: list[str], language: str) -> dict[str, Any]:
-    """What a button of the table changes, by component; nothing where the run is gone."""
+    """Updates by component name for a button of the table; empty if the run no longer exists."""
     names = {one.id: one.name for one in list_runs(context.runs)}
     if target not in names:
         return {}
@@ -126,9 +124,9 @@ def table_action(context: Context, action: str, target: str, overlaid: list[str]
             return use_run(context, target, language)
         case "rename":
             opened = {"rename_row": gr.update(visible=True), "delete_row": gr.update(visible=False)}
-            return {"acting": target, "new_name": names[target], **opened}
+            return {"target": target, "new_name": names[target], **opened}
         case "delete":
-            asked = delete_question(find_run(context, target), language)
+            question = delete_question(find_run(context, target), language)
             opened = {"rename_row": gr.update(visible=False), "delete_row": gr.update(visible=True)}
-            return {"acting": target, "new_name": "", "delete_ask": asked, **opened}
+            return {"target": target, "new_name": "", "delete_ask": question, **opened}
     return {}

@@ -1,4 +1,4 @@
-"""Every setting as a field with its meaning: all of it follows from TrainConfig."""
+"""A form field for every setting, generated from TrainConfig."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ COMMON = (
     "learning_rate",
     "weight_decay",
 )
-"""The settings that are shown first; the others stand behind "All settings"."""
+"""The settings that are always shown; the others are collapsed under "All settings"."""
 CHOICES = {"architecture": tuple(ARCHITECTURES), "norm": (*NORMS, OWN), "start": ("imagenet", "shipped", "scratch")}
 FIELDS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
 
 
 def build_fields(page: Page) -> tuple[dict[str, Any], gr.Accordion]:
-    """One component for each setting, by its name: the common ones in their groups, and a fold with the others in theirs."""
+    """Build one component per setting, by group. Returns them by name, and the collapsed section with the less common ones."""
     fields = _build_groups(page, lambda name: name in COMMON)
     with page.bind(gr.Accordion(open=False, elem_id="train-all-settings"), label="train.settings_all") as fold:
         fields |= _build_groups(page, lambda name: name not in COMMON)
@@ -79,7 +79,7 @@ def _field(page: Page, name: str, value: Any, schema: dict[str, Any]) -> Any:
 
 
 def heading(page: Page, key: str) -> None:
-    """The title of a part of the panel."""
+    """Build the heading of a part of the panel."""
     page.bind(gr.HTML(), value=lambda language: tag("h2", say(key, language), class_="fv-step"))
 
 
@@ -100,29 +100,31 @@ def _options(field: str, options: tuple[str, ...], language: str) -> list[tuple[
 
 
 def start_choices(checkpoints: Sequence[Path], language: str) -> list[tuple[str, str]]:
-    """What training may start from: weights by name, and checkpoint folders by path."""
+    """(name, value) of the initial weights to choose from: weights by name, and imported checkpoint folders by path."""
     imported = [(say("header.imported", language, name=path.name), str(path.absolute())) for path in checkpoints]
     return _options("start", CHOICES["start"], language) + imported
 
 
 def option_name(field: str, option: str, language: str) -> str:
-    """What a person calls one choice of a setting."""
+    """The display name of one choice of a setting."""
     key = f"settings.{field}.choices.{option}"
     return say(key, language) if key in sentences() else option
 
 
 def preset_values(preset: str) -> list[Any]:
-    """The preset's value of each of ``FIELDS``."""
+    """The preset's values, in the order of ``FIELDS``."""
     values = preset_settings(preset)
     return [values[name] for name in FIELDS]
 
 
 def configuration(preset: str, values: Sequence[Any]) -> TrainConfig:
-    """The configuration that the fields ask for. Raises ConfigError that names every fault; an empty field is one."""
+    """The configuration with the fields' values. Raises ConfigError, which names all invalid or empty fields."""
     given = dict(zip(FIELDS, values, strict=True))
     empty = [name for name, value in given.items() if value is None]
     if empty:
         raise ConfigError("settings-empty", names=", ".join(empty))
-    if given["architecture"] != RESNET18 and given["norm"] == preset_settings(preset)["norm"]:  # nobody chose it
+    if (
+        given["architecture"] != RESNET18 and given["norm"] == preset_settings(preset)["norm"]
+    ):  # not chosen by the user: the architecture's own norm
         given["norm"] = OWN
     return TrainConfig.parse({**preset_settings(preset), **given})

@@ -1,4 +1,4 @@
-"""Starting a run from what the panel is set to: checked whole before anything is written. No gradio."""
+"""Start a run with the panel's settings, all of which are validated before anything is written. Without gradio."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from fruitvision.ui.train.settings import configuration, preset_values
 
 TAUGHT_PRESET = "robust"
 MAX_PATH_LENGTH = 4096
-"""Letters of a folder's name that are looked at, which is more than a file system knows."""
+"""Longer paths are truncated; file systems allow no longer ones."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the left side of the panel is set to."""
+    """The values of the setup panel."""
 
     data: str
     """The id of a dataset, see :class:`Datasets`."""
     folder: str
-    """As it was typed, where ``data`` is ``TYPED``."""
+    """The typed path, if ``data`` is ``TYPED``."""
     photos: str
     not_fruit: str
-    """Folders of photos, and of pictures without fruit, as they were typed; empty for none."""
+    """The typed paths of folders of photos, and of pictures without fruit; empty for none."""
     preset: str
     processes: float | None
     name: str
     values: Sequence[Any]
-    """Of the settings, in the order of ``FIELDS``."""
+    """The values of the settings, in the order of ``FIELDS``."""
 
     @classmethod
     def of(
         cls, data: str, folder: str | None, photos: str | None, not_fruit: str | None, preset: str, processes: Any, name: str, *values: Any
     ) -> Form:
-        """From the values of the components, in their order."""
+        """From the values of the components, in the order of ``SetupPanel.form``."""
         folder, photos, not_fruit = ((typed or "")[:MAX_PATH_LENGTH] for typed in (folder, photos, not_fruit))
         return cls(data, folder, photos, not_fruit, preset, processes, name, values)
 
 
 def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -> RunFolder:
-    """Check what was asked for and start its process, or processes. Raises FruitVisionError, before anything is written.
+    """Validate the form, and start the run's process, or processes. Raises FruitVisionError before anything is written.
 
-    ``more_photos``: folders of photos beside those that were typed.
+    ``more_photos``: further folders of photos.
     """
     from fruitvision.runs.prepare.check import check_run
 
@@ -61,7 +61,7 @@ def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -
     processes = form.processes
     if processes is None or not 1 <= processes <= MAX_PROCESSES or processes != int(processes):
         raise ConfigError("bad-processes", given="–" if processes is None else processes, most=MAX_PROCESSES)
-    path, training = chosen(context, form)
+    path, training = data_and_config(context, form)
     config = RunConfig(
         name=" ".join((form.name or "").split()) or f"{'sample' if form.data == SAMPLE else path.name}-{form.preset}",
         data=str(path.absolute()),
@@ -75,7 +75,7 @@ def start_run(context: Context, form: Form, more_photos: tuple[str, ...] = ()) -
 
 
 def start_with_taught(context: Context, form: Form) -> RunFolder:
-    """Start the preset robust on the chosen data, with what was taught in Classify as photos beside it."""
+    """Start a run of the preset robust on the chosen data, with the pictures taught in Classify as photos."""
     launcher.refuse_if_busy(context.runs)
     store = context.teaching.store
     if not store.index().pictures:
@@ -84,18 +84,18 @@ def start_with_taught(context: Context, form: Form) -> RunFolder:
     return start_run(context, form, (str(class_folders(store, context.runs)),))
 
 
-def chosen(context: Context, form: Form) -> tuple[Path, TrainConfig]:
-    """The folder of pictures and the configuration. Raises FruitVisionError for what cannot be used."""
+def data_and_config(context: Context, form: Form) -> tuple[Path, TrainConfig]:
+    """The folder of pictures and the configuration. Raises FruitVisionError if either is invalid."""
     config = configuration(form.preset, form.values)
     if context.datasets.scan(form.data, form.folder).error:
         context.datasets.scan(form.data, form.folder, again=True)
     path = context.datasets.path(form.data, form.folder)
     if form.data != SAMPLE:
-        # raises what the run would, before its folder is made
+        # raises the errors that the run would raise, before its folder is created
         refuse_one_class(list_pictures(path, depth=config.class_depth, boxes=config.boxes))
     return path, config
 
 
 def _typed(folder: str) -> tuple[str, ...]:
-    """A folder as a configuration keeps it; none where nothing was typed."""
+    """A typed folder as an absolute path; empty if nothing was typed."""
     return (str(clean_path(folder).absolute()),) if folder.strip() else ()

@@ -1,4 +1,4 @@
-"""How long each preset will take on this machine, measured in the background, and which of them fit a person's time."""
+"""Estimates of how long each preset takes on this machine, measured in the background, and which presets fit a given time."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     from fruitvision.runs.prepare.estimate import StepTimes
 
 CLASSES = 20
-"""Of the network that is timed; their number matters little."""
-FEWEST = 20
-"""Pictures that a person may be told to train on."""
+"""Number of classes of the network that is timed; it matters little."""
+MIN_PICTURES = 20
+"""Smallest number of training pictures that is suggested."""
 
 Splits = Mapping[str, int]
-"""How many pictures a dataset has in its splits "train", "val" and "test"."""
+"""Number of pictures in a dataset's splits "train", "val" and "test"."""
 
 
 class Estimates:
-    """The time that each preset takes per picture here, and that a process takes to start: measured once, while nothing trains."""
+    """The time per picture of each preset on this machine, and the start time of a process; measured once, while nothing trains."""
 
     def __init__(self) -> None:
         self.paces: dict[str, StepTimes | None] = {}
-        """By preset; None where it could not be measured."""
+        """By preset; None if it could not be measured."""
         self.start = 0.0
-        """Seconds from the start of a process until its libraries are loaded."""
+        """Seconds until a new process has loaded its libraries."""
         self.task: Task[None] | None = None
 
     def begin(self) -> None:
-        """Start measuring, unless that was done or is going on."""
+        """Start measuring, unless it was started already."""
         self.task = self.task or Task(self._measure, "estimate")
 
     def _measure(self, progress: Progress) -> None:
         from fruitvision.runs.prepare.estimate import measure_each
 
-        presets = list(reversed(PRESETS))  # the quick ones first
+        presets = list(reversed(PRESETS))  # the fast ones first
         began = time.monotonic()
 
         def measured(place: int, pace: StepTimes | None) -> None:
@@ -52,7 +52,7 @@ class Estimates:
 
         try:
             call_in_subprocess(measure_each, [(TrainConfig.from_preset(preset), CLASSES) for preset in presets], True, report=measured)
-        finally:  # without an estimate the card says nothing about time
+        finally:  # presets without an estimate show no time
             self.paces = {preset: self.paces.get(preset) for preset in presets}
 
     @property
@@ -61,7 +61,7 @@ class Estimates:
         return len(self.paces) == len(PRESETS)
 
     def seconds(self, preset: str, splits: Splits, most: int = 0) -> float | None:
-        """The length of a run of that preset here, on ``most`` training pictures (0: all); None where it is not known."""
+        """The estimated duration of a run on ``most`` training pictures (0: all); None if unknown."""
         from fruitvision.runs.prepare.estimate import run_seconds
 
         pace = self.paces.get(preset)
@@ -71,16 +71,16 @@ class Estimates:
         return run_seconds(config, pace, PictureCounts.of(splits, config), self.start)
 
     def fitting(self, preset: str, splits: Splits, seconds: float) -> int:
-        """With how many training pictures the preset would end in so many seconds; 0 where with none."""
+        """The number of training pictures for which the preset takes that many seconds; 0 if it takes longer with any."""
         most = PictureCounts.of(splits, TrainConfig.from_preset(preset)).train
         few, every = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, most) or 0.0
         if most < 2 or every <= few:
             return 0
-        pictures = int(1 + (most - 1) * (seconds - few) / (every - few))  # the time grows evenly with the pictures
+        pictures = int(1 + (most - 1) * (seconds - few) / (every - few))  # the time is linear in the number of pictures
         return max(pictures, 0)
 
     def words(self, preset: str, splits: Splits | None, language: str) -> str:
-        """ "about 12 min here", or that it is being measured; empty where it could not be."""
+        """ "about 12 min here", or that it is being measured; empty if it could not be measured."""
         if preset not in self.paces or splits is None:
             return say("train.time_measuring", language)
         seconds = self.seconds(preset, splits)
@@ -88,7 +88,7 @@ class Estimates:
 
 
 def preset_choices(estimates: Estimates, splits: Splits | None, language: str) -> list[tuple[str, str]]:
-    """The cards: name, what it is, and the time it will take here."""
+    """The choices as cards: name, description, and estimated duration of each preset."""
     cards = []
     for preset in PRESETS:
         lines = [say(f"train.preset_{preset}", language), say(f"train.preset_{preset}_meaning", language)]
@@ -98,9 +98,9 @@ def preset_choices(estimates: Estimates, splits: Splits | None, language: str) -
 
 
 def fitting_words(estimates: Estimates, given: str | None, splits: Splits | None, language: str) -> str:
-    """Which presets end within so many minutes here; where none does, with how many pictures the quickest would.
+    """Which presets finish within the given minutes; if none does, with how many pictures the fastest would.
 
-    Empty before a time is given and everything is measured.
+    Empty until a time is given and all presets are measured.
     """
     if not (given or "").strip():
         return ""
@@ -118,14 +118,14 @@ def fitting_words(estimates: Estimates, given: str | None, splits: Splits | None
         return say("train.time_fits", language, names=" · ".join(say(f"train.preset_{preset}", language) for preset in fitting))
     quickest = min(times, key=lambda preset: times[preset])
     pictures = estimates.fitting(quickest, splits, minutes * 60)
-    if pictures < FEWEST:
+    if pictures < MIN_PICTURES:
         return say("train.time_fits_no", language)
     facts = {"name": say(f"train.preset_{quickest}", language), "setting": setting("max_train_images", language)[0]}
     return say("train.time_fits_none", language, pictures=pictures, **facts)
 
 
 def _minutes(given: str) -> float | None:
-    """A positive number, also with a comma."""
+    """A positive number, with a decimal point or comma; None for anything else."""
     try:
         minutes = float(given.strip().replace(",", "."))
     except ValueError:

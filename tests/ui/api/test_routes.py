@@ -102,10 +102,10 @@ def test_an_app_for_this_computer_alone_answers_programs_of_this_computer_alone(
 
 
 def test_one_visitor_is_answered_so_many_times_at_once(monkeypatch):
-    from fruitvision.ui.server import places
+    from fruitvision.ui.server import limits
 
-    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(places, "BEHIND_A_PROXY", 1)
+    monkeypatch.setattr(limits, "SLOT_TIMEOUT", 0.05)
+    monkeypatch.setattr(limits, "USERS_BEHIND_PROXY", 1)
     held = threading.Semaphore(0)
     api, sent = Api(lambda picture, request: held.acquire(timeout=20) and {"predictions": [{"image": ""}]}, LIMIT), []
 
@@ -117,17 +117,17 @@ def test_one_visitor_is_answered_so_many_times_at_once(monkeypatch):
             if "status" in message:
                 sent.append(message["status"])
                 if message["status"] == 503:
-                    held.release(places.REQUESTS)
+                    held.release(limits.MAX_REQUESTS)
 
         path = "/api/classify"
         await gate({"type": "http", "method": "POST", "path": path, "root_path": "", "headers": OWN, "query_string": b""}, receive, send)
 
     async def crowd() -> None:
         gate = Gate(gradio, SHARED, set(), api=api)
-        await asyncio.gather(*(ask(gate) for _ in range(places.REQUESTS + 1)))
+        await asyncio.gather(*(ask(gate) for _ in range(limits.MAX_REQUESTS + 1)))
 
     asyncio.run(crowd())
-    assert sorted(sent) == [200] * places.REQUESTS + [503]
+    assert sorted(sent) == [200] * limits.MAX_REQUESTS + [503]
 
 
 def test_what_cannot_be_answered_has_a_status_of_its_own():

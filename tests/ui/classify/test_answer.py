@@ -10,7 +10,7 @@ import pytest
 
 from fruitvision.models.checkpoint import find_checkpoint, read_config
 from fruitvision.recognition.classifier import Classifier, Guess, Prediction
-from fruitvision.ui.classify.answer import accuracy_note, announced, answer_card, correction
+from fruitvision.ui.classify.answer import accuracy_note, announcement, answer_card, correction_form
 from fruitvision.ui.classify.panel import EXAMPLES, examples
 
 
@@ -66,24 +66,24 @@ def test_a_taught_name_is_marked_and_no_figure_of_the_network_is_claimed_for_it(
 
 def test_the_owner_alone_may_correct_an_answer_by_the_next_guesses_or_a_name(config):
     assert "fv-fix" not in answer_card(SURE, "en", config) and "fv-fix" in answer_card(SURE, "en", config, owner=True)
-    offered = re.findall(r'data-teach="([^"]+)"', correction(SURE, "zh", config))
+    offered = re.findall(r'data-teach="([^"]+)"', correction_form(SURE, "zh", config))
     assert offered[0] == "Lemon" and "Orange" not in offered and offered[-1] == "not-fruit"
-    assert "<input" in correction(SURE, "en", config)
-    tossed = correction(answer("unsure", ("Orange", 0.45), ("Lemon", 0.4)), "en", config)
+    assert "<input" in correction_form(SURE, "en", config)
+    tossed = correction_form(answer("unsure", ("Orange", 0.45), ("Lemon", 0.4)), "en", config)
     assert 'data-teach="Orange"' in tossed and 'data-teach="Lemon"' in tossed
 
 
 def test_where_no_fruit_was_seen_the_likeliest_fruits_are_offered_all_the_same(config):
-    missed = correction(answer("not-fruit", ("Orange", 0.004), ("Lemon", 0.001), ("Kiwi", 0.00002)), "en", config)
+    missed = correction_form(answer("not-fruit", ("Orange", 0.004), ("Lemon", 0.001), ("Kiwi", 0.00002)), "en", config)
     assert re.findall(r'data-teach="([^"]+)"', missed) == ["Orange", "Lemon"], "under 1% of what is fruit is no guess"
-    assert re.findall(r'data-teach="([^"]+)"', correction(answer("not-fruit", ("Orange", 0.0)), "en", config)) == []
+    assert re.findall(r'data-teach="([^"]+)"', correction_form(answer("not-fruit", ("Orange", 0.0)), "en", config)) == []
 
 
 def test_a_live_answer_is_not_announced_frame_by_frame_and_pictures_say_what_they_show(config):
     assert "aria-live" in answer_card(SURE, "en", config) and "aria-live" not in answer_card(SURE, "en", config, live=True)
-    assert announced(SURE, "en", config) == "Orange. Very sure."
+    assert announcement(SURE, "en", config) == "Orange. Very sure."
     assert 'data-picture-alt="Your picture. Answer: Orange. Very sure."' in answer_card(SURE, "en", config)
-    assert announced(answer("not-fruit", ("Orange", 0.1)), "zh", config) == "没有看到水果"
+    assert announcement(answer("not-fruit", ("Orange", 0.1)), "zh", config) == "没有看到水果"
 
 
 def test_the_shipped_network_is_sure_of_every_drawn_example(shipped_checkpoint):

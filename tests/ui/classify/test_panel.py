@@ -21,7 +21,7 @@ from fruitvision.models.prepacked import PrepackedNetwork
 from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.classify.answer import accuracy_note, answer_card, error_card
-from fruitvision.ui.classify.panel import LIVE_WORDS, _preparer, _remembered, answer_frame, answer_picture, live_view, note_of
+from fruitvision.ui.classify.panel import LIVE_WORDS, _decode_memory, _preload_handler, answer_frame, answer_picture, live_view, model_note
 from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
@@ -111,7 +111,7 @@ def test_a_frame_remembers_the_ones_before_and_knows_the_empty_table(context, jp
 @pytest.mark.parametrize("memory", [3, "", "!!!", "AAAA", "A" * 100_000, base64.b64encode(b"\xff" * 236).decode(), ["x"]])
 def test_a_memory_that_no_answer_gave_is_forgotten(context, jpeg, memory):
     assert "fv-name" in answer_frame(context, {"image": data_url(jpeg), "memory": memory})["html"]
-    assert _remembered(memory, 117) is _remembered(memory, 118) is None
+    assert _decode_memory(memory, 117) is _decode_memory(memory, 118) is None
 
 
 @pytest.mark.parametrize(
@@ -305,8 +305,8 @@ def test_the_default_model_is_loaded_ahead_and_a_damaged_one_troubles_nobody(con
 def test_the_network_is_loaded_once_when_somebody_reaches_for_a_picture_and_the_page_needs_none(context, monkeypatch):
     context, began = replace(context, models=Models(context.runs)), []  # which has loaded nothing yet
     monkeypatch.setattr(Models, "batcher", lambda shelf, model_id: began.append(model_id))
-    assert "fv-note" in note_of(context, None, "en") and not began
-    prepare = _preparer(context)
+    assert "fv-note" in model_note(context, None, "en") and not began
+    prepare = _preload_handler(context)
     prepare("run:another")
     assert not began, "a model that was chosen is loaded when it is asked"
     for given in (None, context.models.default, {"model": "../.."}):

@@ -12,8 +12,8 @@ from fruitvision.ui.page.client.gradio_translation import gradio_translation_scr
 from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
 from fruitvision.ui.page.events import SAVE_FILE_JS, scroll_to_js
 from fruitvision.ui.train.bar import run_bar
+from fruitvision.ui.train.run_panel import SAVE_OR_SCROLL_JS
 from fruitvision.ui.train.runs import SCROLL_TO_TABLE_JS
-from fruitvision.ui.train.watch import SAVE_OR_SCROLL_JS
 from tests.web.test_javascript import node
 
 # A page as far as the script asks: what is seen, by selector, and what got the focus.

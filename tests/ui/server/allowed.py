@@ -12,15 +12,15 @@ VISITORS = Counter(
         "page.export.buttons.build_page_export.show_to_owner": 1,
         "page.export.buttons.wire_export.enable": 4,  # the words of a button on his own page
         "classify.panel.build.<lambda>": 1,  # the answer, and the note below it
-        "train.choices.wire_choices.<lambda>": 2,  # shows the field for a folder; turns the grid over
-        "train.choices.wire_choices.view": 1,
-        "train.bar.run_bar.wire_bar.lead": 1,  # brings a run into view, as the table does
-        "train.panel._wire_visitor.greet": 1,
+        "train.setup_panel.wire_setup.<lambda>": 2,  # shows the field for a folder; turns the grid over
+        "train.setup_panel.wire_setup.view": 1,
+        "train.bar.run_bar.wire_bar.show_run": 1,  # brings a run into view, as the table does
+        "train.panel._wire_access.update": 1,
         "train.settings.preset_values": 1,
-        "train.rate.wire_rate.watch": 1,
-        "train.rate.wire_rate.take": 1,  # nothing to a visitor; takes the rate that was found
-        "train.watch.wire_view.watch": 1,
-        "train.watch.wire_view.use": 1,  # classify with this run
+        "train.lr_finder.wire_lr_finder.watch": 1,
+        "train.lr_finder.wire_lr_finder.take": 1,  # nothing to a visitor; takes the rate that was found
+        "train.run_panel.wire_run.update": 1,
+        "train.run_panel.wire_run.use": 1,  # classify with this run
         "train.runs.wire_table.act": 1,
         "train.runs.wire_table.<lambda>": 1,  # opens and folds rows of his own page
         "compare.panel.build.explain": 1,
@@ -38,19 +38,19 @@ VISITORS = Counter(
 #: What changes something, or gives away what is the owner's.
 OWNERS = Counter(
     {
-        "train.choices.wire_choices.scan": 1,
-        "train.choices.wire_choices.download": 1,
-        "train.choices.wire_start.start": 1,
-        "train.choices.wire_start.start_taught": 1,
-        "train.rate.wire_rate.toggle": 1,
-        "train.watch.wire_view.stop": 1,
-        "train.watch.wire_view.end": 1,
-        "train.watch.wire_view.resume": 1,
+        "train.setup_panel.wire_setup.scan": 1,
+        "train.setup_panel.wire_setup.download": 1,
+        "train.setup_panel.wire_start.start": 1,
+        "train.setup_panel.wire_start.start_taught": 1,
+        "train.lr_finder.wire_lr_finder.toggle": 1,
+        "train.run_panel.wire_run.stop": 1,
+        "train.run_panel.wire_run.end": 1,
+        "train.run_panel.wire_run.resume": 1,
         "page.export.buttons.wire_export.disable": 4,
         "page.export.buttons.wire_export.export": 4,
-        "train.choices.wire_choices.brought": 2,
-        "train.watch.wire_view.report": 1,
-        "train.watch.wire_view.csv": 1,
+        "train.setup_panel.wire_setup.select_latest": 2,
+        "train.run_panel.wire_run.report": 1,
+        "train.run_panel.wire_run.csv": 1,
         "train.runs.wire_table.rename": 1,
         "train.runs.wire_table.delete": 1,
         "compare.study_panel._wire_start.start": 1,

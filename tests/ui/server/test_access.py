@@ -16,7 +16,7 @@ from fruitvision.errors import AccessError, UsageError
 from fruitvision.ui import announce
 from fruitvision.ui import app as app_module
 from fruitvision.ui.server import access as access_module
-from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value, counted_address
+from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, OwnerLink, cookie_value, quota_address
 
 
 def request(cookie: str = "", client: str = "127.0.0.1"):
@@ -98,7 +98,7 @@ def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path, m
     """What a program is started with, every account of the computer may read."""
     opened = []
     monkeypatch.setattr("webbrowser.open_new_tab", opened.append)
-    monkeypatch.setattr(announce, "OPENED_SECONDS", 0.2)
+    monkeypatch.setattr(announce, "REDIRECT_SECONDS", 0.2)
     context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
     announce.announce(context, "127.0.0.1", 7860, None, share=False, open_browser=True)
     (address,) = opened
@@ -138,7 +138,7 @@ def test_a_cookie_that_a_sister_domain_set_before_the_owners_locks_nobody_out():
     ],
 )
 def test_one_person_has_one_address_of_ipv6(address, counted):
-    assert counted_address(address) == counted
+    assert quota_address(address) == counted
     assert Access("a-token-of-the-tests").caller({"headers": [], "client": (address, 5)}).address == counted
 
 

@@ -56,7 +56,7 @@ def quietly(build, *given, **named):
 
 
 def name_of(function) -> str:
-    """``train.runs.wire_view.watch``; methods of a value by the name of their class."""
+    """``train.runs.wire_run.watch``; methods of a value by the name of their class."""
     module = inspect.unwrap(function).__module__.removeprefix("fruitvision.ui.")
     return f"{module}.{function.__qualname__}".replace(".<locals>", "")
 
@@ -243,7 +243,7 @@ def test_no_path_that_a_visitor_types_is_opened(shared, visitor, demo, meta):
 
 def test_each_visitors_choices_are_his_own(client, shared, demo, chosen):
     """The run that one session has in view is not in view in another."""
-    watch = next(n for n, name in registered(demo).items() if name == "train.watch.wire_view.watch")
+    watch = next(n for n, name in registered(demo).items() if name == "train.run_panel.wire_run.watch")
     other = Visitor(client)
     assert "renamed" not in other.call(watch, other.values(watch))
     teach = other.serve("classify-teach", "teach_picture", {"image": data_url(picture_bytes()), "name": "Apple"})
@@ -267,6 +267,6 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
     handlers["classify.panel._wire_picture.answer"](None, False, True, None, "en", request)
     handlers["compare.norm_effect_panel.NormEffectPanel.wire.update"](request, "batch", None, 1, 1, "stem", "use", 0, "en")
     handlers["compare.same_picture.build.view"](None, None, None, "en", request)
-    classify_panel._frame_answerer(context)({}, request)
+    classify_panel._live_handler(context)({}, request)
     assert seen == [("at 192.0.2.7", "192.0.2.7")] * 4
     assert Access().counted(request) == (None, None) and Access("a-token-of-the-owner").counted(None) == ("at ", None)

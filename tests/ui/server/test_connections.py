@@ -15,7 +15,7 @@ import uvicorn
 
 from fruitvision.ui.server import connections
 from fruitvision.ui.server.access import COOKIE, Access
-from fruitvision.ui.server.connections import Connections, OncePerMinute, most_connections, served_through, server_settings
+from fruitvision.ui.server.connections import Connections, OncePerMinute, max_connections, serve_through, server_settings
 from fruitvision.ui.server.gate import Gate
 
 MOST = 12
@@ -39,7 +39,7 @@ async def app(scope, receive, send) -> None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(connections, "HEADER_SECONDS", 1.0)
-    monkeypatch.setattr(connections, "LOOKED_AFTER", 0.2)
+    monkeypatch.setattr(connections, "CHECK_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -121,9 +121,9 @@ def test_one_address_holds_no_more_than_its_part():
 def test_a_process_that_may_open_few_files_keeps_some_of_them(monkeypatch):
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
-    assert most_connections() == 160
+    assert max_connections() == 160
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert most_connections() == connections.MOST
+    assert max_connections() == connections.MAX_CONNECTIONS
 
 
 def test_the_log_says_once_a_minute_that_there_are_no_more_handles(monkeypatch):
@@ -140,8 +140,8 @@ def test_the_log_says_once_a_minute_that_there_are_no_more_handles(monkeypatch):
 
 
 def test_odd_requests_do_not_fill_the_log(port, caplog, monkeypatch):
-    monkeypatch.setattr(connections._SELDOM, "_next", {})
-    with served_through(lambda app: app):
+    monkeypatch.setattr(connections._LOG_FILTER, "_next", {})
+    with serve_through(lambda app: app):
         pass
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: nothing\r\n\r\n"
@@ -215,7 +215,7 @@ def test_slow_readers_do_not_hold_every_connection(port):
 
 def test_of_slow_readers_whoever_has_the_most_gives_way_and_the_owner_last():
     access, token = Access("a-token-of-the-tests"), "a-token-of-the-tests"
-    mallory, bob = (access.new_number().partition(";")[0] for _ in range(2))
+    mallory, bob = (access.new_visitor_cookie().partition(";")[0] for _ in range(2))
     with serving(Gate(app, access, set())) as (port, every), ExitStack() as stack:
         admitted, admit = [], every.admit
         every.admit = lambda one: admitted.append(one) or admit(one)
@@ -231,6 +231,6 @@ def test_of_slow_readers_whoever_has_the_most_gives_way_and_the_owner_last():
         wait_for(2, 2)
         for _ in range(MOST - 3):
             slow_reader(port, stack, "/assets/large", mallory)
-        wait_for(MOST - 1, MOST // connections.SLOW_PART)
-        assert {one.counted_as for one in admitted} == {one.counted_as for one in every.open} and len(every.open) == 3
+        wait_for(MOST - 1, MOST // connections.SLOW_DIVISOR)
+        assert {one.quota_key for one in admitted} == {one.quota_key for one in every.open} and len(every.open) == 3
         assert sum(one.by_owner for one in every.open) == 1

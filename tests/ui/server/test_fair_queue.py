@@ -13,8 +13,8 @@ from gradio.routes import App
 from fruitvision.ui.gradio_internals import EstimationMessage, PredictBodyInternal, ProcessCompletedMessage, Queue
 from fruitvision.ui.server import fair_queue
 from fruitvision.ui.server.access import COOKIE, Access, Caller
-from fruitvision.ui.server.fair_queue import Asked, FairQueue, asked_of
-from fruitvision.ui.server.places import ALL_REQUESTS, WITHOUT_NUMBER
+from fruitvision.ui.server.fair_queue import CallInfo, FairQueue, call_info
+from fruitvision.ui.server.limits import MAX_ALL_REQUESTS, USERS_PER_ADDRESS
 
 TOKEN = "a-token-of-the-tests"
 BOB = Caller(False, "127.0.0.1", "bob")
@@ -36,7 +36,7 @@ def join(queue: FairQueue, caller: str, size: int = 10, session: str = "") -> tu
     cookie = (
         {"owner": f"{COOKIE}={TOKEN}", "": ""}.get(caller)
         if caller in ("owner", "")
-        else NUMBERS.setdefault(caller, Access(TOKEN).new_number().partition(";")[0])
+        else NUMBERS.setdefault(caller, Access(TOKEN).new_visitor_cookie().partition(";")[0])
     )
     scope = {"type": "http", "headers": [(b"cookie", cookie.encode())], "client": ("203.0.113.5", 5), "fruitvision.body": lambda: size}
     body = PredictBodyInternal(data=[], fn_index=0, session_hash=session or f"session-of-{caller}".replace(" ", "-"))
@@ -62,7 +62,7 @@ def test_a_visitor_who_fills_the_queue_shuts_out_nobody(queue, monkeypatch):
     assert all(join(queue, "ann")[0] for _ in range(fair_queue.WAITING)) and not join(queue, "ann")[0]
     while join(queue, "")[0]:  # without cookies, by the address
         pass
-    assert order(queue).count("") == fair_queue.WAITING * WITHOUT_NUMBER
+    assert order(queue).count("") == fair_queue.WAITING * USERS_PER_ADDRESS
     assert join(queue, "bob")[0] and order(queue).index("bob") <= 2
     for number in range(80):
         join(queue, f"number {number}")
@@ -82,7 +82,7 @@ def test_some_workers_are_the_owners_alone(queue):
     assert join(queue, "ann")[0]
     (waiting,) = queue.event_queue_per_concurrency_id.values()
     queue.active_jobs[: fair_queue.QUEUE_WORKERS] = [
-        [SimpleNamespace(fruitvision_asked=Asked(BOB))] for _ in range(fair_queue.QUEUE_WORKERS)
+        [SimpleNamespace(fruitvision_call=CallInfo(BOB))] for _ in range(fair_queue.QUEUE_WORKERS)
     ]
     assert queue.get_events() is None and waiting.queue
     assert join(queue, "owner")[0]
@@ -101,7 +101,7 @@ def test_nothing_is_kept_under_names_that_no_page_has(queue, name):
 def test_direct_calls_and_calls_from_the_queue_leave_threads_to_the_owner():
     from fruitvision.ui.app import THREADS
 
-    assert ALL_REQUESTS + fair_queue.QUEUE_WORKERS < THREADS
+    assert MAX_ALL_REQUESTS + fair_queue.QUEUE_WORKERS < THREADS
 
 
 def event_of(queue: FairQueue, said: str):
@@ -194,7 +194,7 @@ def test_a_call_that_is_cancelled_while_it_is_tidied_up_gives_its_place_back(que
 def test_one_address_fills_a_part_of_the_memory_for_waiting_calls(queue):
     while any(join(queue, f"number {number}", 2**21)[0] for number in range(len(NUMBERS), len(NUMBERS) + 3)):
         pass
-    held = sum(asked_of(event).size for event in queue.event_ids_to_events.values())
+    held = sum(call_info(event).size for event in queue.event_ids_to_events.values())
     assert held <= fair_queue.ALL_WAITING_BYTES * 0.5
 
 

@@ -11,11 +11,11 @@ import pytest
 from fruitvision.ui.app import build_app
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.server import places
+from fruitvision.ui.server import limits
 from fruitvision.ui.server.access import Access, Caller
 from fruitvision.ui.server.guarded_blocks import RENDERED_LANGUAGE
-from fruitvision.ui.server.page_cache import MOST, PageCache, wanted_language
-from fruitvision.ui.server.places import Busy
+from fruitvision.ui.server.limits import Busy
+from fruitvision.ui.server.page_cache import MAX_ENTRIES, PageCache, wanted_language
 from fruitvision.wording.text import say
 from tests.ui.server.test_allowed import quietly
 
@@ -62,7 +62,7 @@ def test_many_requests_are_one_rendering():
 
 
 def test_each_address_has_its_own_and_a_flood_of_them_is_bounded(monkeypatch):
-    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "SLOT_TIMEOUT", 0.0)
     app = App(seconds=0.01)
 
     async def many() -> int:
@@ -77,7 +77,7 @@ def test_each_address_has_its_own_and_a_flood_of_them_is_bounded(monkeypatch):
         for number in range(50):
             with contextlib.suppress(Busy):
                 await get(page, b"h%d" % number)
-        assert len(page._kept) <= MOST
+        assert len(page._entries) <= MAX_ENTRIES
         return refused
 
     assert asyncio.run(many()) == 98

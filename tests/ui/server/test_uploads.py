@@ -23,7 +23,7 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import uploads as uploads_module
 from fruitvision.ui.server.access import COOKIE, TOKEN_VARIABLE, Access, Caller
-from fruitvision.ui.server.places import Busy
+from fruitvision.ui.server.limits import Busy
 from fruitvision.ui.server.uploads import Uploads, make_room, sweep
 from tests.browser.conftest import run_app
 from tests.ui.server.gate.conftest import OWN, ask
@@ -33,13 +33,13 @@ from tests.ui.visitor import UPLOAD, picture_bytes
 
 
 def test_uploads_are_deleted_after_their_time_and_the_rest_when_the_app_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(uploads_module, "OLD_SECONDS", 1)
-    monkeypatch.setattr(uploads_module, "SWEPT_SECONDS", 0.2)
+    monkeypatch.setattr(uploads_module, "MAX_AGE_SECONDS", 1)
+    monkeypatch.setattr(uploads_module, "SWEEP_SECONDS", 0.2)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     context = Context(runs=tmp_path, taught=tmp_path, access=Access("token"), models=Models(tmp_path), data=tmp_path / "data")
     demo = quietly(build_app, context)
     demo.max_file_size = MAX_UPLOAD_BYTES  # launch() does
-    app = quietly(App.create_app, demo, app_kwargs={"lifespan": Uploads(get_upload_folder).looked_after})
+    app = quietly(App.create_app, demo, app_kwargs={"lifespan": Uploads(get_upload_folder).lifespan})
 
     def upload() -> Path:
         path = Path(client.post(UPLOAD, files={"files": ("mine.jpg", picture_bytes())}).json()[0])
@@ -96,7 +96,7 @@ def test_the_oldest_uploads_make_room_and_the_newest_stay(tmp_path):
 
 
 def test_countless_tiny_uploads_make_room_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(uploads_module, "MOST_KEPT", 20)
+    monkeypatch.setattr(uploads_module, "MAX_KEPT", 20)
     for number in range(30):
         lay(tmp_path, f"{number:02}", 1, 100 - number)
     assert make_room(tmp_path, 10**6)
@@ -130,7 +130,7 @@ def test_what_nobody_changed_for_a_while_is_deleted_and_nothing_that_is_not_grad
 
 def test_what_comes_without_an_upload_stays_within_the_quota_and_no_error_ends_that(tmp_path, monkeypatch):
     """One error ended the deletion for as long as the app lived, and heatmaps filled the disk."""
-    monkeypatch.setattr(uploads_module, "SWEPT_SECONDS", 0.01)
+    monkeypatch.setattr(uploads_module, "SWEEP_SECONDS", 0.01)
     asked = []
 
     def folder() -> Path:
@@ -140,7 +140,7 @@ def test_what_comes_without_an_upload_stays_within_the_quota_and_no_error_ends_t
         return tmp_path
 
     async def look_after() -> None:
-        async with Uploads(folder, quota=1000).looked_after(SimpleNamespace(get_blocks=lambda: SimpleNamespace(upload_file_set=set()))):
+        async with Uploads(folder, quota=1000).lifespan(SimpleNamespace(get_blocks=lambda: SimpleNamespace(upload_file_set=set()))):
             old, new = lay(tmp_path, "old", 600, 100), lay(tmp_path, "new", 600, 50)
             while old.exists():
                 await asyncio.sleep(0.01)
@@ -151,7 +151,7 @@ def test_what_comes_without_an_upload_stays_within_the_quota_and_no_error_ends_t
 
 async def send(uploads: Uploads, caller: Caller, size: int) -> None:
     async with uploads.receiving(caller, size) as incoming:
-        incoming.hold(size)
+        incoming.add(size)
 
 
 def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence(tmp_path, monkeypatch):
@@ -164,12 +164,12 @@ def test_one_visitor_may_upload_a_part_of_the_room_and_a_full_room_is_a_sentence
         assert caught.value.status == 507
         await send(uploads, BOB, 250)
         await send(uploads, OWNER, 5000)
-        later = time.monotonic() + uploads_module.SECONDS + 1
+        later = time.monotonic() + uploads_module.WINDOW_SECONDS + 1
         monkeypatch.setattr(uploads_module.time, "monotonic", lambda: later)
         await send(uploads, ANN, 250)
         async with uploads.receiving(OWNER, 7900) as incoming:
             await send(uploads, BOB, 250)  # what was only announced takes no room
-            incoming.hold(7900)
+            incoming.add(7900)
             with pytest.raises(Busy, match="no room"):
                 await send(uploads, BOB, 250)
         await send(uploads, BOB, 250)
@@ -202,11 +202,11 @@ def test_new_numbers_give_one_address_no_more_room_and_few_uploads_are_on_their_
         with pytest.raises(Busy):
             for number in range(100):
                 async with uploads.receiving(Caller(False, "203.0.113.5", f"number {number}"), 250) as incoming:
-                    incoming.hold(250)
+                    incoming.add(250)
                     sent += 250
         assert sent == 4000
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(uploads_module.AT_ONCE):
+            for _ in range(uploads_module.MAX_CONCURRENT):
                 await stack.enter_async_context(uploads.receiving(BOB, 10))
             with pytest.raises(Busy):
                 await stack.enter_async_context(uploads.receiving(BOB, 10))
@@ -221,10 +221,10 @@ def test_tiny_files_of_one_visitor_shut_out_nobody(tmp_path):
     async def try_all() -> None:
         uploads, files = Uploads(lambda: tmp_path, quota=80_000), 0
         with pytest.raises(Busy, match="a great deal"):
-            while files < uploads_module.MOST_KEPT:
+            while files < uploads_module.MAX_KEPT:
                 await send(uploads, ANN, 1)
                 files += 1
-        assert files == uploads_module.MOST_KEPT // uploads_module.SHARE
+        assert files == uploads_module.MAX_KEPT // uploads_module.VISITOR_DIVISOR
         await send(uploads, BOB, 1)
         await send(uploads, OWNER, 1)
 
@@ -268,8 +268,8 @@ def test_what_is_only_announced_takes_nothing_of_a_share(tmp_path):
             await send(uploads, Caller(False, "127.0.0.1", "cleo"), 800)
             with pytest.raises(Busy):
                 for incoming in hanging:
-                    incoming.hold(800)
-            assert sum(one.came for one in hanging) <= 8000, "what comes at once is counted as it comes"
-        assert all(one.came for sent in uploads._sent.values() for one in sent), "what sent nothing is not remembered"
+                    incoming.add(800)
+            assert sum(one.received for one in hanging) <= 8000, "what comes at once is counted as it comes"
+        assert all(one.received for sent in uploads._recent.values() for one in sent), "what sent nothing is not remembered"
 
     asyncio.run(try_all())

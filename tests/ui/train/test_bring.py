@@ -27,7 +27,7 @@ from fruitvision.ui.train.pictures.collect import (
     collect_taught,
     collect_use,
 )
-from fruitvision.ui.train.pictures.drop import Drops
+from fruitvision.ui.train.pictures.drop import DatasetUploads
 from tests.ui.visitor import data_url
 
 OWNER = SimpleNamespace(headers={"cookie": f"{COOKIE}=token"})
@@ -42,8 +42,8 @@ def context(tmp_path, shipped_checkpoint) -> Context:
 
 
 @pytest.fixture
-def drops(context) -> Drops:
-    return Drops(context)
+def drops(context) -> DatasetUploads:
+    return DatasetUploads(context)
 
 
 def png(seed: int = 0) -> bytes:
@@ -172,7 +172,7 @@ def test_a_data_folder_that_is_a_dataset_itself_gets_no_class_of_what_is_brought
     for kind in ("Apple", "Pear"):
         (context.data / kind).mkdir(parents=True)
         (context.data / kind / "1.png").write_bytes(png())
-    choice = brought(context, Drops(context), "data", "data/a/1.png", "data/b/1.png")["choice"]
+    choice = brought(context, DatasetUploads(context), "data", "data/a/1.png", "data/b/1.png")["choice"]
     assert context.datasets.path(choice) == context.data.with_name("data-more") / "data 2", "not the dataset of that name"
     for kind, seed in (("c", 1), ("d", 2)):
         add(context, kind, seed)

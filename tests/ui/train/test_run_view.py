@@ -10,8 +10,8 @@ import pytest
 
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
 from fruitvision.training.config import TrainConfig
+from fruitvision.ui.train.run_panel import csv_file
 from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line
-from fruitvision.ui.train.watch import csv_file
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
 BAD_NAME = "<img src=x onerror=alert(1)>"

@@ -23,12 +23,12 @@ from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train import results
 from fruitvision.ui.train.bar.run_bar import run_state
-from fruitvision.ui.train.choices import Training, data_view
+from fruitvision.ui.train.run_panel import UPDATED, checkpoint_file, run_updates
 from fruitvision.ui.train.run_view import run_table, status_line
 from fruitvision.ui.train.runs import find_run, table_action
 from fruitvision.ui.train.settings import preset_values
+from fruitvision.ui.train.setup_panel import Training, data_updates
 from fruitvision.ui.train.start import Form
-from fruitvision.ui.train.watch import WATCHED, checkpoint_file, run_view
 
 
 @pytest.fixture
@@ -57,15 +57,15 @@ def make_run(context: Context, name: str, state: str = "finished", data: str = "
 
 def watch(context, run_id, seen=None, overlaid=(), owner=True) -> dict:
     """What a tick sends, by name."""
-    sent = run_view(context, run_id, list(overlaid), seen, "en", owner=owner)
-    assert sent.keys() <= set(WATCHED)
+    sent = run_updates(context, run_id, list(overlaid), seen, "en", owner=owner)
+    assert sent.keys() <= set(UPDATED)
     return sent
 
 
 def look(training, typed: str, choice: str = TYPED, *, owner: bool) -> tuple[str, str]:
     """What is found in a folder, and the grid of its pictures."""
     form = Form.of(choice, "", "", "", "fast", 1, "", *preset_values("fast"))
-    shown = data_view(training, form, typed, 0, None, None, "en", owner=owner)
+    shown = data_updates(training, form, typed, 0, None, None, "en", owner=owner)
     return shown["found"], shown["grid"]
 
 
@@ -89,7 +89,7 @@ def test_a_visitor_starts_no_scan_and_sees_none_of_the_owners_folders(training, 
     card, grid = look(training, "", folder, owner=False)
     assert "4 kinds" not in card and sample_set.name not in card and "owner" in card and grid == ""
     form = Form.of("sample", "", "", "", "fast", 1, "", *preset_values("fast"))
-    shown = [data_view(training, form, "", 0, None, None, "en", owner=owner) for owner in (False, True)]
+    shown = [data_updates(training, form, "", 0, None, None, "en", owner=owner) for owner in (False, True)]
     assert [folder in str(one["data"]) for one in shown] == [False, True]
 
 
@@ -99,7 +99,7 @@ def test_the_owner_may_start_from_an_imported_checkpoint_and_a_visitor_learns_no
     (folder / "config.json").write_text("{}", encoding="utf-8")
     (folder / "model.safetensors").write_bytes(b"weights")
     form = Form.of("sample", "", "", "", "fast", 1, "", *preset_values("fast"))
-    own, visitors = (data_view(training, form, "", 0, None, None, "en", owner=owner) for owner in (True, False))
+    own, visitors = (data_updates(training, form, "", 0, None, None, "en", owner=owner) for owner in (True, False))
     assert own["weights"]["choices"][-1] == ("tutorial (imported)", str(folder.absolute()))
     assert own["weights"]["choices"][0][1] == "imagenet" and "value" not in own["weights"]
     assert "tutorial" not in str({name: value for name, value in visitors.items() if name != "preset"})
@@ -228,12 +228,12 @@ def test_a_run_that_finishes_while_the_app_is_open_is_evaluated_once_and_an_old_
     begun = []
     monkeypatch.setattr(results, "begin_report", lambda run, language: begun.append(run.name))
     old = make_run(context, "old", test_images=100, heartbeat=time.time() - 60)
-    first = results.FirstResults()
+    first = results.AutoReports()
     new, large = (
         make_run(context, name, test_images=images, heartbeat=time.time() + 1) for name, images in (("new", 100), ("large", 10**6))
     )
     for run in (old, new, new, large):
-        first.consider(context.runs, run.id, "en")
+        first.start_if_due(context.runs, run.id, "en")
     for task in first._begun.values():
         task.join(10)
     assert begun == ["new"]

@@ -12,11 +12,11 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import MAX_SCANS, TYPED, Datasets
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.train.choices import Training, data_view
+from fruitvision.ui.train.run_panel import run_updates
 from fruitvision.ui.train.runs import table_action
 from fruitvision.ui.train.settings import preset_values
+from fruitvision.ui.train.setup_panel import Training, data_updates
 from fruitvision.ui.train.start import MAX_PATH_LENGTH, Form
-from fruitvision.ui.train.watch import run_view
 
 LONG = "x" * 2_000_000
 MOST = 4096
@@ -32,10 +32,14 @@ def context(tmp_path) -> Context:
 @pytest.mark.parametrize("owner", [True, False])
 def test_what_is_shown_already_is_known_by_hashes(context, owner):
     form = Form.of(LONG, LONG, LONG, LONG, "fast", 1, LONG, *preset_values("fast"))
-    chosen = data_view(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, None, LONG, "en", owner=owner, opened=False)
-    for shown in (chosen, run_view(context, LONG, [LONG], None, "en", owner=owner), study_updates(context, LONG, None, "en", owner=owner)):
+    chosen = data_updates(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, None, LONG, "en", owner=owner, opened=False)
+    for shown in (
+        chosen,
+        run_updates(context, LONG, [LONG], None, "en", owner=owner),
+        study_updates(context, LONG, None, "en", owner=owner),
+    ):
         assert len(repr(shown["seen"])) < MOST
-    assert data_view(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
+    assert data_updates(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
 
 
 def test_a_form_keeps_no_more_of_a_typed_folder_than_a_file_system_knows():

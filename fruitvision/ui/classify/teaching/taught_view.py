@@ -1,4 +1,4 @@
-"""What was taught, as HTML. Without gradio; the buttons' clicks are handled by ``teach.js``."""
+"""The taught names and pictures as HTML. Without gradio; ``teach.js`` handles the buttons."""
 
 from __future__ import annotations
 
@@ -16,50 +16,53 @@ from fruitvision.wording.text import LANGUAGES, say
 
 THUMBNAIL = 72
 MAX_SHOWN = 60
-"""Pictures of one name that are shown at most, the last ones taught."""
+"""Maximum pictures of one name that are shown; the last ones taught."""
 
 
-def spoken_name(name: str, language: str) -> str:
-    """A taught name as it is shown; the names for no fruit, and known kinds, follow the language."""
+def shown_name(name: str, language: str) -> str:
+    """The display name of a taught name, or of a fruit type; the names for no fruit, and known fruits, are translated."""
     return say(f"teach.name_{name}", language) if name in NO_FRUIT_NAMES else display_name(name, language)
 
 
 def meant_name(typed: str, known: Iterable[str]) -> str:
-    """The name that a person means: a known one, typed in either language and any capitals, or what was typed."""
+    """The known name that was typed, in either language, ignoring case; otherwise the typed name itself."""
     typed = " ".join(typed.split())
-    wanted = typed.casefold()
+    folded_name = typed.casefold()
     for name in (*NO_FRUIT_NAMES, *known):
-        if wanted == name.casefold() or wanted in {spoken_name(name, language).casefold() for language in LANGUAGES}:
+        if folded_name == name.casefold() or folded_name in {shown_name(name, language).casefold() for language in LANGUAGES}:
             return name
     return typed
 
 
 def name_choices(index: TaughtIndex, types: Iterable[str], language: str) -> Markup:
-    """What the field for the name suggests, as <option>s: what was taught already, no fruit, and the known kinds."""
-    known = sorted(spoken_name(name, language) for name in types)
-    taught = [spoken_name(name, language) for name in index.names]
-    names = dict.fromkeys([*taught, *(spoken_name(name, language) for name in NO_FRUIT_NAMES), *known])
+    """The suggestions of the name field, as <option>s: the taught names, the names for no fruit, and the known fruits."""
+    known = sorted(shown_name(name, language) for name in types)
+    taught = [shown_name(name, language) for name in index.names]
+    names = dict.fromkeys([*taught, *(shown_name(name, language) for name in NO_FRUIT_NAMES), *known])
     return join(tag("option", value=name) for name in names)
 
 
-def taught_list(index: TaughtIndex, waiting: int, language: str) -> Markup:
-    """Every name with its number of pictures; the pictures are fetched when a name is opened."""
+def taught_list(index: TaughtIndex, pending: int, language: str) -> Markup:
+    """All taught names with their numbers of pictures, which are loaded when a name is opened.
+
+    ``pending``: number of pictures without embeddings.
+    """
     if not index.names:
         return note(say("teach.nothing", language))
     rows = [_row(name, len(own), language) for name, own in index.names.items()]
-    waits = note(say("teach.waiting", language, count=waiting)) if waiting else None
-    return join([waits, tag("ul", rows, class_="fv-taught-names")])
+    pending_note = note(say("teach.waiting", language, count=pending)) if pending else None
+    return join([pending_note, tag("ul", rows, class_="fv-taught-names")])
 
 
 def _row(name: str, count: int, language: str) -> Markup:
-    shown = spoken_name(name, language)
+    shown = shown_name(name, language)
     summary = [tag("span", shown), " ", tag("small", say("teach.count", language, count=count))]
     forget = tag("button", say("teach.forget_name", language, name=shown), type="button", data_forget_name=name)
     return tag("li", folded(summary, tag("div", class_="fv-taught-pictures"), forget, data_name=name))
 
 
 def pictures_of(store: TaughtStore, name: str, language: str) -> Markup:
-    """The pictures of one name, each with the button that removes it. One that is damaged is shown as such."""
+    """The pictures of one name, each with a button to remove it; for a damaged one, a text."""
     pictures = store.index().names.get(name, ())
     first = max(len(pictures) - MAX_SHOWN, 0)
     more = note(say("teach.more", language, count=first)) if first else None

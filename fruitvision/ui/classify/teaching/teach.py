@@ -1,6 +1,6 @@
-"""Teaching the network a few pictures of a kind, listing what was taught, and removing it.
+"""Teaching new classes with a few pictures, listing what was taught, and removing it. The script is ``teach.js``.
 
-The browser's side is ``teach.js``. Every call is for the owner: a visitor neither teaches nor sees anything.
+All functions are for the owner: visitors can neither teach nor see what was taught.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fruitvision.files import temporary_folder
 from fruitvision.recognition.taught import transfer
 from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
-from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, spoken_name, taught_list
+from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, shown_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
 from fruitvision.ui.page.context import Context, Page
@@ -24,7 +24,7 @@ from fruitvision.wording.text import LANGUAGES, say_error
 
 MAX_PICTURE_BYTES = 10 * 2**20
 MAX_KEPT_BYTES = 64 * 2**20
-"""Of what was removed last, in memory, so that it can be put back."""
+"""Maximum size of the last removal's files, which are kept in memory to undo it."""
 MAX_IMPORT_BYTES = 256 * 2**20
 EXPORT_NAME = "fruitvision-taught.zip"
 WORDS = (
@@ -65,15 +65,15 @@ WORDS = (
 
 
 def build_teaching(page: Page) -> gr.HTML:
-    """The folded part below the answer. It is clicked, by its script, when answers may have changed."""
+    """Build the collapsed section below the answer. Its script triggers a click event when answers may have changed."""
     return served_html(page.context, "ui/classify/teaching/teach.html", WORDS, HANDLERS, elem_id="classify-teach", prefix="teach")
 
 
-# What the page may call ------------------------------------------------------------------------------------------
+# Called by the page -----------------------------------------------------------------------------------------------
 
 
 def taught_state(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """The names that the field suggests, and the list of what was taught, for a "model"."""
+    """The suggestions for the name field, and the list of what was taught, for a "model"."""
     model = text(given, "model")
     types = context.models.config(model).types
     try:
@@ -95,36 +95,36 @@ def taught_pictures(context: Context, given: Given, language: str) -> dict[str, 
 
 
 def teach_picture(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Teach one "image", a data URL, of a "name"; the chosen model's features of it are computed at once.
+    """Teach one "image", a data URL, of a "name", and compute its embedding by the selected model.
 
-    "name" is what it is called in each language; "kept" is 0 where the name has the same picture already.
+    Returns the display "name" in each language; "kept" is 0 if the name has the same picture already.
     """
     image = data_url_bytes(given.get("image"), MAX_PICTURE_BYTES)
-    lessons = context.teaching.embeddings(text(given, "model"))
-    known = (*context.teaching.store.index().names, *lessons.classifier.types)
+    embeddings = context.teaching.embeddings(text(given, "model"))
+    known = (*context.teaching.store.index().names, *embeddings.classifier.types)
     name, before = meant_name(text(given, "name"), known), context.teaching.store.index()
     pictures = context.teaching.store.add(name, image)
     for picture in pictures:
-        lessons.embed(picture)
-    context.teaching.set_undo({})  # what was removed from another name would move back silently
+        embeddings.embed(picture)
+    context.teaching.set_undo({})  # undoing a removal could move this picture back to another name
     return {"name": _names(name), "kept": before.new(clean_name(name), pictures)}
 
 
 def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Remove one "picture" by its id, or all of a "name"; the last that was removed can be put back.
+    """Remove one "picture" by its id, or all pictures of a "name". The last removal can be undone.
 
-    "word" is the sentence that says it, "name" (in each language) and "count" its facts, "undo" what :func:`put_back` asks for, empty
-    where it cannot be put back. Where there is no such picture or name nothing changes. A picture that is taught or moved meanwhile
-    stays: nobody has seen it here.
+    Returns "word", the key of the message, "name" (in each language) and "count", its facts, and "undo", the token for
+    :func:`put_back`, empty if the removal cannot be undone. Pictures that are taught, or moved, meanwhile are not removed, since the
+    user has not seen them.
     """
     teaching, picture, name = context.teaching, text(given, "picture"), text(given, "name")
     names = teaching.store.index().names
     if picture:
-        name = next((one for one, own in names.items() if picture in own), "")
-        gone = (picture,) if name else ()
+        name = next((one for one, pictures in names.items() if picture in pictures), "")
+        to_remove = (picture,) if name else ()
     else:
-        gone = names.get(name, ())
-    removed = teaching.store.remove(name, gone, MAX_KEPT_BYTES) if gone else None
+        to_remove = names.get(name, ())
+    removed = teaching.store.remove(name, to_remove, MAX_KEPT_BYTES) if to_remove else None
     if not removed or not removed.pictures:
         return {"word": "removed_nothing", "count": 0}
     undo = teaching.set_undo({name: removed.files} if removed.files else {})
@@ -133,25 +133,25 @@ def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
 
 
 def _names(name: str) -> dict[str, str]:
-    """What a name is called, by language."""
-    return {language: spoken_name(name, language) for language in LANGUAGES}
+    """The display name in each language."""
+    return {language: shown_name(name, language) for language in LANGUAGES}
 
 
 def put_back(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Undo the :func:`take_back` that returned this "undo", once, where nothing was removed or taught since."""
+    """Undo the :func:`take_back` that returned this "undo", once, if nothing was removed or taught since."""
     context.teaching.undo(text(given, "undo"))
     return {}
 
 
 def start_over(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Remove everything."""
+    """Remove everything that was taught."""
     context.teaching.set_undo({})
     context.teaching.store.clear()
     return {}
 
 
 def export_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """All that was taught as one zip, in base64. No file stays on the server."""
+    """Everything that was taught as a ZIP file, base64-encoded. No file remains on the server."""
     with temporary_folder("fruitvision-taught-") as folder:
         path = folder / EXPORT_NAME
         transfer.export_taught(context.teaching.store, path)
@@ -159,7 +159,7 @@ def export_taught(context: Context, given: Given, language: str) -> dict[str, An
 
 
 def import_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Add the contents of such a "file", in base64; returns the "word" that says it, and its facts."""
+    """Import such a "file", base64-encoded; returns the "word" of the message, and its facts."""
     encoded = text(given, "file")
     try:
         content = base64.b64decode(encoded, validate=True) if len(encoded) <= MAX_IMPORT_BYTES * 4 // 3 + 4 else b""

@@ -1,4 +1,4 @@
-"""The training's progress above the panels: which run goes on, how far it is, how it ended, and the way to it. See ``run_bar.js``."""
+"""The bar above the panels with the progress, or the result, of the training. Its script is ``run_bar.js``."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.wording.text import duration, say
 
 MAX_NAME_LENGTH = 60
-"""Letters of a run's name in the bar."""
+"""Longer names of runs are truncated in the bar."""
 
 
 def build_bar(context: Context) -> gr.HTML:
-    """The bar, which its script hides while there is nothing to tell, and from visitors. Clicked, it says which run it shows."""
+    """Build the bar. Its script hides it while there is nothing to show, and from visitors. Its click event carries the run's id."""
     return served_html(context, "ui/train/bar/run_bar.html", ("lead", "away"), (run_state,), elem_id="run-bar", prefix="train.bar")
 
 
 def wire_bar(page: Page, run: gr.State) -> None:
-    """A click brings the bar's run into view; its script opens the panel. ``run``: the id of the run in view."""
+    """Let a click display the bar's run; its script opens the panel. ``run``: the id of the displayed run."""
 
-    def lead(event: gr.EventData) -> Any:
-        return known_run(page.context, getattr(event, "run", None)) or gr.skip()
+    def show_run(event: gr.EventData) -> Any:
+        return existing_run(page.context, getattr(event, "run", None)) or gr.skip()
 
-    page.bar.click(lead, None, run, **UNQUEUED)
+    page.bar.click(show_run, None, run, **UNQUEUED)
 
 
-def known_run(context: Context, shown: Any) -> str | None:
-    """The id where there is such a run. Anything may be sent, and the page's state keeps what is let in: 13 MB a session."""
-    return next((run.id for run in list_runs(context.runs) if run.id == shown), None)
+def existing_run(context: Context, run_id: Any) -> str | None:
+    """The id if there is such a run. Clients may send any value, of up to 13 MB, and the session's state would keep it."""
+    return next((run.id for run in list_runs(context.runs) if run.id == run_id), None)
 
 
 def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """The run that goes on, as {"run": id, "words", "share": 0..1}; otherwise how the run ended whose id the page sends as "after"."""
+    """The active run as {"run": id, "words", "share": 0..1}; otherwise the result of the run whose id the page sends as "after"."""
     run = launcher.running(context.runs)
     if run is None:
         return _ended(context, text(given, "after"), language)
@@ -51,9 +51,9 @@ def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
     return {"run": run.id, "words": words, "share": status.progress(epochs)}
 
 
-def _ended(context: Context, shown: str, language: str) -> dict[str, Any]:
-    """How a run ended, as {"ended": id, "state", "words"}; nothing of one that is gone, or has not."""
-    run = next((one for one in list_runs(context.runs) if one.id == shown), None) if shown else None
+def _ended(context: Context, run_id: str, language: str) -> dict[str, Any]:
+    """The result of a run as {"ended": id, "state", "words"}; empty if it does not exist, or is active."""
+    run = next((one for one in list_runs(context.runs) if one.id == run_id), None) if run_id else None
     status = run.status() if run else None
     if run is None or status is None or status.active:
         return {}

@@ -1,7 +1,7 @@
-"""Collecting pictures of kinds before the camera, one card a kind. The browser's side is ``collect.js``.
+"""Collecting pictures of classes ("kinds") with the camera, or from files, with one card per kind. Its script is ``collect.js``.
 
-The pictures are kept as what is taught in Classify is, in a store of their own, and written as an ordinary folder of class
-folders when they are to be trained on.
+The pictures are kept in a store of their own, like those taught in Classify, and written as a folder of class folders when they
+are used for training.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ WORDS = (
 
 
 def build_collect(page: Page) -> gr.HTML:
-    """The cards. Clicked, by its script, when they are to be trained on."""
+    """Build the cards. The script triggers a click event when the pictures are to be used for training."""
     return served_html(page.context, "ui/train/pictures/collect.html", WORDS, HANDLERS, elem_id="train-collect", prefix="collect")
 
 
 def collect_state(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Every kind: its name, how many pictures it has, and the last of them as thumbnails."""
+    """All kinds with their names, numbers of pictures, and the last pictures as thumbnails."""
     store = context.collected
     kinds = []
     for name, pictures in store.index().names.items():
@@ -70,16 +70,16 @@ def collect_state(context: Context, given: Given, language: str) -> dict[str, An
 def _thumbnail(context: Context, picture: str) -> str:
     try:
         image = Image.fromarray(context.collected.pixels(picture))
-    except FruitVisionError:  # damaged, or removed meanwhile: an empty place that can be taken away
+    except FruitVisionError:  # damaged, or removed meanwhile: a placeholder that the user can remove
         image = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#ccc")
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     return data_url(image, quality=80)
 
 
 def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Add "images", data URLs, to the kind "name"; those that cannot be read are named, and the others kept.
+    """Add "images", a list of data URLs, to the kind "name". "refused" is the error of those that cannot be read.
 
-    "kept" says how many of them the kind did not have yet.
+    "kept" is how many of them the kind did not have yet.
     """
     name = clean_name(text(given, "name"))
     images = given.get("images")
@@ -110,12 +110,12 @@ def collect_remove(context: Context, given: Given, language: str) -> dict[str, A
 
 
 def collect_rename(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Call the kind "name" as "to" says."""
+    """Rename the kind "name" to "to"."""
     return {"name": context.collected.rename(text(given, "name"), text(given, "to"))}
 
 
 def collect_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Add everything that was taught in Classify: so many pictures, of which so many were not here yet."""
+    """Add everything that was taught in Classify; "count" pictures, of which "kept" were not here yet."""
     before = context.collected.index().pictures
     count = add_taught(context.teaching.store, context.collected)
     if not count:
@@ -124,7 +124,7 @@ def collect_taught(context: Context, given: Given, language: str) -> dict[str, A
 
 
 def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]:
-    """Write the pictures as a folder of class folders; returns the id of that dataset."""
+    """Write the pictures as a folder of class folders; "choice" is the id of that dataset."""
     if len(context.collected.index().names) < 2:
         raise DataError("collected-one-kind")
     context.datasets.latest = f"folder:{write_collected(context.collected, context.datasets.import_folder / FOLDER).name}"

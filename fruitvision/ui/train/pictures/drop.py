@@ -1,4 +1,5 @@
-"""Dropping an archive, a folder or many files: sent in pieces, which go on after a dropped connection. See ``drop.js``."""
+"""The drop zone for an archive, a folder or files, which are uploaded in chunks, and resumed after a lost connection. Its script is
+``drop.js``."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from fruitvision.ui.page.client.handlers import Given, served_html, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import say_error
 
-MAX_PIECE_BYTES = 4 * 2**20
+MAX_CHUNK_BYTES = 4 * 2**20
 WORDS = (
     "title",
     "hint",
@@ -37,8 +38,8 @@ WORDS = (
 )
 
 
-class Drops:
-    """What is on its way to the data folder, and what becomes of what has come. One for all pages of an app."""
+class DatasetUploads:
+    """The uploads to the data folder, and the tasks that unpack them. Shared by all pages of an app."""
 
     def __init__(self, context: Context) -> None:
         self.incoming = Uploads(context.datasets.import_folder, context.dataset_limit, taken=(context.data.name,))
@@ -46,7 +47,7 @@ class Drops:
         self._lock = threading.Lock()
 
     def drop_begin(self, context: Context, given: Given, language: str) -> dict[str, Any]:
-        """Announce "files", as [path, bytes], for a folder called "called"; says what came before."""
+        """Announce "files", as [path, bytes], for a folder called "called"; "came" is what was received in an earlier attempt."""
         files = given.get("files")
         announced = [(one[0], one[1]) for one in files if _is_file(one)] if isinstance(files, list) else []
         if not announced or len(announced) != len(files or ()) or len(announced) > MAX_FILES:
@@ -55,19 +56,19 @@ class Drops:
         return {"key": key, "came": came}
 
     def drop_pieces(self, context: Context, given: Given, language: str) -> dict[str, Any]:
-        """Write "pieces", as [number of the file, offset, base64], of the upload "key"."""
+        """Write "pieces", as [index of the file, offset, base64], of the upload "key"."""
         pieces = given.get("pieces")
         try:
             decoded = [(int(n), int(at), base64.b64decode(content, validate=True)) for n, at, content in pieces or ()]
         except (TypeError, ValueError, OverflowError, binascii.Error) as error:
             raise DataError("upload-mismatch") from error
-        if sum(len(content) for _, _, content in decoded) > MAX_PIECE_BYTES:
+        if sum(len(content) for _, _, content in decoded) > MAX_CHUNK_BYTES:
             raise DataError("upload-mismatch")
         self.incoming.add(text(given, "key"), decoded)
         return {}
 
     def drop_finish(self, context: Context, given: Given, language: str) -> dict[str, Any]:
-        """Make the folder of what has come, in the background; once, where the call is made again or by another page."""
+        """Turn the upload into a folder, in the background; repeated calls, also by other pages, start it only once."""
         key = text(given, "key")
         with self._lock:
             task = self._finishing.get(key)
@@ -76,7 +77,7 @@ class Drops:
         return {}
 
     def drop_state(self, context: Context, given: Given, language: str) -> dict[str, Any]:
-        """How far that is; its dataset's id once it is done."""
+        """The progress of that; once it is finished, the dataset's id as "choice"."""
         task = self._finishing.get(text(given, "key"))
         if task is None:
             raise DataError("upload-gone")
@@ -89,8 +90,8 @@ class Drops:
 
 
 def build_drop(page: Page) -> gr.HTML:
-    """The place to drop things. Clicked, by its script, when a dataset has come."""
-    drops = Drops(page.context)
+    """Build the drop zone. The script triggers a click event when a dataset is complete."""
+    drops = DatasetUploads(page.context)
     handlers = (drops.drop_begin, drops.drop_pieces, drops.drop_finish, drops.drop_state)
     ends = {"archives": " ".join(SUFFIXES), "labels": " ".join(LABELS)}
     return served_html(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop", **ends)

@@ -1,4 +1,4 @@
-"""What Train shows of the chosen pictures: what a scan found, a download, and some of them augmented. No gradio."""
+"""What Train shows of the chosen pictures, as HTML: the result of a scan, a download, and augmented samples. Without gradio."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_PROBLEMS, MAX_CLASSES = 8, 12
 
 
 def scan_card(scan: Scan, language: str) -> Markup:
-    """What was found in a folder: counts, classes, problems; or the scan's progress; or why the folder cannot be used."""
+    """The result of a scan: counts, classes, problems; or its progress; or its error."""
     if scan.error:
         return notice(scan.error, language)
     if scan.result is None:
@@ -44,7 +44,7 @@ def scan_card(scan: Scan, language: str) -> Markup:
 
 
 def _problems(dataset: Dataset, language: str) -> Markup | None:
-    """Each by name, folded away; the first few of very many."""
+    """The unreadable files by name, collapsed; only the first few if there are many."""
     problems = dataset.problems
     if not problems:
         return None
@@ -55,7 +55,7 @@ def _problems(dataset: Dataset, language: str) -> Markup | None:
 
 
 def download_card(download: Task[Path] | None, language: str) -> Markup:
-    """How far the download is, or how it ended; empty where there was none."""
+    """The progress of the download, or how it ended; empty if there was none."""
     if download is None:
         return Markup()
     if download.error:
@@ -66,7 +66,7 @@ def download_card(download: Task[Path] | None, language: str) -> Markup:
 
 
 def augmentation_grid(scanned: Scanned, config: TrainConfig, seed: int, language: str) -> Markup:
-    """An <img> of some of the pictures as this configuration's augmentation makes them."""
+    """An <img> of some pictures, as augmented by this configuration."""
     from fruitvision.data.augment.recipes import augmented_grid
     from fruitvision.runs.prepare.transforms import training_transform
 

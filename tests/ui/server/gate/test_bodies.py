@@ -40,7 +40,7 @@ def test_no_address_and_no_file_but_an_upload_is_fetched(file):
 
 def test_a_body_that_drips_holds_no_place(monkeypatch):
     """60 of them kept every other visitor's calls away."""
-    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 2.0)
+    monkeypatch.setattr(bodies, "CHUNK_SECONDS", 2.0)
 
     async def many() -> list[int]:
         door, statuses = Gate(reached, Access("a-token-of-the-tests"), set()), []
@@ -73,7 +73,7 @@ def test_files_come_to_their_own_route_alone_and_are_counted_as_gradio_does():
     kind = (b"content-type", b"multipart/form-data; boundary=limit")
     assert ask(Access(), [*OWN, kind], body=[form(1)], path="/gradio_api/component_server") == 415
     for given in (b"multipart/form-data; xboundary=other; boundary=limit", b"Multipart/Form-Data; boundary=limit"):
-        many = form(bodies.MOST_FILES + 1)
+        many = form(bodies.MAX_FILES + 1)
         assert ask(Access(), [*OWN, (b"content-type", given)], body=[many], path="/gradio_api/upload") == 400, given
 
 
@@ -85,7 +85,7 @@ def form(files: int) -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_files_in_one_request_are_counted(size):
     kind = (b"content-type", b"multipart/form-data; boundary=limit")
-    for files, status in ((bodies.MOST_FILES, 200), (bodies.MOST_FILES + 1, 400)):
+    for files, status in ((bodies.MAX_FILES, 200), (bodies.MAX_FILES + 1, 400)):
         content = form(files)
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
         assert ask(Access(), [*OWN, kind], body=pieces, path="/gradio_api/upload") == status
@@ -93,7 +93,7 @@ def test_files_in_one_request_are_counted(size):
 
 
 def test_a_body_that_comes_too_slowly_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(bodies, "PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "CHUNK_SECONDS", 0.2)
     started = time.monotonic()
     assert ask(Access(), body=[b"a", b"b"], pause=5.0) == 408
     assert time.monotonic() - started < 2
@@ -151,10 +151,10 @@ def test_whatever_stands_for_a_language_is_one(value):
 def test_nesting_is_followed_through_texts_escapes_and_pieces(size):
     deep, most = "[" * (bodies.MAX_DEPTH + 1), "[" * bodies.MAX_DEPTH
     harmless = (most, '{"a":"' + deep + '"}', '["\\\\\\"' + deep + '"]', "[]" * 1000)
-    harmful = (deep, '["]]]]", ' + deep, '["\\\\", ' + deep, '["\\"]", ' + deep, '{"a":' * (bodies.MAX_DEPTH + 1), '""' * bodies.MAX_MARKS)
+    harmful = (deep, '["]]]]", ' + deep, '["\\\\", ' + deep, '["\\"]", ' + deep, '{"a":' * (bodies.MAX_DEPTH + 1), '""' * bodies.MAX_TOKENS)
     for texts, expected in ((harmless, False), (harmful, True)):
         for text in texts if size > 1 or not expected else texts[:-1]:
-            nesting, content = bodies.Nesting(), text.encode()
+            nesting, content = bodies.JsonCheck(), text.encode()
             pieces = (content[at : at + size] for at in range(0, len(content), size)) if len(content) < 10_000 else iter([content])
             assert any(nesting.too_deep(piece) for piece in pieces) is expected, text[:40]
 
@@ -171,7 +171,7 @@ def test_the_owner_alone_announces_a_hundred_thousand_files():
 def test_a_list_of_countless_numbers_is_not_parsed():
     """14 MB of "1,1,1…" kept every other answer, the owner's too, waiting for 30 seconds."""
     started = time.monotonic()
-    nesting = bodies.Nesting()
-    assert nesting.problem(b'{"data":[' + b"1," * 30_000)
-    assert not bodies.Nesting().problem(b'{"data":["data:image/jpeg;base64,' + b"A" * 13_000_000 + b'", 1, 2, 3]}')
+    nesting = bodies.JsonCheck()
+    assert nesting.check(b'{"data":[' + b"1," * 30_000)
+    assert not bodies.JsonCheck().check(b'{"data":["data:image/jpeg;base64,' + b"A" * 13_000_000 + b'", 1, 2, 3]}')
     assert time.monotonic() - started < 2

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from fruitvision.ui import gradio_internals
-from fruitvision.ui.server import gate, places
+from fruitvision.ui.server import gate, limits
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.server.gate import Gate
 from tests.ui.server.gate.conftest import OWN, ask, reached, talk
@@ -65,7 +65,7 @@ def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
 
 @pytest.mark.parametrize("path", ["/gradio_api/queue/data", "/gradio_api/heartbeat/a-session", "/gradio_api/upload_progress"])
 def test_answers_that_stay_open_are_counted(path, monkeypatch):
-    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "SLOT_TIMEOUT", 0.0)
 
     async def staying(scope, receive, send) -> None:
         await asyncio.sleep(60)
@@ -84,8 +84,8 @@ def test_answers_that_stay_open_are_counted(path, monkeypatch):
 
     access = Access("a-token-of-the-tests")
     guard = Gate(staying, access, set())
-    number = access.new_number().partition(";")[0].encode()
-    assert asyncio.run(ask_often(number, gate.STREAMS)) == [] and asyncio.run(ask_often(number, gate.STREAMS + 5)) == [503] * 5
+    number = access.new_visitor_cookie().partition(";")[0].encode()
+    assert asyncio.run(ask_often(number, gate.MAX_STREAMS)) == [] and asyncio.run(ask_often(number, gate.MAX_STREAMS + 5)) == [503] * 5
     assert asyncio.run(ask_often(b"fruitvision-owner=a-token-of-the-tests", 100)) == []
 
 

@@ -1,4 +1,4 @@
-"""The left side of Train: the pictures, the preset, every setting, and Start."""
+"""The left side of Train: the pictures, the preset, the settings, and Start."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
 from fruitvision.ui.page.events import QUEUED, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner, scroll_to_js
+from fruitvision.ui.train.lr_finder import LrFinder, LrFinderPanel
 from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
-from fruitvision.ui.train.rate import RateParts, RateSearch
 from fruitvision.ui.train.settings import FIELDS, build_fields, configuration, heading, preset_values, start_choices
 from fruitvision.ui.train.start import MAX_PATH_LENGTH, Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
-WAYS = ("collect", "drop", "choose", "download")
-"""To bring pictures, by the ids of ``train.way``."""
+SOURCES = ("collect", "drop", "choose", "download")
+"""The ids of the ways to provide pictures."""
 
 
-def way_choices(language: str) -> list[tuple[str, str]]:
-    """(words, id) of each."""
-    return [(say(f"train.way_{way}", language), way) for way in WAYS]
+def source_choices(language: str) -> list[tuple[str, str]]:
+    """(name, id) of each."""
+    return [(say(f"train.way_{source}", language), source) for source in SOURCES]
 
 
 @dataclass
 class Training:
-    """What the panel's handlers share, for all visitors of an app."""
+    """State that the panel's handlers share, one for all visitors of an app."""
 
     context: Context
     estimates: Estimates = field(default_factory=Estimates)
-    rate: RateSearch = field(default_factory=RateSearch)
+    lr_finder: LrFinder = field(default_factory=LrFinder)
 
     @property
     def idle(self) -> bool:
-        """Whether this machine is free to measure times: they would be wrong beside a training, and slow it down."""
-        return not self.rate.busy and launcher.running(self.context.runs) is None
+        """Whether nothing is training, so that times can be measured: otherwise they would be wrong, and slow the training down."""
+        return not self.lr_finder.busy and launcher.running(self.context.runs) is None
 
 
-class Choices:
-    """The components, in the order of the page."""
+class SetupPanel:
+    """The components, in page order."""
 
     def __init__(self, page: Page, training: Training) -> None:
         context, language = page.context, page.context.language
         self.visitor = page.bind(gr.Markdown(visible=False, elem_id="train-visitor"), value="train.owner_only")
         heading(page, "train.step_data")
-        self.way = page.bind(
-            gr.Radio(way_choices(language), value="choose", interactive=True, show_label=False, container=False, elem_id="train-way"),
+        self.source = page.bind(
+            gr.Radio(source_choices(language), value="choose", interactive=True, show_label=False, container=False, elem_id="train-way"),
             label="train.way",
-            choices=way_choices,
+            choices=source_choices,
         )
-        # Which one is shown is pictures.css's: the others stay in the page, so that what is being recorded or sent goes on.
-        self.ways = {name: gr.Column(elem_id=f"train-way-{name}") for name in WAYS}
-        with self.ways["collect"]:
+        # pictures.css shows the selected one; the others stay mounted, so that a recording or an upload continues.
+        sources = {name: gr.Column(elem_id=f"train-way-{name}") for name in SOURCES}
+        with sources["collect"]:
             self.collect = build_collect(page)
-        with self.ways["drop"]:
+        with sources["drop"]:
             self.drop = build_drop(page)
-        with self.ways["choose"]:
+        with sources["choose"]:
             self.data = page.bind(
                 gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
                 label="train.data",
@@ -75,7 +75,7 @@ class Choices:
                 folder = gr.Textbox("", elem_id="train-folder", max_lines=1)
                 self.folder = page.bind(folder, label="train.folder", info="train.folder_info")
                 self.scan = page.bind(gr.Button(elem_id="train-look", scale=0, min_width=140), value="train.scan")
-        with self.ways["download"]:
+        with sources["download"]:
             page.bind(gr.HTML(), value=lambda language: note(say("train.download_info", language)))
             self.download = page.bind(gr.Button(elem_id="train-download-data"), value="train.download")
             self.downloading = gr.HTML()
@@ -92,7 +92,7 @@ class Choices:
         self.preset = page.bind(
             gr.Radio(cards, value=DEFAULT_PRESET, elem_id="train-preset", elem_classes="fv-cards"), label="train.preset"
         )
-        # A number's field would stand at 0, which nobody has.
+        # A text field, since an empty gr.Number shows 0.
         minutes = gr.Textbox("", max_lines=1, max_length=12, elem_id="train-minutes")
         self.minutes = page.bind(minutes, label="train.time_have", info="train.time_have_info", placeholder="train.name_hint")
         self.fitting = gr.HTML(elem_id="train-fitting")
@@ -102,7 +102,7 @@ class Choices:
             with fold:
                 processes = gr.Number(1, precision=0, step=1, elem_id="train-processes")
                 self.processes = page.bind(processes, label="train.processes", info="train.processes_info")
-        self.rate = RateParts(page)
+        self.lr_finder = LrFinderPanel(page)
         heading(page, "train.step_start")
         name = gr.Textbox(elem_id="train-name", max_lines=1, max_length=100)
         self.name = page.bind(name, label="train.name", placeholder="train.name_hint")
@@ -115,12 +115,12 @@ class Choices:
     @property
     def form(self) -> list[Any]:
         """The inputs of :meth:`Form.of`."""
-        first = [self.data, self.folder, self.photos, self.not_fruit, self.preset, self.processes, self.name]
-        return first + [self.fields[name] for name in FIELDS]
+        fields = [self.data, self.folder, self.photos, self.not_fruit, self.preset, self.processes, self.name]
+        return fields + [self.fields[name] for name in FIELDS]
 
 
-def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer) -> None:
-    """What follows from a choice: the form's own changes, the scan of a folder, the download, and what is shown of them."""
+def wire_setup(page: Page, training: Training, parts: SetupPanel, timer: gr.Timer) -> None:
+    """Register the events of the form, of scans and downloads, and the regular update of what they show."""
     context, datasets = training.context, training.context.datasets
     parts.data.change(lambda choice: gr.update(visible=choice == TYPED), parts.data, parts.folder_row, **UNQUEUED)
     parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **UNQUEUED)
@@ -140,13 +140,13 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         **QUEUED,
     )
 
-    def brought(language: str) -> Updates:
-        """What was just collected or dropped is the dataset from now on."""
+    def select_latest(language: str) -> Updates:
+        """Select the dataset that was collected or dropped last."""
         datasets.scan(datasets.latest, again=True)
         return {parts.data: gr.update(choices=datasets.owners_choices(language), value=datasets.latest)}
 
     for part in (parts.collect, parts.drop):
-        part.click(for_owner(context, brought, parts.notice), page.language, [parts.data, parts.notice], **QUEUED)
+        part.click(for_owner(context, select_latest, parts.notice), page.language, [parts.data, parts.notice], **QUEUED)
 
     def download(language: str) -> Updates:
         return {parts.downloading: download_card(datasets.download(), language)}
@@ -157,7 +157,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
         request: gr.Request, opened: bool, language: str, scanned: str, seed: int, seen: Seen | None, minutes: str | None, *values: Any
     ) -> Any:
         owner = context.access.is_owner(request)
-        shown = data_view(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner, opened=opened)
+        shown = data_updates(training, Form.of(*values), scanned, seed, seen, minutes, language, owner=owner, opened=opened)
         return by_component(vars(parts), shown)
 
     gr.on(
@@ -169,7 +169,7 @@ def wire_choices(page: Page, training: Training, parts: Choices, timer: gr.Timer
     )
 
 
-def data_view(
+def data_updates(
     training: Training,
     form: Form,
     scanned: str,
@@ -181,13 +181,13 @@ def data_view(
     owner: bool,
     opened: bool = True,
 ) -> dict[str, Any]:
-    """What the panel shows of the chosen pictures, by component, where it differs from what is shown already.
+    """Updates of what the panel shows of the chosen pictures, by component; unchanged ones are left out.
 
-    A folder by its path is for the owner to name, and is scanned when asked, not while it is being typed. A visitor sees the
-    sample set alone, and starts no scan. Before the panel was ``opened`` nothing is augmented or timed: both take torch.
+    Only the owner may name a folder by its path; it is scanned on request, not while it is being typed. A visitor sees only the sample
+    set, and starts no scan. Until the panel is ``opened``, nothing is augmented or timed, since both need torch.
     """
     datasets, estimates = training.context.datasets, training.estimates
-    found, scan = _found(training.context, form.data, scanned, language, owner)
+    found, scan = _scan_card(training.context, form.data, scanned, language, owner)
     result = scan.result if scan else None
     if owner and opened and result and not estimates.done and training.idle:
         estimates.begin()
@@ -204,7 +204,7 @@ def data_view(
         "fitting": note(fitting_words(estimates, minutes, splits, language), role="status"),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
-    if owner:  # a visitor learns no folder's name
+    if owner:  # visitors must not see the names of folders
         values["weights"] = gr.update(choices=start_choices(training.context.models.imported(), language))
     key = fingerprint(form.data, scanned, language, seed, opened and result is not None, recipe, values)
     if seen and key == seen[0]:
@@ -213,8 +213,8 @@ def data_view(
     return changed(values, seen, key)
 
 
-def _found(context: Context, choice: str, scanned: str, language: str, owner: bool) -> tuple[str, Scan | None]:
-    """The card of the chosen pictures, and their scan."""
+def _scan_card(context: Context, choice: str, scanned: str, language: str, owner: bool) -> tuple[str, Scan | None]:
+    """The card about the chosen pictures, and their scan."""
     if choice != SAMPLE and not owner:
         return notice(AccessError("owner-only"), language), None
     if choice == TYPED and not scanned.strip():
@@ -223,8 +223,8 @@ def _found(context: Context, choice: str, scanned: str, language: str, owner: bo
     return (scan_card(scan, language), scan) if scan else ("", None)
 
 
-def wire_start(page: Page, training: Training, parts: Choices, run: gr.State) -> None:
-    """The two ways to start; ``run`` is the id of the run in view."""
+def wire_start(page: Page, training: Training, parts: SetupPanel, run: gr.State) -> None:
+    """Register the two start buttons. ``run``: the id of the displayed run."""
     context = training.context
 
     def start(language: str, *values: Any) -> Updates:

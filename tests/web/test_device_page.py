@@ -11,7 +11,7 @@ import pytest
 from fruitvision.errors import UsageError
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.server.gate import Gate
-from fruitvision.web.served import DevicePage
+from fruitvision.web.device_page import DevicePage
 
 HOST = (b"host", b"fruit.example")
 LINK = (HOST, (b"sec-fetch-mode", b"navigate"), (b"sec-fetch-site", b"cross-site"))

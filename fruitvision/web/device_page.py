@@ -1,6 +1,6 @@
-"""The exported page beside the app, under ``/device/``: a shared link's visitors are answered by their own browsers.
+"""The exported page, served by the app under ``/device/``, by which visitors of a shared link classify in their own browsers.
 
-Its files are read once and are the same for everybody; nothing that a visitor sends is looked into.
+Its files are read once, and are the same for everybody; they do not depend on the request.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from fruitvision.web.export import DESCRIPTION
 Send = Callable[[dict], Awaitable[None]]
 
 PATH = "/device/"
-WHOLE_APP = "app"
-"""The query by which a visitor asks for the app itself; sent on to the page, it says that there is one."""
-STAYING = {WHOLE_APP, "tab", "owner"}
-"""Queries that the app itself answers: what was asked for, a panel of it, and the owner's link."""
+APP_QUERY = "app"
+"""The query parameter with which a visitor opens the app itself; sent to the page, it says that there is an app."""
+APP_QUERIES = {APP_QUERY, "tab", "owner"}
+"""Query parameters for which the app itself answers: the one above, a panel, and the owner's link."""
 MAX_BYTES = 256 * 2**20
-PIECE = 2**16
+CHUNK = 2**16
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".gz": "application/octet-stream", "": "text/plain"}
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,7 +36,7 @@ _HEADERS = (
 
 
 class DevicePage:
-    """The files of ``fruitvision export --format web``; none before they are read, where the page is still being made."""
+    """The files of ``fruitvision export --format web``; none until they are read, while the page is still being exported."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._files: dict[str, bytes] = {}
@@ -46,26 +46,26 @@ class DevicePage:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a page."""
+        """Whether the files have been read."""
         return bool(self._files)
 
     def read(self, folder: Path) -> None:
-        """Take the files of a folder. Raises UsageError "not-a-page" for one that is no exported page."""
-        found = folder.rglob("*") if (folder / DESCRIPTION).is_file() else ()
-        root = folder.resolve()  # an archive from somebody else may hold links, which would show any file to everybody
-        paths = [path for path in found if path.is_file() and root in path.resolve().parents]
+        """Read the files of a folder. Raises UsageError "not-a-page" if it is not an exported page."""
+        entries = folder.rglob("*") if (folder / DESCRIPTION).is_file() else ()
+        root = folder.resolve()  # a page from somebody else may contain symbolic links, which would publish other files
+        paths = [path for path in entries if path.is_file() and root in path.resolve().parents]
         if not paths or sum(path.stat().st_size for path in paths) > MAX_BYTES:
             raise UsageError("not-a-page", folder=str(folder))
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         self._tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode() for name, content in files.items()}
-        self._files = files  # last: requests are answered meanwhile
+        self._files = files  # last, since requests are answered meanwhile
 
     def holds(self, path: str) -> bool:
-        """Whether a file of it lies at a path below the app's."""
+        """Whether ``path`` is that of one of its files."""
         return path.startswith(PATH) and self._name(path) in self._files
 
     async def answer(self, path: str, method: str, known: str, send: Send) -> None:
-        """Send the file; nothing but a word where the browser has it (``known``, its If-None-Match)."""
+        """Send the file; or 304, if ``known``, the request's If-None-Match, is its ETag."""
         name = self._name(path)
         content, tag = self._files[name], self._tags[name]
         suffix = Path(name).suffix
@@ -77,8 +77,8 @@ class DevicePage:
             headers.append((b"content-length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": 304 if same else 200, "headers": headers})
         body = b"" if same or method == "HEAD" else content
-        for start in range(0, len(body), PIECE):  # a slow visitor holds one piece
-            await send({"type": "http.response.body", "body": body[start : start + PIECE], "more_body": True})
+        for start in range(0, len(body), CHUNK):  # for a slow client, only one chunk is buffered
+            await send({"type": "http.response.body", "body": body[start : start + CHUNK], "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     @staticmethod
@@ -86,14 +86,14 @@ class DevicePage:
         return path.removeprefix(PATH) or "index.html"
 
 
-def is_for_device(headers: Mapping[str, str], path: str, query: bytes) -> bool:
-    """Whether a visitor opens the app by its link, in a window and not in a frame, and did not ask for the app itself."""
+def opens_app_link(headers: Mapping[str, str], path: str, query: bytes) -> bool:
+    """Whether the request opens the app's link in a window, not in a frame, and does not ask for the app itself."""
     opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
-    return path == "/" and opened and not STAYING & parse_qs(query.decode("latin-1"), keep_blank_values=True).keys()
+    return path == "/" and opened and not APP_QUERIES & parse_qs(query.decode("latin-1"), keep_blank_values=True).keys()
 
 
-async def lead(send: Send) -> None:
-    """Send a visitor to the page; relative, since a proxy may have put a path before it."""
-    location = f"{PATH.strip('/')}/?{WHOLE_APP}".encode()
+async def redirect(send: Send) -> None:
+    """Redirect a visitor to the page; the location is relative, since a proxy may prefix the path."""
+    location = f"{PATH.strip('/')}/?{APP_QUERY}".encode()
     await send({"type": "http.response.start", "status": 303, "headers": [(b"location", location), (b"cache-control", b"no-store")]})
     await send({"type": "http.response.body", "body": b""})

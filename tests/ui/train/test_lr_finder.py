@@ -10,67 +10,67 @@ from fruitvision.errors import RunError
 from fruitvision.runs.lock import hold_lock
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.lr_find import RangeTest
-from fruitvision.ui.train import rate as train_rate
-from fruitvision.ui.train.rate import RateSearch, rate_card, rate_view
+from fruitvision.ui.train import lr_finder
+from fruitvision.ui.train.lr_finder import LrFinder, lr_finder_card, lr_finder_updates
 from fruitvision.wording.text import say
 
 TINY = TrainConfig.from_preset("fast", start="scratch", width=8, image_size=32, first_image_size=0, eval_resize=32, batch_size=8)
 
 
-def wait(search: RateSearch) -> RateSearch:
+def wait(search: LrFinder) -> LrFinder:
     search.task.join(60)
     assert not search.busy
     return search
 
 
-def again(search: RateSearch, runs, data) -> None:
+def again(search: LrFinder, runs, data) -> None:
     """Another one, while the first takes its steps."""
     while search.busy and not search.task.done:
         time.sleep(0.001)
-    RateSearch().begin(runs, data, TINY)
+    LrFinder().begin(runs, data, TINY)
 
 
 def test_it_is_drawn_and_suggested_and_lets_go_of_the_folder(tmp_path, sample_set, monkeypatch):
-    monkeypatch.setattr(train_rate, "STEPS", 40)
-    search = RateSearch()
-    assert rate_card(search, "en") == ""
+    monkeypatch.setattr(lr_finder, "STEPS", 40)
+    search = LrFinder()
+    assert lr_finder_card(search, "en") == ""
     search.begin(tmp_path / "runs", sample_set, TINY)
     wait(search)
     for language in ("en", "zh"):
-        card = rate_card(search, language)
+        card = lr_finder_card(search, language)
         assert f"<strong>{search.task.result.suggested:g}</strong>" in card and "<svg" in card and "1e-06" in card
         assert say("train.rate_suggested", language) in card
-    shown = rate_view(search, "en", owner=True)
+    shown = lr_finder_updates(search, "en", owner=True)
     assert shown["take"]["visible"] and f"{search.task.result.suggested:g}" in shown["take"]["value"]
     assert shown["begin"]["value"] == say("train.rate_begin", "en")
-    assert not shown["timer"].active and rate_view(search, "en", owner=False)["card"] == ""
+    assert not shown["timer"].active and lr_finder_updates(search, "en", owner=False)["card"] == ""
     with hold_lock(tmp_path / "runs" / "next", "next"):
         pass  # it let go of the runs folder
 
 
 def test_nothing_else_trains_meanwhile_and_it_stops_when_asked(tmp_path, sample_set, monkeypatch):
-    monkeypatch.setattr(train_rate, "STEPS", 2000)
-    search = RateSearch()
+    monkeypatch.setattr(lr_finder, "STEPS", 2000)
+    search = LrFinder()
     search.begin(tmp_path / "runs", sample_set, TINY)
     with pytest.raises(RunError, match="lr-find"):
         again(search, tmp_path / "runs", sample_set)
-    assert "step" in rate_card(search, "en") and rate_view(search, "en", owner=True)["timer"].active
+    assert "step" in lr_finder_card(search, "en") and lr_finder_updates(search, "en", owner=True)["timer"].active
     search.task.stop()
     wait(search)
-    assert search.task.result is None and search.task.error is None and rate_card(search, "en") == ""
+    assert search.task.result is None and search.task.error is None and lr_finder_card(search, "en") == ""
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path, monkeypatch):
-    search = RateSearch()
+    search = LrFinder()
     search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
-    assert wait(search).task.error["code"] == "data-missing" and 'role="alert"' in rate_card(search, "zh")
-    monkeypatch.setattr(train_rate, "call_in_subprocess", lambda *given, **how: 1 / 0)
+    assert wait(search).task.error["code"] == "data-missing" and 'role="alert"' in lr_finder_card(search, "zh")
+    monkeypatch.setattr(lr_finder, "call_in_subprocess", lambda *given, **how: 1 / 0)
     search.begin(tmp_path / "runs", tmp_path / "gone", TINY)
-    assert "ZeroDivisionError" in rate_card(wait(search), "en")
+    assert "ZeroDivisionError" in lr_finder_card(wait(search), "en")
 
 
 def test_a_curve_that_breaks_at_its_end_still_shows_its_valley():
     rates = tuple(1e-6 * 10 ** (n / 10) for n in range(50))
     losses = tuple([3.0 - n / 20 for n in range(40)] + [10.0**n for n in range(10)])
-    drawn = train_rate.rate_chart(RangeTest(rates, losses, 1e-3), "en")
+    drawn = lr_finder.lr_finder_chart(RangeTest(rates, losses, 1e-3), "en")
     assert drawn.count('class="fv-curve"') == 2 and "0.001" in drawn

@@ -1,4 +1,4 @@
-"""A learning rate for what the panel is set to: a range test in the background, drawn as a curve, taken over by a click."""
+"""The learning rate finder: a range test in the background with the panel's settings, its curve, and a button that applies its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fruitvision.ui.page.background import Progress, Task
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import card, note, notice
 from fruitvision.ui.page.events import QUEUED, UNQUEUED, UNQUEUED_LAST, Updates, by_component, for_owner
-from fruitvision.ui.train.start import Form, chosen
+from fruitvision.ui.train.start import Form, data_and_config
 from fruitvision.wording.text import say
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ STEPS = 100
 TICK_SECONDS = 1.0
 
 
-class RateSearch:
-    """One range test at a time, and what the last one found. One for all visitors of an app."""
+class LrFinder:
+    """Runs one range test at a time, and keeps the last result. Shared by all visitors of an app."""
 
     def __init__(self) -> None:
         self.data, self.preset = "", ""
@@ -39,11 +39,11 @@ class RateSearch:
 
     @property
     def busy(self) -> bool:
-        """Whether one is going on."""
+        """Whether a range test is running."""
         return self.task is not None and self.task.busy
 
     def begin(self, runs: Path, data: Path, training: TrainConfig) -> None:
-        """Start one. Raises RunError "busy" while a run goes on, or another one of these."""
+        """Start a range test. Raises RunError "busy" if a run, or another range test, is running."""
         from fruitvision.runs.prepare.rate import range_test_of
 
         launcher.refuse_if_busy(runs)
@@ -56,8 +56,8 @@ class RateSearch:
         self.task = Task(search, "rate")
 
 
-class RateParts:
-    """The components: a fold under the settings."""
+class LrFinderPanel:
+    """The components, in a collapsed section below the settings."""
 
     def __init__(self, page: Page) -> None:
         with page.bind(gr.Accordion(open=False, elem_id="train-rate-fold"), label="train.rate"):
@@ -69,21 +69,21 @@ class RateParts:
             self.timer = gr.Timer(TICK_SECONDS, active=False)
 
 
-def wire_rate(page: Page, search: RateSearch, parts: RateParts, form: list[Any], learning_rate: gr.Number) -> None:
-    """Begin, stop, watch and take over. ``form``: the inputs of :meth:`Form.of`."""
+def wire_lr_finder(page: Page, search: LrFinder, parts: LrFinderPanel, form: list[Any], learning_rate: gr.Number) -> None:
+    """Register the events. ``form``: the inputs of :meth:`Form.of`."""
     context, shown = page.context, [parts.card, parts.begin, parts.take, parts.timer]
 
     def toggle(language: str, *values: Any) -> Updates:
         if search.task and search.busy:
             search.task.stop()
         else:
-            search.begin(context.runs, *chosen(context, Form.of(*values)))
-        return by_component(vars(parts), rate_view(search, language, owner=True))
+            search.begin(context.runs, *data_and_config(context, Form.of(*values)))
+        return by_component(vars(parts), lr_finder_updates(search, language, owner=True))
 
     parts.begin.click(for_owner(context, toggle, parts.card), [page.language, *form], shown, **QUEUED)
 
     def watch(language: str, request: gr.Request) -> Any:
-        return by_component(vars(parts), rate_view(search, language, owner=context.access.is_owner(request)))
+        return by_component(vars(parts), lr_finder_updates(search, language, owner=context.access.is_owner(request)))
 
     def take() -> Any:
         found = search.task and search.task.result
@@ -93,23 +93,23 @@ def wire_rate(page: Page, search: RateSearch, parts: RateParts, form: list[Any],
     parts.take.click(take, None, learning_rate, **UNQUEUED)
 
 
-def rate_view(search: RateSearch, language: str, *, owner: bool) -> dict[str, Any]:
-    """The card, both buttons, and whether the timer goes on, by component. A visitor sees nothing of it."""
+def lr_finder_updates(search: LrFinder, language: str, *, owner: bool) -> dict[str, Any]:
+    """Updates of the card, the buttons and the timer, by component name. Visitors see nothing of a range test."""
     if not owner:
         hidden = {"begin": gr.update(interactive=False), "take": gr.update(visible=False)}
         return {"card": "", **hidden, "timer": gr.Timer(active=False)}
     busy, found = search.busy, search.task and search.task.result
     take = say("train.rate_take", language, rate=f"{found.suggested:g}") if found else ""
     return {
-        "card": rate_card(search, language),
+        "card": lr_finder_card(search, language),
         "begin": gr.update(value=say("train.rate_stop" if busy else "train.rate_begin", language)),
         "take": gr.update(visible=bool(found) and not busy, value=take),
         "timer": gr.Timer(active=busy),
     }
 
 
-def rate_card(search: RateSearch, language: str) -> Markup:
-    """How far it is, or what it found: the curve, and the suggestion; empty where none was asked for."""
+def lr_finder_card(search: LrFinder, language: str) -> Markup:
+    """The progress of the range test, or its result: the curve with the suggestion. Empty if there was none."""
     task = search.task
     if task is None:
         return Markup()
@@ -121,11 +121,11 @@ def rate_card(search: RateSearch, language: str) -> Markup:
     if task.result is None:
         return Markup()
     facts = {"data": search.data, "preset": say(f"train.preset_{search.preset}", language), "rate": f"{task.result.suggested:g}"}
-    return join([card(Markup("<p>{}</p>").format(say_html("train.rate_found", language, **facts))), rate_chart(task.result, language)])
+    return join([card(Markup("<p>{}</p>").format(say_html("train.rate_found", language, **facts))), lr_finder_chart(task.result, language)])
 
 
-def rate_chart(found: RangeTest, language: str) -> Markup:
-    """The smoothed loss over the logarithm of the rate, the suggestion as a dot on it."""
+def lr_finder_chart(found: RangeTest, language: str) -> Markup:
+    """The smoothed loss against the logarithm of the learning rate, with the suggestion as a dot."""
     from fruitvision.training.lr_find import LOWEST
 
     places = [math.log10(rate / LOWEST) for rate in found.rates]

@@ -7,9 +7,9 @@ import contextlib
 
 import pytest
 
-from fruitvision.ui.server import places
+from fruitvision.ui.server import limits
 from fruitvision.ui.server.access import COOKIE, Access, Caller
-from fruitvision.ui.server.places import Busy, Places
+from fruitvision.ui.server.limits import Busy, RequestLimiter
 
 TOKEN = "a-token-of-the-tests"
 OWNER, ANN, BOB = Caller(True), Caller(False, "127.0.0.1", "ann"), Caller(False, "127.0.0.1", "bob")
@@ -17,30 +17,30 @@ OWNER, ANN, BOB = Caller(True), Caller(False, "127.0.0.1", "ann"), Caller(False,
 
 def test_a_number_is_the_apps_own_and_none_is_invented():
     access = Access(TOKEN)
-    given = access.new_number().partition(";")[0]
+    given = access.new_visitor_cookie().partition(";")[0]
     for cookie, known in ((given, True), (given + "0", False), ("fruitvision-number=1.2", False), ("fruitvision-number=ä.ö", False)):
         scope = {"headers": [(b"cookie", cookie.encode())], "client": ("203.0.113.5", 5)}
         caller = access.caller(scope)
-        assert bool(caller.number) is known and not caller.owner and caller.address == "203.0.113.5"
+        assert bool(caller.visitor_id) is known and not caller.owner and caller.address == "203.0.113.5"
     assert Access(TOKEN).caller({"headers": [(b"cookie", given.encode())]}).number, "processes with one token know each other's"
     assert access.caller({"headers": [(b"cookie", f"{COOKIE}={TOKEN}".encode())]}).owner
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(places, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "SLOT_TIMEOUT", 0.1)
 
 
 def test_a_call_waits_a_moment_while_all_places_are_taken(monkeypatch):
     """Of 200 people who asked at once, 21 were refused."""
-    monkeypatch.setattr(places, "PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(limits, "SLOT_TIMEOUT", 5.0)
 
-    async def call(room: Places, number: int) -> None:
-        async with room.answering(Caller(False, "127.0.0.1", f"number {number}")):
+    async def call(room: RequestLimiter, number: int) -> None:
+        async with room.slot(Caller(False, "127.0.0.1", f"number {number}")):
             await asyncio.sleep(0.01)
 
     async def many() -> None:
-        room = Places(one=2, every=10)
+        room = RequestLimiter(per_visitor=2, total=10)
         await asyncio.gather(*[call(room, number) for number in range(200)])
 
     asyncio.run(many())
@@ -48,13 +48,13 @@ def test_a_call_waits_a_moment_while_all_places_are_taken(monkeypatch):
 
 def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always():
     async def many() -> None:
-        room, held = Places(every=14), []
+        room, held = RequestLimiter(total=14), []
 
         async def enter(caller: Caller) -> None:
-            held.append(place := room.answering(caller))
+            held.append(place := room.slot(caller))
             await place.__aenter__()
 
-        for _ in range(places.REQUESTS):
+        for _ in range(limits.MAX_REQUESTS):
             await enter(ANN)
         with pytest.raises(Busy):
             await enter(ANN)
@@ -71,12 +71,12 @@ def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always():
 
 def test_one_address_holds_a_part_whatever_numbers_its_visitors_have():
     async def many(address: str) -> int:
-        room, held = Places(one=4, every=100), []
+        room, held = RequestLimiter(per_visitor=4, total=100), []
         with contextlib.suppress(Busy):
             for number in range(200):
-                held.append(place := room.answering(Caller(False, address, f"number {number}")))
+                held.append(place := room.slot(Caller(False, address, f"number {number}")))
                 await place.__aenter__()
-        async with room.answering(OWNER):
+        async with room.slot(OWNER):
             return len(held) - 1
 
     assert asyncio.run(many("203.0.113.5")) == 50 and asyncio.run(many("127.0.0.1")) == 100
@@ -84,15 +84,15 @@ def test_one_address_holds_a_part_whatever_numbers_its_visitors_have():
 
 def test_what_one_visitor_sends_is_bounded_while_it_is_in_memory():
     async def send() -> None:
-        room = Places()
-        async with room.holding(BOB) as other, room.holding(ANN) as place:
-            place.hold(places.HELD_BYTES)
-            other.hold(1)
+        room = RequestLimiter()
+        async with room.buffer(BOB) as other, room.buffer(ANN) as place:
+            place.add(limits.MAX_BUFFERED_BYTES)
+            other.add(1)
             with pytest.raises(Busy):
-                place.hold(1)
-        async with room.holding(ANN) as place:
-            place.hold(places.HELD_BYTES)
-        async with room.holding(OWNER) as place:
-            place.hold(10 * places.HELD_BYTES)
+                place.add(1)
+        async with room.buffer(ANN) as place:
+            place.add(limits.MAX_BUFFERED_BYTES)
+        async with room.buffer(OWNER) as place:
+            place.add(10 * limits.MAX_BUFFERED_BYTES)
 
     asyncio.run(send())

@@ -1,4 +1,4 @@
-"""The right side of Train: the run in view, watched each second from its folder alone, and what can be done with it."""
+"""The right side of Train: the displayed run, updated every second from its folder, and the actions on it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fruitvision.ui.page.downloads import download_path
 from fruitvision.ui.page.events import QUEUED, SAVE_FILE_JS, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner
 from fruitvision.ui.page.export.buttons import wire_export
 from fruitvision.ui.page.export.files import Kind, export_file, zip_folder
-from fruitvision.ui.train.results import FirstResults, results_view
+from fruitvision.ui.train.results import AutoReports, results_view
 from fruitvision.ui.train.run_view import epochs_csv, main_charts, more_charts, run_table, status_line
 from fruitvision.ui.train.runs import RunTable, find_run, use_run
 from fruitvision.wording.text import LANGUAGES, say
 
-WATCHED = (
+UPDATED = (
     "status",
     "charts",
     "results",
@@ -48,17 +48,17 @@ WATCHED = (
     "run",
     "seen",
 )
-"""The components that :func:`run_view` updates."""
+"""The names of the components that :func:`run_updates` updates."""
 
-# A report that is not made yet is begun, and appears below the charts.
+# If there is no report yet, it is being generated, and will appear below the charts.
 SAVE_OR_SCROLL_JS = (
     f"(file, said) => {{ if (!file && !said) return window.fruitvisionScrollIntoView('#train-results'); ({SAVE_FILE_JS})(file, said); }}"
 )
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
-class RunView:
-    """The components, in the order of the page."""
+class RunPanel:
+    """The components, in page order."""
 
     def __init__(self, page: Page) -> None:
         language = page.context.language
@@ -90,10 +90,10 @@ class RunView:
         self.seen = gr.State(None)
 
 
-def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, timer: gr.Timer) -> None:
-    """The buttons stop, resume, classify with and download the run in view; ``notice`` shows their errors."""
-    first = FirstResults()
-    context, here, components = page.context, [page.language, table.run], {**vars(table), **vars(parts)}
+def wire_run(page: Page, parts: RunPanel, table: RunTable, notice: gr.HTML, timer: gr.Timer) -> None:
+    """Register the actions on the displayed run, and its regular update. ``notice`` shows the actions' errors."""
+    auto_reports = AutoReports()
+    context, inputs, components = page.context, [page.language, table.run], {**vars(table), **vars(parts)}
 
     def stop(language: str, run: str | None) -> Updates:
         stopped = find_run(context, run)
@@ -108,11 +108,11 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
         launcher.resume(find_run(context, run))
         return {}
 
-    # Whoever presses Stop reads at once that it was heard: the page says so itself, before the server has answered.
-    parts.stop.click(None, None, None, js=stopping_script())
-    parts.stop.click(for_owner(context, stop, notice), here, [notice, parts.status, parts.stop], **QUEUED)
+    # The page itself shows at once that the run is stopping, before the server has answered.
+    parts.stop.click(None, None, None, js=stopping_js())
+    parts.stop.click(for_owner(context, stop, notice), inputs, [notice, parts.status, parts.stop], **QUEUED)
     for button, action in ((parts.end, end), (parts.resume, resume)):
-        button.click(for_owner(context, action, notice), here, notice, **QUEUED)
+        button.click(for_owner(context, action, notice), inputs, notice, **QUEUED)
 
     def report(language: str, run: str | None) -> Updates:
         return {parts.file: report_copy(find_run(context, run), language)}
@@ -120,9 +120,9 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action, saved in ((parts.report, report, SAVE_OR_SCROLL_JS), (parts.csv, csv, SAVE_FILE_JS)):
-        made = button.click(for_owner(context, action, notice), here, [parts.file, notice], **QUEUED)
-        made.success(None, [parts.file, notice], None, js=saved)
+    for button, action, save_js in ((parts.report, report, SAVE_OR_SCROLL_JS), (parts.csv, csv, SAVE_FILE_JS)):
+        written = button.click(for_owner(context, action, notice), inputs, [parts.file, notice], **QUEUED)
+        written.success(None, [parts.file, notice], None, js=save_js)
 
     def checkpoint(language: str, run: str | None) -> Path:
         return checkpoint_file(find_run(context, run))
@@ -130,49 +130,51 @@ def wire_view(page: Page, parts: RunView, table: RunTable, notice: gr.HTML, time
     def onnx(language: str, run: str | None) -> Path:
         return exported_run(find_run(context, run), "onnx")
 
-    def own_page(language: str, run: str | None) -> Path:
+    def web_page(language: str, run: str | None) -> Path:
         return exported_run(find_run(context, run), "page")
 
-    for name, make in (("checkpoint", checkpoint), ("onnx", onnx), ("page", own_page)):
+    for name, make in (("checkpoint", checkpoint), ("onnx", onnx), ("page", web_page)):
         button = getattr(parts, name)
         wire_export(page, button, f"train.{name}", make, [table.run], parts.file, parts.downloaded, f"train.{name}_how")
 
     def use(language: str, run: str | None) -> Any:
         return by_component(components, use_run(context, run, language))
 
-    parts.use.click(use, here, [page.model, page.tabs], **QUEUED)
+    parts.use.click(use, inputs, [page.model, page.tabs], **QUEUED)
 
-    def watch(run: str | None, overlaid: list[str], seen: Seen | None, language: str, request: gr.Request) -> Any:
+    def update(run: str | None, overlaid: list[str], seen: Seen | None, language: str, request: gr.Request) -> Any:
         owner = context.access.is_owner(request)
-        shown = run_view(context, run, overlaid, seen, language, owner=owner)
-        if owner and (in_view := shown.get("run", run)):
-            first.consider(context.runs, in_view, language)
-        return by_component(components, shown)
+        updates = run_updates(context, run, overlaid, seen, language, owner=owner)
+        if owner and (displayed := updates.get("run", run)):
+            auto_reports.start_if_due(context.runs, displayed, language)
+        return by_component(components, updates)
 
     gr.on(
         [page.demo.load, timer.tick, table.run.change, table.overlaid.change],
-        watch,
+        update,
         [table.run, table.overlaid, parts.seen, page.language],
-        [components[name] for name in WATCHED],
+        [components[name] for name in UPDATED],
         **UNQUEUED,
     )
 
 
-def stopping_script() -> str:
-    """JavaScript that puts "stopping" where the status stands, until the server's own answer takes its place."""
+def stopping_js() -> str:
+    """JavaScript that shows "stopping" as the status, until the server's answer replaces it."""
     words = {language: Markup(say("train.status_stopping", language)).striptags().replace("{name}", "").strip() for language in LANGUAGES}
     return f"""() => {{
-  const words = {json.dumps(words)}, told = document.querySelector("#train-status p");
-  const named = told?.querySelector("strong")?.textContent ?? "";
-  if (told) told.textContent = `${{named}} ${{words[window.fruitvision?.language] ?? words.en}}`;
+  const words = {json.dumps(words)}, status = document.querySelector("#train-status p");
+  const name = status?.querySelector("strong")?.textContent ?? "";
+  if (status) status.textContent = `${{name}} ${{words[window.fruitvision?.language] ?? words.en}}`;
 }}"""
 
 
-def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Seen | None, language: str, *, owner: bool) -> dict[str, Any]:
-    """Updates of ``WATCHED``, by name; what did not change is left out.
+def run_updates(
+    context: Context, run_id: str | None, overlaid: list[str], seen: Seen | None, language: str, *, owner: bool
+) -> dict[str, Any]:
+    """Updates of the ``UPDATED`` components by name; unchanged ones are left out.
 
-    Where there is no run in view, or it is gone, the one that is training is taken, or the newest. A visitor sees finished runs,
-    and not their logs, which name folders of this computer.
+    If ``run_id`` is None, or no longer exists, the run that is training is displayed, or the newest. Visitors see only finished runs,
+    without their logs, which contain paths of this computer.
     """
     runs = list_runs(context.runs)
     states = {one.id: one.status() for one in runs}
@@ -189,24 +191,24 @@ def run_view(context: Context, run_id: str | None, overlaid: list[str], seen: Se
     key = (listed, fingerprint(run_id, run and run.id, overlaid, position))
     if seen and key == tuple(seen[0]):
         return {}
-    drawn = [*([run] if run else []), *beside]
+    charted = [*([run] if run else []), *beside]
     values = {
         "status": status_line(run, language, training),
-        "charts": main_charts(drawn, language),
+        "charts": main_charts(charted, language),
         "results": results_view(run, status, report, language) if owner else "",
-        "more": more_charts(drawn, language),
+        "more": more_charts(charted, language),
         "log": run.log_tail() if run and owner else "",
         **_buttons(run, status, report, language, owner, stopping),
         "run": run.id if run else None,
     }
-    if not (seen and listed == seen[0][0]):  # a step of one run changes nothing of the others
+    if not (seen and listed == seen[0][0]):  # another step of the displayed run does not change the table
         values["table"] = run_table(runs, [one.id for one in beside], language, owner=owner)
         values["model"] = gr.update(choices=context.models.choices(language))
     return changed(values, seen, key)
 
 
 def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool, stopping: bool) -> dict[str, Any]:
-    """Which buttons are shown."""
+    """Updates of the buttons: which are shown, and which are enabled."""
     if run is None or status is None:
         return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "report", "downloads", *DOWNLOADS)}
     done = status.state == "finished" and run.has_checkpoint
@@ -223,7 +225,7 @@ def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, langu
 
 
 def _facts(run: RunFolder, status: RunStatus) -> tuple[Any, ...]:
-    """What the table shows of a run that can change."""
+    """The values of a run that the table shows, and that can change."""
     return run.id, run.name, status.state, status.responding, status.start, status.best_val_accuracy, status.test_top1
 
 
@@ -231,20 +233,20 @@ def _facts(run: RunFolder, status: RunStatus) -> tuple[Any, ...]:
 
 
 def report_copy(run: RunFolder, language: str) -> str | None:
-    """The report's file to download where there is one; otherwise it is begun, and the answer is None. Raises as that does."""
+    """A copy of the run's report for download. If there is none yet, starts to generate it, and returns None. Raises as that does."""
     if report_state(run) != "ready":
         begin_report(run, language)
         return None
-    return str(_made(run, "html", lambda path: shutil.copyfile(report_file(run), path)))
+    return str(_download(run, "html", lambda path: shutil.copyfile(report_file(run), path)))
 
 
 def csv_file(run: RunFolder) -> Path:
-    """The run's epochs as CSV by its name, with the byte order mark by which Excel knows UTF-8."""
-    return _made(run, "csv", lambda path: write_text(path, epochs_csv(run)))
+    """The run's epochs as a CSV file, with a byte order mark, by which Excel recognizes UTF-8."""
+    return _download(run, "csv", lambda path: write_text(path, epochs_csv(run)))
 
 
 def checkpoint_file(run: RunFolder) -> Path:
-    """The run's best checkpoint as one ZIP file by the run's name."""
+    """The run's best checkpoint as a ZIP file."""
     return zip_folder(current_folder(run.best), run.name, fallback=run.id)
 
 
@@ -255,9 +257,9 @@ def exported_run(run: RunFolder, kind: Kind) -> Path:
     return export_file(run.best, run.name, kind, fallback=run.id)
 
 
-def _made(run: RunFolder, kind: str, write: Callable[[Path], Any]) -> Path:
-    """A file by the run's name. Raises DataError where it cannot be written."""
-    path = download_path(run.name, kind, fallback=run.id)
+def _download(run: RunFolder, suffix: str, write: Callable[[Path], Any]) -> Path:
+    """Write a file for download, named after the run. Raises DataError if it cannot be written."""
+    path = download_path(run.name, suffix, fallback=run.id)
     with named_write_errors(path):
         write(path)
     return path
