@@ -18,6 +18,9 @@ from fruitvision.errors import CheckpointError
 
 SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "README.md")
+MAX_BYTES = {"model.safetensors": 4 * 2**30}
+MAX_TEXT_BYTES = 16 * 2**20
+"""Of the weights, and of each other file, as the Hub declares them; a ResNet152 has 240 MB."""
 _OWN = r"\w(?:(?!--|\.\.)[\w.-]){0,95}(?<=\w)"
 """Of a person or a repository; another one huggingface_hub takes for a wrong call."""
 _NAME = re.compile(rf"(?P<repo>{_OWN}/{_OWN}(?<!\.git))(?:@(?P<revision>(?!/|.*\.\.)[\w./-]{{1,200}}))?", re.ASCII)
@@ -32,7 +35,8 @@ def is_repository(name: str | Path) -> bool:
 def fetch(name: str | Path) -> Path:
     """The folder, in huggingface_hub's cache, of a repository's newest or named revision.
 
-    Without a connection it is what was fetched before. Raises CheckpointError "hub-name", "hub-missing", "hub-unreachable".
+    Without a connection it is what was fetched before. Raises CheckpointError "hub-name", "hub-missing", "hub-unreachable",
+    "hub-too-large".
     """
     repo, revision = _parsed(name)
     hub = _package()
@@ -42,6 +46,8 @@ def fetch(name: str | Path) -> Path:
     folder: Path | None = None
     for file in FILES:  # all of the commit that the first is of
         options = {"revision": folder.name if folder else revision, "endpoint": _endpoint()}
+        if file in missing:
+            _check_size(repo, file, options)
         folder = Path(_asked(partial(hub.hf_hub_download, repo, file, **options), repo)).parent
     assert folder is not None  # there are files
     return folder
@@ -79,6 +85,14 @@ def connection_error(repo: str, files: Sequence[str], revision: str | None = Non
     except Exception as error:  # of its HTTP library, which changes with its versions
         return error
     return None
+
+
+def _check_size(repo: str, file: str, options: dict[str, Any]) -> None:
+    """Raise CheckpointError "hub-too-large" if the Hub declares more bytes of a file than it may have."""
+    hub, limit = _package(), MAX_BYTES.get(file, MAX_TEXT_BYTES)
+    size = _asked(lambda: hub.get_hf_file_metadata(hub.hf_hub_url(repo, file, **options)).size, repo)
+    if size is not None and size > limit:
+        raise CheckpointError("hub-too-large", repo=repo, file=file, megabytes=size >> 20, limit=limit >> 20)
 
 
 def _is_fetched(repo: str, file: str, revision: str | None) -> bool:

@@ -35,6 +35,8 @@ DEFAULTS = ("fruits-webcam", "fruits-360")
 """The shipped networks, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 EMBEDDED, TRUNK = "fruitvision", "trunk."
+MAX_CONFIG_BYTES = 64 * 2**20
+"""Of a description; one of a thousand classes has some 100 KB."""
 """In a folder of the Hub (:mod:`fruitvision.models.published`): the key of this configuration in ``config.json``, beside timm's own, and
 the prefix that timm's names of parameters do not have."""
 ALWAYS_ALLOWED = 12_000_000
@@ -192,6 +194,8 @@ def read_config(folder: Path) -> CheckpointConfig:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError("checkpoint-incomplete", path=str(folder), file=name)
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise CheckpointError("checkpoint-config-too-large", path=str(path), limit=MAX_CONFIG_BYTES >> 20)
     content = _own_part(path.read_bytes())
     try:
         config = CheckpointConfig.model_validate_json(content)

@@ -180,7 +180,7 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
         path = PurePosixPath(name)
         if own or not path.parts:
             continue  # "./", the archive's own top
-        is_folder = entry.is_dir() if is_zip else entry.isdir()
+        is_folder = name.endswith("/") if is_zip else entry.isdir()
         if reason := tree.add(path, is_folder):
             raise _unsafe(archive, name, reason)
         if tree.bytes > MAX_PATH_BYTES:

@@ -41,10 +41,14 @@ def name_fault(name: str) -> str:
 
 def zip_name(entry: zipfile.ZipInfo) -> str:
     """An entry's full name. zipfile truncates it at the first NUL, and decodes names that are not marked as UTF-8 as code page 437,
-    although Chinese Windows writes unmarked GBK.
+    although Chinese Windows writes unmarked GBK; and older programs of .NET separate folders by backslashes.
     """
-    name = entry.orig_filename
-    if entry.flag_bits & 0x800 or name.isascii():
+    name = _decoded(entry.orig_filename, marked=bool(entry.flag_bits & 0x800))
+    return name if "/" in name else name.replace("\\", "/")
+
+
+def _decoded(name: str, marked: bool) -> str:
+    if marked or name.isascii():
         return name
     with suppress(UnicodeError):
         raw = name.encode("cp437")

@@ -29,6 +29,8 @@ SHORT_SIDE = 512
 """No cut-out is larger, in pixels: training keeps half of it."""
 MIN_SIDE = 8
 """In pixels: smaller boxes are passed over."""
+MAX_BOXES, MAX_COVERED = 5000, 100
+"""Boxes of one picture, and how many times they may cover it in all: more would fill the disk with copies of it."""
 STALE_SECONDS = 24 * 3600
 _INDEX, _FORMAT = "index.json", "1"
 
@@ -48,8 +50,12 @@ def cut_boxes(
         progress: called with (pictures done, pictures).
 
     Raises:
-        DataError: "no-boxes", "disk-full", "cannot-write".
+        DataError: "no-boxes", "too-many-boxes", "disk-full", "cannot-write".
     """
+    for path in pictures:
+        covered = sum((box.right - box.left) * (box.bottom - box.top) for box in labels.boxes[path])
+        if len(labels.boxes[path]) > MAX_BOXES or covered > MAX_COVERED:
+            raise DataError("too-many-boxes", picture=path, count=len(labels.boxes[path]), covered=round(covered))
     place = hashlib.sha256(os.path.normcase(os.path.realpath(root)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     content = [(path, info.st_size, info.st_mtime_ns, sorted(labels.boxes[path])) for path, info in sorted(pictures.items())]
     key = hashlib.sha256(json.dumps([_FORMAT, margin, content, labels.splits], sort_keys=True).encode()).hexdigest()[:20]

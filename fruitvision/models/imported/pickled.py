@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickletools
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -44,6 +45,8 @@ def check_pickles(path: Path) -> bool:
             if start.startswith(b"PK\x03\x04"):
                 found = _of_zip(file, path)
             elif start == _LEGACY_START:
+                if _is_tar(file):
+                    raise CheckpointError("import-not-weights", path=str(path))
                 found = [one for _ in range(_LEGACY_PICKLES) for one in _names(file)]
             elif start[:1] == b"\x80":  # a pickle that torch did not write
                 found = [_Name("pickle", plain=False), *_names(file)]
@@ -59,6 +62,17 @@ def check_pickles(path: Path) -> bool:
     if refused:
         raise CheckpointError("import-objects", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
     return start.startswith(b"PK")
+
+
+def _is_tar(file: BinaryIO) -> bool:
+    """Whether a file is a tar as well: torch would read it as one first, and a tar's headers can take any time."""
+    head = file.read(tarfile.BLOCKSIZE)
+    file.seek(0)
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return False
+    return True
 
 
 class _Name(NamedTuple):

@@ -73,10 +73,14 @@ class Body:
 
     async def read(self) -> Receive:
         """Read the whole body; returns a ``receive`` that yields it without waiting."""
-        messages = [await self()]
+        content, message = bytearray(), await self()  # not the chunks: each would take more memory than the bytes that are counted
+        content += message.get("body", b"")
         while not self._complete:
-            messages.append(await self())
-        messages.reverse()
+            message = await self()
+            content += message.get("body", b"")
+        messages = [{"type": "http.request", "body": bytes(content), "more_body": False}]
+        if message["type"] != "http.request":  # the client has gone
+            messages = [message, {**messages[0], "more_body": True}]
 
         async def receive() -> dict:
             return messages.pop() if messages else await self._receive()
@@ -119,7 +123,12 @@ class JsonCheck:
         return "That is nested too deep." if self.too_deep(chunk) else ""
 
     def too_deep(self, chunk: bytes) -> bool:
-        """Whether the text up to the end of ``chunk`` is nested deeper than ``MAX_DEPTH`` anywhere, or has too many tokens."""
+        """Whether the text up to the end of ``chunk`` is nested deeper than ``MAX_DEPTH`` anywhere, or has too many tokens.
+
+        So counts a text with a NUL, of UTF-16 or UTF-32: it would be parsed as other tokens than are found here.
+        """
+        if b"\0" in chunk:
+            return True
         chunk, end = self._rest + chunk, 0
         for match in _TOKENS.finditer(chunk):
             token, end = match.group(), match.end()

@@ -82,16 +82,18 @@ class RequestLimiter:
         self._calls: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
+        self._address_bytes: Counter[str] = Counter()
 
     @asynccontextmanager
     async def buffer(self, caller: Caller) -> AsyncIterator[_Buffer]:
         """An account of a body's bytes in memory, until the end of the block."""
-        buffer = _Buffer(self._bytes, caller)
+        buffer = _Buffer(self._bytes, self._address_bytes, caller)
         try:
             yield buffer
         finally:
             if buffer.size:
                 _subtract(self._bytes, caller.quota_key, buffer.size)
+                _subtract(self._address_bytes, caller.address, buffer.size)
 
     @asynccontextmanager
     async def slot(self, caller: Caller) -> AsyncIterator[None]:
@@ -121,8 +123,8 @@ class RequestLimiter:
 
 
 class _Buffer:
-    def __init__(self, bytes_by_key: Counter[str], caller: Caller) -> None:
-        self._bytes, self._caller, self.size = bytes_by_key, caller, 0
+    def __init__(self, bytes_by_key: Counter[str], bytes_by_address: Counter[str], caller: Caller) -> None:
+        self._bytes, self._address_bytes, self._caller, self.size = bytes_by_key, bytes_by_address, caller, 0
 
     def add(self, size: int) -> None:
         """Count ``size`` more bytes. Raises Busy if that exceeds a limit."""
@@ -131,7 +133,12 @@ class _Buffer:
         key = self._caller.quota_key
         self.size += size
         self._bytes[key] += size
-        if self._bytes[key] > MAX_BUFFERED_BYTES * max_users(self._caller) or self._bytes.total() > MAX_ALL_BUFFERED_BYTES:
+        self._address_bytes[self._caller.address] += size
+        if (
+            self._bytes[key] > MAX_BUFFERED_BYTES * max_users(self._caller)
+            or self._address_bytes[self._caller.address] > address_limit(MAX_ALL_BUFFERED_BYTES, self._caller)
+            or self._bytes.total() > MAX_ALL_BUFFERED_BYTES
+        ):
             raise Busy("Too much is being sent at once. Try again in a moment.")
 
 

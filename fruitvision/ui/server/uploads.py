@@ -114,7 +114,8 @@ class Uploads:
     def _shares(self, caller: Caller) -> dict[str, int]:
         """The bytes that may be uploaded within ``WINDOW_SECONDS``, by the visitor's quota key and by address."""
         shares = {caller.quota_key: self.quota // VISITOR_DIVISOR * min(max_users(caller), VISITOR_DIVISOR)}
-        shares.setdefault(f"at {caller.address}", int(address_limit(self.quota, caller)))  # whatever ids its visitors have
+        of_address = f"at {caller.address}"  # whatever ids its visitors have; it is the quota key of those without one
+        shares[of_address] = min(shares.get(of_address, self.quota), int(address_limit(self.quota, caller)))
         return shares
 
     def _check_shares(self, incoming: _Incoming, more: int = 0) -> None:
@@ -169,7 +170,7 @@ def sweep(folder: Path, limit: int, seconds: float, created: set[str]) -> tuple[
         with suppress(OSError):
             status = os.stat(path)
             if max(status.st_mtime, status.st_ctime) < oldest:  # a copy has the mtime of its original
-                _delete(path)
+                _delete(path, folder)
     created.difference_update([path for path in created.copy() if not os.path.exists(path)])
     return make_room(folder, limit)
 
@@ -191,17 +192,21 @@ def make_room(folder: Path, limit: int) -> tuple[int, int] | None:
             enough = total <= limit - limit // HEADROOM_DIVISOR and count <= MAX_KEPT - MAX_KEPT // HEADROOM_DIVISOR
             if enough or changed > time.time() - MIN_AGE_SECONDS:
                 break
-            if _delete(path):
+            if _delete(path, folder):
                 total, count = total - sizes[path], count - 1
     return (total, count) if total <= limit and count <= MAX_KEPT else None
 
 
-def _delete(path: str) -> bool:
-    """Delete a file, and its folder if that is empty then; whether the file was deleted."""
+def _delete(path: str, root: Path | None = None) -> bool:
+    """Delete a file, and its folder if that is empty then; whether the file was deleted.
+
+    ``root``, the upload folder itself, stays: Gradio would make another one, which other accounts of the computer could read.
+    """
     try:
         os.remove(path)
     except OSError:
         return False
-    with suppress(OSError):
-        os.rmdir(os.path.dirname(path))
+    if root is None or Path(path).parent != root:
+        with suppress(OSError):
+            os.rmdir(os.path.dirname(path))
     return True

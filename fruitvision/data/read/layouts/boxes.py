@@ -11,19 +11,26 @@ from xml.etree import ElementTree
 
 import yaml
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_name, label_text
+from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, label_bytes, label_name, label_text
 from fruitvision.errors import DataError
 
 MAX_TEXT_BYTES = 2**20  # of the file of one picture
 MAX_YAML_LETTERS = 2**18
 """Of a list of classes in YAML, which takes ten seconds a megabyte to read. A thousand classes take 40 KB."""
+MAX_JSON_MEMORY = 3 * 2**29
+"""Bytes that the content of a JSON file may take as Python objects, which is up to 27 times its size; labels of COCO take 5 to 10 times."""
+_CONTAINER_BYTES, _VALUE_BYTES = 200, 60
 COCO, VOC, YOLO = "COCO", "Pascal VOC", "YOLO"
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises DataError "labels-damaged", "labels-too-large"."""
+    content = label_bytes(path)
+    containers, values = content.count(b"{") + content.count(b"["), content.count(b",")
+    if containers * _CONTAINER_BYTES + values * _VALUE_BYTES > MAX_JSON_MEMORY:
+        raise DataError("labels-too-large", file=str(path), limit=MAX_LABEL_BYTES >> 20)
     try:
-        return json.loads(label_bytes(path))
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError("labels-damaged", file=str(path), reason=str(error)[:200]) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ MAX_LABEL_BYTES = 128 * 2**20
 MAX_NAME = 200
 MAX_CALLED = 4000
 """Letters of what a label file calls a picture, which it may do for each of a million boxes."""
+MAX_ALIKE = 1000
+"""Pictures of one name that are gone through for a label, which each row of a table may ask for."""
 _END_PARTS = 4
 """Parts at the end of a path by which pictures of one name are found."""
 _EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts it before a file's name
@@ -69,7 +72,7 @@ class Pictures:
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(paths)
         self._by_name: dict[str, list[str]] = defaultdict(list)
-        for path in self.paths:
+        for path in sorted(self.paths):
             name = normalized_name(path.rpartition("/")[2])
             self._by_name[name].append(path)
             self._by_name[name.rpartition(".")[0]].append(path)
@@ -93,7 +96,9 @@ class Pictures:
         if len(found) > 1:
             found = self._ending(name, path) or found
         if len(found) > 1 and near:
-            found = [one for one in found if one.startswith(f"{near}/")] or found
+            found = found[bisect_left(found, f"{near}/") : bisect_left(found, f"{near}0")] or found  # "0" follows "/"
+        if len(found) > MAX_ALIKE:
+            return None
         if len(found) > 1 and split:
             found = [one for one in found if split in map(split_of, PurePosixPath(one).parts[:-1])] or found
         return found[0] if len(found) == 1 else None

@@ -6,13 +6,14 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_text
+from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, label_text
 from fruitvision.data.read.layouts.names import split_of
 from fruitvision.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
 MAX_COLUMNS = 10_000
 """A table of more is none of labels."""
+csv.field_size_limit(max(csv.field_size_limit(), MAX_LABEL_BYTES))  # a table may hold masks as text
 _COLUMNS_TRIED, _ROWS_TRIED = 500, 200
 """Columns that may name the pictures, the likeliest first, and rows that are looked at for it."""
 _FILE = (
