@@ -1,4 +1,4 @@
-"""What a run was asked to do: ``config.json`` of a run folder."""
+"""The configuration of a run: ``config.json`` of its folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunConfig(BaseModel):
 
 
 def train_command(config: RunConfig) -> str:
-    """The command line that repeats a run, with folders by their names alone and RUN for the run folder."""
+    """The command line that repeats a run, with folders shortened to their names and RUN for the run folder."""
     preset = TrainConfig.from_preset(config.training.preset)
     words = ["--data", Path(config.data).name]
     for option, folders in (("--photos", config.photos), ("--not-fruit", config.not_fruit)):
@@ -49,5 +49,5 @@ def train_command(config: RunConfig) -> str:
 
 
 def split_names(text: str) -> list[str]:
-    """The names in a setting that takes several, separated by commas."""
+    """The names in a comma-separated setting."""
     return [name for name in map(str.strip, text.split(",")) if name]

@@ -22,7 +22,7 @@ RELEASE_SECONDS = 1.5
 
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
-    """Create a run under ``root``, with a number behind its name where another one has it, and start its process or processes.
+    """Create a run under ``root``, with a number appended to its name if that is taken, and start its process or processes.
 
     Raises RunError "busy" while another run is going on, TrainingError "distributed-missing".
     """
@@ -37,7 +37,7 @@ def start(root: str | Path, config: RunConfig) -> RunFolder:
 
 
 def resume(run: RunFolder) -> None:
-    """Go on with a run that was stopped, interrupted or failed. Raises RunError."""
+    """Resume a run that was stopped, interrupted or failed. Raises RunError."""
     run.refuse_if_active()
     if run.status().state == "finished":
         raise RunError("run-finished", run=run.name)
@@ -46,9 +46,9 @@ def resume(run: RunFolder) -> None:
 
 
 def stop(run: RunFolder, *, wait: float = 0.0) -> None:
-    """Ask a run to stop after its current step; with ``wait``, return once it has, or after so many seconds.
+    """Request a stop after the current step; with ``wait``, return when the run has stopped, or after that many seconds.
 
-    A run that is not responding is not waited for: see :meth:`RunFolder.end`.
+    A run that is not responding is not waited for, see :meth:`RunFolder.end`.
     """
     if not run.status().active:
         return
@@ -87,16 +87,16 @@ def spawn_into(folder: RunFolder, arguments: list[str], *, processes: int = 1) -
 
 
 def module_options(processes: int) -> list[str]:
-    """What stands between Python and the module's name; ``--`` keeps torchrun from reading options that are ours."""
+    """The arguments between Python and the module's name; ``--`` keeps torchrun from parsing our options."""
     if processes == 1:
         return ["-m"]
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
 
 
 def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int:
-    """Start ``python -m fruitvision ARGUMENTS`` detached from this process, its output in ``log``; return its pid.
+    """Start ``python -m fruitvision ARGUMENTS`` detached from this process, with its output in ``log``; returns its pid.
 
-    It outlives this process, and no Ctrl-C in this console reaches it. Several ``processes`` are started by torchrun.
+    It outlives this process and does not receive a Ctrl-C in this console. Several ``processes`` are started by torchrun.
     """
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
@@ -122,9 +122,9 @@ CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_BREAKAWAY_FROM_JOB = 0x200, 0
 
 
 def _start_detached(command: list[str], **options: Any) -> subprocess.Popen:
-    """Start a process that neither this one's end nor its console's reaches.
+    """Start a process that outlives this one and its console.
 
-    On Windows an IDE's Stop ends a whole job of processes: the new one leaves the job, where the job lets it.
+    On Windows the Stop button of an IDE ends a whole job of processes; the new process leaves the job if that is allowed.
     """
     if sys.platform != "win32":
         return subprocess.Popen(command, start_new_session=True, **options)

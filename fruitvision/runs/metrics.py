@@ -27,7 +27,7 @@ LARGEST, SMALLEST = 1e15, 1e-300
 
 
 class Summary(NamedTuple):
-    """The figures of a whole run that a table of runs shows."""
+    """The metrics of a whole run that are shown in the table of runs."""
 
     skipped: int
     """Steps that were skipped."""
@@ -45,7 +45,7 @@ def parse_record(line: bytes) -> dict[str, Any] | None:
 
 
 def _has_position(record: dict[str, Any]) -> bool:
-    """Whether an epoch's record has its epoch and a step's its epoch and step; a damaged one may not."""
+    """Whether an epoch's record has its epoch, and a step's record its epoch and step; a damaged one may not."""
     wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
     return all(isinstance(record.get(name), int) and 0 <= record[name] < LARGEST for name in wanted)
 
@@ -59,7 +59,7 @@ _coarse = FileCache(_read_coarse, MAX_RUNS, max_bytes=MAX_BYTES)
 
 
 def coarse_records(path: Path) -> list[dict[str, Any]]:
-    """All records of a metrics file except single steps, read again only after it changed; none if there is no file."""
+    """All records of a metrics file except those of steps; cached until the file changes; none if there is no file."""
     try:
         return [dict(record) for record in _coarse(str(path)) if record.get("kind") != "step"]
     except OSError:
@@ -81,7 +81,7 @@ def _number(value: Any) -> Any:
 
 
 class MetricsReader:
-    """The epochs and steps of a metrics file; each call parses only what was appended since the last one."""
+    """Reads the epochs and steps of a metrics file; each call only parses what was appended since the last one."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
@@ -126,7 +126,7 @@ class MetricsReader:
 
 
 def _put(line: bytes, epochs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
-    """Append a line's record to its list if it can be plotted."""
+    """Append the record of a line to its list, if it can be plotted."""
     record = parse_record(line) or {}
     if record.get("kind") == "epoch":
         epochs.append({name: _number(value) for name, value in record.items()})

@@ -1,4 +1,4 @@
-"""A finished run's report, made by a separate process: ``python -m fruitvision evaluate --report``."""
+"""The report of a finished run, made by another process: ``python -m fruitvision evaluate --report``."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def report_file(run: RunFolder) -> Path:
 
 
 def begin_report(run: RunFolder, language: str = "en") -> None:
-    """Start making it, on the test or validation pictures, or, where there are none, on those of training. Does nothing while one is made.
+    """Start making the report, on the test or validation pictures, or on those of training if there are none.
 
-    Raises RunError "report-not-finished" for a run that is not finished, "run-has-link"; DataError if its
-    pictures are gone.
+    Does nothing while a report is being made. Raises RunError "report-not-finished" for a run that is not finished, "run-has-link";
+    DataError if its pictures are missing.
     """
     if run.status().state != "finished" or not run.has_checkpoint:
         raise RunError("report-not-finished", run=run.name)
@@ -55,7 +55,7 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
 
 
 def report_state(run: RunFolder) -> State:
-    """Whether there is a report, or one is being made."""
+    """Whether there is a report, or it is being made."""
     try:
         process = json.loads(_marker(run).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A call made in a process of its own: what it imports and allocates is given back when it ends, and it can be stopped at once."""
+"""Call a function in another process, so that its imports and memory are freed at the end, and it can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from fruitvision.errors import FruitVisionError, RunError, unexpected
 
 T = TypeVar("T")
 Report = Callable[..., None]
-"""Called with whatever the function has to say while it works."""
+"""Called with anything that the function reports while it runs."""
 
 
 def call_in_subprocess(function: Callable[..., T], *arguments: Any, report: Report | None = None) -> T:
-    """``function(*arguments, report)``, computed in another process.
+    """Call ``function(*arguments, report)`` in another process and return its result.
 
     Args:
-        function: of a module, by whose name the other process finds it; takes one argument more, to report with.
-        arguments: what pickles, as has what is returned and reported.
-        report: called in this process with what the function reports. If it raises, the other process is killed.
+        function: a module-level function, which the other process imports; its last parameter is the callable to report with.
+        arguments: picklable values; results and reports must be picklable, too.
+        report: called in this process with everything that the function reports. If it raises, the other process is killed.
 
     Raises:
-        FruitVisionError: what the function raised; "internal" for any other exception of it.
-        RunError: "work-ended" where the process died, as it does where there is no memory.
+        FruitVisionError: raised by the function; "internal" for any other exception.
+        RunError: "work-ended" if the process died, for example because of too little memory.
     """
     if getattr(sys, "frozen", False):  # a program frozen into one file would start itself again
         return function(*arguments, report or _silent)
@@ -78,7 +78,7 @@ def _answer(to: BinaryIO, kind: str, value: Any) -> None:
 
 
 def main() -> None:
-    """What the other process does: see :func:`call_in_subprocess`. It ends with its input, which its parent holds open."""
+    """The other process of :func:`call_in_subprocess`. It ends when its standard input is closed, which the parent keeps open."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not an answer

@@ -23,7 +23,7 @@ UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable", "he
 
 
 def save_state(folder: RunFolder, state: TrainState, fingerprint: str) -> None:
-    """Write the training state, with the fingerprint of the data it belongs to."""
+    """Write the training state, with the fingerprint of its data."""
     buffer = io.BytesIO()
     torch.save({**state.state_dict(), "fingerprint": fingerprint}, buffer)
     write_bytes(folder.resume_file, buffer.getvalue())
@@ -43,7 +43,7 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def sources_before(config: TrainConfig, start: str, *, resumed: bool) -> list[str]:
-    """What the networks that a run builds on had learned. A run that is resumed no longer needs those it started from."""
+    """The sources on which the networks that a run builds on were trained. A resumed run does not need the networks any more."""
     try:
         return sorted(sources_learned_before(config, start))
     except FruitVisionError:
@@ -53,10 +53,9 @@ def sources_before(config: TrainConfig, start: str, *, resumed: bool) -> list[st
 
 
 def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:
-    """Have a run that goes on read its pictures from ``data``, where they were moved to.
+    """Make a resumed run read its pictures from ``data``, where they were moved to.
 
-    Raises ConfigError "moved-data-differs" where these are not the pictures that it was trained on so far, DataError where it
-    cannot be read.
+    Raises ConfigError "moved-data-differs" if these are not the pictures that it was trained on so far, DataError if they cannot be read.
     """
     folder.refuse_if_active()
     config = folder.config().model_copy(update={"data": str(data)})
@@ -69,7 +68,7 @@ def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = N
 
 
 def data_changed(path: str, data: RunData) -> RunError:
-    """The pictures are not those that the run started with; names the first one that can no longer be read, if there is one."""
+    """The error if the pictures are not those that the run started with; it names the first one that can no longer be read, if any."""
     found = next((problem for problem in data.dataset.problems if problem.kind in UNREADABLE), None)
     if found is None:
         return RunError("data-changed", path=path)

@@ -1,4 +1,4 @@
-"""A learning rate for a folder of pictures and a configuration, and the curve that it was read from."""
+"""A learning rate range test for a folder of pictures and a configuration, and its curve."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def open_source(source: PhotoSource, photo: bool, progress: Progress | None = No
 
 
 def trainable_pictures(config: TrainConfig, sources: Sequence[PhotoSource]) -> Callable[[PhotoSource, SourcePictures], SourcePictures]:
-    """A function that drops the ``heldout`` fifth of a source's pictures, if the source keeps one.
+    """A function that removes the ``heldout`` fifth of a source's pictures, if the source has one.
 
     Raises ConfigError if ``heldout_of`` names a source that is not among ``sources``.
     """
@@ -100,7 +100,7 @@ def trainable_pictures(config: TrainConfig, sources: Sequence[PhotoSource]) -> C
 def known_kinds(
     classes: Sequence[str], opened: Iterable[tuple[PhotoSource, SourcePictures]], config: TrainConfig
 ) -> tuple[set[str], tuple[str, ...]]:
-    """The folder names of photos that the network is trained on, and a line for each kind that has too few photos.
+    """The folder names of the photos that are used for training, and a log line for each kind with too few photos.
 
     A kind is used if the dataset has it or if there are enough photos of it. Sources to be left out count too, so that a
     network trained without a source still has the same classes.
@@ -123,7 +123,7 @@ def split_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], config: T
 
 
 def _validation_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], config: TrainConfig) -> set[str] | None:
-    """The sources that validate, about ``SOURCES_VALIDATION`` of all pictures; None if single pictures of each source do."""
+    """The sources that are used for validation, about ``SOURCES_VALIDATION`` of all pictures; None to use some pictures of each source."""
     sizes: dict[str, int] = {}
     for source, pictures in parts:
         sizes[source.name] = sizes.get(source.name, 0) + len(pictures.rows)
