@@ -80,7 +80,7 @@ def compare(
 
 
 def _say_time(plan: StudyPlan, study: StudyFolder) -> None:
-    """Print on standard error how long the rest of a study will take here."""
+    """Print the estimated time for the rest of a study to standard error."""
     from fruitvision.comparison.estimate import study_seconds
 
     seconds = study_seconds(plan, study)

@@ -110,9 +110,9 @@ def _export_onnx(checkpoint: Path, out: Path, pictures: list[Path] | None, calib
 
 
 def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
-    """Training pictures and others of a folder, at most ``count`` of each; where nothing says what they show, the same for both.
+    """Training pictures and other pictures of a folder, at most ``count`` of each; the same for both if the folder has no labels.
 
-    Raises DataError where there is no picture.
+    Raises DataError if there is no picture.
     """
     from fruitvision.data.read.listing import list_pictures, list_tree, looks_like_picture
     from fruitvision.errors import DataError
@@ -185,7 +185,7 @@ def import_weights(
 
 
 def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
-    """What ``import`` prints: as JSON, and as lines."""
+    """The output of ``import`` as JSON and as lines."""
     config, check = result.config, result.check
     transform = config.transform
     warnings = _warnings(check) if check else []

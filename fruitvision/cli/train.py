@@ -101,9 +101,9 @@ def train(
 
 
 def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: bool) -> bool:
-    """Execute the run in this process, printing its log as it grows; return whether Ctrl-C ended it.
+    """Execute the run in this process, printing its log; returns whether Ctrl-C ended it.
 
-    The first Ctrl-C (or SIGTERM) asks the run to stop after its step, the second one ends the process.
+    The first Ctrl-C (or SIGTERM) requests a stop after the current step, the second one ends the process.
     """
     from fruitvision.runs.job.loop import execute
 
@@ -132,7 +132,7 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
 
 
 def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
-    """What ``train`` prints in the end: as JSON, and as lines."""
+    """The final output of ``train`` as JSON and as lines."""
     from fruitvision.models.checkpoint import read_config
 
     status, tests = folder.status(), folder.metrics("test")
@@ -152,14 +152,14 @@ def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
 
 
 def _moved(folder: RunFolder, data: Path) -> bool:
-    """Whether a run is to read its pictures from another folder: one that is not finished, or whose own folder is gone."""
+    """Whether a resumed run has to read its pictures from another folder than before."""
     if not folder.exists or str(data.absolute()) == folder.config().data:
         return False
     return folder.status().state != "finished" or not Path(folder.config().data).exists()
 
 
 def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:
-    """On resume the folder's configuration stands. Raises ConfigError "resume-differs" for options that disagree with it."""
+    """On resume the folder's configuration is used. Raises ConfigError "resume-differs" for options that differ from it."""
     from fruitvision.training.config import TrainConfig
 
     config = folder.config()
@@ -179,7 +179,7 @@ def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: di
 
 
 def _folders(config: RunConfig) -> dict[str, str | tuple[str, ...]]:
-    """What the options of ``train`` that are no settings of training are in a configuration."""
+    """The options of ``train`` that are not training settings, as they are in a configuration."""
     return {
         "name": config.name,
         "data": config.data,

@@ -1,8 +1,8 @@
-"""Batch norm at test time: what the running statistics of training cost, against other statistics for the same weights.
+"""Batch norm at test time: the accuracy of the same weights with running, batch and recomputed statistics.
 
-A network with batch norm is trained with the statistics of each batch, but tested with running averages of them. With small
-batches the two differ: a network that is as good as any other with the statistics of a large test batch may be poor with its own
-running averages. Recomputing these from many training pictures, without changing a weight, tells the two effects apart (Wu & Johnson
+A network with batch norm is trained with the statistics of each batch, but evaluated with running averages of them. With small
+batches the two differ: a network may be accurate with the statistics of a large test batch, but poor with its running averages.
+Recomputing these from many training pictures, with unchanged weights, separates the two effects (Wu & Johnson
 2021, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576).
 """
 

@@ -133,7 +133,7 @@ def split_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequ
 
 
 def _check_new(config: RunConfig, sources: Collection[str], start: str) -> None:
-    """That nothing a network of the study builds on was trained on the sources that it is evaluated on."""
+    """Raise ConfigError if a network that the study builds on was trained on the sources used for evaluation."""
     known = sorted(sources_learned_before(config.training, start) & set(sources))
     if known:
         raise ConfigError("study-not-new", count=len(known), first=known[0])

@@ -20,7 +20,7 @@ CACHED_NETWORKS = 24
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of one trial's network."""
+    """The prediction of one trial's network."""
 
     trial: Trial
     prediction: Prediction
@@ -39,7 +39,7 @@ def pairs(study: StudyFolder) -> list[tuple[int, int]]:
 
 
 def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: int) -> list[Answer]:
-    """Every norm's answer, by the weights of the best epoch, in the study's order. Raises PictureError, CheckpointError."""
+    """The answer of every norm's network, with the weights of the best epoch, in order. Raises PictureError, CheckpointError."""
     found = []
     for trial in _trained(study):
         if (trial.batch_size, trial.seed) != (batch_size, seed):

@@ -1,13 +1,13 @@
-"""A study: one network with several normalization layers, everything else equal, trained one after another.
+"""A study: one network with several normalization layers, and everything else equal.
 
-    study.json     what is compared (StudyPlan)
+    study.json     the plan (StudyPlan)
     status.json    its state and progress
     about.json     command, machine, date (see provenance.py)
     runs/<trial>/   a run folder for each norm, batch size and seed
-    stop           asks it to stop
+    stop           requests a stop
 
-The trials of one seed start with the same convolution weights and see the same pictures, in the same order, with the same
-augmentation. A finished trial is not trained again, so a stopped study continues where it was. A trial whose loss diverges is a
+A trial is one run of the study. The trials of one seed start with the same convolution weights and see the same pictures, in the same
+order, with the same augmentation. A finished trial is not trained again, so a stopped study can be continued. A diverged trial is a
 result, not a failure.
 """
 
@@ -85,7 +85,7 @@ class Trial:
 
 
 class StudyPlan(BaseModel):
-    """What a study compares, and the data and settings of its trials."""
+    """The norms, batch sizes and seeds of a study, and the data and settings of its trials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -165,7 +165,7 @@ class StudyFolder:
     def create(self, plan: StudyPlan) -> StudyFolder:
         """Write the plan of a new study, or add norms, batch sizes or seeds to the one in the folder.
 
-        Raises RunError "study-differs" where that one is not part of ``plan``.
+        Raises RunError "study-differs" if that plan is not part of ``plan``.
         """
         if self.exists:
             before = self.plan()
@@ -199,7 +199,7 @@ class StudyFolder:
         self._folder.write_status(status)
 
     def request_stop(self) -> None:
-        """Ask the study to stop after the current step."""
+        """Request a stop after the current step."""
         self._folder.request_stop()
 
     def end(self) -> None:
@@ -213,12 +213,12 @@ class StudyFolder:
 
     @property
     def stop_file(self) -> Path:
-        """While it exists, the study is asked to stop."""
+        """The file whose presence requests a stop."""
         return self._folder.stop_file
 
 
 def is_done(run: RunFolder) -> bool:
-    """Whether a trial needs no more training: it is finished or has diverged."""
+    """Whether a trial is finished or has diverged."""
     return run.exists and (run.status().state == "finished" or diverged(run.status()))
 
 

@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 def is_repository(name: str | Path) -> bool:
-    """Whether a checkpoint's name is that of a repository; a Path has lost one slash of it."""
+    """Whether a checkpoint's name is that of a repository, also after conversion to a Path, which merges its slashes."""
     return re.match(r"hf:/{1,2}(?!/)", str(name).replace("\\", "/")) is not None
 
 
 def fetch(name: str | Path) -> Path:
-    """The folder, in huggingface_hub's cache, of a repository's newest or named revision.
+    """Download a repository's newest or named revision; returns its folder in huggingface_hub's cache.
 
-    Without a connection it is what was fetched before. Raises CheckpointError "hub-name", "hub-missing", "hub-unreachable".
+    Without an internet connection an earlier download is used. Raises CheckpointError "hub-name", "hub-missing", "hub-unreachable".
     """
     repo, revision = _parsed(name)
     hub = _package()
@@ -48,9 +48,9 @@ def fetch(name: str | Path) -> Path:
 
 
 def upload(folder: Path, name: str | Path, *, private: bool = False, message: str = "Upload by FruitVision") -> str:
-    """Upload the files of a folder, as :func:`fruitvision.models.published.folder.write_published` makes it; returns its address.
+    """Upload the files of a folder made by :func:`fruitvision.models.published.folder.write_published`; returns the repository's URL.
 
-    The repository is made where there is none. Raises CheckpointError as :func:`fetch` does.
+    The repository is created if it does not exist. Raises CheckpointError as :func:`fetch` does.
     """
     repo, revision = _parsed(name)
     hub = _package()
@@ -65,9 +65,9 @@ def upload(folder: Path, name: str | Path, *, private: bool = False, message: st
 
 
 def connection_error(repo: str, files: Sequence[str], revision: str | None = None) -> Exception | None:
-    """Why none of a repository's files can be had: the Hub does not answer or is down, and none of them was fetched before; else None.
+    """The error if the Hub cannot be reached and no file of the repository was downloaded before; else None.
 
-    It is asked once. huggingface_hub asks five times more before it gives a file up, which takes 23 seconds.
+    The Hub is tried once; huggingface_hub retries five times, which takes 23 seconds.
     """
     hub = _package()
     try:

@@ -1,4 +1,4 @@
-"""Words in both languages at once, for a page without a server: its own switch hides one of them. Facts are escaped."""
+"""Text in both languages, for a page without a server whose language switch hides one of them. Facts are escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fruitvision.wording.text import LANGUAGES, say
 
 
 class Name(str):
-    """A class or a kind of fruit: shown by its Chinese name in Chinese, where it has one."""
+    """The name of a class or fruit type, which is translated to Chinese if its Chinese name is known."""
 
 
 def both(key: str, **facts: Any) -> Markup:
@@ -24,7 +24,7 @@ def both(key: str, **facts: Any) -> Markup:
 
 
 def named(name: str) -> Markup:
-    """A class or kind in both languages; once where they are the same."""
+    """A name in both languages; only once if they are the same."""
     words = {language: display_name(name, language) for language in LANGUAGES}
     if len(set(words.values())) == 1:
         return escape(name)
@@ -32,12 +32,12 @@ def named(name: str) -> Markup:
 
 
 def label(key: str) -> str:
-    """The sentence of that key for an attribute, which the switch cannot reach: "Confusion matrix 混淆矩阵"."""
+    """The sentence of that key for an attribute, which the switch cannot change: "Confusion matrix 混淆矩阵"."""
     return " ".join(say(key, language) for language in LANGUAGES)
 
 
 def hint(name: str) -> str:
-    """The same for an attribute, which the switch cannot reach: "Apple 苹果"."""
+    """A name for an attribute, which the switch cannot change: "Apple 苹果"."""
     return " ".join(dict.fromkeys(display_name(name, language) for language in LANGUAGES))
 
 

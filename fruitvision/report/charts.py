@@ -1,7 +1,7 @@
 """Charts as inline SVG that takes its colours from the page's CSS, light or dark: lines, a histogram, calibration.
 
-A line chart's axes follow from what is asked for (``x_max``, and a scale that only widens in round steps), so a curve that
-grows by a point each epoch is drawn over the last one without a flicker.
+The axes of a line chart depend on ``x_max`` and on a scale that only widens in round steps, so a curve that grows by a point each
+epoch can be redrawn without flicker.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT, BASE, HIGHEST, MARGIN = 300.0, 120.0, 98.0, 8
 
 
 def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, description: str) -> Markup:
-    """HTML of the distribution of ``values`` between −reach and reach; what lies beyond is counted in the outermost bars.
+    """HTML of the distribution of ``values`` between −reach and reach; values beyond are counted in the outermost bars.
 
     A line marks 0 and a band the mean ± one standard deviation.
     """
@@ -216,7 +216,7 @@ def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, desc
 def reliability_chart(found: Reliability) -> Markup:
     """A reliability diagram (Guo et al. 2017, arXiv:1706.04599): confidence across, accuracy up, a bar for each bin.
 
-    Bars of few pictures are pale. Its words are in both languages, each in an element with a ``lang``.
+    Bars of few pictures are pale. The text is in both languages, each in an element with a ``lang``.
     """
     width, height, left, bottom, top, right = 440, 300, 58, 42, 12, 24
     across, up = width - left - right, height - top - bottom

@@ -1,4 +1,4 @@
-"""What a report shows: pictures as data URLs, confusion matrices as tables whose heads stay in sight. No gradio."""
+"""Elements of a report: pictures as data URLs, and confusion matrices as tables with sticky headers. Needs no gradio."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def picture(pixels: np.ndarray | Image.Image, words: str) -> Markup:
 
 
 def small_picture(pixels: np.ndarray | Image.Image) -> Image.Image:
-    """As a report shows it: its short side ``SIDE`` at most, a long one cropped."""
+    """A picture for a report, with a short side of at most ``SIDE``, and cropped if it is very long."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     return _center_crop(cap_short_side(image.convert("RGB"), SIDE))
 
 
 def share_words(value: float) -> str:
-    """98.6%; 100% only for what is all, 0% only for nothing."""
+    """A percentage such as 98.6%; 100% only for exactly 1, 0% only for exactly 0."""
     if value in (0, 1):
         return f"{value:.0%}"
     words = f"{value:.1%}"

@@ -1,7 +1,7 @@
-"""A network's results on a folder as one HTML file that needs no server, no network and no other file.
+"""The evaluation of a network on a folder as one self-contained HTML file.
 
-Numbers first, then the pictures behind them: what is confused with what, which pictures have the highest loss and the class
-activation maps of their answers, whether confidence is calibrated, and which labels and files look wrong. Without gradio.
+It shows metrics first, then confusions with pictures, the pictures with the highest loss and the class activation maps of their
+predictions, calibration, and labels and files that look wrong. Needs no gradio.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures side by side, what is said of them, and their files' names."""
+    """Pictures side by side, with text and file names."""
 
     images: list[Markup]
     words: Markup
@@ -54,7 +54,7 @@ class Card:
 
 
 def write_report(folder: Path, examination: Evaluation, language: str = "en") -> Path:
-    """Write ``report.html`` into ``folder``, atomically; ``language`` is what it opens in. Raises DataError."""
+    """Write ``report.html`` into ``folder``, atomically; ``language``: the initial language. Raises DataError."""
     path = folder / FILE
     write_text(path, report_page(examination, language))
     return path
@@ -117,7 +117,7 @@ def _lead(examination: Evaluation) -> list[Markup]:
 
 
 def _warnings(examination: Evaluation, twins: Duplicates) -> list[Markup]:
-    """What limits the result."""
+    """Warnings about limits of the result."""
     summary, warnings = examination.summary, []
     if twins.measured >= LEAK * summary["images"]:
         warnings.append(both("report.warn_duplicates", count=f"{twins.measured:,}", share=share_words(twins.measured / summary["images"])))
@@ -135,7 +135,7 @@ def _figures(examination: Evaluation) -> list[tuple[str, str]]:
 
 
 def _matrices(examination: Evaluation) -> dict[str, Any]:
-    """The matrix of the kinds that were mistaken, of all kinds and of all varieties, and one within each kind."""
+    """The confusion matrices: of mistaken kinds, of all kinds, of all varieties, and within each kind."""
     mistaken, everything, variety = by_kind(examination, mistaken_only=True), by_kind(examination), by_variety(examination)
     folders: dict[str, set[str]] = {}
     for i in range(len(examination.labels)):
@@ -174,7 +174,7 @@ def _reliability(examination: Evaluation) -> dict[str, Markup]:
 
 
 def _origin(examination: Evaluation) -> dict[str, str]:
-    """What was measured, with what: enough to measure it again."""
+    """What was evaluated and how, so that it can be repeated."""
     summary, config = examination.summary, examination.classifier.config
     data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
     words = ["--data", data, "--checkpoint", _checkpoint_name(examination), "--split", summary["split"], "--by", summary["by"]]
@@ -192,7 +192,7 @@ def _origin(examination: Evaluation) -> dict[str, str]:
 
 
 def _pairs(examination: Evaluation) -> list[dict[str, Any]]:
-    """The pairs of kinds that are confused most: of each a picture that was recognised well, and the mistakes."""
+    """The pairs of kinds that are confused most, each with a typical picture and the mistakes."""
     found = []
     for pair in most_confused(examination, PAIRS):
         (first, second), (forth, back) = pair.names, pair.counts
@@ -251,7 +251,7 @@ def _duplicate(examination: Evaluation, twin: Duplicate) -> Card:
 
 
 def _card(examination: Evaluation, i: int, words: Markup, *beside: Markup) -> Card:
-    """A scored picture, and what is shown beside it."""
+    """The card of a scored picture."""
     return Card([_picture(examination, i), *beside], words, (examination.path(i),))
 
 
@@ -260,7 +260,7 @@ def _picture(examination: Evaluation, i: int) -> Markup:
 
 
 def _answer(examination: Evaluation, i: int, loss: str = "") -> Markup:
-    """What the picture is labelled, what was answered, and the probability of either."""
+    """The label and the prediction of a picture, with their probabilities."""
     scores = examination.scores
     lines = [both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=share_words(scores.right[i].item()))]
     answer = Name(examination.names[scores.predicted[i]])

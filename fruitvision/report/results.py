@@ -1,6 +1,6 @@
-"""What a network confuses, for the app's page: the confusion matrix, the pairs and the pictures that it gets wrong. No gradio.
+"""A network's errors, for the app's page: the confusion matrix, and the confused pairs and pictures. Needs no gradio.
 
-It is kept as JSON beside the report and never as HTML: a run's folder may come from somebody else, and what stands in it is data.
+They are stored as JSON beside the report and never as HTML, since a run's folder may come from somebody else and is not trusted.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def write_results(folder: Path, examination: Evaluation) -> Path:
 
 
 def read_results(folder: Path) -> Results | None:
-    """What :func:`write_results` wrote; None where there is nothing that can be read."""
+    """Read what :func:`write_results` wrote; None if it is missing or cannot be read."""
     try:
         return _known(str(folder / FILE))
     except (OSError, ValidationError):
@@ -117,7 +117,7 @@ _known = FileCache(_read, 8, max_bytes=MAX_BYTES)
 
 
 def results_of(examination: Evaluation) -> Results:
-    """The most confused pairs, the hardest pictures with their class activation maps, and a matrix that fits a page."""
+    """The most confused pairs, the hardest pictures with class activation maps, and a matrix of limited size."""
     from fruitvision.recognition.evaluate.findings import hardest
 
     found = by_variety(examination)
@@ -174,7 +174,7 @@ def _jpeg(pixels: np.ndarray | Image.Image) -> str:
 
 
 def results_html(results: Results, language: str) -> Markup:
-    """The results in a language; what stands there in both is hidden in the other by ``data-language``."""
+    """The results as HTML in a language; ``data-language`` hides text in the other one."""
     facts = {"wrong": f"{results.wrong:,}", "images": f"{results.images:,}"}
     parts = [tag("p", both("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
     if results.rows:

@@ -1,4 +1,4 @@
-"""Every class with its recall, its precision, and the answers it is most often mistaken for: a table that sorts by a click."""
+"""A sortable table of all classes with recall, precision, and the most frequent wrong predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ("name", "kind", "images", "recall", "precision", "mistaken")
 
 
 def class_table(examination: Evaluation) -> Markup:
-    """The classes by recall, lowest first. A cell's ``data-value`` is what its column is sorted by."""
+    """The classes by recall, lowest first. A cell's ``data-value`` is its sort key."""
     mistakes: dict[int, Counter[int]] = {}
     for i in np.flatnonzero(examination.wrong).tolist():
         mistakes.setdefault(int(examination.labels[i]), Counter())[int(examination.scores.predicted[i])] += 1

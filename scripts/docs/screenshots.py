@@ -1,4 +1,4 @@
-"""Every picture of the documentation, taken in Chromium from the real app with drawn fruit, in one command.
+"""Take all pictures of the documentation, in Chromium from the real app with synthetic fruit.
 
 python -m scripts.docs.screenshots                      # all of docs/images, in two or three minutes
 python -m scripts.docs.screenshots --only classify      # those whose names begin so
@@ -59,7 +59,7 @@ def main() -> None:
 
 @contextmanager
 def opened_app(folder: Path) -> Iterator[tuple[RunningApp, Any]]:
-    """The app with one finished run, and a Chromium whose camera films a drawn banana that turns."""
+    """The app with one finished run, and a Chromium whose fake camera plays a rotating synthetic banana."""
     from playwright.sync_api import sync_playwright
 
     data = draw_sample(folder / "data" / "drawn fruit", train_per_class=40, test_per_class=10, size=100, classes=KINDS)
@@ -95,7 +95,7 @@ def drawn(kind: str, seed: int, background: str = "white") -> dict[str, Any]:
 
 
 def visit(browser: Any, app: RunningApp, language: str, size: str, panel: str) -> Any:
-    """A page of the app at that panel, in a browser of its own."""
+    """A page of the app at that panel, in a new browser context."""
     context = browser.new_context(viewport=SIZES.get(size, MOVING), locale=LOCALES[language], permissions=["camera"])
     page = context.new_page()
     page.set_default_timeout(60_000)
@@ -145,7 +145,7 @@ PANELS: dict[str, Callable[[Any], Image.Image]] = {"classify": classify, "train"
 
 
 def moving(page: Any) -> list[tuple[Image.Image, int]]:
-    """Classify in a dozen pictures, each with its milliseconds: a few fruits, where the network looked, the live camera."""
+    """Frames of an animation of Classify, each with its duration in milliseconds: some fruits, a heatmap, the live camera."""
     shown = [(taken(page), 1200)]
     for kind, seed in (("Cherry", 4), ("Orange", 7), ("Kiwi", 6)):  # of the orange the network is not sure
         upload(page, drawn(kind, seed))

@@ -200,7 +200,7 @@ def test_a_run_writes_into_its_status_what_the_table_shows(tmp_path, tiny):
 def test_what_is_remembered_of_a_file_is_forgotten_when_it_changes(tmp_path):
     asked: list[str] = []
     path, other = tmp_path / "a", tmp_path / "b"
-    read = FileCache(lambda name: asked.append(name) or Path(name).read_bytes(), most=1, max_bytes=100)
+    read = FileCache(lambda name: asked.append(name) or Path(name).read_bytes(), max_files=1, max_bytes=100)
     path.write_bytes(b"one")
     assert read(str(path)) == read(str(path)) == b"one" and len(asked) == 2, "it changed just now"
     then = time.time() - 2 * FRESH_SECONDS

@@ -4,7 +4,7 @@ The network is a ResNet18 with the convolutions of the shipped fruits-360 model,
 with batch norm, so with ``batch`` the network is complete, running statistics included; with another norm its layers have their
 initial γ = 1 and β = 0. Without the shipped model the convolutions are randomly initialized with seed 0.
 
-The output ("after") is always that of the norm's layer with γ = 1 and β = 0: only the normalization.
+The output ("after") is always that of the norm's layer with γ = 1 and β = 0, to show the normalization alone.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class NormEffect:
     """Of batch norm only."""
 
     def moments(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each sharing set; empty where nothing is shared."""
+        """Mean and standard deviation of each sharing set; empty if there is none."""
         if (self.sets < 0).all():
             return np.zeros(0), np.zeros(0)
         mean, variance = moments(values, self.sets)
@@ -118,7 +118,7 @@ def _drawn(kind: str, seed: int) -> np.ndarray:
 def norm_effect(norm: str, layer: str, pictures: Sequence[np.ndarray], *, training: bool = True) -> NormEffect:
     """Pass pictures (H, W, 3) uint8 through the network up to ``layer``, one of ``LAYERS``. Raises ConfigError for an unknown norm.
 
-    With ``training`` norms use the statistics of the batch, otherwise running statistics, where they have any.
+    With ``training``, norms use the statistics of the batch, otherwise running statistics, if they have any.
     """
     get_norm(norm)
     network, learned = _network(norm, training)
@@ -218,7 +218,7 @@ def norm_inputs(network: ResNet18, images: Tensor) -> Iterator[tuple[str, Tensor
 
 @lru_cache(maxsize=16)
 def _network(norm: str, training: bool) -> tuple[ResNet18, bool]:
-    """The first layers with a norm, in training mode or not, and whether their convolutions are the shipped model's."""
+    """The first layers with the norm, in training or evaluation mode, and whether their convolutions are the shipped model's."""
     network = cast(ResNet18, build_network(num_classes=2, norm=norm, seed=0))
     weights = _shipped_weights()
     if weights is not None:
@@ -234,7 +234,7 @@ def _network(norm: str, training: bool) -> tuple[ResNet18, bool]:
 
 @lru_cache(maxsize=1)
 def _shipped_weights() -> dict[str, Tensor] | None:
-    """Of the first shipped ResNet18 with batch norm and full width; None where none can be read."""
+    """The weights of the first shipped ResNet18 with batch norm and full width; None if there is none."""
     for path in shipped():
         try:
             config = read_config(path)
