@@ -206,7 +206,7 @@ def replace_folder(new: Path, folder: Path) -> None:
 
     A reader that finds no folder at that moment uses :func:`current_folder`.
     """
-    old = previous(folder)
+    old = previous_folder(folder)
     if os.path.lexists(folder):
         _discard(old)
         retry(lambda: os.replace(folder, old))
@@ -227,14 +227,14 @@ def _discard(folder: Path) -> None:
         remove_folder(folder)
 
 
-def previous(folder: Path) -> Path:
+def previous_folder(folder: Path) -> Path:
     """The path where :func:`replace_folder` keeps the replaced folder."""
     return folder.with_name(f".{folder.name}.old")
 
 
 def current_folder(folder: Path) -> Path:
     """The folder, or its predecessor where a replacement was interrupted between its two renames."""
-    return previous(folder) if not folder.exists() and previous(folder).exists() else folder
+    return previous_folder(folder) if not folder.exists() and previous_folder(folder).exists() else folder
 
 
 def retry(action: Callable[[], T]) -> T:

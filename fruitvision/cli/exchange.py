@@ -197,7 +197,7 @@ def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
     if len(config.imported["head"]) > 1:
         lines.append(f"  {' and '.join(config.imported['head'])} became one linear layer")
     if check:
-        lines.append(f"  {check.right} of {check.pictures} pictures are named correctly ({check.share:.0%})")
+        lines.append(f"  {check.right} of {check.pictures} pictures are named correctly ({check.accuracy:.0%})")
     if result.calibrated:
         lines.append(f"  confidence {config.imported['calibrated_on']}: temperature {config.temperature:.2f}")
     else:
@@ -225,7 +225,7 @@ def _checked(check: PictureCheck) -> dict[str, Any]:
     return {
         "pictures": check.pictures,
         "right": check.right,
-        "share": check.share,
+        "share": check.accuracy,
         "unreadable": check.unreadable,
         "order_fits": check.order_fits,
         "answered_as": dict(check.swapped),
@@ -239,7 +239,7 @@ def _warnings(check: PictureCheck) -> list[str]:
     if check.swapped:
         pairs = ", ".join(f"{folder} is answered as {answer}" for folder, answer in check.swapped[:FEW])
         found.append(f"the classes seem to be in another order ({pairs}). Import again with --classes in the order of training.")
-    elif check.share < 0.5:
+    elif check.accuracy < 0.5:
         found.append("few pictures are named correctly. Check the order of the classes, and how pictures were prepared (--mean, --resize).")
     if check.unknown:
         found.append(f"no class of the network is called as these folders are: {_few(check.unknown)}.")

@@ -58,7 +58,7 @@ def train(
     from fruitvision.data.synthetic.sample import MARKER, sample_set
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
-    from fruitvision.runs.job.resume import take_moved_data
+    from fruitvision.runs.job.resume import use_moved_data
     from fruitvision.runs.names import free_name
     from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
@@ -75,7 +75,7 @@ def train(
     options = {"name": name, "data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
         if data and _moved(folder, data):
-            take_moved_data(folder, data.absolute(), progress("Reading pictures"))
+            use_moved_data(folder, data.absolute(), progress("Reading pictures"))
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
         config = RunConfig(

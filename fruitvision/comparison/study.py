@@ -106,7 +106,7 @@ class StudyPlan(BaseModel):
         except ValidationError as error:
             raise settings_error(error) from None
         norms = tuple(dict.fromkeys(plan.norms))
-        plan = plan.model_copy(update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)})
+        plan = plan.model_copy(update={"norms": norms, "batch_sizes": _unique(plan.batch_sizes), "seeds": _unique(plan.seeds)})
         if len(plan.norms) * len(plan.batch_sizes) < 2:
             raise ConfigError("study-needs-two")
         plan.trials()
@@ -141,7 +141,7 @@ class StudyPlan(BaseModel):
         return config if factor == 1 else TrainConfig.from_preset("fast", **{**values, "learning_rate": config.learning_rate * factor})
 
 
-def _once(values: tuple[int, ...]) -> tuple[int, ...]:
+def _unique(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
 
 

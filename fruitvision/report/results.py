@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fruitvision.files import FileCache, write_text
 from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_variety, most_confused
-from fruitvision.report.bilingual import Name, both, named
+from fruitvision.report.bilingual import Name, bilingual, bilingual_name
 from fruitvision.report.figures import matrix, share_words, small_picture
 from fruitvision.report.markup import join, tag
 
@@ -176,37 +176,37 @@ def _jpeg(pixels: np.ndarray | Image.Image) -> str:
 def results_html(results: Results, language: str) -> Markup:
     """The results as HTML in a language; ``data-language`` hides text in the other one."""
     facts = {"wrong": f"{results.wrong:,}", "images": f"{results.images:,}"}
-    parts = [tag("p", both("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
+    parts = [tag("p", bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
     if results.rows:
         found = Confusions(results.rows, results.columns, np.array(results.counts, np.int64).reshape(len(results.rows), -1))
         drawn = matrix(found, small=len(found.rows) > SMALL_FROM)
-        parts.append(_section("matrix", both("report.results_matrix"), drawn))
+        parts.append(_section("matrix", bilingual("report.results_matrix"), drawn))
     if results.pairs:
-        parts.append(_section("pairs", both("report.pairs_meaning"), map(_pair, results.pairs)))
+        parts.append(_section("pairs", bilingual("report.pairs_meaning"), map(_pair, results.pairs)))
     if results.hardest:
         pictures = tag("div", [_figure(one) for one in results.hardest], class_="fv-results-pictures")
-        parts.append(_section("hardest", both("report.hardest_meaning"), pictures))
+        parts.append(_section("hardest", bilingual("report.hardest_meaning"), pictures))
     return tag("div", parts, class_="fv-results", data_language=language)
 
 
 def _section(name: str, meaning: Markup, *content: object) -> Markup:
-    return tag("section", tag("h3", both(f"report.{name}")), tag("p", meaning, class_="fv-note"), content, class_=f"fv-results-{name}")
+    return tag("section", tag("h3", bilingual(f"report.{name}")), tag("p", meaning, class_="fv-note"), content, class_=f"fv-results-{name}")
 
 
 def _pair(pair: ConfusedPair) -> Markup:
     (first, second), (forth, back) = pair.names, pair.counts
-    heading = tag("h4", named(first), " ⇄ ", named(second))
-    count = tag("p", both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back))
+    heading = tag("h4", bilingual_name(first), " ⇄ ", bilingual_name(second))
+    count = tag("p", bilingual("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back))
     typical = [_figure(one, typical=True) for one in pair.typical if one]
     return tag("article", heading, count, tag("div", typical, map(_figure, pair.mistaken), class_="fv-results-pictures"))
 
 
 def _figure(one: Shown, *, typical: bool = False) -> Markup:
     if typical:
-        words = both("report.typical", name=Name(one.label))
+        words = bilingual("report.typical", name=Name(one.label))
     else:
-        right = both("report.labelled", name=Name(one.label), right=share_words(one.right))
-        words = join([right, tag("br"), both("report.answered", answer=Name(one.answer), confidence=share_words(one.confidence))])
+        right = bilingual("report.labelled", name=Name(one.label), right=share_words(one.right))
+        words = join([right, tag("br"), bilingual("report.answered", answer=Name(one.answer), confidence=share_words(one.confidence))])
     heatmap = _image(one.heatmap, f"heatmap: {one.answer}") if one.heatmap else None
     caption = tag("figcaption", words, tag("small", one.file))
     return tag("figure", _image(one.picture, one.file), heatmap, caption, class_="fv-results-typical" if typical else None)

@@ -256,7 +256,7 @@ def _axis_sets(shares: str, n: int, c: int, h: int, w: int, groups: int) -> np.n
     return axis_sets(shares, n, c, h, w, groups)
 
 
-def _per_channel(layer: nn.Module, name: str, otherwise: float) -> np.ndarray:
+def _per_channel(layer: nn.Module, name: str, default: float) -> np.ndarray:
     """A layer's affine parameter, (C,); a user-defined norm may have none."""
     value = getattr(layer, name, None)
-    return np.full(CHANNELS, otherwise) if value is None else value.detach().numpy()
+    return np.full(CHANNELS, default) if value is None else value.detach().numpy()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
-from fruitvision.models.imported.pickled import check_pickles
+from fruitvision.models.imported.pickle_check import check_pickles
 
 MAX_BYTES = 4 * 2**30
 """Of a file: ten times the largest network whose architecture is recognised."""

@@ -263,12 +263,12 @@ _RULES = {
 }
 
 
-def _int(attributes: dict[str, Message], name: str, otherwise: int) -> int:
-    return integers([optional_field(attributes.get(name, {}), "i", otherwise)])[0]
+def _int(attributes: dict[str, Message], name: str, default: int) -> int:
+    return integers([optional_field(attributes.get(name, {}), "i", default)])[0]
 
 
-def _ints(attributes: dict[str, Message], name: str, otherwise: list[int]) -> list[int]:
-    return integers(attributes[name]["ints"]) if name in attributes else otherwise
+def _ints(attributes: dict[str, Message], name: str, default: list[int]) -> list[int]:
+    return integers(attributes[name]["ints"]) if name in attributes else default
 
 
 def _add(known: dict[str, Any], name: str, value: Any) -> None:

@@ -100,7 +100,7 @@ def _config(found: Imported, names: tuple[str, ...], source: str, transform: Eva
 
 
 def _measured(config: CheckpointConfig, check: PictureCheck, name: str) -> dict[str, Any]:
-    figures = {"images": check.pictures, "top1": check.share}
+    figures = {"images": check.pictures, "top1": check.accuracy}
     return {"metrics": {**config.metrics, f"{name}, a few of each class": figures}}
 
 

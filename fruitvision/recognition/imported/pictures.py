@@ -51,7 +51,7 @@ class PictureCheck:
     """(N,)"""
 
     @property
-    def share(self) -> float:
+    def accuracy(self) -> float:
         """The accuracy."""
         return self.right / max(self.pictures, 1)
 
@@ -98,7 +98,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
 
 def calibrated(check: PictureCheck, classes: Sequence[str]) -> tuple[float, Thresholds] | None:
     """Temperature and thresholds from the checked pictures; None if there are too few, or the accuracy is too low."""
-    if check.pictures < MIN_PHOTOS or check.share < MIN_ACCURACY or check.swapped:
+    if check.pictures < MIN_PHOTOS or check.accuracy < MIN_ACCURACY or check.swapped:
         return None
     return calibrate(check.logits[:, None], check.labels, Targets.of(classes))
 

@@ -30,7 +30,7 @@ from fruitvision.runs.job.checkpoints import checkpoint_config
 from fruitvision.runs.job.environment import write_environment
 from fruitvision.runs.job.finish import finish
 from fruitvision.runs.job.memory import is_out_of_memory, out_of_memory
-from fruitvision.runs.job.peers import REASON_NAME, leave_reason, peer_failure
+from fruitvision.runs.job.peers import REASON_NAME, peer_error, record_exit_reason
 from fruitvision.runs.job.resume import data_changed, read_state, save_state, sources_before
 from fruitvision.runs.job.session import ReadOnlyRun, Session, Stopped
 from fruitvision.runs.job.trackers import open_trackers
@@ -91,10 +91,10 @@ def execute(
         try:
             return _run(session, listing, on_event, stack)
         except BaseException as caught:
-            error = peer_failure(folder, caught) if world.size > 1 else caught
+            error = peer_error(folder, caught) if world.size > 1 else caught
             session.status_writer.fail(error)
             if not world.is_global_zero:
-                leave_reason(session.folder, session.status)
+                record_exit_reason(session.folder, session.status)
             if error is caught:
                 raise
             raise error from caught
@@ -158,7 +158,7 @@ def initial_state(session: Session, data: RunData) -> TrainState:
     status.start, status.sources_before = world.broadcast((status.start, status.sources_before))
     torch.manual_seed(training.seed)
     device = world.local_device(choose_device(training.device))
-    training = session.settle_precision(device, saved or {})
+    training = session.choose_precision(device, saved or {})
     frozen = keeps_statistics(training, status.start)
     state = TrainState(network, training, device, frozen, world, training.compile and can_compile(session, device))
     world.broadcast_weights(state.network)

@@ -13,14 +13,14 @@ from fruitvision.runs.status import RunStatus
 REASON_NAME, REASON_SECONDS = "process-ended.txt", 3.0
 
 
-def leave_reason(folder: RunFolder, status: RunStatus) -> None:
+def record_exit_reason(folder: RunFolder, status: RunStatus) -> None:
     """Leave the reason why this process ended for the others, if the run folder is on this machine."""
     if status.error and folder.exists:
         with suppress(OSError):
             (folder.path / REASON_NAME).write_text(json.dumps(status.error), encoding="utf-8")
 
 
-def peer_failure(folder: RunFolder, error: BaseException) -> BaseException:
+def peer_error(folder: RunFolder, error: BaseException) -> BaseException:
     """For a broken connection, the reason that another process of this run left when it ended; else the error itself."""
     if isinstance(error, FruitVisionError) or not isinstance(error, RuntimeError) or "out of memory" in str(error).lower():
         return error

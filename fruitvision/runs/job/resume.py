@@ -52,7 +52,7 @@ def sources_before(config: TrainConfig, start: str, *, resumed: bool) -> list[st
         raise
 
 
-def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:
+def use_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:
     """Make a resumed run read its pictures from ``data``, where they were moved to.
 
     Raises ConfigError "moved-data-differs" if these are not the pictures that it was trained on so far, DataError if they cannot be read.

@@ -46,7 +46,7 @@ class Session:
     def __init__(self, folder: RunFolder, config: RunConfig, world: World, on_progress: Callable[[], None] | None) -> None:
         self.folder, self.config, self.world = folder, config, world
         self.training = config.training
-        """The training settings; :meth:`settle_precision` decides what an automatic precision is."""
+        """The training settings; :meth:`choose_precision` decides what an automatic precision is."""
         self.status_writer = StatusWriter.of_run(folder, config.training.epochs)
         self.heartbeat = Heartbeat(self.status_writer.beat)
         self._on_progress = on_progress
@@ -56,7 +56,7 @@ class Session:
         """The current status, which is written from time to time."""
         return self.status_writer.status
 
-    def settle_precision(self, device: torch.device, saved: Mapping[str, Any]) -> TrainConfig:
+    def choose_precision(self, device: torch.device, saved: Mapping[str, Any]) -> TrainConfig:
         """Choose the precision if it is "auto": the same for all processes, and that of the ``saved`` state if the device supports it."""
         if self.training.precision == "auto":
             before = saved.get("precision", {})

@@ -18,7 +18,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.optim import average_error, average_weights
 
 Log = Callable[[str], None]
-BY_NAME = ("scratch", "imagenet", "shipped")
+NAMED_STARTS = ("scratch", "imagenet", "shipped")
 """What a run may start from; anything else names checkpoints."""
 
 
@@ -42,7 +42,7 @@ def load_initial_weights(
     """
     if config.start == "scratch":
         return "scratch"
-    if config.start not in BY_NAME:
+    if config.start not in NAMED_STARTS:
         return _load_checkpoints(network, config.start, targets)
     if _asks_for_imagenet(config):
         try:
@@ -69,7 +69,7 @@ def keeps_statistics(config: TrainConfig, start: str) -> bool:
 
 def check_start(config: TrainConfig) -> None:
     """Load the checkpoints that a configuration names to start from, as its run will. Raises CheckpointError, ConfigError."""
-    if config.start not in BY_NAME:
+    if config.start not in NAMED_STARTS:
         _load_checkpoints(build(config, 2), config.start, Targets.of(("first", "second")))
 
 
@@ -88,7 +88,7 @@ def sources_learned_before(config: TrainConfig, start: str) -> set[str]:
     These networks are those it starts from, its teacher, and those it is averaged with. start: the result of
     :func:`load_initial_weights`. Raises FruitVisionError for a network that cannot be found or fetched.
     """
-    named = [config.teacher, *split_names(config.average_with), *(split_names(config.start) if config.start not in BY_NAME else ())]
+    named = [config.teacher, *split_names(config.average_with), *(split_names(config.start) if config.start not in NAMED_STARTS else ())]
     places = [find_checkpoint(name) for name in named if name]
     if start == "shipped" and (path := _matching_shipped(config)):
         places.append(path)
@@ -100,7 +100,7 @@ def planned_start(config: TrainConfig) -> str:
 
     There is no fallback here: missing ImageNet weights raise DownloadError or CheckpointError.
     """
-    if config.start not in BY_NAME or config.start == "scratch":
+    if config.start not in NAMED_STARTS or config.start == "scratch":
         return config.start
     if _asks_for_imagenet(config):
         imagenet_weights(config.architecture)

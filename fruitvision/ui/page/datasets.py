@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.fetch.download import download_fruits360
-from fruitvision.data.fetch.incoming import BROUGHT
 from fruitvision.data.fetch.unpacked import is_archive, unpacked
+from fruitvision.data.fetch.uploads import BROUGHT
 from fruitvision.data.read.dataset import Dataset
 from fruitvision.data.read.listing import is_dataset, is_nested
 from fruitvision.data.read.store import ImageStore, open_dataset

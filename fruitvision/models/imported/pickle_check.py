@@ -3,7 +3,7 @@
 A PyTorch file stores the names and shapes of its tensors in a pickle, which may call any function. torch's ``weights_only`` allows
 only some, but a few of these can still allocate any amount of memory (``bytearray(10**11)``). So the opcodes are read first
 (``pickletools``, which executes nothing), and everything that a state dict does not need is rejected; the size of the rest is
-computed in :mod:`fruitvision.models.imported.unfolded`.
+computed in :mod:`fruitvision.models.imported.pickle_size`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from fruitvision.errors import CheckpointError
-from fruitvision.models.imported.unfolded import UnpickledSize
+from fruitvision.models.imported.pickle_size import UnpickledSize
 
 MAX_OPCODES = 2_000_000
 """Of one pickle. A network of a thousand tensors has some fifty thousand."""
@@ -92,11 +92,11 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
 
 def _names(stream: IO[bytes]) -> Iterator[_Name]:
     """The globals that a pickle would look up. Raises ValueError if it cannot be parsed or is too large."""
-    texts, unfolded = ["", ""], UnpickledSize()
+    texts, size = ["", ""], UnpickledSize()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPCODES:
             raise ValueError("its pickle is too long")
-        unfolded.step(opcode, argument)
+        size.step(opcode, argument)
         if isinstance(argument, str):
             texts = [texts[1], argument]
         if opcode.name in ("GLOBAL", "INST"):

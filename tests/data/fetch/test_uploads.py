@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fruitvision.data.fetch import incoming
-from fruitvision.data.fetch.incoming import KEPT_SECONDS, Uploads
+from fruitvision.data.fetch import uploads
+from fruitvision.data.fetch.uploads import KEPT_SECONDS, Uploads
 from fruitvision.errors import DataError, DownloadError
 
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_taken_is_refused_before_anything_comes(tmp_path, code, f
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(incoming, "MAX_FILES", 2)
+    monkeypatch.setattr(uploads, "MAX_FILES", 2)
     with pytest.raises(DataError, match="zip"):
         Uploads(tmp_path).announce("x", [(f"a/{n}.png", 1) for n in range(3)])
 
