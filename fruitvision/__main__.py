@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fruitvision.errors import FruitVisionError, UsageError
 
-CTRL_C = 130  # 128 + SIGINT, as shells count
+CTRL_C = 130  # 128 + SIGINT, as in shells
 
 
 def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
@@ -52,7 +52,7 @@ def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
         return CTRL_C
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else bool(end.code)
-    except BrokenPipeError:  # the reader of our output went away: `... | head`
+    except BrokenPipeError:  # the reader of the output has closed it: `... | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
         return 1
     except Exception as error:
@@ -72,7 +72,7 @@ def _run(argv: Sequence[str] | None, program: str | None) -> int:
     from fruitvision import cli
 
     try:
-        # Without argv typer takes sys.argv, on Windows with its patterns (*.jpg) expanded.
+        # Without argv typer uses sys.argv, on Windows with patterns (*.jpg) expanded.
         code = typer.main.get_command(cli.app).main(argv, prog_name=program, standalone_mode=False) or 0
     except TyperException as error:  # an unknown option, a missing argument, a value of the wrong kind
         context = getattr(error, "ctx", None)

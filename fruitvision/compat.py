@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-# As torchvision's C++ declares them (torchvision/csrc/ops/nms.cpp, ops/quantized/cpu/qnms_kernel.cpp).
+# As declared in torchvision's C++ code (torchvision/csrc/ops/nms.cpp, ops/quantized/cpu/qnms_kernel.cpp).
 _MISSING_OPERATORS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
-_declared: list[object] = []  # the torch.library.Library: torch forgets the operators when it is collected
+_declared: list[object] = []  # the torch.library.Library: torch removes the operators when it is garbage collected
 _lock = threading.Lock()
 
 
@@ -78,7 +78,7 @@ def openvino_model(traced: Any, example: Tensor) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # kept in a variable, or Python would free it before it is read
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # kept in a variable, or Python would free it too early
     frontend = FrontEndManager().load_by_framework("pytorch")
     return frontend.convert(frontend.load(decoder))
 
@@ -119,7 +119,7 @@ WORKER_DIED = ("exited unexpectedly", "is killed by signal")
 
 
 def _forget_half_imported() -> None:
-    # A failed import takes only the package itself out of sys.modules; its submodules stay there unbound.
+    # A failed import removes only the package itself from sys.modules, and leaves its submodules.
     for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
         del sys.modules[name]
 
@@ -135,7 +135,7 @@ def _declare_missing_operators() -> None:
 
 
 ARENAS = 2
-_M_ARENA_MAX = -8  # of malloc.h
+_M_ARENA_MAX = -8  # from malloc.h
 
 
 def share_arenas() -> bool:
@@ -152,7 +152,7 @@ def share_arenas() -> bool:
 
 
 _CLOSED = (2, 5, 6)  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT of the Windows console
-_console_handlers: list[object] = []  # ctypes forgets a callback that Python no longer holds
+_console_handlers: list[object] = []  # a reference, since ctypes does not keep callbacks alive
 
 
 def on_console_close(callback: Callable[[], object]) -> bool:

@@ -93,7 +93,7 @@ def faults_of(error: Any) -> list[Fault]:
 def _shortened(value: Any) -> str | Fault:
     try:
         return str(value)[:60]
-    except ValueError:  # Python writes no integer of more than 4,300 digits
+    except ValueError:  # Python does not convert integers of more than 4,300 digits to text
         return Fault("very-large-number")
 
 

@@ -33,7 +33,7 @@ from fruitvision.errors import DataError
 T = TypeVar("T")
 # On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
 RETRY_SECONDS = 3.0
-# Some file systems store the time of a change in steps of two seconds.
+# Some file systems store modification times with a resolution of two seconds.
 FRESH_SECONDS = 2.5
 CHECKSUM = "config_sha256"
 MAX_NAME_BYTES = 120
@@ -62,11 +62,11 @@ def clean_path(given: str | Path) -> Path:
     if _FILE_ADDRESS.match(text):
         address = _FILE_ADDRESS.sub("/", text, count=1)
         text = url2pathname(address) if os.name == "nt" else unquote(address)
-    if scheme := _ADDRESS.match(text):  # of two slashes a path has kept one
+    if scheme := _ADDRESS.match(text):  # a Path merges two slashes
         raise DataError("path-is-address", address=f"{scheme[1].lower()}://{text[scheme.end() :]}"[:300])
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~somebody, whom the system does not know
+    except RuntimeError:  # ~name of an unknown user
         return Path(text)
 
 
@@ -140,7 +140,7 @@ class FileCache(Generic[T]):
         with self._lock:
             known = self._known.pop(path, None)
             if known is not None and known[0] == mark:
-                self._known[path] = known  # at the end, as the most recent
+                self._known[path] = known  # moved to the end, as the most recently used
                 return known[1]
         value = self._read(path)
         if abs(time.time() - info.st_mtime) > FRESH_SECONDS:
@@ -264,7 +264,7 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(prefix=prefix) as folder:
             yield Path(folder)
-    except OSError as error:  # where no folder is writable Python names none in the error
+    except OSError as error:  # if no folder is writable, Python's error names none
         where = tempfile.tempdir or os.environ.get("TMPDIR") or "the folder for temporary files"
         raise write_error(error, Path(where)) from error
 

@@ -55,7 +55,7 @@ class Assistant:
 
     def classify(self, picture: Path | bytes, name: str, model: str | None) -> dict[str, Any]:
         """Classify a picture; the result is that of ``predict --json``. Raises PictureError, CheckpointError "model-unknown"."""
-        with self._lock:  # one picture at a time: a second network would take as much memory again
+        with self._lock:  # one picture at a time, since a second network would double the memory
             return self._classifier(model).predict(picture).as_dict(name)
 
     def _classifier(self, model: str | None) -> Classifier:
@@ -94,7 +94,7 @@ def serve(runs: Path, *, port: int | None = None) -> None:
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=MAX_PICTURE_BYTES * 4 // 3 + 2**16,
-        # A page whose name is made to point here (DNS rebinding), or any other site's, is refused.
+        # Requests of other sites are rejected, including those by DNS rebinding.
         transport_security=security(allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]),
     )
 

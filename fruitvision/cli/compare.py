@@ -84,6 +84,6 @@ def _say_time(plan: StudyPlan, study: StudyFolder) -> None:
     from fruitvision.comparison.estimate import study_seconds
 
     seconds = study_seconds(plan, study)
-    if seconds > 0:  # not NaN either
+    if seconds > 0:  # false for NaN, too
         minutes = f"{max(seconds / 60, 1):.0f} min"
         print(f"About {minutes} on this machine. Ctrl-C stops; the same command resumes.", file=sys.stderr, flush=True)

@@ -69,7 +69,7 @@ def evaluate(
         lines += [f"Written: {path}" for path in (write_report(report, examination, lang), write_results(report, examination))]
         lines += [f"Written: {path}" for path in _write_tables(report, result)]
     if record:
-        assert classifier.path is not None  # it was loaded from there
+        assert classifier.path is not None  # the classifier was loaded from this path
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
         record_metrics(classifier.path, record, figures)
         lines.append(f"Recorded as '{record}' in {classifier.path}")

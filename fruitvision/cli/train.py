@@ -65,7 +65,7 @@ def train(
     from fruitvision.training.distributed import torchrun_shard
 
     folder = RunFolder(run)
-    if torchrun_shard().rank > 0:  # one of several processes that torchrun started: only the first one prints
+    if torchrun_shard().rank > 0:  # under torchrun only the first process prints
         _execute_in_terminal(folder, None, quiet=True)
         return
     given, listing = parse_settings(settings or []), None
@@ -87,7 +87,7 @@ def train(
             leave_out=tuple(leave_out or []),
             study=str(study.absolute()) if study else "",
         )
-        listing = check_run(config)  # before there is a run
+        listing = check_run(config)  # before the run is created
         folder.create(config)
     if not as_json:
         config = folder.config()
@@ -117,7 +117,7 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
     show_log = (lambda: None) if quiet else log_follower(folder.path / "log.txt")
 
     def on_progress() -> None:
-        if asked.is_set() and folder.exists and not folder.stop_file.exists():  # on a second machine there is no folder
+        if asked.is_set() and folder.exists and not folder.stop_file.exists():  # on another machine the folder may not exist
             folder.request_stop()
         show_log()
 

@@ -62,7 +62,7 @@ def record_test_statistics(run: RunFolder, on_progress: Callable[[], None] = lam
 
 def _shuffled(split: Split, rng: np.random.Generator, count: int | None = None) -> Split:
     order = rng.permutation(len(split.labels))[:count]
-    if len(order) % BATCH == 1:  # one picture alone has no statistics of a batch
+    if len(order) % BATCH == 1:  # a single picture has no batch statistics
         order = order[:-1]
     return replace(split, paths=tuple(split.paths[i] for i in order), labels=split.labels[order], rows=split.rows[order])
 

@@ -79,7 +79,7 @@ def study_sources(
     predict: Predict | None = None
     answers = []
     for number, (group, file) in enumerate(zip(parts, files, strict=True)):
-        if (run := RunFolder(out / f"run-{number}")).exists:  # of an earlier version, it may have started from the shipped network
+        if (run := RunFolder(out / f"run-{number}")).exists:  # a run of an earlier version may have started from the shipped network
             _check_new(config, group, run.status().start)
         if not file.is_file():
             log(f"without {', '.join(group)} ({number + 1} of {len(parts)})")

@@ -105,7 +105,7 @@ def _row(trial: Trial, run: RunFolder) -> dict[str, Any]:
     if not run.exists:
         return row
     status, tests, statistics = run.status(), run.metrics("test"), run.metrics(RECORD)
-    # A damaged file, or somebody else's, may lack any of them.
+    # A damaged or foreign file may lack any of them.
     epochs = [epoch for epoch in run.metrics("epoch") if all(isinstance(epoch.get(name), int | float) for name in MEASURED_EACH_EPOCH)]
     row |= {"state": status.state, "diverged": diverged(status)}
     if epochs:

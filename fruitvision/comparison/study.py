@@ -31,8 +31,8 @@ DIVERGED = "non-finite"
 """The prefix of the error codes of a training that diverged."""
 PLAN = "study.json"
 # The default settings of a study: the fast preset from random weights, with small pictures and a quarter of the width, so that four
-# norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is
-# evaluated on the test split where there is one, and the last epoch's accuracy is compared: unlike the best one, it is not selected.
+# norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is evaluated on the test split if there is one,
+# and the accuracy of the last epoch is compared, which unlike that of the best epoch is not selected.
 BASE: dict[str, Any] = {
     "start": "scratch",
     "width": 16,

@@ -40,10 +40,10 @@ def fetch(name: str | Path) -> Path:
     if missing and (error := connection_error(repo, missing[:1], revision)):
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
     folder: Path | None = None
-    for file in FILES:  # all of the commit that the first is of
+    for file in FILES:  # all files from the same commit as the first
         options = {"revision": folder.name if folder else revision, "endpoint": _endpoint()}
         folder = Path(_asked(partial(hub.hf_hub_download, repo, file, **options), repo)).parent
-    assert folder is not None  # there are files
+    assert folder is not None  # some files are available
     return folder
 
 
@@ -74,9 +74,9 @@ def connection_error(repo: str, files: Sequence[str], revision: str | None = Non
         if not any(_is_fetched(repo, file, revision) for file in files):
             hub.get_hf_file_metadata(hub.hf_hub_url(repo, files[0], revision=revision, endpoint=_endpoint()))
     except hub.errors.HfHubHTTPError as error:
-        # It answered: what is wrong is said where the file is asked for. A 5xx is no answer, whoever in between gave it.
+        # The Hub answered: errors are reported by the download itself. A 5xx counts as no answer.
         return error if error.response.status_code >= 500 else None
-    except Exception as error:  # of its HTTP library, which changes with its versions
+    except Exception as error:  # errors of its HTTP library, which depends on its version
         return error
     return None
 
@@ -110,11 +110,11 @@ def _asked(ask: Callable[[], T], repo: str) -> T:
 
     try:
         return ask()
-    except errors.LocalEntryNotFoundError as error:  # it could not be asked, and nothing was fetched before
+    except errors.LocalEntryNotFoundError as error:  # the Hub cannot be reached, and nothing was downloaded before
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error.__cause__ or error)) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise CheckpointError("hub-missing", repo=repo) from error
-    except Exception as error:  # of its HTTP library too, which changes with its versions
+    except Exception as error:  # including errors of its HTTP library, which depends on its version
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
 
 

@@ -295,7 +295,7 @@ def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None
 def shipped() -> list[Path]:
     """The checkpoint folders that are shipped with FruitVision, the default first; empty if there are none."""
     package = Path(__file__).resolve().parents[1]
-    for root in (package / "checkpoints", package.parent / "checkpoints"):  # installed; in the project
+    for root in (package / "checkpoints", package.parent / "checkpoints"):  # in an installed package; in a source checkout
         found = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
         if found:
             rank = {name: n for n, name in enumerate(DEFAULTS)}

@@ -21,7 +21,7 @@ from fruitvision.hub.repository import connection_error
 from fruitvision.models import RESNET18
 from fruitvision.models.networks import Network, build_network
 
-# The published file; its name carries the first digits of its SHA-256.
+# The published file, whose name has the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 IMAGENET_SHA256_PREFIX = "f37072fd"
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -71,7 +71,7 @@ def imagenet_weights(architecture: str = RESNET18, progress: Callable[[int, int 
         try:
             return lite_weights(architecture)
         except ImportError:
-            pass  # not installed: timm may still be able to fetch them
+            pass  # not installed: timm may be able to download them
     return _timm_weights(architecture)
 
 
@@ -113,7 +113,7 @@ def _timm_weights(architecture: str) -> dict[str, Tensor]:
         if config and config.hf_hub_id and (unreachable := connection_error(config.hf_hub_id, TIMM_FILES)):
             raise unreachable
         trunk = timm.create_model(architecture, pretrained=True)
-    except Exception as error:  # timm lets through whatever the hub's libraries raise
+    except Exception as error:  # timm passes on any exception of the hub's libraries
         package, reason = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-"), type(error).__name__
         if package:
             raise DownloadError("no-weights-package", architecture=architecture, reason=reason, package=package) from error

@@ -127,7 +127,7 @@ class LabelSpace:
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(N, labels) → (N, types), and (N,) for no fruit: sums over the labels."""
-        sums = (probabilities @ self._membership).clamp(max=1.0)  # float32 may sum to a little more than 1
+        sums = (probabilities @ self._membership).clamp(max=1.0)  # a float32 sum may slightly exceed 1
         return sums[:, :-1], sums[:, -1]
 
 

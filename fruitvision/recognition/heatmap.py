@@ -16,8 +16,8 @@ from torch import Tensor
 
 Box = tuple[float, float, float, float]
 
-# Nine stops of matplotlib's "inferno" (Smith & van der Walt 2015): lightness grows evenly from black to pale yellow,
-# so that the order can be seen without telling colours apart, and in a grey print.
+# Nine stops of matplotlib's "inferno" (Smith & van der Walt 2015): lightness increases uniformly from black to pale
+# yellow, so that it is readable with colour blindness and in greyscale.
 INFERNO = (
     (0, 0, 4),
     (33, 12, 74),

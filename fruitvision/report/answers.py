@@ -110,6 +110,6 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     photos, images = sorted(figures["top1"] for figures in seen), sum(figures["images"] for figures in seen)
     if not photos:
         return say("classify.accuracy_lab" if on_white else "classify.accuracy_own", language, **facts)
-    low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned
+    low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # a range over several sources
     both = low if low == high else say("classify.range", language, low=low, high=high)
     return say("classify.accuracy_both" if on_white else "classify.accuracy_own_both", language, **facts, photos=both, images=images)

@@ -21,7 +21,7 @@ from fruitvision.wording.text import LANGUAGES, say
 if TYPE_CHECKING:
     from fruitvision.training.evaluation import Reliability
 
-# After Okabe and Ito's palette, which people with colour blindness can tell apart; each has a contrast of at least 3:1 against
+# Based on Okabe and Ito's palette for colour blindness; each colour has a contrast of at least 3:1 against
 # the light and the dark background of a chart.
 COLOURS = ("#2474bb", "#d55e00", "#009e73", "#c86a9f", "#b8860b", "#2f9bd0", "#7f5fc8", "#8c8c8c")
 
@@ -105,7 +105,7 @@ def close_ticks(series: Sequence[Series]) -> list[float]:
         first, last = math.floor(low * 100 / percent + 1e-9), math.ceil(high * 100 / percent - 1e-9)
         if last - first <= 5:
             break
-    if last == first:  # a level line on a step
+    if last == first:  # a horizontal line on a tick
         first, last = (first, first + 1) if low < 1 else (first - 1, first)
     return [n * percent / 100 for n in range(first, last + 1)]
 
@@ -154,7 +154,7 @@ def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Forma
         px, py = _x(x, x_max), _y(min(y, ticks[-1]), ticks)
         path.append(f"{'M' if alone else 'L'}{px:.1f} {py:.1f}")
         if alone and not any(is_number(after) for _, after in points[place + 1 : place + 2]):
-            path.append("h0")  # a line without length, whose round ends are a dot
+            path.append("h0")  # a line of length 0, whose round caps are a dot
         alone = False
         if drawn <= 40:
             words = f"{series.name} · {x:g}: {f'{y:.1%}' if y_format == 'percent' else f'{y:.4g}'}"

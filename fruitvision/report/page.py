@@ -143,7 +143,7 @@ def _matrices(examination: Evaluation) -> dict[str, Any]:
     folders: dict[str, set[str]] = {}
     for i in range(len(examination.labels)):
         folders.setdefault(fruit_type(examination.folder(i)), set()).add(examination.folder(i))
-    # A kind is worth opening where it has varieties, or was taken for something else.
+    # Kinds with several varieties, or with errors.
     opened = [kind for kind in everything.rows if len(folders.get(kind, ())) > 1 or kind in mistaken.rows and kind in folders]
     mistakes, types = np.flatnonzero(examination.wrong).tolist(), examination.classifier.types
     wrong = Counter(fruit_type(examination.folder(i)) for i in mistakes)
@@ -179,7 +179,7 @@ def _reliability(examination: Evaluation) -> dict[str, Markup]:
 def _origin(examination: Evaluation) -> dict[str, str]:
     """What was evaluated and how, so that it can be repeated."""
     summary, config = examination.summary, examination.classifier.config
-    data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
+    data = Path(summary["data"]).name  # only the name, since the file is given to other people
     words = ["--data", data, "--checkpoint", _checkpoint_name(examination), "--split", summary["split"], "--by", summary["by"]]
     return {
         "command": f"python -m fruitvision evaluate {quoted(words)}",

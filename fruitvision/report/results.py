@@ -108,7 +108,7 @@ def read_results(folder: Path) -> Results | None:
 def _read(path: str) -> Results:
     found = Results.model_validate_json(Path(path).read_bytes())
     drawn = len(found.columns) * sum(map(len, found.rows)) + len(found.rows) * sum(map(len, found.columns))
-    if drawn > MAX_MATRIX_CLASSES:  # 3 MB of names took gigabytes of HTML
+    if drawn > MAX_MATRIX_CLASSES:  # 3 MB of names would become gigabytes of HTML
         raise OSError(errno.EFBIG, "a matrix that cannot be drawn", path)
     return found
 

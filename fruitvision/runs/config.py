@@ -11,7 +11,7 @@ from fruitvision.errors import quoted
 from fruitvision.training.config import TrainConfig
 
 MAX_PROCESSES = 64
-LATEST = 1e10  # seconds since 1970, three hundred years from now
+LATEST = 1e10  # seconds since 1970; three hundred years from now
 
 
 class RunConfig(BaseModel):

@@ -43,10 +43,10 @@ from fruitvision.runs.metrics import MAX_RUNS, Summary, coarse_records, parse_re
 from fruitvision.runs.process import end_process, find_process, seen_recently
 from fruitvision.runs.status import RunStatus
 
-# A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
+# The process of a waiting run has not written its pid yet; importing torch may take long on a slow disk.
 START_SECONDS = 90.0
-MAX_JSON_BYTES = 4 * 2**20  # of a description or a status: some kilobytes are usual
-_WRITING = threading.Lock()  # the heartbeat's thread writes the status too
+MAX_JSON_BYTES = 4 * 2**20  # of config.json or status.json, which usually have a few kilobytes
+_WRITING = threading.Lock()  # the heartbeat thread writes the status, too
 
 
 def _read_config(path: str) -> RunConfig:
@@ -234,7 +234,7 @@ class RunFolder:
             raise RunError("run-not-ended", run=name, pid=status.pid)
         end_process(process, self.path, name)
         status = self.status()
-        if status.state == "interrupted":  # it may have finished meanwhile
+        if status.state == "interrupted":  # the process may have finished meanwhile
             self.stop_file.unlink(missing_ok=True)
             self.write_status(status)
             self.log("process killed on request")

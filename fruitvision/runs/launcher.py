@@ -17,7 +17,7 @@ from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.lock import refuse_if_locked
 from fruitvision.runs.names import free_name
 
-# A killed process may release its lock a moment after it is seen to be dead.
+# A killed process may release its lock a moment after its death is noticed.
 RELEASE_SECONDS = 1.5
 
 
@@ -81,7 +81,7 @@ def _spawn(run: RunFolder, *options: str) -> None:
 
 def spawn_into(folder: RunFolder, arguments: list[str], *, processes: int = 1) -> None:
     """Start ``python -m fruitvision ARGUMENTS``, which works on the run or study in ``folder``; its status is "waiting" until then."""
-    folder.stop_file.unlink(missing_ok=True)  # a request to the previous process; from here on it is for the new one
+    folder.stop_file.unlink(missing_ok=True)  # remove a request to the previous process; a new one is for the new process
     folder.write_status(folder.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
     spawn_command(arguments, folder.path / "output.txt", processes=processes)
 
@@ -112,12 +112,12 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
             process = _start_detached(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
     except OSError as error:
         raise write_error(error, log) from error
-    # Without wait() the ended process would stay in the system's table as a zombie.
+    # Without wait() the ended process would remain as a zombie.
     threading.Thread(target=process.wait, name=f"fruitvision-wait-{process.pid}", daemon=True).start()
     return process.pid
 
 
-# subprocess has these on Windows alone.
+# subprocess has these on Windows only.
 CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_BREAKAWAY_FROM_JOB = 0x200, 0x08000000, 0x01000000
 
 

@@ -114,7 +114,7 @@ class MetricsReader:
         with self.path.open("rb") as file:
             file.seek(max(0, self._at - TAIL))
             grown = info.st_ino == self._inode and info.st_size > self._at and file.read(min(self._at, TAIL)) == self._tail
-            if not grown:  # another file, or rewritten: a resume drops the records that it will repeat
+            if not grown:  # the file was replaced: a resume removes the records that it will repeat
                 self._forget()
             file.seek(self._at)
             *lines, rest = file.read().split(b"\n")

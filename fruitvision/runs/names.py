@@ -39,5 +39,5 @@ def rename(run: RunFolder, name: str) -> None:
 def _taken(root: str | Path, own: str) -> set[str]:
     try:
         return {run.name.casefold() for run in list_runs(root) if run.id != own}
-    except OSError:  # a folder that may not be read: whoever writes there gets a sentence
+    except OSError:  # the folder cannot be read; writing to it raises an error
         return set()

@@ -13,7 +13,7 @@ import psutil
 
 from fruitvision.errors import FruitVisionError, RunError
 
-# A heartbeat younger than this is believed; a working run writes one several times as often.
+# A heartbeat is recent if it is younger than this; a run writes them several times as often.
 RECENT_SECONDS = 10.0
 START_TIME_TOLERANCE = 2.0
 END_SECONDS = 10.0
@@ -49,7 +49,7 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._ended.wait(self.INTERVAL_SECONDS):
             if time.monotonic() - self._last_progress < self.HUNG_SECONDS:
-                with contextlib.suppress(FruitVisionError, OSError):  # the disk is full: the run itself reports it
+                with contextlib.suppress(FruitVisionError, OSError):  # for example a full disk, which the run itself reports
                     self._beat()
 
 
@@ -123,7 +123,7 @@ def end_process(process: psutil.Process, folder: Path, name: str) -> None:
         processes = [top, *top.children(recursive=True)]
     for one in processes:
         if one.pid != os.getpid():
-            with contextlib.suppress(psutil.Error):  # one that may not be killed is among those left below
+            with contextlib.suppress(psutil.Error):  # a process that may not be killed is found below
                 one.kill()
     _, left = psutil.wait_procs(processes, timeout=END_SECONDS)
     remaining = [one.pid for one in left if _remains(one)]

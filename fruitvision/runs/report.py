@@ -62,7 +62,7 @@ def report_state(run: RunFolder) -> State:
         return "ready" if _is_made(run) else "none"
     if _alive(process):
         return "making"
-    if report_file(run).is_file():  # one of an earlier version is without the results
+    if report_file(run).is_file():  # a report of an earlier version has no results
         return "ready" if _is_made(run) else "none"
     return "failed"
 
@@ -77,8 +77,8 @@ def _marker(run: RunFolder) -> Path:
 
 
 def _alive(process: dict) -> bool:
-    try:  # a pid may have been given to another process since; its start time tells
+    try:  # a reused pid is recognized by its start time
         found = psutil.Process(process["pid"])
         return abs(found.create_time() - process["started"]) < START_TIME_TOLERANCE and found.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, KeyError, TypeError, ValueError):  # or nothing that was written here
+    except (psutil.Error, KeyError, TypeError, ValueError):  # or the content is not ours
         return False

@@ -31,7 +31,7 @@ def call_in_subprocess(function: Callable[..., T], *arguments: Any, report: Repo
         FruitVisionError: raised by the function; "internal" for any other exception.
         RunError: "work-ended" if the process died, for example because of too little memory.
     """
-    if getattr(sys, "frozen", False):  # a program frozen into one file would start itself again
+    if getattr(sys, "frozen", False):  # a frozen executable would start itself again
         return function(*arguments, report or _silent)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__],
@@ -43,7 +43,7 @@ def call_in_subprocess(function: Callable[..., T], *arguments: Any, report: Repo
     assert process.stdin is not None and process.stdout is not None  # both are pipes
     try:
         process.stdin.write(pickle.dumps((function, arguments)))
-        process.stdin.flush()  # it stays open: the other process ends with it
+        process.stdin.flush()  # stdin stays open, since the other process ends when it is closed
         while True:
             kind, value = pickle.load(process.stdout)
             if kind == "returned":
@@ -68,7 +68,7 @@ def _silent(*said: Any) -> None:
 def _close(stream: Any) -> None:
     try:
         stream.close()
-    except OSError:  # what it still held cannot reach a process that has ended
+    except OSError:  # buffered data cannot reach a process that has ended
         pass
 
 
@@ -79,9 +79,9 @@ def _answer(to: BinaryIO, kind: str, value: Any) -> None:
 
 def main() -> None:
     """The other process of :func:`call_in_subprocess`. It ends when its standard input is closed, which the parent keeps open."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which ends this process
     to = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is not an answer
+    os.dup2(2, 1)  # keep output of libraries out of the answers
     function, arguments = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    os.read(0, 1)  # not sys.stdin, whose lock Python wants for itself when it ends
+    os.read(0, 1)  # not sys.stdin, whose lock Python needs at exit
     os._exit(1)
 
 

@@ -159,10 +159,10 @@ def compile_error(device: torch.device) -> str | None:
         return (x.sin() + 1).sum()
 
     try:
-        with warnings.catch_warnings():  # from torch itself
+        with warnings.catch_warnings():  # warnings of torch itself
             warnings.simplefilter("ignore")
             torch.compile(small, backend=BACKEND, dynamic=False)(torch.ones(8, device=device))
-    except Exception as error:  # a missing or old C++ compiler, or missing headers: many kinds of errors
+    except Exception as error:  # a missing or old C++ compiler or missing headers cause many kinds of errors
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"{type(error).__name__}: {' '.join(lines[:2])}"[:200]
     return None

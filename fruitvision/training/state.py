@@ -144,5 +144,5 @@ class TrainState:
         np.random.set_state((name, numpy_keys.numpy().astype(np.uint32), *rest))
         torch.set_rng_state(generators["torch"].cpu())
         if generators["cuda"] and torch.cuda.is_available():
-            for card, generator in enumerate(generators["cuda"][: torch.cuda.device_count()]):  # a resume may have fewer
+            for card, generator in enumerate(generators["cuda"][: torch.cuda.device_count()]):  # a resumed run may have fewer
                 torch.cuda.set_rng_state(generator, card)

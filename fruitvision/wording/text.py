@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 Place = Literal["page", "terminal"]
 LANGUAGES = {"en": "English", "zh": "中文"}
-MAX_LANGUAGES = 32  # of a header that are read
+MAX_LANGUAGES = 32  # the number of languages that are read from a header
 FOLDER = Path(__file__).with_name("sentences")
 
 

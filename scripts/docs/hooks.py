@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-if str(PROJECT) not in sys.path:  # the command "mkdocs" does not look here for the package
+if str(PROJECT) not in sys.path:  # the command "mkdocs" does not have the project on its path
     sys.path.insert(0, str(PROJECT))
 
 

@@ -107,7 +107,7 @@ def visit(browser: Any, app: RunningApp, language: str, size: str, panel: str) -
 
 
 def upload(page: Any, file: dict[str, Any]) -> None:
-    page.locator("#classify-picture-tab-button").click()  # a phone opens with the camera
+    page.locator("#classify-picture-tab-button").click()  # on a phone the camera is open first
     page.set_input_files("#classify-picture input[type=file]", files=[file])
     page.wait_for_selector("#classify-answer .fv-name")
     page.wait_for_timeout(1200)
@@ -127,7 +127,7 @@ def classify(page: Any) -> Image.Image:
 def train(page: Any) -> Image.Image:
     page.wait_for_selector("#train-grid img")
     page.wait_for_selector("#train-charts svg, #train-charts canvas")
-    page.wait_for_timeout(2500)  # the times that the presets take here
+    page.wait_for_timeout(2500)  # the estimated times of the presets
     picture = taken(page)
     page.context.close()
     return picture
@@ -147,7 +147,7 @@ PANELS: dict[str, Callable[[Any], Image.Image]] = {"classify": classify, "train"
 def moving(page: Any) -> list[tuple[Image.Image, int]]:
     """Frames of an animation of Classify, each with its duration in milliseconds: some fruits, a heatmap, the live camera."""
     shown = [(taken(page), 1200)]
-    for kind, seed in (("Cherry", 4), ("Orange", 7), ("Kiwi", 6)):  # of the orange the network is not sure
+    for kind, seed in (("Cherry", 4), ("Orange", 7), ("Kiwi", 6)):  # the network is unsure about the orange
         upload(page, drawn(kind, seed))
         shown.append((taken(page), 1600))
     page.locator("#classify-heat input").check(force=True)

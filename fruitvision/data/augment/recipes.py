@@ -117,7 +117,7 @@ def affine_draws(
     tried = np.arange(len(numbers)), fits.argmax(axis=1)  # the first that fits
     w, h, place = across[tried], down[tried], places.reshape(-1, CROP_TRIES, 2)[tried]
     left, top = np.floor(place[:, 0] * (width - w + 1)), np.floor(place[:, 1] * (height - h + 1))
-    if not (some := fits.any(axis=1)).all():  # a very long picture: the middle, as near to the allowed ratios as possible
+    if not (some := fits.any(axis=1)).all():  # a very long picture: the center crop with the nearest allowed aspect ratio
         ratio = np.clip(width / height, *CROP_RATIO)
         w, h = np.where(some, w, np.minimum(width, np.rint(height * ratio))), np.where(some, h, np.minimum(height, np.rint(width / ratio)))
         left, top = np.where(some, left, (width - w) // 2), np.where(some, top, (height - h) // 2)

@@ -72,7 +72,7 @@ def _sprites(layer: Sequence[PlacedSprite], size: int) -> Tensor:
     """(n, 4, size, size): each sprite at its position, its colors multiplied by its gain."""
     drawn = torch.zeros(len(layer), 4, size, size)
     by_level: dict[int, list[int]] = {}
-    for n, placed in enumerate(layer):  # averaged first where it will be small: a bilinear sample sees four pixels only
+    for n, placed in enumerate(layer):  # averaged first if it gets much smaller, since bilinear sampling would alias
         by_level.setdefault(min(max(int(placed.sprite.shape[-1] / (placed.half * size)), 1), 8), []).append(n)
     for level, rows in by_level.items():
         stack = torch.stack([layer[n].sprite for n in rows])

@@ -56,7 +56,7 @@ class EvalTransform(BaseModel):
     white_mirrored: Annotated[
         bool,
         Field(
-            validation_alias=AliasChoices("white_mirrored", "white_once"),  # its earlier name
+            validation_alias=AliasChoices("white_mirrored", "white_once"),  # the field's earlier name
             description="Whether a picture with a white background, cropped to its fruit already, is mirrored and not enlarged.",
         ),
     ] = False
@@ -127,7 +127,7 @@ class EvalTransform(BaseModel):
         return left * across, top * down, (left + self.crop) * across, (top + self.crop) * down
 
     def _geometry(self, height: int, width: int) -> tuple[tuple[int, int], int, int]:
-        # As torchvision's Resize and CenterCrop round.
+        # Rounded as in torchvision's Resize and CenterCrop.
         if height <= width:
             size = (self.resize, max(int(self.resize * width / height), self.resize))
         else:

@@ -24,7 +24,7 @@ def is_system_file(name: str) -> bool:
 
 def name_fault(name: str) -> str:
     """Why an entry's name is unsafe as a file name, as the code of a fault; empty if it is safe."""
-    if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
+    if _FORBIDDEN.search(name):  # including the backslash, and the colon after a drive letter
         return "name-character"
     if name.startswith("/"):
         return "path-absolute"

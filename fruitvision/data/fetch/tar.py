@@ -58,7 +58,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
     # CPython 3.11 to 3.14: tarfile's source says that subclasses may override these.
     def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
         is_file = self.isfile() or self.isdir()
-        before = self.offset - opened.offset  # the headers read since the last entry: the archive's own offset is behind that
+        before = self.offset - opened.offset  # the headers since the last entry; the archive's offset is after them
         if before + (0 if is_file else self.size) > MAX_HEADER_BYTES or self.type in _HEADERS and self.size < 0:
             raise RefusedTar("a header is too long")
         return super()._proc_member(opened)  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs

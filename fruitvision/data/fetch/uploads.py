@@ -68,7 +68,8 @@ class Uploads:
 
         Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
         """
-        shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]  # Windows has names of half a letter
+        # Names on Windows may have unpaired surrogates.
+        shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]
         announced = UploadManifest(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
@@ -81,7 +82,7 @@ class Uploads:
         content = announced.model_dump_json()
         key = hashlib.sha256(content.encode()).hexdigest()[:32]
         with self._lock:
-            if key in self._finishing:  # dropped on another page as well: all of it has come
+            if key in self._finishing:  # the same files were uploaded from another page
                 return key, [size for _, size in announced.files]
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,7 @@ class Uploads:
                 target = made.joinpath(*path.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if is_archive_name(given) and is_zip_or_tar(came):
-                    named = folder / target.name  # an error names the archive as the person knows it
+                    named = folder / target.name  # errors name the archive as uploaded
                     os.replace(came, named)
                     unpack(named, _free(target.with_name(without_suffix(target.name) or "_")), progress=progress)
                 else:
@@ -199,7 +200,7 @@ def is_wanted(path: str) -> bool:
 
 def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
     """The paths made valid on every file system, distinct, and inside the folder."""
-    taken: dict[tuple[str, ...], dict[str, int]] = {}  # folder as it was given → name without case → times
+    taken: dict[tuple[str, ...], dict[str, int]] = {}  # folder as given → case-folded name → number of uses
     folders: dict[tuple[str, ...], PurePosixPath] = {(): PurePosixPath()}
 
     def placed(own: tuple[str, ...]) -> PurePosixPath:

@@ -112,7 +112,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
-    except Exception as error:  # of the library's own, of torch and of Python
+    except Exception as error:  # exceptions of the library, of torch and of Python
         raise CheckpointError("import-damaged", path=str(path)) from error
 
 
@@ -120,7 +120,7 @@ def _read_torch(path: Path) -> Any:
     mapped = check_pickles(path)
     try:
         return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # whatever a damaged file makes of torch's reader
+    except Exception as error:  # a damaged file can cause any exception in torch's reader
         raise CheckpointError("import-damaged", path=str(path)) from error
 
 
@@ -149,12 +149,12 @@ def _unwrapped(content: Any, depth: int, seen: set[tuple[int, int]]) -> dict[str
 def _check(tensors: dict[str, Tensor], path: Path) -> None:
     if len(tensors) > MAX_TENSORS:
         raise CheckpointError("import-damaged", path=str(path))
-    left = 2 * path.stat().st_size  # tied weights may stand there twice
+    left = 2 * path.stat().st_size  # tied weights may occur twice
     for name, value in tensors.items():
         if value.layout != torch.strided or value.dtype not in _DTYPES or value.is_meta or value.is_nested:
             raise CheckpointError("import-layout", path=str(path), name=name, dtype=str(value.dtype).removeprefix("torch."))
         left -= value.numel() * value.element_size()
-        if left < 0 or value.ndim > MAX_DIMENSIONS:  # a stride of 0 makes any number of numbers of one
+        if left < 0 or value.ndim > MAX_DIMENSIONS:  # a stride of 0 repeats one number any number of times
             raise CheckpointError("import-size", path=str(path), name=name, shape="×".join(map(str, value.shape)))
     for name, value in tensors.items():
         if value.is_floating_point() and not all(bool(part.isfinite().all()) for part in value.reshape(-1).split(2**24)):

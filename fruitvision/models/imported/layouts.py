@@ -139,7 +139,7 @@ def _prefixes(tensors: Mapping[str, Tensor], first: str) -> Iterator[str]:
 def _matched(tensors: Mapping[str, Tensor], layout: Layout, prefix: str, path: str) -> Trunk | CheckpointError | None:
     """The trunk, or None if it is another network. Raises CheckpointError if all names fit but a shape does not."""
     if any(prefix + name not in tensors and not name.endswith(_UNUSED) for name in layout.given):
-        return None  # mostly for the second name: a file may have thousands of prefixes
+        return None  # usually false at the second name; a file may have thousands of prefixes
     names = [prefix + name for name in layout.given]
     inside = {f"{prefix}{name.split('.')[0]}." for name in layout.given}
     used = set(names)
@@ -168,7 +168,7 @@ def layouts(name: str) -> tuple[Layout, ...]:
     timms = TORCHVISION.get(name, name)
     if not timm.is_model(timms):
         raise unknown_architecture(name)
-    with torch.device("meta"):  # names and shapes alone
+    with torch.device("meta"):  # only names and shapes are needed
         network = timm.create_model(timms, num_classes=2)
     own = _shapes(network, str(network.pretrained_cfg.get("classifier") or "head"))
     prefixed = {f"trunk.{name}": shape for name, shape in own.items()}

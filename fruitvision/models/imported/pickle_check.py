@@ -53,7 +53,7 @@ def check_pickles(path: Path) -> bool:
         raise CheckpointError("import-damaged", path=str(path)) from error
     except OSError as error:
         raise CheckpointError("import-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
-    refused = [own.name for own in found if not _is_harmless(own)]  # in their order: the outermost class first
+    refused = [own.name for own in found if not _is_harmless(own)]  # in order: the outermost class first
     if any(name.startswith(_MODEL_PACKAGES) for name in refused):
         raise CheckpointError("import-whole-model", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
     if refused:
@@ -80,7 +80,7 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
             raise CheckpointError("import-not-weights", path=str(path))
         (member,) = pickles
         size = file.seek(0, os.SEEK_END)
-        # torch stores, never compresses: what is compressed could unfold to any size, and so could members that overlap.
+        # torch never compresses: compressed or overlapping members could expand to any size.
         stored = all(member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size for member in members)
         if not stored or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
             raise ValueError("it is not stored as torch stores")

@@ -21,7 +21,8 @@ class UnpickledSize:
     """Simulates a pickle's stack with the size of each object in its place, counting contained objects once per reference."""
 
     def __init__(self) -> None:
-        self._stack: list[list[int] | None] = []  # None is a mark; a list of one, since what is filled later is the same object
+        # None is a mark. Sizes are lists of one element, shared by all references, since a container may be filled later.
+        self._stack: list[list[int] | None] = []
         self._memo: dict[int, list[int]] = {}
         self._work = 0
 

@@ -45,7 +45,7 @@ _BROADCAST = {"Add", "Div", "Mul", "Sub"}
 _OPSET = 18
 """From here on axes are inputs, as they are read here."""
 
-# The fields that a message may have: their name, by number. "…s" may be there more than once.
+# The allowed fields of each message: number → name. A name in the plural is a repeated field.
 _MODEL = {
     1: "ir_version",
     2: "producer_name",
@@ -91,7 +91,7 @@ class OnnxFile:
     """The top-level message of a file. Raises ProtobufError."""
 
     def __init__(self, content: bytes) -> None:
-        if content[4:8] == b"ORTM":  # by this ONNX Runtime knows another format of its own, whatever else the file is
+        if content[4:8] == b"ORTM":  # ONNX Runtime would read it as its own ORT format
             raise ProtobufError("another format")
         self._read = Reader()
         self._model = self._read(memoryview(content), _MODEL)
@@ -173,7 +173,7 @@ class OnnxFile:
         return bytes(output).decode(), value, work
 
 
-# What each operator makes of its inputs: its output's shape, and the multiplications --------------------------------
+# The output shape and the multiplications of each operator --------------------------------
 
 
 def _rule(kind: str) -> Callable[[list[Any], dict[str, Message]], tuple[_Value, int]] | None:

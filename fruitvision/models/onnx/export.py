@@ -156,7 +156,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         raise CheckpointError("onnx-refused", path=str(path), reason=error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # errors are raised here
+    options.log_severity_level = 4  # raises the errors
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes have no common one
@@ -214,7 +214,7 @@ def exported_model(network: nn.Module, crop: int, outputs: Sequence[str]) -> Any
             output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
-    assert program is not None  # with dynamo it always returns the program
+    assert program is not None  # never None with dynamo
     return program.model_proto
 
 

@@ -217,7 +217,7 @@ def _score(
         by_type, no_fruit = classifier.by_type(by_class)
         answers = by_class if by == "class" else by_type
         confidence, predicted = answers.max(dim=1)
-        surest, types = by_type.max(dim=1)  # a verdict is always on the fruit type
+        surest, types = by_type.max(dim=1)  # a verdict is always about the fruit type
         sure = is_sure(surest, no_fruit, classifier.config.thresholds)
         top3, own = flag, share
         if labels is not None:

@@ -59,7 +59,7 @@ def import_checkpoint(
     """
     preparation = preparation or Preparation()
     _refuse_other_folder(folder)
-    base = with_settings(EvalTransform(), preparation.transform)  # a wrong setting is said before a large file is read
+    base = with_settings(EvalTransform(), preparation.transform)  # wrong settings are reported before a large file is read
     names = (read_class_names(classes), classes.name) if classes else None
     found = import_network(weights, preparation.architecture, no_activation=preparation.no_activation)
     transform = with_settings(found.hub.transform, preparation.transform) if found.hub.transform else base

@@ -104,7 +104,7 @@ def _run(session: Session, listing: Listing | None, on_event: Listener | None, s
     """Set up the folder and the heartbeat, then train."""
     folder = session.folder
     if session.world.is_global_zero:
-        if not session.status_writer.was_waiting:  # the request was meant for a process that is gone
+        if not session.status_writer.was_waiting:  # then a stop request was meant for an earlier process
             folder.stop_file.unlink(missing_ok=True)
         (folder.path / REASON_NAME).unlink(missing_ok=True)
         remove_leftovers(folder.path)
@@ -135,7 +135,7 @@ def log_data(session: Session, data: RunData) -> None:
         if data.too_few:
             log(f"left out, too few photos to train on: {', '.join(data.too_few)}")
     for note in data.dataset.notes:
-        if note.code != "no-validation":  # which depends on the settings too
+        if note.code != "no-validation":  # depends on the settings, too
             log(say(f"notes.{note.code}", "en", **note.facts))
     for problem in data.dataset.problems[:MAX_PROBLEMS]:
         log(f"{problem.kind}: {problem.path}")
@@ -254,7 +254,7 @@ class _Training:
                 raise ended from error
             if not is_out_of_memory(error):
                 raise
-        # Outside the handler: the memory that the error's frames referred to is free again.
+        # Outside the handler, so that the memory referenced by the error's frames is free.
         raise out_of_memory(state)
 
     def record(self, event: Event) -> None:
@@ -281,7 +281,7 @@ class _Training:
             self.save_checkpoint(folder.best, metrics={} if math.isnan(event.val_accuracy) else {"validation": measured})
         if self.state.progress.best_accuracy >= 0:
             status.best_val_accuracy = self.state.progress.best_accuracy  # only once its checkpoint is saved
-        folder.append({"kind": "epoch", **record})  # before the state is saved: what a resume repeats is removed by it first
+        folder.append({"kind": "epoch", **record})  # before the state is saved: a resume removes the records that it repeats
         self.save_state()
         status.skipped = (status.skipped or 0) + event.skipped
         folder.log(

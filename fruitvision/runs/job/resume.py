@@ -34,7 +34,7 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
     if not folder.resume_file.exists():
         return None
     try:
-        with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load compares no checksums
+        with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load verifies no checksums
             if damaged := parts.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")
         return torch.load(folder.resume_file, map_location="cpu", weights_only=True)

@@ -74,7 +74,7 @@ class StatusWriter:
             self.status.state = "failed"
             self.status.error = FruitVisionError("internal", error=f"{type(error).__name__}: {error}"[:300]).as_dict()
         self.status.eta_s = None
-        # A full disk may take one of these and not the other; the caller raises the error itself.
+        # On a full disk one of these may fail; the caller raises the error itself.
         with contextlib.suppress(OSError, FruitVisionError):
             self.write()
         with contextlib.suppress(OSError, FruitVisionError):

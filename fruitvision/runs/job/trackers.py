@@ -90,7 +90,7 @@ class Trackio:
 
     def close(self) -> None:
         with contextlib.redirect_stdout(sys.stderr):
-            self._trackio.finish()  # not the run's own: at the end of the process it would be finished again, in print
+            self._trackio.finish()  # not the run's own method, which would be called again, with output, at exit
 
 
 class WeightsAndBiases:

@@ -125,7 +125,7 @@ def subsample_evenly(split: Split, count: int) -> Split:
     places = np.zeros(len(split.labels))
     for label in np.unique(split.labels):
         rows = np.flatnonzero(split.labels == label)
-        # Within a class, in van der Corput's order: any prefix of it is spread evenly.
+        # Within a class in van der Corput order, any prefix of which is evenly spread.
         turns = np.argsort([int(f"{i:020b}"[::-1], 2) for i in range(len(rows))])
         places[rows[turns]] = np.arange(len(rows))
     chosen = np.zeros(len(split.labels), dtype=bool)

@@ -131,7 +131,7 @@ def _validation_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], con
         return None
     wanted, kept = SOURCES_VALIDATION * sum(sizes.values()), set()
     for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{config.seed}:{name}".encode()).digest()):
-        if sizes[name] <= wanted:  # a source larger than what is still wanted is skipped in favour of smaller ones
+        if sizes[name] <= wanted:  # a source with more pictures than still needed is skipped in favour of smaller ones
             kept.add(name)
             wanted -= sizes[name]
     return kept
@@ -141,7 +141,7 @@ def _split(source: PhotoSource, pictures: SourcePictures, kept: set[str] | None,
     count = len(pictures.rows)
     if kept is None:
         order = sorted(range(count), key=lambda i: hashlib.sha256(f"{seed}:{pictures.paths[i]}".encode()).digest())
-        # Of all pictures, not of each kind: most kinds have too few for one to be spared.
+        # A fraction of all pictures, not of each kind, since most kinds have too few.
         validates = np.zeros(count, bool)
         validates[order[: round(PHOTO_VALIDATION * count)]] = True
     else:

@@ -191,13 +191,13 @@ def test_what_was_left_for_a_day_is_deleted_when_something_else_comes(tmp_path):
 
 def test_many_files_are_named_in_time_that_grows_with_their_number(tmp_path):
     began = time.monotonic()
-    paths = incoming._safe_paths(["a/same.png"] * 20_000 + [f"a/{n}.png" for n in range(20_000)])
+    paths = uploads._safe_paths(["a/same.png"] * 20_000 + [f"a/{n}.png" for n in range(20_000)])
     assert len(set(paths)) == 40_000 and time.monotonic() - began < 10
 
 
 def test_long_names_that_begin_alike_stay_apart():
     names = [f"a/{'苹' * 60}{n}.png" for n in range(300)]
-    paths = incoming._safe_paths(names)
+    paths = uploads._safe_paths(names)
     assert len(set(paths)) == 300 and all(path.suffix == ".png" and len(path.name.encode()) <= 120 for path in paths)
 
 

@@ -44,7 +44,7 @@ def boxes(data: bytes, at: int, end: int, name: str) -> Iterator[tuple[bytes, in
             body += 8
         length = length or end - at
         if at + length > end or body > at + length:
-            if kind == b"mdat":  # what lies in it is looked up by its place
+            if kind == b"mdat":  # its items are looked up by index
                 return
             raise ValueError("a box is cut off")
         yield kind, body, at + length
@@ -93,7 +93,7 @@ class Items:
         """An item's properties, in the order in which rotation and cropping are applied."""
         found = []
         for number, essential in self._used.get(item, ()):
-            if number:  # 0 stands for none
+            if number:  # 0 means none
                 kind, at, end = self._properties[number - 1]
                 if number not in self._bodies:
                     self._bodies[number] = self._data[at:end]

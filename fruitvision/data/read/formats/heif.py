@@ -49,7 +49,7 @@ def read_heif(data: bytes, name: str) -> PictureFile:
     """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
     (length,) = struct.unpack_from(">I", data)
     if _BRANDS.isdisjoint(data[at : at + 4] for at in (8, *range(16, min(length, 512), 4))):
-        raise PictureError("picture-not-an-image", picture=name)  # a video is such a file as well
+        raise PictureError("picture-not-an-image", picture=name)  # videos have the same container
     file = _Rewriting(Items(data, name), len(data), name)
     reader = _reader(file.codec, name)
     width, height = file.size
@@ -161,7 +161,7 @@ class _Rewriting:
         kept: list[Property] = []
         for one in self._source.properties(item):
             if one.kind in _KEPT or one.kind == b"colr" and one.body.startswith(b"nclx"):
-                if one.kind in _TURNS or all(one.kind != other.kind for other in kept):  # decoders too take the first
+                if one.kind in _TURNS or all(one.kind != other.kind for other in kept):  # decoders use the first, too
                     kept.append(one)
             elif one.kind == b"colr" and one.body[:4] in (b"prof", b"rICC") and not self.profile and len(one.body) <= MAX_PROFILE_BYTES:
                 self.profile = one.body[4:]
@@ -314,7 +314,7 @@ def _sequence_size(body: bytes) -> tuple[tuple[int, int], int]:
                 bits.take(4)
     wide, high = bits.take(4) + 1, bits.take(4) + 1
     size = bits.take(wide) + 1, bits.take(high) + 1
-    # A frame may name another size in as many bits, unless the picture is a still one with the short header.
+    # A frame may declare another size in the same number of bits, unless it is a still picture with the reduced header.
     return size, 0 if reduced else 1 << wide + high
 
 

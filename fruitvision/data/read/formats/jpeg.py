@@ -63,7 +63,7 @@ def read_jpeg(data: bytes, name: str) -> PictureFile:
             xmp = xmp_orientation(segment)
         elif marker == 0xE2 and segment.startswith(_PROFILE_START) and len(profile) < _MAX_PROFILE_SEGMENTS:
             profile.append((segment[12:13], segment[14:]))
-        elif marker in (0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE):  # 0xE0 and 0xEE say what the channels are
+        elif marker in (0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE):  # 0xE0 and 0xEE define the color space
             kept.append(data[start:at])
     raise too_many_parts(name, "segments")
 
@@ -97,7 +97,7 @@ def _coefficients(frame: bytes, width: int, height: int) -> int:
 
 def check_scans(data: bytes, start: int, end: int, name: str) -> None:
     """Raise PictureError if a JPEG has more than ``MAX_SCANS`` scans, as libjpeg would find them."""
-    if data.count(b"\xff\xda", start, end) <= MAX_SCANS:  # some may lie in metadata or behind the end
+    if data.count(b"\xff\xda", start, end) <= MAX_SCANS:  # some may be in metadata or after the end
         return
     scans, at = 0, start
     for _ in range(MAX_PARTS):

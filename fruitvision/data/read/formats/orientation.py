@@ -71,11 +71,11 @@ class Unpacking:
             return b""
 
     def _unpacked(self, packed: bytes) -> bytes:
-        if not self._left:  # which zlib would take as no limit
+        if not self._left:  # zlib would take 0 as no limit
             return b""
         try:
             unpacked = zlib.decompressobj().decompress(packed, self._left)
-        except zlib.error:  # after how much of it is not said
+        except zlib.error:  # zlib does not report how much was unpacked
             self._left -= min(self._left, _MAX_UNPACKED_BYTES * len(packed))
             raise
         self._left -= len(unpacked)

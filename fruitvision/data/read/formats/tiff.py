@@ -23,7 +23,7 @@ MAX_CLAIMED = 8
 """Times its bytes that the strips or tiles of a file claim in all. Few pixels may lie behind any number of bytes that stand for
 none, and to turn their bits all are copied: each megabyte takes a millisecond or two. Some programs claim too many."""
 SMALL_TAGS = {
-    **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and ways of packing
+    **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and encodings
     **dict.fromkeys((258, 338, 339, 529, 530, 532), 16),  # bits, extra samples, their formats; YCbCr
     320: 3 * 2**16,
     347: 2**16,  # the palette, JPEG tables
@@ -56,7 +56,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
     for other in (278,) if tiled else (322, 323):
         most.pop(other)
-    turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader turns by the tag itself
+    turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader applies the tag itself
     return PictureFile(TiffImageFile, tags.rewritten(most), width, height, turned, parts=parts, pixels=pixels, profile=tags.profile())
 
 

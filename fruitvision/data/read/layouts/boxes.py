@@ -14,7 +14,7 @@ import yaml
 from fruitvision.data.read.layouts.labels import Box, Labels, Pictures, label_bytes, label_name, label_text
 from fruitvision.errors import DataError
 
-MAX_TEXT_BYTES = 2**20  # of the file of one picture
+MAX_TEXT_BYTES = 2**20  # per picture
 MAX_YAML_LETTERS = 2**18
 """Of a list of classes in YAML, which takes ten seconds a megabyte to read. A thousand classes take 40 KB."""
 COCO, VOC, YOLO = "COCO", "Pascal VOC", "YOLO"
@@ -93,7 +93,7 @@ def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str
                 continue
             number = int(first)
             name = names[number] if number < len(names) else str(number)
-            if len(numbers) in (4, 5):  # perhaps with the confidence of a prediction
+            if len(numbers) in (4, 5):  # possibly with a confidence
                 x, y, width, height = numbers[:4]
                 found.add_box(picture, Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, name))
             elif len(numbers) >= 6 and len(numbers) % 2 == 0:

@@ -36,7 +36,7 @@ def find_labels(
     """
     pictures = Pictures(one for one in files if is_picture(one))
     found: dict[str, Labels] = {}
-    # Kaggle's sample of a submission has a made-up label for every test picture.
+    # Kaggle's sample submission has a placeholder label for every test picture.
     tables = [one for one in files if PurePosixPath(one).suffix.lower() in SUFFIXES and "submission" not in one.rpartition("/")[2].lower()]
     notes = [one for one in files if one.lower().endswith(".json") and PurePosixPath(one).name not in _OWN]
     for one in tables[:MAX_FILES]:

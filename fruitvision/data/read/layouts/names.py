@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 _SPLITS = {"train": "train", "val": "val", "dev": "val", "eval": "val", "test": "test"}
 # "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set", "1_train", "train (1)", "训练集". Each part is
-# matched for good, so that no name takes long.
+# matched atomically, so that no name takes long.
 _SPLIT = re.compile(
     r"(?:\d{1,3}[ ._-]++)?"
     r"(?:(?P<train>train(?:ing)?|训练)|(?P<val>val(?:id(?:ation)?)?|验证)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)"
@@ -30,7 +30,7 @@ _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", 
     ".jxl",
 }
 _OTHERS = {".mov", ".mp4", ".m4v", ".3gp", ".avi", ".aae", ".xmp", ".thm", ".lrv", ".db", ".ini", ".icloud", ".lnk", ".url"}
-_DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture of the same name
+_DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture with the same name
 
 
 def looks_like_picture(name: str) -> bool:
