@@ -49,7 +49,7 @@ FAST = {"epochs": 5}
 UNSEEN = {"epochs": 3, "image_size": 80, "eval_resize": 80}
 """The fastest schedule found that reaches ``GOAL`` from a checkpoint of the other classes; 2 epochs at 96 px reach 97.0%."""
 BEFORE = {"epochs": 6}
-"""How that checkpoint is trained."""
+"""The settings with which that checkpoint is trained."""
 
 
 @dataclass(frozen=True)

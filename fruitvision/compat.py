@@ -115,7 +115,7 @@ def prepacked_conv2d(
 
 
 WORKER_DIED = ("exited unexpectedly", "is killed by signal")
-"""What torch's DataLoader (2.13) says, in a RuntimeError, of a worker process that was ended."""
+"""Parts of the RuntimeError messages of torch's DataLoader (2.13) about a worker process that died."""
 
 
 def _forget_half_imported() -> None:

@@ -37,10 +37,10 @@ RETRY_SECONDS = 3.0
 FRESH_SECONDS = 2.5
 CHECKSUM = "config_sha256"
 MAX_NAME_BYTES = 120
-"""Of a name that is made from a person's; file systems allow 255."""
+"""Limit on names derived from user input; file systems allow 255."""
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
 

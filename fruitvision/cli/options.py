@@ -42,7 +42,7 @@ Depth = Annotated[
 ]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Cut out the boxes of COCO, Pascal VOC or YOLO labels, as pictures of their class.")]
 PICTURES = ("data", "photos", "not_fruit", "untaught")
-"""The options that take a folder of pictures, and so an archive of one."""
+"""The options that take a folder of pictures, or an archive of one."""
 
 
 class Command(TyperCommand):

@@ -27,9 +27,9 @@ from fruitvision.training.device import choose_device
 from fruitvision.training.evaluation import evaluate
 
 BATCH = 32
-"""Pictures whose statistics are taken together, in a random order: batches of one class would have other statistics."""
+"""The batch size, in random order, since batches of one class would have different statistics."""
 MAX_TRAIN_IMAGES = 2048
-"""How many training pictures the recomputed statistics are the mean of, at most."""
+"""The maximum number of training pictures for the recomputed statistics."""
 
 
 def has_running_statistics(network: nn.Module) -> bool:

@@ -39,7 +39,7 @@ from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
 FROZEN_PICTURES, FROZEN_PENALTY = 3_000, 1e-4
-"""With a frozen trunk: how many pictures of the data are used, and the L2 penalty of the last layer where none is set."""
+"""With a frozen trunk: the number of pictures of the dataset, and the default L2 penalty for the last layer."""
 TABLE_NAME = "sources.csv"
 
 Log = Callable[[str], None]

@@ -28,7 +28,7 @@ from fruitvision.runs.folder import RunFolder
 TABLE, EPOCHS, ABOUT = "table.csv", "epochs.csv", "about.json"
 MEASURED = Path(__file__).with_name("measured")
 RECORD = "test-statistics"
-"""The kind of the record of :mod:`fruitvision.comparison.bn_statistics` in a run's metrics."""
+"""The kind of the metrics record that :mod:`fruitvision.comparison.bn_statistics` appends."""
 TARGET = 0.9
 """The accuracy of ``epochs_to_90``."""
 FIGURES = (

@@ -24,13 +24,13 @@ class Answer:
 
     trial: Trial
     prediction: Prediction
-    """Never "sure" where the network's thresholds were not fitted to its own validation pictures."""
+    """Never "sure" if the network's thresholds were not fitted to its own validation pictures."""
     heatmap: Image.Image
-    """RGB, the picture's size: the class activation map of the answered fruit type."""
+    """RGB, with the picture's size: the class activation map for the predicted fruit type."""
     accuracy: float | None
-    """Of the weights that answer, on the pictures of ``split``."""
+    """The accuracy of these weights on ``split``."""
     split: str | None
-    """The study's "test" pictures, or else its "validation" pictures; None where the accuracy was not measured."""
+    """"test", or else "validation"; None if the accuracy was not measured."""
 
 
 def pairs(study: StudyFolder) -> list[tuple[int, int]]:

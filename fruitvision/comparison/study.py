@@ -28,7 +28,7 @@ from fruitvision.training.config import TrainConfig, settings_error
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")
 DIVERGED = "non-finite"
-"""The prefix of the error codes of a training that diverged."""
+"""The prefix of the error codes of diverged trainings."""
 PLAN = "study.json"
 # The default settings of a study: the fast preset from random weights, with small pictures and a quarter of the width, so that four
 # norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is evaluated on the test split if there is one,
@@ -46,8 +46,8 @@ BASE: dict[str, Any] = {
 
 
 RateRule = Literal["same", "sqrt", "linear"]
-"""How the learning rate follows the batch size, from that of 32 pictures: not at all; with its square root, which adaptive optimizers
-such as AdamW ask for (Malladi et al. 2022, arXiv:2205.10287); or in proportion, as for SGD (Goyal et al. 2017, arXiv:1706.02677)."""
+"""How the learning rate scales with the batch size, relative to 32: not at all; with the square root, as recommended for adaptive
+optimizers such as AdamW (Malladi et al. 2022, arXiv:2205.10287); or linearly, as for SGD (Goyal et al. 2017, arXiv:1706.02677)."""
 EXPONENTS: dict[RateRule, float] = {"same": 0.0, "sqrt": 0.5, "linear": 1.0}
 
 

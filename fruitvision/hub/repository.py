@@ -19,7 +19,7 @@ from fruitvision.errors import CheckpointError
 SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "README.md")
 _OWN = r"\w(?:(?!--|\.\.)[\w.-]){0,95}(?<=\w)"
-"""Of a person or a repository; another one huggingface_hub takes for a wrong call."""
+"""A valid name of a user or repository; for others huggingface_hub raises a different error."""
 _NAME = re.compile(rf"(?P<repo>{_OWN}/{_OWN}(?<!\.git))(?:@(?P<revision>(?!/|.*\.\.)[\w./-]{{1,200}}))?", re.ASCII)
 T = TypeVar("T")
 

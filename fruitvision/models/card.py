@@ -215,7 +215,7 @@ SOURCES = {
     "grocery-packages": "Pictures without fruit: packages from the grocery photos (MIT).",
     "not-fruit": "Pictures without fruit: Alexey Grigorev's clothing dataset (CC0), and packages from the grocery photos (MIT).",
 }
-"""The credits of folders by name."""
+"""The credits of datasets by folder name."""
 
 
 def _licence(name: str, config: dict[str, Any]) -> list[str]:

@@ -28,9 +28,9 @@ from fruitvision.models.networks import NetworkOutput
 from fruitvision.models.prepacked import is_float32_on_cpu
 
 TOLERANCE = 0.01
-"""The difference of any output, as a share of its norm, that still counts as rounding. In float32 it is about 1e-6."""
+"""The largest relative difference of an output that counts as rounding. In float32 it is about 1e-6."""
 TRIES, SLOWER = 8, 1.25
-"""How often it is timed against torch, and the ratio of its time to torch's from which it is not used."""
+"""The number of timings against torch, and the ratio to torch's time above which it is not used."""
 TIMEOUT_S = 30.0
 """A forward pass that takes longer counts as failed."""
 _lock = threading.Lock()  # torch's tracing state and Python's warning filters are global

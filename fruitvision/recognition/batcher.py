@@ -17,7 +17,7 @@ from fruitvision.data.read.picture import PictureSource, load_with_note, to_arra
 from fruitvision.recognition.classifier import Classifier, FrameContext, Prediction
 
 EXIT_SECONDS = 10.0
-"""How long the end of the process waits for networks that are being compiled: one that ends meanwhile is aborted."""
+"""How long exit waits for networks that are being compiled, since exiting meanwhile aborts the process."""
 
 
 @dataclass

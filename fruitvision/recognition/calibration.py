@@ -20,11 +20,11 @@ Verdict = Literal["sure", "unsure", "not-fruit"]
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
 SURE_ACCURACY, MAX_FRUIT_REFUSED, MAX_NEGATIVES_ACCEPTED = 0.95, 0.02, 0.02
-"""The targets of :func:`fit_thresholds`, as shares."""
+"""The targets of :func:`fit_thresholds`, as fractions."""
 MIN_SURE_SHARE = 0.02
 MIN_PHOTOS = 100
 MIN_SURE = 0.4
-"""No answer of a lower confidence is "sure", however accurate the answers to the given pictures are."""
+"""No answer with a lower confidence is "sure", however accurate the answers to the given pictures are."""
 MAX_FITTED_THRESHOLD = 0.9999
 """The largest threshold that is fitted, to four decimals: 1 would mean that no answer is ever "sure"."""
 

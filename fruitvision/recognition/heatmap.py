@@ -53,11 +53,11 @@ class ActivationMap:
     """A class activation map, and the part of the picture that it covers."""
 
     activation: np.ndarray
-    """(h, w) float32, as :func:`class_activation` gives it."""
+    """(h, w) float32, from :func:`class_activation`."""
     box: Box
     """The part that was the network's input: (left, top, right, bottom) in pixels of the reduced picture."""
     height: int
-    """Of the reduced picture, as :func:`fruitvision.data.read.picture.load_pixels` gives it."""
+    """The size of the picture as reduced by :func:`fruitvision.data.read.picture.load_pixels`."""
     width: int
 
     def overlay(self, picture: Image.Image) -> Image.Image:

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Guess, Prediction
 
 VERY_SURE = 0.9
-"""The confidence from which on an answer is called very sure, where the network's card does not say."""
+"""The confidence from which an answer is "very sure", if the checkpoint does not have one."""
 NEVER = 2.0
-"""A confidence that no answer has."""
+"""A confidence that no answer reaches."""
 MIN_BOTH, MIN_SECOND = 0.5, 0.25
-"""An unsure answer names two fruits where their probabilities add up to ``MIN_BOTH`` and the second has at least ``MIN_SECOND`` of
-the first's."""
+"""An unsure answer names two fruits if their probabilities sum to ``MIN_BOTH`` and the second one's is at least ``MIN_SECOND`` times
+the first one's."""
 MIN_ALONE = 0.4
-"""It names none where even the first has less."""
+"""It names none if even the first one's is lower."""
 MAX_CONFUSED, MIN_CONFUSED = 2, 3
-"""How many types are named that a network confuses with its answer, and how often it must have done so."""
+"""The maximum number of confused types to name, and how often they must have been confused."""
 MIN_SHOWN = 0.01
-"""Guesses with less are not shown."""
+"""Guesses with a lower probability are not shown."""
 
 
 def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:

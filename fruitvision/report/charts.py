@@ -28,7 +28,7 @@ COLOURS = ("#2474bb", "#d55e00", "#009e73", "#c86a9f", "#b8860b", "#2f9bd0", "#7
 WIDTH, HEIGHT = 460.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 10.0, 44.0
 MANY_TICKS = 5
-"""Of more than so many labels of the x axis every second one is left out by the CSS where the chart is narrow, and the letters large."""
+"""With more labels on the x axis, the CSS hides every second one in a narrow chart."""
 
 Format = Literal["percent", "number"]
 

@@ -17,7 +17,7 @@ SIDE = 132
 """Short side of a picture in the report, in pixels."""
 QUALITY = 82
 MAX_ASPECT = 1.8
-"""A longer picture is cropped to its middle: cards stand in rows."""
+"""A longer picture is cropped to its center."""
 
 
 def picture(pixels: np.ndarray | Image.Image, words: str) -> Markup:

@@ -35,12 +35,12 @@ from fruitvision.wording.text import LANGUAGES
 
 FILE = "report.html"
 PAIRS, HARDEST, CONTRADICTED, DUPLICATES, ACCEPTED = 12, 18, 18, 12, 12
-"""How many of each are shown."""
+"""The maximum number of each that is shown."""
 PER_PAIR = 3
 LEAK = 0.05
-"""From this share of near-duplicates in other splits on, a warning stands above the figures."""
+"""The fraction of near-duplicates in other splits from which a warning is shown."""
 SMALL_FROM = 40
-"""Rows from which on a matrix has narrow cells without numbers."""
+"""The number of rows from which a matrix has narrow cells without numbers."""
 HERE = Path(__file__).parent
 
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 FILE = "results.json"
 MAX_BYTES = 8 * 2**20
 PAIRS, HARDEST, PER_PAIR = 6, 12, 3
-"""How many of each are kept."""
+"""The maximum number of each that is kept."""
 MAX_CLASSES = 40
-"""Up to so many classes the matrix is of classes, beyond of kinds of fruit, and of those that were mistaken alone."""
+"""With at most this many classes the matrix is by class, otherwise by fruit type, with mistaken types only."""
 MAX_MATRIX_CLASSES = 2**24
-"""Letters of the names in the matrix's cells, beyond which it is not read: each cell says the names of its row and its column."""
+"""Limit on the characters of all names in the matrix's cells, each of which has the names of its row and its column."""
 SMALL_FROM = 20
 QUALITY = 78
 
@@ -65,7 +65,7 @@ class ConfusedPair(BaseModel):
     names: tuple[Text, Text]
     counts: tuple[int, int]
     typical: tuple[Shown | None, Shown | None]
-    """Of each the picture that was recognised best."""
+    """The best recognized picture of each."""
     mistaken: tuple[Shown, ...] = Field(max_length=PER_PAIR)
 
 

@@ -28,7 +28,7 @@ class RunConfig(BaseModel):
     leave_out: tuple[str, ...] = ()
     """Names of sources among ``photos`` and ``not_fruit`` that are used neither for training nor for validation."""
     study: str = ""
-    """The folder of a finished ``evaluate-sources`` study whose answers the network is calibrated on; empty for none."""
+    """The folder of a finished ``evaluate-sources`` study that is used for calibration; empty for none."""
     training: TrainConfig = Field(default_factory=lambda: TrainConfig.from_preset("plain"))
     processes: int = Field(default=1, ge=1, le=MAX_PROCESSES, description="How many processes of this machine the app trains it with.")
     created: float = Field(default_factory=time.time, ge=0, le=LATEST, description="Seconds since 1970.")

@@ -17,20 +17,20 @@ from fruitvision.files import FileCache
 
 STEP = ("epoch", "step", "steps", "loss", "lr", "grad_norm", "images_per_s")
 STEP_MARK = b'"kind": "step"'
-"""Part of every step's line as json writes it: most lines are steps, and this tells them apart without parsing."""
+"""Part of the JSON of every step's record, by which these are recognized without parsing; most lines are steps."""
 MAX_READERS, MAX_RUNS = 4, 2000
 TAIL = 64
 MAX_BYTES = 256 * 2**20
-"""A metrics file is read up to this size; 15,000 steps take 3 MB."""
+"""A larger metrics file is not read; 15,000 steps take 3 MB."""
 LARGEST, SMALLEST = 1e15, 1e-300
-"""Numbers beyond are not plotted: these count as missing, and those as zero."""
+"""Larger numbers count as missing in plots, and smaller ones as zero."""
 
 
 class Summary(NamedTuple):
     """The metrics of a whole run that are shown in the table of runs."""
 
     skipped: int
-    """Steps that were skipped."""
+    """The number of skipped steps."""
     test_top1: float | None
     test_images: int | None
 

@@ -18,7 +18,7 @@ from fruitvision.runs.process import START_TIME_TOLERANCE
 
 State = Literal["none", "making", "ready", "failed"]
 REPORT, RESULTS = "report.html", "results.json"
-"""The names of the two files that the command writes of which this looks whether they are there."""
+"""The files by which this recognizes a finished report."""
 
 
 def report_file(run: RunFolder) -> Path:

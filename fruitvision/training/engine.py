@@ -65,7 +65,7 @@ class EpochDone:
     images_per_s: float
     seconds: float
     skipped: int
-    """Steps without an update, because their loss, gradient or running statistics were not finite."""
+    """The number of steps without an update, because of a non-finite loss, gradient or running statistics."""
     improved: bool
 
 
@@ -76,7 +76,7 @@ Training = TrainLoader | MixedLoader
 Teacher = Callable[[Tensor], Tensor]
 """Images (N, 3, H, W) → logits (N, C) over the network's own classes."""
 Regularizer = Callable[[Tensor, Tensor], Tensor]
-"""(images (N, 3, S, S), features (N, F)) → a loss, (): how far the features are from what they are regularized towards."""
+"""(images (N, 3, S, S), features (N, F)) → a scalar loss: the distance of the features from those that they are regularized towards."""
 
 
 def fit(

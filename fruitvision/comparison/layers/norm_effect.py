@@ -41,7 +41,7 @@ AXES = {
 }
 """The axes over which moments are computed: name → (axes, whether C is split into groups)."""
 TOLERANCE = 0.01
-"""A set is normalized where its mean is this close to 0 and its standard deviation to 1."""
+"""A set counts as normalized if its mean is this close to 0, and its standard deviation to 1."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class NormEffect:
     after: np.ndarray
     """(N, C, H, W) float32: the layer's output with γ = 1 and β = 0."""
     sets: np.ndarray
-    """(N, C, H, W): which elements share a mean, as :func:`anatomy.sharing_sets`."""
+    """(N, C, H, W): the result of :func:`anatomy.sharing_sets`."""
     scale: np.ndarray
     shift: np.ndarray
     """(C,): the network's γ and β."""
     running: Running | None
-    """Of batch norm only."""
+    """For batch norm only."""
 
     def moments(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each sharing set; empty if there is none."""

@@ -21,10 +21,10 @@ from fruitvision.data.augment.transforms import IMAGENET_MEAN, IMAGENET_STD, Eva
 CROP_RATIO = (3 / 4, 4 / 3)
 CROP_TRIES = 10
 RANDOM_NUMBERS = 4 * CROP_TRIES + 2
-"""That the augmentation of one picture takes."""
+"""The number of random numbers for the augmentation of one picture."""
 
 Draw = tuple[float, float, float, float, float, float]
-"""One picture's augmentation: crop (left, top, width, height) in pixels, flipped (1) or not (0), rotation in degrees."""
+"""The parameters for one picture: crop (left, top, width, height) in pixels, flipped (1) or not (0), rotation in degrees."""
 
 
 def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> TrainTransform:

@@ -20,7 +20,7 @@ class PlacedSprite:
     """A sprite in a scene. Lengths are in half frames: the frame spans -1..1 in both directions."""
 
     sprite: Tensor
-    """(4, side, side), as :mod:`fruitvision.data.augment.sprites` describes it."""
+    """(4, side, side), see :mod:`fruitvision.data.augment.sprites`."""
     x: float
     y: float
     half: float
@@ -31,9 +31,9 @@ class PlacedSprite:
     mirrored: bool
     gain: float
     shadow: float
-    """How dark: 0 none .. 1 black."""
+    """The darkness of the shadow, from 0 (none) to 1 (black)."""
     shadow_offset: tuple[float, float]
-    """From the sprite, in half sides of it."""
+    """The offset from the sprite, in half sides of it."""
     is_fruit: bool
 
 

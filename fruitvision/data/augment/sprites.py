@@ -16,7 +16,7 @@ from fruitvision.data.augment.backgrounds import random_part
 from fruitvision.data.augment.transforms import WHITE, has_white_background, to_batch
 
 FRUIT_SHARES = (0.04, 0.995)
-"""Of the picture that a mask must cover to be believed."""
+"""The bounds on the fraction of the picture that a valid mask covers."""
 SPRITE_SIDE = 100
 
 

@@ -23,15 +23,15 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int], "Tensor"]
-"""(pictures, one seed a picture, side S) → (B, 3, S, S)."""
+"""(pictures, one seed per picture, size S) → (B, 3, S, S)."""
 
 Views = Literal["one", "mirror", "middle"]
-"""Test-time augmentation: the picture; it and its mirror image; it and its middle, enlarged."""
+"""Test-time augmentation: the picture alone; with its mirror image; with enlarged center crops."""
 MIDDLE_SCALES = (1.0, 0.8)
 WHITE = 232
-"""From here on, in all three channels, a pixel may be part of a white background."""
+"""A pixel with at least this value in all channels may be part of a white background."""
 BORDER_SHARE = 0.5
-"""Of the border that must be white before a picture counts as one with a white background."""
+"""The fraction of the border that must be white for a picture with a white background."""
 
 
 class EvalTransform(BaseModel):

@@ -28,7 +28,7 @@ from fruitvision.errors import DownloadError, Fault
 from fruitvision.files import replace_folder, write_error
 
 SUFFIXES = (".zip", ".tm", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".txz", ".tbz2")
-"""How the names of archives end, in any case; .tm is a project of Teachable Machine."""
+"""The suffixes of archives, ignoring case; .tm is a project of Teachable Machine."""
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; about ten times all of Fruits-360, with the large pictures
 MAX_RATIO = 100  # unpacked to packed size: pictures hardly compress, a zip bomb expands a thousandfold

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_HEADER_BYTES = 2**20
-"""Of all long names and extended headers before one entry. tarfile reads each whole, and holds one while it reads the next."""
+"""Limit on all long names and extended headers before an entry. tarfile reads each whole, and keeps one while reading the next."""
 MAX_PADDING = 16 * 2**20
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _RECORD = re.compile(rb"([0-9]{1,9}) ([^=\n]{1,1000})=")

@@ -27,12 +27,12 @@ MAX_FILES = 100_000
 MAX_DEPTH = 32
 MAX_NAME = 1000
 SHORT_STEM = 20
-"""Of a name that gets a number, in letters: with it, it is within what :func:`safe_name` keeps."""
+"""The number of characters kept of a name that gets a number, so that :func:`safe_name` does not cut the number off."""
 KEPT_SECONDS = 24 * 3600.0
-"""An upload of which nothing has come for so long is deleted."""
+"""An upload that received nothing for this long is deleted."""
 LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
 BROUGHT = ".brought"
-"""A file in the folder of datasets into which something was brought."""
+"""A marker file in a folder of datasets that has received uploads."""
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
 
 
@@ -42,9 +42,9 @@ class UploadManifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """Of the folder that is to be made."""
+    """The name of the folder to create."""
     files: tuple[tuple[str, int], ...]
-    """Of each its path, parted by "/", and its size in bytes."""
+    """(path separated by "/", size in bytes) of each file."""
 
 
 class Uploads:

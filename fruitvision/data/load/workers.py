@@ -20,7 +20,7 @@ from fruitvision.data.load.batch import Batch
 from fruitvision.errors import FruitVisionError, TrainingError
 
 PREFETCH_FACTOR = 2
-"""Batches that each process makes in advance."""
+"""Batches that each process prefetches."""
 
 MakeBatch = Callable[[Any], Batch]
 """Makes the batch that is determined by a picklable key."""

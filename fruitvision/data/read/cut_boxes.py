@@ -26,9 +26,9 @@ from fruitvision.errors import DataError, PictureError
 from fruitvision.files import cache_folder, replace_folder, write_error
 
 SHORT_SIDE = 512
-"""No cut-out is larger, in pixels: training keeps half of it."""
+"""The largest short side of a crop, in pixels; the image store keeps half of it."""
 MIN_SIDE = 8
-"""In pixels: smaller boxes are passed over."""
+"""Pixels; smaller boxes are skipped."""
 STALE_SECONDS = 24 * 3600
 _INDEX, _FORMAT = "index.json", "1"
 

@@ -127,4 +127,4 @@ def _counted(ticket: _Ticket) -> list[tuple[str, str]]:
 
 
 GATE = DecodeGate()
-"""The one of this process."""
+"""The gate of this process."""

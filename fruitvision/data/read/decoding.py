@@ -49,7 +49,7 @@ class DecodeFailure(NamedTuple):
 
 
 NEEDS_PACKAGE = ("heic", "avif")
-"""Kinds of files that can be read once something is installed."""
+"""Kinds of files that can be read after installing a package."""
 Outcome = DecodedPicture | DecodeFailure
 
 

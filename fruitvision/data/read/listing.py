@@ -35,7 +35,7 @@ __all__ = [
     "looks_like_picture",
 ]
 MARGIN = 0.1
-"""How much of a box's width and height is kept around it, on each side, if nothing else is asked for."""
+"""The default margin around a box on each side, as a fraction of its width and height."""
 
 
 def list_pictures(

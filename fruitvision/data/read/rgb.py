@@ -26,7 +26,7 @@ _TABLES = (b"A2B0", b"A2B1")
 _MAX_CURVE_BYTES, _MAX_TABLE_BYTES = 2**14, 4 * 2**20
 _MAX_TAGS = 100
 _SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
-"""The colorants of sRGB, X Y Z of red, green and blue under D50, as its profiles round them."""
+"""The colorants of sRGB: X Y Z of red, green and blue under D50, rounded as in its profiles."""
 
 
 def to_srgb_on_white(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:

@@ -19,12 +19,12 @@ from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
 from fruitvision.models.imported.pickle_check import check_pickles
 
 MAX_BYTES = 4 * 2**30
-"""Of a file: ten times the largest network whose architecture is recognised."""
+"""Limit on a file: ten times the largest supported network."""
 MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 SAFETENSORS = ".safetensors"
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
-"""What a folder of the Hugging Face Hub calls its weights."""
+"""The names of weights in a folder of the Hugging Face Hub."""
 _WRAPPERS = (
     "state_dict",
     "model_state_dict",
@@ -61,9 +61,9 @@ class WeightsFile:
     path: Path
     sha256: str
     tensors: dict[str, Tensor]
-    """By name as in the file, in its order; finite."""
+    """The tensors by name, in the file's order; all finite."""
     classes: Any = None
-    """What the file itself says of its classes, as :func:`fruitvision.models.imported.names.class_names` takes it."""
+    """The class names in the file, for :func:`fruitvision.models.imported.names.class_names`."""
 
 
 def find_weights(path: Path) -> Path:

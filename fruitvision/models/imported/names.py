@@ -12,7 +12,7 @@ from fruitvision.errors import CheckpointError
 MAX_BYTES = 16 * 2**20
 _INSIDE = ("class_to_idx", "idx_to_class", "id2label", "classes", "class_names", "label_names", "labels")
 _DEPTH = 4
-"""Of dictionaries with one of these, in each other."""
+"""Limit on nested dictionaries."""
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

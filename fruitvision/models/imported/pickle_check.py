@@ -19,11 +19,11 @@ from fruitvision.errors import CheckpointError
 from fruitvision.models.imported.pickle_size import UnpickledSize
 
 MAX_OPCODES = 2_000_000
-"""Of one pickle. A network of a thousand tensors has some fifty thousand."""
+"""Limit for one pickle. A network of a thousand tensors has about fifty thousand."""
 MAX_MEMBERS = 20_000
 MAX_PICKLE_BYTES = 64 * 2**20
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The first pickle of a file that torch before 1.6 wrote: its magic number (torch/serialization.py)."""
+"""The first pickle of files written before torch 1.6: the magic number (torch/serialization.py)."""
 _LEGACY_PICKLES = 5
 _BUILDERS = {"_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter"}
 _COLLECTIONS = {"OrderedDict", "defaultdict", "Counter"}
@@ -66,7 +66,7 @@ class _Name(NamedTuple):
 
     name: str
     plain: bool = True
-    """Whether the name stands in the opcode, as in every file that torch writes; else it is a guess."""
+    """Whether the name is part of the opcode, as in every file written by torch; otherwise it is a guess."""
 
 
 def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:

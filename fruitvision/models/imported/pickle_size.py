@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Sequence
 
 MAX_WORK = 8_000_000
-"""Objects that are hashed or copied while a pickle is read. A network of a thousand tensors has some ten thousand."""
+"""Limit on objects that are hashed or copied during unpickling. A network of a thousand tensors has about ten thousand."""
 _FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _KEYS = {"SETITEM", "SETITEMS"}
 _COPIES = {"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "BUILD", "ADDITEMS", "BINPERSID", "FROZENSET", "DICT"}

@@ -20,12 +20,12 @@ from fruitvision.models.onnx.protobuf import LISTS, Message, ProtobufError, Read
 
 MAX_NODES = 5_000
 MAX_NUMBERS = 2**30
-"""In all values of one batch together: 4 GB of float32, if all were kept. ResNet18 under group norm at 224 pixels has 2**28."""
+"""Limit on the elements of all values for one batch: 4 GB of float32. ResNet18 under group norm at 224 pixels has 2**28."""
 MAX_MULTIPLICATIONS = 2**38
-"""Multiplications of one batch. ResNet18 at 224 pixels takes 2**35."""
+"""Limit on the multiplications for one batch. ResNet18 at 224 pixels takes 2**35."""
 
 _ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8}
-"""Bytes of a number, by TensorProto.DataType: float, uint8, int8, int32, int64."""
+"""The size of an element in bytes, by TensorProto.DataType: float, uint8, int8, int32, int64."""
 _INT64 = 7
 _SAME_SIZE = {
     "Clip",
@@ -43,7 +43,7 @@ _SAME_SIZE = {
 }
 _BROADCAST = {"Add", "Div", "Mul", "Sub"}
 _OPSET = 18
-"""From here on axes are inputs, as they are read here."""
+"""The first opset in which axes are inputs, as expected here."""
 
 # The allowed fields of each message: number → name. A name in the plural is a repeated field.
 _MODEL = {
@@ -84,7 +84,7 @@ class UnsupportedOnnx(Fault):
 class _Value(NamedTuple):
     shape: Shape
     numbers: Shape | None = None
-    """What a list of whole numbers holds, where that is known."""
+    """The value of a list of integers, if it is known."""
 
 
 class OnnxFile:

@@ -20,7 +20,7 @@ class ProtobufError(ValueError):
 
 LISTS = ("float_datas", "int32_datas", "int64_datas")
 MAX_REPEATED = 64
-"""Numbers in a list of dimensions, pads and the like."""
+"""Limit on repeated integers such as dimensions and pads."""
 
 
 class Reader:

@@ -75,9 +75,9 @@ class Pair:
     counts: tuple[int, int]
     """How often the first was predicted as the second, and the second as the first."""
     mistaken: tuple[int, ...]
-    """These pictures, by decreasing confidence."""
+    """The confused pictures, by decreasing confidence."""
     typical: tuple[int | None, int | None]
-    """For each name the picture with the highest probability of its label; None where there is none."""
+    """For each name the picture with the highest probability of its label; None if there is none."""
 
 
 def most_confused(evaluation: Evaluation, limit: int) -> list[Pair]:

@@ -40,7 +40,7 @@ class Scores:
     """The predictions for N pictures, without the probabilities of all classes."""
 
     predicted: Tensor
-    """(N,) the predicted class, or type where the folder is scored by type"""
+    """(N,) the predicted class, or type if the evaluation is by type"""
     confidence: Tensor
     """(N,) its probability"""
     sure: Tensor
@@ -50,9 +50,9 @@ class Scores:
     right: Tensor
     """(N,) the probability of the label; empty for pictures without fruit"""
     classes: Tensor
-    """(N,) the most probable class, whatever is scored"""
+    """(N,) the most probable class, also if the evaluation is by type"""
     types: Tensor
-    """(N,) the most probable type, whatever is scored"""
+    """(N,) the most probable type, also if the evaluation is by class"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Evaluation:
     pictures: LabelledFolder
     negatives: tuple[Negatives, ...]
     summary: dict[str, Any] = field(repr=False)
-    """As :func:`evaluate_folder` returns it."""
+    """The result of :func:`evaluate_folder`."""
 
     @property
     def wrong(self) -> np.ndarray:

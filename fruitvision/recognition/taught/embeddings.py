@@ -25,9 +25,9 @@ from fruitvision.recognition.taught_head import Embedding, TaughtHead
 VIEWS = 5
 CENTER, DARKER, BRIGHTER = 0.8, 0.7, 1.35
 AT_ONCE = 12
-"""Up to this many pictures are embedded before the next answer; more than that in the background."""
+"""Up to this many pictures are embedded before the next prediction; more are embedded in the background."""
 REFIT_SECONDS = 2.0
-"""Between two fits while pictures are embedded in the background."""
+"""The time between two fits while pictures are embedded in the background."""
 _FORMAT = "1"
 
 

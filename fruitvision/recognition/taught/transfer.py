@@ -41,9 +41,9 @@ from fruitvision.recognition.taught.store import (
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 2**30
 MAX_PIXELS = 4 * SHORT_SIDE**2
-"""Of a stored picture: see :func:`fruitvision.data.read.picture.cap_short_side`."""
+"""The limit for a stored picture, see :func:`fruitvision.data.read.picture.cap_short_side`."""
 MAX_ALL_PIXELS = MAX_PICTURES * 2**20
-"""Of all pictures of class folders, which are photos of any size: they take some minutes to decode."""
+"""The limit for all pictures of class folders, which may have any size; they take some minutes to decode."""
 
 
 def export_taught(store: TaughtStore, file: Path) -> None:
@@ -187,7 +187,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
 
 _COLLECTING = threading.Lock()
 COLLECTED = ".collected"
-"""The file that tells a folder of :func:`write_collected` from a person's own."""
+"""The file that marks a folder written by :func:`write_collected`."""
 
 
 def write_collected(store: TaughtStore, folder: Path) -> Path:

@@ -19,7 +19,7 @@ from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.last_layer import Features
 
 DATA_WEIGHT = 0.3
-"""The total weight of the dataset's pictures, where that of all photos and pictures without fruit is 1."""
+"""The total weight of the dataset's pictures, relative to that of all photos and pictures without fruit."""
 BATCH = 64
 
 

@@ -19,7 +19,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.state import TrainState
 
 UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable", "heic", "avif", "jpeg-xl", "encoding")
-"""Kinds of problems of a picture file that leave it out of the dataset."""
+"""The kinds of problems for which a picture is left out of the dataset."""
 
 
 def save_state(folder: RunFolder, state: TrainState, fingerprint: str) -> None:

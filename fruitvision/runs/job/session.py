@@ -46,7 +46,7 @@ class Session:
     def __init__(self, folder: RunFolder, config: RunConfig, world: World, on_progress: Callable[[], None] | None) -> None:
         self.folder, self.config, self.world = folder, config, world
         self.training = config.training
-        """The training settings; :meth:`choose_precision` decides what an automatic precision is."""
+        """The training settings; :meth:`choose_precision` replaces the precision "auto"."""
         self.status_writer = StatusWriter.of_run(folder, config.training.epochs)
         self.heartbeat = Heartbeat(self.status_writer.beat)
         self._on_progress = on_progress

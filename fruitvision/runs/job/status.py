@@ -27,7 +27,7 @@ class StatusWriter:
         self.folder, self.status = folder, status
         status.pid, status.process_started, status.started = process.pid, process.create_time(), time.time()
         self.was_waiting = folder.status().state == "waiting"
-        """Whether the run was waiting for this process, not for one that is gone."""
+        """Whether the run was waiting for this process to start."""
         self._seconds_before = status.seconds
         self._began = self._last_write = time.monotonic()
 

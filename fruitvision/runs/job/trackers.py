@@ -138,7 +138,7 @@ class MLflow:
 
 
 WRITERS: dict[str, Callable[[Path, Mapping[str, Any]], Writer]] = {"trackio": Trackio, "wandb": WeightsAndBiases, "mlflow": MLflow}
-"""By the setting ``tracker``."""
+"""Value of the setting ``tracker`` → writer."""
 
 
 def open_trackers(training: TrainConfig, folder: Path, first_step: int) -> list[Tracker]:

@@ -39,7 +39,7 @@ class RunData:
     photos: tuple[ExtraSource, ...] = ()
     not_fruit: tuple[ExtraSource, ...] = ()
     too_few: tuple[str, ...] = ()
-    """Kinds of the photos that are left out because there are too few of them, as "Okra (6 photos of 2 sources)"."""
+    """Kinds of photos that are left out because there are too few, as in "Okra (6 photos of 2 sources)"."""
 
     @property
     def sources(self) -> tuple[ExtraSource, ...]:

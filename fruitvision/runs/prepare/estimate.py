@@ -41,9 +41,9 @@ class StepTimes:
     """Seconds per picture on this machine."""
 
     train: float
-    """One training picture of full size: augmentation, forward, backward and optimizer."""
+    """A training picture of full size: augmentation, forward, backward and optimizer."""
     augment: float
-    """The augmentation in it."""
+    """Its augmentation alone."""
     view: float
     """One view of a picture in evaluation."""
 

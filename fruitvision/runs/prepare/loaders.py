@@ -33,7 +33,7 @@ from fruitvision.training.evaluation import Validation
 CPU = torch.device("cpu")
 MAX_WORKERS = 8
 SCENE_SIDE, MAX_SCENES = 192, 600
-"""The side of composed validation pictures in pixels, about that of a small photo, and how many are made at most."""
+"""The size of composed validation pictures in pixels, about that of a small photo, and their maximum number."""
 
 
 def loaders(data: RunData, config: TrainConfig, device: torch.device = CPU, workers: Workers | None = None) -> tuple[Training, Validation]:

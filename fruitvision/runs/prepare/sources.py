@@ -20,9 +20,9 @@ from fruitvision.runs.config import RunConfig, split_names
 from fruitvision.training.config import TrainConfig
 
 SOURCES_VALIDATION, PHOTO_VALIDATION = 0.12, 0.05
-"""The share of all source pictures kept for choosing the epoch and for calibration: as whole sources, or picture by picture."""
+"""The fraction of all source pictures for validation: as whole sources, or single pictures of each."""
 MIN_SOURCES = 4
-"""With at least so many sources, whole sources are kept."""
+"""With at least this many sources, whole sources are used."""
 
 
 class SourcePictures(NamedTuple):

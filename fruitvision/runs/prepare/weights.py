@@ -19,7 +19,7 @@ from fruitvision.training.optim import average_error, average_weights
 
 Log = Callable[[str], None]
 NAMED_STARTS = ("scratch", "imagenet", "shipped")
-"""What a run may start from; anything else names checkpoints."""
+"""The initial weights with a name; any other value names checkpoints."""
 
 
 def build(config: TrainConfig, num_classes: int) -> Network:

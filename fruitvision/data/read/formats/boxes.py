@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, too_many_parts
 
 MAX_ITEMS = 1000
-"""As libheif reads at most. A picture of 50 megapixels from a phone has about 200 tiles."""
+"""The limit of libheif. A picture of 50 megapixels from a phone has about 200 tiles."""
 
 
 class Property(NamedTuple):

@@ -26,23 +26,23 @@ from fruitvision.data.read.formats.picture_file import (
 from fruitvision.errors import PictureError
 
 _CODECS = {b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
-"""The kinds of coded items, and the property in which each keeps what its decoder needs first."""
+"""Type of coded item → the property with its decoder configuration."""
 _TURNS = {b"irot", b"imir", b"clap"}
 _KEPT = {*_CODECS.values(), *_TURNS, b"ispe", b"pixi", b"auxC"}
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
 _BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis"}
 _MORE = 128
-"""Pixels that a coded side may have beyond the picture's: codecs work in blocks of up to 128."""
+"""The number of pixels by which the coded size may exceed that of the picture: codecs use blocks of up to 128."""
 MAX_FRAMES = 4
-"""Of an AV1 picture, which may come in layers."""
+"""The limit on frames of an AV1 picture, which may have several layers."""
 MAX_SLICED_PIXELS = 400_000_000
-"""Slices of an HEVC picture times its pixels: each of them may go over all of it."""
+"""Limit on the number of slices of an HEVC picture times its pixels, since each slice may cover all of them."""
 MAX_TURNS = 8
-"""Of an item: turned, mirrored or cut, each of which goes over all its pixels. One of each kind is allowed."""
+"""Limit on rotation, mirroring and cropping of an item, each of which processes all pixels: one of each kind."""
 MAX_HEADERS = 32
-"""Units in a decoder's configuration, which is read for each tile anew, and headers in coded data that claim a size."""
+"""Limit on units in a decoder configuration, which is read again for each tile, and on headers in coded data that declare a size."""
 MAX_PROPERTY_BYTES = 2**16
-"""Each that the decoder is given. Its configuration has about a hundred."""
+"""Limit for each property that is passed to the decoder. A decoder configuration has about a hundred bytes."""
 
 
 def read_heif(data: bytes, name: str) -> PictureFile:
@@ -181,11 +181,11 @@ class _Coded(NamedTuple):
     """The sizes declared by coded data."""
 
     sizes: list[tuple[int, int]]
-    """In its headers."""
+    """The (width, height) in each header."""
     frames: int = 1
     slices: int = 0
     most: int = 0
-    """The pixels that a frame could have which names a size of its own."""
+    """The largest number of pixels of a frame that declares its own size."""
     units: int = 0
 
 

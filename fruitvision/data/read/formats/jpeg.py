@@ -11,7 +11,7 @@ from fruitvision.data.read.formats.orientation import EXIF_START, XMP_START, exi
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts, unsupported
 
 MAX_SCANS = 64
-"""Each goes over the whole picture. Progressive files have about ten."""
+"""Each scan processes the whole picture. Progressive files have about ten."""
 _PROFILE_START, _MAX_PROFILE_SEGMENTS = b"ICC_PROFILE\0", MAX_PROFILE_BYTES >> 16
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 

@@ -16,7 +16,7 @@ from fruitvision.errors import DataError
 
 MAX_TEXT_BYTES = 2**20  # per picture
 MAX_YAML_LETTERS = 2**18
-"""Of a list of classes in YAML, which takes ten seconds a megabyte to read. A thousand classes take 40 KB."""
+"""Limit on a list of classes in YAML, which takes ten seconds per megabyte to parse. A thousand classes take 40 KB."""
 COCO, VOC, YOLO = "COCO", "Pascal VOC", "YOLO"
 
 

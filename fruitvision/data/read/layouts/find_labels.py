@@ -12,9 +12,9 @@ from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, 
 from fruitvision.data.read.layouts.tables import SUFFIXES, read_table
 
 MAX_FILES = 50
-"""Tables and JSON files that are read; a file for each picture is none of them."""
+"""Limit on tables and JSON files; files of single pictures do not count."""
 MAX_LISTS = 10
-"""Lists of YOLO's classes that are read until one has names."""
+"""Limit on class lists of YOLO that are tried."""
 _OWN = {"unpacked.json", "download.json", "synthetic.json"}
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 _BESIDE = LABEL_FOLDERS | PICTURE_FOLDERS

@@ -16,9 +16,9 @@ from fruitvision.errors import DataError
 MAX_LABEL_BYTES = 128 * 2**20
 MAX_NAME = 200
 MAX_CALLED = 4000
-"""Letters of what a label file calls a picture, which it may do for each of a million boxes."""
+"""Limit on the length of a picture's name in a label file, which may repeat it for a million boxes."""
 _END_PARTS = 4
-"""Parts at the end of a path by which pictures of one name are found."""
+"""The number of trailing path components by which pictures with the same name are distinguished."""
 _EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio prepends it to a file name
 
 

@@ -17,9 +17,9 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "jpeg", "jpg", "png", "pictures", "pics", "photos", "data"})
-"""Folder names that say only that pictures lie in them, in lower case."""
+"""Names of folders that only mean "pictures", in lower case."""
 LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "annotation", "ann", "xmls", "xml", "imagesets"})
-"""Folder names that say only that labels lie in them, in lower case."""
+"""Names of folders that only mean "labels", in lower case."""
 MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
 """Folders of Pascal VOC whose pictures are masks of others, in lower case."""
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"} | {
