@@ -28,7 +28,8 @@ from benchmarks.pairs import Figure
 from fruitvision.data.read.layouts.found import Listing, PictureEntry
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import prepare
 from fruitvision.runs.prepare.loaders import loaders

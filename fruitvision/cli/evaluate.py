@@ -126,7 +126,8 @@ def _pictures(words: list[str]) -> list[Path]:
 
     Raises DataError for a folder without pictures, and for a URL.
     """
-    from fruitvision.data.read.listing import list_tree, looks_like_picture
+    from fruitvision.data.read.layouts.names import looks_like_picture
+    from fruitvision.data.read.listing import list_tree
     from fruitvision.files import clean_path
 
     found: list[Path] = []

@@ -114,7 +114,8 @@ def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
 
     Raises DataError if there is no picture.
     """
-    from fruitvision.data.read.listing import list_pictures, list_tree, looks_like_picture
+    from fruitvision.data.read.layouts.names import looks_like_picture
+    from fruitvision.data.read.listing import list_pictures, list_tree
     from fruitvision.errors import DataError
 
     try:

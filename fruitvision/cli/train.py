@@ -16,7 +16,7 @@ from fruitvision.errors import ConfigError, quoted
 from fruitvision.training import DEFAULT_PRESET
 
 if TYPE_CHECKING:
-    from fruitvision.data.read.listing import Listing
+    from fruitvision.data.read.layouts.found import Listing
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
 

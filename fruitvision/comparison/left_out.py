@@ -20,14 +20,15 @@ import torch
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 from fruitvision.errors import ConfigError
 from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.card import percent
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.evaluate.left_out import STUDY_NAME, Answers, concatenate, read_answers, to_bytes
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.features import evaluation_features, labels_and_weights
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import prepare, subsample_evenly

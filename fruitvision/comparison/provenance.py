@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fruitvision.data.read.listing import Listing, list_pictures
+from fruitvision.data.read.layouts.found import Listing
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
 from fruitvision.runs.counts import PictureCounts

@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.files import write_text
-from fruitvision.runs.folder import RunFolder, RunStatus
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig, settings_error
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fruitvision.compat import import_timm
-from fruitvision.data.fetch.download import fetch
+from fruitvision.data.fetch.transfer import fetch
 from fruitvision.errors import CheckpointError, DownloadError
 from fruitvision.hub.repository import connection_error
 from fruitvision.models import RESNET18

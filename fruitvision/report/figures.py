@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from fruitvision.data.read.picture import cap_short_side
+from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.recognition.evaluate.confusions import Confusions
 from fruitvision.report.bilingual import bilingual, bilingual_name, plain_label, plain_name
 from fruitvision.report.markup import data_url, tag

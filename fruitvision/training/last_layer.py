@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.data.load.loader import Batch, EvalLoader, MixedLoader, TrainLoader
+from fruitvision.data.load.batch import Batch
+from fruitvision.data.load.loader import EvalLoader, MixedLoader, TrainLoader
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast
 from fruitvision.training.distributed import SINGLE_PROCESS, World

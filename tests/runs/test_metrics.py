@@ -13,9 +13,11 @@ import pytest
 
 from fruitvision.files import FRESH_SECONDS, FileCache
 from fruitvision.runs import metrics
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.metrics import metrics_reader
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone
 from fruitvision.ui.page.context import Context

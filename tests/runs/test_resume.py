@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fruitvision.errors import DataError, RunError
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import loop, session
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.job.resume import read_state

@@ -23,8 +23,6 @@ from fruitvision.data.fetch.transfer import Auth, Progress, download_lock, fetch
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
-__all__ = ["MIRRORS", "archive_sha256", "download_fruits360", "fetch", "kaggle_auth"]
-
 MIRRORS = {
     # The authors' repository (about 250 classes, maintained), and its predecessor (131 classes).
     "github": (

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fruitvision.data.fetch.archive import is_archive_name, is_zip_or_tar, unpack, without_suffix
-from fruitvision.data.read.listing import looks_like_picture
+from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DataError
 from fruitvision.files import free_folder, safe_name, write_error, write_text
 

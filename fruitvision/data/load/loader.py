@@ -20,7 +20,7 @@ from fruitvision.data.augment.transforms import EvalTransform, TrainTransform
 from fruitvision.data.load.batch import Batch
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.dataset import Split
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 
 
 class Shard(NamedTuple):

@@ -21,7 +21,8 @@ from fruitvision.data.read.layouts.class_folders import path_split
 from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry, fault_of_json
 from fruitvision.data.read.layouts.labels import Box, Labels
 from fruitvision.data.read.layouts.names import normalized_name
-from fruitvision.data.read.picture import cap_short_side, open_picture
+from fruitvision.data.read.picture import open_picture
+from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.errors import DataError, PictureError
 from fruitvision.files import cache_folder, replace_folder, write_error
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from fruitvision.data.read.listing import Listing, Note, PictureEntry, list_pictures
+from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry
 from fruitvision.errors import DataError, Fault, printable
 from fruitvision.wording.text import abbreviate, say_fault
 
-__all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 FEW = 2
 """At most this many training pictures of a class are too few."""
 TEST_FRACTION = 0.2

@@ -50,7 +50,6 @@ networks. libjpeg averages when it reduces, which avoids aliasing, and a 640 × 
 MAX_MISSING = 4
 """A truncated JPEG counts as damaged if the lowest 1/4 of the picture is missing, which the decoder fills with grey."""
 
-__all__ = ["cap_short_side", "draft_side", "load_capped", "load_with_note", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _TRANSPOSE = {

@@ -24,7 +24,9 @@ from filelock import FileLock, Timeout
 from fruitvision.data.read.dataset import TEST_FRACTION, Dataset, Problem, Split, as_one_split, assemble
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
-from fruitvision.data.read.listing import Listing, PictureEntry, list_pictures, list_tree, long_path
+from fruitvision.data.read.layouts.found import Listing, PictureEntry
+from fruitvision.data.read.layouts.scan import long_path
+from fruitvision.data.read.listing import list_pictures, list_tree
 from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
 from fruitvision.files import cache_folder
@@ -35,8 +37,6 @@ _WAIT_SECONDS = 5.0
 _FORMAT = "5"  # the version of the store's format, increased with every change
 _EARLIER = re.compile(r"([34]-)?[0-9a-f]{20}")  # the names of the folders of formats 2 to 4, and of their files
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
-
-__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_unlabelled", "open_store"]
 
 
 def open_dataset(

@@ -84,7 +84,7 @@ def sample_set() -> Path:
     """
     from filelock import FileLock
 
-    from fruitvision.data.read.store import cache_folder
+    from fruitvision.files import cache_folder
 
     folder = cache_folder() / "sample-set"
     try:

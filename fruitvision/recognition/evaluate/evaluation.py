@@ -18,18 +18,17 @@ import torch
 from torch import Tensor
 
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
-from fruitvision.data.read.dataset import Listing, held_out, list_pictures
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.data.read.layouts.names import normalized_name
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.rgb import SHORT_SIDE
-from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import is_sure
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.evaluate.labelled import LabelledFolder, open_labelled, open_negatives
 from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, fraction_true, recall_and_precision
 from fruitvision.wording.text import abbreviate
-
-__all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 
 By = Literal["class", "type"]
 BATCH_SIZE = 64

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fruitvision.data.read.dataset import Listing, Split, held_out, list_pictures
+from fruitvision.data.read.dataset import Split, held_out
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.found import Listing
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.rgb import SHORT_SIDE
-from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_unlabelled
+from fruitvision.data.read.store import open_dataset, open_folder, open_unlabelled
 from fruitvision.errors import UsageError
 
 

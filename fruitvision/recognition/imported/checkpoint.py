@@ -19,8 +19,6 @@ from fruitvision.models.imported.network import Imported, import_network
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.imported.pictures import PictureCheck, calibrated, check_on_pictures
 
-__all__ = ["ImportResult", "Preparation", "import_checkpoint"]
-
 
 @dataclass(frozen=True)
 class Preparation:

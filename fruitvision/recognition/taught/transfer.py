@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
-from fruitvision.data.read.dataset import held_out, list_pictures
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.picture import MAX_PIXELS as MAX_DECODED_PIXELS
 from fruitvision.data.read.picture import picture_size
 from fruitvision.data.read.rgb import SHORT_SIDE

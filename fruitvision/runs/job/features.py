@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 from fruitvision.runs.prepare.data import RunData
 from fruitvision.runs.prepare.loaders import photo_weights
 from fruitvision.runs.prepare.sources import ExtraSource

@@ -18,7 +18,7 @@ import torch
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.workers import Workers, workers_ended
-from fruitvision.data.read.listing import Listing
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.errors import FruitVisionError
 from fruitvision.files import remove_leftovers
 from fruitvision.models import OWN

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from fruitvision.data.read.listing import Listing
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.recognition.evaluate.left_out import read_study
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.data import check_data

@@ -10,9 +10,11 @@ import numpy as np
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
-from fruitvision.data.read.listing import Listing, list_pictures
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.found import Listing
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.sources import PhotoSource, check_left_out
-from fruitvision.data.read.store import ImageStore, Progress, open_dataset
+from fruitvision.data.read.store import Progress, open_dataset
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.sources import (
     ExtraSource,

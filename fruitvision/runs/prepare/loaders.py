@@ -20,8 +20,8 @@ from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.decoding import usable_cores
+from fruitvision.data.read.image_store import ImageStore
 from fruitvision.data.read.sources import sampling_weights
-from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError
 from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.sources import ExtraSource

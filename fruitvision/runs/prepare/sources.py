@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
-from fruitvision.data.read.dataset import held_out, list_pictures
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.sources import PhotoSource, check_left_out, negative_sources, photo_sources, with_enough_photos
-from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_unlabelled
+from fruitvision.data.read.store import Progress, open_folder, open_unlabelled
 from fruitvision.errors import ConfigError
 from fruitvision.recognition.evaluate.left_out import read_study
 from fruitvision.runs.config import RunConfig, split_names
