@@ -28,7 +28,8 @@ from benchmarks.pairs import Figure
 from fruitvision.data.read.layouts.found import Listing, PictureEntry
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.models.networks import build_network
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import prepare
 from fruitvision.runs.prepare.loaders import loaders
@@ -49,7 +50,7 @@ FAST = {"epochs": 5}
 UNSEEN = {"epochs": 3, "image_size": 80, "eval_resize": 80}
 """The fastest schedule found that reaches ``GOAL`` from a checkpoint of the other classes; 2 epochs at 96 px reach 97.0%."""
 BEFORE = {"epochs": 6}
-"""How that checkpoint is trained."""
+"""The settings with which that checkpoint is trained."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from benchmarks import plain
-from fruitvision.data.load.loader import Batch
+from fruitvision.data.load.batch import Batch
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.data import RunData, prepare

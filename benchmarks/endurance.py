@@ -24,7 +24,8 @@ import torch
 from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.resume import read_state
 from fruitvision.training.config import TrainConfig, parse_settings
 

@@ -48,7 +48,7 @@ def growth(bench: Bench) -> list[Figure]:
         turns = [sizes[0]]
         for size in sizes[1:]:
             turns += [size, sizes[0]] * (1 if size >= ONCE else bench.pairs)
-        (_, *found), memory = run_measurement(Path(temporary), [sizes[0], *turns])  # the first warms the process up
+        (_, *found), memory = run_measurement(Path(temporary), [sizes[0], *turns])  # the first is a warm-up
     lines = [_line(turns, found, size, part) for size in sizes[1:] for part in PARTS]
     what = f"memory not mapped from files, up to {sizes[-1]} pictures"
     return [*lines, Figure(what, "its bound", "MB", memory, MAX_MEMORY_MB, memory, memory, memory, ("<=", MAX_MEMORY_MB))]
@@ -90,7 +90,7 @@ def unmapped_memory_mb(pid: int) -> float:
             except OSError:
                 total += process.memory_full_info().uss / 1e6 if not Path("/proc/self/status").exists() else 0
     except psutil.Error:
-        pass  # it has just ended
+        pass  # the process has just ended
     return total
 
 

@@ -40,7 +40,7 @@ class TrainPage:
     def __init__(self, runs: Path) -> None:
         self.context = Context(runs, runs.parent / "taught", Access("token"), Models(runs), runs.parent / "data")
         self.training, self.first = Training(self.context), AutoReports()
-        self.training.estimates.paces = dict.fromkeys(("plain", "fast", "robust"))  # measured once, not each second
+        self.training.estimates.paces = dict.fromkeys(("plain", "fast", "robust"))  # in the app these are measured once
         self.form = Form.of(SAMPLE, "", "", "", DEFAULT_PRESET, 1, "", *preset_values(DEFAULT_PRESET))
         self.context.datasets.scan(SAMPLE).join()
         self.reload()
@@ -72,7 +72,7 @@ def finished_runs(folder: Path, count: int) -> Path:
         shutil.copytree(first.path, run.path)
         run.replace_config(config.model_copy(update={"name": f"run {number}", "created": config.created - MINUTE * number}))
     then = time.time() - MINUTE
-    for path in (folder / "runs").rglob("*"):  # what changed just now is read again, lest two changes of a moment be taken for one
+    for path in (folder / "runs").rglob("*"):  # recently changed files are not cached
         os.utime(path, (then, then))
     return folder / "runs"
 
@@ -84,7 +84,7 @@ def train_tick(bench: Bench) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="fruitvision-benchmark-") as temporary:
         runs = finished_runs(Path(temporary), count)
         for number in range(bench.pairs):
-            runs = runs.rename(runs.with_name(f"runs-{number}"))  # no path is known from before
+            runs = runs.rename(runs.with_name(f"runs-{number}"))  # so that nothing is cached
             page = TrainPage(runs)
             opening.append(_milliseconds(page.tick))
             rest.append(statistics.median(_milliseconds(page.tick) for _ in range(ticks)))

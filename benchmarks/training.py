@@ -157,5 +157,5 @@ def pictures_per_second(run: RunFolder, steps: int) -> float:
         time.sleep(0.1)
     launcher.stop(run, wait=WAIT_SECONDS)
     found = run.metrics("step")[WARM_UP:steps]
-    # An epoch's last batch may be smaller, and so count less than the others.
+    # Without an epoch's last batch, which may be smaller.
     return statistics.harmonic_mean([step["images_per_s"] for step in found if step["step"] < step["steps"]])

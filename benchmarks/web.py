@@ -115,7 +115,7 @@ def web(bench: Bench) -> list[Figure]:
         export_web(find_checkpoint(NETWORK), small)
         export_web(find_checkpoint(NETWORK), whole, weights="float32")
         film = Path(temporary, "film.mjpeg")
-        film.write_bytes(b"".join(list(webcam_frames(bench))[::HELD]))  # each frame another one: nothing rests
+        film.write_bytes(b"".join(list(webcam_frames(bench))[::HELD]))  # every frame shows a different picture
         return [*visits(bench, small, film), *forward(bench, small, whole), *agreement(bench, small), crowd(bench, small)]
 
 

@@ -6,7 +6,7 @@
     answer = classifier.predict("banana.jpg")
     print(answer.fruit_type, answer.confidence, answer.verdict)
 
-Importing the package imports neither torch nor gradio: each comes when it is first needed.
+Importing the package imports neither torch nor gradio, which are imported when first needed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Classifier", "Prediction", "__version__", "load", "push"]
 
 
 def load(checkpoint: str | Path | None = None) -> Classifier:
-    """A classifier made from a checkpoint folder, an exported ONNX file, the name of a shipped one, or ``hf://user/name`` of the
-    Hugging Face Hub; by default Classify's.
+    """Load a classifier from a checkpoint folder, an exported ONNX file, the name of a shipped checkpoint, or ``hf://user/name`` of
+    the Hugging Face Hub; by default the one of Classify.
 
     Raises:
         CheckpointError: the folder or file is missing, incomplete or damaged, or does not fit this version.
@@ -36,10 +36,10 @@ def load(checkpoint: str | Path | None = None) -> Classifier:
 
 
 def push(checkpoint: str | Path, repository: str, *, private: bool = False) -> str:
-    """Upload a checkpoint to the Hugging Face Hub, as FruitVision and timm load it; returns the page's address.
+    """Upload a checkpoint to the Hugging Face Hub, in a format that FruitVision and timm load; returns the page's URL.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or the Hub does not take it.
+        CheckpointError: the checkpoint cannot be read, or the Hub rejects it.
     """
     import tempfile
 

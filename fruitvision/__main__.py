@@ -1,8 +1,8 @@
-"""From a command line to an exit code: ``python -m fruitvision COMMAND``.
+"""The command line: ``python -m fruitvision COMMAND``.
 
-Any error ends here as one line on standard error that names the next step, and as an exit code: 1 failed, 2 misused, 130
-stopped with Ctrl-C. With ``--json`` the error is also the one object on standard output. A stack trace goes to a log file;
-with FRUITVISION_DEBUG=1 Python prints it.
+Any error is printed as one line on standard error that names the next step, and returned as an exit code: 1 failed, 2 misused, 130
+stopped with Ctrl-C. With ``--json`` the error is also printed as the only object on standard output. A stack trace is written to a
+log file; with FRUITVISION_DEBUG=1 Python prints it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pathlib import Path
 
 from fruitvision.errors import FruitVisionError, UsageError
 
-CTRL_C = 130  # 128 + SIGINT, as shells count
+CTRL_C = 130  # 128 + SIGINT, as in shells
 
 
 def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
-    """Run one command and return its exit code. ``program``: what messages call this program; by default as it was started."""
+    """Run one command and return its exit code. ``program``: the program's name in messages; by default as it was started."""
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _run(argv, program), as_json="--json" in words)
 
 
 def limit_spinning() -> None:
-    """Let torch's idle threads sleep soon, in this process and in those it starts.
+    """Limit the spinning of torch's idle threads, in this process and its children.
 
-    On Linux they spin for milliseconds by default, also when another program could use the core: on two cores of which one
-    is busy, training is twice as fast with this, and as fast alone. torch's OpenMP (libgomp) reads it when torch is imported.
+    On Linux they spin for milliseconds by default, even if another program could use the core: with one of two cores busy, training
+    is twice as fast with this limit, and otherwise as fast. torch's OpenMP (libgomp) reads the setting when torch is imported.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -52,7 +52,7 @@ def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
         return CTRL_C
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else bool(end.code)
-    except BrokenPipeError:  # the reader of our output went away: `... | head`
+    except BrokenPipeError:  # the reader of the output has closed it: `... | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
         return 1
     except Exception as error:
@@ -72,7 +72,7 @@ def _run(argv: Sequence[str] | None, program: str | None) -> int:
     from fruitvision import cli
 
     try:
-        # Without argv typer takes sys.argv, on Windows with its patterns (*.jpg) expanded.
+        # Without argv typer uses sys.argv, on Windows with patterns (*.jpg) expanded.
         code = typer.main.get_command(cli.app).main(argv, prog_name=program, standalone_mode=False) or 0
     except TyperException as error:  # an unknown option, a missing argument, a value of the wrong kind
         context = getattr(error, "ctx", None)
@@ -85,7 +85,7 @@ def _run(argv: Sequence[str] | None, program: str | None) -> int:
 
 
 def _explain(error: Exception) -> FruitVisionError:
-    """Any exception as one of ours."""
+    """Any exception as a FruitVisionError."""
     if isinstance(error, FruitVisionError):
         return error
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fruitvision"):
@@ -98,7 +98,7 @@ def _explain(error: Exception) -> FruitVisionError:
 
 
 def _what_to_install() -> str:
-    """What pip is given to bring everything: the tested set beside the source, or the package where it was installed."""
+    """The arguments for pip to install all requirements: the tested versions in a source checkout, or the installed package."""
     beside = Path(__file__).parents[1] / "requirements.txt"
     return f'-r "{beside}"' if beside.is_file() else "--upgrade fruitvision"
 
@@ -120,8 +120,8 @@ def _write_log(error: Exception) -> Path | None:
 
 
 def _leave(code: int) -> None:
-    """End the process; one of several that torchrun started, at once: torch's connection threads may otherwise abort a process
-    whose work is done and saved while Python shuts down."""
+    """End the process; under torchrun immediately, since torch's connection threads may otherwise abort a finished process during
+    Python's shutdown."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.stdout.flush()
         sys.stderr.flush()

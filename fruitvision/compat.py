@@ -1,6 +1,6 @@
-"""What other packages need, and the private names of theirs that are used, each with the version it was read in.
+"""Workarounds for other packages, and their private names that are used, each with the version it was written for.
 
-tests/test_compat.py fails where one of these names changes its meaning.
+tests/test_compat.py fails if one of these names changes its meaning.
 
 PyPI's torchvision for Linux is built against the CUDA build of torch. Beside a CPU-only torch its compiled operators
 cannot be loaded, which torchvision tolerates, except in one place: ``torchvision/_meta_registrations.py`` describes
@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-# As torchvision's C++ declares them (torchvision/csrc/ops/nms.cpp, ops/quantized/cpu/qnms_kernel.cpp).
+# As declared in torchvision's C++ code (torchvision/csrc/ops/nms.cpp, ops/quantized/cpu/qnms_kernel.cpp).
 _MISSING_OPERATORS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
-_declared: list[object] = []  # the torch.library.Library: torch forgets the operators when it is collected
+_declared: list[object] = []  # the torch.library.Library: torch removes the operators when it is garbage collected
 _lock = threading.Lock()
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision, also where its compiled operators cannot be loaded.
+    """Import torchvision, even if its compiled operators cannot be loaded.
 
-    An install that works is imported as it is: the remedy is applied only after the import has failed for
-    exactly this reason. Call this before the first ``from torchvision import ...`` of a module.
+    The workaround is applied only after the import has failed for exactly this reason. Call this before the first ``from torchvision
+    import ...`` of a module.
     """
     with _lock:
         try:
@@ -50,16 +50,15 @@ def import_torchvision() -> ModuleType:
 
 
 def import_timm() -> ModuleType:
-    """Import timm, which imports torchvision by itself."""
+    """Import timm, which imports torchvision."""
     import_torchvision()
     return importlib.import_module("timm")
 
 
 def import_openvino() -> ModuleType:
-    """Import OpenVINO so that it reports nothing: by itself it tells its makers, over the network, that it was imported.
+    """Import OpenVINO without its telemetry, which reports over the network that it was imported.
 
-    It uses a stand-in that sends nothing where its package for that cannot be imported. Raises ImportError where OpenVINO
-    is not installed.
+    If its telemetry package cannot be imported, OpenVINO uses a stub that sends nothing. Raises ImportError if OpenVINO is not installed.
     """
     reporter = "openvino_telemetry"
     with _lock:
@@ -75,11 +74,11 @@ def import_openvino() -> ModuleType:
 
 
 def openvino_model(traced: Any, example: Tensor) -> Any:
-    """OpenVINO's model of a network that torch traced, by the parts of its PyTorch frontend, as they are in OpenVINO 2026.4."""
+    """Convert a network traced by torch to an OpenVINO model, with parts of its PyTorch frontend as of OpenVINO 2026.4."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # kept in a variable, or Python would free it before it is read
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # kept in a variable, or Python would free it too early
     frontend = FrontEndManager().load_by_framework("pytorch")
     return frontend.convert(frontend.load(decoder))
 
@@ -91,7 +90,7 @@ def openvino_model(traced: Any, example: Tensor) -> Any:
 def prepacked_conv2d_weight(
     weight: Tensor, padding: Sequence[int], stride: Sequence[int], dilation: Sequence[int], groups: int, input_size: Sequence[int]
 ) -> Tensor:
-    """A convolution's weight, (O, I / groups, kH, kW), in the layout that oneDNN wants for inputs of that size, (N, C, H, W)."""
+    """A convolution's weight, (O, I / groups, kH, kW), in oneDNN's preferred layout for inputs of ``input_size``, (N, C, H, W)."""
     import torch
 
     private: Any = torch._C
@@ -116,11 +115,11 @@ def prepacked_conv2d(
 
 
 WORKER_DIED = ("exited unexpectedly", "is killed by signal")
-"""What torch's DataLoader (2.13) says, in a RuntimeError, of a worker process that was ended."""
+"""Parts of the RuntimeError messages of torch's DataLoader (2.13) about a worker process that died."""
 
 
 def _forget_half_imported() -> None:
-    # A failed import takes only the package itself out of sys.modules; its submodules stay there unbound.
+    # A failed import removes only the package itself from sys.modules, and leaves its submodules.
     for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
         del sys.modules[name]
 
@@ -136,15 +135,15 @@ def _declare_missing_operators() -> None:
 
 
 ARENAS = 2
-_M_ARENA_MAX = -8  # of malloc.h
+_M_ARENA_MAX = -8  # from malloc.h
 
 
 def share_arenas() -> bool:
-    """Let glibc share ``ARENAS`` pools of memory between all threads from now on; whether the C library knows how.
+    """Limit glibc to ``ARENAS`` memory arenas for all threads; returns whether the C library supports that.
 
-    Under Linux, glibc gives threads pools ("arenas") of their own, up to eight for each core, and each keeps tens of megabytes
-    for later once a network ran in it. The app's threads come and go with its visitors, so that its memory would grow for hours
-    and with the number of cores. They mostly wait for Python's lock or for the one thread that answers, and lose nothing.
+    On Linux, glibc uses separate arenas for threads, up to eight per core, and each keeps tens of megabytes once a network has run in
+    it. The app's threads come and go with its visitors, so its memory would grow for hours and with the number of cores. The limit
+    costs nothing, since these threads mostly wait for Python's lock or for the thread that answers.
     """
     if sys.platform != "linux":
         return False
@@ -153,13 +152,13 @@ def share_arenas() -> bool:
 
 
 _CLOSED = (2, 5, 6)  # CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT of the Windows console
-_console_handlers: list[object] = []  # ctypes forgets a callback that Python no longer holds
+_console_handlers: list[object] = []  # a reference, since ctypes does not keep callbacks alive
 
 
 def on_console_close(callback: Callable[[], object]) -> bool:
-    """On Windows, call ``callback`` in a thread of the system's when the console is closed, or the person logs off; elsewhere False.
+    """On Windows, call ``callback`` in a system thread when the console is closed or the user logs off; returns False on other systems.
 
-    The system ends the process when the callback returns, or after five seconds. No signal of Python's comes in time.
+    The system ends the process when the callback returns, or after five seconds. Python's signals would arrive too late.
     """
     if sys.platform != "win32":
         return False

@@ -1,4 +1,4 @@
-"""Errors that are meant for the person: what was found, what was expected, what to do next.
+"""Errors that are shown to the user: what was found, what was expected, what to do next.
 
     FruitVisionError
     ├── UsageError            the command or a setting was given wrongly (exit code 2)
@@ -25,11 +25,11 @@ from fruitvision.wording.text import error_sentence, say_fault, sentences
 
 
 class FruitVisionError(Exception):
-    """The base of all errors that FruitVision raises on purpose.
+    """The base of all errors that FruitVision raises intentionally.
 
     Args:
         code: a short name in kebab-case, with sentences in ``wording/sentences/errors``.
-        facts: what the sentences mention, by name.
+        facts: the values that the sentences mention, by name.
     """
 
     exit_code = 1
@@ -40,22 +40,22 @@ class FruitVisionError(Exception):
         self.facts = {name: _plain(fact) for name, fact in facts.items()}
 
     def __str__(self) -> str:
-        """What was found and what to do next, in one English line for a terminal or a log."""
+        """What was found and what to do next, as one English line for a terminal or a log."""
         return printable(error_sentence(self.code, self.facts, "en", "terminal") or f"{self.code} {self.facts}")
 
     def __reduce__(self):
         return _rebuild, (type(self), self.code, self.facts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as JSON can hold it, for ``status.json`` and ``--json``."""
+        """The error as a JSON object, for ``status.json`` and ``--json``."""
         facts = {k: v if isinstance(v, int | float | str | bool | dict | list | None) else str(v) for k, v in self.facts.items()}
         return {"code": self.code, "message": str(self), "facts": facts}
 
 
 class Fault(ValueError):
-    """What is wrong in one place, as a fact of an error: a code with facts, and words in ``wording/sentences/faults.toml``.
+    """A single fault, used as a fact of an error: a code with facts, and a sentence in ``wording/sentences/faults.toml``.
 
-    Raised in a validator of pydantic's, it is among what :func:`faults_of` finds.
+    If it is raised in a pydantic validator, :func:`faults_of` returns it.
     """
 
     def __init__(self, code: str, /, **facts: Any) -> None:
@@ -74,7 +74,7 @@ class Fault(ValueError):
 
 
 def faults_of(error: Any) -> list[Fault]:
-    """Everything that a ValidationError of pydantic's found, with the name and the value that it is about."""
+    """All faults of a pydantic ValidationError, with the name and value of each field."""
     found = []
     for one in error.errors(include_url=False):
         context, name = one.get("ctx", {}), ".".join(str(part) for part in one["loc"])[:100]
@@ -93,12 +93,12 @@ def faults_of(error: Any) -> list[Fault]:
 def _shortened(value: Any) -> str | Fault:
     try:
         return str(value)[:60]
-    except ValueError:  # Python writes no integer of more than 4,300 digits
+    except ValueError:  # Python does not convert integers of more than 4,300 digits to text
         return Fault("very-large-number")
 
 
 def _plain(fact: Any) -> Any:
-    """A fact without objects of ours."""
+    """A fact as a JSON value."""
     if isinstance(fact, Fault):
         return fact.as_dict()
     if isinstance(fact, list | tuple):
@@ -107,17 +107,18 @@ def _plain(fact: Any) -> Any:
 
 
 def unexpected(error: Exception) -> FruitVisionError:
-    """An exception that nobody foresaw, as an error that can be said and written down: code "internal"."""
+    """An unexpected exception as a FruitVisionError with the code "internal"."""
     return FruitVisionError("internal", error=f"{type(error).__name__}: {error}"[:300])
 
 
 def printable(text: str) -> str:
-    """The text with what UTF-8 cannot hold written out: bytes of a file's name that are no text on this system."""
+    """The text with characters that UTF-8 cannot encode escaped: undecodable bytes of a file name."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def quoted(words: Iterable[str]) -> str:
-    """A command's words as typed at a terminal: in double quotes, which Windows knows too, where a shell would part or change them."""
+    """Command-line arguments as typed in a terminal, in double quotes (which Windows supports too) where a shell would split or
+    change them."""
     return " ".join(word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else '"' + re.sub(r'(["\\$`])', r"\\\1", word) + '"' for word in words)
 
 
@@ -126,13 +127,13 @@ def _rebuild(kind: type[FruitVisionError | Fault], code: str, facts: dict) -> Fr
 
 
 class UsageError(FruitVisionError):
-    """Something was asked for in a way that cannot be done."""
+    """A command or setting was used wrongly."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """Settings out of range, or settings that do not fit together."""
+    """Settings that are out of range or incompatible."""
 
 
 class DataError(FruitVisionError):
@@ -144,7 +145,7 @@ class PictureError(DataError):
 
 
 class DownloadError(DataError):
-    """A file that could not be fetched, or did not arrive as promised."""
+    """A file that could not be downloaded, or is not the expected one."""
 
 
 class CheckpointError(FruitVisionError):
@@ -156,8 +157,8 @@ class TrainingError(FruitVisionError):
 
 
 class RunError(FruitVisionError):
-    """A run folder, or the process behind it, in a state that does not allow what was asked."""
+    """A run folder, or its process, is in a state that does not allow the requested action."""
 
 
 class AccessError(FruitVisionError):
-    """Asked for by somebody who may only look."""
+    """The visitor has no permission for the action."""

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader, or a power cut, never sees half a file. And what else files of this program need."""
+"""Atomic writes, so that neither a reader nor a power failure sees half a file, and other functions for files."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from fruitvision.errors import DataError
 T = TypeVar("T")
 # On Windows a file cannot be replaced while another process (an indexer, a virus scanner, a reader) has it open.
 RETRY_SECONDS = 3.0
-# Some file systems store the time of a change in steps of two seconds.
+# Some file systems store modification times with a resolution of two seconds.
 FRESH_SECONDS = 2.5
 CHECKSUM = "config_sha256"
 MAX_NAME_BYTES = 120
-"""Of a name that is made from a person's; file systems allow 255."""
+"""Limit on names derived from user input; file systems allow 255."""
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -50,9 +50,9 @@ _ADDRESS = re.compile(r"(https?|ftp):/{1,2}(?=[^/])", re.IGNORECASE)
 
 
 def clean_path(given: str | Path) -> Path:
-    """A path as a person types, pastes or drops it: in quotation marks, as a file:// address, with ~ for the home folder.
+    """A path as typed, pasted or dropped by a user: possibly in quotation marks, as a file:// URL, or with ~ for the home folder.
 
-    What exists as it stands is taken as it stands. Raises DataError "path-is-address" for an address on the network.
+    A path that exists as given is returned unchanged. Raises DataError "path-is-address" for a network URL.
     """
     text = str(given).strip() if isinstance(given, str) else str(given)
     if os.path.lexists(text):
@@ -62,22 +62,22 @@ def clean_path(given: str | Path) -> Path:
     if _FILE_ADDRESS.match(text):
         address = _FILE_ADDRESS.sub("/", text, count=1)
         text = url2pathname(address) if os.name == "nt" else unquote(address)
-    if scheme := _ADDRESS.match(text):  # of two slashes a path has kept one
+    if scheme := _ADDRESS.match(text):  # a Path merges two slashes
         raise DataError("path-is-address", address=f"{scheme[1].lower()}://{text[scheme.end() :]}"[:300])
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~somebody, whom the system does not know
+    except RuntimeError:  # ~name of an unknown user
         return Path(text)
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: the user's cache folder, or what FRUITVISION_CACHE names."""
+    """The folder for everything that can be recreated: the user's cache folder, or FRUITVISION_CACHE."""
     named = os.environ.get("FRUITVISION_CACHE")
     return Path(named) if named else Path(platformdirs.user_cache_dir("fruitvision", appauthor=False))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside, fsync, replace. Raises DataError "disk-full" or "cannot-write"; the old file then still stands."""
+    """Write to a temporary file, fsync, replace. Raises DataError "disk-full" or "cannot-write"; the old file is then unchanged."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,9 +97,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def csv_text(names: Sequence[str], rows: Iterable[Iterable[Any]], *, digits: int | None = None) -> str:
-    """CSV for spreadsheets: with the byte order mark by which Excel recognises UTF-8, and no text that would run as a formula.
+    """CSV for spreadsheets: with the byte order mark by which Excel recognizes UTF-8, and with text escaped that would be a formula.
 
-    Missing values and NaN are empty; ``digits``: significant digits that numbers are rounded to.
+    Missing values and NaN are empty; ``digits``: numbers are rounded to this many significant digits.
     """
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
@@ -118,20 +118,20 @@ def _cell(value: Any, digits: int | None) -> Any:
 
 
 class FileCache(Generic[T]):
-    """Caches what ``read`` returns for a file until the file changes, for the ``most`` files asked for last.
+    """An LRU cache of ``max_files`` results of ``read``, each valid until the file changes.
 
-    A change shows in the inode of a file that is replaced whole, and in size and time of change. Two changes may have the same
-    time, so a file that was changed within the last ``FRESH_SECONDS`` is not cached.
+    A change is detected by the inode, which differs after a file is replaced, and by size and modification time. Two changes may have
+    the same time, so a file that was changed within the last ``FRESH_SECONDS`` is not cached.
     """
 
-    def __init__(self, read: Callable[[str], T], most: int, *, max_bytes: int) -> None:
-        self._read, self._most, self._max_bytes, self._lock = read, most, max_bytes, threading.Lock()
+    def __init__(self, read: Callable[[str], T], max_files: int, *, max_bytes: int) -> None:
+        self._read, self._max_files, self._max_bytes, self._lock = read, max_files, max_bytes, threading.Lock()
         self._known: OrderedDict[str, tuple[tuple[int, int, int], T]] = OrderedDict()
 
     def __call__(self, path: str) -> T:
-        """Raises whatever ``read`` does, and OSError: also for what is no regular file, or larger than ``max_bytes``.
+        """Raises whatever ``read`` raises, and OSError, also for a file that is not regular or larger than ``max_bytes``.
 
-        A pipe would be waited for, and a device such as /dev/zero read until memory is full.
+        Reading a pipe would block, and reading a device such as /dev/zero would fill the memory.
         """
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode) or info.st_size > self._max_bytes:
@@ -140,30 +140,30 @@ class FileCache(Generic[T]):
         with self._lock:
             known = self._known.pop(path, None)
             if known is not None and known[0] == mark:
-                self._known[path] = known  # at the end, as the most recent
+                self._known[path] = known  # moved to the end, as the most recently used
                 return known[1]
         value = self._read(path)
         if abs(time.time() - info.st_mtime) > FRESH_SECONDS:
             with self._lock:
                 self._known[path] = mark, value
-                while len(self._known) > self._most:
+                while len(self._known) > self._max_files:
                     self._known.popitem(last=False)
         return value
 
 
 def json_with_checksum(values: Mapping[str, Any]) -> str:
-    """JSON of ``values`` with a SHA-256 of them as its first entry, which :func:`checksum_matches` verifies."""
+    """``values`` as JSON with their SHA-256 as the first entry, which :func:`checksum_matches` verifies."""
     rest = without_checksum(values)
     return json.dumps({CHECKSUM: _digest(rest), **rest}, indent=1, ensure_ascii=False) + "\n"
 
 
 def checksum_matches(values: Mapping[str, Any]) -> bool:
-    """Whether values read from such a file agree with their checksum, however the JSON is formatted; True where they have none."""
+    """Whether values from such a file match their checksum, independent of the formatting of the JSON; True if they have none."""
     return not values.get(CHECKSUM) or values[CHECKSUM] == _digest(without_checksum(values))
 
 
 def without_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without the entry of the checksum."""
+    """The values without the checksum."""
     return {name: value for name, value in values.items() if name != CHECKSUM}
 
 
@@ -172,7 +172,7 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A name close to ``name`` that every file system can hold, for a file or a folder; a file's suffix is kept."""
+    """A file or folder name similar to ``name`` that is valid on every file system; a file's suffix is kept."""
     safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip(" .")
     stem, dot, suffix = safe.rpartition(".")
     end = dot + suffix if stem and len(suffix) <= 10 else ""
@@ -190,7 +190,7 @@ def free_folder(folder: Path, is_free: Callable[[Path], bool]) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left half written under ``folder``; what a living process is writing stays."""
+    """Remove temporary files and folders of killed processes under ``folder``; those of living processes are kept."""
     for path in folder.rglob(".*.new"):
         pid = path.name.split(".")[-2]
         if not pid.isdigit() or int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
@@ -202,11 +202,11 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put the finished folder ``new`` in the place of ``folder``, which is kept as ``.NAME.old`` for the moment between.
+    """Replace ``folder`` by the finished folder ``new``; in between, the old one is kept as ``.NAME.old``.
 
-    A reader that finds no folder in that moment takes the one of :func:`current_folder`.
+    A reader that finds no folder at that moment uses :func:`current_folder`.
     """
-    old = previous(folder)
+    old = previous_folder(folder)
     if os.path.lexists(folder):
         _discard(old)
         retry(lambda: os.replace(folder, old))
@@ -215,7 +215,7 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all in it; of one that is a link, the link alone. Raises OSError."""
+    """Remove a folder recursively, or only the link if it is one. Raises OSError."""
     if folder.is_symlink():
         folder.unlink()
     else:
@@ -227,18 +227,18 @@ def _discard(folder: Path) -> None:
         remove_folder(folder)
 
 
-def previous(folder: Path) -> Path:
-    """Where :func:`replace_folder` keeps the folder that it replaces."""
+def previous_folder(folder: Path) -> Path:
+    """The path where :func:`replace_folder` keeps the replaced folder."""
     return folder.with_name(f".{folder.name}.old")
 
 
 def current_folder(folder: Path) -> Path:
     """The folder, or its predecessor where a replacement was interrupted between its two renames."""
-    return previous(folder) if not folder.exists() and previous(folder).exists() else folder
+    return previous_folder(folder) if not folder.exists() and previous_folder(folder).exists() else folder
 
 
 def retry(action: Callable[[], T]) -> T:
-    """Run ``action`` again for a few seconds while Windows says that a file is in use."""
+    """Run ``action``, and repeat it for a few seconds while Windows reports that a file is in use."""
     end = time.monotonic() + RETRY_SECONDS
     while True:
         try:
@@ -251,7 +251,7 @@ def retry(action: Callable[[], T]) -> T:
 
 @contextmanager
 def named_write_errors(path: Path) -> Iterator[None]:
-    """Raise the DataError of :func:`write_error`, naming ``path``, for an OSError inside."""
+    """Context manager: convert an OSError to the DataError of :func:`write_error`, which names ``path``."""
     try:
         yield
     except OSError as error:
@@ -260,17 +260,17 @@ def named_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A temporary folder; raises DataError where it cannot be made or written to."""
+    """A context with a temporary folder. Raises DataError if it cannot be created or written."""
     try:
         with tempfile.TemporaryDirectory(prefix=prefix) as folder:
             yield Path(folder)
-    except OSError as error:  # where no folder is writable Python names none in the error
+    except OSError as error:  # if no folder is writable, Python's error names none
         where = tempfile.tempdir or os.environ.get("TMPDIR") or "the folder for temporary files"
         raise write_error(error, Path(where)) from error
 
 
 def write_error(error: OSError, path: Path) -> DataError:
-    """The error to show for a failed write."""
+    """The error to raise for a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError("disk-full", path=str(path))
     return DataError("cannot-write", path=str(path), reason=error.strerror or type(error).__name__)

@@ -1,7 +1,7 @@
-"""``fruitvision mcp``: the Model Context Protocol, by which an assistant program asks for the fruit in a picture.
+"""``fruitvision mcp``: a server of the Model Context Protocol, by which an assistant program classifies pictures.
 
-Needs the package ``mcp`` (the extra ``mcp``). Over standard input and output the program runs with the rights of the person who
-started it, and may name files. Over HTTP it answers this computer alone, and takes the picture itself and no path.
+Needs the package ``mcp`` (the extra ``mcp``). On standard input and output it runs with the rights of the user who started it, and
+accepts paths of files. Over HTTP it only answers this computer, and accepts the picture itself but no path.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ INSTRUCTIONS = "Recognises fruit and vegetables in pictures. Start with classify
 
 
 class Assistant:
-    """What the tools do. Models are looked up in a list that is made here; no name is ever taken for a path.
+    """The implementation of the tools. Models are looked up in a list; a name is never used as a path.
 
     Args:
-        runs: the folder of runs, whose finished networks can answer beside the shipped ones.
+        runs: the folder of runs, whose finished networks are available beside the shipped ones.
     """
 
     def __init__(self, runs: Path) -> None:
@@ -45,7 +45,7 @@ class Assistant:
         return found | {f"run:{run.id}": run.best for run in done}
 
     def list_models(self) -> list[dict[str, Any]]:
-        """The networks that can answer, the default first: name, classes, fruit types, metrics."""
+        """The available networks, the default first: name, classes, fruit types, metrics."""
         listed = []
         for name, folder in self.models().items():
             config = read_config(folder)
@@ -54,8 +54,8 @@ class Assistant:
         return listed
 
     def classify(self, picture: Path | bytes, name: str, model: str | None) -> dict[str, Any]:
-        """As ``predict --json`` gives it. Raises PictureError, CheckpointError "model-unknown"."""
-        with self._lock:  # one picture at a time: a second network would take as much memory again
+        """Classify a picture; the result is that of ``predict --json``. Raises PictureError, CheckpointError "model-unknown"."""
+        with self._lock:  # one picture at a time, since a second network would double the memory
             return self._classifier(model).predict(picture).as_dict(name)
 
     def _classifier(self, model: str | None) -> Classifier:
@@ -69,7 +69,10 @@ class Assistant:
 
 
 def serve(runs: Path, *, port: int | None = None) -> None:
-    """Answer until the other side hangs up, or with ``port`` over HTTP on this computer. Raises UsageError "mcp-missing"."""
+    """Serve on standard input and output until the client disconnects, or with ``port`` over HTTP on this computer.
+
+    Raises UsageError "mcp-missing".
+    """
     server_class, security = _package()
     server = server_class("fruitvision", version=__version__, instructions=INSTRUCTIONS)
     assistant = Assistant(runs)
@@ -91,7 +94,7 @@ def serve(runs: Path, *, port: int | None = None) -> None:
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=MAX_PICTURE_BYTES * 4 // 3 + 2**16,
-        # A page whose name is made to point here (DNS rebinding), or any other site's, is refused.
+        # Requests of other sites are rejected, including those by DNS rebinding.
         transport_security=security(allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]),
     )
 
@@ -135,7 +138,7 @@ def _by_picture(assistant: Assistant) -> Callable[..., dict[str, Any]]:
 
 
 def _explained(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """The tool, whose errors reach the other side as the sentence that they are."""
+    """Wrap a tool so that its errors are returned to the client as sentences."""
     tool_error = importlib.import_module("mcp.server.mcpserver.exceptions").ToolError
 
     @functools.wraps(tool)

@@ -18,7 +18,8 @@ from benchmarks.ticks import train_tick
 from benchmarks.training import TINY, WARM_UP, pictures_per_second
 from benchmarks.tutorials import Fastai, Timm, tutorials, write_class_folders
 from fruitvision.data.read.store import open_dataset
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 

@@ -17,7 +17,7 @@ from fruitvision.files import (
     clean_path,
     csv_text,
     current_folder,
-    previous,
+    previous_folder,
     remove_folder,
     remove_leftovers,
     replace_folder,
@@ -56,7 +56,7 @@ def test_a_folder_is_the_old_one_or_the_new_one_at_every_moment(tmp_path):
     for path, text in ((folder, "old"), (new, "new")):
         path.mkdir()
         (path / "weights").write_text(text, encoding="utf-8")
-    os.replace(folder, previous(folder))  # cut off between the two renames
+    os.replace(folder, previous_folder(folder))  # cut off between the two renames
     assert (current_folder(folder) / "weights").read_text(encoding="utf-8") == "old"
     replace_folder(new, folder)
     assert (current_folder(folder) / "weights").read_text(encoding="utf-8") == "new"

@@ -1,4 +1,4 @@
-"""The commands of ``python -m fruitvision``, a file for each group; each is a few lines over the packages below.
+"""The commands of ``python -m fruitvision``, one file per group.
 
 Every command prints its result once: with ``--json`` as one JSON object, otherwise as a few lines to read. Imports are made
 inside the commands, so that ``--help`` needs neither torch nor NumPy.

@@ -80,10 +80,10 @@ def compare(
 
 
 def _say_time(plan: StudyPlan, study: StudyFolder) -> None:
-    """Print on standard error how long the rest of a study will take here."""
+    """Print the estimated time for the rest of a study to standard error."""
     from fruitvision.comparison.estimate import study_seconds
 
     seconds = study_seconds(plan, study)
-    if seconds > 0:  # not NaN either
+    if seconds > 0:  # false for NaN, too
         minutes = f"{max(seconds / 60, 1):.0f} min"
         print(f"About {minutes} on this machine. Ctrl-C stops; the same command resumes.", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from fruitvision.wording.text import say
 
 
 def print_result(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
-    """Print the result of a command once. JSON is ASCII: it passes through a console of any encoding."""
+    """Print the result of a command, as JSON or as lines. The JSON is ASCII, so that any console encoding can print it."""
     if as_json:
         print(json.dumps(_finite(result)))
     else:
@@ -22,7 +22,7 @@ def print_result(result: dict[str, Any], lines: Iterable[str], as_json: bool) ->
 
 
 def synthetic_note(dataset: Mapping[str, Any]) -> list[str]:
-    """A line for a network whose training pictures were drawn (``CheckpointConfig.dataset``): it answers any picture with one of them."""
+    """A warning line for a network that was trained on synthetic pictures, by its ``CheckpointConfig.dataset``; none for others."""
     return [say("classify.synthetic", "en")] if dataset.get("synthetic") else []
 
 
@@ -36,7 +36,7 @@ def _finite(value: Any) -> Any:
 
 
 def progress(label: str) -> Callable[[int, int | None], None] | None:
-    """A counter on one line of standard error, redrawn at most five times a second; None where that is not a terminal."""
+    """A progress counter on one line of standard error, updated at most five times a second; None if that is not a terminal."""
     if not sys.stderr.isatty():
         return None
     shown = 0.0
@@ -52,7 +52,7 @@ def progress(label: str) -> Callable[[int, int | None], None] | None:
 
 
 def log_follower(log: Path) -> Callable[[], None]:
-    """A function that prints what was appended to ``log`` since its last call."""
+    """A function that prints what was appended to ``log`` since the last call."""
     position = log.stat().st_size if log.exists() else 0
 
     def show() -> None:

@@ -69,7 +69,7 @@ def evaluate(
         lines += [f"Written: {path}" for path in (write_report(report, examination, lang), write_results(report, examination))]
         lines += [f"Written: {path}" for path in _write_tables(report, result)]
     if record:
-        assert classifier.path is not None  # it was loaded from there
+        assert classifier.path is not None  # the classifier was loaded from this path
         figures = {key: value for key, value in result.items() if isinstance(value, int | float | None)}
         record_metrics(classifier.path, record, figures)
         lines.append(f"Recorded as '{record}' in {classifier.path}")
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def _write_tables(folder: Path, result: dict[str, Any]) -> list[Path]:
-    """The result as JSON, and its table of classes as CSV."""
+    """Write the result as JSON, and its table of classes as CSV."""
     from fruitvision.files import csv_text, write_text
 
     names = list(dict.fromkeys(name for own in result["per_class"].values() for name in own))
@@ -122,11 +122,12 @@ def predict(
 
 
 def _pictures(words: list[str]) -> list[Path]:
-    """The files that are meant: a pattern stands for what matches it, where the shell left it as it is; a folder for its pictures.
+    """The picture files for the arguments: a folder stands for its pictures, and a pattern that the shell did not expand for its matches.
 
-    Raises DataError for a folder without pictures, and for an address.
+    Raises DataError for a folder without pictures, and for a URL.
     """
-    from fruitvision.data.read.listing import list_tree, looks_like_picture
+    from fruitvision.data.read.layouts.names import looks_like_picture
+    from fruitvision.data.read.listing import list_tree
     from fruitvision.files import clean_path
 
     found: list[Path] = []
@@ -145,7 +146,7 @@ def _pictures(words: list[str]) -> list[Path]:
 
 
 def _answer(classifier: Classifier, path: Path) -> dict[str, Any]:
-    """One picture's answer as JSON holds it: what is wrong with its file is its "note", or its "error"."""
+    """The answer to one picture as a JSON object; a problem with its file is its "note" or "error"."""
     try:
         return classifier.predict(path).as_dict(str(path))
     except PictureError as error:
@@ -160,7 +161,7 @@ def _answer_line(answer: dict[str, Any]) -> str:
 
 
 def _table(answers: list[dict[str, Any]]) -> list[str]:
-    """A line for each picture, in columns."""
+    """The answers as lines with aligned columns."""
     rows = [["picture", "fruit", "variety", "confidence", "verdict"]]
     for answer in answers:
         if "error" in answer:

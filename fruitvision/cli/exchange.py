@@ -124,11 +124,12 @@ def _export_onnx(
 
 
 def _some_pictures(data: Path, count: int) -> tuple[list[Path], list[Path]]:
-    """Training pictures and others of a folder, at most ``count`` of each; where nothing says what they show, the same for both.
+    """Training pictures and other pictures of a folder, at most ``count`` of each; the same for both if the folder has no labels.
 
-    Raises DataError where there is no picture.
+    Raises DataError if there is no picture.
     """
-    from fruitvision.data.read.listing import list_pictures, list_tree, looks_like_picture
+    from fruitvision.data.read.layouts.names import looks_like_picture
+    from fruitvision.data.read.listing import list_pictures, list_tree
     from fruitvision.errors import DataError
 
     try:
@@ -199,7 +200,7 @@ def import_weights(
 
 
 def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
-    """What ``import`` prints: as JSON, and as lines."""
+    """The output of ``import`` as JSON and as lines."""
     config, check = result.config, result.check
     transform = config.transform
     warnings = _warnings(check) if check else []
@@ -211,7 +212,7 @@ def _told(result: ImportResult) -> tuple[dict[str, Any], list[str]]:
     if len(config.imported["head"]) > 1:
         lines.append(f"  {' and '.join(config.imported['head'])} became one linear layer")
     if check:
-        lines.append(f"  {check.right} of {check.pictures} pictures are named correctly ({check.share:.0%})")
+        lines.append(f"  {check.right} of {check.pictures} pictures are named correctly ({check.accuracy:.0%})")
     if result.calibrated:
         lines.append(f"  confidence {config.imported['calibrated_on']}: temperature {config.temperature:.2f}")
     else:
@@ -239,7 +240,7 @@ def _checked(check: PictureCheck) -> dict[str, Any]:
     return {
         "pictures": check.pictures,
         "right": check.right,
-        "share": check.share,
+        "share": check.accuracy,
         "unreadable": check.unreadable,
         "order_fits": check.order_fits,
         "answered_as": dict(check.swapped),
@@ -253,7 +254,7 @@ def _warnings(check: PictureCheck) -> list[str]:
     if check.swapped:
         pairs = ", ".join(f"{folder} is answered as {answer}" for folder, answer in check.swapped[:FEW])
         found.append(f"the classes seem to be in another order ({pairs}). Import again with --classes in the order of training.")
-    elif check.share < 0.5:
+    elif check.accuracy < 0.5:
         found.append("few pictures are named correctly. Check the order of the classes, and how pictures were prepared (--mean, --resize).")
     if check.unknown:
         found.append(f"no class of the network is called as these folders are: {_few(check.unknown)}.")

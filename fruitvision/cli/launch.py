@@ -64,11 +64,11 @@ def open_app(
     """Open FruitVision in the browser."""
     if share and public:
         raise UsageError("share-and-public")
-    if os.environ.get("SPACE_ID") and not share:  # a Space of Hugging Face: strangers come through its proxy, in its frame
+    if os.environ.get("SPACE_ID") and not share:  # a Hugging Face Space: visitors connect through its proxy, in its frame
         public, no_browser = True, True
         embed_in = [*(embed_in or ()), HUB]
         root_path = root_path or _address_of_space()
-    gc.disable()  # until the page is ready: while libraries load there is little to collect, and it takes a fifth of the time
+    gc.disable()  # until the page is ready: garbage collection takes a fifth of the import time and finds little
     from fruitvision.ui.app import launch
 
     launch(

@@ -42,15 +42,15 @@ Depth = Annotated[
 ]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Cut out the boxes of COCO, Pascal VOC or YOLO labels, as pictures of their class.")]
 PICTURES = ("data", "photos", "not_fruit", "untaught")
-"""The options that take a folder of pictures, and so an archive of one."""
+"""The options that take a folder of pictures, or an archive of one."""
 
 
 class Command(TyperCommand):
-    """A command whose paths may be written as people write them (:func:`fruitvision.files.clean_path`), and whose folders of
-    pictures may be archives, which are unpacked beside themselves once."""
+    """A command that cleans its paths (:func:`fruitvision.files.clean_path`), and accepts archives in place of folders of pictures,
+    which are unpacked once beside the archive."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Raises DataError for an address in place of a path, and for an archive that cannot be unpacked."""
+        """Raises DataError for a URL in place of a path, and for an archive that cannot be unpacked."""
         for name, value in ctx.params.items():
             many = isinstance(value, list | tuple)
             values = [_folder(name, one) if isinstance(one, Path) else one for one in (value if many else (value,))]
@@ -92,10 +92,10 @@ class ManyValues(Command):
 
 
 def split_values(words: Iterable[str] | None) -> list[str]:
-    """``--norms batch,layer`` and ``--norms batch layer`` alike."""
+    """Split values on commas: ``--norms batch,layer`` is ``--norms batch layer``."""
     return [part.strip() for word in words or [] for part in word.split(",") if part.strip()]
 
 
 def absolute(folders: Iterable[Path] | None) -> tuple[str, ...]:
-    """The folders as a configuration keeps them."""
+    """The folders as absolute paths, for a configuration."""
     return tuple(str(folder.absolute()) for folder in folders or ())

@@ -16,7 +16,7 @@ from fruitvision.errors import ConfigError, quoted
 from fruitvision.training import DEFAULT_PRESET
 
 if TYPE_CHECKING:
-    from fruitvision.data.read.listing import Listing
+    from fruitvision.data.read.layouts.found import Listing
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
 
@@ -58,14 +58,14 @@ def train(
     from fruitvision.data.synthetic.sample import MARKER, sample_set
     from fruitvision.runs.config import RunConfig
     from fruitvision.runs.folder import RunFolder
-    from fruitvision.runs.job.resume import take_moved_data
+    from fruitvision.runs.job.resume import use_moved_data
     from fruitvision.runs.names import free_name
     from fruitvision.runs.prepare.check import check_run
     from fruitvision.training.config import TrainConfig, parse_settings
     from fruitvision.training.distributed import torchrun_shard
 
     folder = RunFolder(run)
-    if torchrun_shard().rank > 0:  # one of several processes that torchrun started: only the first one prints
+    if torchrun_shard().rank > 0:  # under torchrun only the first process prints
         _execute_in_terminal(folder, None, quiet=True)
         return
     given, listing = parse_settings(settings or []), None
@@ -75,7 +75,7 @@ def train(
     options = {"name": name, "data": data, "photos": photos, "not-fruit": not_fruit, "leave-out": leave_out, "study": study}
     if resume:
         if data and _moved(folder, data):
-            take_moved_data(folder, data.absolute(), progress("Reading pictures"))
+            use_moved_data(folder, data.absolute(), progress("Reading pictures"))
         _refuse_other_settings(folder, options, {**given, **({"preset": preset} if preset else {})})
     elif any([*options.values(), preset, given, name]) or not folder.unstarted:
         config = RunConfig(
@@ -87,7 +87,7 @@ def train(
             leave_out=tuple(leave_out or []),
             study=str(study.absolute()) if study else "",
         )
-        listing = check_run(config)  # before there is a run
+        listing = check_run(config)  # before the run is created
         folder.create(config)
     if not as_json:
         config = folder.config()
@@ -101,9 +101,9 @@ def train(
 
 
 def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: bool) -> bool:
-    """Execute the run in this process, printing its log as it grows; return whether Ctrl-C ended it.
+    """Execute the run in this process, printing its log; returns whether Ctrl-C ended it.
 
-    The first Ctrl-C (or SIGTERM) asks the run to stop after its step, the second one ends the process.
+    The first Ctrl-C (or SIGTERM) requests a stop after the current step, the second one ends the process.
     """
     from fruitvision.runs.job.loop import execute
 
@@ -117,7 +117,7 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
     show_log = (lambda: None) if quiet else log_follower(folder.path / "log.txt")
 
     def on_progress() -> None:
-        if asked.is_set() and folder.exists and not folder.stop_file.exists():  # on a second machine there is no folder
+        if asked.is_set() and folder.exists and not folder.stop_file.exists():  # on another machine the folder may not exist
             folder.request_stop()
         show_log()
 
@@ -132,7 +132,7 @@ def _execute_in_terminal(folder: RunFolder, listing: Listing | None, *, quiet: b
 
 
 def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
-    """What ``train`` prints in the end: as JSON, and as lines."""
+    """The final output of ``train`` as JSON and as lines."""
     from fruitvision.models.checkpoint import read_config
 
     status, tests = folder.status(), folder.metrics("test")
@@ -152,14 +152,14 @@ def _result(run: Path, folder: RunFolder) -> tuple[dict[str, Any], list[str]]:
 
 
 def _moved(folder: RunFolder, data: Path) -> bool:
-    """Whether a run is to read its pictures from another folder: one that is not finished, or whose own folder is gone."""
+    """Whether a resumed run has to read its pictures from another folder than before."""
     if not folder.exists or str(data.absolute()) == folder.config().data:
         return False
     return folder.status().state != "finished" or not Path(folder.config().data).exists()
 
 
 def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: dict[str, str]) -> None:
-    """On resume the folder's configuration stands. Raises ConfigError "resume-differs" for options that disagree with it."""
+    """On resume the folder's configuration is used. Raises ConfigError "resume-differs" for options that differ from it."""
     from fruitvision.training.config import TrainConfig
 
     config = folder.config()
@@ -179,7 +179,7 @@ def _refuse_other_settings(folder: RunFolder, options: dict[str, Any], given: di
 
 
 def _folders(config: RunConfig) -> dict[str, str | tuple[str, ...]]:
-    """What the options of ``train`` that are no settings of training are in a configuration."""
+    """The options of ``train`` that are not training settings, as they are in a configuration."""
     return {
         "name": config.name,
         "data": config.data,

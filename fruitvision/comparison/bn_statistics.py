@@ -1,8 +1,8 @@
-"""Batch norm at test time: what the running statistics of training cost, against other statistics for the same weights.
+"""Batch norm at test time: the accuracy of the same weights with running, batch and recomputed statistics.
 
-A network with batch norm is trained with the statistics of each batch, but tested with running averages of them. With small
-batches the two differ: a network that is as good as any other with the statistics of a large test batch may be poor with its own
-running averages. Recomputing these from many training pictures, without changing a weight, tells the two effects apart (Wu & Johnson
+A network with batch norm is trained with the statistics of each batch, but evaluated with running averages of them. With small
+batches the two differ: a network may be accurate with the statistics of a large test batch, but poor with its running averages.
+Recomputing these from many training pictures, with unchanged weights, separates the two effects (Wu & Johnson
 2021, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576).
 """
 
@@ -27,9 +27,9 @@ from fruitvision.training.device import choose_device
 from fruitvision.training.evaluation import evaluate
 
 BATCH = 32
-"""Pictures whose statistics are taken together, in a random order: batches of one class would have other statistics."""
+"""The batch size, in random order, since batches of one class would have different statistics."""
 MAX_TRAIN_IMAGES = 2048
-"""How many training pictures the recomputed statistics are the mean of, at most."""
+"""The maximum number of training pictures for the recomputed statistics."""
 
 
 def has_running_statistics(network: nn.Module) -> bool:
@@ -62,7 +62,7 @@ def record_test_statistics(run: RunFolder, on_progress: Callable[[], None] = lam
 
 def _shuffled(split: Split, rng: np.random.Generator, count: int | None = None) -> Split:
     order = rng.permutation(len(split.labels))[:count]
-    if len(order) % BATCH == 1:  # one picture alone has no statistics of a batch
+    if len(order) % BATCH == 1:  # a single picture has no batch statistics
         order = order[:-1]
     return replace(split, paths=tuple(split.paths[i] for i in order), labels=split.labels[order], rows=split.rows[order])
 

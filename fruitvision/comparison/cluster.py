@@ -1,4 +1,4 @@
-"""The trials of a study as tasks on a Ray cluster (https://docs.ray.io), since they are independent.
+"""The trials of a study as independent tasks on a Ray cluster (https://docs.ray.io).
 
 The study's folder and the pictures must have the same path on every machine, and fruitvision must be installed there. Each
 task takes one CPU, and one GPU where the cluster has any. A study is stopped and continued as on one machine.
@@ -21,7 +21,7 @@ LOCAL = "local"
 
 
 def on_ray(address: str) -> type[StudyRunner]:
-    """A runner on the cluster at ``address``. Raises UsageError "ray-missing", RunError "ray-unreachable"."""
+    """The runner for the cluster at ``address``. Raises UsageError "ray-missing", RunError "ray-unreachable"."""
     try:
         import ray  # pyright: ignore[reportMissingImports]  # optional
     except ImportError:
@@ -56,7 +56,7 @@ class _RayRunner(StudyRunner):
         return "stopped" not in states
 
     def report(self, submitted: int, waiting: list[Trial], seconds: float) -> None:
-        """Write the status: how many trials are done, and how long the others will take at this rate."""
+        """Write the status: the number of trials that are done, and the remaining time at this rate."""
         done = submitted - len(waiting)
         self.status.epoch, self.status.step = len(self.trials) - len(waiting), 0
         self.status.message = waiting[0].id if waiting else ""
@@ -65,7 +65,7 @@ class _RayRunner(StudyRunner):
 
 
 def _train(path: str, data: str, trial: Trial, threads: int) -> str:
-    """A task: one trial, with as many threads as the study's process, so that its results are the same."""
+    """The task for one trial, with as many threads as the study's process, so that the results are the same."""
     torch.set_num_threads(threads)
     study = StudyFolder(path)
     if study.stop_file.exists():

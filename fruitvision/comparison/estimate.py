@@ -19,15 +19,15 @@ MAX_TIMED_STEPS = 256
 
 
 def study_seconds(plan: StudyPlan, study: StudyFolder | None = None, *, in_subprocess: bool = False) -> float:
-    """Seconds for all trials that ``study`` has not finished, one after another; for all trials without it.
+    """Seconds for all unfinished trials of ``study``, one after another; without it, for all trials.
 
-    Each norm and batch size is timed by a few steps, once for all seeds; times are cached in this process.
+    Each norm and batch size is timed with a few steps, once for all seeds; times are cached in this process.
 
     Args:
         in_subprocess: run those steps in another process, so that their memory is freed.
 
     Returns:
-        NaN where a trial could not be timed.
+        The seconds; NaN if a trial could not be timed.
 
     Raises:
         DataError: the pictures are missing.
@@ -40,7 +40,7 @@ def study_seconds(plan: StudyPlan, study: StudyFolder | None = None, *, in_subpr
 
 
 def trial_seconds(config: TrainConfig, train_images: int, measured_images: int, num_classes: int) -> float:
-    """Seconds of one run; evaluation has a batch size of its own. Its steps have been timed by :func:`study_seconds`."""
+    """Seconds of one trial, whose steps were timed by :func:`study_seconds`."""
     from fruitvision.runs.prepare.estimate import EVALUATION_SHARE, training_seconds
 
     training, evaluating = (_timed.get(job, math.nan) for job in _jobs(config, num_classes))
@@ -48,14 +48,14 @@ def trial_seconds(config: TrainConfig, train_images: int, measured_images: int, 
 
 
 Job = tuple[str, int]
-"""What the time per picture depends on: that part of a configuration, as JSON, and the number of classes."""
+"""What the time per picture depends on: the relevant part of a configuration, as JSON, and the number of classes."""
 
 _timed: dict[Job, float] = {}
 """Seconds per picture; at most ``MAX_TIMED_STEPS``."""
 
 
 def _jobs(config: TrainConfig, num_classes: int) -> tuple[Job, Job]:
-    """The steps of its training, and of its evaluation."""
+    """The jobs for the training and the evaluation of a trial."""
     large = config.model_copy(update={"batch_size": max(config.batch_size, EVAL_BATCH_SIZE)})
     return (_key(config), num_classes), (_key(large), num_classes)
 

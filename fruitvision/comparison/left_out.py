@@ -20,14 +20,15 @@ import torch
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 from fruitvision.errors import ConfigError
 from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.card import percent
 from fruitvision.models.checkpoint import load_checkpoint
 from fruitvision.models.networks import Network, build_network
 from fruitvision.recognition.evaluate.left_out import STUDY_NAME, Answers, concatenate, read_answers, to_bytes
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.features import evaluation_features, labels_and_weights
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.prepare.data import prepare, subsample_evenly
@@ -39,7 +40,7 @@ from fruitvision.training.last_layer import Features, refit
 
 BATCH_SIZE = 64
 FROZEN_PICTURES, FROZEN_PENALTY = 3_000, 1e-4
-"""With a frozen trunk: how many pictures of the data are used, and the L2 penalty of the last layer where none is set."""
+"""With a frozen trunk: the number of pictures of the dataset, and the default L2 penalty for the last layer."""
 TABLE_NAME = "sources.csv"
 
 Log = Callable[[str], None]
@@ -79,7 +80,7 @@ def study_sources(
     predict: Predict | None = None
     answers = []
     for number, (group, file) in enumerate(zip(parts, files, strict=True)):
-        if (run := RunFolder(out / f"run-{number}")).exists:  # of an earlier version, it may have started from the shipped network
+        if (run := RunFolder(out / f"run-{number}")).exists:  # a run of an earlier version may have started from the shipped network
             _check_new(config, group, run.status().start)
         if not file.is_file():
             log(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
@@ -133,7 +134,7 @@ def split_sources(sizes: Mapping[str, int], groups: int, together: Sequence[Sequ
 
 
 def _check_new(config: RunConfig, sources: Collection[str], start: str) -> None:
-    """That nothing a network of the study builds on was trained on the sources that it is evaluated on."""
+    """Raise ConfigError if a network that the study builds on was trained on the sources used for evaluation."""
     known = sorted(sources_learned_before(config.training, start) & set(sources))
     if known:
         raise ConfigError("study-not-new", count=len(known), first=known[0])

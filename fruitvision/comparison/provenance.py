@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fruitvision.data.read.listing import Listing, list_pictures
+from fruitvision.data.read.layouts.found import Listing
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError, quoted
 from fruitvision.models.checkpoint import versions
 from fruitvision.runs.counts import PictureCounts
@@ -65,7 +66,7 @@ def machine(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    """From /proc on Linux; elsewhere what Python knows, perhaps nothing."""
+    """The name of the processor: from /proc on Linux, elsewhere from Python, which may not know it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -74,7 +75,7 @@ def _processor() -> str:
 
 
 def study_pictures(plan: StudyPlan) -> Listing:
-    """The pictures of a study. Raises DataError, "study-unvalidated" where none can be spared to compare the networks on."""
+    """The listing of a study's pictures. Raises DataError, "study-unvalidated" if none can be spared to compare the networks on."""
     training = plan.trials()[0].training
     listing = list_pictures(plan.data, depth=training.class_depth, boxes=training.boxes)
     splits = {file.split for file in listing.files}
@@ -87,14 +88,17 @@ def study_pictures(plan: StudyPlan) -> Listing:
 
 
 def picture_counts(plan: StudyPlan) -> tuple[dict[str, int], int]:
-    """({"train": …, "measured": …}, classes): how many pictures an epoch trains on and is evaluated on. Raises DataError."""
+    """({"train": …, "measured": …}, number of classes): the numbers of pictures for training and for the evaluation of each epoch.
+
+    Raises DataError.
+    """
     training, files = plan.trials()[0].training, study_pictures(plan).files
     counts = PictureCounts.of(Counter(file.split for file in files), training)
     return {"train": counts.train, "measured": counts.validation}, len({file.folder for file in files})
 
 
 def measured_on(plan: StudyPlan) -> str:
-    """The split that each epoch is evaluated on, "test" or "validation"; the latter where the data no longer exists."""
+    """The split that each epoch is evaluated on, "test" or "validation"; the latter if the data no longer exists."""
     try:
         splits = {file.split for file in study_pictures(plan).files}
     except DataError:

@@ -4,8 +4,8 @@
     epochs.csv   accuracy and loss of each epoch of each trial
     about.json   the command that repeats it, the machine, the date
 
-A folder with these three is enough to show a study. The results of one that was run with this trainer are part of the package,
-in ``comparison/measured/``, and with them the networks of a few trials, in a study's own layout.
+A folder with these three files is enough to display a study. The results of one study are shipped with the package, in
+``comparison/measured/``, with the networks of some trials in the layout of a study.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fruitvision.runs.folder import RunFolder
 TABLE, EPOCHS, ABOUT = "table.csv", "epochs.csv", "about.json"
 MEASURED = Path(__file__).with_name("measured")
 RECORD = "test-statistics"
-"""The kind of the record of :mod:`fruitvision.comparison.bn_statistics` in a run's metrics."""
+"""The kind of the metrics record that :mod:`fruitvision.comparison.bn_statistics` appends."""
 TARGET = 0.9
 """The accuracy of ``epochs_to_90``."""
 FIGURES = (
@@ -54,7 +54,7 @@ class Results:
     """A study's results.
 
     ``table`` has a row for each trial: norm, batch_size, seed, state, diverged, and ``FIGURES``; ``epochs`` a row for each epoch: norm,
-    batch_size, seed, epoch, and ``CURVES``. NaN was not measured. ``about`` is the content of about.json.
+    batch_size, seed, epoch, and ``CURVES``. NaN means not measured. ``about`` is the content of about.json.
     """
 
     table: pd.DataFrame
@@ -68,12 +68,12 @@ class Results:
 
     @property
     def done(self) -> pd.DataFrame:
-        """The rows of trials that ended: finished or diverged."""
+        """The rows of finished and diverged trials."""
         return cast(pd.DataFrame, self.table[(self.table["state"] == "finished") | self.table["diverged"]])
 
 
 def results(study: StudyFolder) -> Results:
-    """The results so far of a study, which may be running. Raises RunError "study-missing"."""
+    """The results of a study so far; it may be running. Raises RunError "study-missing"."""
     trials = study.plan().trials()
     epochs = [
         {"norm": trial.norm, "batch_size": trial.batch_size, "seed": trial.seed, "epoch": record["epoch"]}
@@ -86,7 +86,7 @@ def results(study: StudyFolder) -> Results:
 
 
 def table(out: str | Path) -> pd.DataFrame:
-    """A row for each trial, in the study's order, for ``statistics.py``; NaN where there is no result yet.
+    """A row for each trial, in the study's order, for ``statistics.py``; NaN if there is no result yet.
 
     ``final_accuracy`` and ``loss`` are the last epoch's, which is not selected by its result; ``best_accuracy`` is the best
     epoch's, all on the split that epochs are evaluated on. ``test_accuracy`` is that of the best epoch's weights on the test
@@ -105,7 +105,7 @@ def _row(trial: Trial, run: RunFolder) -> dict[str, Any]:
     if not run.exists:
         return row
     status, tests, statistics = run.status(), run.metrics("test"), run.metrics(RECORD)
-    # A damaged file, or somebody else's, may lack any of them.
+    # A damaged or foreign file may lack any of them.
     epochs = [epoch for epoch in run.metrics("epoch") if all(isinstance(epoch.get(name), int | float) for name in MEASURED_EACH_EPOCH)]
     row |= {"state": status.state, "diverged": diverged(status)}
     if epochs:
@@ -163,18 +163,19 @@ def read_results(folder: Path) -> Results:
 
 
 def read_shipped() -> Results | None:
-    """The results that are part of the package; None where this copy has none."""
+    """The results that are shipped with the package; None if this copy has none."""
     return read_results(MEASURED) if (MEASURED / ABOUT).is_file() else None
 
 
 def shipped_study() -> StudyFolder | None:
-    """The networks that are part of the package, as a study's folder: some trials of :func:`read_shipped`; None without them."""
+    """The study folder that is shipped with the package, with the networks of some trials of :func:`read_shipped`; None if this copy
+    has none."""
     study = StudyFolder(MEASURED)
     return study if study.exists else None
 
 
 def _about(out: Path) -> dict[str, Any]:
-    """What the study's process wrote; empty for a study that was never started."""
+    """The content of about.json; empty for a study that was never started."""
     try:
         return dict(json.loads((out / ABOUT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

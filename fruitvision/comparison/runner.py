@@ -15,12 +15,13 @@ from fruitvision.comparison.provenance import provenance
 from fruitvision.comparison.study import DIVERGED, StudyFolder, StudyPlan, Trial, is_done
 from fruitvision.errors import FruitVisionError, TrainingError
 from fruitvision.files import write_text
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.job.status import StatusWriter
 from fruitvision.runs.lock import hold_lock
 from fruitvision.runs.process import Heartbeat
-from fruitvision.runs.status import State
+from fruitvision.runs.status import RunStatus, State
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import choose_device
 from fruitvision.training.engine import EpochDone, Event, StepDone

@@ -20,17 +20,17 @@ CACHED_NETWORKS = 24
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of one trial's network."""
+    """The prediction of one trial's network."""
 
     trial: Trial
     prediction: Prediction
-    """Never "sure" where the network's thresholds were not fitted to its own validation pictures."""
+    """Never "sure" if the network's thresholds were not fitted to its own validation pictures."""
     heatmap: Image.Image
-    """RGB, the picture's size: the class activation map of the answered fruit type."""
+    """RGB, with the picture's size: the class activation map for the predicted fruit type."""
     accuracy: float | None
-    """Of the weights that answer, on the pictures of ``split``."""
+    """The accuracy of these weights on ``split``."""
     split: str | None
-    """The study's "test" pictures, or else its "validation" pictures; None where the accuracy was not measured."""
+    """"test", or else "validation"; None if the accuracy was not measured."""
 
 
 def pairs(study: StudyFolder) -> list[tuple[int, int]]:
@@ -39,7 +39,7 @@ def pairs(study: StudyFolder) -> list[tuple[int, int]]:
 
 
 def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: int) -> list[Answer]:
-    """Every norm's answer, by the weights of the best epoch, in the study's order. Raises PictureError, CheckpointError."""
+    """The answer of every norm's network, with the weights of the best epoch, in order. Raises PictureError, CheckpointError."""
     found = []
     for trial in _trained(study):
         if (trial.batch_size, trial.seed) != (batch_size, seed):

@@ -32,7 +32,7 @@ AVERAGED = {
     "images_per_s": "images_per_s",
     "peak_memory_mb": "peak_memory_mb",
 }
-"""Columns of a summary → the columns of the table that they are means of, over finished runs."""
+"""Column of the summary → column of the table whose mean over finished runs it is."""
 SUMMARY_COLUMNS = ("norm", "batch_size", "seeds", "diverged", "mean", "sd", *AVERAGED, "reached_90", "parameters")
 EFFECT_COLUMNS = ("norm", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")
 DIFFERENCE_COLUMNS = ("batch_size", "a", "b", "pairs", "left_out", "mean", "sd", "low", "high", "verdict")

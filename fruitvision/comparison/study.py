@@ -1,13 +1,13 @@
-"""A study: one network with several normalization layers, everything else equal, trained one after another.
+"""A study: one network with several normalization layers, and everything else equal.
 
-    study.json     what is compared (StudyPlan)
+    study.json     the plan (StudyPlan)
     status.json    its state and progress
     about.json     command, machine, date (see provenance.py)
     runs/<trial>/   a run folder for each norm, batch size and seed
-    stop           asks it to stop
+    stop           requests a stop
 
-The trials of one seed start with the same convolution weights and see the same pictures, in the same order, with the same
-augmentation. A finished trial is not trained again, so a stopped study continues where it was. A trial whose loss diverges is a
+A trial is one run of the study. The trials of one seed start with the same convolution weights and see the same pictures, in the same
+order, with the same augmentation. A finished trial is not trained again, so a stopped study can be continued. A diverged trial is a
 result, not a failure.
 """
 
@@ -23,16 +23,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fruitvision.errors import ConfigError, RunError
 from fruitvision.files import write_text
-from fruitvision.runs.folder import RunFolder, RunStatus
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig, settings_error
 
 DEFAULT_NORMS = ("batch", "layer", "instance", "group")
 DIVERGED = "non-finite"
-"""The prefix of the error codes of a training that diverged."""
+"""The prefix of the error codes of diverged trainings."""
 PLAN = "study.json"
 # The default settings of a study: the fast preset from random weights, with small pictures and a quarter of the width, so that four
-# norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is
-# evaluated on the test split where there is one, and the last epoch's accuracy is compared: unlike the best one, it is not selected.
+# norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is evaluated on the test split if there is one,
+# and the accuracy of the last epoch is compared, which unlike that of the best epoch is not selected.
 BASE: dict[str, Any] = {
     "start": "scratch",
     "width": 16,
@@ -46,8 +47,8 @@ BASE: dict[str, Any] = {
 
 
 RateRule = Literal["same", "sqrt", "linear"]
-"""How the learning rate follows the batch size, from that of 32 pictures: not at all; with its square root, which adaptive optimizers
-such as AdamW ask for (Malladi et al. 2022, arXiv:2205.10287); or in proportion, as for SGD (Goyal et al. 2017, arXiv:1706.02677)."""
+"""How the learning rate scales with the batch size, relative to 32: not at all; with the square root, as recommended for adaptive
+optimizers such as AdamW (Malladi et al. 2022, arXiv:2205.10287); or linearly, as for SGD (Goyal et al. 2017, arXiv:1706.02677)."""
 EXPONENTS: dict[RateRule, float] = {"same": 0.0, "sqrt": 0.5, "linear": 1.0}
 
 
@@ -85,7 +86,7 @@ class Trial:
 
 
 class StudyPlan(BaseModel):
-    """What a study compares, and the data and settings of its trials."""
+    """The norms, batch sizes and seeds of a study, and the data and settings of its trials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -106,7 +107,7 @@ class StudyPlan(BaseModel):
         except ValidationError as error:
             raise settings_error(error) from None
         norms = tuple(dict.fromkeys(plan.norms))
-        plan = plan.model_copy(update={"norms": norms, "batch_sizes": _once(plan.batch_sizes), "seeds": _once(plan.seeds)})
+        plan = plan.model_copy(update={"norms": norms, "batch_sizes": _unique(plan.batch_sizes), "seeds": _unique(plan.seeds)})
         if len(plan.norms) * len(plan.batch_sizes) < 2:
             raise ConfigError("study-needs-two")
         plan.trials()
@@ -141,7 +142,7 @@ class StudyPlan(BaseModel):
         return config if factor == 1 else TrainConfig.from_preset("fast", **{**values, "learning_rate": config.learning_rate * factor})
 
 
-def _once(values: tuple[int, ...]) -> tuple[int, ...]:
+def _unique(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
 
 
@@ -165,7 +166,7 @@ class StudyFolder:
     def create(self, plan: StudyPlan) -> StudyFolder:
         """Write the plan of a new study, or add norms, batch sizes or seeds to the one in the folder.
 
-        Raises RunError "study-differs" where that one is not part of ``plan``.
+        Raises RunError "study-differs" if that plan is not part of ``plan``.
         """
         if self.exists:
             before = self.plan()
@@ -199,7 +200,7 @@ class StudyFolder:
         self._folder.write_status(status)
 
     def request_stop(self) -> None:
-        """Ask the study to stop after the current step."""
+        """Request a stop after the current step."""
         self._folder.request_stop()
 
     def end(self) -> None:
@@ -213,12 +214,12 @@ class StudyFolder:
 
     @property
     def stop_file(self) -> Path:
-        """While it exists, the study is asked to stop."""
+        """The file whose presence requests a stop."""
         return self._folder.stop_file
 
 
 def is_done(run: RunFolder) -> bool:
-    """Whether a trial needs no more training: it is finished or has diverged."""
+    """Whether a trial is finished or has diverged."""
     return run.exists and (run.status().state == "finished" or diverged(run.status()))
 
 

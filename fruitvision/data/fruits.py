@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 NOT_FRUIT = "not-fruit"
-"""The fruit type of a class that means "no fruit here", and the folder name of pictures that hold none."""
+"""The fruit type of the class for pictures without fruit, and the folder name of such pictures."""
 EMPTY_TABLE = "empty-table"
 NO_FRUIT_NAMES = (NOT_FRUIT, EMPTY_TABLE)
-"""Names under which pictures without fruit are taught: the verdict is then "not-fruit"."""
+"""Names for teaching pictures without fruit, whose verdict is "not-fruit"."""
 
 _NUMBER = re.compile(r"[ _-]+(\d+)$")
 
@@ -30,7 +30,7 @@ class FruitType(NamedTuple):
     name: str
     chinese: str
     span: float
-    """The longest side of one as it is sold, in centimetres: typical, rounded."""
+    """The typical longest side as sold, in centimetres, rounded."""
     release: str
     """"2020" for the 65 types of that release's 131 classes, else "later"."""
     other_names: tuple[str, ...]

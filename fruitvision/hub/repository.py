@@ -22,21 +22,21 @@ MAX_BYTES = {"model.safetensors": 4 * 2**30}
 MAX_TEXT_BYTES = 16 * 2**20
 """Of the weights, and of each other file, as the Hub declares them; a ResNet152 has 240 MB."""
 _OWN = r"\w(?:(?!--|\.\.)[\w.-]){0,95}(?<=\w)"
-"""Of a person or a repository; another one huggingface_hub takes for a wrong call."""
+"""A valid name of a user or repository; for others huggingface_hub raises a different error."""
 _NAME = re.compile(rf"(?P<repo>{_OWN}/{_OWN}(?<!\.git))(?:@(?P<revision>(?!/|.*\.\.)[\w./-]{{1,200}}))?", re.ASCII)
 T = TypeVar("T")
 
 
 def is_repository(name: str | Path) -> bool:
-    """Whether a checkpoint's name is that of a repository; a Path has lost one slash of it."""
+    """Whether a checkpoint's name is that of a repository, also after conversion to a Path, which merges its slashes."""
     return re.match(r"hf:/{1,2}(?!/)", str(name).replace("\\", "/")) is not None
 
 
 def fetch(name: str | Path) -> Path:
-    """The folder, in huggingface_hub's cache, of a repository's newest or named revision.
+    """Download a repository's newest or named revision; returns its folder in huggingface_hub's cache.
 
-    Without a connection it is what was fetched before. Raises CheckpointError "hub-name", "hub-missing", "hub-unreachable",
-    "hub-too-large".
+    Without an internet connection an earlier download is used. Raises CheckpointError "hub-name", "hub-missing",
+    "hub-unreachable", "hub-too-large".
     """
     repo, revision = _parsed(name)
     hub = _package()
@@ -44,19 +44,19 @@ def fetch(name: str | Path) -> Path:
     if missing and (error := connection_error(repo, missing[:1], revision)):
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
     folder: Path | None = None
-    for file in FILES:  # all of the commit that the first is of
+    for file in FILES:  # all files from the same commit as the first
         options = {"revision": folder.name if folder else revision, "endpoint": _endpoint()}
         if file in missing:
             _check_size(repo, file, options)
         folder = Path(_asked(partial(hub.hf_hub_download, repo, file, **options), repo)).parent
-    assert folder is not None  # there are files
+    assert folder is not None  # some files are available
     return folder
 
 
 def upload(folder: Path, name: str | Path, *, private: bool = False, message: str = "Upload by FruitVision") -> str:
-    """Upload the files of a folder, as :func:`fruitvision.models.published.folder.write_published` makes it; returns its address.
+    """Upload the files of a folder made by :func:`fruitvision.models.published.folder.write_published`; returns the repository's URL.
 
-    The repository is made where there is none. Raises CheckpointError as :func:`fetch` does.
+    The repository is created if it does not exist. Raises CheckpointError as :func:`fetch` does.
     """
     repo, revision = _parsed(name)
     hub = _package()
@@ -71,18 +71,18 @@ def upload(folder: Path, name: str | Path, *, private: bool = False, message: st
 
 
 def connection_error(repo: str, files: Sequence[str], revision: str | None = None) -> Exception | None:
-    """Why none of a repository's files can be had: the Hub does not answer or is down, and none of them was fetched before; else None.
+    """The error if the Hub cannot be reached and no file of the repository was downloaded before; else None.
 
-    It is asked once. huggingface_hub asks five times more before it gives a file up, which takes 23 seconds.
+    The Hub is tried once; huggingface_hub retries five times, which takes 23 seconds.
     """
     hub = _package()
     try:
         if not any(_is_fetched(repo, file, revision) for file in files):
             hub.get_hf_file_metadata(hub.hf_hub_url(repo, files[0], revision=revision, endpoint=_endpoint()))
     except hub.errors.HfHubHTTPError as error:
-        # It answered: what is wrong is said where the file is asked for. A 5xx is no answer, whoever in between gave it.
+        # The Hub answered: errors are reported by the download itself. A 5xx counts as no answer.
         return error if error.response.status_code >= 500 else None
-    except Exception as error:  # of its HTTP library, which changes with its versions
+    except Exception as error:  # errors of its HTTP library, which depends on its version
         return error
     return None
 
@@ -124,11 +124,11 @@ def _asked(ask: Callable[[], T], repo: str) -> T:
 
     try:
         return ask()
-    except errors.LocalEntryNotFoundError as error:  # it could not be asked, and nothing was fetched before
+    except errors.LocalEntryNotFoundError as error:  # the Hub cannot be reached, and nothing was downloaded before
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error.__cause__ or error)) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise CheckpointError("hub-missing", repo=repo) from error
-    except Exception as error:  # of its HTTP library too, which changes with its versions
+    except Exception as error:  # including errors of its HTTP library, which depends on its version
         raise CheckpointError("hub-unreachable", repo=repo, reason=_first_line(error)) from error
 
 

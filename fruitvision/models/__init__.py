@@ -5,8 +5,8 @@ This module has the names of the architectures, which the page and the configura
 
 RESNET18 = "resnet18"
 ARCHITECTURES = (RESNET18, "tf_efficientnet_lite0", "tf_efficientnet_lite2")
-"""What the panel offers. Any other network of timm that pools its last feature maps into a linear head works by its name."""
+"""The architectures that the panel offers. Other networks of timm with average pooling and a linear head can be used by name."""
 OWN = "own"
-"""The norm of a network that comes with its own."""
+"""The value of ``norm`` for a network with its own norm."""
 EXPORT_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-"""What an export to ONNX needs beside torch."""
+"""The packages that export to ONNX needs besides torch."""

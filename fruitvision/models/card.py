@@ -177,10 +177,10 @@ def _fitted_on(config: dict[str, Any]) -> str:
         return "fitted on left-out sources"
     if config.get("imported"):
         return config["imported"]["calibrated_on"] or "not calibrated"
-    if config["temperature"] == 1:  # no fit ends there
+    if config["temperature"] == 1:  # never the result of a fit
         return "not calibrated"
     validation = config["metrics"].get("validation")
-    # A run may validate on its test pictures: the same figures of as many pictures are then of the same ones.
+    # A run may validate on its test pictures: equal metrics of equally many pictures are then those of the same pictures.
     same = [name for name, row in config["metrics"].items() if validation and _alike(row, validation)]
     measured = f", and which {' and '.join(same)} above measured, too" if same else ""
     return f"fitted on validation pictures, on which it was not trained{measured}"
@@ -188,7 +188,7 @@ def _fitted_on(config: dict[str, Any]) -> str:
 
 def _limits(config: dict[str, Any]) -> list[str]:
     dataset, training = config["dataset"], config["training"]
-    # A fit to left-out sources is told of with the figures on them; what an import was calibrated on, with its temperature.
+    # A fit to left-out sources is described with their metrics; the calibration of an import with its temperature.
     fitted = config["temperature"] != 1 and not config.get("left_out") and not config.get("imported")
     limits = [
         "It knows the classes of its training pictures alone and answers one of them for any picture"
@@ -215,7 +215,7 @@ SOURCES = {
     "grocery-packages": "Pictures without fruit: packages from the grocery photos (MIT).",
     "not-fruit": "Pictures without fruit: Alexey Grigorev's clothing dataset (CC0), and packages from the grocery photos (MIT).",
 }
-"""The credits of folders by name."""
+"""The credits of datasets by folder name."""
 
 
 def _licence(name: str, config: dict[str, Any]) -> list[str]:

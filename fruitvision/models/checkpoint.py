@@ -35,16 +35,16 @@ DEFAULTS = ("fruits-webcam", "fruits-360")
 """The shipped networks, Classify's default first."""
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 EMBEDDED, TRUNK = "fruitvision", "trunk."
+"""In a folder in the Hub's format (:mod:`fruitvision.models.published`): the key of this configuration in ``config.json``, beside
+timm's fields, and the prefix that timm's parameter names do not have."""
 MAX_CONFIG_BYTES = 64 * 2**20
-"""Of a description; one of a thousand classes has some 100 KB."""
-"""In a folder of the Hub (:mod:`fruitvision.models.published`): the key of this configuration in ``config.json``, beside timm's own, and
-the prefix that timm's names of parameters do not have."""
+"""Limit on config.json; that of a thousand classes has about 100 KB."""
 ALWAYS_ALLOWED = 12_000_000
-"""Parameters that a network may have whatever its file holds, 48 MB, so that the error can name what does not fit."""
+"""A network may have this many parameters (48 MB) whatever the size of its file, so that the error can name what does not fit."""
 ONNX_SUFFIX = ".onnx"
-"""Of an exported file, which can be given in place of a checkpoint folder."""
+"""The suffix of an exported file, which can be used in place of a checkpoint folder."""
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
-"""Of other programs' files of weights, which :mod:`fruitvision.models.imported` makes a checkpoint of."""
+"""The suffixes of weights of other programs, which :mod:`fruitvision.models.imported` can import."""
 
 
 class Thresholds(BaseModel):
@@ -76,16 +76,16 @@ class CheckpointConfig(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
-    """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by
-    source and by fruit type, as :func:`fruitvision.recognition.evaluate.left_out.summarize_sources` gives it."""
+    """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by source and
+    by fruit type, from :func:`fruitvision.recognition.evaluate.left_out.summarize_sources`."""
     imported: dict[str, Any] = {}
     """Where the weights come from, if FruitVision did not train them: the file, its SHA-256, and how its head and its classes were
     read, see :mod:`fruitvision.models.imported`. Empty for a network that was trained here."""
     notes: str = ""
-    """Markdown for the model card: what else was tried."""
+    """Additional Markdown for the model card."""
     weights_sha256: str = ""
     config_sha256: str = ""
-    """Of all other entries, see :func:`fruitvision.files.json_with_checksum`; older checkpoints have none."""
+    """The checksum of all other entries, see :func:`fruitvision.files.json_with_checksum`; empty in older checkpoints."""
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -299,7 +299,7 @@ def _check_fit(network: Network, weights: dict[str, Tensor], path: Path) -> None
 def shipped() -> list[Path]:
     """The checkpoint folders that are shipped with FruitVision, the default first; empty if there are none."""
     package = Path(__file__).resolve().parents[1]
-    for root in (package / "checkpoints", package.parent / "checkpoints"):  # installed; in the project
+    for root in (package / "checkpoints", package.parent / "checkpoints"):  # in an installed package; in a source checkout
         found = sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
         if found:
             rank = {name: n for n, name in enumerate(DEFAULTS)}

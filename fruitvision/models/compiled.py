@@ -28,12 +28,12 @@ from fruitvision.models.networks import NetworkOutput
 from fruitvision.models.prepacked import is_float32_on_cpu
 
 TOLERANCE = 0.01
-"""The difference of any output, as a share of its norm, that still counts as rounding. In float32 it is about 1e-6."""
+"""The largest relative difference of an output that counts as rounding. In float32 it is about 1e-6."""
 TRIES, SLOWER = 8, 1.25
-"""How often it is timed against torch, and the ratio of its time to torch's from which it is not used."""
+"""The number of timings against torch, and the ratio to torch's time above which it is not used."""
 TIMEOUT_S = 30.0
 """A forward pass that takes longer counts as failed."""
-_lock = threading.Lock()  # torch's tracing state and Python's warning filters are global to all threads
+_lock = threading.Lock()  # torch's tracing state and Python's warning filters are global
 
 
 class CompiledNetwork(nn.Module):
@@ -60,7 +60,7 @@ class CompiledNetwork(nn.Module):
         if _finite(found):
             return found
         instead = self._fallback(x)
-        if _finite(instead):  # otherwise the network itself gives no finite output
+        if _finite(instead):  # otherwise the output of the network itself is not finite
             self._give_up("its output was not finite")
         return instead
 
@@ -71,7 +71,7 @@ class CompiledNetwork(nn.Module):
         request, pixels = self._own.request, x.contiguous().numpy()
         request.start_async([pixels], share_inputs=True)
         if not request.wait_for(round(TIMEOUT_S * 1000)):
-            # Freeing the request and its input would wait for it to finish, at the end of the process too.
+            # Freeing the request and its input would wait until it finishes, even at exit.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object((request, pixels)))
             raise TimeoutError(f"no output within {TIMEOUT_S:g} seconds")
         return NetworkOutput(*(torch.from_numpy(np.array(request.get_output_tensor(index).data)) for index in range(3)))

@@ -19,7 +19,7 @@ SCALES = {
     "tf_efficientnet_lite3": (1.2, 1.4),
     "tf_efficientnet_lite4": (1.4, 1.8),
 }
-"""Of each network, by how much its stages are wider and deeper than Lite0's."""
+"""Name → the factors by which its stages are wider and deeper than those of Lite0."""
 _STAGES = (
     # blocks, kernel size, stride of the first block, expansion, output channels
     (1, 3, 1, 1, 16),
@@ -31,9 +31,9 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM, FEATURES = 32, 1280
-"""Channels of the first convolution and of the last one, whatever the scale."""
+"""The channels of the first and the last convolution, which are not scaled."""
 EPS = 1e-3
-"""Of the batch norms: TensorFlow's."""
+"""The eps of batch norm in TensorFlow."""
 
 
 def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Tensor:

@@ -118,7 +118,7 @@ class WeightStandardizedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         weight = (self.weight - mean) * torch.rsqrt(variance + EPS)
-        # Divided by the fan-in's root, the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
+        # Divided by the square root of the fan-in, so that the output keeps the input's variance (Brock et al. 2021, arXiv:2101.08692).
         weight = weight * self.weight[0].numel() ** -0.5
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 

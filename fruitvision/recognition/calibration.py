@@ -20,11 +20,11 @@ Verdict = Literal["sure", "unsure", "not-fruit"]
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.25, 10.0
 SURE_ACCURACY, MAX_FRUIT_REFUSED, MAX_NEGATIVES_ACCEPTED = 0.95, 0.02, 0.02
-"""The targets of :func:`fit_thresholds`, as shares."""
+"""The targets of :func:`fit_thresholds`, as fractions."""
 MIN_SURE_SHARE = 0.02
 MIN_PHOTOS = 100
 MIN_SURE = 0.4
-"""No answer of a lower confidence is "sure", however accurate the answers to the given pictures are."""
+"""No answer with a lower confidence is "sure", however accurate the answers to the given pictures are."""
 MAX_FITTED_THRESHOLD = 0.9999
 """The largest threshold that is fitted, to four decimals: 1 would mean that no answer is ever "sure"."""
 
@@ -59,7 +59,7 @@ def _answers(logits: Tensor, labels: Tensor, targets: Targets, temperature: floa
     belongs = torch.tensor([[own == name for name in types] for own in targets.fruit_types]).float()
     confidence, answer = (probabilities @ belongs).max(dim=1)
     nothing = torch.tensor([own == NOT_FRUIT for own in targets.fruit_types])
-    # A label's type is that of any class in its set.
+    # All classes in a label's set have the same type.
     type_of = torch.tensor([types.index(own) if own in types else -1 for own in targets.fruit_types])
     wanted = type_of[targets.membership.int().argmax(dim=1)][labels]
     return confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0
@@ -78,7 +78,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = 
     if count == 0:
         return 1.0
     logits, labels, classes = logits.detach().double(), labels.long(), logits.shape[-1]
-    smoothing = min(classes / (classes - 1) / (count + 2), 1.0)  # torch smooths over all classes, the right one included
+    smoothing = min(classes / (classes - 1) / (count + 2), 1.0)  # torch smooths over all classes, including the correct one
 
     def loss(log_temperature: float) -> float:
         return likelihood_loss(_mean_over_views(logits / math.exp(log_temperature)), labels, membership, smoothing).item()
@@ -133,7 +133,7 @@ def fit_thresholds(confidence: Tensor, no_fruit: Tensor, right: Tensor, is_fruit
         return Thresholds()  # pyright: ignore[reportCallIssue]  # all fields have defaults
     not_fruit = 1.0
     if no_fruit.max() > 0:
-        # At least 0.3, where the fruit's own are small: a picture of a shirt has most of its probability on "no fruit".
+        # At least 0.3, even if the values of fruit are smaller: without fruit most of the probability is on "no fruit".
         not_fruit = min(max(float(torch.quantile(no_fruit[is_fruit], 1 - MAX_FRUIT_REFUSED)), 0.3), 0.95)
     answered = is_fruit & (no_fruit < not_fruit)
     accurate, accepted = confidence_threshold(confidence[answered], right[answered]), 0.0

@@ -34,9 +34,9 @@ from fruitvision.wording.text import say
 
 GUESSES = 5
 HEATMAP_ZOOM = 2
-"""For a heatmap the network sees the picture enlarged by this factor: its cells are smaller, and localization is better."""
+"""For a heatmap the picture is enlarged by this factor, for better localization."""
 SMOOTHING = 0.6
-"""The share of the previous answer in the answer to a frame of a live view."""
+"""The weight of the previous answer in the smoothed answer to a frame of a live view."""
 BATCH_SIZE = 64
 BICUBIC_OVERSAMPLING = 3
 """A picture is first reduced to this many times the transform's ``resize``, so that the bicubic resize determines the result."""
@@ -63,13 +63,13 @@ class Prediction:
     """The probability of the fruit type, 0..1, after temperature."""
     verdict: Verdict
     top: tuple[Guess, ...]
-    """Best first, one for each fruit type, five or as many as there are types."""
+    """The most probable fruit types, best first; five, or as many as there are."""
     probabilities: np.ndarray = field(repr=False, compare=False)
-    """(C,) float32, by class in the checkpoint's order; (C + T,) with the T taught names behind, where there are any."""
+    """(C,) float32, for the classes in the checkpoint's order; (C + T,) followed by the T taught names, if there are any."""
     _source: PictureSource = field(repr=False, compare=False)
     _activation: Callable[[np.ndarray], ActivationMap] = field(repr=False, compare=False)
     note: Note = ""
-    """What is wrong with the picture's file, which could be read all the same: "cut-off", "leading-bytes", or nothing."""
+    """A problem with the picture's file, which could be read nevertheless: "cut-off", "leading-bytes", or nothing."""
 
     def as_dict(self, name: str) -> dict[str, Any]:
         """The answer as a JSON object, with the ``name`` of its picture, for ``predict --json``, the API and the MCP server."""
@@ -99,11 +99,12 @@ class FrameContext:
     """The context in which a frame of a live view, or a single picture, is classified."""
 
     background: np.ndarray | None = None
-    """(H, W, 3) uint8: the same view without a fruit. What differs from it is also classified on a white background."""
+    """(H, W, 3) uint8: the same view without a fruit. The part of a picture that differs from it is also classified on a white
+    background."""
     previous: np.ndarray | None = None
     """(C + T,) probabilities of the previous, smoothed answer. The new one is smoothed with it, if it has the same names."""
     taught: TaughtHead | None = None
-    """What the user has taught this network. Each picture of a batch may have its own."""
+    """The head with the user's taught names. It may differ between the pictures of a batch."""
 
 
 class Inference(NamedTuple):
@@ -127,7 +128,7 @@ class LabelSpace:
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(N, labels) → (N, types), and (N,) for no fruit: sums over the labels."""
-        sums = (probabilities @ self._membership).clamp(max=1.0)  # float32 may sum to a little more than 1
+        sums = (probabilities @ self._membership).clamp(max=1.0)  # a float32 sum may slightly exceed 1
         return sums[:, :-1], sums[:, -1]
 
 

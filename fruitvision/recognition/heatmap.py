@@ -16,8 +16,8 @@ from torch import Tensor
 
 Box = tuple[float, float, float, float]
 
-# Nine stops of matplotlib's "inferno" (Smith & van der Walt 2015): lightness grows evenly from black to pale yellow,
-# so that the order can be seen without telling colours apart, and in a grey print.
+# Nine stops of matplotlib's "inferno" (Smith & van der Walt 2015): lightness increases uniformly from black to pale
+# yellow, so that it is readable with colour blindness and in greyscale.
 INFERNO = (
     (0, 0, 4),
     (33, 12, 74),
@@ -53,11 +53,11 @@ class ActivationMap:
     """A class activation map, and the part of the picture that it covers."""
 
     activation: np.ndarray
-    """(h, w) float32, as :func:`class_activation` gives it."""
+    """(h, w) float32, from :func:`class_activation`."""
     box: Box
     """The part that was the network's input: (left, top, right, bottom) in pixels of the reduced picture."""
     height: int
-    """Of the reduced picture, as :func:`fruitvision.data.read.picture.load_pixels` gives it."""
+    """The size of the picture as reduced by :func:`fruitvision.data.read.picture.load_pixels`."""
     width: int
 
     def overlay(self, picture: Image.Image) -> Image.Image:

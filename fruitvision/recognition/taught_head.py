@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 GATE = {"responses": 4.1, "features": 7.3, "apart": -1.7, "types": 0.47, "own": 0.65, "pictures": -0.87, "names": -0.53}
 GATE_BIAS = -5.4
-"""1.1 lower than what lets through one in a hundred pictures of sources left out of the fit: one shop's pictures are more similar to
-each other, by the network that learned from it. A higher bias favours taught names at the cost of the network's own classes."""
+"""1.1 below the value at which one in a hundred pictures of left-out sources passes, since pictures of a source on which the network
+was trained are more similar to each other. A higher bias favours taught names at the cost of the network's own classes."""
 SHUT = 0.5
 """The probability below which the gate is shut."""
 MIN_COUNT, MAX_COUNT = 1, 8
-"""The gate's number of pictures is clamped to these."""
+"""The bounds to which the gate clamps the number of pictures."""
 ALONE = 0.15
-"""How much less similar a second picture would be to a single one than its own views are."""
+"""How much less similar a second picture is to the first than the first one's own views are."""
 RIDGE = 0.3
 SURE = 0.5
-"""The probability from which on a taught name is "sure"."""
+"""The probability from which a taught name is "sure"."""
 SHARPNESS = 14.0
 """The factor from ridge scores, which are about 0 or 1, to logits."""
 MAX_ROWS = 10_000
-"""The most views that the ridge classifier is fitted on: the more pictures, the fewer views of each."""
+"""The maximum number of views for fitting the ridge classifier: with more pictures, fewer views of each are used."""
 
 
 class Embedding(NamedTuple):

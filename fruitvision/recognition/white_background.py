@@ -14,7 +14,7 @@ from fruitvision.data.augment.sprites import flood_fill
 SIDE = 128
 COLOURS = 4
 AREA = (0.015, 0.8)
-"""Smallest and largest share of the center square that a fruit covers."""
+"""The smallest and largest fraction of the center square that a fruit may cover."""
 MIN_DIFFERENCE = 22.0
 BORDER = 0.06
 MARGIN = 1.12

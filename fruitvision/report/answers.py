@@ -1,4 +1,5 @@
-"""What an answer says, for the app's card and for the standalone web page: which fruits it names, how sure, and how often it is right."""
+"""How an answer is presented in the app and on the standalone web page: the named fruits, the confidence in words, and the measured
+accuracy."""
 
 from __future__ import annotations
 
@@ -12,22 +13,22 @@ if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Guess, Prediction
 
 VERY_SURE = 0.9
-"""The confidence from which on an answer is called very sure, where the network's card does not say."""
+"""The confidence from which an answer is "very sure", if the checkpoint does not have one."""
 NEVER = 2.0
-"""A confidence that no answer has."""
+"""A confidence that no answer reaches."""
 MIN_BOTH, MIN_SECOND = 0.5, 0.25
-"""An unsure answer names two fruits where their probabilities add up to ``MIN_BOTH`` and the second has at least ``MIN_SECOND`` of
-the first's."""
+"""An unsure answer names two fruits if their probabilities sum to ``MIN_BOTH`` and the second one's is at least ``MIN_SECOND`` times
+the first one's."""
 MIN_ALONE = 0.4
-"""It names none where even the first has less."""
+"""It names none if even the first one's is lower."""
 MAX_CONFUSED, MIN_CONFUSED = 2, 3
-"""How many types are named that a network confuses with its answer, and how often it must have done so."""
+"""The maximum number of confused types to name, and how often they must have been confused."""
 MIN_SHOWN = 0.01
-"""Guesses with less are not shown."""
+"""Guesses with a lower probability are not shown."""
 
 
 def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:
-    """The fruits of the answer's title: one; two where it may well be either; none where none is likely, or there is no fruit."""
+    """The fruits to name: one; two if both are likely; none if none is likely, or there is no fruit."""
     best, *others = prediction.top
     if prediction.verdict == "not-fruit":
         return ()
@@ -39,24 +40,24 @@ def named_guesses(prediction: Prediction) -> tuple[Guess, ...]:
 
 
 def names_a_variety(label: str, fruit_type: str) -> bool:
-    """Whether the class says more than its fruit: "Potato Sweet" and "Limes" do not."""
+    """Whether a class name says more than its fruit type: "Potato Sweet" and "Limes" do not."""
     own, kind = (sorted(name.casefold().removesuffix("s").split()) for name in (label, fruit_type))
     return own != kind
 
 
 def only_on_white(config: CheckpointConfig, label: str, fruit_type: str) -> bool:
-    """Whether a network that learned photographs of other fruits learned this one only from pictures on white."""
+    """Whether a network that was trained on photos of other fruits has seen this one only on white."""
     photographed = config.dataset.get("photographed")
     return dataset_on_white(config) and bool(photographed) and label in config.classes and fruit_type not in photographed
 
 
 def dataset_on_white(config: CheckpointConfig) -> bool:
-    """Whether the pictures of its dataset, which its own test pictures are from, were taken on white: known of Fruits-360 alone."""
+    """Whether the pictures of its dataset, and thus its test pictures, have a white background; known for Fruits-360 only."""
     return "360" in str(config.dataset.get("name", ""))
 
 
 def confused_with(config: CheckpointConfig, fruit_type: str) -> tuple[str, ...]:
-    """The types that this one and photographs of left-out sources were taken for each other most, at most ``MAX_CONFUSED``."""
+    """The types that are confused most with this one on photos of left-out sources, at most ``MAX_CONFUSED``."""
     per_kind = config.left_out.get("per_kind") or {}
     counts = Counter(per_kind.get(fruit_type, {}).get("taken_for", {}))
     for kind, own in per_kind.items():
@@ -75,19 +76,19 @@ def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> 
 
 
 def very_sure_from(config: CheckpointConfig | None) -> float:
-    """The confidence from which a sure answer is "very sure"; ``NEVER``, which no confidence reaches, where none was found."""
+    """The confidence from which a "sure" answer is "very sure"; ``NEVER``, which no confidence reaches, if there is none."""
     least = config.left_out.get("very_sure_from", VERY_SURE) if config is not None else VERY_SURE
     return least if least is not None and least < 1 else NEVER
 
 
 def accuracy_when_as_sure(prediction: Prediction, config: CheckpointConfig) -> float | None:
-    """The share of answers as sure as this one that were right on photographs of left-out sources; None where it was not measured."""
+    """The accuracy of answers with this level of confidence on photos of left-out sources; None if not measured."""
     said = {"very_sure": "very_sure_right", "sure": "sure_right"}.get(sureness(prediction, config))
     return config.left_out.get(said) if said else None
 
 
 def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
-    """The measured accuracy of a model, on lab pictures and on photographs apart; empty where nothing was measured."""
+    """The measured accuracy of a model on lab pictures and on photos, in words; empty if nothing was measured."""
     if config.dataset.get("synthetic"):
         return say("classify.synthetic", language)
     found = config.left_out
@@ -109,6 +110,6 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     photos, images = sorted(figures["top1"] for figures in seen), sum(figures["images"] for figures in seen)
     if not photos:
         return say("classify.accuracy_lab" if on_white else "classify.accuracy_own", language, **facts)
-    low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # of several sources the range: a network does best where it learned
+    low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # a range over several sources
     both = low if low == high else say("classify.range", language, low=low, high=high)
     return say("classify.accuracy_both" if on_white else "classify.accuracy_own_both", language, **facts, photos=both, images=images)

@@ -1,4 +1,4 @@
-"""Words in both languages at once, for a page without a server: its own switch hides one of them. Facts are escaped."""
+"""Text in both languages, for a page without a server whose language switch hides one of them. Facts are escaped."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from fruitvision.wording.text import LANGUAGES, say
 
 
 class Name(str):
-    """A class or a kind of fruit: shown by its Chinese name in Chinese, where it has one."""
+    """The name of a class or fruit type, which is translated to Chinese if its Chinese name is known."""
 
 
-def both(key: str, **facts: Any) -> Markup:
+def bilingual(key: str, **facts: Any) -> Markup:
     """The sentence of that key in each language, each in a ``<span lang>``."""
     return join(
-        tag("span", say_html(key, language, **{name: _spoken(fact, language) for name, fact in facts.items()}), lang=language)
+        tag("span", say_html(key, language, **{name: _localized(fact, language) for name, fact in facts.items()}), lang=language)
         for language in LANGUAGES
     )
 
 
-def named(name: str) -> Markup:
-    """A class or kind in both languages; once where they are the same."""
+def bilingual_name(name: str) -> Markup:
+    """A name in both languages; only once if they are the same."""
     words = {language: display_name(name, language) for language in LANGUAGES}
     if len(set(words.values())) == 1:
         return escape(name)
     return join(tag("span", word, lang=language) for language, word in words.items())
 
 
-def label(key: str) -> str:
-    """The sentence of that key for an attribute, which the switch cannot reach: "Confusion matrix 混淆矩阵"."""
+def plain_label(key: str) -> str:
+    """The sentence of that key for an attribute, which the switch cannot change: "Confusion matrix 混淆矩阵"."""
     return " ".join(say(key, language) for language in LANGUAGES)
 
 
-def hint(name: str) -> str:
-    """The same for an attribute, which the switch cannot reach: "Apple 苹果"."""
+def plain_name(name: str) -> str:
+    """A name for an attribute, which the switch cannot change: "Apple 苹果"."""
     return " ".join(dict.fromkeys(display_name(name, language) for language in LANGUAGES))
 
 
-def _spoken(value: Any, language: str) -> str:
+def _localized(value: Any, language: str) -> str:
     return display_name(str(value), language) if isinstance(value, Name) else str(value)

@@ -1,7 +1,7 @@
 """Charts as inline SVG that takes its colours from the page's CSS, light or dark: lines, a histogram, calibration.
 
-A line chart's axes follow from what is asked for (``x_max``, and a scale that only widens in round steps), so a curve that
-grows by a point each epoch is drawn over the last one without a flicker.
+The axes of a line chart depend on ``x_max`` and on a scale that only widens in round steps, so a curve that grows by a point each
+epoch can be redrawn without flicker.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from fruitvision.wording.text import LANGUAGES, say
 if TYPE_CHECKING:
     from fruitvision.training.evaluation import Reliability
 
-# After Okabe and Ito's palette, which people with colour blindness can tell apart; each has a contrast of at least 3:1 against
+# Based on Okabe and Ito's palette for colour blindness; each colour has a contrast of at least 3:1 against
 # the light and the dark background of a chart.
 COLOURS = ("#2474bb", "#d55e00", "#009e73", "#c86a9f", "#b8860b", "#2f9bd0", "#7f5fc8", "#8c8c8c")
 
 WIDTH, HEIGHT = 460.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 10.0, 44.0
 MANY_TICKS = 5
-"""Of more than so many labels of the x axis every second one is left out by the CSS where the chart is narrow, and the letters large."""
+"""With more labels on the x axis, the CSS hides every second one in a narrow chart."""
 
 Format = Literal["percent", "number"]
 
@@ -105,7 +105,7 @@ def close_ticks(series: Sequence[Series]) -> list[float]:
         first, last = math.floor(low * 100 / percent + 1e-9), math.ceil(high * 100 / percent - 1e-9)
         if last - first <= 5:
             break
-    if last == first:  # a level line on a step
+    if last == first:  # a horizontal line on a tick
         first, last = (first, first + 1) if low < 1 else (first - 1, first)
     return [n * percent / 100 for n in range(first, last + 1)]
 
@@ -154,7 +154,7 @@ def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Forma
         px, py = _x(x, x_max), _y(min(y, ticks[-1]), ticks)
         path.append(f"{'M' if alone else 'L'}{px:.1f} {py:.1f}")
         if alone and not any(is_number(after) for _, after in points[place + 1 : place + 2]):
-            path.append("h0")  # a line without length, whose round ends are a dot
+            path.append("h0")  # a line of length 0, whose round caps are a dot
         alone = False
         if drawn <= 40:
             words = f"{series.name} · {x:g}: {f'{y:.1%}' if y_format == 'percent' else f'{y:.4g}'}"
@@ -184,7 +184,7 @@ HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT, BASE, HIGHEST, MARGIN = 300.0, 120.0, 98.0, 8
 
 
 def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, description: str) -> Markup:
-    """HTML of the distribution of ``values`` between −reach and reach; what lies beyond is counted in the outermost bars.
+    """HTML of the distribution of ``values`` between −reach and reach; values beyond are counted in the outermost bars.
 
     A line marks 0 and a band the mean ± one standard deviation.
     """
@@ -216,7 +216,7 @@ def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, desc
 def reliability_chart(found: Reliability) -> Markup:
     """A reliability diagram (Guo et al. 2017, arXiv:1706.04599): confidence across, accuracy up, a bar for each bin.
 
-    Bars of few pictures are pale. Its words are in both languages, each in an element with a ``lang``.
+    Bars of few pictures are pale. The text is in both languages, each in an element with a ``lang``.
     """
     width, height, left, bottom, top, right = 440, 300, 58, 42, 12, 24
     across, up = width - left - right, height - top - bottom

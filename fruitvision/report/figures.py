@@ -1,4 +1,4 @@
-"""What a report shows: pictures as data URLs, confusion matrices as tables whose heads stay in sight. No gradio."""
+"""Elements of a report: pictures as data URLs, and confusion matrices as tables with sticky headers. Needs no gradio."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from fruitvision.data.read.picture import cap_short_side
+from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.recognition.evaluate.confusions import Confusions
-from fruitvision.report.bilingual import both, hint, label, named
+from fruitvision.report.bilingual import bilingual, bilingual_name, plain_label, plain_name
 from fruitvision.report.markup import data_url, tag
 
 SIDE = 132
 """Short side of a picture in the report, in pixels."""
 QUALITY = 82
 MAX_ASPECT = 1.8
-"""A longer picture is cropped to its middle: cards stand in rows."""
+"""A longer picture is cropped to its center."""
 
 
 def picture(pixels: np.ndarray | Image.Image, words: str) -> Markup:
@@ -28,13 +28,13 @@ def picture(pixels: np.ndarray | Image.Image, words: str) -> Markup:
 
 
 def small_picture(pixels: np.ndarray | Image.Image) -> Image.Image:
-    """As a report shows it: its short side ``SIDE`` at most, a long one cropped."""
+    """A picture for a report, with a short side of at most ``SIDE``, and cropped if it is very long."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     return _center_crop(cap_short_side(image.convert("RGB"), SIDE))
 
 
 def share_words(value: float) -> str:
-    """98.6%; 100% only for what is all, 0% only for nothing."""
+    """A percentage such as 98.6%; 100% only for exactly 1, 0% only for exactly 0."""
     if value in (0, 1):
         return f"{value:.0%}"
     words = f"{value:.1%}"
@@ -56,17 +56,17 @@ def matrix(found: Confusions, *, links: Mapping[str, str] | None = None, small: 
         small: narrow cells without numbers, for more than a hundred rows.
     """
     links = links or {}
-    heads = [tag("th", tag("span", named(name), title=hint(name)), scope="col") for name in found.columns]
+    heads = [tag("th", tag("span", bilingual_name(name), title=plain_name(name)), scope="col") for name in found.columns]
     rows = []
     totals = found.counts.sum(axis=1)
     for i, name in enumerate(found.rows):
         target = links.get(name)
-        words = tag("a", named(name), href=f"#{target}") if target else named(name)
+        words = tag("a", bilingual_name(name), href=f"#{target}") if target else bilingual_name(name)
         cells = [_cell(found, i, j, totals[i], small) for j in range(len(found.columns))]
-        rows.append(tag("tr", tag("th", words, scope="row", title=hint(name)), cells, data_opens=target))
-    corner = tag("td", both("report.matrix_corner"), class_="corner")
+        rows.append(tag("tr", tag("th", words, scope="row", title=plain_name(name)), cells, data_opens=target))
+    corner = tag("td", bilingual("report.matrix_corner"), class_="corner")
     table = tag("table", tag("thead", tag("tr", corner, heads)), tag("tbody", rows), class_="matrix small" if small else "matrix")
-    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=label("report.matrix"))
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=plain_label("report.matrix"))
 
 
 def _cell(found: Confusions, i: int, j: int, total: int, small: bool) -> Markup:
@@ -74,5 +74,5 @@ def _cell(found: Confusions, i: int, j: int, total: int, small: bool) -> Markup:
     if not count:
         return Markup("<td></td>")
     truth, answer = found.rows[i], found.columns[j]
-    title, style = f"{hint(truth)} → {hint(answer)}: {count}", f"--share:{count / total:.2f}"
+    title, style = f"{plain_name(truth)} → {plain_name(answer)}: {count}", f"--share:{count / total:.2f}"
     return tag("td", None if small else count, class_="right" if truth == answer else "wrong", style=style, title=title)

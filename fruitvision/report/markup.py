@@ -57,7 +57,7 @@ def say_html(key: str, language: str, **facts: Any) -> Markup:
 
 
 def data_url(image: Image.Image, kind: str = "JPEG", quality: int = 85) -> str:
-    """The picture itself as an ``src``: ``data:image/jpeg;base64,…``. ``kind`` is Pillow's name of a format."""
+    """The picture as the value of an ``src``: ``data:image/jpeg;base64,…``. ``kind`` is Pillow's name of a format."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **({"quality": quality} if kind == "JPEG" else {}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

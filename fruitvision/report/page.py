@@ -1,7 +1,7 @@
-"""A network's results on a folder as one HTML file that needs no server, no network and no other file.
+"""The evaluation of a network on a folder as one self-contained HTML file.
 
-Numbers first, then the pictures behind them: what is confused with what, which pictures have the highest loss and the class
-activation maps of their answers, whether confidence is calibrated, and which labels and files look wrong. Without gradio.
+It shows metrics first, then confusions with pictures, the pictures with the highest loss and the class activation maps of their
+predictions, calibration, and labels and files that look wrong. Needs no gradio.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, mos
 from fruitvision.recognition.evaluate.evaluation import Evaluation, Negatives
 from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
 from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
-from fruitvision.report.bilingual import Name, both, named
+from fruitvision.report.bilingual import Name, bilingual, bilingual_name
 from fruitvision.report.charts import reliability_chart
 from fruitvision.report.figures import matrix, picture, share_words
 from fruitvision.report.markup import render
@@ -35,18 +35,18 @@ from fruitvision.wording.text import LANGUAGES
 
 FILE = "report.html"
 PAIRS, HARDEST, CONTRADICTED, DUPLICATES, ACCEPTED = 12, 18, 18, 12, 12
-"""How many of each are shown."""
+"""The maximum number of each that is shown."""
 PER_PAIR = 3
 LEAK = 0.05
-"""From this share of near-duplicates in other splits on, a warning stands above the figures."""
+"""The fraction of near-duplicates in other splits from which a warning is shown."""
 SMALL_FROM = 40
-"""Rows from which on a matrix has narrow cells without numbers."""
+"""The number of rows from which a matrix has narrow cells without numbers."""
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures side by side, what is said of them, and their files' names."""
+    """Pictures side by side, with text and file names."""
 
     images: list[Markup]
     words: Markup
@@ -54,7 +54,7 @@ class Card:
 
 
 def write_report(folder: Path, examination: Evaluation, language: str = "en") -> Path:
-    """Write ``report.html`` into ``folder``, atomically; ``language`` is what it opens in. Raises DataError."""
+    """Write ``report.html`` into ``folder``, atomically; ``language``: the initial language. Raises DataError."""
     path = folder / FILE
     write_text(path, report_page(examination, language))
     return path
@@ -66,8 +66,8 @@ def report_page(examination: Evaluation, language: str = "en") -> str:
     accepted, labels = _accepted(examination), label_issues(examination)
     return render(
         "report/report.html",
-        both=both,
-        named=named,
+        bilingual=bilingual,
+        bilingual_name=bilingual_name,
         language=language,
         languages=LANGUAGES,
         style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
@@ -105,26 +105,29 @@ def _lead(examination: Evaluation) -> list[Markup]:
     """The result in a few sentences."""
     summary, wrong = examination.summary, int(examination.wrong.sum())
     images = summary["images"]
-    lead = [both("report.lead", right=f"{images - wrong:,}", images=f"{images:,}", top1=share_words(summary["top1"]), wrong=f"{wrong:,}")]
-    lead.append(both("report.lead_top3", top3=share_words(summary["top3"])))
+    right = f"{images - wrong:,}"
+    lead = [bilingual("report.lead", right=right, images=f"{images:,}", top1=share_words(summary["top1"]), wrong=f"{wrong:,}")]
+    lead.append(bilingual("report.lead_top3", top3=share_words(summary["top3"])))
     if summary["answered_top1"] is not None:
-        lead.append(both("report.lead_sure", answered=share_words(summary["answered"]), right=share_words(summary["answered_top1"])))
+        lead.append(bilingual("report.lead_sure", answered=share_words(summary["answered"]), right=share_words(summary["answered_top1"])))
     if summary["not_fruit_images"]:
         lead.append(
-            both("report.lead_nothing", images=f"{summary['not_fruit_images']:,}", share=share_words(summary["not_fruit_accepted"]))
+            bilingual("report.lead_nothing", images=f"{summary['not_fruit_images']:,}", share=share_words(summary["not_fruit_accepted"]))
         )
     return lead
 
 
 def _warnings(examination: Evaluation, twins: Duplicates) -> list[Markup]:
-    """What limits the result."""
+    """Warnings about limits of the result."""
     summary, warnings = examination.summary, []
     if twins.measured >= LEAK * summary["images"]:
-        warnings.append(both("report.warn_duplicates", count=f"{twins.measured:,}", share=share_words(twins.measured / summary["images"])))
+        share = share_words(twins.measured / summary["images"])
+        warnings.append(bilingual("report.warn_duplicates", count=f"{twins.measured:,}", share=share))
     if summary["unknown_folders"]:
-        warnings.append(both("report.warn_unknown", count=len(summary["unknown_folders"]), names=", ".join(summary["unknown_folders"][:8])))
+        names = ", ".join(summary["unknown_folders"][:8])
+        warnings.append(bilingual("report.warn_unknown", count=len(summary["unknown_folders"]), names=names))
     if summary["problems"]:
-        warnings.append(both("report.warn_problems", count=summary["problems"]))
+        warnings.append(bilingual("report.warn_problems", count=summary["problems"]))
     return warnings
 
 
@@ -135,12 +138,12 @@ def _figures(examination: Evaluation) -> list[tuple[str, str]]:
 
 
 def _matrices(examination: Evaluation) -> dict[str, Any]:
-    """The matrix of the kinds that were mistaken, of all kinds and of all varieties, and one within each kind."""
+    """The confusion matrices: of mistaken kinds, of all kinds, of all varieties, and within each kind."""
     mistaken, everything, variety = by_kind(examination, mistaken_only=True), by_kind(examination), by_variety(examination)
     folders: dict[str, set[str]] = {}
     for i in range(len(examination.labels)):
         folders.setdefault(fruit_type(examination.folder(i)), set()).add(examination.folder(i))
-    # A kind is worth opening where it has varieties, or was taken for something else.
+    # Kinds with several varieties, or with errors.
     opened = [kind for kind in everything.rows if len(folders.get(kind, ())) > 1 or kind in mistaken.rows and kind in folders]
     mistakes, types = np.flatnonzero(examination.wrong).tolist(), examination.classifier.types
     wrong = Counter(fruit_type(examination.folder(i)) for i in mistakes)
@@ -169,14 +172,14 @@ def _reliability(examination: Evaluation) -> dict[str, Markup]:
     found = reliability(examination.scores.confidence, torch.from_numpy(~examination.wrong))
     claimed, true = examination.scores.confidence.mean().item(), examination.summary["top1"]
     gap = "fits" if abs(claimed - true) < 0.02 else "over" if claimed > true else "under"
-    words = both(f"report.confidence_{gap}", claimed=share_words(claimed), right=share_words(true), ece=f"{found.error:.3f}")
+    words = bilingual(f"report.confidence_{gap}", claimed=share_words(claimed), right=share_words(true), ece=f"{found.error:.3f}")
     return {"chart": reliability_chart(found), "words": words}
 
 
 def _origin(examination: Evaluation) -> dict[str, str]:
-    """What was measured, with what: enough to measure it again."""
+    """What was evaluated and how, so that it can be repeated."""
     summary, config = examination.summary, examination.classifier.config
-    data = Path(summary["data"]).name  # the file goes to other people: not the folders around it
+    data = Path(summary["data"]).name  # only the name, since the file is given to other people
     words = ["--data", data, "--checkpoint", _checkpoint_name(examination), "--split", summary["split"], "--by", summary["by"]]
     return {
         "command": f"python -m fruitvision evaluate {quoted(words)}",
@@ -192,7 +195,7 @@ def _origin(examination: Evaluation) -> dict[str, str]:
 
 
 def _pairs(examination: Evaluation) -> list[dict[str, Any]]:
-    """The pairs of kinds that are confused most: of each a picture that was recognised well, and the mistakes."""
+    """The pairs of kinds that are confused most, each with a typical picture and the mistakes."""
     found = []
     for pair in most_confused(examination, PAIRS):
         (first, second), (forth, back) = pair.names, pair.counts
@@ -200,9 +203,9 @@ def _pairs(examination: Evaluation) -> list[dict[str, Any]]:
         found.append(
             {
                 "names": pair.names,
-                "count": both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back),
+                "count": bilingual("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back),
                 "typical": [
-                    Card([_picture(examination, i)], both("report.typical", name=Name(name))) for name, i in typical if i is not None
+                    Card([_picture(examination, i)], bilingual("report.typical", name=Name(name))) for name, i in typical if i is not None
                 ],
                 "mistaken": [_card(examination, i, _answer(examination, i)) for i in pair.mistaken[:PER_PAIR]],
             }
@@ -230,7 +233,7 @@ def _accepted(examination: Evaluation) -> list[tuple[Negatives, int]]:
 
 def _accepted_card(examination: Evaluation, negatives: Negatives, i: int) -> Card:
     name, row = examination.names[negatives.scores.predicted[i]], negatives.rows[i]
-    words = both("report.taken_for", answer=Name(name), confidence=share_words(negatives.scores.confidence[i].item()))
+    words = bilingual("report.taken_for", answer=Name(name), confidence=share_words(negatives.scores.confidence[i].item()))
     path = negatives.store.paths[row]
     return Card([picture(negatives.store[row], path)], words, (path,))
 
@@ -239,7 +242,7 @@ def _duplicates(examination: Evaluation, twins: Duplicates) -> list[dict[str, An
     groups = []
     for name, found in (("other_name", twins.other_name), ("copies", twins.copies), ("other_place", twins.other_place)):
         if found:
-            words = both(f"report.duplicates_{name}", count=f"{len(found):,}", measured=f"{twins.measured:,}")
+            words = bilingual(f"report.duplicates_{name}", count=f"{len(found):,}", measured=f"{twins.measured:,}")
             cards = [_duplicate(examination, twin) for twin in found[:DUPLICATES]]
             groups.append({"words": words, "count": len(found), "cards": cards})
     return groups
@@ -247,13 +250,13 @@ def _duplicates(examination: Evaluation, twins: Duplicates) -> list[dict[str, An
 
 def _duplicate(examination: Evaluation, twin: Duplicate) -> Card:
     store = examination.pictures.store
-    words = both("report.same_file") if twin.same_file else both("report.alike", difference=f"{twin.difference:.1f}")
+    words = bilingual("report.same_file") if twin.same_file else bilingual("report.alike", difference=f"{twin.difference:.1f}")
     files = (store.paths[twin.row], store.paths[twin.other])
     return Card([picture(store[row], path) for row, path in zip((twin.row, twin.other), files, strict=True)], words, files)
 
 
 def _card(examination: Evaluation, i: int, words: Markup, *beside: Markup) -> Card:
-    """A scored picture, and what is shown beside it."""
+    """The card of a scored picture."""
     return Card([_picture(examination, i), *beside], words, (examination.path(i),))
 
 
@@ -262,11 +265,11 @@ def _picture(examination: Evaluation, i: int) -> Markup:
 
 
 def _answer(examination: Evaluation, i: int, loss: str = "") -> Markup:
-    """What the picture is labelled, what was answered, and the probability of either."""
+    """The label and the prediction of a picture, with their probabilities."""
     scores = examination.scores
-    lines = [both("report.labelled", name=Name(examination.names[examination.labels[i]]), right=share_words(scores.right[i].item()))]
+    lines = [bilingual("report.labelled", name=Name(examination.names[examination.labels[i]]), right=share_words(scores.right[i].item()))]
     answer = Name(examination.names[scores.predicted[i]])
-    lines.append(both("report.answered", answer=answer, confidence=share_words(scores.confidence[i].item())))
+    lines.append(bilingual("report.answered", answer=answer, confidence=share_words(scores.confidence[i].item())))
     if loss:
-        lines.append(both("report.loss", loss=loss))
+        lines.append(bilingual("report.loss", loss=loss))
     return Markup("<br>").join(lines)

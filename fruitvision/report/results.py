@@ -1,6 +1,6 @@
-"""What a network confuses, for the app's page: the confusion matrix, the pairs and the pictures that it gets wrong. No gradio.
+"""A network's errors, for the app's page: the confusion matrix, and the confused pairs and pictures. Needs no gradio.
 
-It is kept as JSON beside the report and never as HTML: a run's folder may come from somebody else, and what stands in it is data.
+They are stored as JSON beside the report and never as HTML, since a run's folder may come from somebody else and is not trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fruitvision.files import FileCache, write_text
 from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_variety, most_confused
-from fruitvision.report.bilingual import Name, both, named
+from fruitvision.report.bilingual import Name, bilingual, bilingual_name
 from fruitvision.report.figures import matrix, share_words, small_picture
 from fruitvision.report.markup import join, tag
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 FILE = "results.json"
 MAX_BYTES = 8 * 2**20
 PAIRS, HARDEST, PER_PAIR = 6, 12, 3
-"""How many of each are kept."""
+"""The maximum number of each that is kept."""
 MAX_CLASSES = 40
-"""Up to so many classes the matrix is of classes, beyond of kinds of fruit, and of those that were mistaken alone."""
+"""With at most this many classes the matrix is by class, otherwise by fruit type, with mistaken types only."""
 MAX_MATRIX_CLASSES = 2**24
-"""Letters of the names in the matrix's cells, beyond which it is not read: each cell says the names of its row and its column."""
+"""Limit on the characters of all names in the matrix's cells, each of which has the names of its row and its column."""
 SMALL_FROM = 20
 QUALITY = 78
 
@@ -65,7 +65,7 @@ class ConfusedPair(BaseModel):
     names: tuple[Text, Text]
     counts: tuple[int, int]
     typical: tuple[Shown | None, Shown | None]
-    """Of each the picture that was recognised best."""
+    """The best recognized picture of each."""
     mistaken: tuple[Shown, ...] = Field(max_length=PER_PAIR)
 
 
@@ -98,7 +98,7 @@ def write_results(folder: Path, examination: Evaluation) -> Path:
 
 
 def read_results(folder: Path) -> Results | None:
-    """What :func:`write_results` wrote; None where there is nothing that can be read."""
+    """Read what :func:`write_results` wrote; None if it is missing or cannot be read."""
     try:
         return _known(str(folder / FILE))
     except (OSError, ValidationError):
@@ -108,7 +108,7 @@ def read_results(folder: Path) -> Results | None:
 def _read(path: str) -> Results:
     found = Results.model_validate_json(Path(path).read_bytes())
     drawn = len(found.columns) * sum(map(len, found.rows)) + len(found.rows) * sum(map(len, found.columns))
-    if drawn > MAX_MATRIX_CLASSES:  # 3 MB of names took gigabytes of HTML
+    if drawn > MAX_MATRIX_CLASSES:  # 3 MB of names would become gigabytes of HTML
         raise OSError(errno.EFBIG, "a matrix that cannot be drawn", path)
     return found
 
@@ -117,7 +117,7 @@ _known = FileCache(_read, 8, max_bytes=MAX_BYTES)
 
 
 def results_of(examination: Evaluation) -> Results:
-    """The most confused pairs, the hardest pictures with their class activation maps, and a matrix that fits a page."""
+    """The most confused pairs, the hardest pictures with class activation maps, and a matrix of limited size."""
     from fruitvision.recognition.evaluate.findings import hardest
 
     found = by_variety(examination)
@@ -175,39 +175,39 @@ def _jpeg(pixels: np.ndarray | Image.Image) -> str:
 
 
 def results_html(results: Results, language: str) -> Markup:
-    """The results in a language; what stands there in both is hidden in the other by ``data-language``."""
+    """The results as HTML in a language; ``data-language`` hides text in the other one."""
     facts = {"wrong": f"{results.wrong:,}", "images": f"{results.images:,}"}
-    parts = [tag("p", both("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
+    parts = [tag("p", bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
     if results.rows:
         found = Confusions(results.rows, results.columns, np.array(results.counts, np.int64).reshape(len(results.rows), -1))
         drawn = matrix(found, small=len(found.rows) > SMALL_FROM)
-        parts.append(_section("matrix", both("report.results_matrix"), drawn))
+        parts.append(_section("matrix", bilingual("report.results_matrix"), drawn))
     if results.pairs:
-        parts.append(_section("pairs", both("report.pairs_meaning"), map(_pair, results.pairs)))
+        parts.append(_section("pairs", bilingual("report.pairs_meaning"), map(_pair, results.pairs)))
     if results.hardest:
         pictures = tag("div", [_figure(one) for one in results.hardest], class_="fv-results-pictures")
-        parts.append(_section("hardest", both("report.hardest_meaning"), pictures))
+        parts.append(_section("hardest", bilingual("report.hardest_meaning"), pictures))
     return tag("div", parts, class_="fv-results", data_language=language)
 
 
 def _section(name: str, meaning: Markup, *content: object) -> Markup:
-    return tag("section", tag("h3", both(f"report.{name}")), tag("p", meaning, class_="fv-note"), content, class_=f"fv-results-{name}")
+    return tag("section", tag("h3", bilingual(f"report.{name}")), tag("p", meaning, class_="fv-note"), content, class_=f"fv-results-{name}")
 
 
 def _pair(pair: ConfusedPair) -> Markup:
     (first, second), (forth, back) = pair.names, pair.counts
-    heading = tag("h4", named(first), " ⇄ ", named(second))
-    count = tag("p", both("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back))
+    heading = tag("h4", bilingual_name(first), " ⇄ ", bilingual_name(second))
+    count = tag("p", bilingual("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back))
     typical = [_figure(one, typical=True) for one in pair.typical if one]
     return tag("article", heading, count, tag("div", typical, map(_figure, pair.mistaken), class_="fv-results-pictures"))
 
 
 def _figure(one: Shown, *, typical: bool = False) -> Markup:
     if typical:
-        words = both("report.typical", name=Name(one.label))
+        words = bilingual("report.typical", name=Name(one.label))
     else:
-        right = both("report.labelled", name=Name(one.label), right=share_words(one.right))
-        words = join([right, tag("br"), both("report.answered", answer=Name(one.answer), confidence=share_words(one.confidence))])
+        right = bilingual("report.labelled", name=Name(one.label), right=share_words(one.right))
+        words = join([right, tag("br"), bilingual("report.answered", answer=Name(one.answer), confidence=share_words(one.confidence))])
     heatmap = _image(one.heatmap, f"heatmap: {one.answer}") if one.heatmap else None
     caption = tag("figcaption", words, tag("small", one.file))
     return tag("figure", _image(one.picture, one.file), heatmap, caption, class_="fv-results-typical" if typical else None)

@@ -1,1 +1,1 @@
-"""Long jobs: a run is a folder and the detached process that fills it."""
+"""Training runs: a run is a folder, and a detached process that writes it."""

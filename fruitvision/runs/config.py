@@ -1,4 +1,4 @@
-"""What a run was asked to do: ``config.json`` of a run folder."""
+"""The configuration of a run: ``config.json`` of its folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fruitvision.errors import quoted
 from fruitvision.training.config import TrainConfig
 
 MAX_PROCESSES = 64
-LATEST = 1e10  # seconds since 1970, three hundred years from now
+LATEST = 1e10  # seconds since 1970; three hundred years from now
 
 
 class RunConfig(BaseModel):
@@ -28,14 +28,14 @@ class RunConfig(BaseModel):
     leave_out: tuple[str, ...] = ()
     """Names of sources among ``photos`` and ``not_fruit`` that are used neither for training nor for validation."""
     study: str = ""
-    """The folder of a finished ``evaluate-sources`` study whose answers the network is calibrated on; empty for none."""
+    """The folder of a finished ``evaluate-sources`` study that is used for calibration; empty for none."""
     training: TrainConfig = Field(default_factory=lambda: TrainConfig.from_preset("plain"))
     processes: int = Field(default=1, ge=1, le=MAX_PROCESSES, description="How many processes of this machine the app trains it with.")
     created: float = Field(default_factory=time.time, ge=0, le=LATEST, description="Seconds since 1970.")
 
 
 def train_command(config: RunConfig) -> str:
-    """The command line that repeats a run, with folders by their names alone and RUN for the run folder."""
+    """The command line that repeats a run, with folders shortened to their names and RUN for the run folder."""
     preset = TrainConfig.from_preset(config.training.preset)
     words = ["--data", Path(config.data).name]
     for option, folders in (("--photos", config.photos), ("--not-fruit", config.not_fruit)):
@@ -49,5 +49,5 @@ def train_command(config: RunConfig) -> str:
 
 
 def split_names(text: str) -> list[str]:
-    """The names in a setting that takes several, separated by commas."""
+    """The names in a comma-separated setting."""
     return [name for name in map(str.strip, text.split(",")) if name]

@@ -1,4 +1,4 @@
-"""How many pictures a run learns from, from the sizes of its dataset's splits alone."""
+"""The numbers of pictures of a run, from the sizes of its dataset's splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PictureCounts:
-    """How many pictures a run learns from, is validated on after each epoch, and is tested on in the end."""
+    """The numbers of pictures for training, for validation after each epoch, and for the final test."""
 
     train: int
     validation: int
@@ -22,9 +22,9 @@ class PictureCounts:
 
     @classmethod
     def of(cls, splits: Mapping[str, int], config: TrainConfig) -> PictureCounts:
-        """Of a folder with so many pictures in its splits "train", "val" and "test", as a run divides them.
+        """For a folder with these numbers of pictures in its splits "train", "val" and "test", as divided by a run.
 
-        A folder that has neither of the last two keeps a part for testing, see :func:`fruitvision.data.read.dataset.assemble`;
+        A folder with neither of the last two holds out a part for testing, see :func:`fruitvision.data.read.dataset.assemble`;
         the rest follows :func:`fruitvision.runs.prepare.data.train_and_validation`.
         """
         train, validation, test = (splits.get(name, 0) for name in ("train", "val", "test"))

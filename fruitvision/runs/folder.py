@@ -1,14 +1,14 @@
 """The run folder: everything about a run, readable while the run writes.
 
-config.json    what was asked for (RunConfig)
-status.json    where it stands (RunStatus), replaced whole
+config.json    the configuration (RunConfig)
+status.json    its current state (RunStatus), replaced as a whole
 metrics.jsonl  one JSON object a line, appended and flushed
 log.txt        messages, with the time
 environment.json  versions, git commit, device and data of the last execution
-report/        the HTML report, once it was asked for
+report/        the HTML report, if it was requested
 resume/        everything for an exact resume
 best/ last/    checkpoint folders
-stop           an empty file that asks the run to stop (signals do not exist on Windows)
+stop           an empty file that requests a stop (Windows has no signals)
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from fruitvision.runs.metrics import MAX_RUNS, Summary, coarse_records, parse_re
 from fruitvision.runs.process import end_process, find_process, seen_recently
 from fruitvision.runs.status import RunStatus
 
-# A waiting run's process has not written its pid yet; importing torch takes its time on a slow disk.
+# The process of a waiting run has not written its pid yet; importing torch may take long on a slow disk.
 START_SECONDS = 90.0
-MAX_JSON_BYTES = 4 * 2**20  # of a description or a status: some kilobytes are usual
-_WRITING = threading.Lock()  # the heartbeat's thread writes the status too
+MAX_JSON_BYTES = 4 * 2**20  # of config.json or status.json, which usually have a few kilobytes
+_WRITING = threading.Lock()  # the heartbeat thread writes the status, too
 
 
 def _read_config(path: str) -> RunConfig:
@@ -65,7 +65,7 @@ _statuses = FileCache(_read_status, MAX_RUNS, max_bytes=MAX_JSON_BYTES)
 
 
 class RunFolder:
-    """One run, by its folder."""
+    """A run, by its folder."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -81,7 +81,7 @@ class RunFolder:
 
     @property
     def id(self) -> str:
-        """The folder's name: what a list and a browser know the run by."""
+        """The folder's name, which identifies the run in lists and in the browser."""
         return self.path.name
 
     @property
@@ -101,18 +101,18 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a run was ever set up here."""
+        """Whether the folder holds a run."""
         return (self.path / "config.json").is_file()
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is something to classify with."""
+        """Whether there is a checkpoint to classify with."""
         return (current_folder(self.best) / "config.json").is_file()
 
     def create(self, config: RunConfig) -> RunFolder:
-        """Write the configuration of a new run, or of one that another run kept from starting.
+        """Write the configuration of a new run, or of one that could not start because of another run.
 
-        Raises RunError "run-exists", DataError where it cannot be written.
+        Raises RunError "run-exists", DataError if it cannot be written.
         """
         if self.exists and not self._kept_from_starting():
             raise RunError("run-exists", path=str(self.path))
@@ -131,7 +131,7 @@ class RunFolder:
 
     @property
     def unstarted(self) -> bool:
-        """Whether the run was set up and no process has begun it yet."""
+        """Whether the run was created but no process has started it yet."""
         try:
             status = _statuses(os.path.join(self.path, "status.json"))
         except (OSError, ValidationError):
@@ -139,7 +139,7 @@ class RunFolder:
         return self.exists and status.state == "waiting" and not status.pid and not self.resume_file.exists()
 
     def config(self) -> RunConfig:
-        """Read ``config.json``. Raises RunError "run-missing", or "run-damaged" where it cannot be read."""
+        """Read ``config.json``. Raises RunError "run-missing", or "run-damaged" if it cannot be read."""
         path = os.path.join(self.path, "config.json")
         try:
             return _configs(path)
@@ -150,11 +150,11 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The name that the user gave the run; the folder's name where they gave none."""
+        """The name that the user gave the run, or the folder's name."""
         return self.config().name or self.id
 
     def replace_config(self, config: RunConfig) -> None:
-        """Write another configuration over the one that is there. Raises DataError where it cannot be written."""
+        """Replace the configuration. Raises DataError if it cannot be written."""
         write_text(self.path / "config.json", json_with_checksum(config.model_dump(mode="json")))
 
     def refuse_if_active(self) -> None:
@@ -194,7 +194,7 @@ class RunFolder:
             write_text(self.path / "status.json", status.model_dump_json(indent=1) + "\n")
 
     def status(self) -> RunStatus:
-        """Where the run stands now: "interrupted" if its process is gone and did not say so."""
+        """The current status; "interrupted" if the process is gone without having recorded its end."""
         try:
             status = _statuses(os.path.join(self.path, "status.json")).model_copy()
         except (OSError, ValidationError):
@@ -210,7 +210,7 @@ class RunFolder:
         return process is not None or seen_recently(status.pid, status.heartbeat)
 
     def mark_not_started(self, error: FruitVisionError) -> None:
-        """Write into the status why the run did not start; not while a process is working on it, whose status it is."""
+        """Record why the run did not start, unless a process is working on it, which writes the status itself."""
         status = self.status()
         if status.state == "finished" or status.active and status.pid:
             return
@@ -221,10 +221,10 @@ class RunFolder:
             pass  # the caller raises the error itself
 
     def end(self) -> None:
-        """Kill the run's process and its children at once; the last save stands, and the run can be resumed from it.
+        """Kill the run's process and its children; the run can be resumed from its last save.
 
-        For a process that is not responding, which ignores :meth:`request_stop`. Does nothing where there is no process.
-        Raises RunError "run-not-ended", also for a process that may not be the run's.
+        This is for a process that is not responding and ignores :meth:`request_stop`. Does nothing if there is no process. Raises
+        RunError "run-not-ended", also for a process that may not be the run's.
         """
         status = self.status()
         if not status.active or not status.pid:
@@ -234,18 +234,18 @@ class RunFolder:
             raise RunError("run-not-ended", run=name, pid=status.pid)
         end_process(process, self.path, name)
         status = self.status()
-        if status.state == "interrupted":  # it may have finished meanwhile
+        if status.state == "interrupted":  # the process may have finished meanwhile
             self.stop_file.unlink(missing_ok=True)
             self.write_status(status)
             self.log("process killed on request")
 
     @property
     def metrics_file(self) -> Path:
-        """One record a line."""
+        """The file of metrics, with one JSON record per line."""
         return self.path / "metrics.jsonl"
 
     def summary(self, status: RunStatus | None = None) -> Summary:
-        """Skipped steps and test accuracy, from ``status`` (by default the run's own) or, if it lacks them, from all metrics."""
+        """Skipped steps and test accuracy, from ``status`` (by default the run's current one) or, if it lacks them, from all metrics."""
         status = status or self.status()
         if status.skipped is None:  # written by an earlier version
             return summary(self.metrics_file)
@@ -253,15 +253,15 @@ class RunFolder:
 
     @property
     def stop_file(self) -> Path:
-        """Its presence asks the run to stop."""
+        """The file whose presence requests a stop."""
         return self.path / "stop"
 
     def request_stop(self) -> None:
-        """Ask the run to stop after the step it is in, keeping everything."""
+        """Request a stop after the current step; the run can be resumed."""
         write_text(self.stop_file, "")
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append one line to ``metrics.jsonl``; a number that is not finite becomes null."""
+        """Append a record to ``metrics.jsonl``; non-finite numbers become null."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
         path = self.metrics_file
         try:
@@ -271,7 +271,7 @@ class RunFolder:
             raise write_error(error, path) from error
 
     def metrics(self, kind: str | None = "epoch") -> list[dict[str, Any]]:
-        """The records of one kind, or all; incomplete and damaged lines are left out."""
+        """The records of one kind, or all; incomplete and damaged lines are skipped."""
         records = self._records() if kind in (None, "step") else coarse_records(self.metrics_file)
         return [r for r in records if kind is None or r.get("kind") == kind]
 
@@ -285,7 +285,7 @@ class RunFolder:
                 yield record
 
     def forget_after(self, epoch: int, step: int) -> None:
-        """Drop the records of steps that a resume will repeat: past ``epoch`` whole epochs and ``step`` steps of the next."""
+        """Remove the records that a resumed run will write again: those after ``epoch`` epochs and ``step`` steps of the next."""
 
         def kept(record: dict[str, Any]) -> bool:
             match record.get("kind"):
@@ -308,7 +308,7 @@ class RunFolder:
             raise write_error(error, path) from error
 
     def log_tail(self, lines: int = 200) -> str:
-        """The end of the log."""
+        """The last lines of the log."""
         try:
             with (self.path / "log.txt").open("rb") as file:
                 file.seek(max(0, os.path.getsize(file.name) - lines * 200))
@@ -319,7 +319,7 @@ class RunFolder:
 
 
 def new_run(root: str | Path, config: RunConfig) -> RunFolder:
-    """Create a run under ``root``, named by the time and its name, never over another."""
+    """Create a run under ``root`` in a new folder, named after the time and the run's name."""
     slug = re.sub(r"[^\w-]+", "-", config.name).strip("-")[:40]
     stem = time.strftime("%Y%m%d-%H%M%S", time.localtime(config.created)) + (f"-{slug}" if slug else "")
     number, folder = 1, RunFolder(Path(root) / stem)

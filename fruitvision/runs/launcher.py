@@ -17,12 +17,12 @@ from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.lock import refuse_if_locked
 from fruitvision.runs.names import free_name
 
-# A killed process may release its lock a moment after it is seen to be dead.
+# A killed process may release its lock a moment after its death is noticed.
 RELEASE_SECONDS = 1.5
 
 
 def start(root: str | Path, config: RunConfig) -> RunFolder:
-    """Create a run under ``root``, with a number behind its name where another one has it, and start its process or processes.
+    """Create a run under ``root``, with a number appended to its name if that is taken, and start its process or processes.
 
     Raises RunError "busy" while another run is going on, TrainingError "distributed-missing".
     """
@@ -37,7 +37,7 @@ def start(root: str | Path, config: RunConfig) -> RunFolder:
 
 
 def resume(run: RunFolder) -> None:
-    """Go on with a run that was stopped, interrupted or failed. Raises RunError."""
+    """Resume a run that was stopped, interrupted or failed. Raises RunError."""
     run.refuse_if_active()
     if run.status().state == "finished":
         raise RunError("run-finished", run=run.name)
@@ -46,9 +46,9 @@ def resume(run: RunFolder) -> None:
 
 
 def stop(run: RunFolder, *, wait: float = 0.0) -> None:
-    """Ask a run to stop after its current step; with ``wait``, return once it has, or after so many seconds.
+    """Request a stop after the current step; with ``wait``, return when the run has stopped, or after that many seconds.
 
-    A run that is not responding is not waited for: see :meth:`RunFolder.end`.
+    A run that is not responding is not waited for, see :meth:`RunFolder.end`.
     """
     if not run.status().active:
         return
@@ -81,22 +81,22 @@ def _spawn(run: RunFolder, *options: str) -> None:
 
 def spawn_into(folder: RunFolder, arguments: list[str], *, processes: int = 1) -> None:
     """Start ``python -m fruitvision ARGUMENTS``, which works on the run or study in ``folder``; its status is "waiting" until then."""
-    folder.stop_file.unlink(missing_ok=True)  # a request to the previous process; from here on it is for the new one
+    folder.stop_file.unlink(missing_ok=True)  # remove a request to the previous process; a new one is for the new process
     folder.write_status(folder.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
     spawn_command(arguments, folder.path / "output.txt", processes=processes)
 
 
 def module_options(processes: int) -> list[str]:
-    """What stands between Python and the module's name; ``--`` keeps torchrun from reading options that are ours."""
+    """The arguments between Python and the module's name; ``--`` keeps torchrun from parsing our options."""
     if processes == 1:
         return ["-m"]
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
 
 
 def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int:
-    """Start ``python -m fruitvision ARGUMENTS`` detached from this process, its output in ``log``; return its pid.
+    """Start ``python -m fruitvision ARGUMENTS`` detached from this process, with its output in ``log``; returns its pid.
 
-    It outlives this process, and no Ctrl-C in this console reaches it. Several ``processes`` are started by torchrun.
+    It outlives this process and does not receive a Ctrl-C in this console. Several ``processes`` are started by torchrun.
     """
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
@@ -112,19 +112,19 @@ def spawn_command(arguments: list[str], log: Path, *, processes: int = 1) -> int
             process = _start_detached(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
     except OSError as error:
         raise write_error(error, log) from error
-    # Without wait() the ended process would stay in the system's table as a zombie.
+    # Without wait() the ended process would remain as a zombie.
     threading.Thread(target=process.wait, name=f"fruitvision-wait-{process.pid}", daemon=True).start()
     return process.pid
 
 
-# subprocess has these on Windows alone.
+# subprocess has these on Windows only.
 CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_BREAKAWAY_FROM_JOB = 0x200, 0x08000000, 0x01000000
 
 
 def _start_detached(command: list[str], **options: Any) -> subprocess.Popen:
-    """Start a process that neither this one's end nor its console's reaches.
+    """Start a process that outlives this one and its console.
 
-    On Windows an IDE's Stop ends a whole job of processes: the new one leaves the job, where the job lets it.
+    On Windows the Stop button of an IDE ends a whole job of processes; the new process leaves the job if that is allowed.
     """
     if sys.platform != "win32":
         return subprocess.Popen(command, start_new_session=True, **options)

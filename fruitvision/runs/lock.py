@@ -1,4 +1,4 @@
-"""One training at a time under one runs folder: a file lock, which the system releases when its process dies."""
+"""A lock that allows one training at a time in a folder of runs; the system releases it when the process dies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LOCK_NAME, HOLDER_NAME = ".training.lock", ".training.name"
 
 
 def hold_lock(path: Path, name: str) -> AbstractContextManager[object]:
-    """Acquire the lock that whatever trains in ``path`` holds on the folder around it; leaving the context releases it.
+    """Context manager: hold the lock on the parent folder of ``path`` while training in ``path``.
 
-    ``name`` is what others are told who ask meanwhile. Raises RunError "busy", DataError where the lock cannot be made.
+    ``name``: what is reported to others meanwhile. Raises RunError "busy", DataError if the lock file cannot be created.
     """
     root = path.absolute().parent
     lock = filelock.FileLock(root / LOCK_NAME)
@@ -45,7 +45,7 @@ def refuse_if_locked(root: Path, *, wait: float) -> None:
 
 
 def lock_holder(root: Path) -> str:
-    """The name of the run or study that holds the lock of ``root``; "?" where it left none."""
+    """The name of the run or study that holds the lock of ``root``; "?" if unknown."""
     try:
         return (root / HOLDER_NAME).read_text(encoding="utf-8")
     except OSError:

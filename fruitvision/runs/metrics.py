@@ -17,20 +17,20 @@ from fruitvision.files import FileCache
 
 STEP = ("epoch", "step", "steps", "loss", "lr", "grad_norm", "images_per_s")
 STEP_MARK = b'"kind": "step"'
-"""Part of every step's line as json writes it: most lines are steps, and this tells them apart without parsing."""
+"""Part of the JSON of every step's record, by which these are recognized without parsing; most lines are steps."""
 MAX_READERS, MAX_RUNS = 4, 2000
 TAIL = 64
 MAX_BYTES = 256 * 2**20
-"""A metrics file is read up to this size; 15,000 steps take 3 MB."""
+"""A larger metrics file is not read; 15,000 steps take 3 MB."""
 LARGEST, SMALLEST = 1e15, 1e-300
-"""Numbers beyond are not plotted: these count as missing, and those as zero."""
+"""Larger numbers count as missing in plots, and smaller ones as zero."""
 
 
 class Summary(NamedTuple):
-    """The figures of a whole run that a table of runs shows."""
+    """The metrics of a whole run that are shown in the table of runs."""
 
     skipped: int
-    """Steps that were skipped."""
+    """The number of skipped steps."""
     test_top1: float | None
     test_images: int | None
 
@@ -45,7 +45,7 @@ def parse_record(line: bytes) -> dict[str, Any] | None:
 
 
 def _has_position(record: dict[str, Any]) -> bool:
-    """Whether an epoch's record has its epoch and a step's its epoch and step; a damaged one may not."""
+    """Whether an epoch's record has its epoch, and a step's record its epoch and step; a damaged one may not."""
     wanted = {"epoch": ("epoch",), "step": ("epoch", "step")}.get(str(record.get("kind")), ())
     return all(isinstance(record.get(name), int) and 0 <= record[name] < LARGEST for name in wanted)
 
@@ -59,7 +59,7 @@ _coarse = FileCache(_read_coarse, MAX_RUNS, max_bytes=MAX_BYTES)
 
 
 def coarse_records(path: Path) -> list[dict[str, Any]]:
-    """All records of a metrics file except single steps, read again only after it changed; none if there is no file."""
+    """All records of a metrics file except those of steps; cached until the file changes; none if there is no file."""
     try:
         return [dict(record) for record in _coarse(str(path)) if record.get("kind") != "step"]
     except OSError:
@@ -81,7 +81,7 @@ def _number(value: Any) -> Any:
 
 
 class MetricsReader:
-    """The epochs and steps of a metrics file; each call parses only what was appended since the last one."""
+    """Reads the epochs and steps of a metrics file; each call only parses what was appended since the last one."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
@@ -114,7 +114,7 @@ class MetricsReader:
         with self.path.open("rb") as file:
             file.seek(max(0, self._at - TAIL))
             grown = info.st_ino == self._inode and info.st_size > self._at and file.read(min(self._at, TAIL)) == self._tail
-            if not grown:  # another file, or rewritten: a resume drops the records that it will repeat
+            if not grown:  # the file was replaced: a resume removes the records that it will repeat
                 self._forget()
             file.seek(self._at)
             *lines, rest = file.read().split(b"\n")
@@ -126,7 +126,7 @@ class MetricsReader:
 
 
 def _put(line: bytes, epochs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
-    """Append a line's record to its list if it can be plotted."""
+    """Append the record of a line to its list, if it can be plotted."""
     record = parse_record(line) or {}
     if record.get("kind") == "epoch":
         epochs.append({name: _number(value) for name, value in record.items()})

@@ -11,14 +11,14 @@ LONGEST = 100
 
 
 def tidy(name: str) -> str:
-    """One line, without spaces around it, and not too long for a list."""
+    """The name on one line, stripped, and limited in length."""
     return " ".join(name.split())[:LONGEST].rstrip()
 
 
 def free_name(root: str | Path, name: str, *, own: str = "") -> str:
-    """``name``, with a number behind it where another run under ``root`` has it: "apples", "apples 2", "apples 3".
+    """``name``, with a number appended if another run under ``root`` has it: "apples", "apples 2", "apples 3".
 
-    ``own``: the id of the run that gets it.
+    ``own``: the id of the run that gets the name.
     """
     taken, wanted, number = _taken(root, own), tidy(name), 1
     while (free := wanted if number == 1 else f"{wanted[: LONGEST - 8].rstrip()} {number}").casefold() in taken:
@@ -27,7 +27,7 @@ def free_name(root: str | Path, name: str, *, own: str = "") -> str:
 
 
 def rename(run: RunFolder, name: str) -> None:
-    """Give a run another name; its folder stays where it is. Raises RunError "run-name-empty", "run-name-taken"."""
+    """Rename a run; its folder keeps its name. Raises RunError "run-name-empty", "run-name-taken"."""
     name = tidy(name)
     if not name:
         raise RunError("run-name-empty")
@@ -39,5 +39,5 @@ def rename(run: RunFolder, name: str) -> None:
 def _taken(root: str | Path, own: str) -> set[str]:
     try:
         return {run.name.casefold() for run in list_runs(root) if run.id != own}
-    except OSError:  # a folder that may not be read: whoever writes there gets a sentence
+    except OSError:  # the folder cannot be read; writing to it raises an error
         return set()

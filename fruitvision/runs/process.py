@@ -1,4 +1,4 @@
-"""The process that works on a run: its heartbeat, whether it is still the same process, and how it is killed."""
+"""The process of a run: its heartbeat, finding it, and killing it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 from fruitvision.errors import FruitVisionError, RunError
 
-# A heartbeat younger than this is believed; a working run writes one several times as often.
+# A heartbeat is recent if it is younger than this; a run writes them several times as often.
 RECENT_SECONDS = 10.0
 START_TIME_TOLERANCE = 2.0
 END_SECONDS = 10.0
@@ -24,8 +24,8 @@ COMMANDS = {"train": "--run", "compare": "--out", "evaluate-sources": "--out"}
 class Heartbeat:
     """Calls ``beat`` every few seconds from a thread while the work makes progress.
 
-    A suspended process stops beating. So does one that hangs, for example in a driver, after ``HUNG_SECONDS`` without
-    :meth:`notify`: a single step or a download may take long, and reports nothing meanwhile.
+    It stops in a suspended process, and in one that hangs, for example in a driver, after ``HUNG_SECONDS`` without :meth:`notify`; a
+    single step or a download may take long without reporting progress.
     """
 
     INTERVAL_SECONDS, HUNG_SECONDS = 5.0, 300.0
@@ -35,7 +35,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="fruitvision-heartbeat", daemon=True)
 
     def notify(self) -> None:
-        """The work has made progress."""
+        """Report that the work has made progress."""
         self._last_progress = time.monotonic()
 
     def __enter__(self) -> Heartbeat:
@@ -49,15 +49,15 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._ended.wait(self.INTERVAL_SECONDS):
             if time.monotonic() - self._last_progress < self.HUNG_SECONDS:
-                with contextlib.suppress(FruitVisionError, OSError):  # the disk is full: the run itself reports it
+                with contextlib.suppress(FruitVisionError, OSError):  # for example a full disk, which the run itself reports
                     self._beat()
 
 
 def find_process(pid: int, started: float, folder: Path) -> psutil.Process | None:
     """The process with that pid, if it started at that time (seconds since 1970) or works on ``folder``.
 
-    A pid may have been given to another process since; its start time tells. If the clock was set, Linux moves all start
-    times with it: then the process is recognized by its command line, which names the folder.
+    A pid may have been reused by another process, which has a different start time. When the clock is changed, Linux shifts all start
+    times; then the process is recognized by its command line, which names the folder.
     """
     try:
         process = psutil.Process(pid)
@@ -70,7 +70,7 @@ def find_process(pid: int, started: float, folder: Path) -> psutil.Process | Non
 
 
 def seen_recently(pid: int, heartbeat: float) -> bool:
-    """Whether the heartbeat is recent and that pid is one of our commands: enough to wait for it, not enough to kill it."""
+    """Whether the heartbeat is recent and the pid belongs to one of our commands: enough to wait for it, but not to kill it."""
     try:
         process = psutil.Process(pid)
         recent = abs(time.time() - heartbeat) < RECENT_SECONDS and process.status() != psutil.STATUS_ZOMBIE
@@ -80,7 +80,7 @@ def seen_recently(pid: int, heartbeat: float) -> bool:
 
 
 def works_on(process: psutil.Process, folder: Path) -> bool:
-    """Whether it is one of our commands that trains in ``folder``, or in a folder above it."""
+    """Whether the process is one of our commands training in ``folder`` or a parent of it."""
     try:
         words = process.cmdline()
         option = COMMANDS.get(_command(words))
@@ -94,12 +94,12 @@ def works_on(process: psutil.Process, folder: Path) -> bool:
 
 
 def _command(words: list[str]) -> str:
-    """The name of our command that trains; empty for any other process."""
+    """The name of the training command; empty for any other process."""
     return next((word for word in words if word in COMMANDS), "") if any(Path(word).stem == "fruitvision" for word in words) else ""
 
 
 def _value(words: list[str], option: str) -> str:
-    """What follows ``--option``, or stands behind ``--option=``; empty where neither is there."""
+    """The value of ``--option VALUE`` or ``--option=VALUE``; empty if missing."""
     for at, word in enumerate(words):
         if word == option:
             return "".join(words[at + 1 : at + 2])
@@ -109,9 +109,9 @@ def _value(words: list[str], option: str) -> str:
 
 
 def end_process(process: psutil.Process, folder: Path, name: str) -> None:
-    """Kill it, its children, and the parents that work on the same run (torchrun); return when they are gone.
+    """Kill a process, its children, and the parents that work on the same run (torchrun); returns when they are gone.
 
-    SIGKILL reaches a suspended process too; on Windows it is TerminateProcess. Raises RunError "run-not-ended".
+    This uses SIGKILL, which also ends a suspended process; TerminateProcess on Windows. Raises RunError "run-not-ended".
     """
     processes: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -123,7 +123,7 @@ def end_process(process: psutil.Process, folder: Path, name: str) -> None:
         processes = [top, *top.children(recursive=True)]
     for one in processes:
         if one.pid != os.getpid():
-            with contextlib.suppress(psutil.Error):  # one that may not be killed is among those left below
+            with contextlib.suppress(psutil.Error):  # a process that may not be killed is found below
                 one.kill()
     _, left = psutil.wait_procs(processes, timeout=END_SECONDS)
     remaining = [one.pid for one in left if _remains(one)]

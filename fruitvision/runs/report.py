@@ -1,4 +1,4 @@
-"""A finished run's report, made by a separate process: ``python -m fruitvision evaluate --report``."""
+"""The report of a finished run, made by another process: ``python -m fruitvision evaluate --report``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fruitvision.runs.process import START_TIME_TOLERANCE
 
 State = Literal["none", "making", "ready", "failed"]
 REPORT, RESULTS = "report.html", "results.json"
-"""The names of the two files that the command writes of which this looks whether they are there."""
+"""The files by which this recognizes a finished report."""
 
 
 def report_file(run: RunFolder) -> Path:
@@ -27,10 +27,10 @@ def report_file(run: RunFolder) -> Path:
 
 
 def begin_report(run: RunFolder, language: str = "en") -> None:
-    """Start making it, on the test or validation pictures, or, where there are none, on those of training. Does nothing while one is made.
+    """Start making the report, on the test or validation pictures, or on those of training if there are none.
 
-    Raises RunError "report-not-finished" for a run that is not finished, "run-has-link"; DataError if its
-    pictures are gone.
+    Does nothing while a report is being made. Raises RunError "report-not-finished" for a run that is not finished, "run-has-link";
+    DataError if its pictures are missing.
     """
     if run.status().state != "finished" or not run.has_checkpoint:
         raise RunError("report-not-finished", run=run.name)
@@ -55,14 +55,14 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
 
 
 def report_state(run: RunFolder) -> State:
-    """Whether there is a report, or one is being made."""
+    """Whether there is a report, or it is being made."""
     try:
         process = json.loads(_marker(run).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "ready" if _is_made(run) else "none"
     if _alive(process):
         return "making"
-    if report_file(run).is_file():  # one of an earlier version is without the results
+    if report_file(run).is_file():  # a report of an earlier version has no results
         return "ready" if _is_made(run) else "none"
     return "failed"
 
@@ -77,8 +77,8 @@ def _marker(run: RunFolder) -> Path:
 
 
 def _alive(process: dict) -> bool:
-    try:  # a pid may have been given to another process since; its start time tells
+    try:  # a reused pid is recognized by its start time
         found = psutil.Process(process["pid"])
         return abs(found.create_time() - process["started"]) < START_TIME_TOLERANCE and found.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, KeyError, TypeError, ValueError):  # or nothing that was written here
+    except (psutil.Error, KeyError, TypeError, ValueError):  # or the content is not ours
         return False

@@ -1,4 +1,4 @@
-"""Where a run stands: ``status.json`` of a run folder."""
+"""The status of a run: ``status.json`` of its folder."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class RunStatus(BaseModel):
     eta_s: float | None = Field(default=None, allow_inf_nan=False, le=LATEST)
     start: str = ""
     sources_before: tuple[str, ...] | None = None
-    """The sources that the networks it builds on were trained on; None until they are known."""
+    """The sources on which the networks that it builds on were trained; None until known."""
     best_val_accuracy: float | None = None
     unvalidated: bool = False
-    """Whether it trains without validation, because no picture could be spared."""
+    """Whether it trains without validation, because no class has a picture to spare."""
     skipped: Count | None = None
     """Skipped steps of finished epochs; None in a file of an earlier version, which also lacks the two fields below."""
     test_top1: float | None = None
@@ -49,7 +49,7 @@ class RunStatus(BaseModel):
     @field_validator("error")
     @classmethod
     def _readable(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        """An error as ``FruitVisionError.as_dict`` writes it, or none."""
+        """Accept only an error as written by ``FruitVisionError.as_dict``, or None."""
         if value is None or isinstance(value.get("code"), str) and isinstance(value.get("facts", {}), dict):
             return value
         raise ValueError("no error that was written here")
@@ -57,21 +57,21 @@ class RunStatus(BaseModel):
     @field_validator("best_val_accuracy")
     @classmethod
     def _measured(cls, value: float | None) -> float | None:
-        """Until November 2026 a run without any finite validation loss wrote -1."""
+        """Until November 2026 runs without any finite validation loss wrote -1."""
         return value if value is not None and value >= 0 else None
 
     @property
     def active(self) -> bool:
-        """Whether a process is working on the run, or is about to."""
+        """Whether a process is working on the run, or about to start."""
         return self.state in ACTIVE
 
     @property
     def responding(self) -> bool:
-        """False for an active run whose process has been silent for a minute: suspended by the system, or hanging."""
+        """False for an active run without a heartbeat for a minute: its process is suspended or hangs."""
         return not self.active or not self.pid or abs(time.time() - self.heartbeat) < RESPONSE_SECONDS
 
     def progress(self, epochs: int) -> float:
-        """The share of a run of so many epochs that is done, 0..1."""
+        """The completed fraction of a run with ``epochs`` epochs, 0..1."""
         if not self.steps or not self.epoch:
             return 0.0
         return min((self.epoch - 1 + self.step / self.steps) / epochs, 1.0)

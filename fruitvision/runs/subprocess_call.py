@@ -1,4 +1,4 @@
-"""A call made in a process of its own: what it imports and allocates is given back when it ends, and it can be stopped at once."""
+"""Call a function in another process, so that its imports and memory are freed at the end, and it can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from fruitvision.errors import FruitVisionError, RunError, unexpected
 
 T = TypeVar("T")
 Report = Callable[..., None]
-"""Called with whatever the function has to say while it works."""
+"""Called with anything that the function reports while it runs."""
 
 
 def call_in_subprocess(function: Callable[..., T], *arguments: Any, report: Report | None = None) -> T:
-    """``function(*arguments, report)``, computed in another process.
+    """Call ``function(*arguments, report)`` in another process and return its result.
 
     Args:
-        function: of a module, by whose name the other process finds it; takes one argument more, to report with.
-        arguments: what pickles, as has what is returned and reported.
-        report: called in this process with what the function reports. If it raises, the other process is killed.
+        function: a module-level function, which the other process imports; its last parameter is the callable to report with.
+        arguments: picklable values; results and reports must be picklable, too.
+        report: called in this process with everything that the function reports. If it raises, the other process is killed.
 
     Raises:
-        FruitVisionError: what the function raised; "internal" for any other exception of it.
-        RunError: "work-ended" where the process died, as it does where there is no memory.
+        FruitVisionError: raised by the function; "internal" for any other exception.
+        RunError: "work-ended" if the process died, for example because of too little memory.
     """
-    if getattr(sys, "frozen", False):  # a program frozen into one file would start itself again
+    if getattr(sys, "frozen", False):  # a frozen executable would start itself again
         return function(*arguments, report or _silent)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__],
@@ -43,7 +43,7 @@ def call_in_subprocess(function: Callable[..., T], *arguments: Any, report: Repo
     assert process.stdin is not None and process.stdout is not None  # both are pipes
     try:
         process.stdin.write(pickle.dumps((function, arguments)))
-        process.stdin.flush()  # it stays open: the other process ends with it
+        process.stdin.flush()  # stdin stays open, since the other process ends when it is closed
         while True:
             kind, value = pickle.load(process.stdout)
             if kind == "returned":
@@ -68,7 +68,7 @@ def _silent(*said: Any) -> None:
 def _close(stream: Any) -> None:
     try:
         stream.close()
-    except OSError:  # what it still held cannot reach a process that has ended
+    except OSError:  # buffered data cannot reach a process that has ended
         pass
 
 
@@ -78,10 +78,10 @@ def _answer(to: BinaryIO, kind: str, value: Any) -> None:
 
 
 def main() -> None:
-    """What the other process does: see :func:`call_in_subprocess`. It ends with its input, which its parent holds open."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    """The other process of :func:`call_in_subprocess`. It ends when its standard input is closed, which the parent keeps open."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which ends this process
     to = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is not an answer
+    os.dup2(2, 1)  # keep output of libraries out of the answers
     function, arguments = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    os.read(0, 1)  # not sys.stdin, whose lock Python wants for itself when it ends
+    os.read(0, 1)  # not sys.stdin, whose lock Python needs at exit
     os._exit(1)
 
 

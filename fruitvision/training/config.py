@@ -29,7 +29,7 @@ from fruitvision.training.settings import (
     PresetName,
 )
 
-# The settings that differ from TrainConfig's defaults, which are the textbook recipe.
+# The settings that differ from TrainConfig's defaults, which are the preset "plain".
 PRESETS: dict[str, dict[str, Any]] = {
     "plain": {},
     "fast": {

@@ -23,9 +23,9 @@ from fruitvision.models.compiled import shortest_seconds
 from fruitvision.training.config import TrainConfig
 
 NVIDIA_SMI_SECONDS = 5.0
-"""How long ``nvidia-smi`` is waited for: it hangs where the GPU does."""
+"""The timeout for ``nvidia-smi``, which hangs if the GPU does."""
 TRIES, FASTER = 9, 1.2
-"""How often a convolution is timed in float32 and in bfloat16, and how many times as fast bfloat16 must be to be used."""
+"""The number of timings of a convolution in float32 and in bfloat16, and the speedup from which bfloat16 is used."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -46,7 +46,7 @@ class UnusedCard:
     torch: str
     """The version of torch."""
     reason: Literal["cpu_build", "old_driver"]
-    """torch was built without CUDA, as PyPI's is for Windows; or it was built for a newer driver, or a newer card."""
+    """torch was built without CUDA, as for Windows on PyPI; or for a newer driver or GPU."""
 
 
 def unused_card() -> UnusedCard | None:
@@ -159,10 +159,10 @@ def compile_error(device: torch.device) -> str | None:
         return (x.sin() + 1).sum()
 
     try:
-        with warnings.catch_warnings():  # from torch itself
+        with warnings.catch_warnings():  # warnings of torch itself
             warnings.simplefilter("ignore")
             torch.compile(small, backend=BACKEND, dynamic=False)(torch.ones(8, device=device))
-    except Exception as error:  # a missing or old C++ compiler, or missing headers: many kinds of errors
+    except Exception as error:  # a missing or old C++ compiler or missing headers cause many kinds of errors
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"{type(error).__name__}: {' '.join(lines[:2])}"[:200]
     return None

@@ -126,7 +126,7 @@ def convert_sync_batchnorm(network: nn.Module) -> nn.Module:
 
     The activation ``act`` of a batch norm, as in timm's networks and EfficientNet-Lite, is still applied.
     """
-    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # submodules of a batch norm are kept, and no longer called
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # submodules of a batch norm are kept, but no longer called
     for module in network.modules():
         if isinstance(module, nn.SyncBatchNorm) and isinstance(getattr(module, "act", None), nn.Module):
             module.register_forward_hook(_apply_activation)

@@ -65,7 +65,7 @@ class EpochDone:
     images_per_s: float
     seconds: float
     skipped: int
-    """Steps without an update, because their loss, gradient or running statistics were not finite."""
+    """The number of steps without an update, because of a non-finite loss, gradient or running statistics."""
     improved: bool
 
 
@@ -76,7 +76,7 @@ Training = TrainLoader | MixedLoader
 Teacher = Callable[[Tensor], Tensor]
 """Images (N, 3, H, W) → logits (N, C) over the network's own classes."""
 Regularizer = Callable[[Tensor, Tensor], Tensor]
-"""(images (N, 3, S, S), features (N, F)) → a loss, (): how far the features are from what they are regularized towards."""
+"""(images (N, 3, S, S), features (N, F)) → a scalar loss: the distance of the features from those that they are regularized towards."""
 
 
 def fit(
@@ -131,11 +131,11 @@ def train_one_epoch(
                 output = forward(images)
             logits, loss = output.logits, training_loss(config, output, images, labels, membership, weights, teacher, regularizer)
             with world.no_backward_sync(forward, enabled=accumulating):
-                # DistributedDataParallel takes the mean over processes, of losses summed over each one's pictures.
+                # DistributedDataParallel averages over processes, so the mean loss of each is weighted by its number of pictures.
                 state.scaler.scale(loss * (world.size * batch.local_size / images_in_step)).backward()
             counted += [loss.detach(), topk_correct(logits, labels, membership).sum()]
         state.scaler.unscale_(state.optimizer)
-        # Read all at once: each read waits until the GPU has finished.
+        # Read all values at once, since each read synchronizes with the GPU.
         read = (*counted, gradient_norm(network), max_abs(buffers, state.device))
         *figures, grad_norm, largest = torch.stack([value.float() for value in read]).tolist()
         loss_sum = sum(loss * count for loss, count in zip(figures[::2], local_sizes, strict=True) if count)
@@ -163,7 +163,7 @@ def train_one_epoch(
         else:
             progress.skipped += 1
             progress.skipped_in_a_row += 1
-            # float16's scaler may have to be halved a dozen times before its first step; otherwise a whole epoch is too much.
+            # The loss scale of float16 may be halved a dozen times before the first step; otherwise a whole epoch is too much.
             most = MAX_SKIPPED_STEPS if state.scaler.is_enabled() else min(MAX_SKIPPED_STEPS, steps)
             if progress.skipped_in_a_row >= most:
                 raise _diverged(progress.skipped_in_a_row, loss_sum, grad_norm, progress.epoch + 1, progress.step)
@@ -265,7 +265,7 @@ def _close_epoch(state: TrainState, result: dict[str, float] | None) -> EpochDon
     """``result``: of the validation, or None."""
     progress, measured = state.progress, result is not None
     result = result or {"loss": math.nan, "top1": math.nan}
-    # Equal accuracy is common on easy data: the smaller loss then decides which weights are best.
+    # Equal accuracy is common on easy data; then the smaller loss is better.
     improved = (
         not measured or math.isfinite(result["loss"]) and (result["top1"], -result["loss"]) > (progress.best_accuracy, -progress.best_loss)
     )

@@ -116,7 +116,7 @@ class Reliability:
     confidence: Tensor
     """The mean confidence."""
     accuracy: Tensor
-    """The share that is correct."""
+    """The fraction of correct predictions."""
 
     @property
     def error(self) -> float:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fruitvision.data.load.loader import Batch, EvalLoader, MixedLoader, TrainLoader
+from fruitvision.data.load.batch import Batch
+from fruitvision.data.load.loader import EvalLoader, MixedLoader, TrainLoader
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.device import autocast
 from fruitvision.training.distributed import SINGLE_PROCESS, World
@@ -25,9 +26,9 @@ from fruitvision.training.loss import likelihood_losses
 MAX_PICTURES = 40_000
 """Features are kept in memory: 1280 of each of this many pictures are 0.2 GB."""
 EPOCHS = 2
-"""How often each training picture is augmented."""
+"""The number of augmented versions of each training picture."""
 PLAIN_WEIGHT = 0.3
-"""The weight of all pictures without augmentation together; that of all augmented ones is 1."""
+"""The total weight of the pictures without augmentation; that of the augmented ones is 1."""
 ROUNDS, ITERATIONS = 12, 10
 
 
@@ -39,7 +40,7 @@ class Features(NamedTuple):
     labels: Tensor
     """(N,)"""
     weights: Tensor
-    """(N,) of each picture's loss"""
+    """(N,) the weight of each picture's loss"""
 
 
 def extract_features(

@@ -23,7 +23,7 @@ from fruitvision.training.state import TrainState
 
 LOWEST, HIGHEST = 1e-6, 1.0
 SMOOTHING = 0.9
-"""Decay of the moving average of the losses of single batches."""
+"""The decay of the moving average of batch losses."""
 DIVERGED = 4.0
 """The test ends at a loss this many times the lowest."""
 MIN_STEPS = 10

@@ -55,20 +55,20 @@ class TrainState:
     config: TrainConfig
     device: torch.device
     frozen_statistics: bool = False
-    """Whether batch norm normalizes with the running statistics of the first weights, also in training."""
+    """Whether batch norm uses the running statistics of the initial weights, also in training."""
     world: World = SINGLE_PROCESS
-    """The processes that train the network. Each holds the same state, except for the running statistics on a CPU."""
+    """The processes that train the network. All have the same state, except for running statistics on a CPU."""
     compile: bool = False
-    """Whether training steps call the network compiled by torch.compile. What is saved and evaluated is the network itself."""
+    """Whether training steps use torch.compile; the network itself is saved and evaluated."""
     optimizer: torch.optim.Optimizer = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
-    """For float16's small gradients; disabled at other precisions."""
+    """For the small gradients of float16; disabled for other precisions."""
     ema: dict[str, Tensor] | None = field(init=False, default=None)
     """The exponential moving average of the network's state dict."""
     progress: Progress = field(default_factory=Progress)
     memory_format: torch.memory_format = field(init=False)
     forward: nn.Module = field(init=False)
-    """What a training step calls: the network, or the same one compiled."""
+    """The network as called in a training step, possibly compiled."""
 
     def __post_init__(self) -> None:
         self.memory_format = memory_format(self.network, self.config, self.device)
@@ -144,5 +144,5 @@ class TrainState:
         np.random.set_state((name, numpy_keys.numpy().astype(np.uint32), *rest))
         torch.set_rng_state(generators["torch"].cpu())
         if generators["cuda"] and torch.cuda.is_available():
-            for card, generator in enumerate(generators["cuda"][: torch.cuda.device_count()]):  # a resume may have fewer
+            for card, generator in enumerate(generators["cuda"][: torch.cuda.device_count()]):  # a resumed run may have fewer
                 torch.cuda.set_rng_state(generator, card)

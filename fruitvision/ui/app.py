@@ -19,7 +19,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from fruitvision.compat import on_console_close, share_arenas
-from fruitvision.data.fetch.incoming import MAX_BYTES
+from fruitvision.data.fetch.uploads import MAX_BYTES
 from fruitvision.errors import UsageError
 from fruitvision.ui.addresses import free_port, is_url
 from fruitvision.ui.announce import announce, delete_redirect_files

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fruitvision.data.fetch.transfer import Progress, fetch
-from fruitvision.data.read.store import cache_folder
 from fruitvision.errors import DataError, DownloadError
-from fruitvision.files import write_bytes
+from fruitvision.files import cache_folder, write_bytes
 
 VERSION = "1.30.0"
 URL = f"https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"

@@ -1,1 +1,1 @@
-"""Every sentence that a person reads, in English and Chinese."""
+"""All sentences for users, in English and Chinese."""

@@ -1,4 +1,4 @@
-"""Every sentence that a person reads, in English and Chinese. It needs neither torch nor gradio.
+"""All sentences for users, in English and Chinese. Needs neither torch nor gradio.
 
 The sentences are in ``sentences/``, both languages side by side, so that a translator needs no Python:
 
@@ -29,13 +29,13 @@ from typing import Any, Literal
 
 Place = Literal["page", "terminal"]
 LANGUAGES = {"en": "English", "zh": "中文"}
-MAX_LANGUAGES = 32  # of a header that are read
+MAX_LANGUAGES = 32  # the number of languages that are read from a header
 FOLDER = Path(__file__).with_name("sentences")
 
 
 @cache
 def sentences() -> dict[str, dict[str, str]]:
-    """All of them: key → language → sentence."""
+    """All sentences: key → language → sentence."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted(FOLDER.rglob("*.toml")):
         _flatten(tomllib.loads(path.read_text(encoding="utf-8")), "", found)
@@ -51,13 +51,13 @@ def _flatten(table: Mapping[str, Any], prefix: str, found: dict[str, dict[str, s
 
 
 def say(key: str, language: str, **facts: Any) -> str:
-    """The sentence of that key. Raises KeyError where there is none, which a test finds."""
+    """The sentence for a key. Raises KeyError if there is none, which a test checks for."""
     sentence = sentences()[key][language]
     return sentence.format_map(facts) if facts else sentence
 
 
 def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Place) -> str | None:
-    """What was found and what to do next, in one line; None for a code without sentences, or without the facts that they name."""
+    """What was found and what to do next, in one line; None for an unknown code, or if facts of its sentences are missing."""
     known = sentences()
     found = known.get(f"errors.{code}.found")
     step = known.get(f"errors.{code}.{place}") or known.get(f"errors.{code}.next")
@@ -72,13 +72,13 @@ def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Pl
 
 
 def say_error(error: Any, language: str, place: Place = "page") -> str:
-    """A FruitVisionError, or its ``as_dict`` (perhaps of a version that knew more codes), in a language."""
+    """A FruitVisionError, or its ``as_dict`` (possibly from a version with other codes), in a language."""
     kept = error if isinstance(error, Mapping) else error.as_dict()
     return error_sentence(str(kept.get("code", "")), kept.get("facts", {}), language, place) or str(kept.get("message", ""))
 
 
 def say_fault(fault: Mapping[str, Any], language: str) -> str:
-    """A fault in words, or what an error found; raises KeyError for a code or a fact that there is not."""
+    """A fault in words, or the first sentence of an error. Raises KeyError for an unknown code or a missing fact."""
     known, code = sentences(), fault["code"]
     words = known.get(f"faults.{code}") or known[f"errors.{code}.found"]
     facts = {name: _worded(fact, language) for name, fact in fault["facts"].items()}
@@ -99,7 +99,7 @@ def setting(name: str, language: str) -> tuple[str, str]:
 
 
 def language_of(accepted: str | None) -> str:
-    """The language that an Accept-Language header prefers (RFC 9110) of those that there are; English where it names none."""
+    """The available language that an Accept-Language header prefers (RFC 9110); English if it names none of them."""
     best, weight = "en", 0.0
     for part in (accepted or "").split(",")[:MAX_LANGUAGES]:
         name, *parameters = (word.strip().lower() for word in part.split(";"))
@@ -112,7 +112,7 @@ def language_of(accepted: str | None) -> str:
 
 
 def duration(seconds: float, language: str) -> str:
-    """A length of time as people say it: "40 s", "3 min", "1 h 20 min"."""
+    """A duration in words: "40 s", "3 min", "1 h 20 min"."""
     seconds = max(int(round(seconds)), 0)
     second, minute, hour = (" s", " min", " h ") if language == "en" else (" 秒", " 分钟", " 小时 ")
     if seconds < 90:

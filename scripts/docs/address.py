@@ -18,12 +18,12 @@ SUFFIXES = {".md", ".toml", ".yml", ".yaml", ".cff", ".ipynb", ".py"}
 
 
 def address() -> str:
-    """As ``pyproject.toml`` has it."""
+    """The address in ``pyproject.toml``."""
     return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"]
 
 
 def forms(repository: str) -> tuple[str, ...]:
-    """The repository, its raw files, its site, how Colab names it, and the authors' address."""
+    """The URLs derived from a repository: its raw files, its site, its Colab links, and the authors' address."""
     owner, name = repository.removeprefix("https://github.com/").split("/")
     return (
         f"https://github.com/{owner}/{name}",
@@ -35,13 +35,13 @@ def forms(repository: str) -> tuple[str, ...]:
 
 
 def named_in() -> list[Path]:
-    """The text files that may name it: those at the top, and those of some folders."""
+    """The text files that may contain the address: those at the top level, and those of some folders."""
     found = [*PROJECT.glob("*"), *(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*"))]
     return sorted(path for path in found if path.suffix in SUFFIXES and path.is_file())
 
 
 def replace(new: str) -> list[str]:
-    """Put ``new`` into every file in the place of the present address; the names of the files that changed."""
+    """Replace the present address by ``new`` in every file; returns the changed files."""
     changed, pairs = [], list(zip(forms(address()), forms(new), strict=True))
     for path in named_in():
         before = after = path.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What MkDocs asks for while it builds the site: the generated parts, and files of the project's top within pages.
+"""MkDocs hooks: generated parts of pages, and files of the project's top level within pages.
 
-A page has them in the place of a comment of its own line:
+A page includes them by a comment on its own line:
 
     <!-- generated: commands -->     or: settings, from reference.py beside this file
     <!-- include: SECURITY.md -->    without its title; links within the project lead to the repository
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-if str(PROJECT) not in sys.path:  # the command "mkdocs" does not look here for the package
+if str(PROJECT) not in sys.path:  # the command "mkdocs" does not have the project on its path
     sys.path.insert(0, str(PROJECT))
 
 
@@ -35,7 +35,7 @@ def generated(part: str, language: str) -> str:
 
 
 def included(name: str, repository: str) -> str:
-    """A file of the project, one level of headings further down."""
+    """A file of the project, with headings one level lower."""
     folder = Path(name).parent
     text = (PROJECT / name).read_text(encoding="utf-8")
     text = re.sub(r"\A# .*\n", "", text)
@@ -51,13 +51,13 @@ def included(name: str, repository: str) -> str:
 
 
 def _headings_down(text: str) -> str:
-    """Headings one level further down; lines within code stay."""
+    """Lower the headings by one level; code blocks are not changed."""
     parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if part.startswith("```") else re.sub(r"^#(?=#* )", "##", part, flags=re.MULTILINE) for part in parts)
 
 
 def _reference() -> Any:
-    """The module beside this one; MkDocs loads hooks by their path."""
+    """The module ``reference.py`` beside this one; MkDocs loads hooks by their path."""
     spec = importlib.util.spec_from_file_location("docs_reference", Path(__file__).with_name("reference.py"))
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""The reference of commands and of settings as Markdown, from the program itself."""
+"""The reference of commands and settings as Markdown, generated from the program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOUNDS = {
 
 
 def commands(language: str = "en") -> str:
-    """Every command with its arguments and options, from typer's own description of them."""
+    """Every command with its arguments and options, from typer's description."""
     import typer
 
     from fruitvision import cli
@@ -66,7 +66,7 @@ def _command(name: str, command: Any, language: str) -> Iterator[str]:
 
 
 def _without_default(text: str, required: str) -> tuple[str, str]:
-    """A help's sentence and what it says in brackets of the default: "Size. [default: (64)]" → "Size.", "64"."""
+    """A help text and the default that it states in brackets: "Size. [default: (64)]" → "Size.", "64"."""
     said, found, rest = text.partition("[")
     default = next((part.removeprefix("default: ") for part in rest.rstrip("]").split("; ") if part.startswith("default: ")), "")
     if default.startswith("(") and default.endswith(")"):
@@ -77,7 +77,7 @@ def _without_default(text: str, required: str) -> tuple[str, str]:
 
 
 def settings(language: str = "en") -> str:
-    """Every setting by its group: type, default, what the other presets have, and its meaning in one sentence."""
+    """Every setting by group: type, default, values in the other presets, and its meaning."""
     from fruitvision.training.config import PRESETS, TrainConfig
     from fruitvision.training.settings import GROUPS as MEMBERS
     from fruitvision.wording.text import setting
@@ -99,7 +99,7 @@ def settings(language: str = "en") -> str:
 
 
 def _type(field: Any, language: str) -> str:
-    """A field's type and bounds as people read them: "integer, 32 to 512, a multiple of 8"."""
+    """A field's type and bounds in words: "integer, 32 to 512, a multiple of 8"."""
     if choices := getattr(field.annotation, "__args__", None):
         return ", ".join(f"`{choice}`" for choice in choices)
     if field.annotation is bool:
@@ -111,13 +111,13 @@ def _type(field: Any, language: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """As it is written behind ``--set NAME=``; nothing where it is empty."""
+    """A value as written after ``--set NAME=``; empty if it has none."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"`{text}`" if text else ""
 
 
 def _cell(text: str) -> str:
-    """Text within a table; what stands in backquotes is code, where "<" is written as it is."""
+    """Escape text for a table cell; in backquoted code "<" is not escaped."""
     parts = _code(text).split("`")
     return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
 

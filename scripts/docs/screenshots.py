@@ -1,4 +1,4 @@
-"""Every picture of the documentation, taken in Chromium from the real app with drawn fruit, in one command.
+"""Take all pictures of the documentation, in Chromium from the real app with synthetic fruit.
 
 python -m scripts.docs.screenshots                      # all of docs/images, in two or three minutes
 python -m scripts.docs.screenshots --only classify      # those whose names begin so
@@ -59,7 +59,7 @@ def main() -> None:
 
 @contextmanager
 def opened_app(folder: Path) -> Iterator[tuple[RunningApp, Any]]:
-    """The app with one finished run, and a Chromium whose camera films a drawn banana that turns."""
+    """The app with one finished run, and a Chromium whose fake camera plays a rotating synthetic banana."""
     from playwright.sync_api import sync_playwright
 
     data = draw_sample(folder / "data" / "drawn fruit", train_per_class=40, test_per_class=10, size=100, classes=KINDS)
@@ -95,7 +95,7 @@ def drawn(kind: str, seed: int, background: str = "white") -> dict[str, Any]:
 
 
 def visit(browser: Any, app: RunningApp, language: str, size: str, panel: str) -> Any:
-    """A page of the app at that panel, in a browser of its own."""
+    """A page of the app at that panel, in a new browser context."""
     context = browser.new_context(viewport=SIZES.get(size, MOVING), locale=LOCALES[language], permissions=["camera"])
     page = context.new_page()
     page.set_default_timeout(60_000)
@@ -107,7 +107,7 @@ def visit(browser: Any, app: RunningApp, language: str, size: str, panel: str) -
 
 
 def upload(page: Any, file: dict[str, Any]) -> None:
-    page.locator("#classify-picture-tab-button").click()  # a phone opens with the camera
+    page.locator("#classify-picture-tab-button").click()  # on a phone the camera is open first
     page.set_input_files("#classify-picture input[type=file]", files=[file])
     page.wait_for_selector("#classify-answer .fv-name")
     page.wait_for_timeout(1200)
@@ -127,7 +127,7 @@ def classify(page: Any) -> Image.Image:
 def train(page: Any) -> Image.Image:
     page.wait_for_selector("#train-grid img")
     page.wait_for_selector("#train-charts svg, #train-charts canvas")
-    page.wait_for_timeout(2500)  # the times that the presets take here
+    page.wait_for_timeout(2500)  # the estimated times of the presets
     picture = taken(page)
     page.context.close()
     return picture
@@ -145,9 +145,9 @@ PANELS: dict[str, Callable[[Any], Image.Image]] = {"classify": classify, "train"
 
 
 def moving(page: Any) -> list[tuple[Image.Image, int]]:
-    """Classify in a dozen pictures, each with its milliseconds: a few fruits, where the network looked, the live camera."""
+    """Frames of an animation of Classify, each with its duration in milliseconds: some fruits, a heatmap, the live camera."""
     shown = [(taken(page), 1200)]
-    for kind, seed in (("Cherry", 4), ("Orange", 7), ("Kiwi", 6)):  # of the orange the network is not sure
+    for kind, seed in (("Cherry", 4), ("Orange", 7), ("Kiwi", 6)):  # the network is unsure about the orange
         upload(page, drawn(kind, seed))
         shown.append((taken(page), 1600))
     page.locator("#classify-heat input").check(force=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunConfig, RunStatus, list_runs, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import list_runs, new_run
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 
 from .measured import hidden_scrolls, small_letters, small_targets

@@ -180,7 +180,8 @@ def wait_until(condition, process: subprocess.Popen, seconds: float = 60) -> Non
 def test_ctrl_c_while_pictures_are_read_or_the_end_is_computed_is_heard_too(tmp_path, monkeypatch):
     """There are no events of training then."""
     from fruitvision.cli.train import _execute_in_terminal
-    from fruitvision.runs.folder import RunConfig, RunFolder
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.folder import RunFolder
     from fruitvision.training.config import TrainConfig
 
     folder = RunFolder(tmp_path / "run").create(RunConfig(data="x", training=TrainConfig()))

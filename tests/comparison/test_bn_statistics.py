@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fruitvision.comparison.bn_statistics import RECORD, record_test_statistics
-from fruitvision.comparison.results import table
+from fruitvision.comparison.bn_statistics import record_test_statistics
+from fruitvision.comparison.results import RECORD, table
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.data.synthetic.sample import draw_sample

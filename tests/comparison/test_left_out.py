@@ -21,7 +21,8 @@ from fruitvision.errors import CheckpointError, ConfigError, DownloadError, RunE
 from fruitvision.models.checkpoint import CheckpointConfig, read_config, save_checkpoint
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.evaluate.left_out import calibrate_on_sources, read_study, summarize_sources
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.job.resume import sources_before
 from fruitvision.runs.prepare import weights

@@ -9,7 +9,7 @@ import torch
 from fruitvision.comparison.study import StudyPlan, Trial
 from fruitvision.models.networks import build_network
 from fruitvision.models.norms import NORMS
-from fruitvision.runs.folder import RunConfig
+from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.data import prepare
 from fruitvision.runs.prepare.loaders import loaders
 from fruitvision.training.engine import image_size

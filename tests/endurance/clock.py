@@ -48,7 +48,7 @@ def clock_set_back(asked: Asked, data: Path) -> Iterator[Outcome]:
 
 def under_another_clock(place: Path, data: Path, clock: Path, offset: int) -> None:
     """One run, with the clock set in its midst."""
-    from fruitvision.runs.folder import RunConfig
+    from fruitvision.runs.config import RunConfig
     from fruitvision.training.config import TrainConfig
 
     config = RunConfig(data=str(data), training=TrainConfig.from_preset("fast", **{**SMALL, "epochs": 400}))

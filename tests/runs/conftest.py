@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 
 TINY = {"start": "scratch", "width": 8, "image_size": 32, "first_image_size": 32, "batch_size": 8, "epochs": 2}

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from fruitvision.errors import FruitVisionError, RunError
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.job.resume import read_state
 from fruitvision.runs.names import rename
+from fruitvision.runs.status import RunStatus
 from tests.damage import damaged
 
 TEXTS = ("config.json", "status.json", "metrics.jsonl", "log.txt")

@@ -16,7 +16,7 @@ from fruitvision.recognition.evaluate.left_out import Answers, to_bytes
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
-from fruitvision.runs.job.resume import take_moved_data
+from fruitvision.runs.job.resume import use_moved_data
 from fruitvision.runs.prepare.data import check_data, prepare
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone
@@ -108,11 +108,11 @@ def test_a_moved_dataset_is_taken_where_its_pictures_are_the_same(tmp_path):
     other = shutil.copytree(moved, tmp_path / "other")
     next((other / "Training" / "Apple").iterdir()).unlink()
     with pytest.raises(ConfigError) as caught:
-        take_moved_data(run, other)
+        use_moved_data(run, other)
     assert caught.value.code == "moved-data-differs" and run.config().data == str(root)
-    take_moved_data(run, moved)
+    use_moved_data(run, moved)
     assert run.config().data == str(moved) and execute(run.path).state == "finished"
     assert json.loads((run.path / "config.json").read_text(encoding="utf-8"))["data"] == str(moved)
     run.write_status(run.status().model_copy(update={"state": "running", "heartbeat": 1e10}))
     with pytest.raises(RunError):
-        take_moved_data(run, moved)
+        use_moved_data(run, moved)

@@ -10,9 +10,11 @@ import psutil
 import pytest
 
 from fruitvision.errors import DataError, RunError
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.metrics import metrics_reader
 from fruitvision.runs.names import free_name, rename
+from fruitvision.runs.status import RunStatus
 
 
 def test_a_run_keeps_its_name_in_any_script_and_is_listed_newest_first(tmp_path, tiny):

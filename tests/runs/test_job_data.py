@@ -9,7 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
-from fruitvision.data.read.store import ImageStore, open_dataset
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import DataError, RunError
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import loop

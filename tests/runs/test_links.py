@@ -9,8 +9,9 @@ import pytest
 
 from fruitvision.errors import DataError, RunError
 from fruitvision.runs import launcher, report
-from fruitvision.runs.folder import RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.job.loop import execute
+from fruitvision.runs.status import RunStatus
 from fruitvision.ui.page.downloads import download_path
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")

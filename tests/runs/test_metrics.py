@@ -13,9 +13,11 @@ import pytest
 
 from fruitvision.files import FRESH_SECONDS, FileCache
 from fruitvision.runs import metrics
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, list_runs, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.metrics import metrics_reader
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.engine import EpochDone
 from fruitvision.ui.page.context import Context
@@ -200,7 +202,7 @@ def test_a_run_writes_into_its_status_what_the_table_shows(tmp_path, tiny):
 def test_what_is_remembered_of_a_file_is_forgotten_when_it_changes(tmp_path):
     asked: list[str] = []
     path, other = tmp_path / "a", tmp_path / "b"
-    read = FileCache(lambda name: asked.append(name) or Path(name).read_bytes(), most=1, max_bytes=100)
+    read = FileCache(lambda name: asked.append(name) or Path(name).read_bytes(), max_files=1, max_bytes=100)
     path.write_bytes(b"one")
     assert read(str(path)) == read(str(path)) == b"one" and len(asked) == 2, "it changed just now"
     then = time.time() - 2 * FRESH_SECONDS

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fruitvision.errors import DataError, RunError
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import loop, session
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.job.resume import read_state
@@ -53,7 +54,7 @@ def test_an_automatic_precision_is_decided_once_and_kept_by_a_resume(tmp_path, t
     def settled(saved, broadcast=lambda name: name):
         one = Session(RunFolder(tmp_path / "run"), config, World(), None)
         monkeypatch.setattr(one.world.__class__, "broadcast", lambda world, value: broadcast(value))
-        assert one.settle_precision(device, saved) is one.training
+        assert one.choose_precision(device, saved) is one.training
         return one.training.precision
 
     assert settled({}) == "bfloat16"

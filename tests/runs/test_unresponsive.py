@@ -18,9 +18,10 @@ from fruitvision.cli import app
 from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import RunError
 from fruitvision.runs import launcher, process, status
-from fruitvision.runs.folder import RunFolder, RunStatus
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import loop
 from fruitvision.runs.job.loop import execute
+from fruitvision.runs.status import RunStatus
 from fruitvision.ui.compare.study_view import study_status
 from fruitvision.ui.train.run_view import run_table, status_line
 

@@ -10,7 +10,8 @@ import torch
 
 from fruitvision.data.synthetic.sample import draw_sample
 from fruitvision.models.checkpoint import load_checkpoint
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training import device
 from fruitvision.training.config import TrainConfig

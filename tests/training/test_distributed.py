@@ -21,7 +21,8 @@ from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import TrainingError
 from fruitvision.models.networks import build_network
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.distributed import World, convert_sync_batchnorm, torchrun_shard

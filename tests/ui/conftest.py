@@ -53,7 +53,9 @@ def furnish(folder: Path, sample_set: Path) -> None:
     from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
     from fruitvision.models.networks import build_network
     from fruitvision.recognition.taught.store import TaughtStore
-    from fruitvision.runs.folder import RunConfig, RunStatus, new_run
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.folder import new_run
+    from fruitvision.runs.status import RunStatus
     from fruitvision.training.config import TrainConfig
 
     (folder / "secret.txt").write_text(SECRET, encoding="utf-8")

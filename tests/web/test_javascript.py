@@ -16,7 +16,8 @@ from PIL import Image
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT
-from fruitvision.data.read.picture import cap_short_side, draft_side, load_capped
+from fruitvision.data.read.picture import draft_side, load_capped
+from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.models.checkpoint import CheckpointConfig, Thresholds
 from fruitvision.recognition.calibration import probabilities_of

@@ -143,7 +143,7 @@ def test_the_sentences_name_the_settings_and_choices_that_there_are_and_no_other
 
 def test_every_key_that_the_panels_use_is_there():
     used = set()
-    for path, call in calls({"say", "say_html", "bind", "both", "heading"}):
+    for path, call in calls({"say", "say_html", "bind", "bilingual", "heading"}):
         values = [*call.args[:2], *(keyword.value for keyword in call.keywords)] if {"ui", "report"} & set(path.parts) else []
         used |= {v.value for v in values if isinstance(v, ast.Constant) and re.fullmatch(r"[a-z]+\.[\w.-]+", str(v.value))}
     assert len(used) > 50

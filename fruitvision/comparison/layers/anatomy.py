@@ -1,6 +1,6 @@
 """Which elements of a tensor are normalized with the same mean and variance.
 
-Everything here follows from the axes that ``models/norms.py`` declares; tests compare it with the real layers.
+Everything is derived from the axes in ``models/norms.py``; tests compare it with the real layers.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from fruitvision.models.norms import EPS, get_norm, groups_for
 
 
 def sharing_sets(norm: str, n: int, c: int, h: int, w: int) -> np.ndarray:
-    """(N, C, H, W) integers: elements with the same number share a mean and a variance; −1 everywhere where
-    nothing is normalized. Sets are numbered in the order of their first element.
+    """(N, C, H, W) integers: elements with the same number share a mean and a variance; −1 if nothing is normalized.
+
+    Sets are numbered in the order of their first element.
 
     Raises ConfigError for an unknown norm.
     """
@@ -38,7 +39,7 @@ def axis_sets(shares: str, n: int, c: int, h: int, w: int, groups: int = 1) -> n
 
 
 def count_sets(norm: str, n: int, c: int, h: int, w: int) -> int:
-    """How many means, and as many variances, the norm's layer computes for a tensor (N, C, H, W); 0 for none at all."""
+    """The number of means (and variances) that the norm's layer computes for a tensor (N, C, H, W); 0 if none."""
     found = get_norm(norm)
     if not found.shares:
         return 0

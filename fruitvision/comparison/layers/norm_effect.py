@@ -4,7 +4,7 @@ The network is a ResNet18 with the convolutions of the shipped fruits-360 model,
 with batch norm, so with ``batch`` the network is complete, running statistics included; with another norm its layers have their
 initial γ = 1 and β = 0. Without the shipped model the convolutions are randomly initialized with seed 0.
 
-The output ("after") is always that of the norm's layer with γ = 1 and β = 0: only the normalization.
+The output ("after") is always that of the norm's layer with γ = 1 and β = 0, to show the normalization alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AXES = {
 }
 """The axes over which moments are computed: name → (axes, whether C is split into groups)."""
 TOLERANCE = 0.01
-"""A set is normalized where its mean is this close to 0 and its standard deviation to 1."""
+"""A set counts as normalized if its mean is this close to 0, and its standard deviation to 1."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class NormEffect:
     after: np.ndarray
     """(N, C, H, W) float32: the layer's output with γ = 1 and β = 0."""
     sets: np.ndarray
-    """(N, C, H, W): which elements share a mean, as :func:`anatomy.sharing_sets`."""
+    """(N, C, H, W): the result of :func:`anatomy.sharing_sets`."""
     scale: np.ndarray
     shift: np.ndarray
     """(C,): the network's γ and β."""
     running: Running | None
-    """Of batch norm only."""
+    """For batch norm only."""
 
     def moments(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each sharing set; empty where nothing is shared."""
+        """Mean and standard deviation of each sharing set; empty if there is none."""
         if (self.sets < 0).all():
             return np.zeros(0), np.zeros(0)
         mean, variance = moments(values, self.sets)
@@ -118,7 +118,7 @@ def _drawn(kind: str, seed: int) -> np.ndarray:
 def norm_effect(norm: str, layer: str, pictures: Sequence[np.ndarray], *, training: bool = True) -> NormEffect:
     """Pass pictures (H, W, 3) uint8 through the network up to ``layer``, one of ``LAYERS``. Raises ConfigError for an unknown norm.
 
-    With ``training`` norms use the statistics of the batch, otherwise running statistics, where they have any.
+    With ``training``, norms use the statistics of the batch, otherwise running statistics, if they have any.
     """
     get_norm(norm)
     network, learned = _network(norm, training)
@@ -218,7 +218,7 @@ def norm_inputs(network: ResNet18, images: Tensor) -> Iterator[tuple[str, Tensor
 
 @lru_cache(maxsize=16)
 def _network(norm: str, training: bool) -> tuple[ResNet18, bool]:
-    """The first layers with a norm, in training mode or not, and whether their convolutions are the shipped model's."""
+    """The first layers with the norm, in training or evaluation mode, and whether their convolutions are the shipped model's."""
     network = cast(ResNet18, build_network(num_classes=2, norm=norm, seed=0))
     weights = _shipped_weights()
     if weights is not None:
@@ -234,7 +234,7 @@ def _network(norm: str, training: bool) -> tuple[ResNet18, bool]:
 
 @lru_cache(maxsize=1)
 def _shipped_weights() -> dict[str, Tensor] | None:
-    """Of the first shipped ResNet18 with batch norm and full width; None where none can be read."""
+    """The weights of the first shipped ResNet18 with batch norm and full width; None if there is none."""
     for path in shipped():
         try:
             config = read_config(path)
@@ -256,7 +256,7 @@ def _axis_sets(shares: str, n: int, c: int, h: int, w: int, groups: int) -> np.n
     return axis_sets(shares, n, c, h, w, groups)
 
 
-def _per_channel(layer: nn.Module, name: str, otherwise: float) -> np.ndarray:
+def _per_channel(layer: nn.Module, name: str, default: float) -> np.ndarray:
     """A layer's affine parameter, (C,); a user-defined norm may have none."""
     value = getattr(layer, name, None)
-    return np.full(CHANNELS, otherwise) if value is None else value.detach().numpy()
+    return np.full(CHANNELS, default) if value is None else value.detach().numpy()

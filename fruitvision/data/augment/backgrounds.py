@@ -11,7 +11,7 @@ from PIL import Image
 from fruitvision.data.synthetic.backgrounds import BACKGROUNDS
 
 GENERATED_SHARE = 0.35
-"""Of the backgrounds, where there are pictures too: tables are plainer than most photos."""
+"""The fraction of generated backgrounds if there are pictures: tables are plainer than most photos."""
 KINDS = ("plain", "paper", *BACKGROUNDS)
 SHARES = (0.25, 0.25, 0.09, 0.16, 0.14, 0.11)
 

@@ -28,13 +28,13 @@ class CameraParams:
     saturation: float
     white_balance: tuple[float, float, float]
     gradient: tuple[float, float]
-    """Light falling off across and down: the gain at the edges is 1 ± this."""
+    """The horizontal and vertical falloff of light: the gain at the edges is 1 ± this."""
     blur: float
-    """Side of the pixels that it was taken with, in pixels of the picture; 1 is sharp."""
+    """The size of the camera's pixels in pixels of the picture; 1 is sharp."""
     noise: float
     """Standard deviation, in 0..255."""
     jpeg: int
-    """Quality; 0 is not compressed."""
+    """The JPEG quality; 0 for no compression."""
 
 
 def random_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraParams:

@@ -21,10 +21,10 @@ from fruitvision.data.augment.transforms import IMAGENET_MEAN, IMAGENET_STD, Eva
 CROP_RATIO = (3 / 4, 4 / 3)
 CROP_TRIES = 10
 RANDOM_NUMBERS = 4 * CROP_TRIES + 2
-"""That the augmentation of one picture takes."""
+"""The number of random numbers for the augmentation of one picture."""
 
 Draw = tuple[float, float, float, float, float, float]
-"""One picture's augmentation: crop (left, top, width, height) in pixels, flipped (1) or not (0), rotation in degrees."""
+"""The parameters for one picture: crop (left, top, width, height) in pixels, flipped (1) or not (0), rotation in degrees."""
 
 
 def torchvision_recipe(crop_scale_min: float, flip: float, rotation: float) -> TrainTransform:
@@ -117,7 +117,7 @@ def affine_draws(
     tried = np.arange(len(numbers)), fits.argmax(axis=1)  # the first that fits
     w, h, place = across[tried], down[tried], places.reshape(-1, CROP_TRIES, 2)[tried]
     left, top = np.floor(place[:, 0] * (width - w + 1)), np.floor(place[:, 1] * (height - h + 1))
-    if not (some := fits.any(axis=1)).all():  # a very long picture: the middle, as near to the allowed ratios as possible
+    if not (some := fits.any(axis=1)).all():  # a very long picture: the center crop with the nearest allowed aspect ratio
         ratio = np.clip(width / height, *CROP_RATIO)
         w, h = np.where(some, w, np.minimum(width, np.rint(height * ratio))), np.where(some, h, np.minimum(height, np.rint(width / ratio)))
         left, top = np.where(some, left, (width - w) // 2), np.where(some, top, (height - h) // 2)

@@ -23,19 +23,19 @@ from fruitvision.data.augment.transforms import normalize
 
 MAX_FRUITS = 9
 TYPICAL_SPAN = 8.0
-"""Centimetres: a fruit of this length takes ``TYPICAL_SHARE`` of the frame, typically. A smaller one is held closer to the
-camera, and a larger one farther away: the share grows with the square root of the length."""
+"""Centimetres: a fruit of this length typically takes ``TYPICAL_SHARE`` of the frame. Smaller ones are held closer to the camera and
+larger ones farther away, so the size in the frame grows with the square root of the length."""
 TYPICAL_SHARE, SHARE_SPREAD, SHARES = 0.42, 0.5, (0.15, 1.2)
-"""Side of a fruit as a share of the frame's: median, standard deviation of the logarithm, bounds."""
+"""The size of a fruit relative to the frame: median, standard deviation of the logarithm, bounds."""
 AMONG_OTHERS = 0.75
-"""The size of a fruit among others, against one alone."""
+"""The size of a fruit among others, relative to a single one."""
 SMALL_SPAN = 4.5
 """Centimetres: shorter fruits lie in piles more often."""
 MOVED = 0.25
-"""Of the photos: a part of it lies on another background."""
+"""The fraction of photos of which a crop is pasted onto another background."""
 PLAIN_STRENGTH = 0.1
-"""Of the camera, where the white background stays: white that stays white tells the lab, where a cherry is as large as an
-apple, from a pale cloth, where it is not."""
+"""The strength of the simulated camera on a white background. White that stays white distinguishes the pictures of Fruits-360, in
+which a cherry is as large as an apple, from a pale cloth."""
 
 Others = Callable[[int, np.random.Generator], np.ndarray]
 """(position in the batch, generator) → another picture of the same class."""

@@ -20,7 +20,7 @@ class PlacedSprite:
     """A sprite in a scene. Lengths are in half frames: the frame spans -1..1 in both directions."""
 
     sprite: Tensor
-    """(4, side, side), as :mod:`fruitvision.data.augment.sprites` describes it."""
+    """(4, side, side), see :mod:`fruitvision.data.augment.sprites`."""
     x: float
     y: float
     half: float
@@ -31,9 +31,9 @@ class PlacedSprite:
     mirrored: bool
     gain: float
     shadow: float
-    """How dark: 0 none .. 1 black."""
+    """The darkness of the shadow, from 0 (none) to 1 (black)."""
     shadow_offset: tuple[float, float]
-    """From the sprite, in half sides of it."""
+    """The offset from the sprite, in half sides of it."""
     is_fruit: bool
 
 
@@ -72,7 +72,7 @@ def _sprites(layer: Sequence[PlacedSprite], size: int) -> Tensor:
     """(n, 4, size, size): each sprite at its position, its colors multiplied by its gain."""
     drawn = torch.zeros(len(layer), 4, size, size)
     by_level: dict[int, list[int]] = {}
-    for n, placed in enumerate(layer):  # averaged first where it will be small: a bilinear sample sees four pixels only
+    for n, placed in enumerate(layer):  # averaged first if it gets much smaller, since bilinear sampling would alias
         by_level.setdefault(min(max(int(placed.sprite.shape[-1] / (placed.half * size)), 1), 8), []).append(n)
     for level, rows in by_level.items():
         stack = torch.stack([layer[n].sprite for n in rows])

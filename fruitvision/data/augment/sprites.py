@@ -16,7 +16,7 @@ from fruitvision.data.augment.backgrounds import random_part
 from fruitvision.data.augment.transforms import WHITE, has_white_background, to_batch
 
 FRUIT_SHARES = (0.04, 0.995)
-"""Of the picture that a mask must cover to be believed."""
+"""The bounds on the fraction of the picture that a valid mask covers."""
 SPRITE_SIDE = 100
 
 
@@ -34,7 +34,7 @@ def white_background(pictures: np.ndarray) -> np.ndarray:
 def flood_fill(seeds: np.ndarray, free: np.ndarray) -> np.ndarray:
     """The pixels reachable from ``seeds`` in 4-connected steps through ``free`` pixels; all are (N, H, W) bool."""
     reached, count = seeds & free, -1
-    while count != (count := int(reached.sum())):  # until a whole sweep adds nothing
+    while count != (count := int(reached.sum())):  # until a sweep changes nothing
         for axis in (1, 2):
             lines, open_lines = np.moveaxis(reached, axis, 0), np.moveaxis(free, axis, 0)
             for order in (range(1, len(lines)), range(len(lines) - 2, -1, -1)):

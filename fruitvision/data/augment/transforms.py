@@ -23,15 +23,15 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int], "Tensor"]
-"""(pictures, one seed a picture, side S) → (B, 3, S, S)."""
+"""(pictures, one seed per picture, size S) → (B, 3, S, S)."""
 
 Views = Literal["one", "mirror", "middle"]
-"""Test-time augmentation: the picture; it and its mirror image; it and its middle, enlarged."""
+"""Test-time augmentation: the picture alone; with its mirror image; with enlarged center crops."""
 MIDDLE_SCALES = (1.0, 0.8)
 WHITE = 232
-"""From here on, in all three channels, a pixel may be part of a white background."""
+"""A pixel with at least this value in all channels may be part of a white background."""
 BORDER_SHARE = 0.5
-"""Of the border that must be white before a picture counts as one with a white background."""
+"""The fraction of the border that must be white for a picture with a white background."""
 
 
 class EvalTransform(BaseModel):
@@ -56,7 +56,7 @@ class EvalTransform(BaseModel):
     white_mirrored: Annotated[
         bool,
         Field(
-            validation_alias=AliasChoices("white_mirrored", "white_once"),  # its earlier name
+            validation_alias=AliasChoices("white_mirrored", "white_once"),  # the field's earlier name
             description="Whether a picture with a white background, cropped to its fruit already, is mirrored and not enlarged.",
         ),
     ] = False
@@ -127,7 +127,7 @@ class EvalTransform(BaseModel):
         return left * across, top * down, (left + self.crop) * across, (top + self.crop) * down
 
     def _geometry(self, height: int, width: int) -> tuple[tuple[int, int], int, int]:
-        # As torchvision's Resize and CenterCrop round.
+        # Rounded as in torchvision's Resize and CenterCrop.
         if height <= width:
             size = (self.resize, max(int(self.resize * width / height), self.resize))
         else:

@@ -28,11 +28,11 @@ from fruitvision.errors import DownloadError, Fault
 from fruitvision.files import replace_folder, write_error
 
 SUFFIXES = (".zip", ".tm", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".txz", ".tbz2")
-"""How the names of archives end, in any case; .tm is a project of Teachable Machine."""
+"""The suffixes of archives, ignoring case; .tm is a project of Teachable Machine."""
 MAX_FILES = 1_000_000
-MAX_BYTES = 64 * 2**30  # unpacked; all of Fruits-360, the large pictures too, is about a tenth of it
-MAX_RATIO = 100  # unpacked to packed: pictures hardly shrink, a bomb grows a thousandfold
-RATIO_FREE_BYTES = 16 * 2**20  # so small that no ratio matters
+MAX_BYTES = 64 * 2**30  # unpacked; about ten times all of Fruits-360, with the large pictures
+MAX_RATIO = 100  # unpacked to packed size: pictures hardly compress, a zip bomb expands a thousandfold
+RATIO_FREE_BYTES = 16 * 2**20  # below this size the ratio is not checked
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -47,7 +47,7 @@ _DAMAGED = (
     IndexError,
     KeyError,
     OverflowError,
-)  # all that zipfile and tarfile raise on damaged data, some of it by accident
+)  # what zipfile and tarfile raise on damaged data, some of it unintentionally
 
 
 def is_archive_name(name: str) -> bool:
@@ -116,7 +116,7 @@ def unpack(
     beside = folder.with_name(f".{folder.name}.unpacking")
     bounds = _Bounds(max_files or MAX_FILES, max_bytes or MAX_BYTES)
     try:
-        shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(beside, ignore_errors=True)  # left by a killed process
         beside.mkdir(parents=True)
         with _reading(archive):
             if zipfile.is_zipfile(archive):
@@ -144,7 +144,7 @@ def _reading(archive: Path) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # gzip's and tarfile's own have no number
+        if isinstance(error, OSError) and error.errno is not None:  # errors of gzip and tarfile have no errno
             raise
         raise DownloadError("archive-damaged", file=str(archive), reason=str(error)) from error
 
@@ -156,7 +156,7 @@ def _check_directory(archive: Path, bounds: _Bounds) -> None:
         while block := stream.read(2**20):
             entries += (rest + block).count(signature)
             rest = block[-3:]
-    if entries > 2 * bounds.files:  # some of them may stand in a file by chance
+    if entries > 2 * bounds.files:  # the signature may also occur in file data
         raise _too_large(archive, entries, 0)
 
 
@@ -174,12 +174,13 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
         if size < 0:
             raise tarfile.ReadError("a negative size")
         total += size
-        come = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)  # a tar's headers are packed as well
+        # In a compressed tar the headers are compressed as well.
+        come = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)
         if count > bounds.files or come > bounds.bytes or come > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
             raise _too_large(archive, count, come)
         path = PurePosixPath(name)
         if own or not path.parts:
-            continue  # "./", the archive's own top
+            continue  # "./", the top of the archive
         is_folder = name.endswith("/") if is_zip else entry.isdir()
         if reason := tree.add(path, is_folder):
             raise _unsafe(archive, name, reason)

@@ -23,17 +23,15 @@ from fruitvision.data.fetch.transfer import Auth, Progress, download_lock, fetch
 from fruitvision.errors import DataError, DownloadError, UsageError
 from fruitvision.files import write_text
 
-__all__ = ["MIRRORS", "archive_sha256", "download_fruits360", "fetch", "kaggle_auth"]
-
 MIRRORS = {
-    # The authors' own repository (about 250 classes, kept up to date), and the one before it (131 classes).
+    # The authors' repository (about 250 classes, maintained), and its predecessor (131 classes).
     "github": (
         "https://github.com/fruits-360/fruits-360-100x100/archive/refs/heads/main.zip",
         "https://github.com/Horea94/Fruit-Images-Dataset/archive/refs/heads/master.zip",
     ),
     "kaggle": ("https://www.kaggle.com/api/v1/datasets/download/moltean/fruits",),
 }
-MARKER = "download.json"  # lies in a folder that was downloaded whole, and says from where, and the archive's SHA-256
+MARKER = "download.json"  # written into a completely downloaded folder, with the URL and the SHA-256 of the archive
 
 
 def download_fruits360(
@@ -63,7 +61,7 @@ def download_fruits360(
         DownloadError: "archive-other", "kaggle-key-damaged", and what :func:`fetch` and ``archive.unpack`` raise.
     """
     folder = Path(folder).expanduser().absolute()
-    folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
+    folder = folder.resolve() if folder.is_symlink() else folder  # for a link its target is filled, and the link kept
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise UsageError("bad-checksum", given=sha256[:80])
     if source not in MIRRORS:
@@ -77,7 +75,7 @@ def download_fruits360(
     auth = kaggle_auth() if source == "kaggle" and url is None else None
     is_tar = urlsplit(urls[0]).path.endswith((".tar.gz", ".tgz", ".tar"))
     archive = folder.with_name(folder.name + (".tar.gz" if is_tar else ".zip"))
-    origin = archive.with_name(archive.name + ".from")  # marks an archive that was downloaded, not put there by hand
+    origin = archive.with_name(archive.name + ".from")  # marks a downloaded archive, as opposed to one that the user put there
     with download_lock(folder):
         if not archive.exists():
             write_text(origin, _fetch_first(urls, archive, auth=auth, progress=progress))

@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from fruitvision.files import RESERVED
 
 MAX_PATH_BYTES = 2**29
-"""Of all paths of an archive in memory, each folder's and each file's once: ordinary ones of a million files take a fourth."""
+"""Limit on the memory for all paths of an archive, with each folder and file once; an ordinary archive of a million files takes a
+quarter."""
 _SYSTEMS_OWN = re.compile(r"(^|/)(__MACOSX/|\._[^/]*$|\.DS_Store$|Icon\r$)")  # what macOS adds
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 
@@ -24,7 +25,7 @@ def is_system_file(name: str) -> bool:
 
 def name_fault(name: str) -> str:
     """Why an entry's name is unsafe as a file name, as the code of a fault; empty if it is safe."""
-    if _FORBIDDEN.search(name):  # a backslash and a drive's colon among them
+    if _FORBIDDEN.search(name):  # including the backslash, and the colon after a drive letter
         return "name-character"
     if name.startswith("/"):
         return "path-absolute"
@@ -64,7 +65,7 @@ class PathTree:
     def __init__(self) -> None:
         self._is_folder: dict[str, bool] = {}
         self.bytes = 0
-        """That all paths take in memory."""
+        """The memory for all paths."""
 
     def add(self, path: PurePosixPath, is_folder: bool) -> str:
         """Add a path and its parent folders; returns the code of a fault if one of them would be both a file and a folder, else an

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_HEADER_BYTES = 2**20
-"""Of all long names and extended headers before one entry. tarfile reads each whole, and holds one while it reads the next."""
+"""Limit on all long names and extended headers before an entry. tarfile reads each whole, and keeps one while reading the next."""
 MAX_PADDING = 16 * 2**20
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _RECORD = re.compile(rb"([0-9]{1,9}) ([^=\n]{1,1000})=")
@@ -58,7 +58,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
     # CPython 3.11 to 3.14: tarfile's source says that subclasses may override these.
     def _proc_member(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
         is_file = self.isfile() or self.isdir()
-        before = self.offset - opened.offset  # the headers read since the last entry: the archive's own offset is behind that
+        before = self.offset - opened.offset  # the headers since the last entry; the archive's offset is after them
         if before + (0 if is_file else self.size) > MAX_HEADER_BYTES or self.type in _HEADERS and self.size < 0:
             raise RefusedTar("a header is too long")
         return super()._proc_member(opened)  # pyright: ignore[reportAttributeAccessIssue]  # not in the type stubs

@@ -25,7 +25,7 @@ from fruitvision.files import retry, write_error, write_text
 Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new attempt; they start over whenever there was progress
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each retry; reset after progress
 ADVANCE = 64 * 2**10  # bytes that count as progress
 MAX_BYTES = 64 * 2**30
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
@@ -72,7 +72,7 @@ def fetch(
                 resumed = transfer.position() > 0
                 _until_complete(transfer, client)
                 fault = _verify(transfer.part, url, sha256, size)
-                if fault is not None and resumed:  # perhaps the earlier part was of another file
+                if fault is not None and resumed:  # the earlier part may belong to another file
                     transfer.forget()
                     _until_complete(transfer, client)
                     fault = _verify(transfer.part, url, sha256, size)
@@ -102,7 +102,7 @@ def _client(timeout: float, auth: Auth) -> httpx.Client:
     try:
         limits = httpx.Timeout(timeout, connect=min(timeout, 10))
         return httpx.Client(follow_redirects=True, timeout=limits, auth=auth)
-    except (ImportError, ValueError, httpx.InvalidURL) as error:  # the proxies are read here
+    except (ImportError, ValueError, httpx.InvalidURL) as error:  # this reads the proxy settings
         raise DownloadError("proxy-unusable", reason=str(error)) from error
 
 
@@ -114,7 +114,7 @@ def _until_complete(transfer: _Transfer, client: httpx.Client) -> None:
             transfer.attempt(client)
             return
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            raise _bad_address(transfer.url) from error  # of a redirect
+            raise _bad_address(transfer.url) from error  # from a redirect
         except (httpx.RequestError, _ServerBusy) as error:
             if transfer.position() >= best + ADVANCE:
                 failures, best = 0, transfer.position()
@@ -152,7 +152,7 @@ class _Transfer:
             raise write_error(error, path) from error
         except ValueError:
             noted = {}
-        # The address may hold a secret, so its hash is noted.
+        # The URL may contain a secret, so only its hash is stored.
         self.address = hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()
         self.validator = None
         if isinstance(noted, dict) and noted.get("address") == self.address:
@@ -172,7 +172,7 @@ class _Transfer:
         """Make one request; returns when the server has sent the whole file."""
         start = self.position()
         if start and not (self.validator or self.verified):
-            start = 0  # it could not be told whether the rest is of the same file
+            start = 0  # the server does not confirm that the file is the same
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
@@ -219,7 +219,7 @@ class _Transfer:
                     self.progress(done, self.total)
             file.flush()
             os.fsync(file.fileno())
-        if self.total is not None and done != self.total:  # a server may send less of a range than asked for
+        if self.total is not None and done != self.total:  # a server may send less than the requested range
             raise httpx.RemoteProtocolError(f"{done} bytes arrived of {self.total}")
         if self.progress is not None:
             self.progress(done, done)
@@ -310,7 +310,7 @@ def download_lock(path: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                if os.name != "nt":  # Windows removes it with the last handle
+                if os.name != "nt":  # on Windows it is removed with the last handle
                     lock.unlink(missing_ok=True)
     except filelock.Timeout as error:
         raise DownloadError("download-busy", file=str(path)) from error

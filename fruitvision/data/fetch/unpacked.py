@@ -22,7 +22,7 @@ from fruitvision.files import cache_folder, named_write_errors
 MARKER = "unpacked.json"
 TEACHABLE_MACHINE = ".tm"
 LIMIT_GB = 2.0
-"""Of an archive, if ``FRUITVISION_ARCHIVE_GB`` names no other limit. What it unpacks to is bounded by ``archive.py``."""
+"""The default size limit for an archive, which ``FRUITVISION_ARCHIVE_GB`` overrides. The unpacked size is limited by ``archive.py``."""
 
 
 def is_archive(path: str | Path) -> bool:

@@ -17,8 +17,8 @@ class Batch:
     labels: Tensor
     """(B,) int64: classes, or rows of the loader's ``membership``"""
     rows: np.ndarray
-    """(B,) positions in the image store"""
+    """(B,) rows of the image store"""
     local_size: int
-    """Pictures of this process: B, or 0 where B is 1 and the picture only pads the batch, because this process has none in this step."""
+    """The number of pictures that count: B, or 0 if the only picture is padding, because this process has none in this step."""
     global_size: int
-    """Pictures of all processes."""
+    """The number of pictures in the batches of all processes."""

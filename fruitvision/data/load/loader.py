@@ -20,7 +20,7 @@ from fruitvision.data.augment.transforms import EvalTransform, TrainTransform
 from fruitvision.data.load.batch import Batch
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.dataset import Split
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 
 
 class Shard(NamedTuple):
@@ -71,7 +71,7 @@ class TrainLoader:
             chosen, local_size, global_size = shard.select(order[step * self.batch_size : (step + 1) * self.batch_size])
             rows = self.split.rows[chosen]
             pictures = [self.store[row] for row in rows]
-            # A picture that comes twice in an epoch is augmented differently each time.
+            # A picture that occurs twice in an epoch is augmented differently each time.
             seeds = [(self.seed, epoch, int(row), *((step,) if self.balanced else ())) for row in rows]
             yield Batch(self.transform(pictures, seeds, size), torch.from_numpy(self.split.labels[chosen]), rows, local_size, global_size)
 
@@ -145,7 +145,7 @@ class Source:
         whole = np.floor(often).astype(np.int64)
         order, left = rng.permutation(len(often)), self.epoch_size - int(whole.sum())
         part = np.cumsum((often - whole)[order])
-        # Evenly spaced marks over the fractions, end to end in a random order: each is hit in proportion to its length.
+        # Systematic sampling: evenly spaced marks over the fractions, laid end to end in a random order.
         marks = (np.arange(max(left, 0)) + rng.random()) * (part[-1] / max(left, 1) if len(part) else 0)
         more = order[np.minimum(np.searchsorted(part, marks, side="right"), len(order) - 1)]
         return np.concatenate([np.repeat(np.arange(len(often)), whole), more]).astype(np.int64)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from fruitvision.data.augment.recipes import RANDOM_NUMBERS, BatchedRecipe, reductions, resample_same_size
 from fruitvision.data.augment.transforms import normalize
-from fruitvision.data.load.loader import UNSHARDED, Batch, Shard, TrainLoader
+from fruitvision.data.load.batch import Batch
+from fruitvision.data.load.loader import UNSHARDED, Shard, TrainLoader
 from fruitvision.data.read.dataset import Split
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 
 MAX_MEMORY_SHARE = 0.4
 """The fraction of the GPU's total memory that pictures may take; not of the free memory, since the choice of loader determines the

@@ -20,7 +20,7 @@ from fruitvision.data.load.batch import Batch
 from fruitvision.errors import FruitVisionError, TrainingError
 
 PREFETCH_FACTOR = 2
-"""Batches that each process makes in advance."""
+"""Batches that each process prefetches."""
 
 MakeBatch = Callable[[Any], Batch]
 """Makes the batch that is determined by a picklable key."""
@@ -33,7 +33,7 @@ class Workers:
     """
 
     def __init__(self, count: int = 0) -> None:
-        self.count = count if count and not getattr(sys, "frozen", False) else 0  # a frozen program would start itself again
+        self.count = count if count and not getattr(sys, "frozen", False) else 0  # a frozen executable would start itself again
         self._functions: list[MakeBatch] = []
         self._keys: list[tuple[int, Hashable]] = []
         self._loader: DataLoader | None = None
@@ -42,7 +42,7 @@ class Workers:
         """Register a picklable function that makes batches; returns a function that iterates over the batches of some keys, in order."""
         number = len(self._functions)
         self._functions.append(make)
-        self._loader = None  # processes know only the functions that were registered when they started
+        self._loader = None  # running processes do not know functions that are registered later
 
         def batches(keys: Sequence[Any]) -> Iterator[Batch]:
             return self._batches([(number, key) for key in keys]) if self.count else prefetch(make, keys)
@@ -93,13 +93,13 @@ class _KeyedBatches(Dataset):
     def __getitem__(self, key: tuple[int, Any]) -> tuple | FruitVisionError:
         try:
             batch = self._functions[key[0]](key[1])
-        except FruitVisionError as error:  # of which torch would pass on the message alone
+        except FruitVisionError as error:  # torch would only pass on its message
             return error
         return batch.images.numpy(), batch.labels.numpy(), batch.rows, batch.local_size, batch.global_size
 
 
 def _init_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the training process, which ends this one
     threading.Thread(target=_exit_with, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 

@@ -21,14 +21,15 @@ from fruitvision.data.read.layouts.class_folders import path_split
 from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry, fault_of_json
 from fruitvision.data.read.layouts.labels import Box, Labels
 from fruitvision.data.read.layouts.names import normalized_name
-from fruitvision.data.read.picture import cap_short_side, open_picture
+from fruitvision.data.read.picture import open_picture
+from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.errors import DataError, PictureError
 from fruitvision.files import cache_folder, replace_folder, write_error
 
 SHORT_SIDE = 512
-"""No cut-out is larger, in pixels: training keeps half of it."""
+"""The largest short side of a crop, in pixels; the image store keeps half of it."""
 MIN_SIDE = 8
-"""In pixels: smaller boxes are passed over."""
+"""Pixels; smaller boxes are skipped."""
 MAX_BOXES, MAX_COVERED = 5000, 100
 """Boxes of one picture, and how many times they may cover it in all: more would fill the disk with copies of it."""
 STALE_SECONDS = 24 * 3600

@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from fruitvision.data.read.listing import Listing, Note, PictureEntry, list_pictures
+from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry
 from fruitvision.errors import DataError, Fault, printable
 from fruitvision.wording.text import abbreviate, say_fault
 
-__all__ = ["Dataset", "Listing", "Note", "Problem", "Split", "as_one_split", "assemble", "held_out", "hold_out", "list_pictures"]
 FEW = 2
-"""Training pictures of a class that are too few to learn it from."""
+"""At most this many training pictures of a class are too few."""
 TEST_FRACTION = 0.2
-"""Of each class, the share that is kept for testing where a folder has neither test nor validation pictures of its own."""
+"""The fraction of each class that is held out for testing if a folder has neither test nor validation pictures."""
 SYNTHETIC_MARKER = "synthetic.json"
 """The file that marks a drawn sample set."""
 

@@ -88,7 +88,7 @@ class DecodeGate:
 
     def _admit(self) -> None:
         """Admit waiting tickets in order, as far as they fit."""
-        blocked: set[str | None] = set()  # visitors whose next picture waits for earlier ones, their own or their address's
+        blocked: set[str | None] = set()  # visitors whose next picture waits for earlier ones of theirs or of their address
         for ticket in list(self._waiting):
             if ticket.visitor in blocked or self._waits_for_own(ticket):
                 blocked.add(ticket.visitor)
@@ -127,4 +127,4 @@ def _counted(ticket: _Ticket) -> list[tuple[str, str]]:
 
 
 GATE = DecodeGate()
-"""The one of this process."""
+"""The gate of this process."""

@@ -24,7 +24,7 @@ from fruitvision.errors import Fault, PictureError
 
 FILES_PER_PROCESS = 1500
 _PROCESS_CHUNK, _THREAD_CHUNK = 64, 8
-_WRITTEN_AT_ONCE = 8  # fewer, larger writes are cheaper; many more no longer fit into the processor's cache
+_WRITTEN_AT_ONCE = 8  # larger writes are cheaper, as long as they fit into the processor's cache
 _MAX_WORKERS = 16
 
 
@@ -49,7 +49,7 @@ class DecodeFailure(NamedTuple):
 
 
 NEEDS_PACKAGE = ("heic", "avif")
-"""Kinds of files that can be read once something is installed."""
+"""Kinds of files that can be read after installing a package."""
 Outcome = DecodedPicture | DecodeFailure
 
 
@@ -120,7 +120,7 @@ def decode_chunk(root: Path, names: Sequence[str], pixels: BinaryIO, short_side:
     for name in names:
         try:
             data = read_picture_file(os.path.join(root, name.replace("/", os.sep)))
-            image = load_with_note(data, short_side, whole=True).image  # what is missing would be learned as grey
+            image = load_with_note(data, short_side, whole=True).image  # the missing part would be trained on as grey
         except PictureError as error:
             kind = error.code.removeprefix("picture-")
             fault = {"code": error.code, "facts": error.as_dict()["facts"]}
@@ -197,7 +197,7 @@ class _ProcessWorker(_ThreadWorker):
 
 def main(root: str, part: str, short_side: str) -> None:
     """The worker process of ``_ProcessWorker``. It ends when its standard input is closed, which the parent keeps open."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which ends this process
     worker = _ThreadWorker(Path(root), Path(part), int(short_side))
     for line in sys.stdin:
         try:

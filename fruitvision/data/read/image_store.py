@@ -20,8 +20,8 @@ import numpy as np
 from fruitvision.data.read.dataset import Problem
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome
 from fruitvision.data.read.formats.heif.file import can_read
-from fruitvision.data.read.layouts.found import fault_of_json
-from fruitvision.data.read.listing import PictureEntry, long_path
+from fruitvision.data.read.layouts.found import PictureEntry, fault_of_json
+from fruitvision.data.read.layouts.scan import long_path
 from fruitvision.errors import DataError
 
 if os.name == "nt":
@@ -66,7 +66,7 @@ class ImageStore:
         except FileNotFoundError as error:
             self._release()
             raise DataError("store-missing", folder=str(self.path)) from error
-        except Exception as error:  # numpy and zipfile report damage by a dozen unrelated kinds of exception
+        except Exception as error:  # numpy and zipfile raise a dozen unrelated exceptions on damage
             self._release()
             raise self._damaged() from error
         self._sound = bytearray(len(self.paths))
@@ -81,8 +81,8 @@ class ImageStore:
         pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
         if not self._sound[row]:
             if zlib.crc32(pixels) != self._sums[row]:
-                self._release()  # Windows deletes no file that is open
-                with contextlib.suppress(OSError):  # a cache that may not be written, or Windows, where another process reads it
+                self._release()  # Windows cannot delete an open file
+                with contextlib.suppress(OSError):  # the cache is read-only, or another process on Windows is reading the file
                     (self.path / INDEX).unlink(missing_ok=True)
                 raise self._damaged()
             self._sound[row] = 1
@@ -187,7 +187,7 @@ def unused(folder: Path) -> Iterator[bool]:
     try:
         handle = os.open(folder / INDEX, os.O_RDWR) if fcntl is not None else None
     except FileNotFoundError:
-        handle = None  # it was never finished, or is damaged
+        handle = None  # the store is incomplete or damaged
     if handle is None:
         yield True
         return

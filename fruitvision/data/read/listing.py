@@ -16,26 +16,13 @@ from fruitvision.data.read.layouts.find_labels import find_labels
 from fruitvision.data.read.layouts.found import LeftOutFile, Listing, Note, PictureEntry
 from fruitvision.data.read.layouts.labels import Labels
 from fruitvision.data.read.layouts.names import MASK_FOLDERS, looks_like_picture
-from fruitvision.data.read.layouts.scan import long_path, walk
-from fruitvision.data.read.layouts.splits import find_root, has_splits, is_dataset, is_nested
+from fruitvision.data.read.layouts.scan import walk
+from fruitvision.data.read.layouts.splits import find_root
 from fruitvision.errors import DataError, PictureError, printable
 from fruitvision.files import clean_path
 
-__all__ = [
-    "MARGIN",
-    "PictureEntry",
-    "Listing",
-    "Note",
-    "has_splits",
-    "is_dataset",
-    "is_nested",
-    "list_pictures",
-    "list_tree",
-    "long_path",
-    "looks_like_picture",
-]
 MARGIN = 0.1
-"""How much of a box's width and height is kept around it, on each side, if nothing else is asked for."""
+"""The default margin around a box on each side, as a fraction of its width and height."""
 
 
 def list_pictures(

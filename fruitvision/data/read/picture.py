@@ -26,10 +26,10 @@ from fruitvision.data.read.formats.structure import read_structure
 from fruitvision.data.read.rgb import SHORT_SIDE, cap_short_side, to_8_bit, to_srgb_on_white
 from fruitvision.errors import PictureError
 
-if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
+if TYPE_CHECKING:  # otherwise imported where used: decoding needs no numpy, and starts twice as fast without it
     import numpy as np
 
-# Damaged metadata is not worth a warning: a picture either can be read or is an error.
+# No warnings about damaged metadata: a picture can be read, or it is an error.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000
@@ -50,7 +50,6 @@ networks. libjpeg averages when it reduces, which avoids aliasing, and a 640 × 
 MAX_MISSING = 4
 """A truncated JPEG counts as damaged if the lowest 1/4 of the picture is missing, which the decoder fills with grey."""
 
-__all__ = ["cap_short_side", "draft_side", "load_capped", "load_with_note", "load_pixels", "open_picture", "picture_size", "to_array"]
 PictureSource = Union[str, Path, bytes, Image.Image, "np.ndarray"]
 
 _MAX_SMALL_SEGMENTS = 1000
@@ -163,15 +162,15 @@ def _open(source: PictureSource, max_pixels: int, short_side: int | None, whole:
     file, side = read()
     weight = file.weight(side)
     if not isinstance(source, bytes) and not GATE.has_room(weight):
-        file = None  # many may wait: their files are read again when it is their turn
+        file = None  # many may wait: each file is read again after admission
     with GATE.acquire(weight):
         if file is None:
             file, side = read()
         if file.weight(side) > weight:
-            raise _damaged(name)  # it was changed meanwhile
+            raise _damaged(name)  # the file was changed meanwhile
         with _picture_errors(name, f"{file.width}×{file.height} px"):
             image = to_srgb_on_white(_decoded(file, name, side), short_side, file.profile)
-            image = image.copy() if hasattr(image, "tile") else image  # a file's reader keeps more than the pixels
+            image = image.copy() if hasattr(image, "tile") else image  # Pillow's reader keeps more than the pixels
             return PictureWithNote(image, file.note)
 
 
@@ -216,7 +215,7 @@ class _TimedStream(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as from a file. Raises PictureError "picture-too-slow"."""
         self._reads += 1
-        if size is None or size >= 4096 or self._reads % 64 == 0:  # reading the clock takes as long as reading a few bytes
+        if size is None or size >= 4096 or self._reads % 64 == 0:  # reading the clock costs as much as reading a few bytes
             if time.thread_time() - self._start > MAX_SECONDS:
                 raise PictureError("picture-too-slow", picture=self._name, seconds=MAX_SECONDS)
         return super().read(size)
@@ -230,7 +229,7 @@ def _picture_errors(name: str, size: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise _too_large(name, size, "RAM") from error
-    except Exception as error:  # Pillow's decoders report damage by a dozen unrelated kinds of exception
+    except Exception as error:  # Pillow's decoders raise a dozen unrelated exceptions on damage
         raise _damaged(name) from error
 
 
@@ -256,7 +255,7 @@ def read_picture_file(path: str | Path) -> bytes:
     except FileNotFoundError as error:
         raise _missing(path) from error
     except (OSError, ValueError) as error:
-        if os.path.isdir(path):  # which Windows does not open at all
+        if os.path.isdir(path):  # Windows cannot open a folder
             raise _missing(path) from error
         raise PictureError("picture-unreadable", picture=name) from error
     return data
@@ -324,7 +323,7 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
                 return None
             coding, size = marker, (width, height)
         elif marker == 0xDA and coding:
-            several = coding == 0xC2 or data[at + 4] != 3  # else the first scan has all, and libjpeg reads no other
+            several = coding == 0xC2 or data[at + 4] != 3  # otherwise the first scan has all channels, and libjpeg reads no other
             if several and data.count(b"\xff\xda", at) > MAX_SCANS:
                 return None
             try:

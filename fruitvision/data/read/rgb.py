@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
-if TYPE_CHECKING:  # and otherwise where it is used: decoding alone needs no numpy, and starts twice as fast
+if TYPE_CHECKING:  # otherwise imported where used: decoding needs no numpy, and starts twice as fast without it
     import numpy as np
     from PIL import ImageCms
 
@@ -26,18 +26,18 @@ _TABLES = (b"A2B0", b"A2B1")
 _MAX_CURVE_BYTES, _MAX_TABLE_BYTES = 2**14, 4 * 2**20
 _MAX_TAGS = 100
 _SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
-"""The colorants of sRGB, X Y Z of red, green and blue under D50, as its profiles round them."""
+"""The colorants of sRGB: X Y Z of red, green and blue under D50, rounded as in its profiles."""
 
 
 def to_srgb_on_white(image: Image.Image, short_side: int | None, profile: bytes = b"") -> Image.Image:
     """A decoded picture as sRGB on white, reduced to ``short_side``."""
-    if profile and image.mode == "CMYK":  # a table for four inks, which to_rgb would have made three of
+    if profile and image.mode == "CMYK":  # a CMYK table, which has to be applied before to_rgb
         image = to_srgb(_reduced(image, short_side).copy(), profile)
         profile = b""
     rgb = _reduced(to_rgb(image), short_side)
     if not profile:
         return rgb
-    return to_srgb(rgb.copy() if rgb is image else rgb, profile)  # the caller's own image is left as it is
+    return to_srgb(rgb.copy() if rgb is image else rgb, profile)  # the caller's image is not changed
 
 
 def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
@@ -120,7 +120,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, struct.error):
-        # Damaged metadata, not a damaged picture: taken as it lies, as every viewer does.
+        # Damaged metadata, not a damaged picture: not rotated, as in viewers.
         return image
 
 
@@ -152,7 +152,7 @@ def _brightest(array: np.ndarray) -> float:
 def _white_of(dtype: np.dtype, brightest: float) -> float:
     if dtype.kind == "u" and dtype.itemsize == 2:
         return 65535.0
-    # 32-bit integers and floats have no fixed white: 1, 255 or 65535, whichever holds the brightest
+    # 32-bit integers and floats have no fixed white level: the smallest of 1, 255 and 65535 that is not exceeded
     ranges = (1.0, 255.0, 65535.0) if dtype.kind == "f" else (255.0, 65535.0)
     return next((top for top in ranges if brightest <= top), brightest)
 
@@ -191,7 +191,7 @@ def _plain_profile(profile: bytes, mode: str) -> bytes | None:
             kept = {kind: tags[kind] for kind in _COLORANTS + _CURVES}
             colorants = [value / 65536 for kind in _COLORANTS for value in struct.unpack_from(">iii", tags[kind], 8)]
             near = all(abs(own - known) < 0.003 for own, known in zip(colorants, _SRGB, strict=True))
-            if near and tags[b"rTRC"][:12] != b"curv" + bytes(8):  # a curve without points is a straight line
+            if near and tags[b"rTRC"][:12] != b"curv" + bytes(8):  # a curve without points is the identity
                 return None
             if profile[20:24] != b"XYZ " or max(len(tags[kind]) for kind in _CURVES) > _MAX_CURVE_BYTES:
                 return None
@@ -201,7 +201,7 @@ def _plain_profile(profile: bytes, mode: str) -> bytes | None:
     for kind, content in kept.items():
         table += struct.pack(">4sII", kind, at + len(body), len(content))
         body += content + bytes(-len(content) % 4)
-    head = struct.pack(">I", at + len(body)) + profile[4:84] + bytes(44)  # without a maker and a digest
+    head = struct.pack(">I", at + len(body)) + profile[4:84] + bytes(44)  # without creator and digest
     return head + struct.pack(">I", len(kept)) + table + body
 
 

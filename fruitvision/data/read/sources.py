@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from fruitvision.data.fruits import is_known_type
-from fruitvision.data.read.listing import has_splits, list_pictures, looks_like_picture
+from fruitvision.data.read.layouts.names import looks_like_picture
+from fruitvision.data.read.layouts.splits import has_splits
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import ConfigError, DataError, printable
 
 

@@ -24,7 +24,9 @@ from filelock import FileLock, Timeout
 from fruitvision.data.read.dataset import TEST_FRACTION, Dataset, Problem, Split, as_one_split, assemble
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome, decode_files, worker_count
 from fruitvision.data.read.image_store import INDEX, ImageStore, unused, write_index
-from fruitvision.data.read.listing import Listing, PictureEntry, list_pictures, list_tree, long_path
+from fruitvision.data.read.layouts.found import Listing, PictureEntry
+from fruitvision.data.read.layouts.scan import long_path
+from fruitvision.data.read.listing import list_pictures, list_tree
 from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
 from fruitvision.files import cache_folder
@@ -32,11 +34,9 @@ from fruitvision.files import cache_folder
 Progress = Callable[[int, int], None]
 
 _WAIT_SECONDS = 5.0
-_FORMAT = "5"  # of the pixels and the index: raised when either changes
-_EARLIER = re.compile(r"([34]-)?[0-9a-f]{20}")  # how the folders of formats 2 to 4 are called, and what is in them
+_FORMAT = "5"  # the version of the store's format, increased with every change
+_EARLIER = re.compile(r"([34]-)?[0-9a-f]{20}")  # the names of the folders of formats 2 to 4, and of their files
 _OWN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}|lock")
-
-__all__ = ["ImageStore", "cache_folder", "open_dataset", "open_folder", "open_unlabelled", "open_store"]
 
 
 def open_dataset(
@@ -206,7 +206,7 @@ def _copy_known(home: Path, files: Sequence[PictureEntry], outcomes: list[Outcom
                 try:
                     picture = old[row]
                 except DataError:
-                    break  # damaged: the rest of it is not used
+                    break  # the older store is damaged: the rest of it is not used
                 height, width, _ = picture.shape
                 outcomes[i] = DecodedPicture(0, pixels.tell(), height, width, old.hashes[row], zlib.crc32(picture.data))
                 pixels.write(picture.data)

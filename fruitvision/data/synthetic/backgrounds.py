@@ -53,7 +53,7 @@ def cloth(rng: np.random.Generator, shape: tuple[int, int], unit: float) -> Colo
     wide, style = rng.uniform(4, 9), rng.integers(3)
     bars, rows = smoothstep(-0.15, 0.15, np.sin(x * wide)), smoothstep(-0.15, 0.15, np.sin(y * wide))
     share = (0.75 + 0 * bars, 0.15 + 0.7 * bars, 0.08 + 0.42 * (bars + rows))[style]
-    threads = min(75, 1.3 * unit)  # as fine as the pixels can show
+    threads = min(75, 1.3 * unit)  # limited by the resolution
     weave = np.sin(x * threads) * np.sin(y * threads)
     return np.clip(mix(pale, dye, share) * (1 + 0.05 * weave + 0.09 * fold), 0, 1)
 

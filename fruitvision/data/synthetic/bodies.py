@@ -61,7 +61,7 @@ class Fruit:
     sharpness: float = 24
     stalk: Stalk | None = None
     arrange: Callable[[Scene, Fruit], None] | None = None
-    """Paints a kind that is not one round body."""
+    """Paints a fruit that is not a single round body."""
     cut: Fruit | None = None
     """The flesh; its ``arrange`` cuts the fruit, with a probability of ``cut_chance``."""
     cut_chance: float = 0.0

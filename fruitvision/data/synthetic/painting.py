@@ -77,12 +77,12 @@ class Scene:
     def __init__(self, width: int, height: int, rng: np.random.Generator, place: Sequence[float]) -> None:
         x, y, reach, turn = place
         self.rng, self.middle = rng, (x * width, y * height)
-        self.pixels = reach * min(width, height)  # pixels to one unit
+        self.pixels = reach * min(width, height)  # pixels per unit
         self.turn = (math.cos(turn), math.sin(turn))
         self.paint, self.cover = np.zeros((3, height, width), dtype=np.float32), np.zeros((height, width), dtype=np.float32)
         side = rng.uniform(-math.pi * 0.85, -math.pi * 0.15)  # the light comes from above, left or right
         self.light = _unit(math.cos(side), math.sin(side), rng.uniform(0.67, 1.33))
-        self.half = _unit(self.light[0], self.light[1], self.light[2] + 1)  # between the light and the eye
+        self.half = _unit(self.light[0], self.light[1], self.light[2] + 1)  # halfway between the light and the viewer
         warmth = rng.uniform(-0.07, 0.07)
         self.tint = np.array([1 + warmth, 1, 1 - warmth], dtype=np.float32).reshape(3, 1, 1) * rng.uniform(0.86, 1.1)
         self.ambient = rng.uniform(0.24, 0.4)
@@ -110,12 +110,12 @@ class Scene:
             return
         gy, gx = (slope * self.pixels for slope in np.gradient(rho))
         cover = np.clip((1 - rho) * self.pixels / (hypot(gx, gy) + 1e-3) + 0.5, 0, 1)
-        cover *= rho < 1.6  # a seam of rho far outside is no outline
+        cover *= rho < 1.6  # a discontinuity of rho far outside is not an outline
         up = np.sqrt(np.clip(1 - rho * rho, 0, 1))
         by, bx = (slope * self.pixels for slope in np.gradient(bump)) if isinstance(bump, np.ndarray) else (0, 0)
         normal = np.stack([gx * depth * rho - up * bx, gy * depth * rho - up * by, up])
         normal /= hypot(*normal) + 1e-3
-        soft = 0.4  # how far light wraps round the terminator, as it does in flesh
+        soft = 0.4  # how far light wraps around the terminator, as in translucent material
         lit = 0.82 * np.clip((np.tensordot(self.light, normal, 1) + soft) / (1 + soft), 0, 1) + self.ambient * (0.8 - 0.25 * normal[1])
         haze = np.maximum(np.tensordot(self.half, normal, 1), 1e-6) ** (sharpness / 6)
         light = (np.square(skin) * lit + gloss * (0.12 * haze + haze**6)) * self.tint

@@ -45,7 +45,7 @@ def draw_sample(
         DataError: "not-a-sample-set", "unknown-kind", "sample-too-small", "disk-full", "cannot-write".
     """
     folder = Path(folder).expanduser().absolute()
-    folder = folder.resolve() if folder.is_symlink() else folder  # what it leads to is filled, and the link stays
+    folder = folder.resolve() if folder.is_symlink() else folder  # for a link its target is filled, and the link kept
     kinds = tuple(KINDS if classes is None else dict.fromkeys(classes))
     _refuse_unknown(kinds)
     if train_per_class < 1 or test_per_class < 1 or size < 8 or not kinds:
@@ -84,7 +84,7 @@ def sample_set() -> Path:
     """
     from filelock import FileLock
 
-    from fruitvision.data.read.store import cache_folder
+    from fruitvision.files import cache_folder
 
     folder = cache_folder() / "sample-set"
     try:
@@ -104,7 +104,7 @@ def draw_pictures(per_kind: int = 1, size: int = 256) -> list[Image.Image]:
 def _draw_class(folder: Path, kind: str, split: str, count: int, size: int, seed: int) -> None:
     folder.mkdir(parents=True)
     for number in range(count):
-        # A class's pictures alternate between the backgrounds, white (as in Fruits-360) for two of five.
+        # The pictures of a class cycle through the backgrounds; two of five are white, as in Fruits-360.
         rng = np.random.default_rng([seed % 2**63, KINDS.index(kind), split == "Test", number])
         background = ("white", BACKGROUNDS[1:][rng.integers(4)])[number % 5 in (1, 3, 4)]
         picture = draw_fruit(kind, rng, size, background=background)
@@ -156,6 +156,6 @@ def draw_fruit(
     picture = scene.over(None if white else DRAWN[background](rng, (height, width), scene.pixels))
     picture = np.sqrt(np.clip(picture, 0, 1)) * 255
     noise = rng.uniform(0.4, 3.0) * rng.standard_normal(picture.shape, dtype=np.float32)
-    if white:  # Fruits-360 cuts its fruit out: the background is exactly white
+    if white:  # as in Fruits-360, whose background is exactly white
         noise *= picture.min(axis=0) < 252
     return Image.fromarray(np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())

@@ -104,7 +104,7 @@ def seeds(size: float) -> Where:
     def where(on: Surface) -> Field:
         row = on.polar * 5.2
         column = on.longitude * 2.5 + 0.5 * (np.floor(row) % 2)
-        narrow = np.maximum(np.sin(on.polar), 0.35)  # columns come together at the poles
+        narrow = np.maximum(np.sin(on.polar), 0.35)  # columns converge at the poles
         return smoothstep(1.0, 0.4, hypot((column % 1 - 0.5) * narrow / 0.085, (row % 1 - 0.5) / 0.27) / size)
 
     return where

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from fruitvision.errors import CheckpointError
 from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
-from fruitvision.models.imported.pickled import check_pickles
+from fruitvision.models.imported.pickle_check import check_pickles
 
 MAX_BYTES = 4 * 2**30
-"""Of a file: ten times the largest network whose architecture is recognised."""
+"""Limit on a file: ten times the largest supported network."""
 MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 SAFETENSORS = ".safetensors"
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")
-"""What a folder of the Hugging Face Hub calls its weights."""
+"""The names of weights in a folder of the Hugging Face Hub."""
 _WRAPPERS = (
     "state_dict",
     "model_state_dict",
@@ -61,9 +61,9 @@ class WeightsFile:
     path: Path
     sha256: str
     tensors: dict[str, Tensor]
-    """By name as in the file, in its order; finite."""
+    """The tensors by name, in the file's order; all finite."""
     classes: Any = None
-    """What the file itself says of its classes, as :func:`fruitvision.models.imported.names.class_names` takes it."""
+    """The class names in the file, for :func:`fruitvision.models.imported.names.class_names`."""
 
 
 def find_weights(path: Path) -> Path:
@@ -112,7 +112,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
-    except Exception as error:  # of the library's own, of torch and of Python
+    except Exception as error:  # exceptions of the library, of torch and of Python
         raise CheckpointError("import-damaged", path=str(path)) from error
 
 
@@ -120,7 +120,7 @@ def _read_torch(path: Path) -> Any:
     mapped = check_pickles(path)
     try:
         return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # whatever a damaged file makes of torch's reader
+    except Exception as error:  # a damaged file can cause any exception in torch's reader
         raise CheckpointError("import-damaged", path=str(path)) from error
 
 
@@ -149,12 +149,12 @@ def _unwrapped(content: Any, depth: int, seen: set[tuple[int, int]]) -> dict[str
 def _check(tensors: dict[str, Tensor], path: Path) -> None:
     if len(tensors) > MAX_TENSORS:
         raise CheckpointError("import-damaged", path=str(path))
-    left = 2 * path.stat().st_size  # tied weights may stand there twice
+    left = 2 * path.stat().st_size  # tied weights may occur twice
     for name, value in tensors.items():
         if value.layout != torch.strided or value.dtype not in _DTYPES or value.is_meta or value.is_nested:
             raise CheckpointError("import-layout", path=str(path), name=name, dtype=str(value.dtype).removeprefix("torch."))
         left -= value.numel() * value.element_size()
-        if left < 0 or value.ndim > MAX_DIMENSIONS:  # a stride of 0 makes any number of numbers of one
+        if left < 0 or value.ndim > MAX_DIMENSIONS:  # a stride of 0 repeats one number any number of times
             raise CheckpointError("import-size", path=str(path), name=name, shape="×".join(map(str, value.shape)))
     for name, value in tensors.items():
         if value.is_floating_point() and not all(bool(part.isfinite().all()) for part in value.reshape(-1).split(2**24)):

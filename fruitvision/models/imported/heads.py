@@ -15,9 +15,9 @@ from torch import Tensor
 from fruitvision.errors import CheckpointError
 
 MAX_JOINED = 2**25
-"""Numbers of the matrix that two linear layers are together, where it has more than each of them: from 1 feature to millions."""
+"""Limit on the elements of the product of two linear layers, if it is larger than both: they may have 1 feature between millions."""
 _EPS = 1e-5
-"""Of torch's batch norm, unless somebody set another; a state dict does not say."""
+"""The default eps of torch's batch norm; a state dict does not have it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Head:
     bias: Tensor
     """(C,) float32"""
     joined: tuple[str, ...]
-    """The layers it was made of."""
+    """The names of the merged layers."""
 
 
 def linear_head(rest: Mapping[str, Tensor], features: int, path: str, *, no_activation: bool = False) -> Head:

@@ -19,7 +19,7 @@ from fruitvision.models.imported.names import class_names, read_small
 
 CONFIG = "config.json"
 _CROP_SHARE = 0.875
-"""timm's own where a configuration names none."""
+"""timm's default."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class HubConfig:
     """The configuration of weights from the Hub."""
 
     architecture: str | None = None
-    """timm's name."""
+    """The name in timm."""
     classes: tuple[str, ...] | None = None
     transform: EvalTransform | None = None
     from_transformers: bool = False
-    """Whether the weights have the names that transformers gives them, see :func:`torchvision_names`."""
+    """Whether the weights have transformers' names, see :func:`torchvision_names`."""
 
 
 def read_hub_config(weights: Path) -> HubConfig:

@@ -40,7 +40,7 @@ TORCHVISION = {
     "mnasnet0_5": "mnasnet_050",
     "mnasnet1_0": "mnasnet_100",
 }
-"""torchvision's networks that timm has under other names of layers → timm's name."""
+"""torchvision's networks with other parameter names in timm → timm's name."""
 TIMM = (
     "mobilenetv2_100",
     *(f"{maker}efficientnet_b{n}" for n in range(5) for maker in ("", "tf_")),
@@ -49,7 +49,7 @@ TIMM = (
     "mnasnet_100",
 )
 ALIKE = "conv_stem.weight"
-"""Only among timm's networks with this layer do two have the same names and shapes and compute differently."""
+"""Only timm's networks with this layer include different networks with the same names and shapes."""
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("layer4.0.conv1.weight", RESNETS),
     ("7.0.conv1.weight", RESNETS),
@@ -59,26 +59,26 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("features.1.0.block.0.0.weight", tuple(name for name in TORCHVISION if name.startswith("efficientnet"))),
     ("layers.8.0.layers.0.weight", ("mnasnet0_5", "mnasnet1_0")),
 )
-"""The end of a name by which a file may belong to one of these."""
+"""(suffix of a parameter name, the networks that have it)."""
 RECOGNISED = tuple(dict.fromkeys((*RESNETS, *DENSENETS, *TORCHVISION, *TIMM)))
 _CHILDREN = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-"""The children of a ResNet with weights, by their places."""
+"""The indices of a ResNet's children that have weights."""
 _UNUSED = ".num_batches_tracked"
-"""Older files lack it, and a network with a fixed momentum does not use it."""
+"""Missing in older files, and not used by a network with a fixed momentum."""
 
 
 class Layout(NamedTuple):
     """The names of the weights of a network's trunk in one layout."""
 
     architecture: str
-    """As :func:`fruitvision.models.networks.build_network` takes it."""
+    """The name for :func:`fruitvision.models.networks.build_network`."""
     own: tuple[str, ...]
-    """The names that the network has."""
+    """The network's names."""
     given: tuple[str, ...]
-    """In the same order, the names in the file."""
+    """The names in the file, in the same order."""
     shapes: tuple[torch.Size, ...]
     features: int
-    """What the head takes."""
+    """The number of features for the head."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class Trunk:
 
     architecture: str
     weights: dict[str, Tensor]
-    """By the network's own names."""
+    """The weights by the network's names."""
     rest: dict[str, Tensor]
-    """By name as in the file, without the prefix that all names share."""
+    """The others by their names in the file, without the common prefix."""
     features: int
 
 
@@ -139,7 +139,7 @@ def _prefixes(tensors: Mapping[str, Tensor], first: str) -> Iterator[str]:
 def _matched(tensors: Mapping[str, Tensor], layout: Layout, prefix: str, path: str) -> Trunk | CheckpointError | None:
     """The trunk, or None if it is another network. Raises CheckpointError if all names fit but a shape does not."""
     if any(prefix + name not in tensors and not name.endswith(_UNUSED) for name in layout.given):
-        return None  # mostly for the second name: a file may have thousands of prefixes
+        return None  # usually false at the second name; a file may have thousands of prefixes
     names = [prefix + name for name in layout.given]
     inside = {f"{prefix}{name.split('.')[0]}." for name in layout.given}
     used = set(names)
@@ -168,7 +168,7 @@ def layouts(name: str) -> tuple[Layout, ...]:
     timms = TORCHVISION.get(name, name)
     if not timm.is_model(timms):
         raise unknown_architecture(name)
-    with torch.device("meta"):  # names and shapes alone
+    with torch.device("meta"):  # only names and shapes are needed
         network = timm.create_model(timms, num_classes=2)
     own = _shapes(network, str(network.pretrained_cfg.get("classifier") or "head"))
     prefixed = {f"trunk.{name}": shape for name, shape in own.items()}

@@ -12,7 +12,7 @@ from fruitvision.errors import CheckpointError
 MAX_BYTES = 16 * 2**20
 _INSIDE = ("class_to_idx", "idx_to_class", "id2label", "classes", "class_names", "label_names", "labels")
 _DEPTH = 4
-"""Of dictionaries with one of these, in each other."""
+"""Limit on nested dictionaries."""
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def read_small(path: Path) -> bytes:
 
 def class_names(value: Any, source: str) -> tuple[str, ...]:
     """The names of classes 0, 1, … from a list, or a dictionary in either direction. Raises CheckpointError "import-names"."""
-    for _ in range(_DEPTH):  # what a pickle made may stand in itself
+    for _ in range(_DEPTH):  # unpickled containers may contain themselves
         given = value if isinstance(value, Mapping) else {}
         value = next((given[key] for key in _INSIDE if isinstance(given.get(key), list | tuple | Mapping)), value)
     if isinstance(value, Mapping):

@@ -65,7 +65,7 @@ def import_network(path: Path, architecture: str | None = None, *, no_activation
 def _assembled(trunk: Trunk, head: Head, norm: str) -> Network:
     network = build_network(trunk.architecture, num_classes=len(head.bias), norm=norm, seed=0)
     own = network.state_dict()
-    # load_state_dict copies: nothing goes on looking into the file, and other types become float32.
+    # load_state_dict copies, so that nothing refers to the file any more, and converts to float32.
     network.load_state_dict({**own, **trunk.weights}, strict=True)
     network.head.load_state_dict({"weight": head.weight, "bias": head.bias}, strict=True)
     return network.eval()

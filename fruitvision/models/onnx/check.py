@@ -20,12 +20,12 @@ from fruitvision.models.onnx.protobuf import LISTS, Message, ProtobufError, Read
 
 MAX_NODES = 5_000
 MAX_NUMBERS = 2**30
-"""In all values of one batch together: 4 GB of float32, if all were kept. ResNet18 under group norm at 224 pixels has 2**28."""
+"""Limit on the elements of all values for one batch: 4 GB of float32. ResNet18 under group norm at 224 pixels has 2**28."""
 MAX_MULTIPLICATIONS = 2**38
-"""Multiplications of one batch. ResNet18 at 224 pixels takes 2**35."""
+"""Limit on the multiplications for one batch. ResNet18 at 224 pixels takes 2**35."""
 
 _ITEM = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8}
-"""Bytes of a number, by TensorProto.DataType: float, uint8, int8, int32, int64."""
+"""The size of an element in bytes, by TensorProto.DataType: float, uint8, int8, int32, int64."""
 _INT64 = 7
 _SAME_SIZE = {
     "Clip",
@@ -43,9 +43,9 @@ _SAME_SIZE = {
 }
 _BROADCAST = {"Add", "Div", "Mul", "Sub"}
 _OPSET = 18
-"""From here on axes are inputs, as they are read here."""
+"""The first opset in which axes are inputs, as expected here."""
 
-# The fields that a message may have: their name, by number. "…s" may be there more than once.
+# The allowed fields of each message: number → name. A name in the plural is a repeated field.
 _MODEL = {
     1: "ir_version",
     2: "producer_name",
@@ -84,14 +84,14 @@ class UnsupportedOnnx(Fault):
 class _Value(NamedTuple):
     shape: Shape
     numbers: Shape | None = None
-    """What a list of whole numbers holds, where that is known."""
+    """The value of a list of integers, if it is known."""
 
 
 class OnnxFile:
     """The top-level message of a file. Raises ProtobufError."""
 
     def __init__(self, content: bytes) -> None:
-        if content[4:8] == b"ORTM":  # by this ONNX Runtime knows another format of its own, whatever else the file is
+        if content[4:8] == b"ORTM":  # ONNX Runtime would read it as its own ORT format
             raise ProtobufError("another format")
         self._read = Reader()
         self._model = self._read(memoryview(content), _MODEL)
@@ -173,7 +173,7 @@ class OnnxFile:
         return bytes(output).decode(), value, work
 
 
-# What each operator makes of its inputs: its output's shape, and the multiplications --------------------------------
+# The output shape and the multiplications of each operator --------------------------------
 
 
 def _rule(kind: str) -> Callable[[list[Any], dict[str, Message]], tuple[_Value, int]] | None:
@@ -263,12 +263,12 @@ _RULES = {
 }
 
 
-def _int(attributes: dict[str, Message], name: str, otherwise: int) -> int:
-    return integers([optional_field(attributes.get(name, {}), "i", otherwise)])[0]
+def _int(attributes: dict[str, Message], name: str, default: int) -> int:
+    return integers([optional_field(attributes.get(name, {}), "i", default)])[0]
 
 
-def _ints(attributes: dict[str, Message], name: str, otherwise: list[int]) -> list[int]:
-    return integers(attributes[name]["ints"]) if name in attributes else otherwise
+def _ints(attributes: dict[str, Message], name: str, default: list[int]) -> list[int]:
+    return integers(attributes[name]["ints"]) if name in attributes else default
 
 
 def _add(known: dict[str, Any], name: str, value: Any) -> None:

@@ -28,16 +28,16 @@ from fruitvision.models.onnx.check import OnnxFile, UnsupportedOnnx
 from fruitvision.models.onnx.protobuf import ProtobufError
 
 LARGEST_DIFFERENCE = 1e-3
-"""Between the logits of torch and of the exported float32 file: more is not rounding."""
+"""Limit on the difference between the logits of torch and of the exported float32 file."""
 MIN_AGREEMENT = 0.9
-"""The share of inputs for which the int8 file's best class must be torch's."""
+"""The minimum fraction of inputs for which the int8 file must predict the same class as torch."""
 METADATA, CHECKSUM = "fruitvision", "fruitvision-sha256"
 """The metadata entries that hold the checkpoint's ``config.json`` (classes, transform, temperature, thresholds), and the
 SHA-256 of the file with zeros in place of that checksum."""
 OUTPUTS = ("logits", "features", "maps")
 BATCH = 16
 MAX_BYTES = 256 * 2**20
-"""Of a file that is opened: five times a ResNet18."""
+"""Limit on a file that is opened: five times a ResNet18."""
 _BLANK = "0" * 64
 
 
@@ -47,9 +47,9 @@ class ExportCheck:
 
     pictures: int
     largest_difference: float
-    """Of any logit."""
+    """The largest absolute difference of a logit."""
     agreement: float
-    """The share of inputs whose best class is the same, 0..1."""
+    """The fraction of inputs with the same predicted class, 0..1."""
 
 
 class OnnxNetwork(nn.Module):
@@ -156,7 +156,7 @@ def open_onnx(path: Path, *, threads: int = 0) -> tuple[OnnxNetwork, CheckpointC
         raise CheckpointError("onnx-refused", path=str(path), reason=error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # errors are raised here
+    options.log_severity_level = 4  # raises the errors
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes have no common one
@@ -214,7 +214,7 @@ def exported_model(network: nn.Module, crop: int, outputs: Sequence[str]) -> Any
             output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
-    assert program is not None  # with dynamo it always returns the program
+    assert program is not None  # never None with dynamo
     return program.model_proto
 
 

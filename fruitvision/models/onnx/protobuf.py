@@ -20,7 +20,7 @@ class ProtobufError(ValueError):
 
 LISTS = ("float_datas", "int32_datas", "int64_datas")
 MAX_REPEATED = 64
-"""Numbers in a list of dimensions, pads and the like."""
+"""Limit on repeated integers such as dimensions and pads."""
 
 
 class Reader:
@@ -71,12 +71,12 @@ def _varint(content: memoryview, at: int) -> tuple[int, int]:
     raise ProtobufError("a broken number")
 
 
-def optional_field(message: Message, name: str, otherwise: Any = None) -> Any:
+def optional_field(message: Message, name: str, default: Any = None) -> Any:
     """The value of a field that may occur at most once, since readers differ in which of several they use. Raises ProtobufError."""
     found = message.get(name, [])
-    if len(found) > 1 or not found and otherwise is None:
+    if len(found) > 1 or not found and default is None:
         raise ProtobufError(f"{name} {len(found)} times")
-    return found[0] if found else otherwise
+    return found[0] if found else default
 
 
 def text_field(message: Message, name: str) -> str:

@@ -21,7 +21,7 @@ from fruitvision.models.card import model_card
 from fruitvision.models.checkpoint import CARD, CONFIG, EMBEDDED, TRUNK, WEIGHTS, CheckpointConfig, load_checkpoint, stored_tensor
 
 TIMM_WIDTH = 64
-"""Of timm's ResNet18; a narrower one has no name there."""
+"""The width of timm's ResNet18; timm has no narrower one."""
 
 
 def write_published(checkpoint: Path, out: Path, *, half: bool = True) -> CheckpointConfig:

@@ -62,7 +62,7 @@ def _varieties(evaluation: Evaluation, chosen: Sequence[int], own: str = "") -> 
     truths = [evaluation.folder(i) for i in chosen]
     answers = [evaluation.classifier.classes[evaluation.scores.classes[i]] for i in chosen]
     rows = sorted(set(truths))
-    # Columns stand in the order of the rows, so that what is right lies on the diagonal.
+    # Columns are in the order of the rows, so that correct predictions are on the diagonal.
     others = sorted(set(answers) - set(rows), key=lambda name: (fruit_type(name) != own, name))
     return Confusions.of(truths, answers, rows, [*rows, *others])
 
@@ -75,9 +75,9 @@ class Pair:
     counts: tuple[int, int]
     """How often the first was predicted as the second, and the second as the first."""
     mistaken: tuple[int, ...]
-    """These pictures, by decreasing confidence."""
+    """The confused pictures, by decreasing confidence."""
     typical: tuple[int | None, int | None]
-    """For each name the picture with the highest probability of its label; None where there is none."""
+    """For each name the picture with the highest probability of its label; None if there is none."""
 
 
 def most_confused(evaluation: Evaluation, limit: int) -> list[Pair]:

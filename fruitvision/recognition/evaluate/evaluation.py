@@ -18,18 +18,17 @@ import torch
 from torch import Tensor
 
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
-from fruitvision.data.read.dataset import Listing, held_out, list_pictures
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.data.read.layouts.names import normalized_name
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.rgb import SHORT_SIDE
-from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError, UsageError
 from fruitvision.recognition.calibration import is_sure
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.evaluate.labelled import LabelledFolder, open_labelled, open_negatives
 from fruitvision.training.evaluation import confusion_matrix, expected_calibration_error, fraction_true, recall_and_precision
 from fruitvision.wording.text import abbreviate
-
-__all__ = ["Evaluation", "Negatives", "Scores", "evaluate_folder", "evaluate_in_detail", "held_out"]
 
 By = Literal["class", "type"]
 BATCH_SIZE = 64
@@ -40,7 +39,7 @@ class Scores:
     """The predictions for N pictures, without the probabilities of all classes."""
 
     predicted: Tensor
-    """(N,) the predicted class, or type where the folder is scored by type"""
+    """(N,) the predicted class, or type if the evaluation is by type"""
     confidence: Tensor
     """(N,) its probability"""
     sure: Tensor
@@ -50,9 +49,9 @@ class Scores:
     right: Tensor
     """(N,) the probability of the label; empty for pictures without fruit"""
     classes: Tensor
-    """(N,) the most probable class, whatever is scored"""
+    """(N,) the most probable class, also if the evaluation is by type"""
     types: Tensor
-    """(N,) the most probable type, whatever is scored"""
+    """(N,) the most probable type, also if the evaluation is by class"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ class Evaluation:
     pictures: LabelledFolder
     negatives: tuple[Negatives, ...]
     summary: dict[str, Any] = field(repr=False)
-    """As :func:`evaluate_folder` returns it."""
+    """The result of :func:`evaluate_folder`."""
 
     @property
     def wrong(self) -> np.ndarray:
@@ -217,7 +216,7 @@ def _score(
         by_type, no_fruit = classifier.by_type(by_class)
         answers = by_class if by == "class" else by_type
         confidence, predicted = answers.max(dim=1)
-        surest, types = by_type.max(dim=1)  # a verdict is always on the fruit type
+        surest, types = by_type.max(dim=1)  # a verdict is always about the fruit type
         sure = is_sure(surest, no_fruit, classifier.config.thresholds)
         top3, own = flag, share
         if labels is not None:

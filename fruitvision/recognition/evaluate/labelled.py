@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fruitvision.data.read.dataset import Listing, Split, held_out, list_pictures
+from fruitvision.data.read.dataset import Split, held_out
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.found import Listing
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.rgb import SHORT_SIDE
-from fruitvision.data.read.store import ImageStore, open_dataset, open_folder, open_unlabelled
+from fruitvision.data.read.store import open_dataset, open_folder, open_unlabelled
 from fruitvision.errors import UsageError
 
 
@@ -25,11 +28,11 @@ class LabelledFolder:
     """(N,) positions in ``store``"""
     store: ImageStore
     problems: int
-    """Files that the scan omitted or warned of."""
+    """The number of problems found by the scan."""
     folders: tuple[str, ...]
-    """(M,) the class folder of each row of the store, scored or not; "" where it has none."""
+    """(M,) the class folder of each row of the store, scored or not; "" if it has none."""
     splits: tuple[str, ...]
-    """(M,) the split of each row: "train", "test", the folder above, "heldout" or "rest"; "" where there are no splits."""
+    """(M,) the split of each row: "train", "test", the folder above, "heldout" or "rest"; "" if there are no splits."""
 
 
 def open_labelled(root: Path | Listing, split: str | None, seed: int = 0, short_side: int = SHORT_SIDE) -> LabelledFolder:

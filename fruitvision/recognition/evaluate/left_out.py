@@ -35,9 +35,9 @@ from fruitvision.recognition.classifier import LabelSpace
 from fruitvision.training.evaluation import expected_calibration_error, fraction_true
 
 MIN_PICTURES = 40
-"""A source with fewer does not count in the mean over sources."""
+"""A source with fewer pictures does not count in means over sources."""
 MAX_PICTURES = 100
-"""So many of each source count in calibration, so that a large source does not dominate."""
+"""The maximum number of pictures per source for calibration, so that a large source does not dominate."""
 VERY_SURE_ACCURACY = 0.99
 STUDY_NAME = "study.json"
 
@@ -53,7 +53,7 @@ class Answers:
     sources: tuple[str, ...]
     """(N,)"""
     kinds: tuple[str, ...]
-    """(N,) the true fruit type, also where the network has no class of it, or "not-fruit"."""
+    """(N,) the true fruit type, which may have no class, or "not-fruit"."""
 
     @property
     def labels(self) -> Tensor:

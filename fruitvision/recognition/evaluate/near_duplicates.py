@@ -18,7 +18,7 @@ from fruitvision.recognition.evaluate.evaluation import Evaluation
 
 CELLS = 12
 MAX_DIFFERENCE = 8.0
-"""Levels of 0..255: pictures that differ by no more are near-duplicates."""
+"""Pictures that differ by at most this, in levels of 0..255, are near-duplicates."""
 CHUNK = 512
 
 
@@ -29,7 +29,7 @@ class Duplicate:
     row: int
     other: int
     difference: float
-    """Levels of 0..255; 0 where the files are identical."""
+    """In levels of 0..255; 0 if the files are identical."""
     same_file: bool
 
 

@@ -19,8 +19,6 @@ from fruitvision.models.imported.network import Imported, import_network
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.recognition.imported.pictures import PictureCheck, calibrated, check_on_pictures
 
-__all__ = ["ImportResult", "Preparation", "import_checkpoint"]
-
 
 @dataclass(frozen=True)
 class Preparation:
@@ -59,7 +57,7 @@ def import_checkpoint(
     """
     preparation = preparation or Preparation()
     _refuse_other_folder(folder)
-    base = with_settings(EvalTransform(), preparation.transform)  # a wrong setting is said before a large file is read
+    base = with_settings(EvalTransform(), preparation.transform)  # wrong settings are reported before a large file is read
     names = (read_class_names(classes), classes.name) if classes else None
     found = import_network(weights, preparation.architecture, no_activation=preparation.no_activation)
     transform = with_settings(found.hub.transform, preparation.transform) if found.hub.transform else base
@@ -100,7 +98,7 @@ def _config(found: Imported, names: tuple[str, ...], source: str, transform: Eva
 
 
 def _measured(config: CheckpointConfig, check: PictureCheck, name: str) -> dict[str, Any]:
-    figures = {"images": check.pictures, "top1": check.share}
+    figures = {"images": check.pictures, "top1": check.accuracy}
     return {"metrics": {**config.metrics, f"{name}, a few of each class": figures}}
 
 

@@ -20,14 +20,14 @@ from fruitvision.recognition.classifier import Classifier
 from fruitvision.wording.text import abbreviate
 
 PICTURES, FEWEST, MOST = 400, 3, 40
-"""How many pictures are asked about in all, and of each class."""
+"""The number of pictures in total, and its bounds per class."""
 BATCH_SIZE = 16
 PREFERRED = ("test", "val", "train")
-"""Splits, the one that the network was least likely trained on first."""
+"""The splits in order of preference: the network is least likely trained on the first."""
 MIN_ACCURACY = 0.5
-"""Below this share of right answers something is wrong."""
+"""A lower accuracy means that something is wrong."""
 CLEARLY_BETTER = 0.3
-"""By so much more are answers right in another order of the classes, where the order is wrong."""
+"""The minimum gain in accuracy of another order of the classes, to report that the order is wrong."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,20 @@ class PictureCheck:
     right: int
     unreadable: int
     unknown: tuple[str, ...]
-    """Folders that are no class of the network."""
+    """Folders without a class of that name."""
     without: tuple[str, ...]
     """Classes of the network without a picture."""
     swapped: tuple[tuple[str, str], ...]
-    """(folder, the class that its pictures are answered as), where the classes seem to be in another order; empty otherwise."""
+    """(folder, the class predicted for its pictures), if the classes seem to be in another order; else empty."""
     seen: bool
-    """Whether the network may have been trained on these pictures: they are of no test or validation split."""
+    """Whether the network may have been trained on these pictures: they are not from a test or validation split."""
     logits: Tensor
     """(N, C)"""
     labels: Tensor
     """(N,)"""
 
     @property
-    def share(self) -> float:
+    def accuracy(self) -> float:
         """The accuracy."""
         return self.right / max(self.pictures, 1)
 
@@ -98,7 +98,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
 
 def calibrated(check: PictureCheck, classes: Sequence[str]) -> tuple[float, Thresholds] | None:
     """Temperature and thresholds from the checked pictures; None if there are too few, or the accuracy is too low."""
-    if check.pictures < MIN_PHOTOS or check.share < MIN_ACCURACY or check.swapped:
+    if check.pictures < MIN_PHOTOS or check.accuracy < MIN_ACCURACY or check.swapped:
         return None
     return calibrate(check.logits[:, None], check.labels, Targets.of(classes))
 

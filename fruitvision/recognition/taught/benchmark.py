@@ -28,9 +28,9 @@ from fruitvision.training.evaluation import expected_calibration_error
 
 BATCH_SIZE = 64
 UNRELATED = 500
-"""How many unrelated pictures are asked about, at most."""
+"""The maximum number of unrelated pictures."""
 SUBSET = 5
-"""How many classes are taught to measure the cost for the others."""
+"""The number of classes that are taught to measure the effect on the others."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -171,9 +171,9 @@ class _Pictures:
     rows: np.ndarray
     store: ImageStore
     scored: np.ndarray
-    """(N,) bool: those that may be scored."""
+    """(N,) bool: the pictures that may be scored."""
     outputs: Inference
-    """The network's outputs for these, in their order."""
+    """The network's outputs for these pictures, in order."""
     embeddings: dict[int, Embedding]
 
     @classmethod

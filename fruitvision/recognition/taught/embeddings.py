@@ -25,9 +25,9 @@ from fruitvision.recognition.taught_head import Embedding, TaughtHead
 VIEWS = 5
 CENTER, DARKER, BRIGHTER = 0.8, 0.7, 1.35
 AT_ONCE = 12
-"""Up to this many pictures are embedded before the next answer; more than that in the background."""
+"""Up to this many pictures are embedded before the next prediction; more are embedded in the background."""
 REFIT_SECONDS = 2.0
-"""Between two fits while pictures are embedded in the background."""
+"""The time between two fits while pictures are embedded in the background."""
 _FORMAT = "1"
 
 
@@ -106,7 +106,7 @@ class TaughtEmbeddings:
         try:
             write_bytes(self.store.features_file(picture, self.fingerprint), buffer.getvalue())
         except FruitVisionError:
-            pass  # it is computed again the next time
+            pass  # computed again the next time
         return found
 
     def _read(self, picture: str) -> Embedding | None:
@@ -152,7 +152,7 @@ def fingerprint(classifier: Classifier) -> str:
     """A hash of a network and its preprocessing: 64 hexadecimal digits."""
     config = classifier.config
     digest = hashlib.sha256(f"{_FORMAT}\0{config.weights_sha256}\0{config.transform.model_dump_json()}\0{config.temperature}".encode())
-    if not config.weights_sha256:  # a network that was never saved
+    if not config.weights_sha256:  # the network was never saved
         for name, value in sorted(classifier.network.state_dict().items()):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

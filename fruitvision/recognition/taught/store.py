@@ -87,7 +87,7 @@ class Removed(NamedTuple):
 
     pictures: tuple[str, ...]
     files: dict[str, bytes]
-    """By id, so that they can be put back."""
+    """The content of the files by id, to undo the removal."""
 
 
 class TaughtStore:

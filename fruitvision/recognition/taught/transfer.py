@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
-from fruitvision.data.read.dataset import held_out, list_pictures
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.picture import MAX_PIXELS as MAX_DECODED_PIXELS
 from fruitvision.data.read.picture import picture_size
 from fruitvision.data.read.rgb import SHORT_SIDE
@@ -41,9 +42,9 @@ from fruitvision.recognition.taught.store import (
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 2**30
 MAX_PIXELS = 4 * SHORT_SIDE**2
-"""Of a stored picture: see :func:`fruitvision.data.read.picture.cap_short_side`."""
+"""The limit for a stored picture, see :func:`fruitvision.data.read.picture.cap_short_side`."""
 MAX_ALL_PIXELS = MAX_PICTURES * 2**20
-"""Of all pictures of class folders, which are photos of any size: they take some minutes to decode."""
+"""The limit for all pictures of class folders, which may have any size; they take some minutes to decode."""
 
 
 def export_taught(store: TaughtStore, file: Path) -> None:
@@ -51,7 +52,7 @@ def export_taught(store: TaughtStore, file: Path) -> None:
     index = store.index()
     found = {one: _content(store, one) for own in index.names.values() for one in own}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # JPEG does not compress
+    with zipfile.ZipFile(buffer, "w") as archive:  # not compressed, since JPEG is
         archive.writestr(INDEX, index.without({one for one in found if found[one] is None}).model_dump_json(indent=1))
         for picture, content in found.items():
             if content is not None:
@@ -79,7 +80,7 @@ def import_taught(store: TaughtStore, file: Path) -> int:
             again.add(exported.picture_file(one), one)
         taught: dict[str, dict[str, Path]] = {}
         for name, own in index.names.items():
-            # Under their exported ids: what is already here is not added again.
+            # Under their exported ids, so that existing pictures are not added again.
             taught.setdefault(clean_name(name), {}).update((one, again.files[one]) for one in own)
         store.add_all(taught)
     return len(again.files)
@@ -133,7 +134,7 @@ def _import_classes(store: TaughtStore, folder: Path, file: Path, again: _Encode
 def _decoded_pixels(picture: Path) -> int:
     try:
         width, height = picture_size(picture)
-    except PictureError:  # a JPEG that is decoded at an eighth of its size, or one that is refused when it is its turn
+    except PictureError:  # decoded at an eighth of its size, or rejected later
         return MAX_DECODED_PIXELS
     return width * height
 
@@ -178,7 +179,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
         _copy_pictures(store, index, beside)
         retry(lambda: os.replace(beside, copy))
     except OSError as error:
-        if not copy.is_dir():  # otherwise another process was first
+        if not copy.is_dir():  # otherwise another process has created it
             raise write_error(error, copy) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -187,7 +188,7 @@ def class_folders(store: TaughtStore, root: Path) -> Path:
 
 _COLLECTING = threading.Lock()
 COLLECTED = ".collected"
-"""The file that tells a folder of :func:`write_collected` from a person's own."""
+"""The file that marks a folder written by :func:`write_collected`."""
 
 
 def write_collected(store: TaughtStore, folder: Path) -> Path:
@@ -196,13 +197,13 @@ def write_collected(store: TaughtStore, folder: Path) -> Path:
     Returns the folder: one with a number beside it where something else has that name. Raises DataError.
     """
     folder = free_folder(folder, lambda one: not os.path.lexists(one) or (one / COLLECTED).is_file())
-    with named_write_errors(folder), _COLLECTING:  # two pages would each replace what the other has just put there
+    with named_write_errors(folder), _COLLECTING:  # otherwise two pages would replace each other's folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             _copy_pictures(store, store.index(), beside)
             write_bytes(beside / COLLECTED, b"")
-            beside.chmod(0o755)  # mkdtemp's is for this account alone
+            beside.chmod(0o755)  # mkdtemp makes it private
             replace_folder(beside, folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""One execution of a run, from its folder's configuration to its checkpoints."""
+"""The execution of a run, from its folder's configuration to its checkpoints."""

@@ -1,4 +1,4 @@
-"""What a run's checkpoints say about themselves: architecture, classes, data, credits, and the command that made them."""
+"""The configuration in a run's checkpoints: architecture, classes, data, credits, and the command that made them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def checkpoint_config(
     metrics: dict[str, Any],
     sources_before: Sequence[str] = (),
 ) -> CheckpointConfig:
-    """The description of a checkpoint of this run.
+    """The configuration of a checkpoint of this run.
 
-    start: the weights that it started from. sources_before: the sources that the networks it built on were trained on.
+    start: the weights that it started from. sources_before: the sources on which the networks that it builds on were trained.
     """
     training, dataset = config.training, data.dataset
     return CheckpointConfig(
@@ -54,7 +54,7 @@ def checkpoint_config(
 
 
 def photo_counts(data: RunData) -> dict[str, int]:
-    """The number of training photos of each fruit type; types that are missing are known from the dataset alone."""
+    """The number of training photos of each fruit type; the network knows other types only from the dataset."""
     counts: dict[str, int] = {}
     for one in data.photos:
         for name in one.train.names:

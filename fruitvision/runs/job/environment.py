@@ -21,7 +21,7 @@ def write_environment(folder: Path, **facts: Any) -> None:
 
 
 def git_commit(folder: Path = HERE) -> dict[str, Any] | None:
-    """The checked-out commit and whether files differ from it; None if the code is not in a git repository."""
+    """The checked-out commit, and whether there are uncommitted changes; None if the code is not in a git repository."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

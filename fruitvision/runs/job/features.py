@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 from fruitvision.runs.prepare.data import RunData
 from fruitvision.runs.prepare.loaders import photo_weights
 from fruitvision.runs.prepare.sources import ExtraSource
@@ -19,7 +19,7 @@ from fruitvision.training.distributed import SINGLE_PROCESS, World
 from fruitvision.training.last_layer import Features
 
 DATA_WEIGHT = 0.3
-"""The total weight of the dataset's pictures, where that of all photos and pictures without fruit is 1."""
+"""The total weight of the dataset's pictures, relative to that of all photos and pictures without fruit."""
 BATCH = 64
 
 

@@ -20,7 +20,7 @@ from fruitvision.runs.job.features import evaluation_features
 from fruitvision.runs.job.session import Session
 from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.loaders import scene_validation
-from fruitvision.runs.prepare.weights import BY_NAME, build, load_initial_weights, reset_head
+from fruitvision.runs.prepare.weights import NAMED_STARTS, build, load_initial_weights, reset_head
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.engine import Training
 from fruitvision.training.evaluation import Validation, predict_logits, summarize
@@ -137,7 +137,7 @@ def _interpolate_with_start(session: Session, network: Network, data: RunData) -
     """Interpolate the trunk with the weights that it started from. Raises TrainingError "start-unavailable"."""
     training, started = session.training, session.status.start
     start, asked = build(training, len(data.targets.classes)), training
-    if training.start in BY_NAME and started in BY_NAME:  # what it fell back to, if it did
+    if training.start in NAMED_STARTS and started in NAMED_STARTS:  # the run may have used a fallback
         asked = training.model_copy(update={"start": started})
     if session.world.is_global_zero and load_initial_weights(start, asked, data.targets) != started and started:
         raise TrainingError("start-unavailable", start=started)

@@ -1,6 +1,6 @@
-"""The training job: read the run folder, train, record every event, and finish the network.
+"""The training job: read the run folder, train, record every event, and write the final checkpoint.
 
-With ``torchrun`` each process executes the same job; process 0 alone reads and writes the folder.
+With ``torchrun`` each process executes the same job; only process 0 reads and writes the folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.workers import Workers, workers_ended
-from fruitvision.data.read.listing import Listing
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.errors import FruitVisionError
 from fruitvision.files import remove_leftovers
 from fruitvision.models import OWN
@@ -30,7 +30,7 @@ from fruitvision.runs.job.checkpoints import checkpoint_config
 from fruitvision.runs.job.environment import write_environment
 from fruitvision.runs.job.finish import finish
 from fruitvision.runs.job.memory import is_out_of_memory, out_of_memory
-from fruitvision.runs.job.peers import REASON_NAME, leave_reason, peer_failure
+from fruitvision.runs.job.peers import REASON_NAME, peer_error, record_exit_reason
 from fruitvision.runs.job.resume import data_changed, read_state, save_state, sources_before
 from fruitvision.runs.job.session import ReadOnlyRun, Session, Stopped
 from fruitvision.runs.job.trackers import open_trackers
@@ -63,17 +63,17 @@ def execute(
     on_progress: Callable[[], None] | None = None,
     lock: bool = True,
 ) -> RunStatus:
-    """Begin, or resume, the run in ``path`` until it ends or is asked to stop; return how it ended.
+    """Start or resume the run in ``path``, until it ends or a stop is requested; returns its final status.
 
     Args:
-        listing: the listing of its data, if the caller has one already.
+        listing: the listing of its data, if available.
         on_event: called with each event of training.
-        on_progress: called whenever work was done, also before the first step and after the last one.
-        lock: whether to hold the lock of the runs folder; without it the caller must.
+        on_progress: called whenever work was done, also before the first and after the last step.
+        lock: whether to hold the lock of the runs folder; otherwise the caller must hold it.
 
     Raises:
         RunError: "busy" while another run goes on under the same runs folder, "run-has-link" for a run with links in it.
-        FruitVisionError: whatever ends the run; it is written into the run's status first.
+        FruitVisionError: the error that ended the run, after it was written into the run's status.
     """
     with ExitStack() as stack:
         world = stack.enter_context(process_group())
@@ -91,10 +91,10 @@ def execute(
         try:
             return _run(session, listing, on_event, stack)
         except BaseException as caught:
-            error = peer_failure(folder, caught) if world.size > 1 else caught
+            error = peer_error(folder, caught) if world.size > 1 else caught
             session.status_writer.fail(error)
             if not world.is_global_zero:
-                leave_reason(session.folder, session.status)
+                record_exit_reason(session.folder, session.status)
             if error is caught:
                 raise
             raise error from caught
@@ -104,7 +104,7 @@ def _run(session: Session, listing: Listing | None, on_event: Listener | None, s
     """Set up the folder and the heartbeat, then train."""
     folder = session.folder
     if session.world.is_global_zero:
-        if not session.status_writer.was_waiting:  # the request was meant for a process that is gone
+        if not session.status_writer.was_waiting:  # then a stop request was meant for an earlier process
             folder.stop_file.unlink(missing_ok=True)
         (folder.path / REASON_NAME).unlink(missing_ok=True)
         remove_leftovers(folder.path)
@@ -120,7 +120,7 @@ def _run(session: Session, listing: Listing | None, on_event: Listener | None, s
 
 
 def log_data(session: Session, data: RunData) -> None:
-    """Log what is trained on, what was left out, and unreadable files."""
+    """Log the training data, what was left out, and unreadable files."""
     log = session.folder.log
     log(f"{data.dataset.name}: {len(data.train.labels)} training, {len(data.validation.labels)} validation pictures")
     if data.sources:
@@ -135,14 +135,14 @@ def log_data(session: Session, data: RunData) -> None:
         if data.too_few:
             log(f"left out, too few photos to train on: {', '.join(data.too_few)}")
     for note in data.dataset.notes:
-        if note.code != "no-validation":  # which depends on the settings too
+        if note.code != "no-validation":  # depends on the settings, too
             log(say(f"notes.{note.code}", "en", **note.facts))
     for problem in data.dataset.problems[:MAX_PROBLEMS]:
         log(f"{problem.kind}: {problem.path}")
 
 
 def initial_state(session: Session, data: RunData) -> TrainState:
-    """The saved training state, or a new one. Raises RunError if the data is not what the saved state belongs to."""
+    """The saved training state, or a new one. Raises RunError if the data is not that of the saved state."""
     training, world, folder, status = session.training, session.world, session.folder, session.status
     if training.device == "cpu" or not torch.cuda.is_available():
         torch.set_flush_denormal(True)
@@ -158,7 +158,7 @@ def initial_state(session: Session, data: RunData) -> TrainState:
     status.start, status.sources_before = world.broadcast((status.start, status.sources_before))
     torch.manual_seed(training.seed)
     device = world.local_device(choose_device(training.device))
-    training = session.settle_precision(device, saved or {})
+    training = session.choose_precision(device, saved or {})
     frozen = keeps_statistics(training, status.start)
     state = TrainState(network, training, device, frozen, world, training.compile and can_compile(session, device))
     world.broadcast_weights(state.network)
@@ -173,7 +173,7 @@ def initial_state(session: Session, data: RunData) -> TrainState:
 
 
 def can_compile(session: Session, device: torch.device) -> bool:
-    """Whether torch.compile works on all processes; the log says why not."""
+    """Whether torch.compile works on all processes; if not, the reason is logged."""
     fault = compile_error(device)
     if able := not session.world.any(fault is not None):
         session.folder.log("the network is compiled: the first step of each picture size takes much longer than the others")
@@ -183,7 +183,7 @@ def can_compile(session: Session, device: torch.device) -> bool:
 
 
 def shared_work(world: World, training: TrainConfig, device: torch.device) -> str:
-    """How the processes share a batch, for the log; and what batch norm does if they cannot share its statistics."""
+    """A line for the log on how the processes divide a batch, and on batch norm if its statistics cannot be synchronized."""
     words = f"{world.size} processes, {training.batch_size} pictures a step over all of them"
     if device.type == "cpu" and training.norm in ("batch", OWN):
         words += (
@@ -195,7 +195,7 @@ def shared_work(world: World, training: TrainConfig, device: torch.device) -> st
 
 @dataclass
 class _Training:
-    """The training loop: it consumes the events of ``fit``, writes them down, and saves."""
+    """The training loop: consumes the events of ``fit``, records them, and saves."""
 
     session: Session
     data: RunData
@@ -204,7 +204,7 @@ class _Training:
     last_saved: float = 0.0
 
     def run(self, on_event: Listener | None, stack: ExitStack) -> RunStatus:
-        """Train from where the state stands to the end, or to the step in which a stop was asked for."""
+        """Train from the current state to the end, or until a stop is requested."""
         session, data, state = self.session, self.data, self.state
         training, folder, status = session.training, session.folder, session.status
         if session.world.is_global_zero:
@@ -254,11 +254,11 @@ class _Training:
                 raise ended from error
             if not is_out_of_memory(error):
                 raise
-        # Outside the handler: the memory that the error's frames referred to is free again.
+        # Outside the handler, so that the memory referenced by the error's frames is free.
         raise out_of_memory(state)
 
     def record(self, event: Event) -> None:
-        """Write an event down, and save after an epoch, or after a minute."""
+        """Record an event; save after an epoch, and after a minute."""
         folder, status = self.session.folder, self.session.status
         if isinstance(event, StepDone):
             folder.append({"kind": "step", **asdict(event)})
@@ -273,7 +273,7 @@ class _Training:
             self.session.status_writer.write_if_due()
 
     def record_epoch(self, event: EpochDone) -> None:
-        """Save the best checkpoint if this is it, write the epoch down, then save the state."""
+        """Save the best checkpoint if the epoch improved, record the epoch, then save the state."""
         folder, status = self.session.folder, self.session.status
         record = asdict(event)
         if record.pop("improved"):
@@ -281,7 +281,7 @@ class _Training:
             self.save_checkpoint(folder.best, metrics={} if math.isnan(event.val_accuracy) else {"validation": measured})
         if self.state.progress.best_accuracy >= 0:
             status.best_val_accuracy = self.state.progress.best_accuracy  # only once its checkpoint is saved
-        folder.append({"kind": "epoch", **record})  # before the state is saved: what a resume repeats is removed by it first
+        folder.append({"kind": "epoch", **record})  # before the state is saved: a resume removes the records that it repeats
         self.save_state()
         status.skipped = (status.skipped or 0) + event.skipped
         folder.log(
@@ -293,7 +293,7 @@ class _Training:
         )
 
     def time_left(self, event: StepDone) -> float | None:
-        """Seconds, at this epoch's pace; pictures that grow over the epochs make later ones slower."""
+        """The remaining seconds, estimated from this epoch; growing pictures make later epochs slower."""
         progress, training = self.state.progress, self.session.training
         if event.step < 2:
             return self.session.status.eta_s
@@ -303,7 +303,7 @@ class _Training:
         return per_step * (event.steps - event.step + later * event.steps) * 1.05
 
     def save_state(self) -> None:
-        """Save everything for an exact resume."""
+        """Save everything that an exact resume needs."""
         self.last_saved = time.monotonic()
         if self.session.world.is_global_zero:
             save_state(self.session.folder, self.state, self.data.fingerprint)
@@ -317,7 +317,7 @@ class _Training:
 
 
 def stop(session: Session) -> RunStatus:
-    """End a run that was asked to stop; its state is saved already."""
+    """End a run after a requested stop; its state is already saved."""
     status = session.status
     if session.world.is_global_zero:
         session.folder.stop_file.unlink(missing_ok=True)

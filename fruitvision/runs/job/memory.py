@@ -1,4 +1,4 @@
-"""Running out of memory: recognizing it, and finding the batch size that would fit."""
+"""Out-of-memory errors: recognizing them, and finding a batch size that fits."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(state: TrainState) -> TrainingError:
-    """The error to raise, after trying which batch size fits. ``state`` cannot be used afterwards.
+    """The error to raise, with a batch size that fits, which is found by trying. ``state`` cannot be used afterwards.
 
-    With several processes nothing is tried: the others are in the middle of a step that this one left.
+    With several processes nothing is tried, since the others are in the middle of a step.
     """
     config, device = state.config, str(state.device)
     if state.world.size > 1:
@@ -35,7 +35,7 @@ def out_of_memory(state: TrainState) -> TrainingError:
 
 
 def fitting_batch(state: TrainState) -> int | None:
-    """The largest half, quarter, … of the batch size whose step fits into memory, at least two; None if none does."""
+    """The largest of 1/2, 1/4, … of the batch size whose step fits into memory, at least two; None if none does."""
     size = state.config.batch_size // 2
     while size >= 2:
         _free(state)

@@ -1,4 +1,4 @@
-"""Why one process of a run ended, told to the others, whose connection to it broke."""
+"""Communicating why one process of a run ended to the others, which only see a broken connection."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fruitvision.runs.status import RunStatus
 REASON_NAME, REASON_SECONDS = "process-ended.txt", 3.0
 
 
-def leave_reason(folder: RunFolder, status: RunStatus) -> None:
-    """Tell the other processes why this one ended; not on another machine, where the folder is not."""
+def record_exit_reason(folder: RunFolder, status: RunStatus) -> None:
+    """Leave the reason why this process ended for the others, if the run folder is on this machine."""
     if status.error and folder.exists:
         with suppress(OSError):
             (folder.path / REASON_NAME).write_text(json.dumps(status.error), encoding="utf-8")
 
 
-def peer_failure(folder: RunFolder, error: BaseException) -> BaseException:
-    """For a broken connection, the reason that another process of this run left behind when it ended; else the error itself."""
+def peer_error(folder: RunFolder, error: BaseException) -> BaseException:
+    """For a broken connection, the reason that another process of this run left when it ended; else the error itself."""
     if isinstance(error, FruitVisionError) or not isinstance(error, RuntimeError) or "out of memory" in str(error).lower():
         return error
     end = time.monotonic() + REASON_SECONDS

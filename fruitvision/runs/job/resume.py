@@ -19,11 +19,11 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.state import TrainState
 
 UNREADABLE = ("empty", "not-an-image", "damaged", "too-large", "unreadable", "heic", "avif", "jpeg-xl", "encoding")
-"""Kinds of problems of a picture file that leave it out of the dataset."""
+"""The kinds of problems for which a picture is left out of the dataset."""
 
 
 def save_state(folder: RunFolder, state: TrainState, fingerprint: str) -> None:
-    """Write the training state, with the fingerprint of the data it belongs to."""
+    """Write the training state, with the fingerprint of its data."""
     buffer = io.BytesIO()
     torch.save({**state.state_dict(), "fingerprint": fingerprint}, buffer)
     write_bytes(folder.resume_file, buffer.getvalue())
@@ -34,7 +34,7 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
     if not folder.resume_file.exists():
         return None
     try:
-        with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load compares no checksums
+        with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load verifies no checksums
             if damaged := parts.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")
         return torch.load(folder.resume_file, map_location="cpu", weights_only=True)
@@ -43,7 +43,7 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def sources_before(config: TrainConfig, start: str, *, resumed: bool) -> list[str]:
-    """What the networks that a run builds on had learned. A run that is resumed no longer needs those it started from."""
+    """The sources on which the networks that a run builds on were trained. A resumed run does not need the networks any more."""
     try:
         return sorted(sources_learned_before(config, start))
     except FruitVisionError:
@@ -52,11 +52,10 @@ def sources_before(config: TrainConfig, start: str, *, resumed: bool) -> list[st
         raise
 
 
-def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:
-    """Have a run that goes on read its pictures from ``data``, where they were moved to.
+def use_moved_data(folder: RunFolder, data: Path, progress: Progress | None = None) -> None:
+    """Make a resumed run read its pictures from ``data``, where they were moved to.
 
-    Raises ConfigError "moved-data-differs" where these are not the pictures that it was trained on so far, DataError where it
-    cannot be read.
+    Raises ConfigError "moved-data-differs" if these are not the pictures that it was trained on so far, DataError if they cannot be read.
     """
     folder.refuse_if_active()
     config = folder.config().model_copy(update={"data": str(data)})
@@ -69,7 +68,7 @@ def take_moved_data(folder: RunFolder, data: Path, progress: Progress | None = N
 
 
 def data_changed(path: str, data: RunData) -> RunError:
-    """The pictures are not those that the run started with; names the first one that can no longer be read, if there is one."""
+    """The error if the pictures are not those that the run started with; it names the first one that can no longer be read, if any."""
     found = next((problem for problem in data.dataset.problems if problem.kind in UNREADABLE), None)
     if found is None:
         return RunError("data-changed", path=path)

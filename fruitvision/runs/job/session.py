@@ -1,4 +1,4 @@
-"""What one execution works with from its first moment to its last: folder, processes, status, and requests to stop."""
+"""The context of one execution of a run: folder, processes, status, and stop requests."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """The run was asked to stop."""
+    """A stop of the run was requested."""
 
 
 class ReadOnlyRun(RunFolder):
-    """The run folder for every process but the first, which may be on another machine: nothing is written to it."""
+    """The run folder for all processes but the first, which may be on another machine: nothing is written."""
 
     def write_status(self, status: RunStatus) -> None:
         """Process 0 does."""
@@ -46,18 +46,18 @@ class Session:
     def __init__(self, folder: RunFolder, config: RunConfig, world: World, on_progress: Callable[[], None] | None) -> None:
         self.folder, self.config, self.world = folder, config, world
         self.training = config.training
-        """The training settings; :meth:`settle_precision` decides what an automatic precision is."""
+        """The training settings; :meth:`choose_precision` replaces the precision "auto"."""
         self.status_writer = StatusWriter.of_run(folder, config.training.epochs)
         self.heartbeat = Heartbeat(self.status_writer.beat)
         self._on_progress = on_progress
 
     @property
     def status(self) -> RunStatus:
-        """The status that is written next."""
+        """The current status, which is written from time to time."""
         return self.status_writer.status
 
-    def settle_precision(self, device: torch.device, saved: Mapping[str, Any]) -> TrainConfig:
-        """Decide on the precision where it is "auto": one for all processes, and on a resume, ``saved``, that of before if it suits."""
+    def choose_precision(self, device: torch.device, saved: Mapping[str, Any]) -> TrainConfig:
+        """Choose the precision if it is "auto": the same for all processes, and that of the ``saved`` state if the device supports it."""
         if self.training.precision == "auto":
             before = saved.get("precision", {})
             suits = before.get("device") == device.type and (before["name"] != "bfloat16" or has_bfloat16(device))
@@ -72,18 +72,19 @@ class Session:
             self._on_progress()
 
     def stop_if_asked(self) -> None:
-        """Raise Stopped if a stop was requested; all processes ask at the same time."""
+        """Raise Stopped if a stop was requested; all processes call this at the same time."""
         if self.world.any(self.world.is_global_zero and self.folder.stop_file.exists()):
             raise Stopped
 
     def reading(self, done: int, total: int | None) -> None:
-        """Progress of reading or downloading. With several processes each reads by itself, and a stop waits until all have."""
+        """Report progress of reading or downloading. With several processes, which read independently, a stop request is only handled
+        later."""
         self.notify()
         if self.world.size == 1:
             self.stop_if_asked()
 
     def wait(self, steps: Generator[Any, None, T]) -> T:
-        """Take all steps of a generator, reporting progress, and return its value. Raises Stopped."""
+        """Exhaust a generator, reporting progress, and return its value. Raises Stopped."""
 
         def after_each() -> None:
             self.notify()

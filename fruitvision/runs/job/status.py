@@ -27,7 +27,7 @@ class StatusWriter:
         self.folder, self.status = folder, status
         status.pid, status.process_started, status.started = process.pid, process.create_time(), time.time()
         self.was_waiting = folder.status().state == "waiting"
-        """Whether the run was waiting for this process, not for one that is gone."""
+        """Whether the run was waiting for this process to start."""
         self._seconds_before = status.seconds
         self._began = self._last_write = time.monotonic()
 
@@ -74,7 +74,7 @@ class StatusWriter:
             self.status.state = "failed"
             self.status.error = FruitVisionError("internal", error=f"{type(error).__name__}: {error}"[:300]).as_dict()
         self.status.eta_s = None
-        # A full disk may take one of these and not the other; the caller raises the error itself.
+        # On a full disk one of these may fail; the caller raises the error itself.
         with contextlib.suppress(OSError, FruitVisionError):
             self.write()
         with contextlib.suppress(OSError, FruitVisionError):

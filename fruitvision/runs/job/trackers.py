@@ -1,7 +1,7 @@
-"""A run's metrics for other programs, each an optional package: TensorBoard, trackio, Weights & Biases, MLflow.
+"""Experiment trackers, each an optional package: TensorBoard, trackio, Weights & Biases, MLflow.
 
-``--set tensorboard=true`` and ``--set tracker=trackio`` (or ``wandb``, ``mlflow``) switch them on; several at once are possible. The
-run folder's ``metrics.jsonl`` is written whatever they do.
+``--set tensorboard=true`` and ``--set tracker=trackio`` (or ``wandb``, ``mlflow``) enable them; both can be used together. The run
+folder's ``metrics.jsonl`` is always written.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ NOT_OF_EPOCH = ("epoch", "improved")
 
 
 class Writer(Protocol):
-    """What one of these programs is given."""
+    """The interface to one of these trackers."""
 
     def log(self, values: Mapping[str, float], step: int, epoch: int | None) -> None:
-        """Values by name, at a step of the whole run, counted from 1; ``epoch`` where they are an epoch's."""
+        """Log values by name at a step of the whole run, from 1; ``epoch``: if they are an epoch's."""
 
     def close(self) -> None:
-        """Write what is still held."""
+        """Flush and close."""
 
 
 class Tracker:
-    """Hands a run's events to a writer: every step's and every epoch's values."""
+    """Logs the values of every step and epoch of a run."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer, self._step = writer, 0
         self.close = writer.close
 
     def __call__(self, event: Event) -> None:
-        """Write one event."""
+        """Log one event."""
         if isinstance(event, StepDone):
             self._step = (event.epoch - 1) * event.steps + event.step
             self._writer.log({f"step/{name}": getattr(event, name) for name in OF_STEP}, self._step, None)
@@ -55,7 +55,7 @@ class Tracker:
 
 
 class TensorBoard:
-    """Under the run folder's ``tensorboard/``, through torch's own writer; an epoch's values stand at its number."""
+    """Writes to the run folder's ``tensorboard/`` by torch's SummaryWriter; an epoch's values are logged at its number."""
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
         """``first_step``: events from there on are discarded. Raises TrainingError "tensorboard-missing"."""
@@ -76,7 +76,7 @@ class TensorBoard:
 
 
 class Trackio:
-    """In trackio's own folder (``TRACKIO_DIR``), on this computer alone; ``trackio show`` opens it."""
+    """Writes to trackio's local folder (``TRACKIO_DIR``); ``trackio show`` displays it."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self._trackio = trackio = _import("trackio")
@@ -90,11 +90,11 @@ class Trackio:
 
     def close(self) -> None:
         with contextlib.redirect_stdout(sys.stderr):
-            self._trackio.finish()  # not the run's own: at the end of the process it would be finished again, in print
+            self._trackio.finish()  # not the run's own method, which would be called again, with output, at exit
 
 
 class WeightsAndBiases:
-    """At the account that ``wandb login`` gave, or where ``WANDB_MODE`` says, such as "offline"."""
+    """Logs to the account of ``wandb login``, or as set by ``WANDB_MODE``, for example "offline"."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         wandb = _import("wandb")
@@ -110,7 +110,7 @@ class WeightsAndBiases:
 
 
 class MLflow:
-    """At ``MLFLOW_TRACKING_URI``; by default in the file ``mlflow.db`` beside the run's folder."""
+    """Logs to ``MLFLOW_TRACKING_URI``; by default to the file ``mlflow.db`` beside the run's folder."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         mlflow = _import("mlflow")
@@ -138,11 +138,11 @@ class MLflow:
 
 
 WRITERS: dict[str, Callable[[Path, Mapping[str, Any]], Writer]] = {"trackio": Trackio, "wandb": WeightsAndBiases, "mlflow": MLflow}
-"""By the setting ``tracker``."""
+"""Value of the setting ``tracker`` → writer."""
 
 
 def open_trackers(training: TrainConfig, folder: Path, first_step: int) -> list[Tracker]:
-    """Those that the configuration asks for. Raises TrainingError "tensorboard-missing", "tracker-missing"."""
+    """The trackers that the configuration asks for. Raises TrainingError "tensorboard-missing", "tracker-missing"."""
     writers: list[Writer] = [TensorBoard(folder, first_step)] if training.tensorboard else []
     if training.tracker != "none":
         writers.append(WRITERS[training.tracker](folder, training.model_dump(mode="json")))
@@ -157,11 +157,11 @@ def _import(package: str) -> Any:
 
 
 def _finite(values: Mapping[str, float], epoch: int | None) -> dict[str, float]:
-    """Without NaN, such as a run's validation where there is none, and with the epoch."""
+    """The finite values, with the epoch; metrics of a missing validation are NaN."""
     found = {name: float(value) for name, value in values.items() if math.isfinite(value)}
     return found if epoch is None else {**found, "epoch": epoch}
 
 
 def _run_id(folder: Path) -> str:
-    """The same for a run that is resumed, and for no other: made of where it lies."""
+    """An id that is the same for a resumed run, derived from the path of its folder."""
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]

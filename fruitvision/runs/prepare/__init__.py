@@ -1,1 +1,1 @@
-"""What a run needs before its first step: pictures, transforms, loaders, initial weights; and how long it will take."""
+"""The preparation of a run: pictures, transforms, loaders, initial weights; and estimates of its duration."""

@@ -1,4 +1,4 @@
-"""What a run refers to, opened before there is a run: a wrong name ends as an error, not as a failed run."""
+"""Check the files that a run refers to before it is created, so that a wrong name is an immediate error instead of a failed run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from fruitvision.data.read.listing import Listing
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.recognition.evaluate.left_out import read_study
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.data import check_data
@@ -18,7 +18,7 @@ from fruitvision.runs.prepare.weights import check_start
 def check_run(config: RunConfig) -> Listing:
     """List the pictures of a run that is about to be created, and open its sources and networks. Nothing is decoded or written.
 
-    Raises DataError, ConfigError, CheckpointError: what the run would, at its start or only at its end.
+    Raises the DataError, ConfigError or CheckpointError that the run would raise at its start or its end.
     """
     listing = check_data(config)
     check_networks(config, {file.folder for file in listing.files if file.split == "train"})
@@ -26,9 +26,9 @@ def check_run(config: RunConfig) -> Listing:
 
 
 def check_networks(config: RunConfig, classes: Collection[str] = ()) -> None:
-    """Open the networks that a configuration names, to start from, to distill from and to average with, and its study.
+    """Open the networks to start from, to distill from and to average with, and the study of a configuration.
 
-    classes: some of the run's, which a teacher must know. Raises ConfigError, CheckpointError, DataError.
+    classes: some classes of the run, which a teacher must have. Raises ConfigError, CheckpointError, DataError.
     """
     check_start(config.training)
     open_teacher(config.training, tuple(sorted(classes)), torch.device("cpu"))

@@ -10,9 +10,11 @@ import numpy as np
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
-from fruitvision.data.read.listing import Listing, list_pictures
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.found import Listing
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.sources import PhotoSource, check_left_out
-from fruitvision.data.read.store import ImageStore, Progress, open_dataset
+from fruitvision.data.read.store import Progress, open_dataset
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.prepare.sources import (
     ExtraSource,
@@ -28,7 +30,7 @@ from fruitvision.training.config import TrainConfig
 
 @dataclass
 class RunData:
-    """Which pictures train a run, which choose its best epoch, and which only measure it."""
+    """The pictures of a run for training, for the choice of the best epoch, and for the final test."""
 
     dataset: Dataset
     store: ImageStore
@@ -39,7 +41,7 @@ class RunData:
     photos: tuple[ExtraSource, ...] = ()
     not_fruit: tuple[ExtraSource, ...] = ()
     too_few: tuple[str, ...] = ()
-    """Kinds of the photos that are left out because there are too few of them, as "Okra (6 photos of 2 sources)"."""
+    """Kinds of photos that are left out because there are too few, as in "Okra (6 photos of 2 sources)"."""
 
     @property
     def sources(self) -> tuple[ExtraSource, ...]:
@@ -48,7 +50,7 @@ class RunData:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of every picture that is used, those of the sources included."""
+        """A hash of all pictures that are used, including those of the sources."""
         if not self.sources:
             return self.dataset.fingerprint
         hashes = sorted(one for source in self.sources for one in source.store.hashes)
@@ -56,7 +58,7 @@ class RunData:
 
 
 def check_data(config: RunConfig) -> Listing:
-    """List the pictures of a run that is about to be created, and check its sources; nothing is decoded but boxes to cut out.
+    """List the pictures of a run that is about to be created, and check its sources; nothing is decoded, except to crop boxes.
 
     Raises DataError, ConfigError.
     """
@@ -67,19 +69,19 @@ def check_data(config: RunConfig) -> Listing:
 
 
 def list_data(config: RunConfig, progress: Progress | None = None) -> Listing:
-    """The pictures of a run, as its settings have its folder understood. Raises DataError."""
+    """The listing of a run's pictures, with its settings for the layout. Raises DataError."""
     return list_pictures(config.data, depth=config.training.class_depth, boxes=config.training.boxes, progress=progress)
 
 
 def prepare(config: RunConfig, progress: Progress | None = None, listing: Listing | None = None) -> RunData:
-    """Open the data and decide which pictures train, validate and test.
+    """Open the data and divide it into training, validation and test.
 
     Args:
         progress: called with (files done, files) of each folder while it is decoded.
-        listing: what :func:`check_data` returned, so that the folder is not listed again.
+        listing: the result of :func:`check_data`, so that the folder is not listed again.
 
     Raises:
-        DataError, ConfigError: there is nothing to train on, or the sources do not fit the configuration.
+        DataError, ConfigError: there is nothing to train on, or the sources do not match the configuration.
     """
     training = config.training
     photos, negatives = find_sources(config)
@@ -103,7 +105,7 @@ def prepare(config: RunConfig, progress: Progress | None = None, listing: Listin
 def train_and_validation(dataset: Dataset, config: TrainConfig) -> tuple[Split, Split]:
     """The dataset's own validation split, or ``val_fraction`` of training, or the test split, or a tenth of training.
 
-    The validation split is empty where no class has a picture to spare.
+    The validation split is empty if no class has a picture to spare.
     """
     train, test = dataset.splits["train"], dataset.splits.get("test")
     validation = dataset.splits.get("val")
@@ -119,13 +121,13 @@ def train_and_validation(dataset: Dataset, config: TrainConfig) -> tuple[Split, 
 
 
 def subsample_evenly(split: Split, count: int) -> Split:
-    """At most ``count`` pictures of a split, as many of each class as possible, spread over its order."""
+    """At most ``count`` pictures of a split, equally many of each class where possible, spread over its order."""
     if count >= len(split.labels):
         return split
     places = np.zeros(len(split.labels))
     for label in np.unique(split.labels):
         rows = np.flatnonzero(split.labels == label)
-        # Within a class, in van der Corput's order: any prefix of it is spread evenly.
+        # Within a class in van der Corput order, any prefix of which is evenly spread.
         turns = np.argsort([int(f"{i:020b}"[::-1], 2) for i in range(len(rows))])
         places[rows[turns]] = np.arange(len(rows))
     chosen = np.zeros(len(split.labels), dtype=bool)

@@ -30,8 +30,8 @@ from fruitvision.training.state import memory_format
 STEPS = 3
 MAX_PICTURES = 32
 MIN_PICTURES = 16  # timed in total, over as many steps as that takes: a step of two pictures is too short to time
-EVALUATION_SHARE = 0.35  # of a training picture's time: no backward pass, no augmentation
-PREPARE_SECONDS = 1.5  # from a process that has loaded its libraries to the first step: listing, the store, the first weights
+EVALUATION_SHARE = 0.35  # relative to a training step: without backward pass and augmentation
+PREPARE_SECONDS = 1.5  # after the imports, until the first step: listing, the store, the initial weights
 EPOCH_SECONDS = 0.5  # to save the state and the best checkpoint
 END_SECONDS = 1.0  # to read the best checkpoint, calibrate, and save
 
@@ -41,9 +41,9 @@ class StepTimes:
     """Seconds per picture on this machine."""
 
     train: float
-    """One training picture of full size: augmentation, forward, backward and optimizer."""
+    """A training picture of full size: augmentation, forward, backward and optimizer."""
     augment: float
-    """The augmentation in it."""
+    """Its augmentation alone."""
     view: float
     """One view of a picture in evaluation."""
 
@@ -84,7 +84,7 @@ def measure_step_times(config: TrainConfig, num_classes: int, picture_side: int 
             network(evaluate.batch(pictures).to(device, memory_format=layout)).logits.float().cpu()
         viewing.append(time.perf_counter() - began)
     train, augment, view = (statistics.median(seconds[1:] or [0.0]) / count for seconds in (taken, augmenting, viewing))
-    return StepTimes(train, augment, view)  # the median ignores what else the machine does meanwhile
+    return StepTimes(train, augment, view)  # the median is robust to other load on the machine
 
 
 def measure_each(jobs: Sequence[tuple[TrainConfig, int]], evaluating: bool, report: Callable[[int, StepTimes | None], None]) -> None:
@@ -97,7 +97,7 @@ def measure_each(jobs: Sequence[tuple[TrainConfig, int]], evaluating: bool, repo
     for index, (config, num_classes) in enumerate(jobs):
         try:
             times = measure_step_times(config, num_classes, evaluating=evaluating)
-        except Exception:  # such as too little memory for one of them
+        except Exception:  # for example too little memory
             times = None
         report(index, times)
 
@@ -113,7 +113,7 @@ def run_seconds(config: TrainConfig, times: StepTimes, pictures: PictureCounts, 
     views = evaluation_transform(config).num_views
     scenes = config.augmentation == "scenes"
     per_picture = times.train
-    if config.keep_imagenet and config.start == "imagenet" and weights_are_here():  # the original answers every picture too
+    if config.keep_imagenet and config.start == "imagenet" and weights_are_here():  # the original network also processes every picture
         per_picture += times.view * (config.image_size / (config.eval_size or config.image_size)) ** 2
     training = training_seconds(config, per_picture, pictures.train)
     validated = pictures.validation * ((times.view + times.augment) if scenes else times.view * views)

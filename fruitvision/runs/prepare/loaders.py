@@ -20,8 +20,8 @@ from fruitvision.data.load.resident import ResidentLoader
 from fruitvision.data.load.targets import Targets
 from fruitvision.data.load.workers import Workers
 from fruitvision.data.read.decoding import usable_cores
+from fruitvision.data.read.image_store import ImageStore
 from fruitvision.data.read.sources import sampling_weights
-from fruitvision.data.read.store import ImageStore
 from fruitvision.errors import DataError
 from fruitvision.runs.prepare.data import RunData, subsample_evenly
 from fruitvision.runs.prepare.sources import ExtraSource
@@ -33,14 +33,14 @@ from fruitvision.training.evaluation import Validation
 CPU = torch.device("cpu")
 MAX_WORKERS = 8
 SCENE_SIDE, MAX_SCENES = 192, 600
-"""The side of composed validation pictures in pixels, about that of a small photo, and how many are made at most."""
+"""The size of composed validation pictures in pixels, about that of a small photo, and their maximum number."""
 
 
 def loaders(data: RunData, config: TrainConfig, device: torch.device = CPU, workers: Workers | None = None) -> tuple[Training, Validation]:
     """The training and the validation loader. Pictures are kept on a GPU if they fit and the recipe allows it.
 
-    ``workers`` compose scenes; without them this process does. Raises DataError "too-few-shown" where an epoch would show one
-    picture or none, from which batch norm cannot learn.
+    ``workers`` compose scenes; without them this process does. Raises DataError "too-few-shown" if an epoch would have fewer than two
+    pictures, on which batch norm cannot be trained.
     """
     transform = evaluation_transform(config)
     if config.augmentation != "scenes":
@@ -63,8 +63,8 @@ def _refuse_one_picture(train: Training, data: RunData) -> None:
 
 
 def worker_processes(config: TrainConfig, device: torch.device) -> int:
-    """How many processes compose scenes: ``workers`` if it is set; otherwise none when training on the CPU, which they would
-    slow down, and beside a GPU one for each core that is left of this process's share of the machine."""
+    """The number of processes that compose scenes: the setting ``workers``, if given; otherwise none when training on the CPU, which
+    they would slow down, and with a GPU one for each remaining core of this process's share of the machine."""
     if config.workers >= 0:
         return config.workers
     cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
@@ -72,7 +72,7 @@ def worker_processes(config: TrainConfig, device: torch.device) -> int:
 
 
 def _scene_sources(data: RunData, config: TrainConfig) -> list[Source]:
-    """The dataset on white and in scenes, the photos, and the pictures without fruit, each as often as it is to be shown."""
+    """The sources for training: the dataset on white and in scenes, photos, and pictures without fruit, each with its number of repeats."""
     recipe = scene_recipe(config, StoredPictures([(one.store, one.train.rows) for one in data.not_fruit]), plain=0.0)
     photo = PhotoRecipe(recipe.backgrounds, flip=config.flip, strength=config.photo_strength)
     rows, labels, spans = data.train.rows, data.train.labels, data.targets.spans
@@ -111,11 +111,11 @@ def _by_kind(source: ExtraSource, targets: Targets, photo: PhotoRecipe, scenes: 
 
 
 def scene_validation(data: RunData, config: TrainConfig, transform: EvalTransform, workers: Workers | None = None) -> MixedEvalLoader:
-    """Validation pictures as ``transform`` shows them: the dataset's composed into scenes, a quarter of them on white; photos
-    and pictures without fruit, each as it is and as a poor camera would take it; photos on a white background as they are.
+    """Validation pictures: those of the dataset composed into scenes, a quarter of them on white; photos and pictures without fruit,
+    each unchanged and with a simulated poor camera; photos on a white background unchanged.
 
-    The dataset's own validation pictures are often near-duplicates of those it is trained on: judged by them alone, a network
-    would be overconfident on other people's photos.
+    The dataset's own validation pictures are often near-duplicates of training pictures: calibrated on them alone, a network would be
+    overconfident on other people's photos.
     """
     recipe = scene_recipe(config, StoredPictures([(one.store, one.validation.rows) for one in data.not_fruit]), plain=0.25)
     shown = _ValidationTransforms(recipe, PhotoRecipe(recipe.backgrounds, flip=config.flip, strength=1.0), transform)
@@ -157,10 +157,10 @@ class _ValidationTransforms:
 
 
 def photo_weights(config: TrainConfig, named: Sequence[tuple[str, tuple[str, ...]]]) -> np.ndarray:
-    """(N,) the weight of each picture of several sources in one loss over all of them; the sum is 1.
+    """(N,) the weight of each picture of several sources in a common loss; the sum is 1.
 
-    named: of each source its name and the kinds of its pictures. Pictures without fruit weigh ``not_fruit_share`` times as
-    much as those with fruit.
+    named: the name of each source and the kinds of its pictures. Pictures without fruit have ``not_fruit_share`` times the total
+    weight of those with fruit.
     """
     kinds = [fruit_type(name) for _, names in named for name in names]
     sources = [source for source, names in named for _ in names]
@@ -175,7 +175,7 @@ def photo_weights(config: TrainConfig, named: Sequence[tuple[str, tuple[str, ...
 
 
 def _balanced(sources: Sequence[ExtraSource], by_type: float, by_source: float) -> list[np.ndarray]:
-    """For each source, how often each of its N pictures should be shown, 1 on average over all sources."""
+    """For each source, how often each of its N pictures should be used, 1 on average over all sources."""
     kinds = [fruit_type(name) for one in sources for name in one.train.names]
     names = [one.source for one in sources for _ in one.train.names]
     shown = sampling_weights(kinds, names, by_type, by_source)
@@ -183,10 +183,10 @@ def _balanced(sources: Sequence[ExtraSource], by_type: float, by_source: float) 
 
 
 def _balanced_by_type(targets: Targets, labels: np.ndarray, balance: float) -> np.ndarray:
-    """(N,) how often each picture should be shown, 1 on average: more often the rarer its fruit type is.
+    """(N,) how often each picture should be used, 1 on average, and more often the rarer its fruit type.
 
-    A type with n pictures gets a share of n ** (1 - balance). Fruits-360 has thirteen kinds of apples and one of oranges;
-    a network trained on it as it is predicts apples thirteen times as readily.
+    A type with n pictures gets a share of n ** (1 - balance). Fruits-360 has thirteen kinds of apples and one of oranges; a network
+    trained on it without balancing favours apples thirteenfold.
     """
     types = np.unique(np.array([targets.type_of(label) for label in labels]), return_inverse=True)[1]
     shown = np.bincount(types).astype(float)[types] ** -balance

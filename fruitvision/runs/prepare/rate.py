@@ -1,4 +1,4 @@
-"""A learning rate for a folder of pictures and a configuration, and the curve that it was read from."""
+"""A learning rate range test for a folder of pictures and a configuration, and its curve."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_rate(
     teacher = open_teacher(training, prepared.targets.classes, device)
     regularizer = open_regularizer(training, start, device)
     state = TrainState(network, training, device, keeps_statistics(training, start))
-    state.progress.epoch = min(training.freeze_epochs, training.epochs - 1)  # past the epochs that train the last layer alone
+    state.progress.epoch = min(training.freeze_epochs, training.epochs - 1)  # after the epochs that train only the last layer
     return range_test(state, train, teacher, regularizer, steps=steps, progress=progress)
 
 

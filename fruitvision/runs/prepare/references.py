@@ -1,4 +1,4 @@
-"""Other networks that a training refers to: a teacher, ImageNet's own features, networks to average with."""
+"""Other networks that a training uses: a teacher, the original ImageNet network, networks to average with."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.de
 
 
 def open_regularizer(config: TrainConfig, start: str, device: torch.device) -> Regularizer | None:
-    """A loss for features that drift from ImageNet's, measured through its own frozen last layer; None if not asked for.
+    """A loss that keeps the features close to ImageNet's, measured through its frozen last layer; None if not configured.
 
-    Learning without forgetting (Li and Hoiem 2016, arXiv:1606.09282): the network must go on predicting ImageNet's thousand
-    classes on every training picture as the original does. Raises DownloadError, CheckpointError.
+    Learning without forgetting (Li and Hoiem 2016, arXiv:1606.09282): on every training picture the network has to predict ImageNet's
+    thousand classes as the original does. Raises DownloadError, CheckpointError.
     """
     if not config.keep_imagenet or start != "imagenet":
         return None
@@ -60,9 +60,9 @@ def open_regularizer(config: TrainConfig, start: str, device: torch.device) -> R
 
 
 def open_average(config: TrainConfig, classes: tuple[str, ...] | None = None) -> list[Network]:
-    """The networks whose weights the run's are averaged with. Raises ConfigError if one differs from it, CheckpointError.
+    """The networks with which the run's weights are averaged. Raises ConfigError if one differs from it, CheckpointError.
 
-    classes: the run's; None where they are not known yet.
+    classes: those of the run; None if not known yet.
     """
     networks = []
     for name in split_names(config.average_with):

@@ -11,18 +11,20 @@ from typing import NamedTuple
 import numpy as np
 
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
-from fruitvision.data.read.dataset import held_out, list_pictures
+from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.sources import PhotoSource, check_left_out, negative_sources, photo_sources, with_enough_photos
-from fruitvision.data.read.store import ImageStore, Progress, open_folder, open_unlabelled
+from fruitvision.data.read.store import Progress, open_folder, open_unlabelled
 from fruitvision.errors import ConfigError
 from fruitvision.recognition.evaluate.left_out import read_study
 from fruitvision.runs.config import RunConfig, split_names
 from fruitvision.training.config import TrainConfig
 
 SOURCES_VALIDATION, PHOTO_VALIDATION = 0.12, 0.05
-"""The share of all source pictures kept for choosing the epoch and for calibration: as whole sources, or picture by picture."""
+"""The fraction of all source pictures for validation: as whole sources, or single pictures of each."""
 MIN_SOURCES = 4
-"""With at least so many sources, whole sources are kept."""
+"""With at least this many sources, whole sources are used."""
 
 
 class SourcePictures(NamedTuple):
@@ -89,7 +91,7 @@ def open_source(source: PhotoSource, photo: bool, progress: Progress | None = No
 
 
 def trainable_pictures(config: TrainConfig, sources: Sequence[PhotoSource]) -> Callable[[PhotoSource, SourcePictures], SourcePictures]:
-    """A function that drops the ``heldout`` fifth of a source's pictures, if the source keeps one.
+    """A function that removes the ``heldout`` fifth of a source's pictures, if the source has one.
 
     Raises ConfigError if ``heldout_of`` names a source that is not among ``sources``.
     """
@@ -100,7 +102,7 @@ def trainable_pictures(config: TrainConfig, sources: Sequence[PhotoSource]) -> C
 def known_kinds(
     classes: Sequence[str], opened: Iterable[tuple[PhotoSource, SourcePictures]], config: TrainConfig
 ) -> tuple[set[str], tuple[str, ...]]:
-    """The folder names of photos that the network is trained on, and a line for each kind that has too few photos.
+    """The folder names of the photos that are used for training, and a log line for each kind with too few photos.
 
     A kind is used if the dataset has it or if there are enough photos of it. Sources to be left out count too, so that a
     network trained without a source still has the same classes.
@@ -123,7 +125,7 @@ def split_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], config: T
 
 
 def _validation_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], config: TrainConfig) -> set[str] | None:
-    """The sources that validate, about ``SOURCES_VALIDATION`` of all pictures; None if single pictures of each source do."""
+    """The sources that are used for validation, about ``SOURCES_VALIDATION`` of all pictures; None to use some pictures of each source."""
     sizes: dict[str, int] = {}
     for source, pictures in parts:
         sizes[source.name] = sizes.get(source.name, 0) + len(pictures.rows)
@@ -131,7 +133,7 @@ def _validation_sources(parts: Sequence[tuple[PhotoSource, SourcePictures]], con
         return None
     wanted, kept = SOURCES_VALIDATION * sum(sizes.values()), set()
     for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{config.seed}:{name}".encode()).digest()):
-        if sizes[name] <= wanted:  # a source larger than what is still wanted is skipped in favour of smaller ones
+        if sizes[name] <= wanted:  # a source with more pictures than still needed is skipped in favour of smaller ones
             kept.add(name)
             wanted -= sizes[name]
     return kept
@@ -141,7 +143,7 @@ def _split(source: PhotoSource, pictures: SourcePictures, kept: set[str] | None,
     count = len(pictures.rows)
     if kept is None:
         order = sorted(range(count), key=lambda i: hashlib.sha256(f"{seed}:{pictures.paths[i]}".encode()).digest())
-        # Of all pictures, not of each kind: most kinds have too few for one to be spared.
+        # A fraction of all pictures, not of each kind, since most kinds have too few.
         validates = np.zeros(count, bool)
         validates[order[: round(PHOTO_VALIDATION * count)]] = True
     else:

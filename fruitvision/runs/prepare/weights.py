@@ -18,8 +18,8 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.training.optim import average_error, average_weights
 
 Log = Callable[[str], None]
-BY_NAME = ("scratch", "imagenet", "shipped")
-"""What a run may start from; anything else names checkpoints."""
+NAMED_STARTS = ("scratch", "imagenet", "shipped")
+"""The initial weights with a name; any other value names checkpoints."""
 
 
 def build(config: TrainConfig, num_classes: int) -> Network:
@@ -36,13 +36,13 @@ def load_initial_weights(
 ) -> str:
     """Load the weights to start from into ``network``; return which they are, and log why if not those asked for.
 
-    Without ImageNet weights the shipped model is used, and without that random weights, so that a machine without a
-    connection can train. A checkpoint named by the user (the mean of several, if so) must fit, or it is an error; if it has
-    the same classes its last layer is used too, and one that itself started from ImageNet counts as started from there.
+    If ImageNet weights are unavailable, the shipped model is used, and otherwise random weights, so that a machine without an
+    internet connection can train. A checkpoint named by the user (or the mean of several) must fit; if it has the same classes its
+    last layer is used too, and one that started from ImageNet counts as started from there.
     """
     if config.start == "scratch":
         return "scratch"
-    if config.start not in BY_NAME:
+    if config.start not in NAMED_STARTS:
         return _load_checkpoints(network, config.start, targets)
     if _asks_for_imagenet(config):
         try:
@@ -63,18 +63,18 @@ def load_initial_weights(
 
 
 def keeps_statistics(config: TrainConfig, start: str) -> bool:
-    """Whether batch norm keeps the running statistics that it starts with: where that is asked for, and they are ImageNet's."""
+    """Whether batch norm keeps its initial running statistics: if that is configured, and they are ImageNet's."""
     return config.norm_statistics == "kept" and start == "imagenet"
 
 
 def check_start(config: TrainConfig) -> None:
     """Load the checkpoints that a configuration names to start from, as its run will. Raises CheckpointError, ConfigError."""
-    if config.start not in BY_NAME:
+    if config.start not in NAMED_STARTS:
         _load_checkpoints(build(config, 2), config.start, Targets.of(("first", "second")))
 
 
 def learned_sources(dataset: Mapping[str, Any]) -> set[str]:
-    """The sources of photos that a checkpoint with this ``dataset`` entry was trained on, and those it built on.
+    """The sources of photos on which a checkpoint with this ``dataset`` entry, and those it builds on, were trained.
 
     Early checkpoints name the folders of photos instead of the sources.
     """
@@ -83,12 +83,12 @@ def learned_sources(dataset: Mapping[str, Any]) -> set[str]:
 
 
 def sources_learned_before(config: TrainConfig, start: str) -> set[str]:
-    """The sources of photos that the networks which a training builds on were trained on, as their configurations say.
+    """The sources of photos on which the networks that a training builds on were trained, according to their configurations.
 
-    Those are the ones it starts from, its teacher, and the ones it is averaged with. start: what :func:`load_initial_weights`
-    returned, or will. Raises FruitVisionError for a network that cannot be found or fetched.
+    These networks are those it starts from, its teacher, and those it is averaged with. start: the result of
+    :func:`load_initial_weights`. Raises FruitVisionError for a network that cannot be found or fetched.
     """
-    named = [config.teacher, *split_names(config.average_with), *(split_names(config.start) if config.start not in BY_NAME else ())]
+    named = [config.teacher, *split_names(config.average_with), *(split_names(config.start) if config.start not in NAMED_STARTS else ())]
     places = [find_checkpoint(name) for name in named if name]
     if start == "shipped" and (path := _matching_shipped(config)):
         places.append(path)
@@ -98,9 +98,9 @@ def sources_learned_before(config: TrainConfig, start: str) -> set[str]:
 def planned_start(config: TrainConfig) -> str:
     """What a run of this configuration will start from: "imagenet", "shipped", "scratch", or the checkpoints that it names.
 
-    Nothing takes the place of ImageNet's weights here: where they are missing, that is a DownloadError or CheckpointError.
+    There is no fallback here: missing ImageNet weights raise DownloadError or CheckpointError.
     """
-    if config.start not in BY_NAME or config.start == "scratch":
+    if config.start not in NAMED_STARTS or config.start == "scratch":
         return config.start
     if _asks_for_imagenet(config):
         imagenet_weights(config.architecture)

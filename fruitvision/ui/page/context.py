@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.blocks import Block
 
-from fruitvision.data.fetch.incoming import MAX_BYTES
+from fruitvision.data.fetch.uploads import MAX_BYTES
 from fruitvision.recognition.taught.store import TaughtStore
 from fruitvision.ui.page.datasets import COLLECTED_STORE, Datasets
 from fruitvision.ui.page.models import Models, Teaching

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fruitvision.data.fetch.download import download_fruits360
-from fruitvision.data.fetch.incoming import BROUGHT
 from fruitvision.data.fetch.unpacked import is_archive, unpacked
+from fruitvision.data.fetch.uploads import BROUGHT
 from fruitvision.data.read.dataset import Dataset
-from fruitvision.data.read.listing import is_dataset, is_nested
-from fruitvision.data.read.store import ImageStore, open_dataset
+from fruitvision.data.read.image_store import ImageStore
+from fruitvision.data.read.layouts.splits import is_dataset, is_nested
+from fruitvision.data.read.store import open_dataset
 from fruitvision.data.synthetic.sample import sample_set
 from fruitvision.errors import DataError
 from fruitvision.files import clean_path

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fruitvision.data.read.dataset import list_pictures, refuse_one_class
+from fruitvision.data.read.dataset import refuse_one_class
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import ConfigError, DataError
 from fruitvision.files import clean_path
 from fruitvision.recognition.taught.transfer import class_folders

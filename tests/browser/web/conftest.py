@@ -16,7 +16,8 @@ import pytest
 
 from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.errors import DownloadError
-from fruitvision.runs.folder import RunConfig, RunFolder
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job.loop import execute
 from fruitvision.training.config import TrainConfig
 from fruitvision.web.export import export_web

@@ -9,7 +9,6 @@ from torch import nn
 
 from fruitvision.comparison.layers import norm_effect as touched
 from fruitvision.comparison.layers.norm_effect import (
-    LAYERS,
     compose_batch,
     composition_effects,
     moments_by_axes,
@@ -17,6 +16,7 @@ from fruitvision.comparison.layers.norm_effect import (
     norm_inputs,
     single_picture_difference,
 )
+from fruitvision.comparison.layers.shown import LAYERS
 from fruitvision.errors import ConfigError
 from fruitvision.models.norms import NORMS, get_norm
 

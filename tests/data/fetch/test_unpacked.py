@@ -12,9 +12,9 @@ import pytest
 
 from fruitvision.data.fetch import archive as archives
 from fruitvision.data.fetch.archive import SUFFIXES, is_archive_name, without_suffix
-from fruitvision.data.fetch.incoming import is_wanted
 from fruitvision.data.fetch.transfer import recorded_sha256
 from fruitvision.data.fetch.unpacked import MARKER, is_archive, unpacked
+from fruitvision.data.fetch.uploads import is_wanted
 from fruitvision.errors import ConfigError, DataError
 
 FILES = {"set/Apple/1.jpg": b"one", "set/Pear/1.jpg": b"two"}

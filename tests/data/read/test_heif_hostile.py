@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.read.formats.heif import codecs
-from fruitvision.data.read.formats.heif.boxes import MAX_PARTS, Items, Property, box, file_of
+from fruitvision.data.read.formats.heif.boxes import Items, Property, box, file_of
 from fruitvision.data.read.formats.heif.codecs import MAX_HEADERS
 from fruitvision.data.read.formats.heif.file import MAX_PROPERTY_BYTES, MAX_TURNS
+from fruitvision.data.read.formats.picture_file import MAX_PARTS
 from fruitvision.data.read.formats.structure import read_structure
 from tests.data.read.test_heif import KINDS, Taken, code_of, encoded, halves
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fruitvision.data.read.listing import list_pictures, list_tree, long_path
+from fruitvision.data.read.layouts.scan import long_path
+from fruitvision.data.read.listing import list_pictures, list_tree
 from fruitvision.errors import DataError
 
 

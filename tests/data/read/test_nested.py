@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fruitvision.data.read.listing import is_dataset, list_pictures
+from fruitvision.data.read.layouts.splits import is_dataset
+from fruitvision.data.read.listing import list_pictures
 
 
 def make(root: Path, *names: str) -> Path:

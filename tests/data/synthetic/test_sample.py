@@ -13,7 +13,8 @@ from PIL import Image
 
 from fruitvision.data.fruits import fruit_types
 from fruitvision.data.synthetic import sample
-from fruitvision.data.synthetic.sample import BACKGROUNDS, KINDS, draw_fruit, draw_sample
+from fruitvision.data.synthetic.fruit import KINDS
+from fruitvision.data.synthetic.sample import BACKGROUNDS, draw_fruit, draw_sample
 from fruitvision.errors import DataError
 
 

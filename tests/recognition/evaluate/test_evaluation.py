@@ -12,11 +12,12 @@ from PIL import Image
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import fruit_type
+from fruitvision.data.read.dataset import held_out
 from fruitvision.errors import DataError, UsageError
 from fruitvision.models.checkpoint import CheckpointConfig
 from fruitvision.models.networks import build_network
 from fruitvision.recognition.classifier import Classifier
-from fruitvision.recognition.evaluate.evaluation import evaluate_folder, held_out
+from fruitvision.recognition.evaluate.evaluation import evaluate_folder
 from tests.sentences import is_worded
 
 RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (128, 128, 128)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fruitvision.data.read.dataset import held_out
 from fruitvision.errors import UsageError
-from fruitvision.recognition.evaluate.evaluation import held_out
 from fruitvision.recognition.taught.benchmark import teach_benchmark
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fruitvision.data.augment.backgrounds import generated_background
 from fruitvision.data.synthetic.sample import draw_fruit
-from fruitvision.runs.folder import RunConfig
+from fruitvision.runs.config import RunConfig
 from fruitvision.training.config import TrainConfig
 
 TINY = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.comparison.layers.norm_effect import LAYERS
+from fruitvision.comparison.layers.shown import LAYERS
 from fruitvision.models.norms import NORMS
 from fruitvision.report.charts import histogram
 from fruitvision.ui.compare.norm_effect_panel import BATCH_SIZES, norm_effect_html

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, new_run
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models

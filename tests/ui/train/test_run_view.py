@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, new_run
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.train.run_panel import csv_file
 from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line

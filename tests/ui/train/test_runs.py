@@ -14,7 +14,9 @@ import pytest
 from fruitvision.errors import DataError, RunError
 from fruitvision.report.charts import COLOURS, Series, line_chart
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, new_run
+from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page import downloads
 from fruitvision.ui.page.context import Context

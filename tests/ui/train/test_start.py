@@ -10,7 +10,8 @@ import pytest
 from fruitvision.data.fruits import EMPTY_TABLE
 from fruitvision.errors import ConfigError, DataError
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunConfig, list_runs
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import list_runs
 from fruitvision.ui.page.datasets import TYPED, Datasets
 from fruitvision.ui.page.models import Models, Teaching
 from fruitvision.ui.train.settings import preset_values

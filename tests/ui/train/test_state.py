@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fruitvision.report.charts import COLOURS
-from fruitvision.runs.folder import RunConfig, new_run
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import new_run
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.compare.study_panel import study_updates
 from fruitvision.ui.page.context import Context

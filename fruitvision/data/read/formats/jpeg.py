@@ -11,7 +11,7 @@ from fruitvision.data.read.formats.orientation import EXIF_START, XMP_START, exi
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts, unsupported
 
 MAX_SCANS = 64
-"""Each goes over the whole picture. Progressive files have about ten."""
+"""Each scan processes the whole picture. Progressive files have about ten."""
 MAX_SCANNED_PIXELS = 4_000_000_000
 """Scans times pixels, of a JPEG or of all the strips of a TIFF: about three seconds. A scan may take only a few hundred bytes, so that
 all of them may lie in one chunk of the file, and the decoder is interrupted between chunks alone."""
@@ -66,7 +66,7 @@ def read_jpeg(data: bytes, name: str) -> PictureFile:
             xmp = xmp_orientation(segment)
         elif marker == 0xE2 and segment.startswith(_PROFILE_START) and len(profile) < _MAX_PROFILE_SEGMENTS:
             profile.append((segment[12:13], segment[14:]))
-        elif marker in (0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE):  # 0xE0 and 0xEE say what the channels are
+        elif marker in (0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE):  # 0xE0 and 0xEE define the color space
             kept.append(data[start:at])
     raise too_many_parts(name, "segments")
 

@@ -10,9 +10,9 @@ import struct
 import zlib
 
 MAX_METADATA_BYTES = 2**20
-"""Of metadata that is looked through for the orientation; of compressed metadata, in all of a file."""
+"""Limit on metadata that is searched for the orientation, and on a file's decompressed metadata in total."""
 _MAX_UNPACKED_BYTES = 1032
-"""Bytes that deflate may have packed into one."""
+"""The largest compression ratio of deflate."""
 XMP_START, EXIF_START = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
@@ -71,11 +71,11 @@ class Unpacking:
             return b""
 
     def _unpacked(self, packed: bytes) -> bytes:
-        if not self._left:  # which zlib would take as no limit
+        if not self._left:  # zlib would take 0 as no limit
             return b""
         try:
             unpacked = zlib.decompressobj().decompress(packed, self._left)
-        except zlib.error:  # after how much of it is not said
+        except zlib.error:  # zlib does not report how much was unpacked
             self._left -= min(self._left, _MAX_UNPACKED_BYTES * len(packed))
             raise
         self._left -= len(unpacked)

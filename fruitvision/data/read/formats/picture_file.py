@@ -17,22 +17,22 @@ from PIL.WebPImagePlugin import WebPImageFile
 from fruitvision.errors import PictureError
 
 MAX_SIDE = 65_535
-"""As in JPEG and GIF; TIFF, PNG and BMP could claim a row that is the whole picture, and several such rows are held at once."""
+"""The limit of JPEG and GIF. A row of a TIFF, PNG or BMP could otherwise be the whole picture, and several rows are held in memory."""
 MAX_PARTS = 100_000
 """Segments of a JPEG, chunks of a PNG, strips or tiles of a TIFF, blocks before a GIF's first frame."""
 _STRIP_WEIGHT = 100
-"""Pillow keeps some 500 bytes for each strip of a TIFF; a pixel of a picture that is decoded takes 5 to 12."""
+"""In pixels: Pillow keeps some 500 bytes for each strip of a TIFF, and 5 to 12 bytes for a decoded pixel."""
 FREE_TILE_PIXELS = 2**22
-"""So many pixels tiles may have in all, however few of them are the picture's."""
+"""Tiles may have this many pixels in total, whatever the size of the picture."""
 MAX_PROFILE_BYTES = 4 * 2**20
-"""Of a color profile; those of printing presses have up to 3 MB."""
+"""Limit on a color profile; those for CMYK have up to 3 MB."""
 _HEAVY_READERS = (WebPImageFile, TiffImageFile)
-"""The readers that hold a picture more than once at a time: 16 bytes a pixel."""
+"""The readers that hold several copies of a picture: 16 bytes per pixel."""
 _BYTES_PER_PIXEL, _RGB_BYTES = 12, 4
-"""What a JPEG of several scans takes at its full size, at most; and what of it the pixels take."""
+"""The memory per pixel of a JPEG with several scans at full size, and the part of it for the decoded pixels."""
 
 Note = Literal["", "cut-off", "leading-bytes"]
-"""What is wrong with a file that is read all the same."""
+"""A problem with a file that can be read nevertheless."""
 
 
 class PictureFile(NamedTuple):
@@ -40,23 +40,23 @@ class PictureFile(NamedTuple):
 
     reader: type[ImageFile]
     data: bytes
-    """What the reader is given."""
+    """The rewritten file for the reader."""
     width: int
     height: int
     orientation: int = 1
-    """As EXIF counts it, 1..8; 1 where the reader applies it by itself."""
+    """EXIF's orientation, 1..8; 1 if the reader applies it."""
     reducible: bool = False
     """Whether it can be decoded at 1/2, 1/4 or 1/8 of its size: a JPEG."""
     coefficients: int = 0
-    """Of a JPEG of several scans, the bytes that are held at any scale."""
+    """The bytes of the coefficients of a JPEG with several scans, which are held at any scale."""
     parts: int = 0
-    """Of a TIFF, how many strips or tiles."""
+    """The number of strips or tiles of a TIFF."""
     pixels: int = 0
-    """What the decoder goes through: width times height, or more where tiles reach beyond the edges."""
+    """The pixels that are decoded: width times height, or more if tiles extend beyond the edges."""
     tables: int = 0
     """Of a lossless WebP, the bytes that its decoder's tables may take."""
     profile: bytes = b""
-    """The ICC color profile as it stands in the file; empty where there is none."""
+    """The ICC color profile of the file; empty if there is none."""
     note: Note = ""
 
     def reduced(self, short_side: int | None) -> tuple[int, int]:

@@ -21,7 +21,7 @@ def read_png(data: bytes, name: str) -> PictureFile:
     length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
     if kind != b"IHDR":
         raise ValueError("no header")
-    kept: list[list[int]] = [[0, 20 + length]]  # stretches of the file
+    kept: list[list[int]] = [[0, 20 + length]]  # ranges of the file
     exif, raw, xmp, profile, at = None, None, None, None, 20 + length
     unpacking = Unpacking()
     for _ in range(MAX_PARTS):

@@ -27,13 +27,12 @@ _FORMATS: tuple[tuple[int, bytes, Callable[[bytes, str], PictureFile]], ...] = (
     (0, b"MM\0+", read_tiff),
     (4, b"ftyp", read_heif),
 )
-"""The first bytes of each readable format: where they stand, what they are. Nothing else is ever passed to Pillow, whose
-rarer decoders are old and little tested; and its ``open``, which only warns of a large picture, is not called: the size is
-checked here."""
+"""(offset, first bytes, parser) of each supported format. Other formats are never passed to Pillow, whose rarer decoders are old and
+little tested. Its ``open``, which only warns of a large picture, is not called; the size is checked here."""
 
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 MAX_LEADING_BYTES = 1024
-"""That may stand before a picture: a line that a server or a script wrote there."""
+"""Limit on bytes before a picture, such as a line that was written by a server or a script."""
 _BEHIND = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP", re.DOTALL)
 
 

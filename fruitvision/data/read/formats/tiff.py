@@ -20,15 +20,15 @@ from fruitvision.data.read.formats.picture_file import (
 
 COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 MAX_CLAIMED = 8
-"""Times its bytes that the strips or tiles of a file claim in all. Few pixels may lie behind any number of bytes that stand for
-none, and to turn their bits all are copied: each megabyte takes a millisecond or two. Some programs claim too many."""
+"""Limit on the declared bytes of all strips or tiles, relative to the size of the file. A few pixels may have any number of bytes,
+all of which are copied to reverse their bits, at one or two milliseconds per megabyte. Some programs declare too many."""
 SMALL_TAGS = {
-    **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and ways of packing
+    **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and encodings
     **dict.fromkeys((258, 338, 339, 529, 530, 532), 16),  # bits, extra samples, their formats; YCbCr
     320: 3 * 2**16,
     347: 2**16,  # the palette, JPEG tables
 }
-"""The tags that decoding needs, and how many values each may have. The places of strips or tiles come to them."""
+"""The tags that decoding needs, with the maximum number of values, besides those with the offsets of strips or tiles."""
 TIFF_CODES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "B", 7: "B", 8: "H", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
 
 
@@ -55,7 +55,7 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
     for other in (278,) if tiled else (322, 323):
         most.pop(other)
-    turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader turns by the tag itself
+    turned = 1 if 274 in tags.entries else first_orientation(tags.xmp_orientation())  # Pillow's reader applies the tag itself
     return PictureFile(TiffImageFile, tags.rewritten(most), width, height, turned, parts=parts, pixels=pixels, profile=tags.profile())
 
 

@@ -32,7 +32,7 @@ def read_webp(data: bytes, name: str) -> PictureFile:
             raise ValueError("a chunk is cut off")
         if kind == b"VP8X" and not seen:
             size = int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-            body = bytes([body[0] & 0x12]) + body[1:]  # transparent parts, an animation; no profile and no notes
+            body = bytes([body[0] & 0x12]) + body[1:]  # transparency and animation; no profile and no metadata
         elif kind == b"VP8 " and size is None:
             width, height = struct.unpack_from("<HH", body, 6)
             size = width & 0x3FFF, height & 0x3FFF

@@ -14,9 +14,9 @@ import yaml
 from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, label_bytes, label_name, label_text
 from fruitvision.errors import DataError
 
-MAX_TEXT_BYTES = 2**20  # of the file of one picture
+MAX_TEXT_BYTES = 2**20  # per picture
 MAX_YAML_LETTERS = 2**18
-"""Of a list of classes in YAML, which takes ten seconds a megabyte to read. A thousand classes take 40 KB."""
+"""Limit on a list of classes in YAML, which takes ten seconds per megabyte to parse. A thousand classes take 40 KB."""
 MAX_JSON_MEMORY = 3 * 2**29
 """Bytes that the content of a JSON file may take as Python objects, which is up to 27 times its size; labels of COCO take 5 to 10 times."""
 _CONTAINER_BYTES, _VALUE_BYTES = 200, 60
@@ -100,7 +100,7 @@ def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str
                 continue
             number = int(first)
             name = names[number] if number < len(names) else str(number)
-            if len(numbers) in (4, 5):  # perhaps with the confidence of a prediction
+            if len(numbers) in (4, 5):  # possibly with a confidence
                 x, y, width, height = numbers[:4]
                 found.add_box(picture, Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, name))
             elif len(numbers) >= 6 and len(numbers) % 2 == 0:

@@ -32,9 +32,9 @@ class ClassFolders:
         """``splits``: the folder of each split; empty if the class folders are in ``root`` itself."""
         self.root, self.splits = root, splits
         self.found: list[tuple[str, str, Place, os.stat_result]] = []
-        """(path, split, the folders on the way from the split's to the file, stat)"""
+        """(path, split, the folders between the split's and the file, stat)"""
         self.loose: list[str] = []
-        """Pictures that lie in no class folder."""
+        """Pictures outside class folders."""
         self.empty: list[tuple[str, str]] = []
         self.left_out: list[LeftOutFile] = []
         for split, name in (splits or {"train": ""}).items():

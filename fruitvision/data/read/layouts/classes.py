@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from fruitvision.data.read.layouts.names import nfc, normalized_name
 
 Place = tuple[str, ...]
-"""A folder below its split's, by the names on the way to it."""
+"""The path of a folder below its split, as folder names."""
 MAX_DEPTH = 8
-"""Folders further down belong to the one at this depth."""
+"""Deeper folders belong to the one at this depth."""
 
 
 @dataclass

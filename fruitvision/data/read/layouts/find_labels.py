@@ -12,9 +12,9 @@ from fruitvision.data.read.layouts.names import LABEL_FOLDERS, PICTURE_FOLDERS, 
 from fruitvision.data.read.layouts.tables import SUFFIXES, read_table
 
 MAX_FILES = 50
-"""Tables and JSON files that are read; a file for each picture is none of them."""
+"""Limit on tables and JSON files; files of single pictures do not count."""
 MAX_LISTS = 10
-"""Lists of YOLO's classes that are read until one has names."""
+"""Limit on class lists of YOLO that are tried."""
 _OWN = {"unpacked.json", "download.json", "synthetic.json"}
 _NAMES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 _BESIDE = LABEL_FOLDERS | PICTURE_FOLDERS
@@ -36,7 +36,7 @@ def find_labels(
     """
     pictures = Pictures(one for one in files if is_picture(one))
     found: dict[str, Labels] = {}
-    # Kaggle's sample of a submission has a made-up label for every test picture.
+    # Kaggle's sample submission has a placeholder label for every test picture.
     tables = [one for one in files if PurePosixPath(one).suffix.lower() in SUFFIXES and "submission" not in one.rpartition("/")[2].lower()]
     notes = [one for one in files if one.lower().endswith(".json") and PurePosixPath(one).name not in _OWN]
     for one in tables[:MAX_FILES]:

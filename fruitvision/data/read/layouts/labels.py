@@ -17,12 +17,12 @@ from fruitvision.errors import DataError
 MAX_LABEL_BYTES = 128 * 2**20
 MAX_NAME = 200
 MAX_CALLED = 4000
-"""Letters of what a label file calls a picture, which it may do for each of a million boxes."""
+"""Limit on the length of a picture's name in a label file, which may repeat it for a million boxes."""
 MAX_ALIKE = 1000
 """Pictures of one name that are gone through for a label, which each row of a table may ask for."""
 _END_PARTS = 4
-"""Parts at the end of a path by which pictures of one name are found."""
-_EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts it before a file's name
+"""The number of trailing path components by which pictures with the same name are distinguished."""
+_EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio prepends it to a file name
 
 
 class Box(NamedTuple):
@@ -55,14 +55,14 @@ class Labels:
 
     def add_kind(self, picture: str, name: str) -> None:
         """Add a label of a picture; an empty name is ignored."""
-        if (name := clean_label(name)) and normalized_name(name) not in ("unlabeled", "unlabelled"):  # as Roboflow's tables have it
+        if (name := clean_label(name)) and normalized_name(name) not in ("unlabeled", "unlabelled"):  # as in Roboflow's tables
             self.kinds[picture].add(name)
 
     def add_box(self, picture: str, box: Box) -> None:
         """Add a box of a picture; it is ignored unless it has a name and overlaps the picture."""
         name = clean_label(box.name)
         left, top, right, bottom = (min(max(float(side), 0.0), 1.0) for side in box[:4])
-        if name and left < right and top < bottom:  # not so for NaN
+        if name and left < right and top < bottom:  # false for NaN
             self.boxes[picture].append(Box(left, top, right, bottom, name))
 
 
@@ -86,7 +86,7 @@ class Pictures:
             near: the folder of the label file.
             split: the split that the label file belongs to.
         """
-        if len(called) > MAX_CALLED:  # perhaps a picture itself, as text
+        if len(called) > MAX_CALLED:  # may be an encoded picture
             return None
         path = unquote(called.strip()) if "://" in called or "?" in called or "%" in called else called.strip()
         path = normalized_name(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
@@ -125,7 +125,7 @@ def label_name(value: Any) -> str:
     """A class name given as text or a number in a label file; empty for any other value, which could have any length."""
     try:
         return str(value) if isinstance(value, str | int | float) else ""
-    except ValueError:  # a number of thousands of digits
+    except ValueError:  # a number with thousands of digits
         return ""
 
 

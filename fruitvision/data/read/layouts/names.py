@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 _SPLITS = {"train": "train", "val": "val", "dev": "val", "eval": "val", "test": "test"}
 # "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set", "1_train", "train (1)", "训练集". Each part is
-# matched for good, so that no name takes long.
+# matched atomically, so that no name takes long.
 _SPLIT = re.compile(
     r"(?:\d{1,3}[ ._-]++)?"
     r"(?:(?P<train>train(?:ing)?|训练)|(?P<val>val(?:id(?:ation)?)?|验证)|(?P<dev>dev)|(?P<eval>eval(?:uation)?)"
@@ -17,9 +17,9 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 PICTURE_FOLDERS = frozenset({"images", "image", "imgs", "img", "jpegimages", "jpeg", "jpg", "png", "pictures", "pics", "photos", "data"})
-"""Folder names that say only that pictures lie in them, in lower case."""
+"""Names of folders that only mean "pictures", in lower case."""
 LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "annotation", "ann", "xmls", "xml", "imagesets"})
-"""Folder names that say only that labels lie in them, in lower case."""
+"""Names of folders that only mean "labels", in lower case."""
 MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
 """Folders of Pascal VOC whose pictures are masks of others, in lower case."""
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"} | {
@@ -30,7 +30,7 @@ _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", 
     ".jxl",
 }
 _OTHERS = {".mov", ".mp4", ".m4v", ".3gp", ".avi", ".aae", ".xmp", ".thm", ".lrv", ".db", ".ini", ".icloud", ".lnk", ".url"}
-_DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture of the same name
+_DESCRIBING = {".xml", ".txt", ".json", ".csv"}  # of a picture with the same name
 
 
 def looks_like_picture(name: str) -> bool:

@@ -11,7 +11,7 @@ from fruitvision.data.read.layouts.scan import files, folders
 from fruitvision.errors import DataError
 
 _MARK = re.compile(r"[ ._-]+")
-_LEVELS_DOWN = 3  # how far below the given folder the dataset may lie
+_LEVELS_DOWN = 3  # how many levels below the given folder the dataset may be
 
 
 def find_root(given: Path) -> tuple[Path, dict[str, str]]:
@@ -31,7 +31,7 @@ def find_root(given: Path) -> tuple[Path, dict[str, str]]:
     if found:
         return found[0]
     folder = given
-    for _ in range(_LEVELS_DOWN):  # an archive unpacked into a folder of the same name, once or twice
+    for _ in range(_LEVELS_DOWN):  # an archive that was unpacked into a folder of the same name, once or twice
         inside = list(folders(folder))
         if len(inside) != 1 or files(folder) or not any(folders(folder / inside[0].name)):
             break
@@ -105,7 +105,7 @@ def is_dataset(root: str | Path) -> bool:
         if has_splits(folder) or any(looks_like_picture(entry.name) for entry in files(folder)):
             return True
         holding = [entry for entry in inside if any(looks_like_picture(one.name) for one in files(folder / entry.name))]
-    except DataError:  # several training folders: each is a half of one
+    except DataError:  # several training folders: each is a part of the dataset
         return True
     except OSError:
         return False

@@ -12,10 +12,10 @@ from fruitvision.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
 MAX_COLUMNS = 10_000
-"""A table of more is none of labels."""
+"""A table with more columns does not hold labels."""
 csv.field_size_limit(max(csv.field_size_limit(), MAX_LABEL_BYTES))  # a table may hold masks as text
 _COLUMNS_TRIED, _ROWS_TRIED = 500, 200
-"""Columns that may name the pictures, the likeliest first, and rows that are looked at for it."""
+"""The number of columns, the likeliest first, and of rows that are searched for names of pictures."""
 _FILE = (
     "filename",
     "file_name",

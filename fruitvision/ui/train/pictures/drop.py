@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.data.fetch.archive import SUFFIXES
-from fruitvision.data.fetch.incoming import LABELS, MAX_FILES, Uploads
+from fruitvision.data.fetch.uploads import LABELS, MAX_FILES, Uploads
 from fruitvision.errors import DataError
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.client.handlers import Given, served_html, text

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fruitvision.data.read.dataset import Listing, refuse_one_class
+from fruitvision.data.read.dataset import refuse_one_class
+from fruitvision.data.read.layouts.found import Listing
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError
 

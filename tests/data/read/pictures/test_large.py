@@ -10,14 +10,8 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.read.formats.structure import read_structure
-from fruitvision.data.read.picture import (
-    cap_short_side,
-    load_capped,
-    load_pixels,
-    load_with_note,
-    open_picture,
-    to_array,
-)
+from fruitvision.data.read.picture import load_capped, load_pixels, load_with_note, open_picture, to_array
+from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.errors import PictureError
 from tests.data.read.pictures.conftest import BLUE, RED, WHITE, encoded, halves, near, refused, smooth
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import fruitvision.data.read.decoding as decoding
-from fruitvision.data.read.store import ImageStore
+from fruitvision.data.read.image_store import ImageStore
 
 
 def draw(path: Path, seed: int, size: tuple[int, int] = (24, 24)) -> None:

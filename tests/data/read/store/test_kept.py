@@ -15,8 +15,9 @@ from PIL import Image
 
 import fruitvision.data.read.store as store_module
 from fruitvision.data.read.picture import load_pixels
-from fruitvision.data.read.store import cache_folder, open_dataset
+from fruitvision.data.read.store import open_dataset
 from fruitvision.errors import DataError
+from fruitvision.files import cache_folder
 from tests.data.read.store.conftest import draw, stores
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, too_many_parts
 
 MAX_ITEMS = 1000
-"""As libheif reads at most. A picture of 50 megapixels from a phone has about 200 tiles."""
+"""The limit of libheif. A picture of 50 megapixels from a phone has about 200 tiles."""
 
 
 class Property(NamedTuple):
@@ -44,7 +44,7 @@ def boxes(data: bytes, at: int, end: int, name: str) -> Iterator[tuple[bytes, in
             body += 8
         length = length or end - at
         if at + length > end or body > at + length:
-            if kind == b"mdat":  # what lies in it is looked up by its place
+            if kind == b"mdat":  # its items are looked up by index
                 return
             raise ValueError("a box is cut off")
         yield kind, body, at + length
@@ -93,7 +93,7 @@ class Items:
         """An item's properties, in the order in which rotation and cropping are applied."""
         found = []
         for number, essential in self._used.get(item, ()):
-            if number:  # 0 stands for none
+            if number:  # 0 means none
                 kind, at, end = self._properties[number - 1]
                 if number not in self._bodies:
                     self._bodies[number] = self._data[at:end]

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, too_many_parts, unsupported
 
 MAX_FRAMES = 4
-"""Of an AV1 picture, which may come in layers."""
+"""The limit on frames of an AV1 picture, which may have several layers."""
 MAX_HEADERS = 32
-"""Units in a decoder's configuration, which is read for each tile anew, and headers in coded data that claim a size."""
+"""Limit on units in a decoder configuration, which is read again for each tile, and on headers in coded data that declare a size."""
 
 
 class CodedPicture(NamedTuple):

@@ -25,26 +25,26 @@ from fruitvision.data.read.formats.picture_file import (
 from fruitvision.errors import PictureError
 
 _CODECS = {b"hvc1": b"hvcC", b"hev1": b"hvcC", b"av01": b"av1C"}
-"""The kinds of coded items, and the property in which each keeps what its decoder needs first."""
+"""Type of coded item → the property with its decoder configuration."""
 _TURNS = {b"irot", b"imir", b"clap"}
 _KEPT = {*_CODECS.values(), *_TURNS, b"ispe", b"pixi", b"auxC"}
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
 _BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis"}
 _MORE = 128
-"""Pixels that a coded side may have beyond the picture's: codecs work in blocks of up to 128."""
+"""The number of pixels by which the coded size may exceed that of the picture: codecs use blocks of up to 128."""
 MAX_SLICED_PIXELS = 400_000_000
-"""Slices of an HEVC picture times its pixels: each of them may go over all of it."""
+"""Limit on the number of slices of an HEVC picture times its pixels, since each slice may cover all of them."""
 MAX_TURNS = 8
-"""Of an item: turned, mirrored or cut, each of which goes over all its pixels. One of each kind is allowed."""
+"""Limit on rotation, mirroring and cropping of an item, each of which processes all pixels: one of each kind."""
 MAX_PROPERTY_BYTES = 2**16
-"""Each that the decoder is given. Its configuration has about a hundred."""
+"""Limit for each property that is passed to the decoder. A decoder configuration has about a hundred bytes."""
 
 
 def read_heif(data: bytes, name: str) -> PictureFile:
     """As :func:`fruitvision.data.read.formats.structure.read_structure`."""
     (length,) = struct.unpack_from(">I", data)
     if _BRANDS.isdisjoint(data[at : at + 4] for at in (8, *range(16, min(length, 512), 4))):
-        raise PictureError("picture-not-an-image", picture=name)  # a video is such a file as well
+        raise PictureError("picture-not-an-image", picture=name)  # videos have the same container
     file = _Rewriting(Items(data, name), len(data), name)
     reader = _reader(file.codec, name)
     width, height = file.size
@@ -156,7 +156,7 @@ class _Rewriting:
         kept: list[Property] = []
         for one in self._source.properties(item):
             if one.kind in _KEPT or one.kind == b"colr" and one.body.startswith(b"nclx"):
-                if one.kind in _TURNS or all(one.kind != other.kind for other in kept):  # decoders too take the first
+                if one.kind in _TURNS or all(one.kind != other.kind for other in kept):  # decoders use the first, too
                     kept.append(one)
             elif one.kind == b"colr" and one.body[:4] in (b"prof", b"rICC") and not self.profile and len(one.body) <= MAX_PROFILE_BYTES:
                 self.profile = one.body[4:]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fruitvision.errors import CheckpointError
-from fruitvision.models.imported import heads, unfolded
+from fruitvision.models.imported import heads, pickle_size
 from fruitvision.models.imported.file import read_weights
 from fruitvision.models.imported.layouts import find_trunk
 from fruitvision.models.imported.names import class_names
@@ -70,7 +70,7 @@ def test_copies_of_one_list_are_counted_before_they_are_made(tmp_path, monkeypat
     pairs = body([(n, 0) for n in range(1000)])
     path = with_pickle(tmp_path / "x.pth", b"\x80\x02(" + pairs + b"ccollections\nOrderedDict\nh\x00\x85R" * 100 + b"t.")
     assert code_of(lambda: read_weights(path)) == "import-no-weights"
-    monkeypatch.setattr(unfolded, "MAX_WORK", 100_000)
+    monkeypatch.setattr(pickle_size, "MAX_WORK", 100_000)
     assert code_of(lambda: read_weights(path)) == "import-damaged"
 
 
@@ -84,7 +84,7 @@ def test_a_checkpoint_with_all_that_training_saves_is_far_from_the_limit(tmp_pat
     optimizer = torch.optim.AdamW(network.parameters())
     network(torch.zeros(1, 2)).sum().backward()
     optimizer.step()
-    monkeypatch.setattr(unfolded, "MAX_WORK", unfolded.MAX_WORK // 100)
+    monkeypatch.setattr(pickle_size, "MAX_WORK", pickle_size.MAX_WORK // 100)
     content = {"state_dict": network.state_dict(), "ema": network.state_dict(), "optimizer": optimizer.state_dict()}
     for zipped in (True, False):
         torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)

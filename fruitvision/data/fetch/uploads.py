@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fruitvision.data.fetch.archive import is_archive_name, is_zip_or_tar, unpack, without_suffix
-from fruitvision.data.read.listing import looks_like_picture
+from fruitvision.data.read.layouts.names import looks_like_picture
 from fruitvision.errors import DataError
 from fruitvision.files import free_folder, safe_name, write_error, write_text
 
@@ -27,12 +27,12 @@ MAX_FILES = 100_000
 MAX_DEPTH = 32
 MAX_NAME = 1000
 SHORT_STEM = 20
-"""Of a name that gets a number, in letters: with it, it is within what :func:`safe_name` keeps."""
+"""The number of characters kept of a name that gets a number, so that :func:`safe_name` does not cut the number off."""
 KEPT_SECONDS = 24 * 3600.0
-"""An upload of which nothing has come for so long is deleted."""
+"""An upload that received nothing for this long is deleted."""
 LABELS = (".csv", ".xml", ".txt", ".json", ".yaml", ".yml")
 BROUGHT = ".brought"
-"""A file in the folder of datasets into which something was brought."""
+"""A marker file in a folder of datasets that has received uploads."""
 _ANNOUNCED, _PREFIX = "announced.json", ".incoming-"
 
 
@@ -42,9 +42,9 @@ class UploadManifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """Of the folder that is to be made."""
+    """The name of the folder to create."""
     files: tuple[tuple[str, int], ...]
-    """Of each its path, parted by "/", and its size in bytes."""
+    """(path separated by "/", size in bytes) of each file."""
 
 
 class Uploads:
@@ -68,7 +68,8 @@ class Uploads:
 
         Raises DataError "upload-empty", "upload-too-large", "upload-too-many", "disk-full", "cannot-write".
         """
-        shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]  # Windows has names of half a letter
+        # Names on Windows may have unpaired surrogates.
+        shown = [(path.encode("utf-8", "replace").decode("utf-8"), size) for path, size in files]
         announced = UploadManifest(name=safe_name(name[:MAX_NAME]), files=tuple(shown))
         wanted = [is_wanted(path) for path, _ in announced.files]
         total = sum(size for (_, size), one in zip(announced.files, wanted, strict=True) if one)
@@ -81,7 +82,7 @@ class Uploads:
         content = announced.model_dump_json()
         key = hashlib.sha256(content.encode()).hexdigest()[:32]
         with self._lock:
-            if key in self._finishing:  # dropped on another page as well: all of it has come
+            if key in self._finishing:  # the same files were uploaded from another page
                 return key, [size for _, size in announced.files]
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,7 @@ class Uploads:
                 target = made.joinpath(*path.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if is_archive_name(given) and is_zip_or_tar(came):
-                    named = folder / target.name  # an error names the archive as the person knows it
+                    named = folder / target.name  # errors name the archive as uploaded
                     os.replace(came, named)
                     unpack(named, _free(target.with_name(without_suffix(target.name) or "_")), progress=progress)
                 else:
@@ -199,7 +200,7 @@ def is_wanted(path: str) -> bool:
 
 def _safe_paths(given: Sequence[str]) -> list[PurePosixPath]:
     """The paths made valid on every file system, distinct, and inside the folder."""
-    taken: dict[tuple[str, ...], dict[str, int]] = {}  # folder as it was given → name without case → times
+    taken: dict[tuple[str, ...], dict[str, int]] = {}  # folder as given → case-folded name → number of uses
     folders: dict[tuple[str, ...], PurePosixPath] = {(): PurePosixPath()}
 
     def placed(own: tuple[str, ...]) -> PurePosixPath:

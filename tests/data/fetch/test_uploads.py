@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fruitvision.data.fetch import incoming
-from fruitvision.data.fetch.incoming import KEPT_SECONDS, Uploads
+from fruitvision.data.fetch import uploads
+from fruitvision.data.fetch.uploads import KEPT_SECONDS, Uploads
 from fruitvision.errors import DataError, DownloadError
 
 
@@ -115,7 +115,7 @@ def test_what_cannot_be_taken_is_refused_before_anything_comes(tmp_path, code, f
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(incoming, "MAX_FILES", 2)
+    monkeypatch.setattr(uploads, "MAX_FILES", 2)
     with pytest.raises(DataError, match="zip"):
         Uploads(tmp_path).announce("x", [(f"a/{n}.png", 1) for n in range(3)])
 
@@ -191,13 +191,13 @@ def test_what_was_left_for_a_day_is_deleted_when_something_else_comes(tmp_path):
 
 def test_many_files_are_named_in_time_that_grows_with_their_number(tmp_path):
     began = time.monotonic()
-    paths = incoming._safe_paths(["a/same.png"] * 20_000 + [f"a/{n}.png" for n in range(20_000)])
+    paths = uploads._safe_paths(["a/same.png"] * 20_000 + [f"a/{n}.png" for n in range(20_000)])
     assert len(set(paths)) == 40_000 and time.monotonic() - began < 10
 
 
 def test_long_names_that_begin_alike_stay_apart():
     names = [f"a/{'苹' * 60}{n}.png" for n in range(300)]
-    paths = incoming._safe_paths(names)
+    paths = uploads._safe_paths(names)
     assert len(set(paths)) == 300 and all(path.suffix == ".png" and len(path.name.encode()) <= 120 for path in paths)
 
 

@@ -3,7 +3,7 @@
 A PyTorch file stores the names and shapes of its tensors in a pickle, which may call any function. torch's ``weights_only`` allows
 only some, but a few of these can still allocate any amount of memory (``bytearray(10**11)``). So the opcodes are read first
 (``pickletools``, which executes nothing), and everything that a state dict does not need is rejected; the size of the rest is
-computed in :mod:`fruitvision.models.imported.unfolded`.
+computed in :mod:`fruitvision.models.imported.pickle_size`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from fruitvision.errors import CheckpointError
-from fruitvision.models.imported.unfolded import UnpickledSize
+from fruitvision.models.imported.pickle_size import UnpickledSize
 
 MAX_OPCODES = 2_000_000
-"""Of one pickle. A network of a thousand tensors has some fifty thousand."""
+"""Limit for one pickle. A network of a thousand tensors has about fifty thousand."""
 MAX_MEMBERS = 20_000
 MAX_PICKLE_BYTES = 64 * 2**20
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The first pickle of a file that torch before 1.6 wrote: its magic number (torch/serialization.py)."""
+"""The first pickle of files written before torch 1.6: the magic number (torch/serialization.py)."""
 _LEGACY_PICKLES = 5
 _BUILDERS = {"_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter"}
 _COLLECTIONS = {"OrderedDict", "defaultdict", "Counter"}
@@ -56,7 +56,7 @@ def check_pickles(path: Path) -> bool:
         raise CheckpointError("import-damaged", path=str(path)) from error
     except OSError as error:
         raise CheckpointError("import-unreadable", path=str(path), reason=error.strerror or type(error).__name__) from error
-    refused = [own.name for own in found if not _is_harmless(own)]  # in their order: the outermost class first
+    refused = [own.name for own in found if not _is_harmless(own)]  # in order: the outermost class first
     if any(name.startswith(_MODEL_PACKAGES) for name in refused):
         raise CheckpointError("import-whole-model", path=str(path), name=refused[0], out=f"{path.stem}-weights.pth")
     if refused:
@@ -80,7 +80,7 @@ class _Name(NamedTuple):
 
     name: str
     plain: bool = True
-    """Whether the name stands in the opcode, as in every file that torch writes; else it is a guess."""
+    """Whether the name is part of the opcode, as in every file written by torch; otherwise it is a guess."""
 
 
 def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
@@ -94,7 +94,7 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
             raise CheckpointError("import-not-weights", path=str(path))
         (member,) = pickles
         size = file.seek(0, os.SEEK_END)
-        # torch stores, never compresses: what is compressed could unfold to any size, and so could members that overlap.
+        # torch never compresses: compressed or overlapping members could expand to any size.
         stored = all(member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size for member in members)
         if not stored or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
             raise ValueError("it is not stored as torch stores")
@@ -106,11 +106,11 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
 
 def _names(stream: IO[bytes]) -> Iterator[_Name]:
     """The globals that a pickle would look up. Raises ValueError if it cannot be parsed or is too large."""
-    texts, unfolded = ["", ""], UnpickledSize()
+    texts, size = ["", ""], UnpickledSize()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPCODES:
             raise ValueError("its pickle is too long")
-        unfolded.step(opcode, argument)
+        size.step(opcode, argument)
         if isinstance(argument, str):
             texts = [texts[1], argument]
         if opcode.name in ("GLOBAL", "INST"):

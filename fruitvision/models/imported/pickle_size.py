@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Sequence
 
 MAX_WORK = 8_000_000
-"""Objects that are hashed or copied while a pickle is read. A network of a thousand tensors has some ten thousand."""
+"""Limit on objects that are hashed or copied during unpickling. A network of a thousand tensors has about ten thousand."""
 _FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _KEYS = {"SETITEM", "SETITEMS"}
 _COPIES = {"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "BUILD", "ADDITEMS", "BINPERSID", "FROZENSET", "DICT"}
@@ -21,7 +21,8 @@ class UnpickledSize:
     """Simulates a pickle's stack with the size of each object in its place, counting contained objects once per reference."""
 
     def __init__(self) -> None:
-        self._stack: list[list[int] | None] = []  # None is a mark; a list of one, since what is filled later is the same object
+        # None is a mark. Sizes are lists of one element, shared by all references, since a container may be filled later.
+        self._stack: list[list[int] | None] = []
         self._memo: dict[int, list[int]] = {}
         self._work = 0
 
