@@ -1,4 +1,4 @@
-// The file that the app exports and imports too: a zip with taught.json and pictures/ID.jpg (fruitvision/recognition/taught).
+// The export file, the same as the app's: a ZIP with taught.json and pictures/ID.jpg (fruitvision/recognition/taught).
 
 import { readZip, writeZip } from "./zip.js";
 
@@ -21,9 +21,9 @@ export async function exportTaught(names) {
 }
 
 /**
- * Its pictures: id, name and JPEG. Throws RangeError for another file, or one that is damaged, or has more pictures.
+ * The file's pictures with id, name and JPEG; `full` if there are more than `most`. Throws RangeError if it is damaged, or another file.
  * @param {Blob} file
- * @param {number} most pictures
+ * @param {number} most pictures that are allowed
  */
 export async function importTaught(file, most) {
   if (file.size > MOST_BYTES) throw new RangeError("too large");

@@ -1,18 +1,18 @@
-// Classes that a person taught with a few pictures, added to the network's own: the head of fruitvision/recognition/taught_head.py,
-// where it is explained. A gate says whether a picture is one of them at all, a ridge classifier which.
+// The taught classes, added to the network's own: the head of fruitvision/recognition/taught_head.py, where it is explained. A gate
+// estimates whether a picture shows any of them, and a ridge classifier which one.
 
 import { crop, mirrored } from "./resize.js";
 
 /** @import { Model, Pixels, Thresholds } from "./types.js" */
 
 /**
- * A network's outputs for one taught picture: features of its views (views × F), the picture as it is classified first, and
- * probabilities by class.
+ * The network's outputs for one taught picture: features of its views, (views × F), the first of which is the picture as it is
+ * classified, and probabilities by class.
  * @typedef {{ features: Float32Array, probabilities: Float32Array }} Embedding
  */
 
 /**
- * The center of a picture, its mirror image, and darker and brighter copies: what is embedded beside the picture.
+ * The augmented views that are embedded beside the picture: its center, its mirror image, and darker and brighter copies.
  * @param {Model["taught"]} numbers
  * @param {Pixels} picture
  * @returns {Pixels[]}
@@ -72,7 +72,7 @@ export class TaughtHead {
   }
 
   /**
-   * The network's probabilities (C) and features (F) → (C + T), the T taught names behind the classes.
+   * The network's probabilities (C) and features (F) → probabilities (C + T), those of the T taught names last.
    * @param {Float64Array} probabilities
    * @param {ArrayLike<number>} features
    */
@@ -89,7 +89,7 @@ export class TaughtHead {
   }
 
   /**
-   * (C + T, F): the last layer's weight, and behind it the mean features of each taught name, for heatmaps.
+   * (C + T, F): the last layer's weight, followed by the mean features of each taught name, for heatmaps.
    */
   extendedWeight() {
     let length = 0;
@@ -104,7 +104,7 @@ export class TaughtHead {
   }
 
   /**
-   * The network's thresholds, changed for an answer `label`.
+   * The network's thresholds, adjusted for an answer `label`.
    * @param {Thresholds} own
    * @param {string} label
    * @returns {Thresholds}
@@ -138,13 +138,13 @@ export class TaughtHead {
     return found < shut ? 0 : found;
   }
 
-  /** The positions of a name's pictures. @param {number} name */
+  /** The indices of a name's pictures. @param {number} name */
   of(name) {
     return this.nameOf.flatMap((own, i) => (own === name ? [i] : []));
   }
 
   /**
-   * The mean similarity of a name's pictures to the nearest third of its others; of a single one to its views.
+   * The mean similarity of a name's pictures to the nearest third of its others; for a single picture, to its views.
    * @param {Float32Array[][]} views
    * @param {number} name
    */
@@ -161,7 +161,7 @@ export class TaughtHead {
   }
 
   /**
-   * By name: the mean similarity to the nearest third of its pictures.
+   * The mean similarity to the nearest third of each name's pictures.
    * @param {Float64Array[]} examples
    * @param {Float64Array} one
    */
@@ -175,7 +175,7 @@ export class TaughtHead {
   }
 
   /**
-   * Features → the unit vector (C) of their logits, without biases and their mean over classes.
+   * Features → the unit vector (C) of their logits, without biases, and centred over the classes.
    * @param {ArrayLike<number>} features
    */
   response(features) {
@@ -242,7 +242,7 @@ function ridge(rows, labels, names, strength) {
 }
 
 /**
- * A positive definite system by Cholesky's method; only the lower half of `matrix` is read, and it is overwritten.
+ * Solve a positive definite system by Cholesky decomposition; only the lower half of `matrix` is read, and it is overwritten.
  * @param {Float64Array[]} matrix
  * @param {Float64Array[]} right (n × T)
  * @returns {Float64Array[]}
