@@ -67,17 +67,17 @@ def web_network(network: nn.Module, config: CheckpointConfig, pictures: Sequence
     session = open_session(content)
     differences, same = [], []
     for batch in _batches(config.transform, pictures):
-        expected, found = network(batch).logits.numpy(), session.run(["logits"], {"image": batch.numpy()})[0]
-        differences.append(float(np.abs(found - expected).max()))
-        same.append(found.argmax(1) == expected.argmax(1))
+        expected, actual = network(batch).logits.numpy(), session.run(["logits"], {"image": batch.numpy()})[0]
+        differences.append(float(np.abs(actual - expected).max()))
+        same.append(actual.argmax(1) == expected.argmax(1))
     difference, agreement = max(differences), float(np.concatenate(same).mean())
     if weights == "float32" and difference > LARGEST_DIFFERENCE:
         raise CheckpointError("onnx-differs", difference=difference, agreement=agreement)
     if agreement < LEAST_AGREEMENT:
         raise CheckpointError("web-differs", difference=difference, agreement=agreement)
-    known = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
+    reference = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
     features = cast(nn.Linear, network.head).in_features
-    return WebNetwork(content, features, zoom, difference, agreement, tuple(round(float(value), 5) for value in known))
+    return WebNetwork(content, features, zoom, difference, agreement, tuple(round(float(value), 5) for value in reference))
 
 
 def open_session(content: bytes, threads: int = 0) -> Any:
@@ -118,8 +118,8 @@ def _allow_enlarged_input(model: Any, network: nn.Module, transform: EvalTransfo
     picture = torch.randn(1, 3, side, side, generator=generator)
     expected = network(picture).maps.numpy()
     try:
-        (found,) = open_session(model.SerializeToString()).run(["maps"], {"image": picture.numpy()})
-        fits = found.shape == expected.shape and bool(np.abs(found - expected).max() <= 1e-3 * max(float(np.abs(expected).max()), 1.0))
+        (actual,) = open_session(model.SerializeToString()).run(["maps"], {"image": picture.numpy()})
+        fits = actual.shape == expected.shape and bool(np.abs(actual - expected).max() <= 1e-3 * max(float(np.abs(expected).max()), 1.0))
     except Exception:  # ONNX Runtime's exceptions have no common base class
         fits = False
     if fits:

@@ -103,8 +103,8 @@ def _row(cells: Sequence[Any], mine: bool = False) -> Markup:
 
 
 def _own_axes(norm: str) -> str:
-    found = get_norm(norm)
-    return next((name for name, (shares, grouped) in AXES.items() if (shares, grouped) == (found.shares, found.grouped)), "")
+    layer = get_norm(norm)
+    return next((name for name, (shares, grouped) in AXES.items() if (shares, grouped) == (layer.shares, layer.grouped)), "")
 
 
 def _histogram_card(effect: NormEffect, channel: int, language: str) -> Markup:

@@ -95,8 +95,8 @@ def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder 
 def pair_choices(context: Context, study_id: str | None, chosen: str | None, language: str, *, owner: bool) -> dict[str, Any]:
     """The dropdown's choices: the (batch size, seed) pairs of a study that have networks. Hidden for fewer than two."""
     study = find(context, study_id, owner=owner)
-    known = pairs(study) if study else []
-    choices = [(say("same_picture.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in known]
+    available = pairs(study) if study else []
+    choices = [(say("same_picture.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in available]
     values = [value for _, value in choices]
     return gr.update(choices=choices, value=chosen if chosen in values else next(iter(values), None), visible=len(values) > 1)
 
@@ -106,17 +106,17 @@ def same_picture_view(
 ) -> Markup:
     """One card per norm; or a sentence that says what is missing."""
     study = find(context, study_id, owner=owner)
-    known = pairs(study) if study else []
-    if study is None or not known:
+    available = pairs(study) if study else []
+    if study is None or not available:
         return status(say("same_picture.none", language))
-    shown = {"picture": say("classify.picture", language)}
-    words = say("same_picture.note", language) if picture is not None else say("same_picture.drawn", language, **shown)
-    chosen = next((one for one in known if f"{one[0]}/{one[1]}" == pair), known[0])
+    facts = {"picture": say("classify.picture", language)}
+    words = say("same_picture.note", language) if picture is not None else say("same_picture.drawn", language, **facts)
+    chosen = next((one for one in available if f"{one[0]}/{one[1]}" == pair), available[0])
     try:
-        found = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
+        shown_answers = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
     except FruitVisionError as error:
         return notice(error, language)
-    cards = tag("div", (_card(answer, language) for answer in found), class_="fv-together")
+    cards = tag("div", (_card(answer, language) for answer in shown_answers), class_="fv-together")
     return join([cards, note(words)])
 
 

@@ -12,10 +12,10 @@ export const EXPORT_NAME = "fruitvision-taught.zip";
  * @returns {Promise<Blob>}
  */
 export async function exportTaught(names) {
-  const index = { version: 1, names: Object.fromEntries([...names].map(([name, own]) => [name, own.map(({ id }) => id)])) };
+  const index = { version: 1, names: Object.fromEntries([...names].map(([name, pictures]) => [name, pictures.map(({ id }) => id)])) };
   const entries = [{ name: INDEX, data: new TextEncoder().encode(JSON.stringify(index, null, 1)) }];
-  for (const own of names.values()) {
-    for (const { id, jpeg } of own) entries.push({ name: `pictures/${id}.jpg`, data: new Uint8Array(await jpeg.arrayBuffer()) });
+  for (const pictures of names.values()) {
+    for (const { id, jpeg } of pictures) entries.push({ name: `pictures/${id}.jpg`, data: new Uint8Array(await jpeg.arrayBuffer()) });
   }
   return writeZip(entries);
 }

@@ -235,16 +235,16 @@ export class Teaching {
   /** Update the list of names with their numbers of pictures, and the suggestions of the name field. */
   list() {
     const names = this.store.names(), types = [...new Set(this.model.fruit_types)];
-    const rows = [...names].map(([name, own], at) => {
+    const rows = [...names].map(([name, pictures], at) => {
       const shown = nameOf(name), forget = tag("button", { type: "button" }, say("teach.forget_name", { name: shown }));
       forget.addEventListener("click", () => this.work(async () => {
-        this.removed = { at, pictures: own.map((one) => ({ ...one, embedding: this.store.embeddings.get(one.id) })) };
-        await this.store.remove(own.map(({ id }) => id));
+        this.removed = { at, pictures: pictures.map((one) => ({ ...one, embedding: this.store.embeddings.get(one.id) })) };
+        await this.store.remove(pictures.map(({ id }) => id));
         await this.learn();
         this.tell(() => "");
         /** @type {HTMLElement | null} */ (document.querySelector("#taught .undo"))?.focus();
       }, false));
-      return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: own.length }))), forget);
+      return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: pictures.length }))), forget);
     });
     if (this.removed) rows.splice(this.removed.at, 0, this.undo(this.removed.pictures));
     find("taught").replaceChildren(...rows);

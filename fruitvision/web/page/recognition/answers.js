@@ -26,12 +26,12 @@ export function labelSpace(labels, fruitTypes, notFruit) {
  * @param {number} temperature
  */
 export function probabilitiesOf(logits, classes, temperature) {
-  const views = logits.length / classes, mean = new Float64Array(classes), own = new Float64Array(classes);
+  const views = logits.length / classes, mean = new Float64Array(classes), exponentials = new Float64Array(classes);
   for (let view = 0; view < views; view++) {
     let most = -Infinity, total = 0;
     for (let c = 0; c < classes; c++) most = Math.max(most, logits[view * classes + c]);
-    for (let c = 0; c < classes; c++) total += own[c] = Math.exp((logits[view * classes + c] - most) / temperature);
-    for (let c = 0; c < classes; c++) mean[c] += own[c] / total / views;
+    for (let c = 0; c < classes; c++) total += exponentials[c] = Math.exp((logits[view * classes + c] - most) / temperature);
+    for (let c = 0; c < classes; c++) mean[c] += exponentials[c] / total / views;
   }
   return mean;
 }
@@ -110,10 +110,10 @@ export function smoothed(probabilities, previous, share) {
  * @param {Prediction} prediction
  * @returns {Guess[]}
  */
-export function namedGuesses(card, { verdict: own, top }) {
+export function namedGuesses(card, { verdict, top }) {
   const [best, second] = top;
-  if (own === "not-fruit") return [];
-  if (own === "sure") return [best];
+  if (verdict === "not-fruit") return [];
+  if (verdict === "sure") return [best];
   const both = second && second.probability >= card.min_second * best.probability && best.probability + second.probability >= card.min_both;
   if (both) return [best, second];
   return best.probability >= card.min_alone ? [best] : [];

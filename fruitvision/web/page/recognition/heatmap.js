@@ -8,14 +8,14 @@
  */
 export function classActivation(maps, weight, shares) {
   const classes = shares.length, features = weight.length / classes, cells = maps.length / features;
-  const own = new Float64Array(features);
+  const weighted = new Float64Array(features);
   for (let c = 0; c < classes; c++) {
     const factor = shares[c] - 1 / classes; // the mean of all classes' weights is subtracted
-    for (let f = 0; f < features; f++) own[f] += factor * weight[c * features + f];
+    for (let f = 0; f < features; f++) weighted[f] += factor * weight[c * features + f];
   }
   const activation = new Float64Array(cells);
   for (let f = 0; f < features; f++) {
-    for (let i = 0; i < cells; i++) activation[i] += own[f] * maps[f * cells + i];
+    for (let i = 0; i < cells; i++) activation[i] += weighted[f] * maps[f * cells + i];
   }
   return activation;
 }

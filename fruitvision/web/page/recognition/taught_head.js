@@ -55,7 +55,7 @@ export class TaughtHead {
     this.kindOf = types.map((name) => kinds.indexOf(name));
     this.head = centred(weight, this.classes, this.size);
     this.nameOf = examples.map(([name]) => this.names.indexOf(name));
-    this.counts = this.names.map((_, n) => this.nameOf.filter((own) => own === n).length);
+    this.counts = this.names.map((_, n) => this.nameOf.filter((name) => name === n).length);
     const views = examples.map(([, { features }]) => rowsOf(features, this.size));
     this.features = views.map((rows) => unit(mean(rows.map(unit))));
     this.responses = views.map((rows) => unit(mean(rows.map((row) => this.response(row)))));
@@ -77,9 +77,9 @@ export class TaughtHead {
    * @param {ArrayLike<number>} features
    */
   join(probabilities, features) {
-    const gate = this.gate(probabilities, features), own = unit(features), count = this.names.length;
+    const gate = this.gate(probabilities, features), direction = unit(features), count = this.names.length;
     const scores = Array.from(this.bias);
-    for (let f = 0; f < this.size; f++) for (let t = 0; t < count; t++) scores[t] += own[f] * this.matrix[f * count + t];
+    for (let f = 0; f < this.size; f++) for (let t = 0; t < count; t++) scores[t] += direction[f] * this.matrix[f * count + t];
     const most = Math.max(...scores), raised = scores.map((score) => Math.exp(this.numbers.sharpness * (score - most)));
     const total = raised.reduce((sum, value) => sum + value, 0);
     const joined = new Float64Array(this.classes + count);
@@ -97,20 +97,20 @@ export class TaughtHead {
     const extended = new Float32Array((this.classes + this.names.length) * this.size);
     extended.set(this.weight);
     this.names.forEach((_, n) => {
-      const own = unit(mean(this.features.filter((_, i) => this.nameOf[i] === n)));
-      extended.set(own.map((value) => value * length), (this.classes + n) * this.size);
+      const direction = unit(mean(this.features.filter((_, i) => this.nameOf[i] === n)));
+      extended.set(direction.map((value) => value * length), (this.classes + n) * this.size);
     });
     return extended;
   }
 
   /**
    * The network's thresholds, adjusted for an answer `label`.
-   * @param {Thresholds} own
+   * @param {Thresholds} base
    * @param {string} label
    * @returns {Thresholds}
    */
-  thresholds(own, label) {
-    const { unsure, not_fruit: notFruit } = own;
+  thresholds(base, label) {
+    const { unsure, not_fruit: notFruit } = base;
     return {
       not_fruit: this.fruitTypes.includes(this.notFruit) ? Math.min(notFruit, 0.5) : notFruit,
       unsure: this.names.includes(label) ? Math.min(unsure, this.numbers.sure) : unsure,
@@ -140,7 +140,7 @@ export class TaughtHead {
 
   /** The indices of a name's pictures. @param {number} name */
   of(name) {
-    return this.nameOf.flatMap((own, i) => (own === name ? [i] : []));
+    return this.nameOf.flatMap((other, i) => (other === name ? [i] : []));
   }
 
   /**
@@ -149,13 +149,13 @@ export class TaughtHead {
    * @param {number} name
    */
   similarityWithin(views, name) {
-    const own = this.of(name);
-    if (own.length === 1) {
-      const [first, ...more] = views[own[0]].map(unit);
+    const pictures = this.of(name);
+    if (pictures.length === 1) {
+      const [first, ...more] = views[pictures[0]].map(unit);
       return dot(first, unit(mean(more))) - this.numbers.alone;
     }
-    const most = Math.max(Math.ceil((own.length - 1) / 3), 1);
-    const means = own.map((i) => own.filter((j) => j !== i).map((j) => dot(this.features[i], this.features[j])).sort((a, b) => b - a)
+    const most = Math.max(Math.ceil((pictures.length - 1) / 3), 1);
+    const means = pictures.map((i) => pictures.filter((j) => j !== i).map((j) => dot(this.features[i], this.features[j])).sort((a, b) => b - a)
       .slice(0, most).reduce((sum, value) => sum + value, 0) / most);
     return means.reduce((sum, value) => sum + value, 0) / means.length;
   }
@@ -168,9 +168,9 @@ export class TaughtHead {
   nearest(examples, one) {
     const similarity = examples.map((row) => dot(row, one));
     return this.counts.map((count, n) => {
-      const own = similarity.filter((_, i) => this.nameOf[i] === n).sort((a, b) => b - a);
+      const similarities = similarity.filter((_, i) => this.nameOf[i] === n).sort((a, b) => b - a);
       const most = Math.max(Math.ceil(count / 3), 1);
-      return own.slice(0, most).reduce((sum, value) => sum + value, 0) / most;
+      return similarities.slice(0, most).reduce((sum, value) => sum + value, 0) / most;
     });
   }
 
@@ -250,11 +250,11 @@ function ridge(rows, labels, names, strength) {
 function solve(matrix, right) {
   const n = matrix.length, width = right[0].length, found = right.map((row) => Float64Array.from(row));
   for (let i = 0; i < n; i++) {
-    const own = matrix[i];
+    const row = matrix[i];
     for (let j = 0; j <= i; j++) {
-      let sum = own[j];
-      for (let k = 0; k < j; k++) sum -= own[k] * matrix[j][k];
-      own[j] = i === j ? Math.sqrt(sum) : sum / matrix[j][j];
+      let sum = row[j];
+      for (let k = 0; k < j; k++) sum -= row[k] * matrix[j][k];
+      row[j] = i === j ? Math.sqrt(sum) : sum / matrix[j][j];
     }
   }
   for (let t = 0; t < width; t++) {

@@ -90,8 +90,8 @@ async function embed(pixels) {
   const features = new Float32Array((views.length + 1) * size);
   features.set(found.features);
   for (const [n, view] of views.entries()) {
-    const { features: own } = await network.run(normalized(once, viewPictures(once, view)));
-    features.set(own, (n + 1) * size);
+    const { features: viewFeatures } = await network.run(normalized(once, viewPictures(once, view)));
+    features.set(viewFeatures, (n + 1) * size);
   }
   return { features, probabilities: Float32Array.from(found.probabilities) };
 }
