@@ -36,7 +36,7 @@ def details_view(effect: NormEffect, channel: int, language: str) -> Markup:
     if effect.learned and effect.norm != "batch":
         network += " " + say("touch.put_in", language, norm=norm_name(effect.norm, language))
     shape = say("touch.shape", language, n=n, c=c, h=h, w=w)
-    return join([note(network), note(shape), tag("div", cards, class_="fv-touch")])
+    return join([note(network), note(shape), tag("div", cards, class_="fv-norm-effect")])
 
 
 def numbers_view(effect: NormEffect, channel: int, language: str) -> Markup:

@@ -41,19 +41,24 @@ def build(page: Page, tab: gr.Tab) -> None:
         with gr.Column(scale=3, min_width=260):
             picture = page.bind(
                 CheckedImage(
-                    sources=["upload", "clipboard"], type="filepath", height=260, show_label=True, elem_id="together-picture", buttons=[]
+                    sources=["upload", "clipboard"],
+                    type="filepath",
+                    height=260,
+                    show_label=True,
+                    elem_id="same-picture-picture",
+                    buttons=[],
                 ),
                 label="classify.picture",
                 placeholder="touch.drop",
             )
             study = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-study"), label="compare.study"
+                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-study"), label="compare.study"
             )
             pair = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="same_picture.pair"
+                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-pair"), label="same_picture.pair"
             )
         with gr.Column(scale=8, min_width=320):
-            cards = gr.HTML(elem_id="together-view")  # filled when the tab is opened, so that its networks are not loaded earlier
+            cards = gr.HTML(elem_id="same-picture-view")  # filled when the tab is opened, so that its networks are not loaded earlier
 
     def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
         visible = visible_studies(context.runs, owner=context.access.is_owner(request))
@@ -116,7 +121,7 @@ def same_picture_view(
         shown_answers = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
     except FruitVisionError as error:
         return notice(error, language)
-    cards = tag("div", (_card(answer, language) for answer in shown_answers), class_="fv-together")
+    cards = tag("div", (_card(answer, language) for answer in shown_answers), class_="fv-same-picture")
     return join([cards, note(words)])
 
 
@@ -139,9 +144,9 @@ def _card(answer: Answer, language: str) -> Markup:
         "section",
         tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.cell.norm)}"), norm),
         tag("img", alt=say("same_picture.heatmap", language, norm=norm), src=heatmap),
-        tag("p", title_of(prediction, named, language), class_="fv-together-name"),
+        tag("p", title_of(prediction, named, language), class_="fv-same-picture-name"),
         tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", percent, class_="fv-sureness"),
         bar(share) if prediction.verdict == "sure" else None,
-        tag("p", accuracy, class_="fv-together-accuracy"),
+        tag("p", accuracy, class_="fv-same-picture-accuracy"),
         class_="fv-card",
     )
