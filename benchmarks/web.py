@@ -36,13 +36,13 @@ NETWORK = "fruits-webcam"
 PICTURES = 300
 # Predictions as numbers, from the page's worker, for the picture in the file input "probe".
 PROBE = """async () => {
-  const { Computing } = await import("./js/computing.js");
-  const model = await (await fetch("model.json")).json(), computing = new Computing(() => undefined);
-  await computing.ask("open", { model, base: location.href });
+  const { WorkerClient } = await import("./js/worker_client.js");
+  const model = await (await fetch("model.json")).json(), worker = new WorkerClient(() => undefined);
+  await worker.ask("open", { model, base: location.href });
   const input = Object.assign(document.createElement("input"), { type: "file", id: "probe" });
   document.body.append(input);
   window.answered = async () => {
-    const { prediction } = await computing.ask("picture", { file: input.files[0] });
+    const { prediction } = await worker.ask("picture", { file: input.files[0] });
     return [prediction.fruit_type, prediction.confidence];
   };
 }"""

@@ -1,1 +1,1 @@
-"""The browser."""
+"""The browser interface, with Gradio."""

@@ -1,1 +1,1 @@
-"""The visitor's own browser: a folder of static files that answers pictures without a server."""
+"""The static page that classifies pictures in the visitor's own browser, and its export."""

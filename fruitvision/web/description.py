@@ -1,5 +1,5 @@
-"""``model.json``: what the page must know beside the network, all of it taken from the checkpoint's ``config.json`` and from the
-modules that answer in Python. onnxruntime-web does not read an ONNX file's metadata.
+"""``model.json``: everything that the page needs beside the network, taken from the checkpoint's ``config.json`` and from the Python
+modules that it mirrors. onnxruntime-web does not read the metadata of ONNX files.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from fruitvision.web.network import WebNetwork, Weights
 from fruitvision.wording.text import LANGUAGES, sentences
 
 PARTS = ("header.title", "header.purpose", "header.language", "classify.", "teach.", "web.")
-"""The sentences that the page may say: these, and those that begin so."""
+"""The keys, or prefixes of keys, of the sentences that the page uses."""
 ERRORS = ("picture-empty", "picture-damaged", "picture-too-large", "taught-no-export", "taught-full", "taught-name-empty")
-MOST_TAUGHT = 1_000
-"""Pictures in one browser."""
-MOST_TAUGHT_ROWS = 2_000
-"""Views that its ridge classifier is fitted on: in JavaScript a fit on more takes seconds."""
+MAX_TAUGHT = 1_000
+"""Maximum taught pictures in one browser."""
+MAX_TAUGHT_ROWS = 2_000
+"""Maximum views on which its ridge classifier is fitted: with more, it takes seconds in JavaScript."""
 
 
 def describe(config: CheckpointConfig, name: str, network: WebNetwork, weights: Weights, files: dict[str, Any]) -> dict[str, Any]:
-    """The description of a network called ``name``; ``files`` says where the page finds it and the runtime."""
+    """The description of a network called ``name``. ``files``: the paths of the network and of the runtime."""
     digest = hashlib.sha256(network.content + config.transform.model_dump_json().encode()).hexdigest()
     return {
         "name": name,
@@ -71,12 +71,12 @@ def describe(config: CheckpointConfig, name: str, network: WebNetwork, weights: 
 
 
 def words(language: str) -> dict[str, str]:
-    """The page's sentences by key; of an error, what was found and what to do next in one."""
-    found = {key: own[language] for key, own in sentences().items() if key.startswith(PARTS)}
+    """The page's sentences by key; those of an error are joined into one."""
+    by_key = {key: translations[language] for key, translations in sentences().items() if key.startswith(PARTS)}
     for code in ERRORS:
-        both = [sentences().get(f"errors.{code}.{part}", {}).get(language, "") for part in ("found", "page", "next")]
-        found[f"errors.{code}"] = (" " if language == "en" else "").join(part for part in both if part)
-    return found
+        parts = [sentences().get(f"errors.{code}.{part}", {}).get(language, "") for part in ("found", "page", "next")]
+        by_key[f"errors.{code}"] = (" " if language == "en" else "").join(part for part in parts if part)
+    return by_key
 
 
 def _taught() -> dict[str, Any]:
@@ -91,12 +91,12 @@ def _taught() -> dict[str, Any]:
         "ridge": taught_head.RIDGE,
         "sure": taught_head.SURE,
         "sharpness": taught_head.SHARPNESS,
-        "max_rows": MOST_TAUGHT_ROWS,
+        "max_rows": MAX_TAUGHT_ROWS,
         "center": embeddings.CENTER,
         "darker": embeddings.DARKER,
         "brighter": embeddings.BRIGHTER,
         "no_fruit_names": NO_FRUIT_NAMES,
         "quality": store.QUALITY / 100,
         "max_name_length": store.MAX_NAME_LENGTH,
-        "max_pictures": MOST_TAUGHT,
+        "max_pictures": MAX_TAUGHT,
     }

@@ -60,7 +60,7 @@ class DevicePage:
         self._tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode() for name, content in files.items()}
         self._files = files  # last, since requests are answered meanwhile
 
-    def holds(self, path: str) -> bool:
+    def has_file(self, path: str) -> bool:
         """Whether ``path`` is that of one of its files."""
         return path.startswith(PATH) and self._name(path) in self._files
 

@@ -1,4 +1,4 @@
-"""A folder of static files that answers pictures in the visitor's own browser: any web server serves it, and none is asked again."""
+"""Export a checkpoint as a folder of static files that classify in the visitor's own browser; any web server can host it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).with_name("page")
 DESCRIPTION, WORKER, NETWORK = "model.json", "sw.js", "network.onnx.gz"
-# Under names that every web server knows the type of; Windows' own register may know .mjs and .wasm as something else.
+# With suffixes whose MIME types every web server knows; the Windows registry may have wrong types for .mjs and .wasm.
 RUNTIME = {
     "ort.wasm.min.mjs": "runtime/ort.js",
     "ort-wasm-simd-threaded.mjs": "runtime/ort-wasm.js",
@@ -38,10 +38,10 @@ RUNTIME = {
     "ort-wasm-simd-threaded.asyncify.wasm": "runtime/ort-webgpu.wasm.gz",
 }
 TYPES = "types.js"
-"""Comments alone, which the page never loads."""
-DRAWN = 4
-"""Pictures of each kind of drawn fruit that the network is checked on, where no others are given."""
-# What a server would have to send for threads, and what the service worker adds where a server sends nothing.
+"""Types in comments only, which the page never loads."""
+PICTURES_PER_KIND = 4
+"""Drawn pictures of each kind of fruit, on which the network is checked if no others are given."""
+# Headers that allow threads, for servers that read such a file; the service worker adds them if the server does not.
 HEADERS = """/*
   Cross-Origin-Opener-Policy: same-origin
   Cross-Origin-Embedder-Policy: require-corp
@@ -61,17 +61,17 @@ THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
 @dataclass(frozen=True)
 class WebExport:
-    """What was written."""
+    """Summary of an export."""
 
     folder: Path
     files: int
     bytes: int
     compressed: int
-    """Bytes that a first visitor downloads where the server compresses text; large files are compressed as they lie there."""
+    """Bytes that a first visit downloads if the server compresses text; large files are stored compressed."""
     pictures: int
     largest_difference: float
     agreement: float
-    """Of the network's best class with torch's, on ``pictures`` pictures, 0..1."""
+    """Share of the ``pictures`` checked pictures for which the network's top class is the same as torch's, 0..1."""
 
 
 def export_web(
@@ -85,55 +85,58 @@ def export_web(
     runtime: Path | None = None,
     progress: Progress | None = None,
 ) -> WebExport:
-    """Make the folder ``out`` of a checkpoint folder; an earlier export there is replaced in one step.
+    """Export a checkpoint folder to the folder ``out``; an earlier export there is replaced atomically.
 
     Args:
-        name: what the page calls the network; by default the folder's name, or the run's of its ``best/``.
+        name: the network's name on the page; by default the folder's name, or the run's for its ``best/``.
         weights: "int8", a quarter of the size, or "float32".
-        webgpu: add the runtime for graphics cards, 6.6 MB compressed, which only browsers with WebGPU load.
+        webgpu: include the WebGPU runtime, 6.6 MB compressed, which only browsers with WebGPU load.
         pictures: on which the network is compared with torch; by default drawn ones.
-        runtime: onnxruntime-web as npm packs it, or as a folder; by default the user's cache or the npm registry.
+        runtime: onnxruntime-web as an npm package file, or as a folder; by default from the user's cache or the npm registry.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or exported.
-        DataError: "web-out-foreign" where ``out`` is no such folder, "web-runtime-other", and where it cannot be written.
-        DownloadError: the runtime is not in the cache and cannot be fetched.
+        DataError: "web-out-foreign" if ``out`` is another folder, "web-runtime-other", or if it cannot be written.
+        DownloadError: the runtime is not cached, and cannot be downloaded.
     """
     from fruitvision.models.onnx.export import import_onnxruntime
     from fruitvision.web.description import describe
     from fruitvision.web.network import web_network
 
-    import_onnxruntime()  # before anything is fetched
+    import_onnxruntime()  # raises before anything is downloaded
     out = out.absolute()
     if out.exists() and not (out.is_dir() and ((out / DESCRIPTION).is_file() or not any(out.iterdir()))):
         raise DataError("web-out-foreign", path=str(out))
     network, config = load_checkpoint(checkpoint)
-    found = runtime_files(runtime, webgpu=webgpu, progress=progress)
-    checked = [load_pixels(picture) for picture in pictures or draw_pictures(DRAWN)]
-    made = web_network(network, config, checked, weights)
+    runtime_content = runtime_files(runtime, webgpu=webgpu, progress=progress)
+    checked = [load_pixels(picture) for picture in pictures or draw_pictures(PICTURES_PER_KIND)]
+    exported = web_network(network, config, checked, weights)
     files = {
         path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file() and path.name != TYPES
     }
-    files |= {RUNTIME[one]: _compressed(content) if one.endswith(".wasm") else _without_map(content) for one, content in found.items()}
-    files |= icons() | {NETWORK: _compressed(made.content)}
-    places = {"network": NETWORK, "runtime": _places("wasm"), "webgpu": _places("webgpu") if webgpu else None}
+    files |= {
+        RUNTIME[name]: _compressed(content) if name.endswith(".wasm") else _without_source_map(content)
+        for name, content in runtime_content.items()
+    }
+    files |= icons() | {NETWORK: _compressed(exported.content)}
+    paths = {"network": NETWORK, "runtime": _runtime_paths("wasm"), "webgpu": _runtime_paths("webgpu") if webgpu else None}
     title = name or checkpoint_name(checkpoint)
     files |= {"manifest.webmanifest": json.dumps(_manifest(), indent=1).encode(), "_headers": HEADERS.encode(), ".nojekyll": b""}
     files["licences.txt"] = _licences().encode()
     card = current_folder(checkpoint) / CARD
     if card.is_file():
         files["network.txt"] = card.read_bytes()
-    description = describe(config, title, made, weights, places)
+    description = describe(config, title, exported, weights, paths)
     version = _version(files, description)
     files[DESCRIPTION] = json.dumps({"version": version} | description, ensure_ascii=False, separators=(",", ":")).encode()
     files[WORKER] = _service_worker(files, version)
     _write(out, files)
     sizes = [min(len(_compressed(content)), len(content)) for one, content in files.items() if one in _first_visit(files)]
     total = sum(map(len, files.values()))
-    return WebExport(out, len(files), total, sum(sizes), len(checked), made.largest_difference, made.agreement)
+    return WebExport(out, len(files), total, sum(sizes), len(checked), exported.largest_difference, exported.agreement)
 
 
-def _places(build: str) -> dict[str, str]:
+def _runtime_paths(build: str) -> dict[str, str]:
     names = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
     if build == "wasm":
         names = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -144,13 +147,13 @@ def _compressed(content: bytes) -> bytes:
     return gzip.compress(content, 9, mtime=0)
 
 
-def _without_map(content: bytes) -> bytes:
-    """A script without the line that names its source map, which is not carried."""
+def _without_source_map(content: bytes) -> bytes:
+    """A script without the reference to its source map, which is not exported."""
     return b"\n".join(line for line in content.split(b"\n") if not line.startswith(b"//# sourceMappingURL="))
 
 
 def _manifest() -> dict[str, Any]:
-    """So that phones offer to install the page as an app."""
+    """The web app manifest, by which phones can install the page as an app."""
     return {
         "name": say("header.title", "en"),
         "short_name": say("header.title", "en"),
@@ -178,13 +181,13 @@ def _licences() -> str:
 
 
 def _first_visit(files: dict[str, bytes]) -> list[str]:
-    """What the page loads and keeps: all but texts to read, the server's own files, and what only WebGPU needs."""
-    apart = {"licences.txt", "network.txt", "_headers", ".nojekyll", WORKER}
-    return sorted(one for one in files if one not in apart and "webgpu" not in one)
+    """The files that the page loads and caches: all but the texts, the server's files, and those for WebGPU."""
+    excluded = {"licences.txt", "network.txt", "_headers", ".nojekyll", WORKER}
+    return sorted(path for path in files if path not in excluded and "webgpu" not in path)
 
 
 def _version(files: dict[str, bytes], description: dict[str, Any]) -> str:
-    """16 digits that change with any of the page's files: by them the service worker knows a new version."""
+    """A hash of all files of the page, by which the service worker recognizes a new version."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for one in sorted(files):
         digest.update(one.encode() + b"\0" + hashlib.sha256(files[one]).digest())
@@ -192,20 +195,20 @@ def _version(files: dict[str, bytes], description: dict[str, Any]) -> str:
 
 
 def _service_worker(files: dict[str, bytes], version: str) -> bytes:
-    """The page's service worker, with the version and the list of files to keep filled in."""
-    kept = ["./", *(one for one in _first_visit(files) if one != "index.html")]
-    return files[WORKER].decode().replace('"VERSION"', json.dumps(version)).replace('["FILES"]', json.dumps(kept)).encode()
+    """The service worker, with the version and the list of files to cache filled in."""
+    cached = ["./", *(path for path in _first_visit(files) if path != "index.html")]
+    return files[WORKER].decode().replace('"VERSION"', json.dumps(version)).replace('["FILES"]', json.dumps(cached)).encode()
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
-    """Write beside, then replace. Raises DataError "disk-full" or "cannot-write"."""
-    beside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    """Write to a temporary folder, then replace ``out``. Raises DataError "disk-full" or "cannot-write"."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
-        for one, content in files.items():
-            path = beside / one
+        for name, content in files.items():
+            path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        replace_folder(beside, out)
+        replace_folder(temporary, out)
     except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise write_error(error, out) from error

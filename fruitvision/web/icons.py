@@ -1,4 +1,4 @@
-"""The page's icons, drawn: a pear in a guide box."""
+"""The page's icons: a drawn pear in a guide box."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 
 GROUND, BOX, FRUIT, LEAF = (16, 20, 16), (255, 255, 255), (232, 197, 71), (108, 176, 84)
 SIZES = {"icons/192.png": (192, 1.0), "icons/512.png": (512, 1.0), "icons/apple.png": (180, 1.0), "icons/maskable.png": (512, 0.72)}
-"""Side, and the share of it that the drawing takes: systems cut a "maskable" icon to a circle or a rounded square."""
-_FINE = 4
+"""Side in pixels, and the share of it that the drawing fills: systems crop a "maskable" icon to a circle or a rounded square."""
+_SUPERSAMPLING = 4
 
 
 def icons() -> dict[str, bytes]:
@@ -18,14 +18,14 @@ def icons() -> dict[str, bytes]:
 
 
 def _png(side: int, share: float) -> bytes:
-    whole = side * _FINE
-    image = Image.new("RGB", (whole, whole), GROUND)
+    size = side * _SUPERSAMPLING
+    image = Image.new("RGB", (size, size), GROUND)
     draw = ImageDraw.Draw(image)
 
     def place(*shares: float) -> tuple[float, ...]:
-        return tuple(whole * (0.5 + (value - 0.5) * share) for value in shares)
+        return tuple(size * (0.5 + (value - 0.5) * share) for value in shares)
 
-    line = int(whole * 0.035 * share)
+    line = int(size * 0.035 * share)
     for x, y, right, down in ((0.14, 0.14, 1, 1), (0.86, 0.14, -1, 1), (0.14, 0.86, 1, -1), (0.86, 0.86, -1, -1)):
         (left, top), (end, bottom) = place(x, y), place(x + 0.18 * right, y + 0.18 * down)
         draw.line([(end, top), (left, top), (left, bottom)], fill=BOX, width=line, joint="curve")

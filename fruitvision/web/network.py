@@ -1,8 +1,8 @@
-"""A network as the ONNX file that a browser downloads: a quarter of the size, computed in float32.
+"""A network as the ONNX file that a browser downloads, with weight-only quantization: a quarter of the size, computed in float32.
 
-With weights in int8 (one scale for each output channel, rounded to nearest) ONNX Runtime expands them once, when it opens the
-file; activations stay float32. So no pictures are needed for calibration, and answers differ less than those of a network that
-computes in int8. What has few weights to a channel (depthwise convolutions) loses more by rounding and is stored as float16.
+Weights are stored in int8 (one scale per output channel, rounded to nearest), and dequantized once, when ONNX Runtime opens the file;
+activations are float32. This needs no pictures for calibration, and is more accurate than computing in int8. Layers with few weights
+per channel (depthwise convolutions) lose more by rounding, and are stored in float16.
 """
 
 from __future__ import annotations
@@ -24,64 +24,64 @@ from fruitvision.recognition.classifier import HEATMAP_ZOOM
 Weights = Literal["int8", "float32"]
 
 MIN_AGREEMENT = 0.9
-"""The share of the checked pictures for which the int8 file's best class must be torch's."""
-FEW_WEIGHTS = 64
-"""To an output channel: fewer are stored as float16."""
+"""Minimum share of the checked pictures for which the int8 file's top class must be the same as torch's."""
+MIN_INT8_WEIGHTS = 64
+"""Layers with fewer weights per output channel are stored in float16."""
 HEAD = "head"
-"""The output that is the last layer's weight, (C, F): teaching and heatmaps need it, and it is in the file already."""
+"""The name of an output with the last layer's weight, (C, F), which teaching and heatmaps need."""
 EXPAND_ONCE = "session.disable_quant_qdq"
-"""ONNX Runtime's setting that lets it expand int8 weights when the file is opened, and not for each picture."""
+"""ONNX Runtime's setting to dequantize int8 weights when the file is opened, instead of for each picture."""
 
 
 @dataclass(frozen=True)
 class WebNetwork:
-    """The file, and how it compares with torch."""
+    """The file, and its comparison with torch."""
 
     content: bytes
     features: int
     zoom: int
-    """By which a picture may be enlarged for a heatmap: 1 where the network takes one size only."""
+    """The factor by which a picture may be enlarged for a heatmap; 1 if the network accepts only one size."""
     largest_difference: float
-    """Of any logit of the checked pictures."""
+    """The largest difference of any logit on the checked pictures."""
     agreement: float
-    """The share of the checked pictures whose best class is torch's."""
+    """The share of the checked pictures for which the top class is the same as torch's."""
     reference: tuple[float, ...]
-    """The logits of :func:`reference_picture`, by which a browser checks that it computes the same."""
+    """The logits of :func:`reference_picture`, with which a browser checks its own results."""
 
 
 @torch.inference_mode()
 def web_network(network: nn.Module, config: CheckpointConfig, pictures: Sequence[np.ndarray], weights: Weights) -> WebNetwork:
-    """Export, check and return a network; ``pictures`` are (H, W, 3) uint8.
+    """Export a network, and check it on ``pictures``, (H, W, 3) uint8.
 
-    Raises CheckpointError "onnx-missing" where a package is not installed, "onnx-differs" or "web-differs" where the file's
-    answers are not those of torch.
+    Raises CheckpointError "onnx-missing" if a package is not installed, "onnx-differs" or "web-differs" if the file's results differ
+    from torch's.
     """
     import_onnxruntime()
     network = network.cpu().eval()
     model = exported_model(network, config.transform.crop, OUTPUTS)
-    zoom = _any_size(model, network, config.transform)
-    _add_head(model, network)
+    zoom = _allow_enlarged_input(model, network, config.transform)
+    _add_head_output(model, network)
     if weights == "int8":
-        _smaller(model)
+        _quantize(model)
     content = model.SerializeToString()
     session = open_session(content)
     differences, same = [], []
     for batch in _batches(config.transform, pictures):
-        expected, found = network(batch).logits.numpy(), session.run(["logits"], {"image": batch.numpy()})[0]
-        differences.append(float(np.abs(found - expected).max()))
-        same.append(found.argmax(1) == expected.argmax(1))
+        expected, actual = network(batch).logits.numpy(), session.run(["logits"], {"image": batch.numpy()})[0]
+        differences.append(float(np.abs(actual - expected).max()))
+        same.append(actual.argmax(1) == expected.argmax(1))
     difference, agreement = max(differences), float(np.concatenate(same).mean())
     if weights == "float32" and difference > LARGEST_DIFFERENCE:
         raise CheckpointError("onnx-differs", difference=difference, agreement=agreement)
     if agreement < MIN_AGREEMENT:
         raise CheckpointError("web-differs", difference=difference, agreement=agreement)
-    known = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
+    reference = session.run(["logits"], {"image": reference_picture(config.transform)})[0][0]
     features = cast(nn.Linear, network.head).in_features
-    return WebNetwork(content, features, zoom, difference, agreement, tuple(round(float(value), 5) for value in known))
+    return WebNetwork(content, features, zoom, difference, agreement, tuple(round(float(value), 5) for value in reference))
 
 
 def open_session(content: bytes, threads: int = 0) -> Any:
-    """The file in this computer's own ONNX Runtime; ``threads`` 0 leaves their number to it."""
+    """Open the file in the local ONNX Runtime; with ``threads`` 0, it chooses their number."""
     onnxruntime = import_onnxruntime(exporting=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -90,7 +90,7 @@ def open_session(content: bytes, threads: int = 0) -> Any:
 
 
 def reference_picture(transform: EvalTransform) -> np.ndarray:
-    """(1, 3, crop, crop) float32: a pattern that ``network.js`` draws too."""
+    """(1, 3, crop, crop) float32: a test pattern, which ``network.js`` generates too."""
     rows, columns = np.mgrid[: transform.crop, : transform.crop]
     channels = [(columns * 3 + rows * 5 + channel * 80 + ((columns * rows) >> 5)) & 255 for channel in range(3)]
     return normalize(torch.from_numpy(np.stack(channels)[None]), transform.mean, transform.std).numpy().astype(np.float32)
@@ -101,11 +101,11 @@ def _batches(transform: EvalTransform, pictures: Sequence[np.ndarray]) -> Iterat
         yield transform.batch(pictures[start : start + BATCH]).contiguous()
 
 
-def _any_size(model: Any, network: nn.Module, transform: EvalTransform) -> int:
-    """Let the file take enlarged pictures, for heatmaps with smaller cells; returns the zoom that it computes as torch does.
+def _allow_enlarged_input(model: Any, network: nn.Module, transform: EvalTransform) -> int:
+    """Let the file accept enlarged pictures, for finer heatmaps. Returns the zoom for which its results are the same as torch's.
 
-    Convolutions and poolings do not depend on the size that they were exported at. A norm over positions does, and so may
-    the padding of a size that does not halve evenly: such a network keeps its one size.
+    Convolutions and poolings do not depend on the size at which they were exported. A norm over positions does, and so may the padding
+    of a size that is not divisible by two: such a network keeps its one size, and the zoom is 1.
     """
     graph = model.graph
     sizes = [graph.input[0].type.tensor_type.shape.dim, graph.output[OUTPUTS.index("maps")].type.tensor_type.shape.dim]
@@ -118,9 +118,9 @@ def _any_size(model: Any, network: nn.Module, transform: EvalTransform) -> int:
     picture = torch.randn(1, 3, side, side, generator=generator)
     expected = network(picture).maps.numpy()
     try:
-        (found,) = open_session(model.SerializeToString()).run(["maps"], {"image": picture.numpy()})
-        fits = found.shape == expected.shape and bool(np.abs(found - expected).max() <= 1e-3 * max(float(np.abs(expected).max()), 1.0))
-    except Exception:  # ONNX Runtime's own classes have no common one
+        (actual,) = open_session(model.SerializeToString()).run(["maps"], {"image": picture.numpy()})
+        fits = actual.shape == expected.shape and bool(np.abs(actual - expected).max() <= 1e-3 * max(float(np.abs(expected).max()), 1.0))
+    except Exception:  # ONNX Runtime's exceptions have no common base class
         fits = False
     if fits:
         return HEATMAP_ZOOM
@@ -131,8 +131,8 @@ def _any_size(model: Any, network: nn.Module, transform: EvalTransform) -> int:
     return 1
 
 
-def _add_head(model: Any, network: nn.Module) -> None:
-    """Make the last layer's weight an output."""
+def _add_head_output(model: Any, network: nn.Module) -> None:
+    """Add the last layer's weight as an output."""
     from onnx import TensorProto, helper, numpy_helper
 
     weight = cast(nn.Linear, network.head).weight.detach().numpy()
@@ -146,28 +146,28 @@ def _add_head(model: Any, network: nn.Module) -> None:
     model.graph.output.append(helper.make_tensor_value_info(HEAD, TensorProto.FLOAT, weight.shape))
 
 
-def _smaller(model: Any) -> None:
-    """Store the weights of convolutions and linear layers as int8 or float16, and expand them at the graph's beginning."""
+def _quantize(model: Any) -> None:
+    """Store the weights of convolutions and linear layers in int8 or float16, and dequantize them at the beginning of the graph."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
-    held = {constant.name: constant for constant in graph.initializer}
-    expanding = []
+    initializers = {initializer.name: initializer for initializer in graph.initializer}
+    dequantizing = []
     for name in dict.fromkeys(node.input[1] for node in graph.node if node.op_type in ("Conv", "Gemm")):
-        if name not in held:
+        if name not in initializers:
             continue
-        weight = numpy_helper.to_array(held[name])
-        graph.initializer.remove(held[name])
-        if weight[0].size < FEW_WEIGHTS:
+        weight = numpy_helper.to_array(initializers[name])
+        graph.initializer.remove(initializers[name])
+        if weight[0].size < MIN_INT8_WEIGHTS:
             graph.initializer.append(numpy_helper.from_array(weight.astype(np.float16), f"{name}_float16"))
-            expanding.append(helper.make_node("Cast", [f"{name}_float16"], [name], to=TensorProto.FLOAT, name=f"{name}_cast"))
+            dequantizing.append(helper.make_node("Cast", [f"{name}_float16"], [name], to=TensorProto.FLOAT, name=f"{name}_cast"))
             continue
         scale = np.abs(weight.reshape(len(weight), -1)).max(axis=1) / 127
         scale[scale == 0] = 1
         rounded = np.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
         graph.initializer.append(numpy_helper.from_array(rounded, f"{name}_int8"))
         graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
-        expanding.append(helper.make_node("DequantizeLinear", [f"{name}_int8", f"{name}_scale"], [name], axis=0, name=f"{name}_expand"))
+        dequantizing.append(helper.make_node("DequantizeLinear", [f"{name}_int8", f"{name}_scale"], [name], axis=0, name=f"{name}_expand"))
     others = list(graph.node)
     del graph.node[:]
-    graph.node.extend(expanding + others)
+    graph.node.extend(dequantizing + others)

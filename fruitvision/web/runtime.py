@@ -1,7 +1,7 @@
-"""onnxruntime-web: the npm package that computes in the browser. One version, its files known by their SHA-256.
+"""onnxruntime-web, the npm package that runs networks in the browser: one pinned version, verified by SHA-256.
 
-It is fetched once from the npm registry into the user's cache, or taken from a file or folder where there is no internet:
-``npm pack onnxruntime-web@VERSION`` makes such a file. MIT licence. A page that was exported fetches nothing from elsewhere.
+It is downloaded once from the npm registry into the user's cache. Without internet, it can be given as a file, as created by ``npm
+pack onnxruntime-web@VERSION``, or as a folder. MIT licence. An exported page downloads nothing from other sites.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ VERSION = "1.30.0"
 URL = f"https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
 TARBALL_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 MAX_BYTES = 64 * 2**20
-"""Of one file; the largest has 27 MB."""
+"""Maximum size of one file; the largest has 27 MB."""
 
 
 class RuntimeFile(NamedTuple):
     """A file of the package."""
 
     name: str
-    """In the package's folder ``dist``."""
+    """Its name in the package's folder ``dist``."""
     sha256: str
     webgpu: bool
-    """Whether it belongs to the build that computes on a graphics card too."""
+    """Whether it belongs to the build with WebGPU."""
 
 
 FILES = (
@@ -44,19 +44,19 @@ FILES = (
 
 
 def runtime_files(source: Path | None = None, *, webgpu: bool = False, progress: Progress | None = None) -> dict[str, bytes]:
-    """The files by name: those of one SIMD build, with threads where the page may have them; with ``webgpu`` also that build's.
+    """The contents of the runtime's files by name: those of the SIMD build, with ``webgpu`` also those of the WebGPU build.
 
-    ``source`` is the package as npm packs it (.tgz), or a folder with the package or its ``dist`` in it. Without one the
-    user's cache is used, and filled from the npm registry where it is empty.
+    ``source`` is the npm package (.tgz), or a folder with the package or its ``dist``. Without it, the user's cache is used, and filled
+    from the npm registry if files are missing.
 
-    Raises DataError "web-runtime-other" where a file is missing or not of that version, DownloadError ("web-runtime-offline"
-    without a connection), and DataError where the cache cannot be written.
+    Raises DataError "web-runtime-other" if a file is missing, or of another version, DownloadError ("web-runtime-offline" without a
+    connection), and DataError if the cache cannot be written.
     """
     wanted = [file for file in FILES if webgpu or not file.webgpu]
     if source is not None:
-        return _checked(_packed(source, wanted) if source.is_file() else _found(source, wanted), wanted, source)
+        return _verified(_from_package(source, wanted) if source.is_file() else _from_folder(source, wanted), wanted, source)
     cache = cache_folder() / f"onnxruntime-web-{VERSION}"
-    found = _found(cache, wanted)
+    found = _from_folder(cache, wanted)
     if not _is_complete(found, wanted):
         try:
             tarball = fetch(URL, cache / "package.tgz", sha256=TARBALL_SHA256, progress=progress)
@@ -64,28 +64,28 @@ def runtime_files(source: Path | None = None, *, webgpu: bool = False, progress:
             if error.code == "download-offline":
                 raise DownloadError("web-runtime-offline", version=VERSION, reason=error.facts["reason"]) from error
             raise
-        for name, content in _checked(_packed(tarball, FILES), FILES, tarball).items():
+        for name, content in _verified(_from_package(tarball, FILES), FILES, tarball).items():
             write_bytes(cache / name, content)
         tarball.unlink(missing_ok=True)
-        found = _found(cache, wanted)
-    return _checked(found, wanted, cache)
+        found = _from_folder(cache, wanted)
+    return _verified(found, wanted, cache)
 
 
-def _found(folder: Path, wanted: list[RuntimeFile]) -> dict[str, bytes]:
-    """What a folder holds of them: at its top, in ``dist``, or where npm installs it."""
-    places = [folder, folder / "dist", folder / "package" / "dist", folder / "node_modules" / "onnxruntime-web" / "dist"]
+def _from_folder(folder: Path, wanted: list[RuntimeFile]) -> dict[str, bytes]:
+    """The contents of those files that are in the folder, in its ``dist``, or where npm installs the package."""
+    candidates = [folder, folder / "dist", folder / "package" / "dist", folder / "node_modules" / "onnxruntime-web" / "dist"]
     found = {}
     for file in wanted:
-        for place in places:
-            path = place / file.name
+        for candidate in candidates:
+            path = candidate / file.name
             if path.is_file() and path.stat().st_size <= MAX_BYTES:
                 found[file.name] = path.read_bytes()
                 break
     return found
 
 
-def _packed(tarball: Path, wanted: tuple[RuntimeFile, ...] | list[RuntimeFile]) -> dict[str, bytes]:
-    """What an npm package holds of them. Nothing else of it is unpacked."""
+def _from_package(tarball: Path, wanted: tuple[RuntimeFile, ...] | list[RuntimeFile]) -> dict[str, bytes]:
+    """The contents of those files that are in an npm package. Other files are not unpacked."""
     names, found = {f"package/dist/{file.name}": file.name for file in wanted}, {}
     try:
         with tarfile.TarFile.gzopen(tarball.name, fileobj=io.BytesIO(tarball.read_bytes())) as package:
@@ -102,7 +102,7 @@ def _is_complete(found: dict[str, bytes], wanted: list[RuntimeFile]) -> bool:
     return all(hashlib.sha256(found.get(file.name, b"")).hexdigest() == file.sha256 for file in wanted)
 
 
-def _checked(found: dict[str, bytes], wanted: tuple[RuntimeFile, ...] | list[RuntimeFile], source: Path) -> dict[str, bytes]:
+def _verified(found: dict[str, bytes], wanted: tuple[RuntimeFile, ...] | list[RuntimeFile], source: Path) -> dict[str, bytes]:
     for file in wanted:
         if hashlib.sha256(found.get(file.name, b"")).hexdigest() != file.sha256:
             raise DataError("web-runtime-other", path=str(source), version=VERSION, file=file.name)

@@ -53,34 +53,36 @@ def open_race(visit, **how):
 
 def share(page) -> int:
     """By how many percent the sentence says that batch norm's result changed."""
-    return int(re.search(r"changes by (\d+)%", page.inner_text("#touch-composition"))[1])
+    return int(re.search(r"changes by (\d+)%", page.inner_text("#norm-effect-composition"))[1])
 
 
 def test_a_picture_is_touched_and_who_is_beside_it_matters_to_batch_norm_alone(visit, sample_set):
     page = open_compare(visit)
-    page.wait_for_selector("#touch-composition .fv-effects")
-    rows = page.locator("#touch-view tr.fv-mine")
+    page.wait_for_selector("#norm-effect-composition .fv-effects")
+    rows = page.locator("#norm-effect-view tr.fv-mine")
     assert "N,H,W" in rows.first.inner_text() and "✓ 64 / 64" in rows.first.inner_text()
-    page.set_input_files("#touch-picture input[type=file]", next(sample_set.rglob("*.jpg")))
-    mine = page.locator("#touch-composition .fv-strip img.fv-mine").first
-    before = share(page), page.inner_html("#touch-composition .fv-maps")
-    page.click("#touch-others")
-    page.wait_for_function("old => document.querySelector('#touch-composition .fv-maps')?.innerHTML !== old", arg=before[1])
+    page.set_input_files("#norm-effect-picture input[type=file]", next(sample_set.rglob("*.jpg")))
+    mine = page.locator("#norm-effect-composition .fv-strip img.fv-mine").first
+    before = share(page), page.inner_html("#norm-effect-composition .fv-maps")
+    page.click("#norm-effect-others")
+    page.wait_for_function("old => document.querySelector('#norm-effect-composition .fv-maps')?.innerHTML !== old", arg=before[1])
     assert share(page) > 0 and mine.is_visible()
     page.locator("#compare-norm").get_by_text("Group norm", exact=True).click()
-    page.wait_for_selector("#touch-composition:has-text('Group norm: no difference')")
-    page.wait_for_selector("#touch-view tr.fv-mine:has-text('C/G,H,W'):has-text('256 / 256'), #touch-view tr.fv-mine:has-text('128 / 128')")
+    page.wait_for_selector("#norm-effect-composition:has-text('Group norm: no difference')")
+    page.wait_for_selector(
+        "#norm-effect-view tr.fv-mine:has-text('C/G,H,W'):has-text('256 / 256'), #norm-effect-view tr.fv-mine:has-text('128 / 128')"
+    )
     page.locator("#compare-norm").get_by_text("Batch norm", exact=True).click()
-    page.locator("#touch-mode").get_by_text("evaluation", exact=True).click()
-    page.wait_for_selector("#touch-composition:has-text('Batch norm in evaluation mode: no difference')")
-    page.locator("#touch-size").get_by_text("1", exact=True).click()
-    page.wait_for_selector("#touch-composition:has-text('which is instance norm')")
+    page.locator("#norm-effect-mode").get_by_text("evaluation", exact=True).click()
+    page.wait_for_selector("#norm-effect-composition:has-text('Batch norm in evaluation mode: no difference')")
+    page.locator("#norm-effect-size").get_by_text("1", exact=True).click()
+    page.wait_for_selector("#norm-effect-composition:has-text('which is instance norm')")
 
 
 def test_the_same_picture_is_answered_at_once_by_the_networks_that_come_with_the_program(visit):
     page = open_compare(visit)
     page.locator("#compare-tabs").get_by_role("tab", name="Same picture").click()
-    page.wait_for_selector("#together-view .fv-together section:nth-child(4)")
+    page.wait_for_selector("#same-picture-view .fv-same-picture section:nth-child(4)")
 
 
 def test_one_norm_alone_is_no_race(visit):
@@ -120,21 +122,21 @@ def test_two_norms_race_while_the_page_is_closed_and_end_in_curves_and_a_table(v
         colours = drawn.convert("RGB").getcolors(2**24)
         assert drawn.format == "PNG" and min(drawn.size) > 500 and len(colours) > 20  # curves, not an empty sheet
     page.locator("#compare-tabs").get_by_role("tab", name="同一张图").click()
-    page.set_input_files("#together-picture input[type=file]", next(sample_set.rglob("*.jpg")))
-    page.wait_for_selector("#together-view .fv-together section:nth-child(2)")
+    page.set_input_files("#same-picture-picture input[type=file]", next(sample_set.rglob("*.jpg")))
+    page.wait_for_selector("#same-picture-view .fv-same-picture section:nth-child(2)")
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_the_panel_fits_a_phone(visit, locale):
     page = open_compare(visit, size=PHONE, locale=locale)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
-    page.wait_for_selector("#touch-view .fv-histogram")
-    icons = "#touch-picture .source-selection .icon"
+    page.wait_for_selector("#norm-effect-view .fv-histogram")
+    icons = "#norm-effect-picture .source-selection .icon"
     found = [measure(page, "#panel-compare") for measure in (small_letters, small_targets, hidden_scrolls)]
     page.evaluate("document.body.classList.add('dark')")
     dark = contrast(page, icons)
     page.evaluate("document.body.classList.remove('dark')")
-    page.locator("#compare-race-tab-button").click()
+    page.locator("#compare-study-tab-button").click()
     page.wait_for_selector("#compare-table table")
     found += [measure(page, "#panel-compare") for measure in (small_letters, small_targets, hidden_scrolls)]
     assert not any(found), found

@@ -104,7 +104,7 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
     with run_app(tmp_path, cwd=tmp_path, app=project / "app.py") as first:
         page = visit(url=first.url, locale="zh-CN")
         train, compare, live = visit(url=f"{first.url}?tab=train"), visit(url=f"{first.url}?tab=compare"), visit(url=first.url)
-        compare.wait_for_selector("#touch-composition .fv-effects")
+        compare.wait_for_selector("#norm-effect-composition .fv-effects")
         train.wait_for_selector("#train-grid img")
         live.get_by_role("tab", name="Live camera").click()
         live.click(".fv-live-start")
@@ -131,7 +131,7 @@ def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(vis
             train.click("#train-again")
             train.wait_for_function("before => document.querySelector('#train-grid img').src !== before", arg=before)
             compare.locator("#compare-norm").get_by_text("Group norm", exact=True).click()
-            compare.wait_for_selector("#touch-composition:has-text('Group norm: no difference')")
+            compare.wait_for_selector("#norm-effect-composition:has-text('Group norm: no difference')")
             live.wait_for_function("document.querySelector('.fv-live-message').textContent === ''")
             live.evaluate("document.querySelector('.fv-live-answer .fv-name').textContent = ''")
             live.wait_for_function("document.querySelector('.fv-live-answer .fv-name')?.textContent")

@@ -73,7 +73,7 @@ def test_a_chinese_page_says_nothing_in_english_by_itself(visit, app, locale):
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name")
     page.wait_for_selector("text=已完成", state="attached")
-    for panel, ready in (("train", "#train-grid img"), ("compare", "#touch-composition .fv-effects")):
+    for panel, ready in (("train", "#train-grid img"), ("compare", "#norm-effect-composition .fv-effects")):
         page.click(f"#panel-{panel}-button")
         page.wait_for_selector(ready)
         said.update(page.evaluate(LATIN))

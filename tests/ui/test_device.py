@@ -49,7 +49,7 @@ def test_a_page_is_made_by_default_where_a_link_is_shared_and_can_be_switched_of
 def test_it_is_made_once_for_a_checkpoint_and_the_last_ones_are_kept(tmp_path, cache, monkeypatch, capsys):
     page, own = DevicePage(), checkpoint(tmp_path)
     make_page(page, lambda: own, "en").join(60)
-    assert page.ready and page.holds("/device/model.json") and "own browsers" in capsys.readouterr().out
+    assert page.ready and page.has_file("/device/model.json") and "own browsers" in capsys.readouterr().out
     first = kept(cache)
     with monkeypatch.context() as patch:
         patch.setattr(device, "_export", None)

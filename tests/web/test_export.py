@@ -81,7 +81,7 @@ def test_int8_is_a_third_of_the_size(made) -> None:
 @pytest.mark.slow
 def test_a_file_that_answers_otherwise_is_not_written(checkpoint, made, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {})
-    monkeypatch.setattr(network, "_smaller", _break)
+    monkeypatch.setattr(network, "_quantize", _break)
     with pytest.raises(CheckpointError, match="--weights float32") as caught:
         export_web(checkpoint, tmp_path / "site")
     assert caught.value.code == "web-differs" and not (tmp_path / "site").exists()

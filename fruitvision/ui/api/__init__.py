@@ -1,1 +1,1 @@
-"""What programs ask over HTTP: one route to classify a picture, its description, and a page that explains it."""
+"""The HTTP API for programs: a route that classifies a picture, its description, and a documentation page."""

@@ -43,7 +43,7 @@ class Api:
         self._answer, self.limit = answer, limit
         self._threads: CapacityLimiter | None = None
 
-    def holds(self, path: str, method: str) -> bool:
+    def has_route(self, path: str, method: str) -> bool:
         """Whether there is a route with this path and method."""
         return method in PATHS.get(path, ())
 

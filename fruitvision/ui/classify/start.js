@@ -1,7 +1,7 @@
 // The camera button and the drawn examples below the empty picture component, and what Gradio's component lacks: labelled icons, pasting
 // anywhere on the page, an `alt` that describes the picture, and a correction form that closes when the focus leaves it.
 const start = element.querySelector(".fv-start");
-const sentences = Object.fromEntries([...start.querySelectorAll("template")].map((own) => [own.dataset.language, own.dataset]));
+const sentences = Object.fromEntries([...start.querySelectorAll("template")].map(({ dataset }) => [dataset.language, dataset]));
 const say = (key) => (sentences[window.fruitvision?.language] || sentences.en)[key];
 const place = () => document.querySelector("#classify-picture");
 const CORNER_ICONS = { remove_image: "remove", fullscreen: "fullscreen" }; // by the keys of gradio_translation.js

@@ -37,42 +37,42 @@ class NormEffectPanel:
                 type="filepath",
                 height=150,
                 show_label=True,
-                elem_id="touch-picture",
+                elem_id="norm-effect-picture",
                 buttons=[],
             ),
             label="touch.picture",
             placeholder="touch.drop_banana",
         )
-        self.size = page.bind(gr.Radio(BATCH_SIZES, value=4, elem_id="touch-size", elem_classes="fv-buttons"), label="touch.size")
-        self.others = page.bind(gr.Button(elem_id="touch-others", variant="primary"), value="touch.others")
+        self.size = page.bind(gr.Radio(BATCH_SIZES, value=4, elem_id="norm-effect-size", elem_classes="fv-buttons"), label="touch.size")
+        self.others = page.bind(gr.Button(elem_id="norm-effect-others", variant="primary"), value="touch.others")
         self.mode = page.bind(
-            gr.Radio(_modes(language), value="training", elem_id="touch-mode", elem_classes="fv-buttons"),
+            gr.Radio(_modes(language), value="training", elem_id="norm-effect-mode", elem_classes="fv-buttons"),
             label="touch.mode",
             choices=_modes,
         )
 
     def build_numbers(self) -> None:
         """Build the table of means and standard deviations before and after the layer."""
-        self.numbers = gr.HTML(elem_id="touch-numbers")
+        self.numbers = gr.HTML(elem_id="norm-effect-numbers")
 
     def build_composition(self) -> None:
         """Build the card that shows the effect of the batch's other pictures."""
-        self.composition = gr.HTML(elem_id="touch-composition")
+        self.composition = gr.HTML(elem_id="norm-effect-composition")
 
     def build_details(self, page: Page) -> None:
         """Build the choice of layer and channel, and the cards with further detail."""
         page.bind(gr.HTML(), value=lambda language: tag("p", say("touch.intro", language)))
         with gr.Row():
-            layer = gr.Dropdown(_layers(page.context.language), value="stem", filterable=False, elem_id="touch-layer")
+            layer = gr.Dropdown(_layers(page.context.language), value="stem", filterable=False, elem_id="norm-effect-layer")
             self.layer = page.bind(layer, label="touch.layer", choices=_layers)
-            self.channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="touch-channel"), label="touch.channel")
-        self.details = gr.HTML(elem_id="touch-view")
+            self.channel = page.bind(gr.Slider(0, CHANNELS - 1, value=0, step=1, elem_id="norm-effect-channel"), label="touch.channel")
+        self.details = gr.HTML(elem_id="norm-effect-view")
 
     def wire(self, page: Page, norm: gr.Radio) -> None:
         """Register the events. ``norm`` is the panel's choice of a norm."""
         draw = gr.State(1)  # which other pictures are in the batch; each draw is compared with the one before
         redrawn = self.others.click(lambda number: number + 1, draw, draw, **UNQUEUED)
-        redrawn.then(None, None, None, js=scroll_to_js("#touch-composition", None))
+        redrawn.then(None, None, None, js=scroll_to_js("#norm-effect-composition", None))
 
         def update(request: gr.Request, opened: bool, *values: Any) -> Any:
             if not opened:

@@ -36,7 +36,7 @@ def details_view(effect: NormEffect, channel: int, language: str) -> Markup:
     if effect.learned and effect.norm != "batch":
         network += " " + say("touch.put_in", language, norm=norm_name(effect.norm, language))
     shape = say("touch.shape", language, n=n, c=c, h=h, w=w)
-    return join([note(network), note(shape), tag("div", cards, class_="fv-touch")])
+    return join([note(network), note(shape), tag("div", cards, class_="fv-norm-effect")])
 
 
 def numbers_view(effect: NormEffect, channel: int, language: str) -> Markup:
@@ -103,8 +103,8 @@ def _row(cells: Sequence[Any], mine: bool = False) -> Markup:
 
 
 def _own_axes(norm: str) -> str:
-    found = get_norm(norm)
-    return next((name for name, (shares, grouped) in AXES.items() if (shares, grouped) == (found.shares, found.grouped)), "")
+    layer = get_norm(norm)
+    return next((name for name, (shares, grouped) in AXES.items() if (shares, grouped) == (layer.shares, layer.grouped)), "")
 
 
 def _histogram_card(effect: NormEffect, channel: int, language: str) -> Markup:

@@ -24,7 +24,7 @@ ERRORS = ("purpose", "layer", "momentum", "decay", "alone")
 
 def norm_drawing(norm: str, language: str) -> Markup:
     """The tensor, with the elements that share a mean highlighted, and one sentence that says which they are."""
-    found, key = get_norm(norm), sentence_key(norm)
+    layer, key = get_norm(norm), sentence_key(norm)
     sets = sharing_sets(norm, *SHAPE)
     drawing = draw_tensor(
         sets,
@@ -33,14 +33,14 @@ def norm_drawing(norm: str, language: str) -> Markup:
         sample=say("compare.sample", language),
         channels=say("compare.channels", language),
     )
-    hint = say("compare.drawing_hint" if found.shares else "compare.drawing_none", language)
-    return tag("section", drawing, tag("p", _shares(found, language), class_="fv-shares"), note(hint), class_="fv-card fv-norm-drawing")
+    hint = say("compare.drawing_hint" if layer.shares else "compare.drawing_none", language)
+    return tag("section", drawing, tag("p", _shares(layer, language), class_="fv-shares"), note(hint), class_="fv-card fv-norm-drawing")
 
 
 def norm_page(norm: str, language: str) -> Markup:
     """The description with its formulas, and beside it the facts where there is room."""
-    found = get_norm(norm)
-    words = [tag("h2", norm_name(norm, language)), _words(found, language), textbook_errors(language)]
+    layer = get_norm(norm)
+    words = [tag("h2", norm_name(norm, language)), _words(layer, language), textbook_errors(language)]
     facts = norm_facts(norm, language)
     return tag("div", tag("div", words, class_="fv-norm-words"), tag("div", facts, class_="fv-norm-facts"), class_="fv-norm")
 
@@ -123,11 +123,11 @@ def textbook_errors(language: str) -> Markup:
 
 def formula(norm: str) -> Markup:
     """The norm's equations as MathML, which browsers render without a script."""
-    found = get_norm(norm)
+    layer = get_norm(norm)
     scaled = [_sub("γ", "c"), _hat("x"), _o("+"), _sub("β", "c")]
-    if not found.shares:
+    if not layer.shares:
         return _math(_sub("y", "nchw"), _o("="), _sub("γ", "c"), _sub("x", "nchw"), _o("+"), _sub("β", "c"))
-    kept, summed, count = _axes(found)
+    kept, summed, count = _axes(layer)
     one_over = tag("mfrac", tag("mn", 1), tag("mi", count))
     total = tag("munder", _o("∑"), tag("mi", summed))
     mean = _math(_sub("μ", kept), _o("="), one_over, total, _sub("x", "nchw"))

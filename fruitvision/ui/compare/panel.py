@@ -45,12 +45,12 @@ def build(page: Page) -> None:
 
     gr.on([norm.change, page.language.change, page.demo.load], explain, [norm, page.language], [drawing, explanation], **UNQUEUED)
     with gr.Tabs(elem_id="compare-tabs", elem_classes="fv-ways", **wrapping_tabs()):
-        with page.bind(gr.Tab(id="touch", elem_id="compare-touch-tab"), label="compare.tab_touch"):
+        with page.bind(gr.Tab(id="norm-effect", elem_id="compare-norm-effect-tab"), label="compare.tab_touch"):
             norm_effect.build_details(page)
-        with page.bind(gr.Tab(id="race", elem_id="compare-race-tab"), label="compare.tab_race") as tab:
+        with page.bind(gr.Tab(id="study", elem_id="compare-study-tab"), label="compare.tab_race") as tab:
             with page.part("study", tab):
                 study_panel.build(page)
-        with page.bind(gr.Tab(id="together", elem_id="compare-together-tab"), label="compare.tab_same_picture") as tab:
+        with page.bind(gr.Tab(id="same-picture", elem_id="compare-same-picture-tab"), label="compare.tab_same_picture") as tab:
             with page.part("same-picture", tab):
                 same_picture.build(page, tab)
     norm_effect.wire(page, norm)

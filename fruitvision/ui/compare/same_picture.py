@@ -41,19 +41,24 @@ def build(page: Page, tab: gr.Tab) -> None:
         with gr.Column(scale=3, min_width=260):
             picture = page.bind(
                 CheckedImage(
-                    sources=["upload", "clipboard"], type="filepath", height=260, show_label=True, elem_id="together-picture", buttons=[]
+                    sources=["upload", "clipboard"],
+                    type="filepath",
+                    height=260,
+                    show_label=True,
+                    elem_id="same-picture-picture",
+                    buttons=[],
                 ),
                 label="classify.picture",
                 placeholder="touch.drop",
             )
             study = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-study"), label="compare.study"
+                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-study"), label="compare.study"
             )
             pair = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="together-pair"), label="same_picture.pair"
+                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-pair"), label="same_picture.pair"
             )
         with gr.Column(scale=8, min_width=320):
-            cards = gr.HTML(elem_id="together-view")  # filled when the tab is opened, so that its networks are not loaded earlier
+            cards = gr.HTML(elem_id="same-picture-view")  # filled when the tab is opened, so that its networks are not loaded earlier
 
     def studies(chosen: str | None, language: str, request: gr.Request) -> Any:
         visible = visible_studies(context.runs, owner=context.access.is_owner(request))
@@ -95,8 +100,8 @@ def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder 
 def pair_choices(context: Context, study_id: str | None, chosen: str | None, language: str, *, owner: bool) -> dict[str, Any]:
     """The dropdown's choices: the (batch size, seed) pairs of a study that have networks. Hidden for fewer than two."""
     study = find(context, study_id, owner=owner)
-    known = pairs(study) if study else []
-    choices = [(say("same_picture.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in known]
+    available = pairs(study) if study else []
+    choices = [(say("same_picture.pair_choice", language, size=size, seed=seed), f"{size}/{seed}") for size, seed in available]
     values = [value for _, value in choices]
     return gr.update(choices=choices, value=chosen if chosen in values else next(iter(values), None), visible=len(values) > 1)
 
@@ -106,17 +111,17 @@ def same_picture_view(
 ) -> Markup:
     """One card per norm; or a sentence that says what is missing."""
     study = find(context, study_id, owner=owner)
-    known = pairs(study) if study else []
-    if study is None or not known:
+    available = pairs(study) if study else []
+    if study is None or not available:
         return status(say("same_picture.none", language))
-    shown = {"picture": say("classify.picture", language)}
-    words = say("same_picture.note", language) if picture is not None else say("same_picture.drawn", language, **shown)
-    chosen = next((one for one in known if f"{one[0]}/{one[1]}" == pair), known[0])
+    facts = {"picture": say("classify.picture", language)}
+    words = say("same_picture.note", language) if picture is not None else say("same_picture.drawn", language, **facts)
+    chosen = next((one for one in available if f"{one[0]}/{one[1]}" == pair), available[0])
     try:
-        found = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
+        shown_answers = answers(study, drawn_banana() if picture is None else load_capped(picture, SIDE), *chosen)
     except FruitVisionError as error:
         return notice(error, language)
-    cards = tag("div", (_card(answer, language) for answer in found), class_="fv-together")
+    cards = tag("div", (_card(answer, language) for answer in shown_answers), class_="fv-same-picture")
     return join([cards, note(words)])
 
 
@@ -139,9 +144,9 @@ def _card(answer: Answer, language: str) -> Markup:
         "section",
         tag("h3", tag("i", class_="fv-dot", style=f"background:{norm_colour(answer.trial.norm)}"), norm),
         tag("img", alt=say("same_picture.heatmap", language, norm=norm), src=heatmap),
-        tag("p", title_of(prediction, named, language), class_="fv-together-name"),
+        tag("p", title_of(prediction, named, language), class_="fv-same-picture-name"),
         tag("p", tag("span", say(f"classify.{sureness(prediction)}", language)), " ", percent, class_="fv-sureness"),
         bar(share) if prediction.verdict == "sure" else None,
-        tag("p", accuracy, class_="fv-together-accuracy"),
+        tag("p", accuracy, class_="fv-same-picture-accuracy"),
         class_="fv-card",
     )

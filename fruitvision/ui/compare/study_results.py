@@ -142,22 +142,22 @@ def study_findings(found: Results | None, language: str) -> Markup:
 def _finding(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | None:
     """One sentence each: which norms lose accuracy with small batches, and how much recomputed statistics restore."""
     sentences = []
-    if fallen := [effect for effect in effects if effect["verdict"] == "b-higher"]:
-        most = min(fallen, key=lambda effect: effect["mean"])
-        steady = [norm_name(effect["norm"], language) for effect in effects if effect not in fallen]
-        facts = {"norm": norm_name(most["norm"], language), "large": most["b"], "small": most["a"], "seeds": most["pairs"]}
-        key, names = ("fall_alone", LIST_SEPARATOR[language].join(steady)) if steady else ("fall", "")
-        points = _points(low=-most["high"], high=-most["low"])
+    if losses := [effect for effect in effects if effect["verdict"] == "b-higher"]:
+        largest = min(losses, key=lambda effect: effect["mean"])
+        unaffected = [norm_name(effect["norm"], language) for effect in effects if effect not in losses]
+        facts = {"norm": norm_name(largest["norm"], language), "large": largest["b"], "small": largest["a"], "seeds": largest["pairs"]}
+        key, names = ("fall_alone", LIST_SEPARATOR[language].join(unaffected)) if unaffected else ("fall", "")
+        points = _points(low=-largest["high"], high=-largest["low"])
         sentences.append(say_html(f"compare.finding_{key}", language, **facts, **points, others=names))
     if found := reversal(rows):
         facts = {"ahead": norm_name(found.ahead, language), "behind": norm_name(found.behind, language), "seeds": found.seeds}
         facts |= {"large": found.large, "small": found.small}
         points = _points(low=found.lead[0], high=found.lead[1], low_small=found.loss[0], high_small=found.loss[1])
         sentences.append(say_html("compare.finding_reversal", language, **facts, **points))
-    if clear := [effect for effect in recomputation_effects(rows).to_dict("records") if effect["verdict"] == "a-higher"]:
-        most = max(clear, key=lambda effect: effect["mean"])
-        facts = {"norm": norm_name(most["norm"], language), "size": most["batch_size"], "seeds": most["pairs"]}
-        sentences.append(say_html("compare.finding_statistics", language, **facts, **_points(low=most["low"], high=most["high"])))
+    if gains := [effect for effect in recomputation_effects(rows).to_dict("records") if effect["verdict"] == "a-higher"]:
+        largest = max(gains, key=lambda effect: effect["mean"])
+        facts = {"norm": norm_name(largest["norm"], language), "size": largest["batch_size"], "seeds": largest["pairs"]}
+        sentences.append(say_html("compare.finding_statistics", language, **facts, **_points(low=largest["low"], high=largest["high"])))
     return tag("div", (tag("p", sentence) for sentence in sentences), class_="fv-reply") if sentences else None
 
 

@@ -1,1 +1,1 @@
-"""What the panels share: models, folders, uploads, answers."""
+"""What the panels share: the page, models, datasets, downloads, HTML elements."""

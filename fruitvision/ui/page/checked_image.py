@@ -15,7 +15,7 @@ from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
 MAX_UPLOAD_BYTES = 10 * 2**20
-PICTURE_IDS = ("classify-picture", "touch-picture", "together-picture")
+PICTURE_IDS = ("classify-picture", "norm-effect-picture", "same-picture-picture")
 """The element ids of all picture components."""
 
 

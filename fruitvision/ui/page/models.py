@@ -60,21 +60,21 @@ class Models:
 
     def choices(self, language: str) -> list[tuple[str, str]]:
         """(name, id), the default first."""
-        known = [(checkpoint_name(self._given), "given")] if self._given else []
-        known += [(say("header.shipped", language, name=path.name), f"shipped:{path.name}") for path in shipped()]
-        known += [(say("header.run", language, name=run.name), f"run:{run.id}") for run in self.runs()]
-        return known + [(say("header.imported", language, name=path.name), f"imported:{path.name}") for path in self.imported()]
+        choices = [(checkpoint_name(self._given), "given")] if self._given else []
+        choices += [(say("header.shipped", language, name=path.name), f"shipped:{path.name}") for path in shipped()]
+        choices += [(say("header.run", language, name=run.name), f"run:{run.id}") for run in self.runs()]
+        return choices + [(say("header.imported", language, name=path.name), f"imported:{path.name}") for path in self.imported()]
 
     def choices_update(self, language: str, chosen: str | None) -> dict[str, Any]:
         """The dropdown's current choices; if the chosen model no longer exists, the default is selected."""
         choices = self.choices(language)
-        known = [model_id for _, model_id in choices]
-        return gr.update(choices=choices, value=chosen if chosen in known else self.default)
+        ids = [model_id for _, model_id in choices]
+        return gr.update(choices=choices, value=chosen if chosen in ids else self.default)
 
     def name(self, model_id: str | None, language: str) -> str:
         """A model's name, as in the choices."""
-        wanted = model_id or self.default
-        return next((name for name, known in self.choices(language) if known == wanted), wanted or "")
+        model_id = model_id or self.default
+        return next((name for name, choice in self.choices(language) if choice == model_id), model_id or "")
 
     def runs(self) -> list[RunFolder]:
         """The finished runs, newest first."""
@@ -94,8 +94,8 @@ class Models:
         kind, _, name = (model_id or self.default or "").partition(":")
         if kind == "given" and self._given:
             return self._given
-        known = {"shipped": shipped, "imported": self.imported}
-        candidates = {r.id: r.best for r in self.runs()} if kind == "run" else {p.name: p for p in known.get(kind, list)()}
+        folders_of = {"shipped": shipped, "imported": self.imported}
+        candidates = {r.id: r.best for r in self.runs()} if kind == "run" else {p.name: p for p in folders_of.get(kind, list)()}
         if name in candidates:
             return candidates[name]
         if self.default is None:

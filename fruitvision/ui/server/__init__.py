@@ -1,1 +1,1 @@
-"""Who may do what, and what stands before Gradio."""
+"""Access rules and limits, and the ASGI middleware in front of Gradio."""

@@ -140,7 +140,7 @@ class Gate:
             await send_text(response, 200, INSTANCE_ID)
             return
         if self.device is not None and scope["method"] != "POST":
-            if self.device.holds(path):
+            if self.device.has_file(path):
                 await self.device.answer(path, scope["method"], headers.get("if-none-match", ""), send)
                 return
             if self.device.ready and not caller.owner and opens_app_link(headers, path, scope.get("query_string", b"")):
@@ -159,7 +159,7 @@ class Gate:
                     await self.app(scope, receive, response)
             elif path in PATHS:
                 await self.page(scope, receive, response, caller)
-            elif self.api is not None and self.api.holds(path, scope["method"]):
+            elif self.api is not None and self.api.has_route(path, scope["method"]):
                 await self.api(scope, receive, response)
             else:
                 await self.app(scope, receive, response)
@@ -182,8 +182,8 @@ class Gate:
         if not self._is_from_own_page(scope, path, headers, host):
             return 403, "Another site's page may not call this app."
         if not self._exists(path, scope["method"]):
-            known = self.api is not None and path == CLASSIFY
-            return (405, RAW_BODY_HINT) if known else (404, "There is nothing here.")
+            wrong_method = self.api is not None and path == CLASSIFY
+            return (405, RAW_BODY_HINT) if wrong_method else (404, "There is nothing here.")
         if path.startswith(FILE_ROUTE) and not is_below(path.removeprefix(FILE_ROUTE), Path(get_upload_folder())):
             return 403, "There is no such file."
         if path != UPLOAD_ROUTE and headers.get("content-type", "").lower().startswith("multipart/"):
@@ -196,9 +196,9 @@ class Gate:
         return None
 
     def _exists(self, path: str, method: str) -> bool:
-        if ROUTES.fullmatch(path) or (self.device is not None and self.device.holds(path)):
+        if ROUTES.fullmatch(path) or (self.device is not None and self.device.has_file(path)):
             return True
-        return self.api is not None and (self.api.holds(path, method) or (path == INFO and method != "POST"))
+        return self.api is not None and (self.api.has_route(path, method) or (path == INFO and method != "POST"))
 
     def _is_from_own_page(self, scope: dict, path: str, headers: Headers, host: str) -> bool:
         """Whether the request comes from the app's own page, or is a navigation to it."""

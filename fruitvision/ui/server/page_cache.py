@@ -61,9 +61,9 @@ class PageCache:
 def wanted_language(scope: dict, first: str, *, follow_browser: bool) -> str:
     """The language of a page: by its URL (``?lang=zh``), by the cookie, by the browser's preference, or ``first``."""
     headers = Headers(scope=scope)
-    asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("lang", [""])[-1]
-    chosen = [part.partition("=")[2] for part in headers.get("cookie", "").split("; ") if part.startswith(f"{LANGUAGE_COOKIE}=")]
-    for language in (asked, *chosen):
+    from_url = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("lang", [""])[-1]
+    from_cookies = [part.partition("=")[2] for part in headers.get("cookie", "").split("; ") if part.startswith(f"{LANGUAGE_COOKIE}=")]
+    for language in (from_url, *from_cookies):
         if language in LANGUAGES:
             return language
     return language_of(headers.get("accept-language")) if follow_browser else first

@@ -86,8 +86,8 @@ def wire_lr_finder(page: Page, search: LrFinder, parts: LrFinderPanel, form: lis
         return by_component(vars(parts), lr_finder_updates(search, language, owner=context.access.is_owner(request)))
 
     def take() -> Any:
-        found = search.task and search.task.result
-        return found.suggested if found else gr.skip()
+        result = search.task and search.task.result
+        return result.suggested if result else gr.skip()
 
     gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **UNQUEUED_LAST)
     parts.take.click(take, None, learning_rate, **UNQUEUED)
@@ -98,12 +98,12 @@ def lr_finder_updates(search: LrFinder, language: str, *, owner: bool) -> dict[s
     if not owner:
         hidden = {"begin": gr.update(interactive=False), "take": gr.update(visible=False)}
         return {"card": "", **hidden, "timer": gr.Timer(active=False)}
-    busy, found = search.busy, search.task and search.task.result
-    take = say("train.rate_take", language, rate=f"{found.suggested:g}") if found else ""
+    busy, result = search.busy, search.task and search.task.result
+    take = say("train.rate_take", language, rate=f"{result.suggested:g}") if result else ""
     return {
         "card": lr_finder_card(search, language),
         "begin": gr.update(value=say("train.rate_stop" if busy else "train.rate_begin", language)),
-        "take": gr.update(visible=bool(found) and not busy, value=take),
+        "take": gr.update(visible=bool(result) and not busy, value=take),
         "timer": gr.Timer(active=busy),
     }
 
@@ -124,17 +124,17 @@ def lr_finder_card(search: LrFinder, language: str) -> Markup:
     return join([card(Markup("<p>{}</p>").format(say_html("train.rate_found", language, **facts))), lr_finder_chart(task.result, language)])
 
 
-def lr_finder_chart(found: RangeTest, language: str) -> Markup:
+def lr_finder_chart(result: RangeTest, language: str) -> Markup:
     """The smoothed loss against the logarithm of the learning rate, with the suggestion as a dot."""
     from fruitvision.training.lr_find import LOWEST
 
-    places = [math.log10(rate / LOWEST) for rate in found.rates]
-    nearest = min(range(len(places)), key=lambda n: abs(math.log(found.rates[n] / found.suggested)))
-    dot = [loss if n == nearest else None for n, loss in enumerate(found.losses)]
+    places = [math.log10(rate / LOWEST) for rate in result.rates]
+    nearest = min(range(len(places)), key=lambda n: abs(math.log(result.rates[n] / result.suggested)))
+    dot = [loss if n == nearest else None for n, loss in enumerate(result.losses)]
     powers = range(math.ceil(places[-1]) + 1)
-    suggested = f"{say('train.rate_suggested', language)} {found.suggested:g}"
+    suggested = f"{say('train.rate_suggested', language)} {result.suggested:g}"
     return line_chart(
-        [Series(say("train.rate_loss", language), places, found.losses, COLOURS[0]), Series(suggested, places, dot, COLOURS[1])],
+        [Series(say("train.rate_loss", language), places, result.losses, COLOURS[0]), Series(suggested, places, dot, COLOURS[1])],
         title=say("train.rate_chart", language),
         x_max=powers[-1],
         x_label=say("train.rate_axis", language),

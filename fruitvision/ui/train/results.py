@@ -24,9 +24,9 @@ def results_view(run: RunFolder | None, status: RunStatus | None, report: State,
     if run is None or status is None or status.state != "finished" or not run.has_checkpoint:
         return Markup()
     heading = tag("h2", say("train.results", language), class_="fv-step")
-    found = read_results(report_file(run).parent) if report == "ready" else None
-    if found is not None:
-        return join([heading, results_html(found, language)])
+    results = read_results(report_file(run).parent) if report == "ready" else None
+    if results is not None:
+        return join([heading, results_html(results, language)])
     if report == "making":
         return join([heading, card(tag("p", say("train.results_making", language)))])
     return join([heading, note(say("train.results_none", language))])

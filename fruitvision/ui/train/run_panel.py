@@ -186,12 +186,12 @@ def run_updates(
     report = report_state(run) if run else "none"
     stopping = bool(run and status and status.active and run.stop_file.exists())
     position = (status.epoch, status.step, status.eta_s, status.heartbeat, status.error, report, stopping) if status else ()
-    beside = [one for one in runs if one.id in overlaid and one != run]
-    listed = fingerprint([_facts(one, states[one.id]) for one in runs], [one.id for one in beside], language, owner)
+    overlays = [one for one in runs if one.id in overlaid and one != run]
+    listed = fingerprint([_facts(one, states[one.id]) for one in runs], [one.id for one in overlays], language, owner)
     key = (listed, fingerprint(run_id, run and run.id, overlaid, position))
     if seen and key == tuple(seen[0]):
         return {}
-    charted = [*([run] if run else []), *beside]
+    charted = [*([run] if run else []), *overlays]
     values = {
         "status": status_line(run, language, training),
         "charts": main_charts(charted, language),
@@ -202,7 +202,7 @@ def run_updates(
         "run": run.id if run else None,
     }
     if not (seen and listed == seen[0][0]):  # another step of the displayed run does not change the table
-        values["table"] = run_table(runs, [one.id for one in beside], language, owner=owner)
+        values["table"] = run_table(runs, [one.id for one in overlays], language, owner=owner)
         values["model"] = gr.update(choices=context.models.choices(language))
     return changed(values, seen, key)
 

@@ -59,9 +59,9 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
     """The measured results of a finished run, in words."""
     parts = []
-    found = run.summary(status)
-    if found.test_top1 is not None:
-        parts.append(say("train.result_test", language, top1=f"{found.test_top1:.1%}", images=found.test_images))
+    summary = run.summary(status)
+    if summary.test_top1 is not None:
+        parts.append(say("train.result_test", language, top1=f"{summary.test_top1:.1%}", images=summary.test_images))
     if is_synthetic(run):
         parts.append(say("train.result_synthetic", language))
     if status.best_val_accuracy is not None:

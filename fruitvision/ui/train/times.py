@@ -72,11 +72,11 @@ class Estimates:
 
     def fitting(self, preset: str, splits: Splits, seconds: float) -> int:
         """The number of training pictures for which the preset takes that many seconds; 0 if it takes longer with any."""
-        most = PictureCounts.of(splits, TrainConfig.from_preset(preset)).train
-        few, every = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, most) or 0.0
-        if most < 2 or every <= few:
+        total = PictureCounts.of(splits, TrainConfig.from_preset(preset)).train
+        shortest, longest = self.seconds(preset, splits, 1) or 0.0, self.seconds(preset, splits, total) or 0.0
+        if total < 2 or longest <= shortest:
             return 0
-        pictures = int(1 + (most - 1) * (seconds - few) / (every - few))  # the time is linear in the number of pictures
+        pictures = int(1 + (total - 1) * (seconds - shortest) / (longest - shortest))  # the time is linear in the number of pictures
         return max(pictures, 0)
 
     def words(self, preset: str, splits: Splits | None, language: str) -> str:

@@ -26,7 +26,7 @@ from fruitvision.ui.classify.teaching.teach import (
     taught_state,
     teach_picture,
 )
-from fruitvision.ui.page.client.handlers import call, words_of
+from fruitvision.ui.page.client.handlers import call, scripted_html
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import COOKIE, Access
@@ -268,7 +268,7 @@ def test_the_names_and_the_list_follow_the_language():
 
 
 def test_the_view_carries_its_words_in_both_languages():
-    html = words_of("ui/classify/teaching/teach.html", WORDS, "teach")
+    html = scripted_html("ui/classify/teaching/teach.html", WORDS, "teach")
     for word in WORDS:
         assert html.count(f"data-{word.replace('_', '-')}=") == 2 and say(f"teach.{word}", "zh")
     assert 'class="fv-teach" data-part hidden' in html, "shown when the server says that the owner asks"

@@ -229,7 +229,7 @@ def test_routes_that_are_on_no_list_do_not_exist_in_the_running_app(client, demo
 def test_no_path_that_a_visitor_types_is_opened(shared, visitor, demo, meta):
     """A picture that only this computer has is not classified, whatever its path calls itself."""
     paths = [str(shared.folder / "secret.jpg"), "secret.jpg", str(shared.folder / "uploads" / ".." / "secret.jpg"), "/etc/passwd"]
-    for elem_id in ("classify-picture", "together-picture", "touch-picture"):
+    for elem_id in ("classify-picture", "same-picture-picture", "norm-effect-picture"):
         component = next(number for number, block in demo.blocks.items() if block.elem_id == elem_id)
         number = next(n for n, one in demo.fns.items() if component in [block._id for block in one.inputs])
         place = [block._id for block in demo.fns[number].inputs].index(component)

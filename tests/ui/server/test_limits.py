@@ -22,7 +22,7 @@ def test_a_number_is_the_apps_own_and_none_is_invented():
         scope = {"headers": [(b"cookie", cookie.encode())], "client": ("203.0.113.5", 5)}
         caller = access.caller(scope)
         assert bool(caller.visitor_id) is known and not caller.owner and caller.address == "203.0.113.5"
-    assert Access(TOKEN).caller({"headers": [(b"cookie", given.encode())]}).number, "processes with one token know each other's"
+    assert Access(TOKEN).caller({"headers": [(b"cookie", given.encode())]}).visitor_id, "processes with one token know each other's"
     assert access.caller({"headers": [(b"cookie", f"{COOKIE}={TOKEN}".encode())]}).owner
 
 

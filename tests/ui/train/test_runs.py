@@ -236,7 +236,7 @@ def test_a_run_that_finishes_while_the_app_is_open_is_evaluated_once_and_an_old_
     )
     for run in (old, new, new, large):
         first.start_if_due(context.runs, run.id, "en")
-    for task in first._begun.values():
+    for task in first._started.values():
         task.join(10)
     assert begun == ["new"]
     assert "Show the results" in watch(context, old.id)["results"] and watch(context, old.id, owner=False)["results"] == ""

@@ -1,1 +1,1 @@
-"""Classify, "Teach it": kinds that a person adds by a few pictures."""
+"""Teaching in Classify: classes that the owner adds with a few pictures."""

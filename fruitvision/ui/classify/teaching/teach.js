@@ -15,18 +15,18 @@ async function refresh() {
   find("datalist").innerHTML = state.names;
   document.querySelector("#classify-use-taught")?.toggleAttribute("data-shown", state.kinds > 0);
   find(".fv-taught > summary").textContent = state.kinds ? say("list_counts", state) : say("list");
-  const open = [...list.querySelectorAll("details[open]")].map((own) => own.dataset.name);
+  const open = [...list.querySelectorAll("details[open]")].map((details) => details.dataset.name);
   list.innerHTML = state.html;
-  for (const own of list.querySelectorAll("details")) {
-    own.addEventListener("toggle", () => own.open && show(own));
-    own.open = open.includes(own.dataset.name);
+  for (const details of list.querySelectorAll("details")) {
+    details.addEventListener("toggle", () => details.open && showPictures(details));
+    details.open = open.includes(details.dataset.name);
   }
   for (const button of [".fv-taught-export", ".fv-taught-over"]) find(button).disabled = !state.kinds && !state.html.includes("fv-wrong");
 }
 
-async function show(own) {
-  const answer = await callServer("taught_pictures", { name: own.dataset.name });
-  if (answer) own.querySelector(".fv-taught-pictures").innerHTML = answer.html;
+async function showPictures(details) {
+  const answer = await callServer("taught_pictures", { name: details.dataset.name });
+  if (answer) details.querySelector(".fv-taught-pictures").innerHTML = answer.html;
 }
 
 // The answers may differ from now on.
@@ -143,8 +143,8 @@ window.fruitvisionCorrect = correct;
 if (!window.fruitvisionCorrectReady) {
   window.fruitvisionCorrectReady = true;
   document.addEventListener("click", (event) => {
-    const own = event.target.closest?.(".fv-fix [data-teach]");
-    if (own) window.fruitvisionCorrect(own.closest(".fv-fix"), own.dataset.teach);
+    const button = event.target.closest?.(".fv-fix [data-teach]");
+    if (button) window.fruitvisionCorrect(button.closest(".fv-fix"), button.dataset.teach);
   });
   document.addEventListener("submit", (event) => {
     const form = event.target.closest?.(".fv-fix-other");

@@ -18,7 +18,7 @@ from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, shown_name, taught_list
 from fruitvision.ui.page.checked_image import data_url_bytes
-from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
+from fruitvision.ui.page.client.handlers import Handler, Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import LANGUAGES, say_error
 
@@ -66,15 +66,15 @@ WORDS = (
 
 def build_teaching(page: Page) -> gr.HTML:
     """Build the collapsed section below the answer. Its script triggers a click event when answers may have changed."""
-    return served_html(page.context, "ui/classify/teaching/teach.html", WORDS, HANDLERS, elem_id="classify-teach", prefix="teach")
+    return scripted_component(page.context, "ui/classify/teaching/teach.html", WORDS, HANDLERS, elem_id="classify-teach", prefix="teach")
 
 
 # Called by the page -----------------------------------------------------------------------------------------------
 
 
-def taught_state(context: Context, given: Given, language: str) -> dict[str, Any]:
+def taught_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """The suggestions for the name field, and the list of what was taught, for a "model"."""
-    model = text(given, "model")
+    model = text(payload, "model")
     types = context.models.config(model).types
     try:
         index = context.teaching.store.index()
@@ -89,20 +89,20 @@ def taught_state(context: Context, given: Given, language: str) -> dict[str, Any
     }
 
 
-def taught_pictures(context: Context, given: Given, language: str) -> dict[str, Any]:
+def taught_pictures(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """The pictures of one "name"."""
-    return {"html": pictures_of(context.teaching.store, text(given, "name"), language)}
+    return {"html": pictures_of(context.teaching.store, text(payload, "name"), language)}
 
 
-def teach_picture(context: Context, given: Given, language: str) -> dict[str, Any]:
+def teach_picture(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Teach one "image", a data URL, of a "name", and compute its embedding by the selected model.
 
     Returns the display "name" in each language; "kept" is 0 if the name has the same picture already.
     """
-    image = data_url_bytes(given.get("image"), MAX_PICTURE_BYTES)
-    embeddings = context.teaching.embeddings(text(given, "model"))
+    image = data_url_bytes(payload.get("image"), MAX_PICTURE_BYTES)
+    embeddings = context.teaching.embeddings(text(payload, "model"))
     known = (*context.teaching.store.index().names, *embeddings.classifier.types)
-    name, before = meant_name(text(given, "name"), known), context.teaching.store.index()
+    name, before = meant_name(text(payload, "name"), known), context.teaching.store.index()
     pictures = context.teaching.store.add(name, image)
     for picture in pictures:
         embeddings.embed(picture)
@@ -110,14 +110,14 @@ def teach_picture(context: Context, given: Given, language: str) -> dict[str, An
     return {"name": _names(name), "kept": before.new(clean_name(name), pictures)}
 
 
-def take_back(context: Context, given: Given, language: str) -> dict[str, Any]:
+def take_back(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Remove one "picture" by its id, or all pictures of a "name". The last removal can be undone.
 
     Returns "word", the key of the message, "name" (in each language) and "count", its facts, and "undo", the token for
     :func:`put_back`, empty if the removal cannot be undone. Pictures that are taught, or moved, meanwhile are not removed, since the
     user has not seen them.
     """
-    teaching, picture, name = context.teaching, text(given, "picture"), text(given, "name")
+    teaching, picture, name = context.teaching, text(payload, "picture"), text(payload, "name")
     names = teaching.store.index().names
     if picture:
         name = next((one for one, pictures in names.items() if picture in pictures), "")
@@ -137,20 +137,20 @@ def _names(name: str) -> dict[str, str]:
     return {language: shown_name(name, language) for language in LANGUAGES}
 
 
-def put_back(context: Context, given: Given, language: str) -> dict[str, Any]:
+def put_back(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Undo the :func:`take_back` that returned this "undo", once, if nothing was removed or taught since."""
-    context.teaching.undo(text(given, "undo"))
+    context.teaching.undo(text(payload, "undo"))
     return {}
 
 
-def start_over(context: Context, given: Given, language: str) -> dict[str, Any]:
+def start_over(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Remove everything that was taught."""
     context.teaching.set_undo({})
     context.teaching.store.clear()
     return {}
 
 
-def export_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
+def export_taught(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Everything that was taught as a ZIP file, base64-encoded. No file remains on the server."""
     with temporary_folder("fruitvision-taught-") as folder:
         path = folder / EXPORT_NAME
@@ -158,15 +158,15 @@ def export_taught(context: Context, given: Given, language: str) -> dict[str, An
         return {"file": base64.b64encode(path.read_bytes()).decode(), "name": EXPORT_NAME}
 
 
-def import_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
+def import_taught(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Import such a "file", base64-encoded; returns the "word" of the message, and its facts."""
-    encoded = text(given, "file")
+    encoded = text(payload, "file")
     try:
         content = base64.b64decode(encoded, validate=True) if len(encoded) <= MAX_IMPORT_BYTES * 4 // 3 + 4 else b""
     except (binascii.Error, ValueError):
         content = b""
     if not content:
-        raise DataError("taught-no-export", file=text(given, "called")[:100])
+        raise DataError("taught-no-export", file=text(payload, "called")[:100])
     with temporary_folder("fruitvision-taught-") as folder:
         path = folder / EXPORT_NAME
         path.write_bytes(content)

@@ -1,1 +1,1 @@
-"""Parts of the page with a script of their own, which calls functions of the server for the owner."""
+"""The page's own scripts, and the Python functions that they call."""

@@ -18,11 +18,11 @@
   window.fruitvisionGradioKey = (text) => exact.get(text?.trim()) ?? null;
 
   function translated(text) {
-    const language = window.fruitvision?.language ?? "en", own = text?.trim();
-    if (!own || own.length > 80) return null;
-    if (exact.has(own)) return KNOWN[exact.get(own)][language];
+    const language = window.fruitvision?.language ?? "en", trimmed = text?.trim();
+    if (!trimmed || trimmed.length > 80) return null;
+    if (exact.has(trimmed)) return KNOWN[exact.get(trimmed)][language];
     for (const [pattern, key, name] of patterns) {
-      const found = pattern.exec(own);
+      const found = pattern.exec(trimmed);
       if (found) return KNOWN[key][language].replace(`{${name}}`, () => found[1]); // a function: "$&" in a name has no meaning
     }
     return null;

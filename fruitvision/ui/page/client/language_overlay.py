@@ -11,8 +11,8 @@ PARTS = {
     "classify": ("panel-classify",),
     "train": ("panel-train",),
     "compare": ("panel-compare",),
-    "study": ("panel-compare", "compare-race-tab"),
-    "same-picture": ("panel-compare", "compare-together-tab"),
+    "study": ("panel-compare", "compare-study-tab"),
+    "same-picture": ("panel-compare", "compare-same-picture-tab"),
 }
 """The parts of the page whose language is switched separately, and the tabs that are selected while a part is visible."""
 

@@ -1,1 +1,1 @@
-"""Networks as files to download: ONNX, and a standalone web page."""
+"""Networks as files for download: ONNX, and a standalone web page."""

@@ -1,1 +1,1 @@
-"""The bar above the panels that shows how far a training is."""
+"""The bar above the panels with the training's progress."""

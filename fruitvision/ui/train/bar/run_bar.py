@@ -8,7 +8,7 @@ import gradio as gr
 
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import list_runs
-from fruitvision.ui.page.client.handlers import Given, served_html, text
+from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import UNQUEUED
 from fruitvision.wording.text import duration, say
@@ -19,7 +19,7 @@ MAX_NAME_LENGTH = 60
 
 def build_bar(context: Context) -> gr.HTML:
     """Build the bar. Its script hides it while there is nothing to show, and from visitors. Its click event carries the run's id."""
-    return served_html(context, "ui/train/bar/run_bar.html", ("lead", "away"), (run_state,), elem_id="run-bar", prefix="train.bar")
+    return scripted_component(context, "ui/train/bar/run_bar.html", ("lead", "away"), (run_state,), elem_id="run-bar", prefix="train.bar")
 
 
 def wire_bar(page: Page, run: gr.State) -> None:
@@ -36,11 +36,11 @@ def existing_run(context: Context, run_id: Any) -> str | None:
     return next((run.id for run in list_runs(context.runs) if run.id == run_id), None)
 
 
-def run_state(context: Context, given: Given, language: str) -> dict[str, Any]:
+def run_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """The active run as {"run": id, "words", "share": 0..1}; otherwise the result of the run whose id the page sends as "after"."""
     run = launcher.running(context.runs)
     if run is None:
-        return _ended(context, text(given, "after"), language)
+        return _ended(context, text(payload, "after"), language)
     status, stopping = run.status(), run.stop_file.exists()
     epochs = status.epochs or run.config().training.epochs
     state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
@@ -59,6 +59,10 @@ def _ended(context: Context, run_id: str, language: str) -> dict[str, Any]:
         return {}
     tested, validated = run.summary(status).test_top1, status.best_val_accuracy
     measured = validated if tested is None else tested
-    known = status.state == "finished" and measured is not None
-    facts = {"name": run.name[:MAX_NAME_LENGTH], "accuracy": f"{measured:.1%}" if known else ""}
-    return {"ended": run.id, "state": status.state, "words": say(f"train.bar_{status.state}{'_at' if known else ''}", language, **facts)}
+    has_accuracy = status.state == "finished" and measured is not None
+    facts = {"name": run.name[:MAX_NAME_LENGTH], "accuracy": f"{measured:.1%}" if has_accuracy else ""}
+    return {
+        "ended": run.id,
+        "state": status.state,
+        "words": say(f"train.bar_{status.state}{'_at' if has_accuracy else ''}", language, **facts),
+    }

@@ -1,1 +1,1 @@
-"""Step 1 of Train: your pictures, collected before the camera, dropped, chosen or downloaded."""
+"""Step 1 of Train: the pictures, which are collected with the camera, uploaded, chosen or downloaded."""

@@ -16,7 +16,7 @@ from fruitvision.recognition.taught.store import clean_name, encoded
 from fruitvision.recognition.taught.transfer import add_taught, write_collected
 from fruitvision.report.markup import data_url
 from fruitvision.ui.page.checked_image import data_url_bytes
-from fruitvision.ui.page.client.handlers import Given, Handler, served_html, text
+from fruitvision.ui.page.client.handlers import Handler, Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import say_error
 
@@ -53,10 +53,10 @@ WORDS = (
 
 def build_collect(page: Page) -> gr.HTML:
     """Build the cards. The script triggers a click event when the pictures are to be used for training."""
-    return served_html(page.context, "ui/train/pictures/collect.html", WORDS, HANDLERS, elem_id="train-collect", prefix="collect")
+    return scripted_component(page.context, "ui/train/pictures/collect.html", WORDS, HANDLERS, elem_id="train-collect", prefix="collect")
 
 
-def collect_state(context: Context, given: Given, language: str) -> dict[str, Any]:
+def collect_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """All kinds with their names, numbers of pictures, and the last pictures as thumbnails."""
     store = context.collected
     kinds = []
@@ -76,13 +76,13 @@ def _thumbnail(context: Context, picture: str) -> str:
     return data_url(image, quality=80)
 
 
-def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]:
+def collect_add(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Add "images", a list of data URLs, to the kind "name". "refused" is the error of those that cannot be read.
 
     "kept" is how many of them the kind did not have yet.
     """
-    name = clean_name(text(given, "name"))
-    images = given.get("images")
+    name = clean_name(text(payload, "name"))
+    images = payload.get("images")
     files, refused = {}, ""
     ids: list[str | None] = []
     for image in (images if isinstance(images, list) else [])[:MAX_IMAGES_PER_CALL]:
@@ -100,21 +100,21 @@ def collect_add(context: Context, given: Given, language: str) -> dict[str, Any]
     return {"name": name, "ids": ids, "count": count, "kept": kept, "refused": refused}
 
 
-def collect_remove(context: Context, given: Given, language: str) -> dict[str, Any]:
+def collect_remove(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Remove one "picture" by its id, or all of the kind "name"."""
-    if text(given, "picture"):
-        context.collected.remove_picture(text(given, "picture"))
-    elif text(given, "name"):
-        context.collected.remove_name(text(given, "name"))
+    if text(payload, "picture"):
+        context.collected.remove_picture(text(payload, "picture"))
+    elif text(payload, "name"):
+        context.collected.remove_name(text(payload, "name"))
     return {}
 
 
-def collect_rename(context: Context, given: Given, language: str) -> dict[str, Any]:
+def collect_rename(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Rename the kind "name" to "to"."""
-    return {"name": context.collected.rename(text(given, "name"), text(given, "to"))}
+    return {"name": context.collected.rename(text(payload, "name"), text(payload, "to"))}
 
 
-def collect_taught(context: Context, given: Given, language: str) -> dict[str, Any]:
+def collect_taught(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Add everything that was taught in Classify; "count" pictures, of which "kept" were not here yet."""
     before = context.collected.index().pictures
     count = add_taught(context.teaching.store, context.collected)
@@ -123,7 +123,7 @@ def collect_taught(context: Context, given: Given, language: str) -> dict[str, A
     return {"count": count, "kept": context.collected.index().pictures - before}
 
 
-def collect_use(context: Context, given: Given, language: str) -> dict[str, Any]:
+def collect_use(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Write the pictures as a folder of class folders; "choice" is the id of that dataset."""
     if len(context.collected.index().names) < 2:
         raise DataError("collected-one-kind")

@@ -15,7 +15,7 @@ from fruitvision.data.fetch.archive import SUFFIXES
 from fruitvision.data.fetch.uploads import LABELS, MAX_FILES, Uploads
 from fruitvision.errors import DataError
 from fruitvision.ui.page.background import Task
-from fruitvision.ui.page.client.handlers import Given, served_html, text
+from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import say_error
 
@@ -46,39 +46,39 @@ class DatasetUploads:
         self._finishing: dict[str, Task[Path]] = {}
         self._lock = threading.Lock()
 
-    def drop_begin(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+    def drop_begin(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
         """Announce "files", as [path, bytes], for a folder called "called"; "came" is what was received in an earlier attempt."""
-        files = given.get("files")
+        files = payload.get("files")
         announced = [(one[0], one[1]) for one in files if _is_file(one)] if isinstance(files, list) else []
         if not announced or len(announced) != len(files or ()) or len(announced) > MAX_FILES:
             raise DataError("upload-mismatch")
-        key, came = self.incoming.announce(text(given, "called") or "_", announced)
+        key, came = self.incoming.announce(text(payload, "called") or "_", announced)
         return {"key": key, "came": came}
 
-    def drop_pieces(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+    def drop_pieces(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
         """Write "pieces", as [index of the file, offset, base64], of the upload "key"."""
-        pieces = given.get("pieces")
+        pieces = payload.get("pieces")
         try:
             decoded = [(int(n), int(at), base64.b64decode(content, validate=True)) for n, at, content in pieces or ()]
         except (TypeError, ValueError, OverflowError, binascii.Error) as error:
             raise DataError("upload-mismatch") from error
         if sum(len(content) for _, _, content in decoded) > MAX_CHUNK_BYTES:
             raise DataError("upload-mismatch")
-        self.incoming.add(text(given, "key"), decoded)
+        self.incoming.add(text(payload, "key"), decoded)
         return {}
 
-    def drop_finish(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+    def drop_finish(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
         """Turn the upload into a folder, in the background; repeated calls, also by other pages, start it only once."""
-        key = text(given, "key")
+        key = text(payload, "key")
         with self._lock:
             task = self._finishing.get(key)
             if task is None or not task.busy and self.incoming.has(key):
                 self._finishing[key] = Task(lambda progress: self.incoming.finish(key, progress), "drop")
         return {}
 
-    def drop_state(self, context: Context, given: Given, language: str) -> dict[str, Any]:
+    def drop_state(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
         """The progress of that; once it is finished, the dataset's id as "choice"."""
-        task = self._finishing.get(text(given, "key"))
+        task = self._finishing.get(text(payload, "key"))
         if task is None:
             raise DataError("upload-gone")
         if task.error:
@@ -94,8 +94,8 @@ def build_drop(page: Page) -> gr.HTML:
     drops = DatasetUploads(page.context)
     handlers = (drops.drop_begin, drops.drop_pieces, drops.drop_finish, drops.drop_state)
     ends = {"archives": " ".join(SUFFIXES), "labels": " ".join(LABELS)}
-    return served_html(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop", **ends)
+    return scripted_component(page.context, "ui/train/pictures/drop.html", WORDS, handlers, elem_id="train-drop", prefix="drop", **ends)
 
 
-def _is_file(given: Any) -> bool:
-    return isinstance(given, list) and len(given) == 2 and isinstance(given[0], str) and len(given[0]) <= 4096 and isinstance(given[1], int)
+def _is_file(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and len(value[0]) <= 4096 and isinstance(value[1], int)

@@ -1,21 +1,21 @@
-// The camera: one frame at a time. The next one is taken when the last one is answered, so frames are skipped and never queued.
+// The camera, one frame at a time: the next frame is taken when the last one is answered, so frames are skipped instead of queued.
 
-const GUIDE = 0.8; // of the picture's short side, as in the app
-const HIGH = 1.3, ABOVE = 0.36;
-const STILL_MS = 200; // between two frames while nothing moves
+const GUIDE = 0.8; // share of the video's short side, as in the app
+const PORTRAIT = 1.3, PORTRAIT_CENTER = 0.36; // height/width of a portrait stage, and where the guide box is centred in it
+const STILL_MS = 200; // minimum time between two frames while nothing moves
 
 export class Camera {
   /**
    * @param {HTMLVideoElement} video
    * @param {HTMLElement} stage
-   * @param {(frame: ImageBitmap) => Promise<boolean>} answered whether the frame showed what the one before showed
-   * @param {(trouble: string) => void} tell the key of a sentence
+   * @param {(frame: ImageBitmap) => Promise<boolean>} onFrame resolves to whether the frame is still, the same as the one before
+   * @param {(key: string) => void} onProblem gets the key of a message
    */
-  constructor(video, stage, answered, tell) {
+  constructor(video, stage, onFrame, onProblem) {
     this.video = video;
     this.stage = stage;
-    this.answered = answered;
-    this.tell = tell;
+    this.onFrame = onFrame;
+    this.onProblem = onProblem;
     /** @type {MediaStream | null} */
     this.stream = null;
     this.round = 0;
@@ -24,8 +24,8 @@ export class Camera {
     this.cameras = [];
     this.chosen = 0;
     /** @type {(() => void) | null} */
-    this.waiting = null;
-    this.fresh = false;
+    this.resume = null;
+    this.hasNewFrame = false;
     new ResizeObserver(() => this.guide()).observe(stage);
     video.addEventListener("resize", () => this.guide());
     document.addEventListener("visibilitychange", () => this.wake());
@@ -35,7 +35,7 @@ export class Camera {
     return Boolean(this.stream && this.video.videoWidth);
   }
 
-  /** Open a camera, the one that looks away from the person first. Resolves to whether it is open. */
+  /** Open a camera, first the one that faces away from the user. Resolves to whether it is open. */
   async start() {
     const mine = ++this.round;
     this.halt();
@@ -51,7 +51,7 @@ export class Camera {
       this.video.srcObject = opened;
       await this.video.play();
     } catch (error) {
-      if (mine !== this.round) return false; // stopped, or started anew, while the camera opened
+      if (mine !== this.round) return false; // stopped or restarted while the camera was opening
       this.halt();
       const name = error instanceof DOMException ? error.name : "";
       const known = /** @type {Record<string, string>} */ ({ NotAllowedError: "classify.live_denied", NotReadableError: "classify.live_busy" });
@@ -61,7 +61,7 @@ export class Camera {
     this.stream.getVideoTracks()[0].addEventListener("ended", () => {
       if (mine === this.round) {
         this.stop();
-        this.tell("classify.live_none");
+        this.onProblem("classify.live_none");
       }
     });
     const found = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
@@ -73,13 +73,13 @@ export class Camera {
     return true;
   }
 
-  /** @param {string} trouble */
-  failed(trouble) {
-    this.tell(trouble);
+  /** @param {string} key */
+  failed(key) {
+    this.onProblem(key);
     return false;
   }
 
-  /** The next camera that there is. */
+  /** Switch to the next camera. */
   next() {
     this.chosen = (this.chosen + 1) % Math.max(this.cameras.length, 1);
     return this.start();
@@ -98,24 +98,24 @@ export class Camera {
   }
 
   /**
-   * The guide box: its side and middle in pixels of the camera, and how much larger the page shows them. The video covers its
-   * stage; on a high one the box lies above the middle, so that the answer does not cover it.
+   * The guide box in pixels of the video, and the scale at which the page displays the video, which covers its stage. On a portrait
+   * stage, the box is above the middle, so that the answer does not cover it.
    */
   box() {
     const { videoWidth: width, videoHeight: height } = this.video, { clientWidth: across, clientHeight: down } = this.stage;
-    const scale = Math.max(across / width, down / height), place = down > HIGH * across ? ABOVE : 0.5;
+    const scale = Math.max(across / width, down / height), center = down > PORTRAIT * across ? PORTRAIT_CENTER : 0.5;
     const side = Math.round(Math.min(width, height, across / scale, down / scale) * GUIDE);
-    const middle = Math.min(Math.max(height / 2 + ((place - 0.5) * down) / scale, side / 2), height - side / 2);
+    const middle = Math.min(Math.max(height / 2 + ((center - 0.5) * down) / scale, side / 2), height - side / 2);
     return { scale, side, left: Math.round((width - side) / 2), top: Math.round(middle - side / 2), height };
   }
 
-  /** What is inside the guide box, at the camera's own resolution. */
+  /** The inside of the guide box, at the camera's resolution. */
   frame() {
     const { side, left, top } = this.box();
     return createImageBitmap(this.video, left, top, side, side);
   }
 
-  /** The box on the page shows the same part of the picture as `frame`. */
+  /** Position the guide box on the page over the part of the video that `frame` returns. */
   guide() {
     const { scale, side, top, height } = this.box();
     if (!(side > 0) || !Number.isFinite(scale)) return;
@@ -123,56 +123,56 @@ export class Camera {
     this.stage.style.setProperty("--middle", `${this.stage.clientHeight / 2 + (top + side / 2 - height / 2) * scale}px`);
   }
 
-  /** Note each frame that the camera gives. @param {number} mine */
+  /** Wake `run` for each new frame of the video. @param {number} mine */
   watch(mine) {
-    const noted = () => {
+    const onVideoFrame = () => {
       if (mine !== this.round) return;
-      this.fresh = true;
+      this.hasNewFrame = true;
       this.wake();
-      if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(noted);
-      else setTimeout(noted, 33);
+      if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(onVideoFrame);
+      else setTimeout(onVideoFrame, 33);
     };
-    noted();
+    onVideoFrame();
   }
 
   wake() {
-    this.waiting?.();
-    this.waiting = null;
+    this.resume?.();
+    this.resume = null;
   }
 
   /**
-   * The camera's next frame, once there is one that may be answered; null when the camera was stopped.
+   * The camera's next new frame, while the page is visible and the camera not held; null once the camera is stopped.
    * @param {number} mine
    * @returns {Promise<ImageBitmap | null>}
    */
-  async taken(mine) {
+  async nextFrame(mine) {
     while (mine === this.round) {
-      if (!document.hidden && !this.held && this.fresh && this.video.videoWidth) {
-        this.fresh = false;
+      if (!document.hidden && !this.held && this.hasNewFrame && this.video.videoWidth) {
+        this.hasNewFrame = false;
         try {
           return await this.frame();
         } catch (error) {
           console.warn(error);
-          await pause(1000); // the browser did not give it
+          await pause(1000); // the browser could not provide it
         }
       }
-      await Promise.race([new Promise((resolve) => { this.waiting = () => resolve(undefined); }), pause(document.hidden ? 5000 : 50)]);
+      await Promise.race([new Promise((resolve) => { this.resume = () => resolve(undefined); }), pause(document.hidden ? 5000 : 50)]);
     }
     return null;
   }
 
   /** @param {number} mine */
   async run(mine) {
-    let next = this.taken(mine);
+    let next = this.nextFrame(mine);
     while (mine === this.round) {
       const frame = await next;
       if (!frame || mine !== this.round || document.hidden || this.held) {
-        frame?.close(); // of a moment before
-        next = this.taken(mine);
+        frame?.close(); // it was taken before the page was hidden, or the camera held
+        next = this.nextFrame(mine);
         continue;
       }
-      const began = performance.now(), answered = this.answered(frame);
-      next = this.taken(mine); // one frame ahead, while this one is computed
+      const began = performance.now(), answered = this.onFrame(frame);
+      next = this.nextFrame(mine); // one frame ahead, while this one is computed
       const still = await answered.catch((error) => {
         console.warn(error);
         return true;
@@ -180,7 +180,7 @@ export class Camera {
       if (still) {
         await pause(STILL_MS - (performance.now() - began));
         (await next)?.close();
-        next = this.taken(mine);
+        next = this.nextFrame(mine);
       }
     }
     (await next)?.close();

@@ -1,4 +1,4 @@
-// An answer as the app's card says it (fruitvision/ui/classify/answer.py): name, variety, how sure, other guesses, what would help.
+// The card of an answer, as in the app (fruitvision/ui/classify/answer.py): name, variety, confidence, other guesses, hints.
 
 import { namedGuesses, percent, sureness } from "../recognition/answers.js";
 import { nameOf, say } from "./words.js";
@@ -28,7 +28,7 @@ function bar(share, label) {
 }
 
 /**
- * The answer's title in two lines: what is said before the name, and the name.
+ * The answer's title in two lines: the kicker, and the name.
  * @param {Model} model
  * @param {Prediction} prediction
  */
@@ -81,7 +81,7 @@ function guessOf(guess) {
 }
 
 /**
- * What went wrong, as a sentence.
+ * The card of an error message.
  * @param {string} sentence
  * @returns {HTMLElement[]}
  */

@@ -1,4 +1,4 @@
-// What was taught, in this browser's own database: pictures with their names, and their embeddings by each network.
+// The taught pictures with their names, and their embeddings by each network, in the browser's IndexedDB.
 
 /** @import { Embedding } from "../recognition/taught_head.js" */
 
@@ -17,10 +17,10 @@ const done = (request) => new Promise((resolve, reject) => {
 });
 
 export class Store {
-  /** @param {string} name of the database: one for each folder that such a page lies in */
+  /** @param {string} name of the database: each URL path at which such a page is hosted has its own */
   constructor(name) {
     this.name = name;
-    /** Where a browser stores nothing, this holds it as long as the page is open. @type {Map<string, Taught>} */
+    /** All pictures; if the browser has no storage, only until the page is closed. @type {Map<string, Taught>} */
     this.pictures = new Map();
     /** @type {Map<string, Embedding>} */
     this.embeddings = new Map();
@@ -28,7 +28,7 @@ export class Store {
     this.database = null;
   }
 
-  /** Read everything; false where this browser stores nothing. @param {string} fingerprint of the network */
+  /** Read everything; false if this browser has no storage. @param {string} fingerprint of the network */
   async open(fingerprint) {
     this.fingerprint = fingerprint;
     try {
@@ -127,7 +127,7 @@ export class Store {
       });
       return true;
     } catch {
-      return false; // no room: it stays in memory
+      return false; // the storage is full: it remains in memory
     }
   }
 }

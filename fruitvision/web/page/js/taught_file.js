@@ -1,4 +1,4 @@
-// The file that the app exports and imports too: a zip with taught.json and pictures/ID.jpg (fruitvision/recognition/taught).
+// The export file, the same as the app's: a ZIP with taught.json and pictures/ID.jpg (fruitvision/recognition/taught).
 
 import { readZip, writeZip } from "./zip.js";
 
@@ -12,18 +12,18 @@ export const EXPORT_NAME = "fruitvision-taught.zip";
  * @returns {Promise<Blob>}
  */
 export async function exportTaught(names) {
-  const index = { version: 1, names: Object.fromEntries([...names].map(([name, own]) => [name, own.map(({ id }) => id)])) };
+  const index = { version: 1, names: Object.fromEntries([...names].map(([name, pictures]) => [name, pictures.map(({ id }) => id)])) };
   const entries = [{ name: INDEX, data: new TextEncoder().encode(JSON.stringify(index, null, 1)) }];
-  for (const own of names.values()) {
-    for (const { id, jpeg } of own) entries.push({ name: `pictures/${id}.jpg`, data: new Uint8Array(await jpeg.arrayBuffer()) });
+  for (const pictures of names.values()) {
+    for (const { id, jpeg } of pictures) entries.push({ name: `pictures/${id}.jpg`, data: new Uint8Array(await jpeg.arrayBuffer()) });
   }
   return writeZip(entries);
 }
 
 /**
- * Its pictures: id, name and JPEG. Throws RangeError for another file, or one that is damaged, or has more pictures.
+ * The file's pictures with id, name and JPEG; `full` if there are more than `most`. Throws RangeError if it is damaged, or another file.
  * @param {Blob} file
- * @param {number} most pictures
+ * @param {number} most pictures that are allowed
  */
 export async function importTaught(file, most) {
   if (file.size > MOST_BYTES) throw new RangeError("too large");

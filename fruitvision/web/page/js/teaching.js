@@ -1,15 +1,15 @@
-// Teaching on the page: names, pictures, the list of what was taught, export and import.
+// The teaching section: names, pictures, the list of what was taught, export and import.
 
 import { tag } from "./card.js";
 import { pause } from "./camera.js";
-import { WorkerError } from "./computing.js";
+import { WorkerError } from "./worker_client.js";
 import { Store } from "./store.js";
 import { EXPORT_NAME, exportTaught, importTaught } from "./taught_file.js";
 import { meantName, nameOf, say } from "./words.js";
 
 /** @import { Model } from "../recognition/types.js" */
 /** @import { Camera } from "./camera.js" */
-/** @import { Computing } from "./computing.js" */
+/** @import { WorkerClient } from "./worker_client.js" */
 
 const FRAMES = 10, EVERY_MS = 350;
 
@@ -20,20 +20,20 @@ const field = () => /** @type {HTMLInputElement} */ (find("name"));
 export class Teaching {
   /**
    * @param {Model} model
-   * @param {Computing} computing
+   * @param {WorkerClient} worker
    * @param {Camera} camera
-   * @param {() => Blob | null} shown the picture that is answered
-   * @param {() => Promise<void>} changed answers may be others now
+   * @param {() => Blob | null} shown returns the displayed picture
+   * @param {() => Promise<void>} changed is called when answers may have changed
    */
-  constructor(model, computing, camera, shown, changed) {
+  constructor(model, worker, camera, shown, changed) {
     this.model = model;
-    this.computing = computing;
+    this.worker = worker;
     this.camera = camera;
     this.changed = changed;
     this.store = new Store(`fruitvision ${new URL("../", import.meta.url).pathname}`);
     this.busy = false;
-    this.told = this.missing = () => ""; // what is said, in whichever language
-    /** @type {{ at: number, pictures: { id: string, name: string, jpeg: Blob, embedding: any }[] } | null} what was removed last, and from where */
+    this.status = this.missing = () => ""; // the current messages, as functions of the language
+    /** @type {{ at: number, pictures: { id: string, name: string, jpeg: Blob, embedding: any }[] } | null} the last removal, and its position */
     this.removed = null;
     find("frames").addEventListener("click", () => this.work(() => this.takeFrames()));
     find("this").addEventListener("click", () => this.work(async () => {
@@ -55,13 +55,13 @@ export class Teaching {
     }, false));
   }
 
-  /** Read what was taught before, and learn it. */
+  /** Load what was taught before, and fit the head. */
   async open() {
     const stored = await this.store.open(this.model.fingerprint);
-    for (const { id, jpeg } of this.store.all()) { // embedded by another network so far
-      if (!this.store.embeddings.has(id)) await this.store.keep(id, (await this.computing.ask("embed", { file: jpeg })).embedding);
+    for (const { id, jpeg } of this.store.all()) { // not yet embedded by this network
+      if (!this.store.embeddings.has(id)) await this.store.keep(id, (await this.worker.ask("embed", { file: jpeg })).embedding);
     }
-    await this.computing.ask("teach", { examples: this.examples() });
+    await this.worker.ask("teach", { examples: this.examples() });
     this.list();
     return stored;
   }
@@ -73,20 +73,20 @@ export class Teaching {
 
   /** @param {() => string} words @param {boolean} [wrong] */
   tell(words, wrong = false) {
-    this.told = words;
+    this.status = words;
     find("said").textContent = words();
     find("said").classList.toggle("wrong", wrong);
   }
 
-  /** Say everything anew: the language may be another. */
-  speak() {
+  /** Update all texts after a change of the language. */
+  translate() {
     this.list();
-    find("said").textContent = this.told();
+    find("said").textContent = this.status();
     find("missing").textContent = this.missing();
   }
 
   /**
-   * One thing at a time.
+   * Run one task at a time; others are ignored meanwhile.
    * @param {() => Promise<unknown>} work
    * @param {boolean} [needsName]
    */
@@ -94,7 +94,7 @@ export class Teaching {
     if (this.busy) return;
     if (needsName && !field().value.trim()) {
       this.missing = () => say("teach.no_name");
-      find("missing").textContent = this.missing(); // where the eye is
+      find("missing").textContent = this.missing(); // beside the field
       field().setAttribute("aria-invalid", "true");
       field().addEventListener("input", () => {
         this.missing = () => "";
@@ -126,20 +126,20 @@ export class Teaching {
   async add(pictures) {
     const name = this.name, found = [];
     for (const picture of pictures) {
-      found.push({ name, ...(await this.computing.ask("embed", picture, picture.frame ? [picture.frame] : [])) });
+      found.push({ name, ...(await this.worker.ask("embed", picture, picture.frame ? [picture.frame] : [])) });
     }
     const kept = this.fresh(found);
     if (await this.keep(found)) this.sumUp(name, found.length, kept, "learned_given", "learned_nothing");
   }
 
-  /** How many of these pictures their names do not have yet. @param {{ id: string, name: string }[]} found */
+  /** How many of these pictures are new for their names. @param {{ id: string, name: string }[]} found */
   fresh(found) {
     /** @param {{ id: string, name: string }} one */
     const has = ({ id, name }) => this.store.pictures.get(id)?.name.toLowerCase() === name.toLowerCase();
     return new Set(found.filter((one) => !has(one)).map(({ id }) => id)).size;
   }
 
-  /** @param {string} name @param {number} count @param {number} kept @param {string} some @param {string} none what is said where not all were kept */
+  /** @param {string} name @param {number} count @param {number} kept @param {string} some @param {string} none keys of the messages if some, or none, were new */
   sumUp(name, count, kept, some, none) {
     this.tell(() => say(`teach.${kept === count ? "learned" : kept ? some : none}`, { name: nameOf(name), count, kept, same: count - kept }));
   }
@@ -158,14 +158,14 @@ export class Teaching {
     return stored;
   }
 
-  /** Fit the head to what is taught now. */
+  /** Fit the head to the taught pictures. */
   async learn() {
-    await this.computing.ask("teach", { examples: this.examples() });
+    await this.worker.ask("teach", { examples: this.examples() });
     this.list();
     await this.changed();
   }
 
-  /** Frames of the camera, each embedded while the next one is waited for. */
+  /** Teach frames of the camera, and embed each as it is taken. */
   async takeFrames() {
     if (!this.camera.on && !(await this.camera.start())) return this.tell(() => say("teach.no_camera"), true);
     await pause(this.camera.on ? 0 : 700);
@@ -177,7 +177,7 @@ export class Teaching {
         const turn = { number: found.length + 1, all: FRAMES };
         this.tell(() => say("teach.turn", turn));
         const frame = await this.camera.frame();
-        found.push({ name, ...(await this.computing.ask("embed", { frame }, [frame])) });
+        found.push({ name, ...(await this.worker.ask("embed", { frame }, [frame])) });
         if (found.length < FRAMES) await pause(EVERY_MS - (performance.now() - began));
       }
     } finally {
@@ -215,14 +215,14 @@ export class Teaching {
     const found = [];
     for (const [n, { id, name, file: picture }] of exported.pictures.entries()) {
       this.tell(() => say("teach.seeing", { number: n + 1, all: exported.pictures.length }));
-      found.push({ ...(await this.computing.ask("embed", { file: picture })), id, name: meantName(name, []) });
+      found.push({ ...(await this.worker.ask("embed", { file: picture })), id, name: meantName(name, []) });
     }
     const count = found.length, kept = this.fresh(found);
     if (await this.keep(found)) this.tell(() => say(`teach.${kept === count ? "imported" : "imported_same"}`, { count, kept, same: count - kept }));
   }
 
   /**
-   * What was removed last, and the button that puts it back.
+   * A list item for the last removal, with the undo button.
    * @param {{ id: string, name: string, jpeg: Blob, embedding: any }[]} pictures
    */
   undo(pictures) {
@@ -232,19 +232,19 @@ export class Teaching {
     return tag("li", {}, tag("span", { role: "status" }, words), back);
   }
 
-  /** The names with their numbers of pictures, and what the field suggests. */
+  /** Update the list of names with their numbers of pictures, and the suggestions of the name field. */
   list() {
     const names = this.store.names(), types = [...new Set(this.model.fruit_types)];
-    const rows = [...names].map(([name, own], at) => {
+    const rows = [...names].map(([name, pictures], at) => {
       const shown = nameOf(name), forget = tag("button", { type: "button" }, say("teach.forget_name", { name: shown }));
       forget.addEventListener("click", () => this.work(async () => {
-        this.removed = { at, pictures: own.map((one) => ({ ...one, embedding: this.store.embeddings.get(one.id) })) };
-        await this.store.remove(own.map(({ id }) => id));
+        this.removed = { at, pictures: pictures.map((one) => ({ ...one, embedding: this.store.embeddings.get(one.id) })) };
+        await this.store.remove(pictures.map(({ id }) => id));
         await this.learn();
         this.tell(() => "");
         /** @type {HTMLElement | null} */ (document.querySelector("#taught .undo"))?.focus();
       }, false));
-      return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: own.length }))), forget);
+      return tag("li", {}, tag("span", {}, shown, " ", tag("small", {}, say("teach.count", { count: pictures.length }))), forget);
     });
     if (this.removed) rows.splice(this.removed.at, 0, this.undo(this.removed.pictures));
     find("taught").replaceChildren(...rows);

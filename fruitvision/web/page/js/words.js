@@ -1,8 +1,8 @@
-// The page's sentences, in the visitor's language: they come from model.json, where both languages stand side by side.
+// The page's sentences in the visitor's language, from model.json, which has all languages.
 
 /** @import { Model } from "../recognition/types.js" */
 
-const KEPT = "fruitvision-language";
+const STORAGE_KEY = "fruitvision-language";
 /** @type {Model} */
 let model;
 let language = "en";
@@ -10,24 +10,24 @@ let language = "en";
 /** @param {Model} given */
 export function useWords(given) {
   model = given;
-  let kept = null;
+  let stored = null;
   try {
-    kept = localStorage.getItem(KEPT);
-  } catch { /* a browser that stores nothing */ }
-  const asked = [kept, ...navigator.languages].map((one) => (one ?? "").slice(0, 2).toLowerCase());
-  language = asked.find((one) => one in model.words) ?? "en";
+    stored = localStorage.getItem(STORAGE_KEY);
+  } catch { /* storage is not allowed */ }
+  const preferred = [stored, ...navigator.languages].map((code) => (code ?? "").slice(0, 2).toLowerCase());
+  language = preferred.find((code) => code in model.words) ?? "en";
 }
 
 export const currentLanguage = () => language;
 
-/** The other language, by its own name. */
+/** The other language, with its own name. */
 export const otherLanguage = () => (language === "en" ? { code: "zh", name: "中文" } : { code: "en", name: "English" });
 
 export function switchLanguage() {
   language = otherLanguage().code;
   try {
-    localStorage.setItem(KEPT, language);
-  } catch { /* then it is asked again at the next visit */ }
+    localStorage.setItem(STORAGE_KEY, language);
+  } catch { /* then the next visit starts with the browser's language */ }
 }
 
 /**
@@ -41,7 +41,7 @@ export function say(key, facts = {}) {
 }
 
 /**
- * A class, fruit type or taught name, as it is shown.
+ * The display name of a class, fruit type or taught name.
  * @param {string} name
  */
 export function nameOf(name) {
@@ -50,21 +50,21 @@ export function nameOf(name) {
 }
 
 /**
- * The name that a person means: a known one, typed in either language and any capitals, or what was typed.
+ * The known name that was typed, in either language, ignoring case; otherwise the typed name itself.
  * @param {string} typed
  * @param {string[]} known
  */
 export function meantName(typed, known) {
   const wanted = cleanName(typed, model.taught.max_name_length), folded = wanted.toLowerCase();
   for (const name of [...model.taught.no_fruit_names, ...known]) {
-    const spoken = [name, model.chinese[name], ...Object.values(model.words).map((words) => words[`teach.name_${name}`])];
-    if (spoken.some((one) => one?.toLowerCase() === folded)) return name;
+    const names = [name, model.chinese[name], ...Object.values(model.words).map((words) => words[`teach.name_${name}`])];
+    if (names.some((one) => one?.toLowerCase() === folded)) return name;
   }
   return wanted;
 }
 
 /**
- * As it is stored: NFC, no control characters, single spaces, so many characters at most.
+ * A name as it is stored: NFC, without control characters, with single spaces, at most `most` characters.
  * @param {string} name
  * @param {number} most
  */
@@ -73,7 +73,7 @@ export function cleanName(name, most) {
   return [...printable.split(/\s+/u).filter(Boolean).join(" ")].slice(0, most).join("").trimEnd();
 }
 
-/** Fill in every element that says something. */
+/** Set the texts of all elements with data-say, and the accessible names of those with data-label. */
 export function fillWords() {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-say]"))) {

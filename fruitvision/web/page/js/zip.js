@@ -1,4 +1,4 @@
-// Zip files in memory: written without compression (JPEG does not compress), read stored or deflated.
+// ZIP files in memory: written without compression (JPEG does not compress), read stored or deflated.
 
 /**
  * @typedef {{ name: string, data: Uint8Array }} Entry
@@ -55,7 +55,7 @@ export function writeZip(entries) {
 }
 
 /**
- * The entries of a zip file. Throws RangeError for one that is damaged, or holds more than so many files or bytes.
+ * The entries of a ZIP file. Throws RangeError if it is damaged, or has more than `most` entries or bytes.
  * @param {Uint8Array} file
  * @param {{ entries: number, bytes: number }} most
  * @returns {Promise<Entry[]>}
@@ -100,7 +100,7 @@ async function inflated(raw, size) {
     if (done) return at === size ? data : null;
     if (at + value.length > size) {
       await reader.cancel();
-      return null; // it says that it is smaller
+      return null; // larger than the directory says
     }
     data.set(value, at);
     at += value.length;

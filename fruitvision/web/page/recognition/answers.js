@@ -1,9 +1,9 @@
-// From logits to an answer: temperature, fruit types, verdict, guesses. As fruitvision/recognition/classifier.py does it.
+// From logits to an answer: temperature, fruit types, verdict, guesses; as in fruitvision/recognition/classifier.py.
 
 /** @import { Guess, Model, Prediction, Thresholds } from "./types.js" */
 
 /**
- * The names that can be answered, and their fruit types: the classes, and behind them what was taught.
+ * The labels and their fruit types: the network's classes, followed by the taught ones.
  * @typedef {{ labels: string[], types: string[], typeOf: Int32Array, nothing: number }} LabelSpace
  */
 
@@ -20,24 +20,24 @@ export function labelSpace(labels, fruitTypes, notFruit) {
 }
 
 /**
- * Logits of a picture's views, side by side, (views × C) → probabilities (C), their mean over the views.
+ * Logits of a picture's views, (views × C), flattened → the mean of the views' probabilities, (C).
  * @param {Float32Array} logits
  * @param {number} classes
  * @param {number} temperature
  */
 export function probabilitiesOf(logits, classes, temperature) {
-  const views = logits.length / classes, mean = new Float64Array(classes), own = new Float64Array(classes);
+  const views = logits.length / classes, mean = new Float64Array(classes), exponentials = new Float64Array(classes);
   for (let view = 0; view < views; view++) {
     let most = -Infinity, total = 0;
     for (let c = 0; c < classes; c++) most = Math.max(most, logits[view * classes + c]);
-    for (let c = 0; c < classes; c++) total += own[c] = Math.exp((logits[view * classes + c] - most) / temperature);
-    for (let c = 0; c < classes; c++) mean[c] += own[c] / total / views;
+    for (let c = 0; c < classes; c++) total += exponentials[c] = Math.exp((logits[view * classes + c] - most) / temperature);
+    for (let c = 0; c < classes; c++) mean[c] += exponentials[c] / total / views;
   }
   return mean;
 }
 
 /**
- * Sums over the labels of each fruit type; that of no fruit is the last.
+ * The sum of the probabilities of each fruit type; that of no fruit is the last.
  * @param {LabelSpace} space
  * @param {ArrayLike<number>} probabilities
  */
@@ -94,10 +94,10 @@ export function sharesOf(space, prediction) {
 }
 
 /**
- * A new answer of a live view, smoothed with the one before where both have the same names.
+ * The probabilities of a live view's frame, smoothed with the previous ones, if both have the same classes.
  * @param {Float64Array} probabilities
  * @param {Float64Array | null} previous
- * @param {number} share of the one before
+ * @param {number} share weight of the previous probabilities
  */
 export function smoothed(probabilities, previous, share) {
   if (!previous || previous.length !== probabilities.length) return probabilities;
@@ -105,15 +105,15 @@ export function smoothed(probabilities, previous, share) {
 }
 
 /**
- * The fruits of an answer's title: one; two where it may well be either; none where none is likely, or there is no fruit.
+ * The fruits in an answer's title: one; two if both are likely; none if none is likely, or if there is no fruit.
  * @param {Model["card"]} card
  * @param {Prediction} prediction
  * @returns {Guess[]}
  */
-export function namedGuesses(card, { verdict: own, top }) {
+export function namedGuesses(card, { verdict, top }) {
   const [best, second] = top;
-  if (own === "not-fruit") return [];
-  if (own === "sure") return [best];
+  if (verdict === "not-fruit") return [];
+  if (verdict === "sure") return [best];
   const both = second && second.probability >= card.min_second * best.probability && best.probability + second.probability >= card.min_both;
   if (both) return [best, second];
   return best.probability >= card.min_alone ? [best] : [];
@@ -131,7 +131,7 @@ export function sureness(card, prediction) {
 }
 
 /**
- * Rounded, but neither to 0 nor to 100%.
+ * A rounded percentage, but never 0% or 100% for a share that is not exactly that.
  * @param {number} share
  */
 export function percent(share) {

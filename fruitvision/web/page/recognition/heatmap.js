@@ -1,27 +1,27 @@
-// Class activation maps, as fruitvision/recognition/heatmap.py computes and colours them.
+// Class activation maps, computed and coloured as in fruitvision/recognition/heatmap.py.
 
 /**
  * How much each position contributes to an answer: (rows × columns), of any sign and scale.
  * @param {Float32Array} maps (F, rows, columns), before the pooling
- * @param {Float32Array} weight (C, F), of the last layer and of taught names
+ * @param {Float32Array} weight (C, F), of the last layer and of the taught classes
  * @param {ArrayLike<number>} shares (C), of sum 1
  */
 export function classActivation(maps, weight, shares) {
   const classes = shares.length, features = weight.length / classes, cells = maps.length / features;
-  const own = new Float64Array(features);
+  const weighted = new Float64Array(features);
   for (let c = 0; c < classes; c++) {
     const factor = shares[c] - 1 / classes; // the mean of all classes' weights is subtracted
-    for (let f = 0; f < features; f++) own[f] += factor * weight[c * features + f];
+    for (let f = 0; f < features; f++) weighted[f] += factor * weight[c * features + f];
   }
   const activation = new Float64Array(cells);
   for (let f = 0; f < features; f++) {
-    for (let i = 0; i < cells; i++) activation[i] += own[f] * maps[f * cells + i];
+    for (let i = 0; i < cells; i++) activation[i] += weighted[f] * maps[f * cells + i];
   }
   return activation;
 }
 
 /**
- * Any numbers → bytes from the lowest, 0, to the highest, 255; a constant is 255.
+ * Scale numbers linearly to bytes, the lowest to 0 and the highest to 255; constant values become 255.
  * @param {Float64Array} activation
  */
 export function scaled(activation) {
@@ -35,7 +35,7 @@ export function scaled(activation) {
 }
 
 /**
- * Bicubic enlarging (a = −0.5, as Pillow's), without antialiasing, which enlarging does not need.
+ * Bicubic upsampling (a = −0.5, as Pillow's).
  * @param {Uint8Array} values (rows × columns)
  * @param {number} columns
  * @param {number} width
@@ -85,7 +85,7 @@ function cubic(input, output) {
 }
 
 /**
- * Colour and opacity of each level, RGBA: to be laid over the picture.
+ * The RGBA colour of each level, for an overlay on the picture.
  * @param {number[][]} stops
  * @param {number[]} opacity at the lowest and the highest level
  */
@@ -100,7 +100,7 @@ export function palette(stops, opacity) {
 }
 
 /**
- * The map over a picture of width × height: RGBA, level 0 outside the network's input.
+ * The overlay for a picture of width × height, in RGBA; outside of the network's input the level is 0.
  * @param {Float64Array} activation
  * @param {number} columns
  * @param {number[]} box left, top, right, bottom in the picture

@@ -1,4 +1,4 @@
-// The network in onnxruntime-web: fetched, opened, checked against the numbers that Python computed, and run.
+// The network in onnxruntime-web: downloaded, opened, checked against logits computed by Python, and run.
 
 import { normalized } from "./transform.js";
 
@@ -13,8 +13,8 @@ import { normalized } from "./transform.js";
  */
 
 const THREADS = 4;
-const CLOSE = 0.02; // of a logit: what differences in rounding come to
-const ENLARGED_ONCE = { session: { disable_quant_qdq: "1" } }; // weights are expanded when the file is opened
+const TOLERANCE = 0.02; // of a logit, relative to the largest one: above differences in rounding
+const EXPAND_ONCE = { session: { disable_quant_qdq: "1" } }; // dequantize the weights when the file is opened
 
 export class Network {
   /**
@@ -42,7 +42,7 @@ export class Network {
   }
 
   /**
-   * The last layer's weight, (C, F), which is an output of its own.
+   * The last layer's weight, (C, F), which the file has as an output.
    * @param {Model} model
    * @returns {Promise<Float32Array>}
    */
@@ -54,8 +54,8 @@ export class Network {
 }
 
 /**
- * Open the network with what this browser has: a graphics card where the page carries the runtime for it and its answers agree,
- * threads where the page is cross-origin isolated, one SIMD thread otherwise.
+ * Open the network with the best backend: WebGPU if the page includes its runtime and the results agree; otherwise WebAssembly, with
+ * threads if the page is cross-origin isolated.
  * @param {Model} model
  * @param {URL} base the page's folder
  * @param {(share: number) => void} progress
@@ -95,13 +95,13 @@ async function opened(model, base, files, content, provider, tell, kept) {
   ort.env.wasm.wasmPaths = { mjs: new URL(files.glue, base).href, wasm: new URL(files.wasm, base).href };
   ort.env.logLevel = "error";
   const session = await ort.InferenceSession.create(content, {
-    executionProviders: [provider], graphOptimizationLevel: "all", extra: ENLARGED_ONCE, logSeverityLevel: 3,
+    executionProviders: [provider], graphOptimizationLevel: "all", extra: EXPAND_ONCE, logSeverityLevel: 3,
   });
   const network = new Network(ort, session, provider, threads);
   const { logits } = await network.run(reference(model.transform));
   const known = model.network.reference;
   const largest = known.reduce((most, value, n) => Math.max(most, Math.abs(value - logits[n])), 0);
-  const bound = CLOSE * Math.max(1, ...known.map(Math.abs));
+  const bound = TOLERANCE * Math.max(1, ...known.map(Math.abs));
   if (!(largest <= bound)) throw new Error(`differs by ${largest}`);
   return network;
 }
@@ -116,7 +116,7 @@ async function hasGraphics() {
 }
 
 /**
- * Where the service worker looks for the page's files, so that it need not fetch the large ones again; null without https.
+ * The service worker's cache, so that large files are not downloaded twice; null without https.
  * @param {Model} model
  * @param {URL} base
  */
@@ -129,7 +129,7 @@ async function cacheOf(model, base) {
 }
 
 /**
- * A file that lies compressed, expanded. Where a server or the browser has expanded it already, it stays as it is.
+ * Download a gzip file, and decompress it, unless the server or the browser has done so already.
  * @param {URL} url
  * @param {(share: number) => void} tell
  * @param {Cache | null} [kept]
@@ -138,7 +138,7 @@ async function cacheOf(model, base) {
 export async function fetched(url, tell, kept = null) {
   const response = await fetch(url);
   if (!response.ok || !response.body) throw new Error(`${url.pathname}: ${response.status}`);
-  if (kept && !(await kept.match(url))) kept.put(url, response.clone()).catch(() => undefined); // no room: it is fetched again
+  if (kept && !(await kept.match(url))) kept.put(url, response.clone()).catch(() => undefined); // no room: it is downloaded again
   const whole = Number(response.headers.get("Content-Length")) || 0;
   const parts = [], reader = response.body.getReader();
   for (let length = 0; ;) {
@@ -156,7 +156,7 @@ export async function fetched(url, tell, kept = null) {
 }
 
 /**
- * The pattern whose logits Python computed, as the network's input.
+ * The test pattern whose logits Python computed, as the network's input.
  * @param {Transform} transform
  */
 export function reference(transform) {

@@ -1,10 +1,10 @@
-// A picture as the network is trained on: upright, RGB on white, its short side at most 256 pixels. By the browser's own decoders.
+// Decodes pictures with the browser's decoders, as in training: upright, RGB on white, the short side at most 256 pixels.
 
 import { capShortSide, reduceJpeg } from "./resize.js";
 
 /** @import { Model, Pixels } from "./types.js" */
 
-/** What was wrong with a picture: `code` is the key of a sentence. */
+/** A picture that cannot be read: `code` is the key of the error message. */
 export class PictureError extends Error {
   /** @param {string} code @param {Record<string, string>} [facts] */
   constructor(code, facts = {}) {
@@ -18,7 +18,7 @@ export class PictureError extends Error {
 let canvas;
 
 /**
- * The pixels of a bitmap, transparency on white.
+ * The pixels of a bitmap; transparent ones are blended with white.
  * @param {ImageBitmap} bitmap
  * @returns {Pixels}
  */
@@ -45,7 +45,7 @@ export function pixelsOf(bitmap) {
 }
 
 /**
- * A file's picture, reduced as Python reduces it. Rejects with PictureError.
+ * Decode a file, and reduce the picture as Python does. Rejects with PictureError.
  * @param {Blob} file
  * @param {Pick<Model, "short_side" | "draft_side" | "max_pixels" | "max_bytes">} limits
  * @returns {Promise<Pixels>}
@@ -58,7 +58,7 @@ export async function readPicture(file, limits) {
   const jpeg = start[0] === 0xff && start[1] === 0xd8 && start[2] === 0xff;
   let bitmap;
   try {
-    // Colours as they are stored: Python's decoder does not convert profiles either.
+    // Without colour conversion: Python's decoder does not apply colour profiles either.
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
     throw new PictureError("picture-damaged", { picture });
@@ -76,7 +76,7 @@ export async function readPicture(file, limits) {
 /**
  * @param {Pixels} pixels
  * @param {number} shortSide
- * @param {number} draftSide of a JPEG, which Python's decoder reduces first; 0 for any other picture
+ * @param {number} draftSide for a JPEG, which Python's decoder reduces first; 0 for any other picture
  */
 export function reduced(pixels, shortSide, draftSide) {
   const room = draftSide ? Math.floor(Math.min(pixels.width, pixels.height) / draftSide) : 0;
@@ -88,7 +88,7 @@ export function reduced(pixels, shortSide, draftSide) {
 const tooLarge = (picture, size, limit) => new PictureError("picture-too-large", { picture, size, limit });
 
 /**
- * Pixels as a JPEG, as a taught picture is kept.
+ * Pixels as a JPEG, the format in which taught pictures are stored.
  * @param {Pixels} pixels
  * @param {number} quality
  * @returns {Promise<Blob>}

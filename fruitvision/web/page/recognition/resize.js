@@ -1,20 +1,20 @@
-// Antialiased bilinear resizing of 8-bit RGB, rounded as Pillow and torch round, so that the network sees the same pixels in a
-// browser as in Python. A canvas's own resizing differs from browser to browser.
+// Antialiased bilinear resizing of 8-bit RGB, rounded as in Pillow and torch, so that the network gets the same pixels in a browser as in
+// Python. The resizing of a canvas differs between browsers.
 
 /** @import { Pixels } from "./types.js" */
 
 /**
- * Which inputs make each output, and with what integer weights.
+ * The inputs of each output, with their integer weights.
  * @typedef {{ first: Int32Array, count: Int32Array, weights: Int32Array, most: number, bits: number }} Taps
  */
 
 const PILLOW_BITS = 22; // 32 − 8 − 2
-const TORCH_BITS = 15;  // of a weight, its sign among them
+const TORCH_BITS = 15; // of a weight, without its sign
 
 /**
- * A triangle as wide as the part of the input that one output covers, two pixels at least.
+ * The taps of a triangle filter, whose width is the part of the input that one output covers, at least two pixels.
  * @param {number} input pixels
- * @param {number} end of the part that is resized, which begins at 0
+ * @param {number} end of the part to resize, which begins at 0
  * @param {number} output pixels
  * @param {boolean} torch
  * @returns {Taps}
@@ -43,7 +43,7 @@ function taps(input, end, output, torch) {
     }
   }
   let bits = PILLOW_BITS;
-  if (torch) { // as many as fit into 16 bits
+  if (torch) { // the highest precision that fits into 16 bits
     bits = 0;
     while (bits < PILLOW_BITS && Math.trunc(0.5 + largest * 2 ** (bits + 1)) < 2 ** TORCH_BITS) bits++;
   }
@@ -107,7 +107,7 @@ function vertically(from, down, height) {
  * @param {Pixels} from
  * @param {number} width
  * @param {number} height
- * @param {{ torch?: boolean, right?: number, bottom?: number }} [how] `right`, `bottom`: where the part that is resized ends
+ * @param {{ torch?: boolean, right?: number, bottom?: number }} [how] `right`, `bottom`: the end of the part to resize
  * @returns {Pixels}
  */
 export function resize(from, width, height, { torch = false, right = from.width, bottom = from.height } = {}) {
@@ -149,7 +149,7 @@ export function reduce(from, across, down) {
 }
 
 /**
- * A part of a picture.
+ * A rectangle of a picture.
  * @param {Pixels} from
  * @param {number} left
  * @param {number} top
@@ -168,7 +168,7 @@ export function crop(from, left, top, width, height) {
 }
 
 /**
- * Left and right exchanged.
+ * The picture flipped horizontally.
  * @param {Pixels} from
  * @returns {Pixels}
  */
@@ -186,7 +186,7 @@ export function mirrored(from) {
 }
 
 /**
- * Python's `cap_short_side`: the short side at most so many pixels, a very long strip cropped to its middle.
+ * Python's `cap_short_side`: reduce the short side to at most `most` pixels, and crop a very long picture to its middle.
  * @param {Pixels} picture
  * @param {number} most
  * @returns {Pixels}
@@ -207,8 +207,8 @@ export function capShortSide(picture, most) {
 }
 
 /**
- * How a JPEG decoder makes a picture of a half, a quarter or an eighth: it leaves out the high frequencies of each block of 8 × 8.
- * Python's decoder is asked for this; here the whole picture is decoded, so each block is transformed to its frequencies and back.
+ * Reduce a picture as a JPEG decoder does for a scale of 1/2, 1/4 or 1/8, by dropping the high frequencies of each block of 8 × 8.
+ * Python's decoder does it while decoding; here the decoded blocks are transformed to frequencies and back.
  * @param {Pixels} from
  * @param {number} by 2, 4 or 8
  * @returns {Pixels}
@@ -266,7 +266,7 @@ function reduceRows(from, by, kernel) {
 }
 
 /**
- * Rows and columns exchanged.
+ * The picture transposed.
  * @param {Pixels} from
  * @returns {Pixels}
  */

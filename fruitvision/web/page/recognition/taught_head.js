@@ -1,18 +1,18 @@
-// Classes that a person taught with a few pictures, added to the network's own: the head of fruitvision/recognition/taught_head.py,
-// where it is explained. A gate says whether a picture is one of them at all, a ridge classifier which.
+// The taught classes, added to the network's own: the head of fruitvision/recognition/taught_head.py, where it is explained. A gate
+// estimates whether a picture shows any of them, and a ridge classifier which one.
 
 import { crop, mirrored } from "./resize.js";
 
 /** @import { Model, Pixels, Thresholds } from "./types.js" */
 
 /**
- * A network's outputs for one taught picture: features of its views (views × F), the picture as it is classified first, and
- * probabilities by class.
+ * The network's outputs for one taught picture: features of its views, (views × F), the first of which is the picture as it is
+ * classified, and probabilities by class.
  * @typedef {{ features: Float32Array, probabilities: Float32Array }} Embedding
  */
 
 /**
- * The center of a picture, its mirror image, and darker and brighter copies: what is embedded beside the picture.
+ * The augmented views that are embedded beside the picture: its center, its mirror image, and darker and brighter copies.
  * @param {Model["taught"]} numbers
  * @param {Pixels} picture
  * @returns {Pixels[]}
@@ -55,7 +55,7 @@ export class TaughtHead {
     this.kindOf = types.map((name) => kinds.indexOf(name));
     this.head = centred(weight, this.classes, this.size);
     this.nameOf = examples.map(([name]) => this.names.indexOf(name));
-    this.counts = this.names.map((_, n) => this.nameOf.filter((own) => own === n).length);
+    this.counts = this.names.map((_, n) => this.nameOf.filter((name) => name === n).length);
     const views = examples.map(([, { features }]) => rowsOf(features, this.size));
     this.features = views.map((rows) => unit(mean(rows.map(unit))));
     this.responses = views.map((rows) => unit(mean(rows.map((row) => this.response(row)))));
@@ -72,14 +72,14 @@ export class TaughtHead {
   }
 
   /**
-   * The network's probabilities (C) and features (F) → (C + T), the T taught names behind the classes.
+   * The network's probabilities (C) and features (F) → probabilities (C + T), those of the T taught names last.
    * @param {Float64Array} probabilities
    * @param {ArrayLike<number>} features
    */
   join(probabilities, features) {
-    const gate = this.gate(probabilities, features), own = unit(features), count = this.names.length;
+    const gate = this.gate(probabilities, features), direction = unit(features), count = this.names.length;
     const scores = Array.from(this.bias);
-    for (let f = 0; f < this.size; f++) for (let t = 0; t < count; t++) scores[t] += own[f] * this.matrix[f * count + t];
+    for (let f = 0; f < this.size; f++) for (let t = 0; t < count; t++) scores[t] += direction[f] * this.matrix[f * count + t];
     const most = Math.max(...scores), raised = scores.map((score) => Math.exp(this.numbers.sharpness * (score - most)));
     const total = raised.reduce((sum, value) => sum + value, 0);
     const joined = new Float64Array(this.classes + count);
@@ -89,7 +89,7 @@ export class TaughtHead {
   }
 
   /**
-   * (C + T, F): the last layer's weight, and behind it the mean features of each taught name, for heatmaps.
+   * (C + T, F): the last layer's weight, followed by the mean features of each taught name, for heatmaps.
    */
   extendedWeight() {
     let length = 0;
@@ -97,20 +97,20 @@ export class TaughtHead {
     const extended = new Float32Array((this.classes + this.names.length) * this.size);
     extended.set(this.weight);
     this.names.forEach((_, n) => {
-      const own = unit(mean(this.features.filter((_, i) => this.nameOf[i] === n)));
-      extended.set(own.map((value) => value * length), (this.classes + n) * this.size);
+      const direction = unit(mean(this.features.filter((_, i) => this.nameOf[i] === n)));
+      extended.set(direction.map((value) => value * length), (this.classes + n) * this.size);
     });
     return extended;
   }
 
   /**
-   * The network's thresholds, changed for an answer `label`.
-   * @param {Thresholds} own
+   * The network's thresholds, adjusted for an answer `label`.
+   * @param {Thresholds} base
    * @param {string} label
    * @returns {Thresholds}
    */
-  thresholds(own, label) {
-    const { unsure, not_fruit: notFruit } = own;
+  thresholds(base, label) {
+    const { unsure, not_fruit: notFruit } = base;
     return {
       not_fruit: this.fruitTypes.includes(this.notFruit) ? Math.min(notFruit, 0.5) : notFruit,
       unsure: this.names.includes(label) ? Math.min(unsure, this.numbers.sure) : unsure,
@@ -138,44 +138,44 @@ export class TaughtHead {
     return found < shut ? 0 : found;
   }
 
-  /** The positions of a name's pictures. @param {number} name */
+  /** The indices of a name's pictures. @param {number} name */
   of(name) {
-    return this.nameOf.flatMap((own, i) => (own === name ? [i] : []));
+    return this.nameOf.flatMap((other, i) => (other === name ? [i] : []));
   }
 
   /**
-   * The mean similarity of a name's pictures to the nearest third of its others; of a single one to its views.
+   * The mean similarity of a name's pictures to the nearest third of its others; for a single picture, to its views.
    * @param {Float32Array[][]} views
    * @param {number} name
    */
   similarityWithin(views, name) {
-    const own = this.of(name);
-    if (own.length === 1) {
-      const [first, ...more] = views[own[0]].map(unit);
+    const pictures = this.of(name);
+    if (pictures.length === 1) {
+      const [first, ...more] = views[pictures[0]].map(unit);
       return dot(first, unit(mean(more))) - this.numbers.alone;
     }
-    const most = Math.max(Math.ceil((own.length - 1) / 3), 1);
-    const means = own.map((i) => own.filter((j) => j !== i).map((j) => dot(this.features[i], this.features[j])).sort((a, b) => b - a)
+    const most = Math.max(Math.ceil((pictures.length - 1) / 3), 1);
+    const means = pictures.map((i) => pictures.filter((j) => j !== i).map((j) => dot(this.features[i], this.features[j])).sort((a, b) => b - a)
       .slice(0, most).reduce((sum, value) => sum + value, 0) / most);
     return means.reduce((sum, value) => sum + value, 0) / means.length;
   }
 
   /**
-   * By name: the mean similarity to the nearest third of its pictures.
+   * The mean similarity to the nearest third of each name's pictures.
    * @param {Float64Array[]} examples
    * @param {Float64Array} one
    */
   nearest(examples, one) {
     const similarity = examples.map((row) => dot(row, one));
     return this.counts.map((count, n) => {
-      const own = similarity.filter((_, i) => this.nameOf[i] === n).sort((a, b) => b - a);
+      const similarities = similarity.filter((_, i) => this.nameOf[i] === n).sort((a, b) => b - a);
       const most = Math.max(Math.ceil(count / 3), 1);
-      return own.slice(0, most).reduce((sum, value) => sum + value, 0) / most;
+      return similarities.slice(0, most).reduce((sum, value) => sum + value, 0) / most;
     });
   }
 
   /**
-   * Features → the unit vector (C) of their logits, without biases and their mean over classes.
+   * Features → the unit vector (C) of their logits, without biases, and centred over the classes.
    * @param {ArrayLike<number>} features
    */
   response(features) {
@@ -242,7 +242,7 @@ function ridge(rows, labels, names, strength) {
 }
 
 /**
- * A positive definite system by Cholesky's method; only the lower half of `matrix` is read, and it is overwritten.
+ * Solve a positive definite system by Cholesky decomposition; only the lower half of `matrix` is read, and it is overwritten.
  * @param {Float64Array[]} matrix
  * @param {Float64Array[]} right (n × T)
  * @returns {Float64Array[]}
@@ -250,11 +250,11 @@ function ridge(rows, labels, names, strength) {
 function solve(matrix, right) {
   const n = matrix.length, width = right[0].length, found = right.map((row) => Float64Array.from(row));
   for (let i = 0; i < n; i++) {
-    const own = matrix[i];
+    const row = matrix[i];
     for (let j = 0; j <= i; j++) {
-      let sum = own[j];
-      for (let k = 0; k < j; k++) sum -= own[k] * matrix[j][k];
-      own[j] = i === j ? Math.sqrt(sum) : sum / matrix[j][j];
+      let sum = row[j];
+      for (let k = 0; k < j; k++) sum -= row[k] * matrix[j][k];
+      row[j] = i === j ? Math.sqrt(sum) : sum / matrix[j][j];
     }
   }
   for (let t = 0; t < width; t++) {

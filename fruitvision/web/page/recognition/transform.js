@@ -1,4 +1,4 @@
-// The evaluation transform: from a picture to what the network sees, as fruitvision/data/augment/transforms.py does it.
+// The evaluation transform: from a picture to the network's input, as in fruitvision/data/augment/transforms.py.
 
 import { crop, mirrored, resize } from "./resize.js";
 
@@ -7,7 +7,7 @@ import { crop, mirrored, resize } from "./resize.js";
 const WHITE = 232, BORDER_SHARE = 0.5;
 
 /**
- * Python's `round`: halves go to the even neighbour.
+ * Python's `round`: halves are rounded to even.
  * @param {number} value
  */
 export function round(value) {
@@ -17,7 +17,7 @@ export function round(value) {
 }
 
 /**
- * How many inputs of the network one picture makes.
+ * The number of views of one picture.
  * @param {Transform} transform
  */
 export const viewsOf = (transform) => transform.views * transform.scales.length;
@@ -30,7 +30,7 @@ export const viewsOf = (transform) => transform.views * transform.scales.length;
 export const withOneView = (transform) => ({ ...transform, views: 1, scales: [1], white_mirrored: false });
 
 /**
- * One view of the same part of a picture, so many times as large.
+ * The transform with one view, of the same part of a picture, enlarged by `zoom`.
  * @param {Transform} transform
  * @param {number} zoom
  * @returns {Transform}
@@ -53,7 +53,7 @@ function geometry(transform, width, height) {
 }
 
 /**
- * The part that the network sees: left, top, right, bottom, in pixels of the picture.
+ * The part of the picture that the network sees: left, top, right, bottom, in pixels.
  * @param {Transform} transform
  * @param {number} width
  * @param {number} height
@@ -74,7 +74,7 @@ function cropped(transform, picture) {
 }
 
 /**
- * Whether a picture was taken on white, by its border.
+ * Whether a picture has a white background, by its border.
  * @param {Pixels} picture
  */
 export function hasWhiteBackground({ width, height, data }) {

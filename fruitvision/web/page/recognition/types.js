@@ -1,4 +1,4 @@
-// What model.json holds, and what travels between the page and its worker. Types alone: nothing here runs.
+// The types of model.json, and of the messages between the page and its worker. There is no code here.
 
 /**
  * An upright picture in RGB: width * height * 3 bytes, row by row.
@@ -50,7 +50,7 @@
  * @property {{ module: string, glue: string, wasm: string } | null} webgpu
  * @property {string[]} classes
  * @property {string[]} fruit_types of each class
- * @property {boolean[]} varieties whether a class says more than its fruit type
+ * @property {boolean[]} varieties whether a class is a variety of its fruit type
  * @property {boolean[]} only_on_white whether no photograph of its fruit was learned
  * @property {Record<string, string>} chinese names of classes and types
  * @property {string} not_fruit the fruit type of no fruit
@@ -79,7 +79,7 @@
  * @property {number} confidence
  * @property {"sure" | "unsure" | "not-fruit"} verdict
  * @property {Guess[]} top best first
- * @property {Float64Array} probabilities by class, taught names behind
+ * @property {Float64Array} probabilities by class, those of taught names last
  */
 
 export {};

@@ -1,4 +1,5 @@
-// The page's worker: it decodes, computes and teaches, so that the page never waits. One request at a time, in their order.
+// The page's worker: it decodes pictures, runs the network, and fits the taught head, without blocking the page. Requests are handled one
+// at a time, in order.
 
 import { labelSpace, predictionOf, probabilitiesOf, sharesOf, smoothed } from "./answers.js";
 import { classActivation, overlay, palette } from "./heatmap.js";
@@ -10,7 +11,7 @@ import { cropBox, enlarged, normalized, viewPictures, withOneView } from "./tran
 /** @import { Model, Pixels, Prediction } from "./types.js" */
 /** @import { Embedding } from "./taught_head.js" */
 
-const STILL_SIDE = 16, STILL = 2; // a frame whose cells changed by less, of 255, shows what the one before showed
+const STILL_SIDE = 16, STILL = 2; // a frame is still if the brightness, 0..255, of none of its 16 × 16 cells changed by 2 or more
 const HEATMAP_SIDE = 1280;
 
 /** @type {Model} */
@@ -25,11 +26,11 @@ let taught = null;
 let previous = null;
 /** @type {Float32Array | null} */
 let lastCells = null;
-/** The last answer: what a heatmap is drawn of. @type {{ pixels: Pixels, prediction: Prediction } | null} */
+/** The last answer, for its heatmap. @type {{ pixels: Pixels, prediction: Prediction } | null} */
 let last = null;
 
 /** @param {Pixels} pixels */
-async function look(pixels) {
+async function runNetwork(pixels) {
   const { transform, classes, temperature } = model;
   const views = viewPictures(transform, pixels);
   const { logits, features } = await network.run(normalized(transform, views));
@@ -47,7 +48,7 @@ const space = () => labelSpace(
  * @param {Float64Array | null} before
  */
 async function answer(pixels, before = null) {
-  const found = await look(pixels), head = taught;
+  const found = await runNetwork(pixels), head = taught;
   const joined = head ? head.join(found.probabilities, found.features) : found.probabilities;
   const probabilities = smoothed(joined, before, model.smoothing);
   const prediction = predictionOf(model, space(), probabilities, (label) => head?.thresholds(model.thresholds, label) ?? model.thresholds);
@@ -56,7 +57,7 @@ async function answer(pixels, before = null) {
 }
 
 /**
- * The mean brightness of a few cells, to tell whether anything moves.
+ * The mean brightness of a grid of cells, to detect motion.
  * @param {Pixels} pixels
  */
 function cellsOf({ width, height, data }) {
@@ -84,18 +85,18 @@ function isStill(cells) {
 
 /** @param {Pixels} pixels @returns {Promise<Embedding>} */
 async function embed(pixels) {
-  const found = await look(pixels), size = found.features.length;
+  const found = await runNetwork(pixels), size = found.features.length;
   const once = withOneView(model.transform), views = taughtViews(model.taught, pixels);
   const features = new Float32Array((views.length + 1) * size);
   features.set(found.features);
   for (const [n, view] of views.entries()) {
-    const { features: own } = await network.run(normalized(once, viewPictures(once, view)));
-    features.set(own, (n + 1) * size);
+    const { features: viewFeatures } = await network.run(normalized(once, viewPictures(once, view)));
+    features.set(viewFeatures, (n + 1) * size);
   }
   return { features, probabilities: Float32Array.from(found.probabilities) };
 }
 
-/** What the page may ask for, by name. */
+/** The requests that the page may send, by name. */
 const tasks = {
   /** @param {{ model: Model, base: string }} given */
   async open(given) {
@@ -111,7 +112,7 @@ const tasks = {
     return { prediction: await answer(pixels) };
   },
 
-  /** A frame of the camera, its guide box alone. @param {{ frame: ImageBitmap }} given */
+  /** A frame of the camera, cropped to the guide box. @param {{ frame: ImageBitmap }} given */
   async frame({ frame }) {
     const pixels = reduced(pixelsOf(frame), model.short_side, 0);
     frame.close();
@@ -121,13 +122,13 @@ const tasks = {
     return { prediction, still, ms: performance.now() - began };
   },
 
-  /** Another camera, or another view: nothing is smoothed with what was seen before. */
+  /** Forget the previous frames, for another camera or view. */
   async forget() {
     previous = lastCells = null;
     return {};
   },
 
-  /** The last answer's heatmap, over its whole picture. @param {{ width: number, height: number }} given */
+  /** The heatmap of the last answer, as an overlay for its picture. @param {{ width: number, height: number }} given */
   async heatmap({ width, height }) {
     if (!last) return { overlay: null };
     const { pixels, prediction } = last;
@@ -144,7 +145,7 @@ const tasks = {
     return { overlay: await createImageBitmap(new ImageData(colours, across, down)), activation: Array.from(activation) };
   },
 
-  /** One picture to teach: what is kept of it. @param {{ file?: Blob, frame?: ImageBitmap }} given */
+  /** The id, JPEG and embedding of one picture to teach. @param {{ file?: Blob, frame?: ImageBitmap }} given */
   async embed({ file, frame }) {
     const pixels = frame ? reduced(pixelsOf(frame), model.short_side, 0) : await readPicture(/** @type {Blob} */ (file), model);
     frame?.close();
@@ -152,7 +153,7 @@ const tasks = {
     return { id: await idOf(pixels), jpeg, embedding: await embed(pixels) };
   },
 
-  /** All that is taught. @param {{ examples: [string, Embedding][] }} given */
+  /** Fit the head to all taught pictures. @param {{ examples: [string, Embedding][] }} given */
   async teach({ examples }) {
     const began = performance.now();
     taught = examples.length ? new TaughtHead(model, head, examples) : null;
@@ -162,7 +163,7 @@ const tasks = {
 };
 
 /**
- * The network's part of a reduced picture, in pixels of the picture before: a very long one was cropped to its middle.
+ * Convert a box in a reduced picture to pixels of the original, of which a very long one was cropped to its middle.
  * @param {number[]} box
  * @param {Pixels} pixels
  * @param {number} width
@@ -179,7 +180,7 @@ function boxIn(box, pixels, width, height) {
 }
 
 /**
- * By the pixels, as the app's: the same picture has the same id. On a page without https browsers do not hash; then by chance.
+ * The id of a picture, a hash of its pixels as in the app. Without https browsers do not hash, and the id is random.
  * @param {Pixels} pixels
  */
 async function idOf({ width, height, data }) {

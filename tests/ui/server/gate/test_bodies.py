@@ -144,7 +144,7 @@ def test_whatever_stands_for_a_language_is_one(value):
     function = SimpleNamespace(inputs=[SimpleNamespace(elem_id="language"), SimpleNamespace(elem_id="model"), SimpleNamespace()])
     function.inputs.append(SimpleNamespace(elem_id="language-train"))
     language = "zh" if value == "zh" else "en"
-    assert guarded_blocks._in_a_language(function, [value, None, value, value]) == [language, None, value, language]
+    assert guarded_blocks._with_valid_language(function, [value, None, value, value]) == [language, None, value, language]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])

@@ -123,7 +123,7 @@ def test_an_upload_s_progress_is_forgotten(monkeypatch):
     monkeypatch.setattr(gate, "PROGRESS_SECONDS", 0.0)
 
     async def go() -> None:
-        async with gate._forgotten({"query_string": b"upload_id=abc"}):
+        async with gate._upload_progress_forgotten({"query_string": b"upload_id=abc"}):
             gradio_internals.file_upload_statuses.track("abc")
         await asyncio.sleep(0.05)
 

@@ -1,6 +1,6 @@
-// Asking the worker: each request is answered once, in its order.
+// Requests to the worker, which answers each once, in order.
 
-/** What the worker could not do: `code` is the key of a sentence, or "" for what nobody foresaw. */
+/** The worker's error: `code` is the key of its message, or "" for an unexpected one. */
 export class WorkerError extends Error {
   /** @param {{ code: string, facts: Record<string, string>, message?: string }} error */
   constructor({ code, facts, message }) {
@@ -10,26 +10,26 @@ export class WorkerError extends Error {
   }
 }
 
-export class Computing {
+export class WorkerClient {
   /** @param {(share: number) => void} progress */
   constructor(progress) {
     this.worker = new Worker(new URL("../recognition/worker.js", import.meta.url), { type: "module" });
     /** @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>} */
-    this.waiting = new Map();
+    this.pending = new Map();
     this.count = 0;
     this.missing = false;
     this.worker.onmessage = ({ data }) => {
       if ("progress" in data) return progress(data.progress);
-      const asked = this.waiting.get(data.id);
-      this.waiting.delete(data.id);
-      if (data.error) asked?.reject(new WorkerError(data.error));
-      else asked?.resolve(data.result);
+      const request = this.pending.get(data.id);
+      this.pending.delete(data.id);
+      if (data.error) request?.reject(new WorkerError(data.error));
+      else request?.resolve(data.result);
     };
     this.worker.onerror = (event) => {
       event.preventDefault();
-      this.missing = this.missing || !event.message; // the script itself did not come
-      for (const { reject } of this.waiting.values()) reject(new WorkerError({ code: "", facts: {}, message: event.message }));
-      this.waiting.clear();
+      this.missing = this.missing || !event.message; // the script itself could not be loaded
+      for (const { reject } of this.pending.values()) reject(new WorkerError({ code: "", facts: {}, message: event.message }));
+      this.pending.clear();
     };
   }
 
@@ -43,7 +43,7 @@ export class Computing {
     return new Promise((resolve, reject) => {
       if (this.missing) return reject(new WorkerError({ code: "", facts: {}, message: "the worker is missing" }));
       const id = ++this.count;
-      this.waiting.set(id, { resolve, reject });
+      this.pending.set(id, { resolve, reject });
       this.worker.postMessage({ id, task, given }, transfer);
     });
   }

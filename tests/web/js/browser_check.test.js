@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 
-const script = readFileSync(new URL("../../../fruitvision/web/page/js/able.js", import.meta.url), "utf8");
+const script = readFileSync(new URL("../../../fruitvision/web/page/js/browser_check.js", import.meta.url), "utf8");
 
 /** Knows of modules, as browsers do that ask for the type before they make a worker. */
 class Worker {
