@@ -29,6 +29,8 @@ class Hub(BaseHTTPRequestHandler):
     """One repository, user/fruit, with whatever was committed to it."""
 
     files: dict[str, bytes] = {}
+    declared: dict[str, int] = {}
+    """Sizes that it declares, where these are not the content's."""
     status = 0
     """What it answers whatever it is asked, where it is down."""
     asked: list[str] = []
@@ -44,7 +46,9 @@ class Hub(BaseHTTPRequestHandler):
             self._json({"id": "user/fruit", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]})
         elif self.path.startswith("/user/fruit/resolve/") and self.path.rpartition("/")[2] in self.files:
             content = self.files[self.path.rpartition("/")[2]]
-            self._send(200, content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT})
+            declared = self.declared.get(self.path.rpartition("/")[2])
+            more = {"Content-Length": str(declared)} if declared else {}
+            self._send(200, content, {**more, "ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT})
         else:
             self._json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
 
@@ -69,7 +73,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def _send(self, status: int, content: bytes, headers: dict) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -85,6 +89,7 @@ def hub(tmp_path, monkeypatch) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(Hub, "files", {})
+    monkeypatch.setattr(Hub, "declared", {})
     monkeypatch.setattr(Hub, "asked", [])
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_tests")
@@ -100,6 +105,16 @@ def checkpoint(folder: Path) -> Path:
     torch.manual_seed(0)
     config = CheckpointConfig(width=8, classes=names, fruit_types=names, transform=EvalTransform(resize=32, crop=32))
     return save_checkpoint(folder, build_network(num_classes=2, width=8), config)
+
+
+@pytest.mark.parametrize(("file", "size"), [("config.json", 10**9), ("model.safetensors", 10**12), ("README.md", 10**9)])
+def test_a_repository_of_any_size_is_not_fetched(hub, tmp_path, file, size):
+    fruitvision.push(checkpoint(tmp_path / "mine"), "user/fruit")
+    Hub.declared[file] = size
+    with pytest.raises(CheckpointError) as caught:
+        fetch("hf://user/fruit")
+    assert caught.value.code == "hub-too-large" and file in str(caught.value)
+    assert not list((tmp_path / "cache").rglob(f"snapshots/*/{file}"))
 
 
 def test_what_was_pushed_is_loaded_by_its_name(hub, tmp_path):

@@ -145,6 +145,19 @@ def test_sparse_tensors_are_refused(tmp_path):
     assert code_of(saved(tmp_path / "x.pth", {"a": sparse})) == "import-objects"
 
 
+def test_a_file_that_is_a_tar_as_well_is_refused_before_torch_reads_it(tmp_path):
+    """torch opens old files as a tar first, whose headers may take hours (CVE-2024-6232)."""
+    path = saved(tmp_path / "x.pth", {"a": torch.zeros(2)}, _use_new_zipfile_serialization=False)
+    start = path.read_bytes()[:15] + b"N." * 4
+    header = bytearray(512)
+    header[: len(start)] = start
+    header[100:148] = b"0000644\0" + b"0000000\0" * 2 + b"00000000012\0" + b"00000000000\0"
+    header[156:157], header[257:265], header[148:156] = b"x", b"ustar\x0000", b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    path.write_bytes(bytes(header) + b"1" * 10 + bytes(502 + 1024))
+    assert code_of(path) == "import-not-weights"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc; the peak that getrusage gives is a parent's, where that is higher")
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_storage_that_claims_more_than_the_file_holds_takes_no_memory(tmp_path, zipped):

@@ -96,3 +96,22 @@ def test_what_one_visitor_sends_is_bounded_while_it_is_in_memory():
             place.add(10 * limits.MAX_BUFFERED_BYTES)
 
     asyncio.run(send())
+
+
+def test_the_bodies_of_one_address_are_a_part_of_all_whatever_numbers_it_has():
+    """Fourteen bodies whose last byte was withheld had every other visitor refused."""
+
+    async def held_by(address: str, *, without_number: bool) -> int:
+        room, held = RequestLimiter(), 0
+        async with contextlib.AsyncExitStack() as stack:
+            with contextlib.suppress(Busy):
+                for number in range(40):
+                    caller = Caller(False, address, "" if without_number else f"number {number}")
+                    (await stack.enter_async_context(room.buffer(caller))).add(10 * 2**20)
+                    held += 10 * 2**20
+            (await stack.enter_async_context(room.buffer(Caller(False, "203.0.113.9", "bob")))).add(10 * 2**20)
+        assert not room._bytes and not room._address_bytes
+        return held
+
+    for without_number in (True, False):
+        assert asyncio.run(held_by("203.0.113.5", without_number=without_number)) <= limits.MAX_ALL_BUFFERED_BYTES / 2

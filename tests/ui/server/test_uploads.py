@@ -215,6 +215,30 @@ def test_new_numbers_give_one_address_no_more_room_and_few_uploads_are_on_their_
     asyncio.run(try_all())
 
 
+def test_an_address_without_cookies_has_no_more_room_than_half(tmp_path):
+    """It had eight shares of an eighth, the whole of it, and pushed out everybody's pictures."""
+
+    async def try_all() -> int:
+        uploads, sent = Uploads(lambda: tmp_path, quota=8000), 0
+        with pytest.raises(Busy):
+            for _ in range(100):
+                async with uploads.receiving(Caller(False, "203.0.113.5", ""), 250) as incoming:
+                    incoming.add(250)
+                    sent += 250
+        return sent
+
+    assert asyncio.run(try_all()) == 4000
+
+
+def test_the_folder_itself_stays_when_its_last_file_is_deleted(tmp_path):
+    """Gradio would make it anew, for every account of the computer to read."""
+    folder = tmp_path / "uploads"
+    folder.mkdir(mode=0o700)
+    (folder / "tmpbroken-off").write_bytes(b"half")
+    sweep(folder, 10**6, -1, set())
+    assert folder.is_dir() and not list(folder.iterdir())
+
+
 def test_tiny_files_of_one_visitor_shut_out_nobody(tmp_path):
     """Files of a few bytes each had everybody's pictures deleted, and then every upload refused."""
 

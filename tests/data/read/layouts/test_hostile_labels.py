@@ -7,6 +7,7 @@ import time
 import pytest
 import yaml
 
+from fruitvision.data.read.layouts import boxes
 from fruitvision.data.read.layouts.boxes import MAX_YAML_LETTERS, read_coco, yolo_names
 from fruitvision.data.read.layouts.find_labels import MAX_LISTS, find_labels
 from fruitvision.data.read.layouts.label_studio import read_manifest, read_tasks
@@ -171,3 +172,28 @@ def test_thousands_of_pictures_of_one_name_are_told_apart_by_their_paths():
     deep = Pictures([f"{top}/b/c/d/e/image.jpg" for top in ("a", "z", "za")])
     assert deep.find("a/b/c/d/e/image.jpg") == deep.find("A/b/c/d/e/image") == "a/b/c/d/e/image.jpg"
     assert deep.find("b/c/d/e/image.jpg") is None
+
+
+def test_labels_that_thousands_of_pictures_share_are_not_compared_with_each():
+    pictures = Pictures(f"images/d{n}/1.jpg" for n in range(20_000))
+    assert pictures.find("1.jpg", "", "train") is None and pictures.find("1.jpg", "images/d7", "train") == "images/d7/1.jpg"
+    started = time.process_time()
+    for _ in range(2000):
+        pictures.find("1.jpg", "", "train")
+    assert time.process_time() - started < 2
+
+
+def test_json_of_countless_values_is_not_read(tmp_path, monkeypatch):
+    """It takes up to 27 times its bytes as objects, and few bytes in a zip."""
+    monkeypatch.setattr(boxes, "MAX_JSON_MEMORY", 2**20)
+    for text in ('[{"":0}' + ',{"":0}' * 10_000 + "]", "[0" + ",0" * 30_000 + "]"):
+        (tmp_path / "labels.json").write_text(text, encoding="utf-8")
+        with pytest.raises(DataError) as caught:
+            boxes.read_json(tmp_path / "labels.json")
+        assert caught.value.code == "labels-too-large"
+
+
+def test_a_table_may_hold_masks(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,label,mask\n1.jpg,Apple," + "1 " * 100_000 + "\n2.jpg,Pear,1\n", encoding="utf-8")
+    found = read_table(tmp_path / "labels.csv", "labels.csv", Pictures(["1.jpg", "2.jpg"]))
+    assert found is not None and found.kinds == {"1.jpg": {"Apple"}, "2.jpg": {"Pear"}}

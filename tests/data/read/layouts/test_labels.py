@@ -216,6 +216,20 @@ def test_boxes_are_cut_once_with_the_margin_and_again_when_a_label_changes(tmp_p
     assert {file.folder for file in again.files} == {"Apple", "Pear", "Quince"} and not first.root.exists()
 
 
+@pytest.mark.parametrize(
+    "box", ["<xmin>0</xmin><ymin>0</ymin><xmax>20</xmax><ymax>20</ymax>", "<xmin>0</xmin><ymin>0</ymin><xmax>1</xmax><ymax>1</ymax>"]
+)
+def test_boxes_without_end_in_one_picture_are_not_cut_out(tmp_path, box):
+    """A picture with a million boxes of its own size was a million pictures on the disk."""
+    detection(tmp_path, "Pascal VOC")
+    many = f"<object><name>Apple</name><bndbox>{box}</bndbox></object>" * 5001
+    text = f"<annotation><size><width>20</width><height>20</height></size>{many}</annotation>"
+    (tmp_path / "train_zip" / "a.xml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        list_pictures(tmp_path, boxes=0.1)
+    assert caught.value.code == "too-many-boxes"
+
+
 def test_empty_and_damaged_labels_have_their_sentences(tmp_path):
     make(tmp_path / "coco", "train2017/a.jpg", annotations__instances_train2017_dot_json="{}")
     error = refused(tmp_path / "coco")

@@ -159,6 +159,29 @@ def test_nesting_is_followed_through_texts_escapes_and_pieces(size):
             assert any(nesting.too_deep(piece) for piece in pieces) is expected, text[:40]
 
 
+def test_a_text_in_another_encoding_hides_no_nesting():
+    """In UTF-16 a backslash stands before a NUL, and the quote that follows opens or closes no text where it seems to."""
+    deep = '["\\\\",' + "[" * 900 + "]" * 900 + "]"
+    for encoding in ("utf-16-le", "utf-16", "utf-32"):
+        assert bodies.JsonCheck().check(deep.encode(encoding))
+
+
+def test_a_body_of_single_bytes_takes_no_more_memory_than_its_bytes():
+    chunks = [{"type": "http.request", "body": b"x", "more_body": True}] * 50_000 + [{"type": "http.request", "body": b"y"}]
+
+    async def read() -> list[dict]:
+        received = iter(chunks)
+
+        async def receive() -> dict:
+            return next(received)
+
+        quota = SimpleNamespace(add=lambda size: None)
+        whole = await bodies.Body(receive, 10**6, quota, bodies.NoCheck()).read()
+        return [await whole()]
+
+    assert asyncio.run(read()) == [{"type": "http.request", "body": b"x" * 50_000 + b"y", "more_body": False}]
+
+
 def test_the_owner_alone_announces_a_hundred_thousand_files():
     token = Access("a-token-of-the-tests")
     json, owner = (b"content-type", b"application/json"), (b"cookie", b"fruitvision-owner=a-token-of-the-tests")
