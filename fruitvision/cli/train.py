@@ -195,7 +195,7 @@ def _listed(value: Any) -> str:
 
 
 def stop(
-    run: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a run, or of a comparison.")],
+    run: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a run, or of a study.")],
     force: Annotated[bool, typer.Option("--force", help="Kill its process at once, if it is not responding.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -203,12 +203,14 @@ def stop(
 
     It keeps everything and can be resumed; after --force, from its last save.
     """
-    from fruitvision.comparison.study import StudyFolder
+    from fruitvision.comparison.study import StudyFolder, run_of_source_study
     from fruitvision.runs import launcher
     from fruitvision.runs.folder import RunFolder
 
-    folder, study = RunFolder(run), StudyFolder(run)
-    name = study.plan().name or study.id if study.exists else folder.name
+    of_sources = run_of_source_study(run)
+    folder, study = of_sources or RunFolder(run), StudyFolder(run)
+    is_study = study.exists and of_sources is None
+    name = study.plan().name or study.id if is_study else folder.name
     active = folder.status().active
     if force:
         folder.end()
@@ -223,7 +225,12 @@ def stop(
     elif status.active:
         line = f"{name} will stop after its current step."
     else:
-        again = quoted(["compare", "--out", str(run)] if study.exists else ["train", "--run", str(run), "--resume"])
-        line = f"{name} has {'been killed' if force else 'stopped'}. Resume with: python -m fruitvision {again}"
+        again = quoted(["compare", "--out", str(run)] if is_study else ["train", "--run", str(run), "--resume"])
+        done = "been killed" if force else "stopped"
+        line = f"{name} has {done}. Resume with: python -m fruitvision {again}"
+        if of_sources:
+            line = f"{name} has {done}, and its study with it. Repeat the command evaluate-sources to continue."
     result = {"run": str(run), "state": status.state, "was_active": active, "responding": status.responding}
     print_result(result, [line], as_json)
+    if active and not status.responding:
+        raise typer.Exit(1)

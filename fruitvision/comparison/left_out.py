@@ -21,7 +21,7 @@ import torch
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.image_store import ImageStore
-from fruitvision.errors import ConfigError
+from fruitvision.errors import ConfigError, RunError
 from fruitvision.files import csv_text, write_bytes, write_text
 from fruitvision.models.card import percent
 from fruitvision.models.checkpoint import load_checkpoint
@@ -60,6 +60,7 @@ def study_sources(
     Raises:
         ConfigError: ``out`` holds another study, there are fewer than two groups, or the networks would start from, or learn
             from, one that was trained on the sources ("study-not-new").
+        RunError: one of its runs was stopped ("study-stopped").
         DownloadError: they would start from ImageNet's weights, which are not here.
         FruitVisionError: as a run.
     """
@@ -181,7 +182,7 @@ def _trained(config: RunConfig) -> Predict:
         if run.status().state != "finished":
             execute(run.path)
         if (state := run.status().state) != "finished":
-            raise ConfigError("study-stopped", run=str(run.path), state=state)
+            raise RunError("study-stopped", run=str(run.path), state=state)
         network, found = load_checkpoint(run.best)
         return _predict(network, found.transform, found.classes, found.fruit_types, pictures)
 

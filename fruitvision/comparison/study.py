@@ -13,6 +13,7 @@ result, not a failure.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -144,6 +145,17 @@ class StudyPlan(BaseModel):
 
 def _unique(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
+
+
+def run_of_source_study(folder: Path) -> RunFolder | None:
+    """The active run of a study of sources, see :mod:`fruitvision.comparison.left_out`, or its last one; None for another folder."""
+    try:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        runs = [RunFolder(folder / f"run-{number}") for number in range(len(plan["groups"]))]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    started = [run for run in runs if run.exists]
+    return next((run for run in started if run.status().active), started[-1] if started else None)
 
 
 class StudyFolder:

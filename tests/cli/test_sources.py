@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
-from tests.cli.conftest import one_line
+from fruitvision.runs.folder import RunFolder
+from tests.cli.conftest import TINY, one_line, start
+from tests.cli.test_train import wait_until
 
 
 def test_sources_are_left_out_in_turn_and_the_figures_come_as_a_table_and_as_json(run, sample_set, sources, tmp_path):
@@ -31,6 +33,20 @@ def test_a_finished_network_is_asked_about_sources_that_it_never_learned_and_kee
     assert config["left_out"]["images"] > 10 and "left out of training" in (checkpoint / "README.md").read_text(encoding="utf-8")
     code, _, err = run("predict", next((sources / "phone").rglob("*.jpg")), "--checkpoint", checkpoint)
     assert code == 0, err
+
+
+@pytest.mark.slow
+def test_a_study_is_stopped_by_its_folder_and_says_how_to_continue(run, sample_set, sources, tmp_path):
+    study = tmp_path / "study"
+    words = ("evaluate-sources", "--out", study, "--data", sample_set, "--photos", sources, "--groups", "2")
+    process = start(*words, "--set", "epochs=500", "first_image_size=0", "refit=0", *(one for one in TINY if "augmentation" not in one))
+    first = RunFolder(study / "run-0")
+    wait_until(lambda: first.exists and first.status().step > 0, process, 180)
+    code, out, _ = run("stop", "--run", study)
+    assert code == 0 and "Repeat the command evaluate-sources" in out
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Repeat the same command" in one_line(err.decode())
+    assert first.status().state == "stopped" and not (study / "run-1").exists()
 
 
 @pytest.mark.slow
