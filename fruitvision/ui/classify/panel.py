@@ -193,18 +193,18 @@ def answer_frame(context: Context, frame: Any, *, owner: bool = False) -> dict[s
     a picture of the place without fruit, "memory" of the last answer of this model, and "taught", false to leave out taught classes.
     The browser keeps the empty place and the memory, so that the server has no state between frames.
     """
-    given = frame if isinstance(frame, dict) else {}
-    language, model = (value if isinstance(value, str) else "" for value in (given.get("language"), given.get("model")))
-    language = language if language in LANGUAGES else context.language
+    data = frame if isinstance(frame, dict) else {}
+    language, model = context.valid_language(data.get("language")), data.get("model")
+    model = model if isinstance(model, str) else ""
     try:
-        picture = data_url_bytes(given.get("image"), MAX_FRAME_BYTES)
+        picture = data_url_bytes(data.get("image"), MAX_FRAME_BYTES)
         batcher = context.models.batcher(model)
-        empty, taught = given.get("empty"), context.teaching.head(model, owner=owner and given.get("taught") is not False)
+        empty, taught = data.get("empty"), context.teaching.head(model, owner=owner and data.get("taught") is not False)
         from fruitvision.recognition.classifier import FrameContext
 
         frame_context = FrameContext(
             None if not empty else load_pixels(data_url_bytes(empty, MAX_FRAME_BYTES), MAX_EMPTY_SIDE),
-            _decode_memory(given.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
+            _decode_memory(data.get("memory"), len(batcher.classifier.classes) + (len(taught.names) if taught else 0)),
             taught,
         )
         prediction = batcher.submit(picture, frame_context)

@@ -21,7 +21,7 @@ from fruitvision.errors import FruitVisionError
 from fruitvision.report.answers import named_guesses, sureness
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.classify.answer import title_of
-from fruitvision.ui.compare.study_view import SHIPPED, study_choices, visible_studies
+from fruitvision.ui.compare.study_view import SHIPPED, find_visible_study, study_choices, visible_studies
 from fruitvision.ui.page.checked_image import CheckedImage
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.elements import bar, note, notice, status
@@ -94,7 +94,7 @@ def find(context: Context, study_id: str | None, *, owner: bool) -> StudyFolder 
     """The study with that id, or None if there is none that this user may see; without an id the shipped one."""
     if study_id in (None, SHIPPED):
         return shipped_study()
-    return next((study for study in visible_studies(context.runs, owner=owner) if study.id == study_id), None)
+    return find_visible_study(context.runs, study_id, owner=owner)
 
 
 def pair_choices(context: Context, study_id: str | None, chosen: str | None, language: str, *, owner: bool) -> dict[str, Any]:

@@ -20,7 +20,15 @@ from fruitvision.report.markup import join, tag
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder
 from fruitvision.ui.compare.study_results import study_charts, study_findings, study_table
-from fruitvision.ui.compare.study_view import SHIPPED, StudyTimes, shipped_results, study_choices, study_status, visible_studies
+from fruitvision.ui.compare.study_view import (
+    SHIPPED,
+    StudyTimes,
+    find_visible_study,
+    shipped_results,
+    study_choices,
+    study_status,
+    visible_studies,
+)
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import download_path
@@ -263,7 +271,7 @@ def find_study(context: Context, study_id: str | None) -> StudyFolder:
 
 def study_updates(context: Context, study_id: str | None, seen: Seen | None, language: str, *, owner: bool) -> dict[str, Any]:
     """Updates of the ``UPDATED`` components by name; unchanged ones are left out."""
-    study = next((study for study in visible_studies(context.runs, owner=owner) if study.id == study_id), None)
+    study = find_visible_study(context.runs, study_id, owner=owner)
     shipped = study is None and study_id == SHIPPED
     status = study.status() if study else None
     position = (status.state, status.responding, status.epoch, status.step, status.eta_s) if status else ()

@@ -48,6 +48,11 @@ def visible_studies(runs: str | Path, *, owner: bool) -> list[StudyFolder]:
     return [study for study in list_studies(runs) if owner or study.status().state == "finished"]
 
 
+def find_visible_study(runs: str | Path, study_id: str | None, *, owner: bool) -> StudyFolder | None:
+    """The study with that id, or None if there is none that this user may see."""
+    return next((study for study in visible_studies(runs, owner=owner) if study.id == study_id), None)
+
+
 def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, str]]:
     """(name, id) of the studies, newest first; the shipped one last."""
     choices = []

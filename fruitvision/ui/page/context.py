@@ -18,7 +18,7 @@ from fruitvision.ui.page.datasets import COLLECTED_STORE, Datasets
 from fruitvision.ui.page.models import Models, Teaching
 from fruitvision.ui.server.access import Access
 from fruitvision.web.device_page import DevicePage
-from fruitvision.wording.text import say
+from fruitvision.wording.text import LANGUAGES, say
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Context:
     """Maximum size of a dataset that the owner may upload, in bytes."""
     device: DevicePage | None = None
     """The page that classifies in the visitor's own browser; it may not be ready yet."""
+
+    def valid_language(self, value: Any) -> str:
+        """``value``, which a client sent, if it is a language; otherwise the default one."""
+        return value if isinstance(value, str) and value in LANGUAGES else self.language
 
     @cached_property
     def datasets(self) -> Datasets:

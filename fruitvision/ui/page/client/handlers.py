@@ -51,8 +51,7 @@ def scripted_html(template: str, words: Iterable[str], prefix: str, **values: An
 def call(context: Context, handler: Handler, payload: Any, request: Any) -> dict[str, Any]:
     """Run a handler for the owner. Its errors, and the refusal of visitors, are returned as a sentence under "error"."""
     payload = payload if isinstance(payload, dict) else {}
-    language = payload.get("language")
-    language = language if isinstance(language, str) and language in LANGUAGES else context.language
+    language = context.valid_language(payload.get("language"))
     try:
         context.access.require_owner(request)
         return handler(context, payload, language)

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.runs import launcher
-from fruitvision.runs.folder import list_runs
+from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import UNQUEUED
@@ -33,7 +33,12 @@ def wire_bar(page: Page, run: gr.State) -> None:
 
 def existing_run(context: Context, run_id: Any) -> str | None:
     """The id if there is such a run. Clients may send any value, of up to 13 MB, and the session's state would keep it."""
-    return next((run.id for run in list_runs(context.runs) if run.id == run_id), None)
+    run = _find(context, run_id)
+    return run.id if run else None
+
+
+def _find(context: Context, run_id: Any) -> RunFolder | None:
+    return next((run for run in list_runs(context.runs) if run.id == run_id), None)
 
 
 def run_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
@@ -53,7 +58,7 @@ def run_state(context: Context, payload: Payload, language: str) -> dict[str, An
 
 def _ended(context: Context, run_id: str, language: str) -> dict[str, Any]:
     """The result of a run as {"ended": id, "state", "words"}; empty if it does not exist, or is active."""
-    run = next((one for one in list_runs(context.runs) if one.id == run_id), None) if run_id else None
+    run = _find(context, run_id) if run_id else None
     status = run.status() if run else None
     if run is None or status is None or status.active:
         return {}
