@@ -151,6 +151,12 @@ class FileCache(Generic[T]):
         return value
 
 
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def json_with_checksum(values: Mapping[str, Any]) -> str:
     """``values`` as JSON with their SHA-256 as the first entry, which :func:`checksum_matches` verifies."""
     rest = without_checksum(values)

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from fruitvision.errors import CheckpointError
 
-SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "README.md")
 _OWN = r"\w(?:(?!--|\.\.)[\w.-]){0,95}(?<=\w)"
 """A valid name of a user or repository; for others huggingface_hub raises a different error."""

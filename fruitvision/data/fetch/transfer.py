@@ -20,7 +20,7 @@ import filelock
 import httpx
 
 from fruitvision.errors import DownloadError
-from fruitvision.files import retry, write_error, write_text
+from fruitvision.files import retry, sha256_of, write_error, write_text
 
 Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
@@ -273,12 +273,6 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> Downl
     if sha256 is not None and not (found := sha256_of(part)).startswith(sha256.lower()):
         return DownloadError("download-wrong-checksum", url=shown_url(url), got=found, expected=sha256.lower())
     return None
-
-
-def sha256_of(path: Path) -> str:
-    """A file's SHA-256, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded_sha256(note: Path) -> str:
