@@ -26,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each retry; reset after progress
-ADVANCE = 64 * 2**10  # bytes that count as progress
+MIN_PROGRESS_BYTES = 64 * 2**10  # bytes that count as progress
 MAX_BYTES = 64 * 2**30
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _BUSY_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -116,7 +116,7 @@ def _until_complete(transfer: _Transfer, client: httpx.Client) -> None:
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
             raise _bad_address(transfer.url) from error  # from a redirect
         except (httpx.RequestError, _ServerBusy) as error:
-            if transfer.position() >= best + ADVANCE:
+            if transfer.position() >= best + MIN_PROGRESS_BYTES:
                 failures, best = 0, transfer.position()
             never_there = isinstance(error, _NO_CONNECTION) and not transfer.position()
             if failures >= (min(2, len(PAUSES)) if never_there else len(PAUSES)) or _certificate(error):
