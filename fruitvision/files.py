@@ -239,7 +239,7 @@ def previous_folder(folder: Path) -> Path:
 
 
 def current_folder(folder: Path) -> Path:
-    """The folder, or its predecessor where a replacement was interrupted between its two renames."""
+    """The folder, or its predecessor if a replacement was interrupted between its two renames."""
     return previous_folder(folder) if not folder.exists() and previous_folder(folder).exists() else folder
 
 

@@ -115,7 +115,7 @@ class TaughtHead:
         return own.model_copy(update=changed) if changed else own
 
     def _gate(self, probabilities: Tensor, features: Tensor) -> Tensor:
-        """(N,): the probability that a picture shows one of the taught classes; 0 where that is below ``SHUT``."""
+        """(N,): the probability that a picture shows one of the taught classes; 0 if that is below ``SHUT``."""
         similarity = torch.stack(
             (
                 self._nearest(self._response(features.float()) @ self._responses.T),

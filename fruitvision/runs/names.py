@@ -1,4 +1,4 @@
-"""The names of runs: under one folder no two runs have the same, whatever their case."""
+"""The names of runs, which are unique within a folder, ignoring case."""
 
 from __future__ import annotations
 
