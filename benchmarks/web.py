@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.bench import Bench, free_port, running_server
 from benchmarks.pairs import Figure, Goal, compare
-from benchmarks.webcam import CHROMIUM, HELD, system_chromium, webcam_frames
+from benchmarks.webcam import CHROMIUM, FRAMES_PER_PICTURE, system_chromium, webcam_frames
 from fruitvision import load
 from fruitvision.data.read.picture import load_pixels
 from fruitvision.models.checkpoint import find_checkpoint
@@ -115,7 +115,7 @@ def web(bench: Bench) -> list[Figure]:
         export_web(find_checkpoint(NETWORK), small)
         export_web(find_checkpoint(NETWORK), whole, weights="float32")
         film = Path(temporary, "film.mjpeg")
-        film.write_bytes(b"".join(list(webcam_frames(bench))[::HELD]))  # every frame shows a different picture
+        film.write_bytes(b"".join(list(webcam_frames(bench))[::FRAMES_PER_PICTURE]))  # every frame shows a different picture
         return [*visits(bench, small, film), *forward(bench, small, whole), *agreement(bench, small), crowd(bench, small)]
 
 

@@ -30,7 +30,7 @@ from benchmarks.pairs import Figure
 
 MAX_MS, MAX_SECONDS = 40.0, 2.0
 WARM_UP = 3
-FRAME, FILMED, HELD = (640, 480), 10, 15
+FRAME, NUM_PICTURES, FRAMES_PER_PICTURE = (640, 480), 10, 15
 """The camera's resolution; the number of pictures that it plays, and the frames for which each is shown."""
 CHROMIUM = (
     "--no-sandbox",
@@ -138,12 +138,12 @@ def post_json(url: str, asked: dict[str, Any]) -> Any:
 def webcam_frames(bench: Bench) -> Iterator[bytes]:
     """Frames of 640 × 480 as JPEGs that show some of the pictures, each for half a second."""
     pictures = [path for path, _ in bench.pictures()]
-    for path in pictures[:: max(1, len(pictures) // FILMED)][:FILMED]:
+    for path in pictures[:: max(1, len(pictures) // NUM_PICTURES)][:NUM_PICTURES]:
         with Image.open(path) as image:
             frame, buffer = Image.new("RGB", FRAME, "white"), BytesIO()
             frame.paste(image.convert("RGB").resize((320, 320)), (160, 80))
         frame.save(buffer, "JPEG", quality=90)
-        yield from [buffer.getvalue()] * HELD
+        yield from [buffer.getvalue()] * FRAMES_PER_PICTURE
 
 
 @contextmanager

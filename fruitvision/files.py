@@ -151,6 +151,12 @@ class FileCache(Generic[T]):
         return value
 
 
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def json_with_checksum(values: Mapping[str, Any]) -> str:
     """``values`` as JSON with their SHA-256 as the first entry, which :func:`checksum_matches` verifies."""
     rest = without_checksum(values)
@@ -233,7 +239,7 @@ def previous_folder(folder: Path) -> Path:
 
 
 def current_folder(folder: Path) -> Path:
-    """The folder, or its predecessor where a replacement was interrupted between its two renames."""
+    """The folder, or its predecessor if a replacement was interrupted between its two renames."""
     return previous_folder(folder) if not folder.exists() and previous_folder(folder).exists() else folder
 
 

@@ -52,7 +52,7 @@ def study_sources(
     """Predict the pictures of each source by a network that was not trained on it; finished groups in ``out`` are reused.
 
     Args:
-        config: the run on all sources; those of its ``leave_out`` are not used at all.
+        config: the run on all sources; those in its ``leave_out`` are not used.
         groups: the number of groups; 0 makes each source a group.
         together: sets of sources that must be in the same group.
         frozen: fit only the last layer, on features of the first weights: minutes instead of a training.
@@ -95,7 +95,7 @@ def study_sources(
 def answers_of_checkpoint(checkpoint: Path, config: RunConfig, log: Log = print) -> Answers:
     """A checkpoint's predictions for the sources of ``config`` that it was not trained on, according to its configuration.
 
-    Raises CheckpointError, and ConfigError "no-unseen-sources" where it was trained on all of them.
+    Raises CheckpointError, and ConfigError "no-unseen-sources" if it was trained on all of them.
     """
     network, known = load_checkpoint(checkpoint)
     trained_on = {*learned_sources(known.dataset), *config.leave_out}

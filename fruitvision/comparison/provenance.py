@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def provenance(plan: StudyPlan) -> dict[str, Any]:
     """The content of ``about.json``: command, machine, date, versions, pictures, and the split each epoch is evaluated on.
 
-    Raises TrainingError "device-missing", and DataError where the pictures are missing.
+    Raises TrainingError "device-missing", and DataError if the pictures are missing.
     """
     from fruitvision.training.device import choose_device
 

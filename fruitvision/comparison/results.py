@@ -151,7 +151,7 @@ def write_tables(folder: Path, found: Results) -> list[Path]:
 
 
 def read_results(folder: Path) -> Results:
-    """The results in a folder with the three files. Raises RunError "results-damaged" where one is missing or invalid."""
+    """The results in a folder with the three files. Raises RunError "results-damaged" if one is missing or invalid."""
     try:
         frames = [pd.read_csv(folder / name, encoding="utf-8-sig") for name in (TABLE, EPOCHS)]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))

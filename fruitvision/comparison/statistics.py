@@ -88,7 +88,7 @@ def paired_differences(table: pd.DataFrame, a: str, b: str, measure: str = MEASU
 def batch_size_effects(table: pd.DataFrame, measure: str = MEASURE) -> pd.DataFrame:
     """The effect of a small batch on each norm: the result at the smallest (``a``) minus at the largest (``b``), seed by seed.
 
-    One row for each norm, as :func:`paired_differences`; empty where there is only one batch size.
+    One row for each norm, as :func:`paired_differences`; empty if there is only one batch size.
     """
     small, large = cast(int, table["batch_size"].min()), cast(int, table["batch_size"].max())
     rows = [

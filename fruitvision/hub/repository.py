@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from fruitvision.errors import CheckpointError
 
-SCHEME = "hf://"
 FILES = ("config.json", "model.safetensors", "README.md")
 MAX_BYTES = {"model.safetensors": 4 * 2**30}
 MAX_TEXT_BYTES = 16 * 2**20

@@ -35,8 +35,8 @@ class Norm:
     """One normalization layer.
 
     ``shares`` names the axes of (N, C, H, W) over which elements share one mean and variance: "NHW" for batch norm,
-    an empty string where nothing is normalized. ``grouped`` says that C is split into groups first, ``running`` that the layer
-    keeps an average mean and variance of each channel for later. ``paper`` names who proposed it and when, and its number at arXiv.
+    an empty string if nothing is normalized. ``grouped``: C is first split into groups. ``running``: the layer keeps running averages
+    of each channel's mean and variance for inference. ``paper`` names who proposed it and when, and its number at arXiv.
     """
 
     name: str

@@ -85,7 +85,7 @@ class TaughtHead:
         self._types = self._roots(outputs)
         self._known = torch.tensor([kinds.index(one) if one in kinds else -1 for one in self.fruit_types])
         self._own = torch.stack([(outputs[self._name_of == n] @ self._membership)[:, k].mean() for n, k in enumerate(self._known)])
-        self._kin = torch.stack([self._similarity_within(views, n) for n in range(len(self.names))])
+        self._own_similarity = torch.stack([self._similarity_within(views, n) for n in range(len(self.names))])
         rows = views[:, : max(MAX_ROWS // len(examples), 1)]
         self._weight, self._bias = _ridge(F.normalize(rows, dim=2), self._name_of, self._counts)
 
@@ -115,7 +115,7 @@ class TaughtHead:
         return own.model_copy(update=changed) if changed else own
 
     def _gate(self, probabilities: Tensor, features: Tensor) -> Tensor:
-        """(N,): the probability that a picture shows one of the taught classes; 0 where that is below ``SHUT``."""
+        """(N,): the probability that a picture shows one of the taught classes; 0 if that is below ``SHUT``."""
         similarity = torch.stack(
             (
                 self._nearest(self._response(features.float()) @ self._responses.T),
@@ -128,7 +128,7 @@ class TaughtHead:
         odds = GATE["responses"] * responses + GATE["features"] * like + GATE["types"] * torch.log(types + 0.01)
         believed = torch.log(((probabilities @ self._membership)[:, self._known] + 0.01) / (self._own + 0.01)).clamp(max=0)
         own = torch.where(self._known >= 0, believed, 0.0).gather(1, best)[:, 0]
-        odds += GATE["apart"] * (self._kin[best[:, 0]] - like) + GATE["own"] * own
+        odds += GATE["apart"] * (self._own_similarity[best[:, 0]] - like) + GATE["own"] * own
         odds += GATE["pictures"] * torch.log(self._counts[best[:, 0]].clamp(MIN_COUNT, MAX_COUNT).float())
         gate = torch.sigmoid(odds + GATE["names"] * math.log(len(self.names)) + GATE_BIAS)
         return torch.where(gate < SHUT, 0.0, gate)

@@ -133,7 +133,7 @@ def _x_axis(x_max: float, label: str, places: Sequence[tuple[float, str]] | None
 
 
 def _band(series: Series, x_max: float, ticks: Sequence[float]) -> Markup | None:
-    """The area between the band's edges, where both are numbers; edges off the scale are cut to it."""
+    """The area between the band's edges, where both are numbers, clipped to the scale."""
     known = [(x, low, high) for x, (low, high) in zip(series.xs, series.band or (), strict=False) if is_number(low) and is_number(high)]
     if len(known) < 2:
         return None

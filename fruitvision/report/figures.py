@@ -49,10 +49,11 @@ def _center_crop(image: Image.Image) -> Image.Image:
 
 
 def matrix(found: Confusions, *, links: Mapping[str, str] | None = None, small: bool = False) -> Markup:
-    """A confusion matrix, true names down and answers across. Right answers are green, mistakes orange, the more the stronger.
+    """A confusion matrix with true classes as rows and predictions as columns. Correct predictions are green and errors orange, more
+    saturated for higher counts.
 
     Args:
-        links: row name → the id of what a click on the row opens.
+        links: row name → the id of the element that a click on the row opens.
         small: narrow cells without numbers, for more than a hundred rows.
     """
     links = links or {}

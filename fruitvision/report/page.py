@@ -37,7 +37,7 @@ FILE = "report.html"
 PAIRS, HARDEST, CONTRADICTED, DUPLICATES, ACCEPTED = 12, 18, 18, 12, 12
 """The maximum number of each that is shown."""
 PER_PAIR = 3
-LEAK = 0.05
+WARNING_SHARE = 0.05
 """The fraction of near-duplicates in other splits from which a warning is shown."""
 SMALL_FROM = 40
 """The number of rows from which a matrix has narrow cells without numbers."""
@@ -62,7 +62,7 @@ def write_report(folder: Path, examination: Evaluation, language: str = "en") ->
 
 def report_page(examination: Evaluation, language: str = "en") -> str:
     """The whole page. Names of classes and files are escaped wherever they stand."""
-    summary, twins = examination.summary, find_duplicates(examination)
+    summary, duplicates = examination.summary, find_duplicates(examination)
     accepted, labels = _accepted(examination), label_issues(examination)
     return render(
         "report/report.html",
@@ -77,7 +77,7 @@ def report_page(examination: Evaluation, language: str = "en") -> str:
         split=summary["split"],
         date=time.strftime("%Y-%m-%d"),
         lead=_lead(examination),
-        warnings=_warnings(examination, twins),
+        warnings=_warnings(examination, duplicates),
         summary=_figures(examination),
         matrices=_matrices(examination),
         pairs=_pairs(examination),
@@ -87,7 +87,7 @@ def report_page(examination: Evaluation, language: str = "en") -> str:
         accepted_count=len(accepted),
         labels=[_card(examination, i, _answer(examination, i)) for i in labels[:CONTRADICTED]],
         labels_count=len(labels),
-        duplicates=_duplicates(examination, twins),
+        duplicates=_duplicates(examination, duplicates),
         classes=class_table(examination),
         origin=_origin(examination),
     )
@@ -117,12 +117,12 @@ def _lead(examination: Evaluation) -> list[Markup]:
     return lead
 
 
-def _warnings(examination: Evaluation, twins: Duplicates) -> list[Markup]:
+def _warnings(examination: Evaluation, duplicates: Duplicates) -> list[Markup]:
     """Warnings about limits of the result."""
     summary, warnings = examination.summary, []
-    if twins.measured >= LEAK * summary["images"]:
-        share = share_words(twins.measured / summary["images"])
-        warnings.append(bilingual("report.warn_duplicates", count=f"{twins.measured:,}", share=share))
+    if duplicates.measured >= WARNING_SHARE * summary["images"]:
+        share = share_words(duplicates.measured / summary["images"])
+        warnings.append(bilingual("report.warn_duplicates", count=f"{duplicates.measured:,}", share=share))
     if summary["unknown_folders"]:
         names = ", ".join(summary["unknown_folders"][:8])
         warnings.append(bilingual("report.warn_unknown", count=len(summary["unknown_folders"]), names=names))
@@ -238,21 +238,21 @@ def _accepted_card(examination: Evaluation, negatives: Negatives, i: int) -> Car
     return Card([picture(negatives.store[row], path)], words, (path,))
 
 
-def _duplicates(examination: Evaluation, twins: Duplicates) -> list[dict[str, Any]]:
+def _duplicates(examination: Evaluation, duplicates: Duplicates) -> list[dict[str, Any]]:
     groups = []
-    for name, found in (("other_name", twins.other_name), ("copies", twins.copies), ("other_place", twins.other_place)):
+    for name, found in (("other_name", duplicates.other_name), ("copies", duplicates.copies), ("other_place", duplicates.other_place)):
         if found:
-            words = bilingual(f"report.duplicates_{name}", count=f"{len(found):,}", measured=f"{twins.measured:,}")
-            cards = [_duplicate(examination, twin) for twin in found[:DUPLICATES]]
+            words = bilingual(f"report.duplicates_{name}", count=f"{len(found):,}", measured=f"{duplicates.measured:,}")
+            cards = [_duplicate(examination, duplicate) for duplicate in found[:DUPLICATES]]
             groups.append({"words": words, "count": len(found), "cards": cards})
     return groups
 
 
-def _duplicate(examination: Evaluation, twin: Duplicate) -> Card:
+def _duplicate(examination: Evaluation, duplicate: Duplicate) -> Card:
     store = examination.pictures.store
-    words = bilingual("report.same_file") if twin.same_file else bilingual("report.alike", difference=f"{twin.difference:.1f}")
-    files = (store.paths[twin.row], store.paths[twin.other])
-    return Card([picture(store[row], path) for row, path in zip((twin.row, twin.other), files, strict=True)], words, files)
+    words = bilingual("report.same_file") if duplicate.same_file else bilingual("report.alike", difference=f"{duplicate.difference:.1f}")
+    files = (store.paths[duplicate.row], store.paths[duplicate.other])
+    return Card([picture(store[row], path) for row, path in zip((duplicate.row, duplicate.other), files, strict=True)], words, files)
 
 
 def _card(examination: Evaluation, i: int, words: Markup, *beside: Markup) -> Card:

@@ -1,4 +1,4 @@
-"""The names of runs: under one folder no two runs have the same, whatever their case."""
+"""The names of runs, which are unique within a folder, ignoring case."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from fruitvision.errors import RunError
 from fruitvision.runs.folder import RunFolder, list_runs
 
-LONGEST = 100
+MAX_LENGTH = 100
 
 
 def tidy(name: str) -> str:
     """The name on one line, stripped, and limited in length."""
-    return " ".join(name.split())[:LONGEST].rstrip()
+    return " ".join(name.split())[:MAX_LENGTH].rstrip()
 
 
 def free_name(root: str | Path, name: str, *, own: str = "") -> str:
@@ -21,7 +21,7 @@ def free_name(root: str | Path, name: str, *, own: str = "") -> str:
     ``own``: the id of the run that gets the name.
     """
     taken, wanted, number = _taken(root, own), tidy(name), 1
-    while (free := wanted if number == 1 else f"{wanted[: LONGEST - 8].rstrip()} {number}").casefold() in taken:
+    while (free := wanted if number == 1 else f"{wanted[: MAX_LENGTH - 8].rstrip()} {number}").casefold() in taken:
         number += 1
     return free
 

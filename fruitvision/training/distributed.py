@@ -1,7 +1,7 @@
 """Distributed training: the processes of one run, and their communication.
 
-``torchrun`` starts the processes and tells each its rank in the environment; :func:`process_group` reads that. With one process
-nothing here does anything. The names are Lightning Fabric's: ``is_global_zero``, ``broadcast``, ``all_gather``, ``all_reduce``,
+``torchrun`` starts the processes and tells each its rank in the environment; :func:`process_group` reads that. With one process,
+nothing here has an effect. The names are Lightning Fabric's: ``is_global_zero``, ``broadcast``, ``all_gather``, ``all_reduce``,
 ``setup_module``, ``no_backward_sync``. The pictures of a step are divided among the processes (``data/load/loader.py``),
 gradients are averaged by DistributedDataParallel (Li et al. 2020, arXiv:2006.15704), and everything that decides what happens
 next (a stop, a saved state, the first weights) is broadcast from process 0, so that all of them do the same.

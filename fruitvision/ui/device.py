@@ -13,9 +13,8 @@ from typing import Any
 import filelock
 
 from fruitvision import __version__
-from fruitvision.data.fetch.transfer import sha256_of
 from fruitvision.errors import CheckpointError, FruitVisionError, unexpected
-from fruitvision.files import cache_folder, current_folder, named_write_errors, remove_leftovers
+from fruitvision.files import cache_folder, current_folder, named_write_errors, remove_leftovers, sha256_of
 from fruitvision.models import EXPORT_PACKAGES
 from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS, checkpoint_name
 from fruitvision.report.markup import tag

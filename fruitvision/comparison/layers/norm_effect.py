@@ -100,7 +100,7 @@ class AxisMoments:
 
 
 def compose_batch(first: np.ndarray | None, count: int, seed: int) -> list[np.ndarray]:
-    """``count`` pictures (H, W, 3) uint8: ``first`` (a drawn banana where it is None), then drawn fruit chosen by ``seed``."""
+    """``count`` pictures (H, W, 3) uint8: ``first`` (a synthetic banana if None), then drawn fruit chosen by ``seed``."""
     return [_drawn("Banana", 0) if first is None else first, *(_random_fruit(seed, place) for place in range(1, count))]
 
 

@@ -175,9 +175,9 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
             raise tarfile.ReadError("a negative size")
         total += size
         # In a compressed tar the headers are compressed as well.
-        come = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)
-        if count > bounds.files or come > bounds.bytes or come > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
-            raise _too_large(archive, count, come)
+        unpacked = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)
+        if count > bounds.files or unpacked > bounds.bytes or unpacked > max(packed * MAX_RATIO, RATIO_FREE_BYTES):
+            raise _too_large(archive, count, unpacked)
         path = PurePosixPath(name)
         if own or not path.parts:
             continue  # "./", the top of the archive
@@ -185,7 +185,7 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
         if reason := tree.add(path, is_folder):
             raise _unsafe(archive, name, reason)
         if tree.bytes > MAX_PATH_BYTES:
-            raise _too_large(archive, count, come)
+            raise _too_large(archive, count, unpacked)
         if not is_folder:
             members.append(Member(path, size, entry))
     if isinstance(opened, tarfile.TarFile):

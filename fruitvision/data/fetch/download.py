@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from fruitvision.data.fetch.archive import unpack
-from fruitvision.data.fetch.transfer import Auth, Progress, download_lock, fetch, recorded_sha256, sha256_of, shown_url
+from fruitvision.data.fetch.transfer import Auth, Progress, download_lock, fetch, recorded_sha256, shown_url
 from fruitvision.errors import DataError, DownloadError, UsageError
-from fruitvision.files import write_text
+from fruitvision.files import sha256_of, write_text
 
 MIRRORS = {
     # The authors' repository (about 250 classes, maintained), and its predecessor (131 classes).

@@ -20,13 +20,13 @@ import filelock
 import httpx
 
 from fruitvision.errors import DownloadError
-from fruitvision.files import retry, write_error, write_text
+from fruitvision.files import retry, sha256_of, write_error, write_text
 
 Progress = Callable[[int, int | None], None]
 Auth = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each retry; reset after progress
-ADVANCE = 64 * 2**10  # bytes that count as progress
+MIN_PROGRESS_BYTES = 64 * 2**10  # bytes that count as progress
 MAX_BYTES = 64 * 2**30
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 _BUSY_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -116,7 +116,7 @@ def _until_complete(transfer: _Transfer, client: httpx.Client) -> None:
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
             raise _bad_address(transfer.url) from error  # from a redirect
         except (httpx.RequestError, _ServerBusy) as error:
-            if transfer.position() >= best + ADVANCE:
+            if transfer.position() >= best + MIN_PROGRESS_BYTES:
                 failures, best = 0, transfer.position()
             never_there = isinstance(error, _NO_CONNECTION) and not transfer.position()
             if failures >= (min(2, len(PAUSES)) if never_there else len(PAUSES)) or _certificate(error):
@@ -273,12 +273,6 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> Downl
     if sha256 is not None and not (found := sha256_of(part)).startswith(sha256.lower()):
         return DownloadError("download-wrong-checksum", url=shown_url(url), got=found, expected=sha256.lower())
     return None
-
-
-def sha256_of(path: Path) -> str:
-    """A file's SHA-256, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded_sha256(note: Path) -> str:

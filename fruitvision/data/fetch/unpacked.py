@@ -15,9 +15,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from fruitvision.data.fetch.archive import is_archive_name, unpack, without_suffix
-from fruitvision.data.fetch.transfer import recorded_sha256, sha256_of
+from fruitvision.data.fetch.transfer import recorded_sha256
 from fruitvision.errors import ConfigError, DataError, DownloadError
-from fruitvision.files import cache_folder, named_write_errors
+from fruitvision.files import cache_folder, named_write_errors, sha256_of
 
 MARKER = "unpacked.json"
 TEACHABLE_MACHINE = ".tm"

@@ -33,7 +33,7 @@ class Problem:
     Attributes:
         path: the file or class folder, relative to the dataset's root, with forward slashes.
         kind: of a file that was left out: "empty", "not-an-image", "damaged", "too-large", "unreadable",
-            "heic", "avif" (nothing is installed that reads it), "jpeg-xl", "encoding", "too-many-parts", "too-slow",
+            "heic", "avif" (no installed package reads it), "jpeg-xl", "encoding", "too-many-parts", "too-slow",
             "bad-name", "outside-class". Of a file that was kept: "duplicate-across-splits". Of a class
             folder: "class-copied", "class-without-pictures", "class-not-in-training" (left out).
         fault: what is wrong, as a code with facts for ``wording.text.say_fault``.

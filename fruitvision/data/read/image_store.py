@@ -69,7 +69,7 @@ class ImageStore:
         except Exception as error:  # numpy and zipfile raise a dozen unrelated exceptions on damage
             self._release()
             raise self._damaged() from error
-        self._sound = bytearray(len(self.paths))
+        self._verified = bytearray(len(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,13 +79,13 @@ class ImageStore:
         height, width = self.shapes[row].tolist()
         start = int(self._offsets[row])
         pixels = self._pixels[self._parts[row]][start : start + height * width * 3]
-        if not self._sound[row]:
+        if not self._verified[row]:
             if zlib.crc32(pixels) != self._sums[row]:
                 self._release()  # Windows cannot delete an open file
                 with contextlib.suppress(OSError):  # the cache is read-only, or another process on Windows is reading the file
                     (self.path / INDEX).unlink(missing_ok=True)
                 raise self._damaged()
-            self._sound[row] = 1
+            self._verified[row] = 1
         return pixels.reshape(height, width, 3)
 
     def _damaged(self) -> DataError:

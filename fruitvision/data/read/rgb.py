@@ -47,8 +47,8 @@ def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
 def cap_short_side(image: Image.Image, short_side: int = SHORT_SIDE) -> Image.Image:
     """Scale down until the short side is at most ``short_side`` pixels, as torchvision's ``Resize`` does.
 
-    Never scales up. A strip longer than four times its width (or than four times ``short_side``, where it is
-    thinner than that) is cropped to its middle, so that no picture takes more than 4 * short_side**2 pixels.
+    Never scales up. A strip longer than four times its width (or four times ``short_side``, if it is thinner than that) is cropped to
+    its center, so that no picture has more than 4 * short_side**2 pixels.
     """
     width, height = image.size
     side = min(width, height)

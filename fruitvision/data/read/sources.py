@@ -49,7 +49,7 @@ def photo_sources(folder: Path) -> tuple[PhotoSource, ...]:
 def negative_sources(folder: Path) -> tuple[PhotoSource, ...]:
     """The sources of pictures without fruit: the folder itself if it directly holds pictures, else each of its subfolders.
 
-    Raises DataError where there is no such folder.
+    Raises DataError if there is no such folder.
     """
     if not folder.is_dir():
         list_pictures(folder)  # raises the error

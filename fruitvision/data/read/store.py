@@ -97,7 +97,7 @@ def open_unlabelled(
 ) -> ImageStore:
     """The store of every picture in a folder and its subfolders, without labels.
 
-    Raises DataError where there is no such folder or no picture in it.
+    Raises DataError if there is no such folder or no picture in it.
     """
     return open_store(list_tree(root, ""), short_side=short_side, progress=progress, cache=cache)
 

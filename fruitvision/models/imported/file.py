@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 import struct
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fruitvision.errors import CheckpointError
+from fruitvision.files import sha256_of
 from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
 from fruitvision.models.imported.pickle_check import check_pickles
 
@@ -97,7 +97,7 @@ def read_weights(path: Path) -> WeightsFile:
     tensors, beside = _state_dict(content, path)
     _check(tensors, path)
     classes = next((beside[name] for name in _CLASSES if beside.get(name)), None)
-    return WeightsFile(path, _sha256(path), tensors, classes)
+    return WeightsFile(path, sha256_of(path), tensors, classes)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -159,8 +159,3 @@ def _check(tensors: dict[str, Tensor], path: Path) -> None:
     for name, value in tensors.items():
         if value.is_floating_point() and not all(bool(part.isfinite().all()) for part in value.reshape(-1).split(2**24)):
             raise CheckpointError("import-not-finite", path=str(path), name=name)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

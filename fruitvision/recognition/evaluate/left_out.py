@@ -116,7 +116,7 @@ def to_bytes(answers: Answers) -> bytes:
 
 
 def read_answers(path: Path) -> Answers:
-    """The answers for one group of sources. Raises DataError "study-damaged" where the file cannot be read."""
+    """The answers for one group of sources. Raises DataError "study-damaged" if the file cannot be read."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
             classes, fruit_types, sources, kinds = (
@@ -140,7 +140,7 @@ def read_study(folder: Path) -> Answers:
 
 
 def concatenate(parts: Sequence[Answers]) -> Answers:
-    """The answers of several networks with the same classes. Raises DataError "study-classes" where these differ."""
+    """The answers of several networks with the same classes. Raises DataError "study-classes" if these differ."""
     if len({part.classes for part in parts}) != 1:
         raise DataError("study-classes")
     return Answers(

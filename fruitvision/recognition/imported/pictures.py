@@ -19,7 +19,7 @@ from fruitvision.recognition.calibration import MIN_PHOTOS, calibrate
 from fruitvision.recognition.classifier import Classifier
 from fruitvision.wording.text import abbreviate
 
-PICTURES, FEWEST, MOST = 400, 3, 40
+MAX_PICTURES, MIN_PER_CLASS, MAX_PER_CLASS = 400, 3, 40
 """The number of pictures in total, and its bounds per class."""
 BATCH_SIZE = 16
 PREFERRED = ("test", "val", "train")
@@ -74,7 +74,7 @@ def check_on_pictures(classifier: Classifier, data: Path, progress: Callable[[in
     labelled = {folder: known[_plain(folder)] for folder in by_folder if _plain(folder) in known}
     if not labelled:
         raise DataError("no-known-class", folder=str(data), found=abbreviate(tuple(by_folder)), known=abbreviate(classifier.classes))
-    count = min(max(PICTURES // len(labelled), FEWEST), MOST)
+    count = min(max(MAX_PICTURES // len(labelled), MIN_PER_CLASS), MAX_PER_CLASS)
     chosen, splits = [], set()
     for folder, label in labelled.items():
         split = next(name for name in PREFERRED if name in by_folder[folder])

@@ -82,12 +82,12 @@ def teach_benchmark(
         "seeds": seeds,
         "untaught_images": len(other.labels) if other else 0,
     }
-    strangers = [_Pictures.open(classifier, Path(folder), progress, keep_all=True) for folder in unrelated]
-    if strangers:
-        result["unrelated_images"] = min(sum(len(own.labels) for own in strangers), UNRELATED)
+    unrelated_folders = [_Pictures.open(classifier, Path(folder), progress, keep_all=True) for folder in unrelated]
+    if unrelated_folders:
+        result["unrelated_images"] = min(sum(len(own.labels) for own in unrelated_folders), UNRELATED)
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for seed in range(seeds):
-        for way, count, pair in _draw(pictures, reserved, shots, other, strangers, np.random.default_rng(seed)):
+        for way, count, pair in _draw(pictures, reserved, shots, other, unrelated_folders, np.random.default_rng(seed)):
             found.setdefault((way, count), []).append(pair)
     for (way, count), pairs in found.items():
         result.setdefault(way, {})[str(count)] = _figures(way, pairs)
@@ -99,7 +99,7 @@ def _draw(
     reserved: np.ndarray,
     shots: Sequence[int],
     other: _Pictures | None,
-    strangers: Sequence[_Pictures],
+    unrelated_folders: Sequence[_Pictures],
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, int, tuple[float, float]]]:
     """Teach once, with pictures drawn by ``rng``: (way, number of shots, the two shares that :func:`_figures` takes)."""
@@ -110,8 +110,8 @@ def _draw(
             yield way, count, pair
         for way, pair in _some_taught(pictures, other, drawn, subset, count):
             yield way, count, pair
-        for c in range(len(pictures.names)) if strangers else ():
-            if pair := _one_taught(pictures, strangers, c, drawn[c][:count], rng):
+        for c in range(len(pictures.names)) if unrelated_folders else ():
+            if pair := _one_taught(pictures, unrelated_folders, c, drawn[c][:count], rng):
                 yield "alone", count, pair
 
 
@@ -137,13 +137,13 @@ def _some_taught(
 
 
 def _one_taught(
-    pictures: _Pictures, strangers: Sequence[_Pictures], c: int, taught: np.ndarray, rng: np.random.Generator
+    pictures: _Pictures, unrelated_folders: Sequence[_Pictures], c: int, taught: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float] | None:
     """For class ``c``, taught alone under a new name: the fraction of its other pictures, and of unrelated ones, that get that name."""
     head = pictures.teach(taught, [f"new: {name}" for name in pictures.names])
     own = np.setdiff1d(np.flatnonzero((pictures.labels == c) & pictures.scored), taught)
-    others = _drawn(strangers, fruit_type(pictures.names[c]), rng)
-    taken = np.concatenate([place.named_by(rows, head) for place, rows in zip(strangers, others, strict=True)])
+    others = _drawn(unrelated_folders, fruit_type(pictures.names[c]), rng)
+    taken = np.concatenate([place.named_by(rows, head) for place, rows in zip(unrelated_folders, others, strict=True)])
     return (pictures.named_by(own, head).mean(), taken.mean()) if len(own) else None
 
 

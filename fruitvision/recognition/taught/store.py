@@ -164,7 +164,7 @@ class TaughtStore:
             return Removed(gone, files)
 
     def remove_picture(self, picture: str) -> None:
-        """Remove a picture, and its name where it was the last one. One that does not exist is ignored."""
+        """Remove a picture, and its name if it was the last one. A picture that does not exist is ignored."""
         with self._writing():
             self._write(self.index().without({picture}))
             self._clean_up()
@@ -283,7 +283,7 @@ def clean_name(name: str) -> str:
 
 
 def encoded(image: PictureSource) -> tuple[str, bytes]:
-    """A picture's id, and the content of its file. Raises PictureError where it cannot be read."""
+    """A picture's id, and the content of its file. Raises PictureError if it cannot be read."""
     pixels = load_pixels(image, SHORT_SIDE)
     digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
     buffer = io.BytesIO()

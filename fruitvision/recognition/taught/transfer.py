@@ -97,7 +97,7 @@ class _Encoded:
         """By id."""
 
     def add(self, picture: Path, name: str = "") -> str:
-        """Add one; returns its id, which is ``name`` where that is given. Raises PictureError, DownloadError."""
+        """Add a picture; returns its id, which is ``name`` if that is given. Raises PictureError, DownloadError."""
         found, content = encoded(picture)
         name = name or found
         if name not in self.files:

@@ -48,7 +48,7 @@ class StatusWriter:
         return cls(folder, status)
 
     def write(self) -> None:
-        """Write the status with a fresh heartbeat. Raises DataError where it cannot be written."""
+        """Write the status with a fresh heartbeat. Raises DataError if it cannot be written."""
         self.status.heartbeat = time.time()
         self.status.seconds = self._seconds_before + time.monotonic() - self._began  # monotonic: the wall clock may be changed meanwhile
         self.folder.write_status(self.status)
@@ -65,7 +65,7 @@ class StatusWriter:
             self.write()
 
     def fail(self, error: BaseException) -> None:
-        """Record why the run ended; what was saved before stands."""
+        """Record why the run ended; earlier saves are kept."""
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self.status.state = "interrupted"
         elif isinstance(error, FruitVisionError):

@@ -80,7 +80,7 @@ def find_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[Phot
 def open_source(source: PhotoSource, photo: bool, progress: Progress | None = None) -> SourcePictures:
     """All pictures of a source of photos, or of one of pictures without fruit.
 
-    The kinds of photos are the top folders, whatever folders lie in them.
+    The kinds of photos are the top-level folders, whatever subfolders they have.
     """
     if photo:
         names, split, store, _ = open_folder(list_pictures(source.root, need_training=False, depth=1), progress=progress)

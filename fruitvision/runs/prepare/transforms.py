@@ -29,9 +29,9 @@ def evaluation_transform(config: TrainConfig) -> EvalTransform:
 
 
 def scene_recipe(config: TrainConfig, backgrounds: Sequence[np.ndarray] = (), plain: float | None = None) -> SceneRecipe:
-    """Fruit composed onto these pictures and onto generated backgrounds.
+    """A recipe that composes fruit onto these pictures and onto generated backgrounds.
 
-    plain: the share of pictures that stay as they are; by default the configuration's ``plain_share``.
+    plain: the fraction of pictures that keep their white background; by default the configuration's ``plain_share``.
     """
     plain = config.plain_share if plain is None else plain
     return SceneRecipe(Backgrounds(backgrounds), plain=plain, crop_scale_min=config.crop_scale_min, flip=config.flip)

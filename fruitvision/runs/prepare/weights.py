@@ -34,7 +34,7 @@ def load_initial_weights(
     log: Log = lambda line: None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> str:
-    """Load the weights to start from into ``network``; return which they are, and log why if not those asked for.
+    """Load the initial weights into ``network``; returns which they are, and logs why if they are not the configured ones.
 
     If ImageNet weights are unavailable, the shipped model is used, and otherwise random weights, so that a machine without an
     internet connection can train. A checkpoint named by the user (or the mean of several) must fit; if it has the same classes its

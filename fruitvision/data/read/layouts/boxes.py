@@ -89,7 +89,7 @@ def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str
     Args:
         files: each with the path of its picture.
         names: the class names; a class without one is named by its number.
-        file: where the first one stands.
+        file: the path of the first one, for messages.
     """
     found = Labels(YOLO, file)
     for path, picture in files:

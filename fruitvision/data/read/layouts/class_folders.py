@@ -95,16 +95,16 @@ class ClassFolders:
             DataError "splits-without-classes": some splits have class folders and others do not.
         """
         counts: Counter[Place] = Counter()
-        spelt: Counter[tuple[str, Place]] = Counter()
+        spellings: Counter[tuple[str, Place]] = Counter()
         for _, split, place, _ in self.found:
-            spelt[split, place] += 1
-        keys = {place: tuple(map(normalized_name, place)) for _, place in spelt}
-        for (_, place), count in spelt.items():
+            spellings[split, place] += 1
+        keys = {place: tuple(map(normalized_name, place)) for _, place in spellings}
+        for (_, place), count in spellings.items():
             counts[keys[place]] += count
         chosen = find_classes(counts, depth)
         level = {place: next((n for n in range(1, len(place) + 1) if keys[place][:n] in chosen), 0) for place in keys}
         shown: Counter[tuple[str, Place]] = Counter()
-        for (split, place), count in spelt.items():
+        for (split, place), count in spellings.items():
             if level[place]:
                 shown[split, place[: level[place]]] += count
         names, merged = class_names(shown)

@@ -69,13 +69,13 @@ def class_names(spellings: Mapping[tuple[str, Place], int]) -> tuple[dict[Place,
     Args:
         spellings: the number of files in each (split, class folder as spelt on disk).
     """
-    spelt: dict[Place, Counter[tuple[bool, Place]]] = defaultdict(Counter)
+    spellings_of: dict[Place, Counter[tuple[bool, Place]]] = defaultdict(Counter)
     several: dict[tuple[str, Place], set[Place]] = defaultdict(set)
     for (split, place), count in spellings.items():
         key, shown = tuple(map(normalized_name, place)), tuple(map(nfc, place))
-        spelt[key][split == "train", shown] += count
+        spellings_of[key][split == "train", shown] += count
         several[split, key].add(shown)
-    chosen = {key: max(found.items(), key=lambda one: (one[0][0], one[1], one[0][1]))[0][1] for key, found in spelt.items()}
+    chosen = {key: max(found.items(), key=lambda one: (one[0][0], one[1], one[0][1]))[0][1] for key, found in spellings_of.items()}
     merged = sorted({", ".join(sorted("/".join(place) for place in places)) for places in several.values() if len(places) > 1})
     return _unique(chosen), tuple(merged)
 
