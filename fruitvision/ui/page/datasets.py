@@ -14,6 +14,7 @@ from fruitvision.data.fetch.uploads import BROUGHT
 from fruitvision.data.read.dataset import Dataset
 from fruitvision.data.read.image_store import ImageStore
 from fruitvision.data.read.layouts.splits import is_dataset, is_nested
+from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.store import open_dataset
 from fruitvision.data.synthetic.sample import sample_set
 from fruitvision.errors import DataError
@@ -130,13 +131,18 @@ class Datasets:
             return unpacked(path, progress=progress)[0] if is_archive(path) else path
         raise DataError("data-not-chosen")
 
-    def scan(self, choice: str, typed: str = "", *, again: bool = False) -> Scan:
-        """The scan of a choice, started by the first call; ``again`` starts a new one unless one is running."""
+    def scan(self, choice: str, typed: str = "", *, depth: int = 0, boxes: float | None = None, again: bool = False) -> Scan:
+        """The scan of a choice, started by the first call; ``again`` starts a new one unless one is running.
+
+        ``depth`` and ``boxes`` as for :func:`fruitvision.data.read.listing.list_pictures`; the sample set needs neither.
+        """
+        depth, boxes = (0, None) if choice == SAMPLE else (depth, boxes)
 
         def work(progress: Progress) -> Scanned:
-            return Scanned(*open_dataset(self.path(choice, typed, progress), progress=progress))
+            listing = list_pictures(self.path(choice, typed, progress), depth=depth, boxes=boxes, progress=progress)
+            return Scanned(*open_dataset(listing, progress=progress))
 
-        key = f"{choice}|{typed if choice == TYPED else ''}"
+        key = f"{choice}|{typed if choice == TYPED else ''}|{depth}|{boxes}"
         with self._lock:
             scan = self._scans[key] = _current(self._scans.pop(key, None), work, again)
             while len(self._scans) > MAX_SCANS and (done := next((old for old, one in self._scans.items() if not one.busy), None)):
@@ -145,7 +151,7 @@ class Datasets:
 
     def known(self, choice: str) -> Scan | None:
         """The scan of a listed dataset if there is one; never starts one."""
-        return self._scans.get(f"{choice}|")
+        return self._scans.get(f"{choice}||0|None")
 
     def download(self) -> Task[Path]:
         """Download Fruits-360 into the data folder in the background."""

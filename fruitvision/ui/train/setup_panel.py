@@ -20,7 +20,7 @@ from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
 from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.settings import FIELDS, build_fields, configuration, heading, preset_values, start_choices
-from fruitvision.ui.train.start import MAX_PATH_LENGTH, Form, start_run, start_with_taught
+from fruitvision.ui.train.start import Form, start_run, start_with_taught
 from fruitvision.ui.train.times import Estimates, fitting_words, preset_choices
 from fruitvision.wording.text import say
 
@@ -126,16 +126,17 @@ def wire_setup(page: Page, training: Training, parts: SetupPanel, timer: gr.Time
     parts.again.click(lambda seed: seed + 1, parts.seed, parts.seed, **UNQUEUED)
     parts.preset.input(preset_values, parts.preset, [parts.fields[name] for name in FIELDS], **UNQUEUED)
 
-    def scan(language: str, choice: str, folder: str | None) -> Updates:
-        named = (folder or "")[:MAX_PATH_LENGTH]
-        if choice != TYPED or named.strip():
-            datasets.scan(choice, named, again=True)
-        return {parts.scanned: named if choice == TYPED else ""}
+    def scan(language: str, *values: Any) -> Updates:
+        form = Form.of(*values)
+        config = valid_configuration(form)
+        if form.data != TYPED or form.folder.strip():
+            datasets.scan(form.data, form.folder, depth=config.class_depth, boxes=config.boxes, again=True)
+        return {parts.scanned: form.folder if form.data == TYPED else ""}
 
     gr.on(
         [parts.scan.click, parts.folder.submit, parts.data.input],
         for_owner(context, scan, parts.notice),
-        [page.language, parts.data, parts.folder],
+        [page.language, *parts.form],
         [parts.scanned, parts.notice],
         **QUEUED,
     )
@@ -187,14 +188,11 @@ def data_updates(
     set, and starts no scan. Until the panel is ``opened``, nothing is augmented or timed, since both need torch.
     """
     datasets, estimates = training.context.datasets, training.estimates
-    found, scan = _scan_card(training.context, form.data, scanned, language, owner)
+    config = valid_configuration(form)
+    found, scan = _scan_card(training.context, form.data, scanned, config, language, owner)
     result = scan.result if scan else None
     if owner and opened and result and not estimates.done and training.idle:
         estimates.begin()
-    try:
-        config = configuration(form.preset, form.values)
-    except FruitVisionError:
-        config = TrainConfig.from_preset(form.preset)
     splits = result.splits if result else None
     values = {
         "found": found,
@@ -213,13 +211,23 @@ def data_updates(
     return changed(values, seen, key)
 
 
-def _scan_card(context: Context, choice: str, scanned: str, language: str, owner: bool) -> tuple[str, Scan | None]:
-    """The card about the chosen pictures, and their scan."""
+def valid_configuration(form: Form) -> TrainConfig:
+    """The configuration that the settings give, or that of the preset alone if they are invalid."""
+    try:
+        return configuration(form.preset, form.values)
+    except FruitVisionError:
+        return TrainConfig.from_preset(form.preset)
+
+
+def _scan_card(context: Context, choice: str, scanned: str, config: TrainConfig, language: str, owner: bool) -> tuple[str, Scan | None]:
+    """The card about the chosen pictures, and their scan, which follows the level of the class folders and the cropping of boxes."""
     if choice != SAMPLE and not owner:
         return notice(AccessError("owner-only"), language), None
     if choice == TYPED and not scanned.strip():
         return "", None
-    scan = context.datasets.scan(choice, scanned) if owner else context.datasets.known(choice)
+    scan = context.datasets.known(choice)
+    if owner:
+        scan = context.datasets.scan(choice, scanned, depth=config.class_depth, boxes=config.boxes)
     return (scan_card(scan, language), scan) if scan else ("", None)
 
 

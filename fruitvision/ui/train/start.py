@@ -88,8 +88,8 @@ def start_with_taught(context: Context, form: Form) -> RunFolder:
 def data_and_config(context: Context, form: Form) -> tuple[Path, TrainConfig]:
     """The folder of pictures and the configuration. Raises FruitVisionError if either is invalid."""
     config = configuration(form.preset, form.values)
-    if context.datasets.scan(form.data, form.folder).error:
-        context.datasets.scan(form.data, form.folder, again=True)
+    if context.datasets.scan(form.data, form.folder, depth=config.class_depth, boxes=config.boxes).error:
+        context.datasets.scan(form.data, form.folder, depth=config.class_depth, boxes=config.boxes, again=True)
     path = context.datasets.path(form.data, form.folder)
     if form.data != SAMPLE:
         # raises the errors that the run would raise, before its folder is created

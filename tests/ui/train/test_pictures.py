@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+
+from PIL import Image
 
 from fruitvision.training.config import TrainConfig
+from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import TYPED, Datasets, Scan
+from fruitvision.ui.page.models import Models
+from fruitvision.ui.server.access import Access
 from fruitvision.ui.train.pictures.view import augmentation_grid, scan_card
+from fruitvision.ui.train.settings import FIELDS, preset_values
+from fruitvision.ui.train.setup_panel import Training, data_updates, valid_configuration
+from fruitvision.ui.train.start import Form
+from tests.data.read.layouts.test_labels import detection
+
+
+def detection_picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), "red").save(path)
 
 
 def scanned(datasets: Datasets, choice: str, typed: str = "") -> Scan:
@@ -29,6 +44,25 @@ def test_a_folder_without_pictures_gets_a_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     scan = scanned(Datasets(tmp_path), TYPED, str(tmp_path / "empty"))
     assert scan.error and 'role="alert"' in scan_card(scan, "en")
+
+
+def test_the_card_follows_the_level_of_class_folders_and_the_cropping_of_boxes(tmp_path):
+    """It went on to ask for a setting that was made, and counted other classes than the run."""
+    for kind, group in (("Apple/Red", "a"), ("Apple/Green", "b"), ("Pear/Long", "c")):
+        detection_picture(tmp_path / "levels" / kind / f"{group}.png")
+    detection(tmp_path / "boxes", "COCO")
+    context = Context(tmp_path / "runs", tmp_path / "taught", Access("token"), Models(tmp_path / "runs"), tmp_path / "data")
+    for folder, changed, before, after in (
+        ("levels", {"class_depth": 1}, "3 kinds", "2 kinds"),
+        ("boxes", {"crop_boxes": True}, "Cut out boxes", "2 kinds"),
+    ):
+        for settings, words in (({}, before), (changed, after)):
+            values = [settings.get(name, value) for name, value in zip(FIELDS, preset_values("fast"), strict=True)]
+            form = Form.of(TYPED, str(tmp_path / folder), "", "", "fast", 1, "", *values)
+            config = valid_configuration(form)
+            context.datasets.scan(TYPED, form.folder, depth=config.class_depth, boxes=config.boxes).join(60)
+            found = data_updates(Training(context), form, form.folder, 0, None, "", "en", owner=True, opened=False)["found"]
+            assert words in found, (settings, found)
 
 
 def test_folders_of_the_data_folder_are_offered_and_nothing_beside_it(sample_set, tmp_path):
