@@ -173,7 +173,7 @@ def record_calibration(folder: Path, temperature: float, thresholds: Thresholds,
 
 def _rewrite(folder: Path, **changed: Any) -> None:
     """Rewrite a checkpoint's configuration and card with some fields changed."""
-    folder = Path(folder)
+    folder = current_folder(Path(folder))
     config = read_config(folder).model_copy(update=changed)
     write_text(folder / CARD, model_card(config.model_dump(mode="json")))
     write_text(folder / CONFIG, json_with_checksum(config.model_dump(mode="json")))

@@ -84,7 +84,8 @@ class Prediction:
         }
 
     def heatmap(self, short_side: int | None = None) -> Image.Image:
-        """The class activation map of this fruit type over the picture: RGB, the size of the upright input.
+        """The class activation map of this fruit type over the picture: RGB, the size of the upright input (a JPEG of more than
+        50 megapixels is read at a half, a quarter or an eighth of its width and height).
 
         With ``short_side``, over the picture as reduced by :func:`fruitvision.data.read.picture.load_capped`, which needs a fraction
         of the memory for a large picture. The picture is read again and passed through the network at a higher resolution: raises

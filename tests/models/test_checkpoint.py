@@ -12,6 +12,7 @@ import torch
 
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, DataError
+from fruitvision.files import previous_folder
 from fruitvision.models import checkpoint
 from fruitvision.models.checkpoint import (
     CheckpointConfig,
@@ -144,6 +145,13 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(DataError) as caught:
         save_checkpoint(tmp_path / "file" / "best", network(), config())
     assert caught.value.code == "cannot-write"
+
+
+def test_figures_are_recorded_where_a_killed_process_left_the_checkpoint(saved):
+    """Between the two renames of a replacement the old folder has another name; one without weights must not hide it."""
+    saved.rename(previous_folder(saved))
+    record_metrics(saved, "photos", {"images": 10, "top1": 0.25})
+    assert load_checkpoint(saved)[1].metrics["photos"]["top1"] == 0.25 and not saved.exists()
 
 
 def test_figures_are_recorded_in_the_description_and_the_card(saved):
