@@ -15,7 +15,7 @@ from typing import Any
 
 from fruitvision import __version__
 from fruitvision.data.read.base64_picture import decode_picture
-from fruitvision.errors import CheckpointError, FruitVisionError, PictureError, UsageError
+from fruitvision.errors import CheckpointError, FruitVisionError, PictureError
 from fruitvision.files import clean_path
 from fruitvision.models.checkpoint import read_config, shipped
 from fruitvision.recognition.classifier import Classifier
@@ -71,7 +71,7 @@ class Assistant:
 def serve(runs: Path, *, port: int | None = None) -> None:
     """Serve on standard input and output until the client disconnects, or with ``port`` over HTTP on this computer.
 
-    Raises UsageError "mcp-missing".
+    Raises FruitVisionError "mcp-missing".
     """
     server_class, security = _package()
     server = server_class("fruitvision", version=__version__, instructions=INSTRUCTIONS)
@@ -104,7 +104,7 @@ def _package() -> tuple[Any, Any]:
         server, security = map(importlib.import_module, ("mcp.server", "mcp.server.transport_security"))
         return server.MCPServer, security.TransportSecuritySettings
     except (ImportError, AttributeError) as error:  # not installed, or older than 2
-        raise UsageError("mcp-missing") from error
+        raise FruitVisionError("mcp-missing") from error
 
 
 def _by_path(assistant: Assistant) -> Callable[..., dict[str, Any]]:

@@ -13,7 +13,7 @@ import torch
 
 from fruitvision.comparison.runner import StudyRunner, train_trial
 from fruitvision.comparison.study import StudyFolder, Trial, is_done
-from fruitvision.errors import RunError, UsageError
+from fruitvision.errors import FruitVisionError, RunError
 
 POLL_SECONDS = 0.5
 LOCAL = "local"
@@ -21,11 +21,11 @@ LOCAL = "local"
 
 
 def on_ray(address: str) -> type[StudyRunner]:
-    """The runner for the cluster at ``address``. Raises UsageError "ray-missing", RunError "ray-unreachable"."""
+    """The runner for the cluster at ``address``. Raises FruitVisionError "ray-missing", RunError "ray-unreachable"."""
     try:
         import ray  # pyright: ignore[reportMissingImports]  # optional
     except ImportError:
-        raise UsageError("ray-missing") from None
+        raise FruitVisionError("ray-missing") from None
     if not ray.is_initialized():
         try:
             ray.init(address=None if address == LOCAL else address, log_to_driver=False, logging_level="error")

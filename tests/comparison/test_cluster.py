@@ -10,7 +10,7 @@ import pytest
 from fruitvision.comparison.results import table
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import StudyFolder, StudyPlan
-from fruitvision.errors import RunError, UsageError
+from fruitvision.errors import FruitVisionError, RunError
 
 SAME = ["norm", "batch_size", "seed", "state", "diverged", "final_accuracy", "best_accuracy", "loss", "parameters", "grad_norm"]
 
@@ -24,9 +24,9 @@ def test_without_ray_the_next_step_is_said(monkeypatch):
     from fruitvision.comparison.cluster import on_ray
 
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(FruitVisionError) as caught:
         on_ray("local")
-    assert caught.value.code == "ray-missing" and "pip install ray" in str(caught.value)
+    assert (caught.value.code, caught.value.exit_code) == ("ray-missing", 1) and "pip install ray" in str(caught.value)
 
 
 @pytest.fixture
