@@ -35,24 +35,24 @@ def test_a_call_waits_a_moment_while_all_places_are_taken(monkeypatch):
     """Of 200 people who asked at once, 21 were refused."""
     monkeypatch.setattr(limits, "SLOT_TIMEOUT", 5.0)
 
-    async def call(room: RequestLimiter, number: int) -> None:
-        async with room.slot(Caller(False, "127.0.0.1", f"number {number}")):
+    async def call(limiter: RequestLimiter, number: int) -> None:
+        async with limiter.slot(Caller(False, "127.0.0.1", f"number {number}")):
             await asyncio.sleep(0.01)
 
     async def many() -> None:
-        room = RequestLimiter(per_visitor=2, total=10)
-        await asyncio.gather(*[call(room, number) for number in range(200)])
+        limiter = RequestLimiter(per_visitor=2, total=10)
+        await asyncio.gather(*[call(limiter, number) for number in range(200)])
 
     asyncio.run(many())
 
 
 def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always():
     async def many() -> None:
-        room, held = RequestLimiter(total=14), []
+        limiter, held = RequestLimiter(total=14), []
 
         async def enter(caller: Caller) -> None:
-            held.append(place := room.slot(caller))
-            await place.__aenter__()
+            held.append(slot := limiter.slot(caller))
+            await slot.__aenter__()
 
         for _ in range(limits.MAX_REQUESTS):
             await enter(ANN)
@@ -71,12 +71,12 @@ def test_one_visitor_is_answered_so_often_at_once_and_the_owner_always():
 
 def test_one_address_holds_a_part_whatever_numbers_its_visitors_have():
     async def many(address: str) -> int:
-        room, held = RequestLimiter(per_visitor=4, total=100), []
+        limiter, held = RequestLimiter(per_visitor=4, total=100), []
         with contextlib.suppress(Busy):
             for number in range(200):
-                held.append(place := room.slot(Caller(False, address, f"number {number}")))
-                await place.__aenter__()
-        async with room.slot(OWNER):
+                held.append(slot := limiter.slot(Caller(False, address, f"number {number}")))
+                await slot.__aenter__()
+        async with limiter.slot(OWNER):
             return len(held) - 1
 
     assert asyncio.run(many("203.0.113.5")) == 50 and asyncio.run(many("127.0.0.1")) == 100
@@ -84,16 +84,16 @@ def test_one_address_holds_a_part_whatever_numbers_its_visitors_have():
 
 def test_what_one_visitor_sends_is_bounded_while_it_is_in_memory():
     async def send() -> None:
-        room = RequestLimiter()
-        async with room.buffer(BOB) as other, room.buffer(ANN) as place:
-            place.add(limits.MAX_BUFFERED_BYTES)
+        limiter = RequestLimiter()
+        async with limiter.buffer(BOB) as other, limiter.buffer(ANN) as buffer:
+            buffer.add(limits.MAX_BUFFERED_BYTES)
             other.add(1)
             with pytest.raises(Busy):
-                place.add(1)
-        async with room.buffer(ANN) as place:
-            place.add(limits.MAX_BUFFERED_BYTES)
-        async with room.buffer(OWNER) as place:
-            place.add(10 * limits.MAX_BUFFERED_BYTES)
+                buffer.add(1)
+        async with limiter.buffer(ANN) as buffer:
+            buffer.add(limits.MAX_BUFFERED_BYTES)
+        async with limiter.buffer(OWNER) as buffer:
+            buffer.add(10 * limits.MAX_BUFFERED_BYTES)
 
     asyncio.run(send())
 
