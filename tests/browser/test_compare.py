@@ -144,3 +144,29 @@ def test_the_panel_fits_a_phone(visit, locale):
     table = page.locator("#compare-table .fv-table")
     assert table.evaluate("table => table.scrollWidth > table.clientWidth") and table.get_attribute("aria-label")
     assert min(dark, contrast(page, icons)) >= 3
+
+
+CLIPPED = """() => {
+  const inside = ({ left, right, width }) => !width || left >= -1 && right <= innerWidth + 1;
+  const fits = (one) => [...Array(4)].reduce(([whole, node]) =>
+    [whole && node.scrollWidth <= node.clientWidth + 1, node.parentElement ?? node], [true, one.parentElement])[0];
+  const shown = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility());
+  const clipped = shown("#panel-compare table, #panel-compare svg").filter((one) => !inside(one.getBoundingClientRect()) || !fits(one));
+  const boxes = shown("#compare-page math").map((one) => one.getBoundingClientRect());
+  const touching = boxes.filter((a, n) => boxes.slice(n + 1).some((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+  return [...clipped.map((one) => one.outerHTML.slice(0, 100)), ...touching.map(() => "two formulas touch")];
+}"""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_what_can_be_tried_is_on_the_first_screen_of_a_laptop_and_nothing_is_clipped(visit, locale):
+    page = open_compare(visit, size={"width": 1280, "height": 800}, locale=locale)
+    page.wait_for_selector("#norm-effect-composition .fv-effects")
+    for part in ("#norm-effect-picture", "#compare-norm", "#norm-effect-numbers", "#compare-drawing svg"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 800, (part, box)
+    assert page.evaluate(CLIPPED) == []
+    page.locator("#compare-study-tab-button").click()
+    page.wait_for_selector("#compare-table table")
+    assert page.evaluate(CLIPPED) == []

@@ -7,6 +7,7 @@ import contextlib
 import pytest
 
 from .conftest import PHONE, WIDE
+from .test_classify import drawn, upload
 from .test_train import fill_quick
 
 Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
@@ -199,3 +200,31 @@ def test_who_asked_for_less_motion_sees_none(visit, app):
     assert page.evaluate(moved) == {"asked": ["smooth"], "slow": True}
     page.emulate_media(reduced_motion="reduce")
     assert page.evaluate(moved) == {"asked": ["instant"], "slow": False}
+
+
+def test_back_and_forward_keep_the_picture(visit):
+    page = visit()
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
+    page.get_by_role("tab", name="Train").click()
+    page.wait_for_url("**/?tab=train")
+    page.go_back()
+    page.wait_for_selector("#classify-picture img")
+    assert "Banana" in page.inner_text("#classify-answer .fv-name")
+    page.go_forward()
+    page.wait_for_selector(READY["train"])
+    page.go_back()
+    assert page.locator("#classify-picture img").is_visible()
+
+
+def test_enter_works_on_every_icon_of_a_picture(visit):
+    page = visit()
+    for icon, shown in (("webcam", "text=Click to Access Webcam"), ("upload", "#classify-picture input[type=file]")):
+        page.focus(f"#classify-picture [data-fv-icon={icon}]")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(shown, state="attached")
+    upload(page, drawn("Banana"))
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
+    page.focus("#classify-picture button[aria-label='Clear']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#classify-picture img", state="detached")
