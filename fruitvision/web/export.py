@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fruitvision import __version__
 from fruitvision.data.fetch.transfer import Progress
-from fruitvision.data.read.picture import load_pixels
+from fruitvision.data.read.picture import PictureSource, load_pixels
 from fruitvision.data.synthetic.sample import draw_pictures
 from fruitvision.errors import DataError
 from fruitvision.files import current_folder, replace_folder, write_error
@@ -81,7 +81,7 @@ def export_web(
     name: str | None = None,
     weights: Weights = "int8",
     webgpu: bool = False,
-    pictures: Sequence[Path] = (),
+    pictures: Sequence[PictureSource] = (),
     runtime: Path | None = None,
     progress: Progress | None = None,
 ) -> WebExport:
