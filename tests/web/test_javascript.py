@@ -247,7 +247,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.folder
 
 
-@pytest.mark.parametrize("name", ["pixels", "answers", "files", "able"])
+@pytest.mark.parametrize("name", ["pixels", "answers", "files", "browser_check"])
 @pytest.mark.slow
 def test_the_scripts_compute_what_python_computes(cases: Path, name: str, tmp_path: Path) -> None:
     command = [node(), "--test", str(JS / f"{name}.test.js")]

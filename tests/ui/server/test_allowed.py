@@ -243,7 +243,7 @@ def test_no_path_that_a_visitor_types_is_opened(shared, visitor, demo, meta):
 
 def test_each_visitors_choices_are_his_own(client, shared, demo, chosen):
     """The run that one session has in view is not in view in another."""
-    watch = next(n for n, name in registered(demo).items() if name == "train.run_panel.wire_run.watch")
+    watch = next(n for n, name in registered(demo).items() if name == "train.run_panel.wire_run.update")
     other = Visitor(client)
     assert "renamed" not in other.call(watch, other.values(watch))
     teach = other.serve("classify-teach", "teach_picture", {"image": data_url(picture_bytes()), "name": "Apple"})
@@ -269,4 +269,4 @@ def test_what_a_visitor_sends_is_decoded_as_his(demo, monkeypatch):
     handlers["compare.same_picture.build.view"](None, None, None, "en", request)
     classify_panel._live_handler(context)({}, request)
     assert seen == [("at 192.0.2.7", "192.0.2.7")] * 4
-    assert Access().counted(request) == (None, None) and Access("a-token-of-the-owner").counted(None) == ("at ", None)
+    assert Access().quota_keys(request) == (None, None) and Access("a-token-of-the-owner").quota_keys(None) == ("at ", None)

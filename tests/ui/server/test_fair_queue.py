@@ -224,7 +224,7 @@ def test_streams_of_one_page_that_end_together_leave_no_task(forgotten):
         while len(heartbeats()) < 2:
             await asyncio.sleep(0.01)
         if forgotten:
-            queue._forget("page")
+            queue._drop("page")
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
