@@ -15,6 +15,9 @@ from fruitvision.models import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.efficientnet_lite import SCALES, EfficientNetLite
 from fruitvision.models.norms import EPS, get_norm
 
+TRUNK_PARAMETERS = {RESNET18: 11_176_512, "tf_efficientnet_lite0": 3_371_008, "tf_efficientnet_lite2": 4_811_072}
+"""Not counted on torch's "meta" device: initializing weights there imports torch._dynamo and SymPy, a second for each start."""
+
 
 class NetworkOutput(NamedTuple):
     """A network's output for a batch of N pictures."""
@@ -230,19 +233,15 @@ def build_network(
 
 
 def parameter_count(architecture: str, *, num_classes: int, width: int = 64) -> int:
-    """The number of parameters of such a network under batch norm, without allocating them.
-
-    Raises ConfigError for an unknown architecture.
-    """
-    with torch.device("meta"):  # shapes alone
-        if architecture == RESNET18:
-            return count_parameters(ResNet18(num_classes, get_norm("batch").build, width))
-        if architecture in SCALES:
-            return count_parameters(EfficientNetLite(architecture, num_classes))
+    """The approximate number of parameters of such a network, without building it. Raises ConfigError for an unknown architecture."""
+    if architecture == RESNET18:
+        return TRUNK_PARAMETERS[RESNET18] * width**2 // 64**2 + 8 * width * num_classes
+    if architecture in TRUNK_PARAMETERS:
+        return TRUNK_PARAMETERS[architecture] + 1281 * num_classes
     timm = import_timm()
     if not timm.is_model(architecture):
         raise unknown_architecture(architecture)
-    with torch.device("meta"):
+    with torch.device("meta"):  # shapes alone
         return count_parameters(timm.create_model(architecture, num_classes=num_classes))
 
 

@@ -60,7 +60,10 @@ def test_what_cannot_be_built_is_refused_by_name(architecture, norm, code):
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize(("architecture", "width"), [("resnet18", 8), ("resnet18", 64), ("tf_efficientnet_lite0", 64), ("resnet26", 64)])
+@pytest.mark.parametrize(
+    ("architecture", "width"),
+    [("resnet18", 8), ("resnet18", 64), ("tf_efficientnet_lite0", 64), ("tf_efficientnet_lite2", 64), ("resnet26", 64)],
+)
 def test_how_large_a_network_is_can_be_told_without_making_it(architecture, width):
     norm = "batch" if architecture == "resnet18" else "own"
     made = count_parameters(build_network(architecture, num_classes=7, norm=norm, width=width))

@@ -43,7 +43,7 @@ def test_batches_come_in_order_from_processes_that_all_functions_share(two):
     makers = two.register(numbered), two.register(halved)
     batches = list(makers[0](range(9)))
     assert keys_of(batches) == list(range(9)) and [batch.rows.tolist() for batch in batches] == [[n] for n in range(9)]
-    assert all(batch.own == batch.total == 2 and batch.labels.dtype == torch.int64 for batch in batches)
+    assert all(batch.local_size == batch.global_size == 2 and batch.labels.dtype == torch.int64 for batch in batches)
     assert keys_of(makers[1](range(5))) == [-n for n in range(5)] and keys_of(makers[0]([7])) == [7]
     processes = {int(batch.labels[1]) for batch in (*batches, *makers[1](range(5)))}
     assert len(processes) == 2 and os.getpid() not in processes
@@ -112,7 +112,7 @@ import time
 import psutil
 from fruitvision.data.load.workers import Workers
 from tests.data.load.test_workers import large
-batches = Workers(2).add(large)(range(1000))
+batches = Workers(2).register(large)(range(1000))
 next(batches)
 print(*(child.pid for child in psutil.Process().children()), flush=True)
 time.sleep(60)
