@@ -96,7 +96,7 @@ def test_over_http_a_picture_is_sent_and_another_sites_page_is_refused(picture, 
 def test_without_the_package_the_error_says_what_to_install():
     code = "import sys; sys.modules['mcp'] = None; from fruitvision.__main__ import main; sys.exit(main(['mcp']))"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, encoding="utf-8", timeout=120)
-    assert (result.returncode, result.stdout) == (2, "") and 'pip install "mcp>=2"' in result.stderr
+    assert (result.returncode, result.stdout) == (1, "") and 'pip install "mcp>=2"' in result.stderr
 
 
 def test_a_name_is_no_path_and_a_picture_is_bounded(tmp_path, shipped_checkpoint, monkeypatch):

@@ -163,7 +163,7 @@ CLIPPED = """() => {
 def test_what_can_be_tried_is_on_the_first_screen_of_a_laptop_and_nothing_is_clipped(visit, locale):
     page = open_compare(visit, size={"width": 1280, "height": 800}, locale=locale)
     page.wait_for_selector("#norm-effect-composition .fv-effects")
-    for part in ("#norm-effect-picture", "#compare-norm", "#norm-effect-numbers", "#compare-drawing svg"):
+    for part in ("#norm-effect-picture", "#compare-norm", "#norm-effect-numbers .fv-mine", "#compare-drawing svg"):
         box = page.locator(part).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= 800, (part, box)
     assert page.evaluate(CLIPPED) == []

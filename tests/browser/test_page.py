@@ -225,6 +225,6 @@ def test_enter_works_on_every_icon_of_a_picture(visit):
         page.wait_for_selector(shown, state="attached")
     upload(page, drawn("Banana"))
     page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
-    page.focus("#classify-picture button[aria-label='Clear']")
+    page.focus("#classify-picture button[aria-label='Remove the picture']")
     page.keyboard.press("Enter")
     page.wait_for_selector("#classify-picture img", state="detached")

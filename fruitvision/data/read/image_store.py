@@ -19,7 +19,7 @@ import numpy as np
 
 from fruitvision.data.read.dataset import Problem
 from fruitvision.data.read.decoding import NEEDS_PACKAGE, DecodedPicture, DecodeFailure, Outcome
-from fruitvision.data.read.formats.heif.file import can_read
+from fruitvision.data.read.formats.heif import can_read
 from fruitvision.data.read.layouts.found import PictureEntry, fault_of_json
 from fruitvision.data.read.layouts.scan import long_path
 from fruitvision.errors import DataError

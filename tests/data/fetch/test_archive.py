@@ -141,16 +141,6 @@ def test_a_tar_with_one_evil_name_is_refused_whole(tmp_path, folder, name):
     assert refused(make_tar(tmp_path / "x", GOOD | {name: PICTURE}), folder).code == "archive-unsafe"
 
 
-def test_a_zip_whose_folders_are_separated_by_backslashes_is_unpacked(tmp_path, folder):
-    """As PowerShell and programs of .NET wrote it for years."""
-    path = make_zip(tmp_path / "x", {name.replace("/", "@"): content for name, content in GOOD.items()} | {"empty@": b""})
-    path.write_bytes(path.read_bytes().replace(b"@", b"\\"))
-    unpack(path, folder)
-    other = folder.with_name("other")
-    unpack(make_zip(tmp_path / "y", GOOD), other)
-    assert names(folder) == names(other)
-
-
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
 def test_a_tar_with_a_link_or_a_device_is_refused(tmp_path, folder, kind):
     odd = tarfile.TarInfo("top-main/Training")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from fruitvision.data.read.formats.heif.boxes import Item, Items, Property, file_of
-from fruitvision.data.read.formats.heif.codecs import _Bits, _leb128
+from fruitvision.data.read.formats.heif_boxes import Item, Items, Property, file_of
+from fruitvision.data.read.formats.heif_codecs import _Bits, _leb128
 from fruitvision.data.read.formats.structure import read_structure
 from fruitvision.data.read.picture import load_capped, load_pixels, open_picture
 from fruitvision.errors import PictureError

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.data.read.formats.heif import codecs
-from fruitvision.data.read.formats.heif.boxes import Items, Property, box, file_of
-from fruitvision.data.read.formats.heif.codecs import MAX_HEADERS
-from fruitvision.data.read.formats.heif.file import MAX_PROPERTY_BYTES, MAX_TURNS
+from fruitvision.data.read.formats import heif_codecs as codecs
+from fruitvision.data.read.formats.heif import MAX_PROPERTY_BYTES, MAX_TURNS
+from fruitvision.data.read.formats.heif_boxes import Items, Property, box, file_of
+from fruitvision.data.read.formats.heif_codecs import MAX_HEADERS
 from fruitvision.data.read.formats.picture_file import MAX_PARTS
 from fruitvision.data.read.formats.structure import read_structure
 from tests.data.read.test_heif import KINDS, Taken, code_of, encoded, halves
@@ -141,7 +141,7 @@ def test_the_extents_of_a_tile_are_gone_through_once(taken, monkeypatch):
                 steps += 1
                 yield extent
 
-    monkeypatch.setattr("fruitvision.data.read.formats.heif.file.Items", Counting)
+    monkeypatch.setattr("fruitvision.data.read.formats.heif.Items", Counting)
     code_of(grid_of_one_tile(taken, 7, 60_000))
     assert 0 < steps < 400_000  # twice, by each of two readers
 

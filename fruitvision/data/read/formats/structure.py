@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from fruitvision.data.read.formats.bmp import read_bmp
-from fruitvision.data.read.formats.gif import read_gif
-from fruitvision.data.read.formats.heif.file import read_heif
+from fruitvision.data.read.formats.bmp_gif import read_bmp, read_gif
+from fruitvision.data.read.formats.heif import read_heif
 from fruitvision.data.read.formats.jpeg import read_jpeg
 from fruitvision.data.read.formats.picture_file import PictureFile
 from fruitvision.data.read.formats.png import read_png

@@ -12,8 +12,8 @@ from PIL import features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.ImageFile import ImageFile
 
-from fruitvision.data.read.formats.heif.boxes import MAX_ITEMS, Item, Items, Property, file_of
-from fruitvision.data.read.formats.heif.codecs import parse_av1, parse_hevc
+from fruitvision.data.read.formats.heif_boxes import MAX_ITEMS, Item, Items, Property, file_of
+from fruitvision.data.read.formats.heif_codecs import parse_av1, parse_hevc
 from fruitvision.data.read.formats.picture_file import (
     FREE_TILE_PIXELS,
     MAX_PARTS,

@@ -1,1 +1,0 @@
-"""HEIC and AVIF."""
