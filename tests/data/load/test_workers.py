@@ -73,7 +73,7 @@ def test_without_processes_batches_are_made_here_one_ahead():
 
 
 def test_what_torch_says_of_a_process_that_was_ended_is_a_sentence():
-    """A real one is killed in ``runs/test_robust.py``, in a run of its own: torch says so wherever its process is just then."""
+    """A real one is killed in ``runs/robust/test_run.py``, in a run of its own: torch says so wherever its process is just then."""
     for words in ("DataLoader worker (pid 7) is killed by signal: Killed.", "DataLoader worker (pid(s) 7) exited unexpectedly"):
         ended = workers_ended(RuntimeError(words))
         assert ended.code == "workers-ended" and "workers=0" in str(ended)
