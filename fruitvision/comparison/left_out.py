@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fruitvision.comparison.study import source_run
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.data.fruits import NOT_FRUIT, fruit_type
 from fruitvision.data.read.image_store import ImageStore
@@ -81,13 +82,13 @@ def study_sources(
     predict: Predict | None = None
     answers = []
     for number, (group, file) in enumerate(zip(parts, files, strict=True)):
-        if (run := RunFolder(out / f"run-{number}")).exists:  # a run of an earlier version may have started from the shipped network
+        if (run := source_run(out, number)).exists:  # a run of an earlier version may have started from the shipped network
             _check_new(config, group, run.status().start)
         if not file.is_file():
             log(f"without {', '.join(group)} ({number + 1} of {len(parts)})")
             predict = predict or (_frozen(config) if frozen else _trained(config))
             left_out = [one for one in pictures if one.source in group and len(one.rows)]
-            write_bytes(file, to_bytes(predict(group, left_out, out / f"run-{number}")))
+            write_bytes(file, to_bytes(predict(group, left_out, run.path)))
         answers.append(read_answers(file))
     return concatenate(answers)
 

@@ -147,11 +147,16 @@ def _unique(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
 
 
+def source_run(folder: Path, number: int) -> RunFolder:
+    """The run of a study of sources, see :mod:`fruitvision.comparison.left_out`, that leaves out its group ``number``."""
+    return RunFolder(folder / f"run-{number}")
+
+
 def run_of_source_study(folder: Path) -> RunFolder | None:
-    """The active run of a study of sources, see :mod:`fruitvision.comparison.left_out`, or its last one; None for another folder."""
+    """The active run of a study of sources, or its last one; None for another folder."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        runs = [RunFolder(folder / f"run-{number}") for number in range(len(plan["groups"]))]
+        runs = [source_run(folder, number) for number in range(len(plan["groups"]))]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     started = [run for run in runs if run.exists]

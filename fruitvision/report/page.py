@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from markupsafe import Markup
-from PIL import Image
 
 from fruitvision.data.fruits import fruit_type
 from fruitvision.errors import quoted
@@ -23,7 +22,7 @@ from fruitvision.files import write_text
 from fruitvision.models.checkpoint import checkpoint_name, versions
 from fruitvision.recognition.evaluate.confusions import by_kind, by_variety, most_confused, within_kind
 from fruitvision.recognition.evaluate.evaluation import Evaluation, Negatives
-from fruitvision.recognition.evaluate.findings import hardest, label_issues, losses
+from fruitvision.recognition.evaluate.findings import explained, hardest, label_issues, losses
 from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
 from fruitvision.report.bilingual import Name, bilingual, bilingual_name
 from fruitvision.report.charts import reliability_chart
@@ -216,11 +215,8 @@ def _pairs(examination: Evaluation) -> list[dict[str, Any]]:
 def _hardest(examination: Evaluation) -> list[Card]:
     cards, loss = [], losses(examination)
     for i in hardest(examination, HARDEST):
-        pixels = examination.pictures.store[examination.rows[i]]
-        beside = []
-        if examination.classifier.has_heatmaps:
-            answer = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]
-            beside = [picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")]
+        answer = explained(examination, i)
+        beside = [picture(answer.heatmap(), f"heatmap: {answer.fruit_type}")] if answer else []
         cards.append(_card(examination, i, _answer(examination, i, f"{loss[i]:.2f}"), *beside))
     return cards
 

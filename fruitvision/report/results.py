@@ -151,9 +151,10 @@ def _shown_if(examination: Evaluation, i: int | None) -> Shown | None:
 
 
 def _shown(examination: Evaluation, i: int, *, heatmap: bool = False) -> Shown:
+    from fruitvision.recognition.evaluate.findings import explained
+
     pixels, scores = examination.pictures.store[examination.rows[i]], examination.scores
-    heatmap = heatmap and examination.classifier.has_heatmaps
-    answered = examination.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0] if heatmap else None
+    answered = explained(examination, i) if heatmap else None
     return Shown(
         file=examination.path(i)[:4096],
         picture=_jpeg(pixels),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from PIL import Image
 
+from fruitvision.recognition.classifier import Prediction
 from fruitvision.recognition.evaluate.evaluation import Evaluation
 
 MIN_CONFIDENCE = 0.6
@@ -38,3 +40,11 @@ def label_issues(evaluation: Evaluation) -> list[int]:
     predicted = evaluation.scores.predicted.numpy()
     doubtful = np.flatnonzero(evaluation.wrong & (confidence >= average[predicted]))
     return sorted(doubtful.tolist(), key=lambda i: (right[i] - confidence[i], i))
+
+
+def explained(evaluation: Evaluation, i: int) -> Prediction | None:
+    """The prediction for picture ``i`` anew, with its heatmap; None if the network has none."""
+    if not evaluation.classifier.has_heatmaps:
+        return None
+    pixels = evaluation.pictures.store[evaluation.rows[i]]
+    return evaluation.classifier.predict_pixels([pixels], [Image.fromarray(pixels)])[0]

@@ -14,7 +14,7 @@ from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
-from fruitvision.ui.page.checked_image import CheckedImage
+from fruitvision.ui.page.checked_image import picture_input
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import notice
 from fruitvision.ui.page.events import UNQUEUED, scroll_to_js
@@ -32,14 +32,7 @@ class NormEffectPanel:
         """Build the picture and the settings of its batch."""
         language = page.context.language
         self.picture = page.bind(
-            CheckedImage(
-                sources=["upload", "clipboard"],
-                type="filepath",
-                height=150,
-                show_label=True,
-                elem_id="norm-effect-picture",
-                buttons=[],
-            ),
+            picture_input("norm-effect-picture", 150),
             label="touch.picture",
             placeholder="touch.drop_banana",
         )

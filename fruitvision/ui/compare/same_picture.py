@@ -22,7 +22,7 @@ from fruitvision.report.answers import named_guesses, sureness
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.classify.answer import title_of
 from fruitvision.ui.compare.study_view import SHIPPED, find_visible_study, study_choices, visible_studies
-from fruitvision.ui.page.checked_image import CheckedImage
+from fruitvision.ui.page.checked_image import picture_input
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.elements import bar, note, notice, status
 from fruitvision.ui.page.events import UNQUEUED_LAST
@@ -40,14 +40,7 @@ def build(page: Page, tab: gr.Tab) -> None:
     with gr.Row():
         with gr.Column(scale=3, min_width=260):
             picture = page.bind(
-                CheckedImage(
-                    sources=["upload", "clipboard"],
-                    type="filepath",
-                    height=260,
-                    show_label=True,
-                    elem_id="same-picture-picture",
-                    buttons=[],
-                ),
+                picture_input("same-picture-picture", 260),
                 label="classify.picture",
                 placeholder="touch.drop",
             )

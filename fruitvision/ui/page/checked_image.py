@@ -64,3 +64,8 @@ def data_url_bytes(url: Any, limit: int) -> bytes:
     if not isinstance(url, str) or not url.startswith("data:image/") or ";base64," not in url[:64]:
         raise PictureError("picture-not-an-image", picture="")
     return decode_picture(url.partition(",")[2], limit)
+
+
+def picture_input(elem_id: str, height: int) -> CheckedImage:
+    """A component to upload or paste a picture, without buttons over the picture."""
+    return CheckedImage(sources=["upload", "clipboard"], type="filepath", height=height, show_label=True, elem_id=elem_id, buttons=[])

@@ -225,9 +225,8 @@ def _scan_card(context: Context, choice: str, scanned: str, config: TrainConfig,
         return notice(AccessError("owner-only"), language), None
     if choice == TYPED and not scanned.strip():
         return "", None
-    scan = context.datasets.known(choice)
-    if owner:
-        scan = context.datasets.scan(choice, scanned, depth=config.class_depth, boxes=config.boxes)
+    datasets = context.datasets
+    scan = datasets.scan(choice, scanned, depth=config.class_depth, boxes=config.boxes) if owner else datasets.known(choice)
     return (scan_card(scan, language), scan) if scan else ("", None)
 
 
