@@ -73,7 +73,7 @@ def find_sources(config: RunConfig) -> tuple[tuple[PhotoSource, ...], tuple[Phot
     if config.study:
         read_study(Path(config.study))
     if config.training.augmentation != "scenes" and (config.photos or config.not_fruit):
-        raise ConfigError("photos-need-scenes", preset=config.training.preset)
+        raise ConfigError("photos-need-scenes", augmentation=config.training.augmentation, preset=config.training.preset)
     return photos, negatives
 
 

@@ -47,6 +47,17 @@ def test_folders_that_no_run_could_learn_from_are_named_before_there_is_one(star
         started("fast", str(sample_set / "Training"), "")
 
 
+def test_photos_without_scenes_are_refused_with_the_augmentation_that_was_chosen(sample_set):
+    from fruitvision.runs.config import RunConfig
+    from fruitvision.runs.prepare.sources import find_sources
+    from fruitvision.training.config import TrainConfig
+
+    training = TrainConfig.from_preset("robust", augmentation="none")
+    with pytest.raises(ConfigError, match="augmentation=none") as caught:
+        find_sources(RunConfig(data=str(sample_set), photos=(str(sample_set / "Training"),), training=training))
+    assert "without another augmentation" in str(caught.value)
+
+
 def test_the_number_of_processes_goes_into_the_run_and_no_other_number_does(started):
     assert started("fast", processes=2.0).processes == 2
     for wrong in (0, 1.5, 10**6, None):
