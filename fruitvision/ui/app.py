@@ -45,6 +45,7 @@ from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import UNQUEUED
+from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import serve_through
@@ -97,7 +98,7 @@ def _header(context: Context, demo: gr.Blocks) -> Page:
     with gr.Row(elem_classes="fv-header"):
         title = gr.HTML(elem_id="title")
         device = gr.HTML(elem_id="device", visible=context.device.ready) if context.device else None
-        model = gr.Dropdown(
+        model = ListedDropdown(
             context.models.choices(context.language),
             value=context.models.default,
             elem_id="model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from .conftest import FEW
 from .test_classify import drawn, upload
 
 MIXED = """() => {
@@ -85,3 +86,24 @@ def test_a_chinese_browser_is_spoken_to_in_chinese(visit):
     page.wait_for_selector("text=给我看一个水果")
     page.get_by_role("tab", name="实时摄像头").click()
     page.wait_for_selector("text=打开摄像头")
+
+
+def test_a_folder_that_the_owner_chose_stays_chosen_when_the_language_changes(visit):
+    page, refused = visit(), []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 500 else None)
+    for panel in ("train", "compare"):
+        page.click(f"#panel-{panel}-button")
+        if panel == "compare":
+            page.locator("#compare-tabs").get_by_role("tab", name="Race").click()
+        page.click(f"#{panel}-data input")
+        page.get_by_role("option", name=FEW).click()
+    for language, said in (("zh", "6 类"), ("en", "6 kinds")):
+        page.locator(f"#language label:has(input[value={language}])").click()
+        page.wait_for_selector(".fv-language-overlay", state="hidden")
+        page.click("#panel-train-button")
+        page.wait_for_selector(f"#train-found:has-text('{said}')")
+        page.click("#panel-compare-button")
+        page.wait_for_timeout(1500)  # a tick of the panel's timer
+        for panel in ("train", "compare"):
+            assert page.input_value(f"#{panel}-data input") == FEW
+    assert not refused

@@ -26,6 +26,7 @@ from fruitvision.ui.page.checked_image import picture_input
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.elements import bar, note, notice, status
 from fruitvision.ui.page.events import UNQUEUED_LAST
+from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 
@@ -45,10 +46,11 @@ def build(page: Page, tab: gr.Tab) -> None:
                 placeholder="touch.drop",
             )
             study = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-study"), label="compare.study"
+                ListedDropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-study"), label="compare.study"
             )
             pair = page.bind(
-                gr.Dropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-pair"), label="same_picture.pair"
+                ListedDropdown([], interactive=True, filterable=False, visible=False, elem_id="same-picture-pair"),
+                label="same_picture.pair",
             )
         with gr.Column(scale=8, min_width=320):
             cards = gr.HTML(elem_id="same-picture-view")  # filled when the tab is opened, so that its networks are not loaded earlier

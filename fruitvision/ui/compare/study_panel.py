@@ -46,6 +46,7 @@ from fruitvision.ui.page.events import (
     for_owner,
     scroll_to_js,
 )
+from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 
@@ -67,8 +68,8 @@ class StudyPanel:
         page.bind(gr.HTML(), value=_heading)
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
-                data = gr.Dropdown(folders(language), value=SAMPLE, filterable=False, elem_id="compare-data")
-                self.data = page.bind(data, label="train.data", choices=folders)
+                data = ListedDropdown(folders(language), value=SAMPLE, filterable=False, elem_id="compare-data")
+                self.data = page.bind_initial(page.bind(data, label="train.data"), choices=folders)
                 norms = gr.CheckboxGroup(norm_choices(language), value=list(DEFAULT_NORMS), elem_id="compare-norms")
                 self.norms = page.bind(norms, label="compare.norms", choices=norm_choices)
                 budget = gr.Radio(_budgets(language), value="quick", elem_id="compare-budget", elem_classes="fv-cards")
@@ -77,7 +78,7 @@ class StudyPanel:
                 self.start = page.bind(gr.Button(variant="primary", size="lg", elem_id="compare-start"), value="compare.start")
                 self.notice = gr.HTML(elem_id="compare-notice")
             with gr.Column(scale=7, min_width=320):
-                study = gr.Dropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False)
+                study = ListedDropdown([], interactive=True, filterable=False, elem_id="compare-study", visible=False)
                 self.study = page.bind(study, label="compare.study")
                 status = gr.HTML(study_status(None, language), elem_id="compare-status")
                 self.status = page.bind_initial(status, value=partial(study_status, None))
@@ -178,9 +179,9 @@ def _wire_updates(page: Page, panel: StudyPanel) -> None:
         return {panel.study: study, panel.start: gr.update(interactive=context.access.is_owner(request)), **folders(language, request)}
 
     def folders(language: str, request: gr.Request) -> Updates:
-        if not context.access.is_owner(request):
-            return {}
-        return {panel.data: gr.update(choices=_without_typed(context.datasets.owners_choices(language)))}
+        datasets = context.datasets
+        choices = datasets.owners_choices if context.access.is_owner(request) else datasets.choices
+        return {panel.data: gr.update(choices=_without_typed(choices(language)))}
 
     def translate(language: str, request: gr.Request) -> Updates:
         return {panel.study: gr.update(choices=choices(language, request)), **folders(language, request)}

@@ -108,7 +108,7 @@ class Page:
         return component
 
     def bind_initial(self, component: Component, **words: Words) -> Component:
-        """As :meth:`bind`, for the initial values of a component that a handler updates later."""
+        """As :meth:`bind`, for the initial values of a component that a handler updates later, in the language that the page then has."""
         self._initial.append((self.language, component, words))
         return component
 
@@ -134,7 +134,9 @@ class Page:
 
     def translations(self, language: str) -> dict[int, dict[str, Any]]:
         """The properties of components in a language, by component id; the selected languages are among them."""
-        properties = {component._id: _localized(words, language) for _, component, words in (*self._bound, *self._initial)}
+        properties: dict[int, dict[str, Any]] = {}
+        for _, component, words in (*self._bound, *self._initial):
+            properties.setdefault(component._id, {}).update(_localized(words, language))
         for follows in {radio for radio, _, _ in self._bound}:
             properties.setdefault(follows._id, {})["value"] = language
         return properties

@@ -18,6 +18,7 @@ from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig, preset_settings
 from fruitvision.training.settings import GROUPS
 from fruitvision.ui.page.context import Page
+from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.wording.text import say, sentences, setting
 
 COMMON = (
@@ -67,8 +68,11 @@ def _field(page: Page, name: str, value: Any, schema: dict[str, Any]) -> Any:
     common: dict[str, Any] = {"value": value, "elem_id": elem_id, "interactive": True, "min_width": 200}
     words: dict[str, Any] = {"label": partial(_name, name), "info": partial(_meaning, name)}
     if options:
-        words["choices"] = partial(_options, name, options)
-        return page.bind(gr.Dropdown(choices=[(o, o) for o in options], filterable=False, **common), **words)
+        choices = partial(_options, name, options)
+        if name == "start":  # whose imported checkpoints setup_panel.py adds
+            start = ListedDropdown(choices=choices(page.context.language), filterable=False, **common)
+            return page.bind_initial(page.bind(start, **words), choices=choices)
+        return page.bind(gr.Dropdown(choices=[(o, o) for o in options], filterable=False, **common), choices=choices, **words)
     if schema["type"] == "boolean":
         return page.bind(gr.Checkbox(**common), **words)
     if schema["type"] == "string":

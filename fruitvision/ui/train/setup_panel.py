@@ -15,6 +15,7 @@ from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
 from fruitvision.ui.page.events import QUEUED, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner, scroll_to_js
+from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.train.lr_finder import LrFinder, LrFinderPanel
 from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
@@ -67,10 +68,9 @@ class SetupPanel:
             self.drop = build_drop(page)
         with sources["choose"]:
             self.data = page.bind(
-                gr.Dropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"),
-                label="train.data",
-                choices=context.datasets.choices,
+                ListedDropdown(context.datasets.choices(language), value=SAMPLE, filterable=False, elem_id="train-data"), label="train.data"
             )
+            page.bind_initial(self.data, choices=context.datasets.choices)  # data_updates adds the owner's folders
             with gr.Row(visible=False) as self.folder_row:
                 folder = gr.Textbox("", elem_id="train-folder", max_lines=1)
                 self.folder = page.bind(folder, label="train.folder", info="train.folder_info")
@@ -162,7 +162,7 @@ def wire_setup(page: Page, training: Training, parts: SetupPanel, timer: gr.Time
         return by_component(vars(parts), shown)
 
     gr.on(
-        [page.demo.load, page.opened.change, timer.tick, parts.seed.change],
+        [page.demo.load, page.opened.change, timer.tick, parts.seed.change, page.language.change],
         view,
         [page.opened, page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
         [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.weights, parts.seen],
@@ -200,10 +200,10 @@ def data_updates(
         "downloading": download_card(datasets.downloading(), language) if owner else "",
         "data": gr.update(choices=datasets.owners_choices(language) if owner else datasets.choices(language)),
         "fitting": note(fitting_words(estimates, minutes, splits, language), role="status"),
+        # Visitors must not see the names of folders.
+        "weights": gr.update(choices=start_choices(training.context.models.imported() if owner else [], language)),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
-    if owner:  # visitors must not see the names of folders
-        values["weights"] = gr.update(choices=start_choices(training.context.models.imported(), language))
     key = fingerprint(form.data, scanned, language, seed, opened and result is not None, recipe, values)
     if seen and key == seen[0]:
         return {}
