@@ -38,6 +38,8 @@ EMBEDDED, TRUNK = "fruitvision", "trunk."
 """In a folder in the Hub's format (:mod:`fruitvision.models.published`): the key of this configuration in ``config.json``, beside
 timm's fields, and the prefix that timm's parameter names do not have."""
 MAX_CONFIG_BYTES = 64 * 2**20
+MAX_HEADER_BYTES = 4 * 2**20
+"""Limit on the header of a safetensors file, which may name a tensor without elements for each 60 bytes, of which each takes a kilobyte."""
 """Limit on config.json; that of a thousand classes has about 100 KB."""
 ALWAYS_ALLOWED = 12_000_000
 """A network may have this many parameters (48 MB) whatever the size of its file, so that the error can name what does not fit."""
@@ -239,6 +241,8 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     config = read_config(folder)
     path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
+    if not has_bounded_header(content):
+        raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason="its header is too long")
     try:
         weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -255,6 +259,11 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
         raise CheckpointError("checkpoint-damaged", path=str(path))
     network.load_state_dict({name: _loaded(value) for name, value in weights.items()}, strict=True)
     return network.eval(), config
+
+
+def has_bounded_header(start: bytes) -> bool:
+    """Whether the header of a safetensors file has at most ``MAX_HEADER_BYTES``; ``start``: its first eight bytes or more."""
+    return int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES
 
 
 def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:

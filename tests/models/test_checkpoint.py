@@ -111,6 +111,11 @@ def test_a_pickle_under_a_safetensors_name_is_refused_and_never_run(saved, tmp_p
     assert not (tmp_path / "trap-has-sprung").exists()
 
 
+def test_weights_with_a_header_of_countless_tensors_are_refused_before_they_are_read(saved, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MAX_HEADER_BYTES", 100)
+    assert code_of(saved) == "checkpoint-not-safetensors"
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"classes": ["a"], "fruit_types": ["a"], "transform": {}}', '{"schema_version": 99}', "\x00"]
 )

@@ -164,7 +164,7 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
     """All files of an archive; a single unsafe entry rejects the whole archive."""
     members: list[Member] = []
     tree = PathTree()
-    total, packed = 0, max(archive.stat().st_size, 1)
+    total, claimed, packed = 0, 0, max(archive.stat().st_size, 1)
     for count, entry in enumerate(opened.infolist() if isinstance(opened, zipfile.ZipFile) else tar_entries(opened), start=1):
         is_zip = isinstance(entry, zipfile.ZipInfo)
         name, size = (zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
@@ -173,6 +173,8 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
             raise _unsafe(archive, name, reason)
         if size < 0:
             raise tarfile.ReadError("a negative size")
+        if isinstance(entry, zipfile.ZipInfo) and (claimed := claimed + entry.compress_size) > packed:
+            raise zipfile.BadZipFile("entries lie upon each other")  # the same bytes would be decompressed for each
         total += size
         # In a compressed tar the headers are compressed as well.
         unpacked = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fruitvision.errors import CheckpointError
 from fruitvision.files import sha256_of
-from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
+from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES, has_bounded_header
 from fruitvision.models.imported.pickle_check import check_pickles
 
 MAX_BYTES = 4 * 2**30
@@ -110,6 +110,9 @@ def _is_safetensors(path: Path) -> bool:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
+        with path.open("rb") as start:
+            if not has_bounded_header(start.read(8)):
+                raise ValueError("its header is too long")
         with safetensors.safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:  # exceptions of the library, of torch and of Python

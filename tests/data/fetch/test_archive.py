@@ -4,6 +4,7 @@ import errno
 import gzip
 import io
 import os
+import random
 import shutil
 import stat
 import struct
@@ -11,6 +12,7 @@ import tarfile
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -204,6 +206,34 @@ def test_a_size_that_is_a_lie_is_found_out(tmp_path, folder):
     assert data.count(true) >= 2
     path.write_bytes(data.replace(true, less))
     assert refused(path, folder).code == "archive-damaged"
+
+
+def overlapping_zip(path: Path, count: int, content: bytes) -> Path:
+    """A zip of entries whose deflate streams quote the headers of the entries behind them, and share what follows the last."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    shared = packer.compress(content) + packer.flush()
+    data, plain, entries = shared, content, []
+    for number in reversed(range(count)):
+        name = b"Apple/%04d.png" % number
+        values = (20, 0, 8, 0, 0x21, zlib.crc32(plain), len(data), len(plain), len(name), 0)
+        header = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", *values) + name
+        plain, data = header + plain, struct.pack("<BHH", 0, len(header), len(header) ^ 0xFFFF) + header + data
+        entries.append((name, values, len(data) - 5))
+    data = data[5:]
+    table = b""
+    for name, values, rest in entries:
+        table += struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, *values, 0, 0, 0, 0, len(data) - rest) + name
+    path.write_bytes(data + table + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(table), len(data), 0))
+    return path
+
+
+def test_entries_that_lie_upon_each_other_are_not_unpacked(tmp_path, folder):
+    """4 MB that a hundred entries shared took 45 seconds; Python refuses it by itself since 3.11.8 and 3.12.2."""
+    noise = random.Random(0).randbytes(1000)
+    assert names(unpack(overlapping_zip(tmp_path / "one.zip", 1, noise), folder)) == {"0000.png"}
+    shutil.rmtree(folder)
+    found = refused(overlapping_zip(tmp_path / "two.zip", 2, noise), folder)
+    assert found.code == "archive-damaged" and "upon each other" in str(found.__cause__)
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
+import time
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fruitvision.errors import CheckpointError
+from fruitvision.models.checkpoint import MAX_HEADER_BYTES
 from fruitvision.models.imported.file import read_weights
 from tests.sentences import is_worded
 
@@ -54,6 +58,19 @@ def test_a_safetensors_file_is_read_under_any_name(tmp_path):
     for name in ("x.safetensors", "x.bin"):
         save_file(WEIGHTS, tmp_path / name)
         assert torch.equal(read_weights(tmp_path / name).tensors["a.weight"], WEIGHTS["a.weight"])
+
+
+def test_a_safetensors_file_of_countless_empty_tensors_is_refused(tmp_path):
+    """Each of 60 bytes takes a kilobyte: 17 MB took 410 MB."""
+    header = json.dumps({f"{n:x}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(80_000)}).encode()
+    assert len(header) > MAX_HEADER_BYTES
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    start = time.process_time()
+    assert code_of(path) == "import-damaged"
+    assert time.process_time() - start < 0.2
+    save_file(WEIGHTS, path, {"note": "x" * 2**20})
+    assert read_weights(path).tensors.keys() == WEIGHTS.keys()
 
 
 def test_classes_that_a_tutorial_saved_beside_its_weights_are_kept(tmp_path):
