@@ -33,6 +33,7 @@ MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; about ten times all of Fruits-360, with the large pictures
 MAX_RATIO = 100  # unpacked to packed size: pictures hardly compress, a zip bomb expands a thousandfold
 RATIO_FREE_BYTES = 16 * 2**20  # below this size the ratio is not checked
+MAX_LZMA_BYTES = 128 * 2**20  # of a zip's entry with LZMA, whose decoder keeps as much of it in memory as the entry declares
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -173,6 +174,8 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
             raise _unsafe(archive, name, reason)
         if size < 0:
             raise tarfile.ReadError("a negative size")
+        if isinstance(entry, zipfile.ZipInfo) and entry.compress_type == zipfile.ZIP_LZMA and size > MAX_LZMA_BYTES:
+            raise _too_large(archive, count, size)
         if isinstance(entry, zipfile.ZipInfo) and (claimed := claimed + entry.compress_size) > packed:
             raise zipfile.BadZipFile("entries lie upon each other")  # the same bytes would be decompressed for each
         total += size

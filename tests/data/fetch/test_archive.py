@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import lzma
 import os
 import random
 import shutil
@@ -307,6 +308,52 @@ def test_a_zip_of_countless_entries_is_refused_before_its_directory_is_read(tmp_
     monkeypatch.setattr(archives, "MAX_FILES", 10)
     monkeypatch.setattr(archives.zipfile, "ZipFile", lambda *given: pytest.fail("the directory was read"))
     assert refused(archive, folder).code == "archive-too-large"
+
+
+def test_the_dictionary_of_lzma_is_bounded(tmp_path, folder, monkeypatch):
+    """A tar.xz may declare one of 4 GB: 7 MB took 712 MB of memory, which are as much as is unpacked."""
+    path = tmp_path / "x.tar.xz"
+    with tarfile.open(path, "w:xz", preset=0) as made:
+        for name, content in GOOD.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            made.addfile(entry, io.BytesIO(content))
+    assert len(names(unpack(path, folder))) == 2
+    shutil.rmtree(folder)
+    declared = bytearray(path.read_bytes())
+    declared[declared.index(b"\x21\x01", 12) + 2] = 37  # 1.5 GB
+    struct.pack_into("<I", declared, 20, zlib.crc32(declared[12:20]))
+    path.write_bytes(declared)
+    found = refused(path, folder)
+    assert found.code == "archive-damaged" and "dictionary" in str(found.__cause__)
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as made:
+        for name, content in GOOD.items():
+            made.writestr(name, content)
+    assert len(names(unpack(path, folder))) == 2
+    shutil.rmtree(folder)
+    monkeypatch.setattr(archives, "MAX_LZMA_BYTES", 3)
+    assert refused(path, folder).code == "archive-too-large"
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_tar_of_several_xz_streams_with_room_between_is_read_and_one_cut_off_is_not(tmp_path, folder, streams):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as made:
+        for n in range(40):
+            entry = tarfile.TarInfo(f"Apple/{n}.jpg")
+            entry.size = 30_000
+            made.addfile(entry, io.BytesIO(random.Random(n).randbytes(30_000)))
+    plain = buffer.getvalue()
+    step = -(-len(plain) // streams)
+    packed = [lzma.compress(plain[at : at + step]) for at in range(0, len(plain), step)]
+    path = tmp_path / "x.tar.xz"
+    path.write_bytes(bytes(8).join(packed) + bytes(4))
+    assert len(names(unpack(path, folder))) == 40
+    assert (folder / "39.jpg").read_bytes() == random.Random(39).randbytes(30_000)
+    shutil.rmtree(folder)
+    path.write_bytes(bytes(8).join(packed)[:-2000])
+    assert refused(path, folder).code == "archive-damaged"
 
 
 def test_a_tar_whose_name_is_a_bomb_is_refused_before_it_is_read(tmp_path, folder):
