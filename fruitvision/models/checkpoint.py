@@ -241,9 +241,9 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     config = read_config(folder)
     path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
-    if not has_bounded_header(content):
-        raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason="its header is too long")
     try:
+        if not has_bounded_header(content):
+            raise ValueError("its header is too long")
         weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason=str(error)[:120]) from error
