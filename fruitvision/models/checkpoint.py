@@ -24,6 +24,7 @@ from fruitvision.hub.repository import fetch, is_repository
 from fruitvision.models import OWN
 from fruitvision.models.card import model_card
 from fruitvision.models.norms import NORMS
+from fruitvision.models.weights_header import check_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,8 +39,6 @@ EMBEDDED, TRUNK = "fruitvision", "trunk."
 """In a folder in the Hub's format (:mod:`fruitvision.models.published`): the key of this configuration in ``config.json``, beside
 timm's fields, and the prefix that timm's parameter names do not have."""
 MAX_CONFIG_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 4 * 2**20
-"""Limit on the header of a safetensors file, which may name a tensor without elements for each 60 bytes, of which each takes a kilobyte."""
 """Limit on config.json; that of a thousand classes has about 100 KB."""
 ALWAYS_ALLOWED = 12_000_000
 """A network may have this many parameters (48 MB) whatever the size of its file, so that the error can name what does not fit."""
@@ -242,8 +241,7 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
     try:
-        if not has_bounded_header(content):
-            raise ValueError("its header is too long")
+        check_header(content)
         weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason=str(error)[:120]) from error
@@ -259,11 +257,6 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
         raise CheckpointError("checkpoint-damaged", path=str(path))
     network.load_state_dict({name: _loaded(value) for name, value in weights.items()}, strict=True)
     return network.eval(), config
-
-
-def has_bounded_header(start: bytes) -> bool:
-    """Whether the header of a safetensors file has at most ``MAX_HEADER_BYTES``; ``start``: its first eight bytes or more."""
-    return int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES
 
 
 def _check_sizes(config: CheckpointConfig, weights: dict[str, Tensor], path: Path) -> None:

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fruitvision.errors import CheckpointError
-from fruitvision.models.checkpoint import MAX_HEADER_BYTES
 from fruitvision.models.imported.file import read_weights
+from fruitvision.models.weights_header import MAX_HEADER_BYTES
 from tests.sentences import is_worded
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
