@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fruitvision.errors import FruitVisionError, UsageError
+from fruitvision.wording.text import plain
 
 CTRL_C = 130  # 128 + SIGINT, as in shells
 
@@ -61,7 +62,7 @@ def guarded(action: Callable[[], int | None], *, as_json: bool = False) -> int:
         explained = _explain(error)
         if as_json:
             print(json.dumps({"error": explained.as_dict()}))
-        print(f"Error: {explained}", file=sys.stderr)
+        print(plain(f"Error: {explained}"), file=sys.stderr)
         return explained.exit_code
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fruitvision.wording.text import say
+from fruitvision.wording.text import plain, say
 
 
 def print_result(result: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
@@ -18,7 +18,7 @@ def print_result(result: dict[str, Any], lines: Iterable[str], as_json: bool) ->
     if as_json:
         print(json.dumps(_finite(result)))
     else:
-        print("\n".join(lines))
+        print(plain("\n".join(lines)))
 
 
 def synthetic_note(dataset: Mapping[str, Any]) -> list[str]:
@@ -62,6 +62,6 @@ def log_follower(log: Path) -> Callable[[], None]:
                 file.seek(position)
                 added = file.read()
             position += len(added)
-            print(added.decode("utf-8", errors="replace"), end="", flush=True)
+            print(plain(added.decode("utf-8", errors="replace")), end="", flush=True)
 
     return show

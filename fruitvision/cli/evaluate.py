@@ -13,6 +13,7 @@ import typer
 from fruitvision.cli.console import print_result, progress, synthetic_note
 from fruitvision.cli.options import Boxes, Checkpoint, Depth, Json, Views
 from fruitvision.errors import DataError, PictureError, UsageError
+from fruitvision.wording.text import plain
 
 if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Classifier
@@ -108,9 +109,9 @@ def predict(
             show(number, len(paths))
     for answer in answers:
         if "error" in answer:
-            print(f"Error: {answer['error']['message']}", file=sys.stderr)
+            print(plain(f"Error: {answer['error']['message']}"), file=sys.stderr)
         elif "note" in answer:
-            print(f"Note: {answer['image']}: {answer['note']}", file=sys.stderr)
+            print(plain(f"Note: {answer['image']}: {answer['note']}"), file=sys.stderr)
     lines = [_answer_line(answer) for answer in answers if "error" not in answer] if len(answers) < 2 else _table(answers)
     lines += synthetic_note(classifier.config.dataset)
     if csv:

@@ -10,6 +10,7 @@ import typer
 from fruitvision.cli.console import print_result
 from fruitvision.cli.options import Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import UsageError
+from fruitvision.wording.text import plain
 
 
 def evaluate_sources(
@@ -54,7 +55,7 @@ def evaluate_sources(
     )
     find_sources(config)
     check_networks(config)
-    say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
+    say = (lambda line: None) if as_json else (lambda line: print(plain(line), flush=True))
     if checkpoint:
         place = find_checkpoint(checkpoint)
         answers = answers_of_checkpoint(place, config, say)

@@ -14,6 +14,7 @@ from fruitvision.cli.console import log_follower, print_result, progress, synthe
 from fruitvision.cli.options import Boxes, Depth, Json, LeaveOut, NotFruit, Photos, Settings, absolute
 from fruitvision.errors import ConfigError, quoted
 from fruitvision.training import DEFAULT_PRESET
+from fruitvision.wording.text import plain
 
 if TYPE_CHECKING:
     from fruitvision.data.read.layouts.found import Listing
@@ -92,7 +93,7 @@ def train(
     if not as_json:
         config = folder.config()
         drawn = " (a drawn, synthetic sample set)" if (Path(config.data) / MARKER).is_file() else ""
-        print(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}", flush=True)
+        print(plain(f"{folder.name}: preset {config.training.preset}, pictures from {config.data}{drawn}"), flush=True)
     finished = folder.status().state == "finished" and torchrun_shard().num_shards == 1  # other processes would wait for this one
     interrupted = not finished and _execute_in_terminal(folder, listing, quiet=as_json)
     print_result(*_result(run, folder), as_json)

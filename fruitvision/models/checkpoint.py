@@ -24,6 +24,7 @@ from fruitvision.hub.repository import fetch, is_repository
 from fruitvision.models import OWN
 from fruitvision.models.card import model_card
 from fruitvision.models.norms import NORMS
+from fruitvision.models.weights_header import check_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -240,6 +241,7 @@ def load_checkpoint(folder: Path) -> tuple[Network, CheckpointConfig]:
     path = current_folder(Path(folder)) / WEIGHTS
     content = path.read_bytes()
     try:
+        check_header(content)
         weights = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError("checkpoint-not-safetensors", path=str(path), reason=str(error)[:120]) from error

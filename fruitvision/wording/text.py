@@ -125,3 +125,14 @@ def abbreviate(names: Sequence[str], limit: int = 5, *, more: str = "+{}") -> st
     """The first ``limit`` names, and how many others there are: "Apple, Banana, … (+3)". ``more`` words their number."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f", … ({more.format(rest)})" if rest > 0 else "")
+
+
+def plain(text: str) -> str:
+    """A text for a terminal, in which control characters but line ends and tabs are shown as "\ufffd".
+
+    The name of a class in somebody else's checkpoint, or of a file, may hold sequences that a terminal obeys.
+    """
+    return _CONTROL.sub("\ufffd", text)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 
+from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
+from fruitvision.models.networks import build_network
 from tests.cli.conftest import TINY, one_line
 
 # predict, evaluate -------------------------------------------------------------------------------------------------
@@ -23,6 +27,18 @@ def test_each_picture_is_answered_and_a_broken_one_is_named(run, trained, sample
         assert answer["image"] == str(path)
         assert answer["verdict"] in ("sure", "unsure", "not-fruit") and 0 <= answer["confidence"] <= 1
         assert [guess["probability"] for guess in answer["top"]] == sorted((guess["probability"] for guess in answer["top"]), reverse=True)
+
+
+def test_names_that_a_terminal_would_obey_are_printed_without_what_it_obeys(run, tmp_path):
+    """A class of somebody else's checkpoint could change the title of the window, or what was printed before."""
+    names = ("\x1b]0;title\x07A", "B\x1b[2J")
+    config = CheckpointConfig(width=8, classes=names, fruit_types=names, transform=EvalTransform(resize=64, crop=64))
+    save_checkpoint(tmp_path / "made", build_network(num_classes=2, width=8), config)
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
+    code, out, _ = run("predict", tmp_path / "a.png", "--checkpoint", tmp_path / "made")
+    assert code == 0 and "\ufffd" in out and "\x1b" not in out and "\x07" not in out
+    code, _, err = run("predict", tmp_path / "gone\x1b[2J.png", "--checkpoint", tmp_path / "made")
+    assert code == 1 and "gone\ufffd[2J" in err and "\x1b" not in err
 
 
 def test_a_folder_and_a_pattern_are_answered_in_a_table(run, trained, sample_set, tmp_path):

@@ -13,7 +13,7 @@ import torch
 from fruitvision.data.augment.transforms import EvalTransform
 from fruitvision.errors import CheckpointError, DataError
 from fruitvision.files import previous_folder
-from fruitvision.models import checkpoint
+from fruitvision.models import checkpoint, weights_header
 from fruitvision.models.checkpoint import (
     CheckpointConfig,
     find_checkpoint,
@@ -109,6 +109,11 @@ def test_a_pickle_under_a_safetensors_name_is_refused_and_never_run(saved, tmp_p
     torch.save({"a": torch.zeros(1)}, saved / "model.safetensors")
     assert code_of(saved) == "checkpoint-not-safetensors"
     assert not (tmp_path / "trap-has-sprung").exists()
+
+
+def test_weights_with_a_header_of_countless_tensors_are_refused_before_they_are_read(saved, monkeypatch):
+    monkeypatch.setattr(weights_header, "MAX_HEADER_BYTES", 100)
+    assert code_of(saved) == "checkpoint-not-safetensors"
 
 
 @pytest.mark.parametrize(

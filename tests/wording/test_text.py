@@ -19,7 +19,7 @@ from fruitvision.errors import DataError
 from fruitvision.models import ARCHITECTURES, OWN
 from fruitvision.runs.status import State
 from fruitvision.training.config import PRESETS, TrainConfig
-from fruitvision.wording.text import LANGUAGES, duration, language_of, say, say_error, sentences, setting
+from fruitvision.wording.text import LANGUAGES, duration, language_of, plain, say, say_error, sentences, setting
 
 PACKAGE = Path(fruitvision.__file__).parent
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FruitVisionError)}
@@ -204,3 +204,7 @@ def test_the_browser_says_which_language(header, language):
 )
 def test_a_length_of_time_is_said_as_people_say_it(seconds, english, chinese):
     assert (duration(seconds, "en"), duration(seconds, "zh")) == (english, chinese)
+
+
+def test_a_terminal_gets_no_sequences_that_it_obeys():
+    assert plain("a\x1b]0;b\x07\x9b2J\x7f\x00\rc\td\r\n苹果 é") == "a\ufffd]0;b\ufffd\ufffd2J\ufffd\ufffd\ufffdc\td\r\n苹果 é"

@@ -33,6 +33,7 @@ MAX_FILES = 1_000_000
 MAX_BYTES = 64 * 2**30  # unpacked; about ten times all of Fruits-360, with the large pictures
 MAX_RATIO = 100  # unpacked to packed size: pictures hardly compress, a zip bomb expands a thousandfold
 RATIO_FREE_BYTES = 16 * 2**20  # below this size the ratio is not checked
+MAX_LZMA_BYTES = 128 * 2**20  # of a zip's entry with LZMA, whose decoder keeps as much of it in memory as the entry declares
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -164,7 +165,7 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
     """All files of an archive; a single unsafe entry rejects the whole archive."""
     members: list[Member] = []
     tree = PathTree()
-    total, packed = 0, max(archive.stat().st_size, 1)
+    total, claimed, packed = 0, 0, max(archive.stat().st_size, 1)
     for count, entry in enumerate(opened.infolist() if isinstance(opened, zipfile.ZipFile) else tar_entries(opened), start=1):
         is_zip = isinstance(entry, zipfile.ZipInfo)
         name, size = (zip_name(entry), entry.file_size) if is_zip else (entry.name, entry.size)
@@ -173,6 +174,10 @@ def _members(opened: zipfile.ZipFile | tarfile.TarFile, archive: Path, bounds: _
             raise _unsafe(archive, name, reason)
         if size < 0:
             raise tarfile.ReadError("a negative size")
+        if isinstance(entry, zipfile.ZipInfo) and entry.compress_type == zipfile.ZIP_LZMA and size > MAX_LZMA_BYTES:
+            raise _too_large(archive, count, size)
+        if isinstance(entry, zipfile.ZipInfo) and (claimed := claimed + entry.compress_size) > packed:
+            raise zipfile.BadZipFile("entries lie upon each other")  # the same bytes would be decompressed for each
         total += size
         # In a compressed tar the headers are compressed as well.
         unpacked = total if isinstance(opened, zipfile.ZipFile) else max(total, opened.offset)

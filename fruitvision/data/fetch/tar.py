@@ -6,13 +6,18 @@ are kept of a header, and no entry after it was processed.
 
 from __future__ import annotations
 
+import io
+import lzma
 import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 MAX_HEADER_BYTES = 2**20
 """Limit on all long names and extended headers before an entry. tarfile reads each whole, and keeps one while reading the next."""
+MAX_XZ_MEMORY = 160 * 2**20
+"""Limit on the dictionary of xz, which may declare gigabytes. ``xz -9`` takes 65 MB."""
 MAX_PADDING = 16 * 2**20
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _RECORD = re.compile(rb"([0-9]{1,9}) ([^=\n]{1,1000})=")
@@ -24,7 +29,7 @@ class RefusedTar(tarfile.TarError):
 
 def open_tar(path: Path) -> tarfile.TarFile:
     """Open a tar and read its first entry. Raises tarfile.ReadError for another format, or another error for a damaged tar."""
-    return tarfile.open(path, tarinfo=_BoundedTarInfo)
+    return _BoundedTar.open(path, tarinfo=_BoundedTarInfo)
 
 
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -46,6 +51,85 @@ def read_to_end(opened: tarfile.TarFile) -> None:
         padding += len(block)
         if padding > MAX_PADDING:
             raise tarfile.ReadError("something follows the end")
+
+
+class _XzReader(io.RawIOBase):
+    """The content of an .xz or .lzma file, decompressed with a dictionary of bounded size; ``lzma.LZMAFile`` knows no limit."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._begin()
+
+    def _begin(self) -> None:
+        self._file.seek(0)
+        self._decoder, self._at = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY), 0
+
+    def close(self) -> None:
+        """Close the file as well."""
+        self._file.close()
+        super().close()
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True: backwards it starts anew."""
+        return True
+
+    def tell(self) -> int:
+        """The position in the content."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of any file, but for ``SEEK_END``, which tarfile does not use."""
+        target = offset + self._at if whence == io.SEEK_CUR else offset
+        if target < self._at:
+            self._begin()
+        while self._at < target and self.read(min(target - self._at, 2**20)):
+            pass
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read into ``buffer``. Raises LZMAError, EOFError."""
+        view = memoryview(buffer).cast("B")
+        found = b""
+        while not found and len(view):
+            more = b""
+            if self._decoder.eof:  # there may be another stream, behind zeros
+                more = self._decoder.unused_data.lstrip(b"\0")
+                while not more:
+                    if not (more := self._file.read(2**16)):
+                        return 0
+                    more = more.lstrip(b"\0")
+                self._decoder = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
+            elif self._decoder.needs_input and not (more := self._file.read(2**16)):
+                raise EOFError("the compressed data are cut off")
+            found = self._decoder.decompress(more, len(view))
+        view[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
+class _BoundedTar(tarfile.TarFile):
+    """A tar archive; a compressed one is read in bounded memory."""
+
+    # CPython 3.11 to 3.14: TarFile.open calls this for lzma, by OPEN_METH, which tarfile's source says that subclasses may change.
+    @classmethod
+    def xzopen(cls, name: Any, mode: Any = "r", fileobj: Any = None, preset: Any = None, **named: Any) -> _BoundedTar:
+        """As tarfile's, for reading."""
+        file = io.BufferedReader(_XzReader(open(name, "rb") if fileobj is None else fileobj), 2**16)
+        try:
+            opened = cls.taropen(name, mode, file, **named)
+        except BaseException as error:
+            file.close()
+            if isinstance(error, lzma.LZMAError) and "limit" in str(error):
+                raise RefusedTar("the dictionary of its compression is too large") from error
+            if isinstance(error, lzma.LZMAError | EOFError):
+                raise tarfile.ReadError("no xz") from error
+            raise
+        opened._extfileobj = False  # pyright: ignore[reportAttributeAccessIssue]  # closed with the archive
+        return opened
 
 
 class _BoundedTarInfo(tarfile.TarInfo):

@@ -332,8 +332,8 @@ def _small_jpeg(data: bytes, max_side: int) -> Image.Image | None:
                 return None
         elif marker == 0xE2 and data.startswith(b"ICC_PROFILE", at + 4):
             return None
-        elif marker in (0xE1, 0xD9, 0xDA, 0xFF) or 0xC3 <= marker <= 0xCF and marker != 0xC4:
-            return None
+        elif marker in (0xE1, 0xFF) or marker < 0xC0 or 0xC3 <= marker <= 0xDA and marker != 0xC4:
+            return None  # among them those without a segment, in which libjpeg would find another picture
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
 

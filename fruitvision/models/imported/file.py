@@ -17,6 +17,7 @@ from fruitvision.errors import CheckpointError
 from fruitvision.files import sha256_of
 from fruitvision.models.checkpoint import WEIGHTS_SUFFIXES
 from fruitvision.models.imported.pickle_check import check_pickles
+from fruitvision.models.weights_header import check_header
 
 MAX_BYTES = 4 * 2**30
 """Limit on a file: ten times the largest supported network."""
@@ -110,6 +111,8 @@ def _is_safetensors(path: Path) -> bool:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
+        with path.open("rb") as start:
+            check_header(start.read(8))
         with safetensors.safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:  # exceptions of the library, of torch and of Python

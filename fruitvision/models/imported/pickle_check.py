@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickletools
+import struct
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ MAX_OPCODES = 2_000_000
 """Limit for one pickle. A network of a thousand tensors has about fifty thousand."""
 MAX_MEMBERS = 20_000
 MAX_PICKLE_BYTES = 64 * 2**20
+_END, _LOCATOR, _END_64 = struct.Struct("<4s4HIIH"), struct.Struct("<4sIQI"), struct.Struct("<4sQHHIIQQQQ")
+"""The records at the end of a zip: number of entries, length and place of the directory (APPNOTE.TXT, 4.3.14 to 4.3.16)."""
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle of files written before torch 1.6: the magic number (torch/serialization.py)."""
 _LEGACY_PICKLES = 5
@@ -86,7 +89,7 @@ class _Name(NamedTuple):
 def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
     with zipfile.ZipFile(file) as parts:
         members = parts.infolist()
-        names = [PurePosixPath(member.filename).name for member in members]
+        names = [PurePosixPath(member.filename).name.lower() for member in members]  # torch's reader ignores case
         if "constants.pkl" in names:
             raise CheckpointError("import-torchscript", path=str(path), out=f"{path.stem}-weights.pth")
         pickles = [member for member, name in zip(members, names, strict=True) if name == "data.pkl"]
@@ -94,6 +97,8 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
             raise CheckpointError("import-not-weights", path=str(path))
         (member,) = pickles
         size = file.seek(0, os.SEEK_END)
+        if not _ends_plainly(file, size, parts.start_dir):
+            raise ValueError("its directory is not where the file says")
         # torch never compresses: compressed or overlapping members could expand to any size.
         stored = all(member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size for member in members)
         if not stored or len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > size:
@@ -102,6 +107,26 @@ def _of_zip(file: BinaryIO, path: Path) -> list[_Name]:
             raise ValueError("its pickle is too large")
         with parts.open(member) as stream:
             return list(_names(stream))
+
+
+def _ends_plainly(file: BinaryIO, size: int, directory: int) -> bool:
+    """Whether a zip ends with its directory and what belongs to it, and names ``directory`` as the directory's place.
+
+    zipfile takes the directory that stands before the end, whatever the place that the file names; torch's reader takes the one in
+    that place, which could list other files.
+    """
+    file.seek(max(size - _END_64.size - _LOCATOR.size - _END.size, 0))
+    tail = file.read().rjust(_END_64.size + _LOCATOR.size + _END.size, b"\0")
+    signature, *_, length, place, comment = _END.unpack(tail[-_END.size :])
+    if signature != b"PK\5\6" or comment:
+        return False
+    locator, _, end_64, _ = _LOCATOR.unpack(tail[_END_64.size : -_END.size])
+    if locator != b"PK\6\7":
+        return place == directory and place + length == size - _END.size
+    signature, *_, length_64, place_64 = _END_64.unpack(tail[: _END_64.size])
+    known = (place, length) in ((place_64, length_64), (2**32 - 1, 2**32 - 1), (2**32 - 1, length_64))
+    at = size - len(tail)
+    return known and (signature, end_64) == (b"PK\6\6", at) and place_64 == directory and place_64 + length_64 == at
 
 
 def _names(stream: IO[bytes]) -> Iterator[_Name]:

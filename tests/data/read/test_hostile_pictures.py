@@ -104,6 +104,15 @@ def taller_strip(height: int, count: int | None = None) -> bytes:
     return tiff([*entries, (258, 3, 3, at), (273, 4, 1, at + 6)], struct.pack("<3H", 8, 8, 8) + bytes(data))
 
 
+def hidden_jpeg(marker: int, side: int) -> bytes:
+    """A small JPEG; ``marker``, which has no segment, seems to have one, of which the header of a large progressive JPEG is part."""
+    small = encoded(Image.new("RGB", (100, 100)), "JPEG")
+    data = bytearray(encoded(Image.new("RGB", (side, 8)), "JPEG", progressive=True, quality=30, subsampling=0))
+    struct.pack_into(">H", data, data.index(b"\xff\xc2") + 5, side)
+    inside = bytes(data[data.index(b"\xff\xdb") : -2])
+    return b"".join((small[:2], b"\xff", bytes([marker]), struct.pack(">H", len(inside) + 2), inside, small[2:]))
+
+
 def bmp(width: int, height: int, compression: int, pixels: bytes, bits: int = 8) -> bytes:
     header = struct.pack("<IIIIIIHHIIIIII", 0, 0, 1078, 40, width, height, 1, bits, compression, 0, 0, 0, 256, 0)
     return b"BM" + header[:-4] + struct.pack("<I", 0) + os.urandom(1024) + pixels
@@ -178,6 +187,7 @@ def small() -> dict[str, Callable[[], bytes]]:
         "JPEG, notes in many segments": lambda: (
             jpeg[:2] + (b"\xff\xe1" + struct.pack(">H", 65_535) + b"Exif\0\0" + overlapping_notes(4000, 17_000)[:65_527]) * 300 + jpeg[2:]
         ),
+        **{f"JPEG, another in marker {one:02X}": lambda one=one: hidden_jpeg(one, 12_000) for one in (0x01, 0xD0, 0xD7)},
         "GIF, comment": lambda: gif(4, 4, before=comment),
         "GIF, frame to be disposed": lambda: gif(4, 4, before=b"!\xf9\4\x08\0\0\0\0", frame=(13_000, 13_000)),
         "WebP, canvas": lambda: b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + b"\xff" * 6,
@@ -201,6 +211,7 @@ EXPECTED = {
     "BMP, one row": "picture-too-large",
     "WebP, canvas": "picture-too-large",
     "GIF, frame to be disposed": "picture-too-large",
+    **dict.fromkeys(("JPEG, another in marker 01", "JPEG, another in marker D0", "JPEG, another in marker D7"), "picture-too-large"),
     "BMP, run-length": "picture-encoding",
     "BMP, run-length, 4 bits": "picture-encoding",
     "TIFF, a tile": "picture-encoding",

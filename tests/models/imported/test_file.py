@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
+import time
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from torch import nn
 
 from fruitvision.errors import CheckpointError
 from fruitvision.models.imported.file import read_weights
+from fruitvision.models.weights_header import MAX_HEADER_BYTES
 from tests.sentences import is_worded
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
@@ -54,6 +59,19 @@ def test_a_safetensors_file_is_read_under_any_name(tmp_path):
     for name in ("x.safetensors", "x.bin"):
         save_file(WEIGHTS, tmp_path / name)
         assert torch.equal(read_weights(tmp_path / name).tensors["a.weight"], WEIGHTS["a.weight"])
+
+
+def test_a_safetensors_file_of_countless_empty_tensors_is_refused(tmp_path):
+    """Each of 60 bytes takes a kilobyte: 17 MB took 410 MB."""
+    header = json.dumps({f"{n:x}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(80_000)}).encode()
+    assert len(header) > MAX_HEADER_BYTES
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    start = time.process_time()
+    assert code_of(path) == "import-damaged"
+    assert time.process_time() - start < 0.2
+    save_file(WEIGHTS, path, {"note": "x" * 2**20})
+    assert read_weights(path).tensors.keys() == WEIGHTS.keys()
 
 
 def test_classes_that_a_tutorial_saved_beside_its_weights_are_kept(tmp_path):
@@ -108,6 +126,54 @@ def test_nothing_in_any_of_these_is_run(tmp_path, monkeypatch):
     zeros = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\xe8\x76\x48\x17\x85R."
     assert code_of(with_pickle(tmp_path / "zeros.pth", zeros)) == "import-objects"
     assert not (tmp_path / "trap-has-sprung").exists()
+
+
+def two_directories(path: Path, hidden: bytes, *, zip64: bool) -> Path:
+    """A zip whose end names the place of one directory, behind which another stands; ``hidden``: the pickle in the first."""
+    buffer = io.BytesIO()
+    torch.save(WEIGHTS, buffer)
+    with zipfile.ZipFile(buffer) as parts:
+        good = {one.filename.rpartition("/")[2]: parts.read(one) for one in parts.infolist() if "/." not in one.filename}
+        good = {f"x/data/{name}" if name.isdecimal() else f"x/{name}": content for name, content in good.items()}
+    data, places, table = b"", [], b""
+    for contents in ({**good, "x/data.pkl": hidden}, good):
+        entries = []
+        for name, content in contents.items():
+            values = (20, 0, 0, 0, 0x21, zlib.crc32(content), len(content), len(content), len(name), 0)
+            entries.append((name, values, len(data)))
+            data += struct.pack("<4sHHHHHIIIHH", b"PK\3\4", *values) + name.encode() + content
+        data += bytes(0 if places else 8000)  # room by which the places in the second directory are moved back
+        moved = len(data) - places[0] if places else 0
+        rows = [
+            struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, *own, 0, 0, 0, 0, at - moved) + name.encode() for name, own, at in entries
+        ]
+        table = b"".join(rows)
+        places.append(len(data))
+        data += table
+    count, end = len(good), len(data)
+    if zip64:
+        data += struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(table), places[0])
+        data += struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+    path.write_bytes(data + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(table), places[0], 0))
+    return path
+
+
+BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\nK\5\x85R."
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+def test_the_pickle_that_is_checked_is_the_one_that_torch_reads(tmp_path, zip64):
+    """10 KB with another directory for torch's reader, or a second name that it takes for the same, took any amount of memory."""
+    path = two_directories(tmp_path / "x.pth", BYTEARRAY, zip64=zip64)
+    assert torch.load(path, weights_only=True) == bytearray(5)
+    assert code_of(path) == "import-damaged"
+
+
+def test_a_name_in_capitals_is_the_same_to_torch(tmp_path):
+    saved(tmp_path / "x.pth", WEIGHTS)
+    with zipfile.ZipFile(tmp_path / "x.pth", "a") as parts:
+        parts.writestr("x/DATA.PKL", BYTEARRAY)
+    assert code_of(tmp_path / "x.pth") == "import-not-weights"
 
 
 def test_other_files_are_named_for_what_they_are(tmp_path):

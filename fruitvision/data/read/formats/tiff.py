@@ -22,6 +22,8 @@ COMPRESSIONS = {1: "none", 5: "LZW", 7: "JPEG", 8: "deflate", 32773: "PackBits",
 MAX_CLAIMED = 8
 """Limit on the declared bytes of all strips or tiles, relative to the size of the file. A few pixels may have any number of bytes,
 all of which are copied to reverse their bits, at one or two milliseconds per megabyte. Some programs declare too many."""
+DEFLATES, MAX_MORE_DEFLATED = (8, 32946), 2**24
+"""Limit on the bytes by which strips with deflate may exceed the file: blocks without pixels take 100 milliseconds per megabyte."""
 SMALL_TAGS = {
     **dict.fromkeys((256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531), 1),  # sizes and encodings
     **dict.fromkeys((258, 338, 339, 529, 530, 532), 16),  # bits, extra samples, their formats; YCbCr
@@ -49,9 +51,10 @@ def read_tiff(data: bytes, name: str) -> PictureFile:
         raise unsupported(name, "TIFF, oversized tiles")
     places = (324, 325) if tiled else (273, 279)
     if compression == 7:
-        pixels = max(pixels, _jpeg_pixels(data, tags.extents(*places, parts), max(2 * width * height, FREE_TILE_PIXELS), name))
+        pixels = max(pixels, _jpeg_pixels(data, tags.extents(*places, parts, len(data)), max(2 * width * height, FREE_TILE_PIXELS), name))
     elif compression != 1:
-        tags.extents(*places, parts, MAX_CLAIMED)
+        most = MAX_CLAIMED * len(data)
+        tags.extents(*places, parts, min(most, len(data) + MAX_MORE_DEFLATED) if compression in DEFLATES else most)
     most = {**SMALL_TAGS, **dict.fromkeys(places, max(parts, 16))}
     for other in (278,) if tiled else (322, 323):
         most.pop(other)
@@ -107,10 +110,10 @@ class TiffTags:
             raise ValueError(f"no tag {tag}")
         return values[0]
 
-    def extents(self, starts: int, lengths: int, parts: int, times: int = 1) -> Sequence[tuple[int, int]]:
-        """(start, length) of each strip or tile. Raises ValueError for one without bytes, and if all are longer than ``times`` files."""
+    def extents(self, starts: int, lengths: int, parts: int, most: int) -> Sequence[tuple[int, int]]:
+        """(start, length) of each strip or tile. Raises ValueError for one without bytes, and for more than ``most`` bytes in all."""
         found = list(zip(self.values(starts, parts), self.values(lengths, parts), strict=True))
-        if sum(length for _, length in found) > times * len(self.data):
+        if sum(length for _, length in found) > most:
             raise ValueError("overlapping strips")
         if not all(length for _, length in found):  # libtiff takes all that follows
             raise ValueError("a strip without bytes")

@@ -17,6 +17,8 @@ from fruitvision.errors import DataError
 MAX_TEXT_BYTES = 2**20  # per picture
 MAX_YAML_LETTERS = 2**18
 """Limit on a list of classes in YAML, which takes ten seconds per megabyte to parse. A thousand classes take 40 KB."""
+MAX_NAMES_LETTERS = 2**22
+"""Limit on a list of classes with one in a line, which takes up to 28 times its size in memory."""
 MAX_JSON_MEMORY = 3 * 2**29
 """Bytes that the content of a JSON file may take as Python objects, which is up to 27 times its size; labels of COCO take 5 to 10 times."""
 _CONTAINER_BYTES, _VALUE_BYTES = 200, 60
@@ -127,6 +129,8 @@ def yolo_names(path: Path) -> list[str]:
     """
     text = label_text(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
+        if len(text) > MAX_NAMES_LETTERS:
+            raise DataError("labels-too-large", file=str(path), limit=MAX_NAMES_LETTERS / 2**20)
         return [line.strip() for line in text.splitlines() if line.strip()]
     if len(text) > MAX_YAML_LETTERS:
         raise DataError("labels-too-large", file=str(path), limit=MAX_YAML_LETTERS / 2**20)

@@ -115,7 +115,7 @@ class Pictures:
                     if len(parts) > 1:
                         ends[end.rpartition(".")[0]].append(one)
         found = self._by_end[name].get("/".join(path.split("/")[-_END_PARTS:]), [])
-        if path.count("/") < _END_PARTS:
+        if path.count("/") < _END_PARTS or len(found) > MAX_ALIKE:
             return found
         full = {one: f"/{normalized_name(one)}" for one in found}
         return [one for one in found if full[one].endswith(f"/{path}") or full[one].rpartition(".")[0].endswith(f"/{path}")]

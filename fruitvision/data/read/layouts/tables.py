@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, label_text
@@ -13,6 +14,10 @@ from fruitvision.errors import DataError
 SUFFIXES = (".csv", ".tsv")
 MAX_COLUMNS = 10_000
 """A table with more columns does not hold labels."""
+MAX_MEMORY = 3 * 2**29
+"""Bytes that the rows of a table may take in memory, which are up to 50 times its size; those of ordinary tables take 5 to 15 times."""
+_LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # as str.splitlines
+_ROW_BYTES, _CELL_BYTES = 100, 60
 csv.field_size_limit(max(csv.field_size_limit(), MAX_LABEL_BYTES))  # a table may hold masks as text
 _COLUMNS_TRIED, _ROWS_TRIED = 500, 200
 """The number of columns, the likeliest first, and of rows that are searched for names of pictures."""
@@ -108,13 +113,29 @@ def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
 
 def _rows(path: Path) -> list[list[str]]:
     text = label_text(path)
+    rows, left = [], MAX_MEMORY
     try:
         first = text.split("\n", 1)[0]
         delimiter = max(",;\t|", key=first.count)
-        reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-        return [row[: MAX_COLUMNS + 1] for row in reader if any(cell.strip() for cell in row)]
+        for row in csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True):
+            if any(cell.strip() for cell in row):
+                rows.append(row[: MAX_COLUMNS + 1])
+                left -= _ROW_BYTES + _CELL_BYTES * len(rows[-1])
+                if left < 0:
+                    raise DataError("labels-too-large", file=str(path), limit=MAX_LABEL_BYTES >> 20)
     except csv.Error as error:
         raise DataError("labels-damaged", file=str(path), reason=str(error)) from error
+    return rows
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text, one at a time: a list of them could take fifty times its size."""
+    at = 0
+    for found in _LINE_END.finditer(text):
+        yield text[at : found.start()]
+        at = found.end()
+    if at < len(text):
+        yield text[at:]
 
 
 def _file_column(head: Sequence[str], rows: Sequence[Sequence[str]], pictures: Pictures, near: str, split: str | None) -> int | None:
