@@ -67,12 +67,15 @@ def confused_with(config: CheckpointConfig, fruit_type: str) -> tuple[str, ...]:
 
 
 def sureness(prediction: Prediction, config: CheckpointConfig | None = None) -> str:
-    """The confidence in one word: "very_sure", "sure", "unsure" or "nothing", keys of the sentences."""
+    """The confidence in one word: "very_sure", "sure", "unsure" or "nothing", keys of the sentences.
+
+    A taught name is never "very sure": that was measured on the network's own.
+    """
     if prediction.verdict == "not-fruit":
         return "nothing"
     if prediction.verdict == "unsure":
         return "unsure"
-    return "very_sure" if prediction.confidence >= very_sure_from(config) else "sure"
+    return "very_sure" if prediction.confidence >= very_sure_from(config) and not prediction.top[0].taught else "sure"
 
 
 def very_sure_from(config: CheckpointConfig | None) -> float:

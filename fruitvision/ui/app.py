@@ -37,15 +37,14 @@ from fruitvision.ui.gradio_internals import (
     share_file_list,
     wrapping_tabs,
 )
-from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, prepare_upload_script
 from fruitvision.ui.page.client.gradio_translation import gradio_translation_script
 from fruitvision.ui.page.client.language_overlay import PARTS, language_overlay_script
 from fruitvision.ui.page.client.reconnect import reconnect_script
 from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
+from fruitvision.ui.page.components import MAX_UPLOAD_BYTES, ListedDropdown, prepare_upload_script
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import clear_downloads
 from fruitvision.ui.page.events import UNQUEUED
-from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access, OwnerLink
 from fruitvision.ui.server.connections import serve_through

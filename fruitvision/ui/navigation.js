@@ -18,6 +18,13 @@
     if (openPanel() !== panelInUrl()) history.pushState(null, "", urlWith({ tab: openPanel() === PANELS[0] ? "" : openPanel() }));
   };
 
+  // On a phone, where the model's choice is behind a gear, the name of one that is not the default stands below the title.
+  const standard = model;
+  const showModel = () => {
+    const chosen = window.fruitvision.model !== standard ? document.querySelector("#model input")?.value : "";
+    document.querySelector("#title")?.setAttribute("data-model", chosen || "");
+  };
+
   window.fruitvisionHeaderChanged = (language, model) => {
     const switched = window.fruitvision && window.fruitvision.language !== language;
     window.fruitvision = { language, model };
@@ -27,6 +34,7 @@
       history.replaceState(history.state, "", urlWith({ lang: language }));
     }
     window.dispatchEvent(new Event("fruitvision-header-change"));
+    setTimeout(showModel, 300);
     if (window.fruitvisionNavigation) setTimeout(updateUrl, 500); // "Classify with it" opens another panel without a click on its tab
   };
   window.fruitvisionHeaderChanged(language, model);

@@ -90,6 +90,7 @@ def _taught() -> dict[str, Any]:
         "max_count": taught_head.MAX_COUNT,
         "ridge": taught_head.RIDGE,
         "sure": taught_head.SURE,
+        "sure_count": taught_head.SURE_COUNT,
         "sharpness": taught_head.SHARPNESS,
         "max_rows": MAX_TAUGHT_ROWS,
         "center": embeddings.CENTER,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fruitvision.data.synthetic.sample import draw_fruit
-from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES
+from fruitvision.ui.page.components import MAX_UPLOAD_BYTES
 
 PHONE = {"width": 390, "height": 844}
 

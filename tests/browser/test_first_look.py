@@ -79,7 +79,15 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
     page.fill("#classify-answer .fv-fix input", "Plantain")
     page.keyboard.press("Enter")
     page.wait_for_selector("#classify-answer .fv-name:has-text('Plantain')")
-    assert page.inner_text("#classify-answer .fv-taught-mark") == "From what you taught"
+    assert page.inner_text("#classify-answer .fv-kicker") == "Not sure. Perhaps", "of one picture it is not sure"
+    assert page.inner_text("#classify-answer .fv-taught-mark").startswith("From what you taught. More pictures")
+    page.click("#classify-answer .fv-fix-undo:has-text('Plantain') button")
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
+    page.wait_for_selector(".fv-fix-undo", state="detached")
+    page.click("#classify-answer .fv-fix summary")
+    page.fill("#classify-answer .fv-fix input", "Plantain")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Plantain')")
     page.get_by_label("Answer with what I taught too").uncheck()
     page.wait_for_selector("#classify-answer .fv-name:has-text('Banana')")
     page.get_by_label("Answer with what I taught too").check()
@@ -103,9 +111,11 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
 def test_a_page_notices_that_its_server_was_killed_and_goes_on_with_the_next(visit, tmp_path, project, shipped_checkpoint):
     with run_app(tmp_path, cwd=tmp_path, app=project / "app.py") as first:
         page = visit(url=first.url, locale="zh-CN")
-        train, compare, live = visit(url=f"{first.url}?tab=train"), visit(url=f"{first.url}?tab=compare"), visit(url=first.url)
+        train, compare, live = (visit(url=f"{first.url}?tab={tab}") for tab in ("train", "compare", "train"))
         compare.wait_for_selector("#norm-effect-composition .fv-effects")
         train.wait_for_selector("#train-grid img")
+        live.wait_for_selector("#train-grid img")  # its clock goes on, so this page is loaded anew too, and its camera goes on
+        live.get_by_role("tab", name="Classify").click()
         live.get_by_role("tab", name="Live camera").click()
         live.click(".fv-live-start")
         live.wait_for_selector(".fv-live-answer .fv-name")

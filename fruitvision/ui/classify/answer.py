@@ -46,20 +46,23 @@ def answer_card(
     single = named[0] if len(named) == 1 else None
     parts = [_name(prediction, named, language)]
     if any(guess.taught for guess in named):
-        parts.append(tag("p", say("classify.taught_mark", language), class_="fv-taught-mark"))
+        mark = "taught_mark" if prediction.verdict == "sure" else "taught_mark_unsure"
+        parts.append(tag("p", say(f"classify.{mark}", language), class_="fv-taught-mark"))
     if single and not single.taught and names_a_variety(single.label, single.fruit_type):
         parts.append(tag("p", say("classify.variety", language, name=display_name(single.label, language)), class_="fv-variety"))
     if single and not single.taught and config is not None and only_on_white(config, single.label, single.fruit_type):
         parts.append(tag("p", say("classify.only_on_white", language), class_="fv-variety"))
     if not no_fruit:
-        parts.append(_confidence(prediction, language, config, single=single is not None))
+        if single and (prediction.verdict == "sure" or not single.taught):  # of few pictures taught the probability says little
+            parts.append(_confidence(prediction, language, config))
         guesses = [guess for guess in (prediction.top[1:] if single else prediction.top) if guess.probability >= MIN_SHOWN]
         if guesses:
             parts.append(tag("h3", say("classify.others" if single else "classify.candidates", language)))
             parts.append(tag("ol", (_guess(guess, language) for guess in guesses[:4]), class_="fv-guesses"))
-    if prediction.verdict != "sure":
+    if prediction.verdict != "sure" and not (single and single.taught):
         hints = (tag("li", say(f"classify.{hint}", language)) for hint in HINTS)
-        parts += [tag("h3", say("classify.help", language)), tag("ul", hints, class_="fv-hints")]
+        heading = say("classify.help_if_fruit" if no_fruit else "classify.help", language)
+        parts += [tag("h3", heading), tag("ul", hints, class_="fv-hints")]
     if prediction.note:
         parts.append(note(say(f"picture_notes.{prediction.note}", language)))
     if single and not single.taught and config is not None:
@@ -139,14 +142,14 @@ def _card(kind: str, *content: Any, live: bool = False, **attributes: Any) -> Ma
     return tag("section", content, class_=f"fv-answer fv-{kind}", aria_live=None if live else "polite", **attributes)
 
 
-def _confidence(prediction: Prediction, language: str, config: CheckpointConfig | None, *, single: bool) -> Markup:
-    """The confidence in words, with the probability if a ``single`` fruit is named, and a bar if the answer is sure."""
-    words = say(f"classify.{sureness(prediction, config)}", language)
-    if not single:
-        return tag("p", tag("strong", words), class_="fv-sureness")
+def _confidence(prediction: Prediction, language: str, config: CheckpointConfig | None) -> Markup:
+    """The probability; if the answer is sure, in words and as a bar too. The title of an unsure answer says that it is unsure."""
     percent = tag("span", _percent(prediction.confidence))
+    if prediction.verdict != "sure":
+        return tag("p", percent, class_="fv-sureness")
+    words = say(f"classify.{sureness(prediction, config)}", language)
     shown = tag("p", tag("strong", words), " ", percent, class_="fv-sureness")
-    return join([shown, bar(prediction.confidence, role="meter", label=words)]) if prediction.verdict == "sure" else shown
+    return join([shown, bar(prediction.confidence, role="meter", label=words)])
 
 
 def _reliability(prediction: Prediction, fruit_type: str, config: CheckpointConfig, language: str) -> Markup:

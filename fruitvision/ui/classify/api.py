@@ -13,7 +13,7 @@ import gradio as gr
 from fruitvision.data.read.decode_gate import decoding_for
 from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.ui.classify.panel import CONCURRENCY_LIMIT
-from fruitvision.ui.page.checked_image import CheckedImage
+from fruitvision.ui.page.components import CheckedImage
 from fruitvision.ui.page.context import Context
 
 API_NAME = "classify"

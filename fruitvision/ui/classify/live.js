@@ -29,6 +29,7 @@ function label() {
   emptyButton.hidden = !stream;
   emptyButton.setAttribute("aria-pressed", String(Boolean(empty)));
   view.querySelector(".fv-live-hint").textContent = say(stream && empty ? "known" : "hint");
+  view.querySelector(".fv-live-intro").textContent = say("intro");
   video.setAttribute("aria-label", say("video"));
   message.textContent = problem ? say(problem) : "";
   stage.classList.toggle("fv-on", Boolean(stream));

@@ -22,7 +22,7 @@ from fruitvision.report.markup import data_url, join, render, tag
 from fruitvision.ui.classify.answer import accuracy_note, announcement, answer_card, correction_form, empty_card, error_card
 from fruitvision.ui.classify.teaching.teach import build_teaching
 from fruitvision.ui.gradio_internals import wrapping_tabs
-from fruitvision.ui.page.checked_image import CheckedImage, data_url_bytes
+from fruitvision.ui.page.components import CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import UNQUEUED_LAST
 from fruitvision.ui.page.export.buttons import build_page_export
@@ -43,7 +43,23 @@ EXAMPLES = {"Banana": ("white", 3), "Apple": ("cloth", 91), "Kiwi": ("white", 6)
 EXAMPLE_SIDE = 224
 START_WORDS = ("camera", "examples", "example", "upload", "webcam", "clipboard", "remove", "fullscreen")
 CAMERA = {"video": {"width": {"ideal": 1280}, "facingMode": {"ideal": "environment"}}}
-LIVE_WORDS = ("start", "stop", "switch", "empty", "forget", "hint", "known", "video", "denied", "none", "busy", "insecure", "lost", "fix")
+LIVE_WORDS = (
+    "intro",
+    "start",
+    "stop",
+    "switch",
+    "empty",
+    "forget",
+    "hint",
+    "known",
+    "video",
+    "denied",
+    "none",
+    "busy",
+    "insecure",
+    "lost",
+    "fix",
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fruitvision.data.read.picture import load_pixels
 from fruitvision.errors import FruitVisionError
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
-from fruitvision.ui.page.checked_image import picture_input
+from fruitvision.ui.page.components import picture_input
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import notice
 from fruitvision.ui.page.events import UNQUEUED, scroll_to_js

@@ -22,11 +22,10 @@ from fruitvision.report.answers import named_guesses, sureness
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.classify.answer import title_of
 from fruitvision.ui.compare.study_view import SHIPPED, find_visible_study, study_choices, visible_studies
-from fruitvision.ui.page.checked_image import picture_input
+from fruitvision.ui.page.components import ListedDropdown, picture_input
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.elements import bar, note, notice, status
 from fruitvision.ui.page.events import UNQUEUED_LAST
-from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
 from fruitvision.wording.text import say
 

@@ -29,6 +29,7 @@ from fruitvision.ui.compare.study_view import (
     study_status,
     visible_studies,
 )
+from fruitvision.ui.page.components import ListedDropdown
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED
 from fruitvision.ui.page.downloads import download_path
@@ -46,7 +47,6 @@ from fruitvision.ui.page.events import (
     for_owner,
     scroll_to_js,
 )
-from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.ui.page.norm_names import norm_choices
 from fruitvision.wording.text import say
 

@@ -17,8 +17,8 @@ from fruitvision.report.markup import tag
 from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig, preset_settings
 from fruitvision.training.settings import GROUPS
+from fruitvision.ui.page.components import ListedDropdown
 from fruitvision.ui.page.context import Page
-from fruitvision.ui.page.listed_dropdown import ListedDropdown
 from fruitvision.wording.text import say, sentences, setting
 
 COMMON = (

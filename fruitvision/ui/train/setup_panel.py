@@ -11,11 +11,22 @@ from fruitvision.errors import AccessError, FruitVisionError
 from fruitvision.runs import launcher
 from fruitvision.training import DEFAULT_PRESET
 from fruitvision.training.config import TrainConfig
+from fruitvision.ui.page.components import ListedDropdown
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.datasets import SAMPLE, TYPED, Scan
 from fruitvision.ui.page.elements import note, notice
-from fruitvision.ui.page.events import QUEUED, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner, scroll_to_js
-from fruitvision.ui.page.listed_dropdown import ListedDropdown
+from fruitvision.ui.page.events import (
+    QUEUED,
+    UNQUEUED,
+    UNQUEUED_LAST,
+    Seen,
+    Updates,
+    by_component,
+    changed,
+    fingerprint,
+    for_owner,
+    scroll_to_js,
+)
 from fruitvision.ui.train.lr_finder import LrFinder, LrFinderPanel
 from fruitvision.ui.train.pictures.collect import build_collect
 from fruitvision.ui.train.pictures.drop import build_drop
@@ -166,7 +177,7 @@ def wire_setup(page: Page, training: Training, parts: SetupPanel, timer: gr.Time
         view,
         [page.opened, page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
         [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.weights, parts.seen],
-        **UNQUEUED,
+        **UNQUEUED_LAST,
     )
 
 

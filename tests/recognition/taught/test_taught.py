@@ -14,6 +14,7 @@ from fruitvision.models.checkpoint import Thresholds
 from fruitvision.recognition.classifier import Classifier, FrameContext
 from fruitvision.recognition.taught.embeddings import VIEWS, embedding, fit
 from fruitvision.recognition.taught_head import Embedding, TaughtHead
+from fruitvision.report.answers import sureness
 
 
 def drawn(kind: str, count: int, ground: str = "wood", start: int = 0) -> list[np.ndarray]:
@@ -51,6 +52,13 @@ def test_a_new_name_is_answered_for_other_pictures_of_the_kind_and_the_rest_stay
     assert [one.label for one in after] == [one.label for one in before]
     assert max(abs(a.confidence - b.confidence) for a, b in zip(after, before, strict=True)) < 1e-6, "the gate is shut"
     assert [guess.taught for answer in after for guess in answer.top] == [False] * 20
+
+
+def test_a_name_is_not_sure_of_one_or_two_pictures(shipped, teach):
+    for count, verdict in ((1, "unsure"), (2, "unsure"), (5, "sure")):
+        (answer,) = ask(shipped, drawn("Banana", 1), teach(Quitte=drawn("Banana", count)))
+        assert (answer.label, answer.verdict) == ("Quitte", verdict)
+        assert sureness(answer) == verdict, "and never very sure"
 
 
 def test_two_taught_kinds_are_told_apart_and_a_known_name_adds_to_what_is_known(shipped, teach):

@@ -22,7 +22,7 @@ from fruitvision.recognition import classifier
 from fruitvision.recognition.classifier import Guess, Prediction
 from fruitvision.ui.classify.answer import accuracy_note, answer_card, error_card
 from fruitvision.ui.classify.panel import LIVE_WORDS, _decode_memory, _preload_handler, answer_frame, answer_picture, live_view, model_note
-from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
+from fruitvision.ui.page.components import MAX_UPLOAD_BYTES, CheckedImage, data_url_bytes
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
@@ -158,7 +158,9 @@ def test_a_data_url_is_bounded_before_it_is_decoded():
 def test_how_sure_stands_in_words_and_what_would_help_under_an_unsure_answer(verdict, confidence, words):
     card = answer_card(prediction(verdict, confidence), "en")
     assert words in text_of(card)
-    assert ("What would help" in card) == (verdict != "sure")
+    assert ("What would help" in card) == (verdict == "unsure")
+    assert ("If there is a fruit in it" in card) == (verdict == "not-fruit")
+    assert text_of(card).count("Not sure") == (verdict == "unsure"), "it is said once"
     assert "<b>" not in card, "a class name is no HTML"
 
 
@@ -230,7 +232,7 @@ def test_very_sure_is_said_from_where_the_card_measured_it(context):
 
 
 def test_the_variety_stands_beneath_only_where_it_says_more_than_the_fruit():
-    assert "Variety: Apple Braeburn" in answer_card(prediction("sure", label="Apple Braeburn"), "en")
+    assert "Variety, a guess: Apple Braeburn" in answer_card(prediction("sure", label="Apple Braeburn"), "en")
     assert "Variety" not in answer_card(prediction("sure", label="Apple"), "en")
     for label, kind in (("Potato Sweet", "Sweet Potato"), ("Limes", "Lime")):
         named = replace(prediction("sure"), top=(Guess(label, kind, 0.97),))

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from fruitvision.ui.app import build_app
 from fruitvision.ui.gradio_internals import files_of, get_upload_folder
-from fruitvision.ui.page.checked_image import MAX_UPLOAD_BYTES
+from fruitvision.ui.page.components import MAX_UPLOAD_BYTES
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server import uploads as uploads_module

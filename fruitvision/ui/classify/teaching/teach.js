@@ -78,6 +78,7 @@ async function teachPictures(pictures, wanted = name.value) {
   }
   if (learned && count === pictures.length) showSummary(learned, count, kept);
   if (learned) await changed();
+  return kept === 1 ? learned : null;
 }
 
 // The camera of the live view, which is mounted when its tab is first opened; undefined if it does not appear.
@@ -122,8 +123,30 @@ async function teachFrames(wanted, count) {
 async function teachShownPicture(wanted) {
   const shown = document.querySelector("#classify-picture img");
   if (!shown || shown.offsetParent === null) return showStatus(() => say("no_picture"), true);
-  await teachPictures([shown], wanted);
+  return teachPictures([shown], wanted);
 }
+
+// After a correction the next answers to the same picture offer to undo it.
+let correction = null; // {learned, picture: the address of the picture, place: of the answer}
+function offerUndo() {
+  if (correction && document.querySelector("#classify-picture img")?.src !== correction.picture) correction = null;
+  const title = correction?.place.querySelector(".fv-name");
+  if (!title || correction.place.querySelector(".fv-fix-undo")) return;
+  const line = document.createElement("p"), button = document.createElement("button"), { learned } = correction;
+  line.className = "fv-fix-undo";
+  button.type = "button";
+  button.textContent = say("undo");
+  button.addEventListener("click", () => runExclusive(async () => {
+    if (!await callServer("take_back", { picture: learned.picture })) return;
+    correction = null;
+    line.remove();
+    showStatus("");
+    await afterRemoval();
+  }, false));
+  line.append(say("learned_here", learned), " ", button);
+  title.after(line);
+}
+const answers = new MutationObserver(offerUndo);
 
 frames.addEventListener("click", () => runExclusive(() => teachFrames(name.value, FRAMES)));
 one.addEventListener("click", () => runExclusive(() => teachShownPicture(name.value)));
@@ -135,7 +158,13 @@ function correct(fix, wanted) {
   if (!wanted.trim()) return showMissingName(fix.querySelector("input"), correctionStatus);
   runExclusive(async () => {
     fix.open = !live;
-    await (live ? teachFrames(wanted, FEW_FRAMES) : teachShownPicture(wanted));
+    const learned = await (live ? teachFrames(wanted, FEW_FRAMES) : teachShownPicture(wanted));
+    if (!learned || live) return;
+    const place = document.querySelector("#classify-answer");
+    correction = { learned, place, picture: document.querySelector("#classify-picture img")?.src };
+    answers.observe(place, { childList: true, subtree: true });
+    offerUndo();
+    place.scrollIntoView({ block: "nearest" });
   }, false);
 }
 

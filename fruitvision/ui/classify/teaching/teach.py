@@ -17,8 +17,8 @@ from fruitvision.recognition.taught import transfer
 from fruitvision.recognition.taught.store import clean_name
 from fruitvision.report.markup import tag
 from fruitvision.ui.classify.teaching.taught_view import meant_name, name_choices, pictures_of, shown_name, taught_list
-from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.client.handlers import Handler, Payload, scripted_component, text
+from fruitvision.ui.page.components import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import LANGUAGES, say_error
 
@@ -44,6 +44,7 @@ WORDS = (
     "learned_given",
     "learned_nothing",
     "learned_still",
+    "learned_here",
     "list",
     "list_counts",
     "removed",
@@ -97,7 +98,7 @@ def taught_pictures(context: Context, payload: Payload, language: str) -> dict[s
 def teach_picture(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Teach one "image", a data URL, of a "name", and compute its embedding by the selected model.
 
-    Returns the display "name" in each language; "kept" is 0 if the name has the same picture already.
+    Returns the display "name" in each language; "kept" is 0 if the name has the same picture already. "picture" is its id.
     """
     image = data_url_bytes(payload.get("image"), MAX_PICTURE_BYTES)
     embeddings = context.teaching.embeddings(text(payload, "model"))
@@ -107,7 +108,7 @@ def teach_picture(context: Context, payload: Payload, language: str) -> dict[str
     for picture in pictures:
         embeddings.embed(picture)
     context.teaching.set_undo({})  # undoing a removal could move this picture back to another name
-    return {"name": _names(name), "kept": before.new(clean_name(name), pictures)}
+    return {"name": _names(name), "kept": before.new(clean_name(name), pictures), "picture": pictures[0]}
 
 
 def take_back(context: Context, payload: Payload, language: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // Prepares pictures before they are uploaded. One with too many bytes or pixels is scaled down in the browser; if that fails, an error is
 // shown. HEIC, AVIF and JPEG XL are converted to JPEG if the browser can decode them, and sent as they are otherwise. JPEG files of an
 // allowed size are not checked for pixels, since the server decodes them at a reduced scale. Files of other types are refused.
-// LIMIT (bytes), PIXELS, PICTURE_SELECTOR, WORDS, OTHER_WORDS and BROKEN_WORDS (by language) come from checked_image.py.
+// LIMIT (bytes), PIXELS, PICTURE_SELECTOR, WORDS, OTHER_WORDS, KEPT_WORDS and BROKEN_WORDS (by language) come from components.py.
 () => {
   if (window.fruitvisionPrepareUpload) return;
   window.fruitvisionPrepareUpload = true;
@@ -61,7 +61,8 @@
     const error = document.createElement("p");
     error.className = ERROR_CLASS;
     error.setAttribute("role", "alert");
-    error.textContent = (words[window.fruitvision?.language] || words.en).replace("{name}", file.name);
+    const language = window.fruitvision?.language || "en", kept = place.querySelector("img") ? [KEPT_WORDS[language]] : [];
+    error.textContent = [words[language].replace("{name}", file.name), ...kept].join(language === "zh" ? "" : " ");
     place.after(error);
   }
 

@@ -52,9 +52,10 @@
 
   // A restarted server has lost the uploads, so the displayed pictures are uploaded again. If a call failed while the server was
   // unreachable, Gradio's page makes no further calls, and has to be reloaded.
-  let callFailed = false;
+  let callFailed = false, reloading = false;
   window.addEventListener("fruitvision-server-restarted", () => {
-    if (callFailed) return location.reload();
+    reloading = callFailed;
+    if (reloading) return location.reload();
     for (const [place, url] of displayedPictures(Infinity)) upload(place, url);
   });
 
@@ -75,14 +76,15 @@
     return window.fruitvisionSetPicture(new File([bytes], "picture.jpg", { type: "image/jpeg" }), place);
   }
 
-  // The selected view of Classify and the pictures survive a reload: they are kept in sessionStorage.
+  // The selected view of Classify, its pictures, and the camera survive a reload: they are kept in sessionStorage.
   const STATE_KEY = "fruitvision-kept", STATE_PX = 1280, VIEWS = ["classify-picture-tab", "classify-live-tab"];
   const button = (view) => document.getElementById(`${view}-button`);
   window.addEventListener("pagehide", () => {
     try {
       const shown = Object.fromEntries(displayedPictures(STATE_PX).map(([place, url]) => [place.id, url]));
       const view = VIEWS.find((id) => button(id)?.getAttribute("aria-selected") === "true");
-      sessionStorage.setItem(STATE_KEY, JSON.stringify({ shown, view }));
+      const camera = reloading && document.querySelector(".fv-live")?.camera?.on(); // a reload by the user leaves the camera off
+      sessionStorage.setItem(STATE_KEY, JSON.stringify({ shown, view, camera }));
     } catch { /* storage is full or not allowed: the page starts empty */ }
   });
   (async () => {
@@ -93,7 +95,12 @@
     } catch { /* storage is not allowed */ }
     if (!state || performance.getEntriesByType("navigation")[0]?.type !== "reload") return;
     if (state.view) button(state.view)?.click();
-    for (let tries = 0; tries < 100 && Object.keys(state.shown).length; tries += 1) { // a panel is mounted when it is first opened
+    for (let tries = 0; tries < 100 && (state.camera || Object.keys(state.shown).length); tries += 1) { // panels are mounted when opened
+      const live = document.querySelector(".fv-live");
+      if (state.camera && live?.camera && live.offsetParent) {
+        state.camera = false;
+        live.camera.start();
+      }
       for (const [id, url] of Object.entries(state.shown)) {
         const place = document.getElementById(id);
         if (!place || !window.fruitvisionSetPicture) continue;

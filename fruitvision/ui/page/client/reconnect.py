@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fruitvision.ui.page.checked_image import PICTURE_IDS
+from fruitvision.ui.page.components import PICTURE_IDS
 from fruitvision.ui.page.scripts import script
 from fruitvision.wording.text import LANGUAGES, say
 

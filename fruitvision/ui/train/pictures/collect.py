@@ -15,8 +15,8 @@ from fruitvision.errors import DataError, FruitVisionError
 from fruitvision.recognition.taught.store import clean_name, encoded
 from fruitvision.recognition.taught.transfer import add_taught, write_collected
 from fruitvision.report.markup import data_url
-from fruitvision.ui.page.checked_image import data_url_bytes
 from fruitvision.ui.page.client.handlers import Handler, Payload, scripted_component, text
+from fruitvision.ui.page.components import data_url_bytes
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import say_error
 

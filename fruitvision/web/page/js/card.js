@@ -55,11 +55,10 @@ export function cardOf(model, prediction) {
     if (model.only_on_white[number]) parts.push(tag("p", { class: "variety" }, say("classify.only_on_white")));
   }
   if (prediction.verdict !== "not-fruit") {
-    const words = say(`classify.${sureness(model.card, prediction)}`), sure = tag("p", { class: "sureness" }, tag("strong", {}, words));
-    parts.push(sure);
-    if (alone) {
-      sure.append(" ", percent(prediction.confidence));
-      parts.push(bar(prediction.confidence, words));
+    const words = say(`classify.${sureness(model.card, prediction)}`), sure = prediction.verdict === "sure";
+    if (alone && (sure || !alone.taught)) { // the title says already that it is unsure; of few pictures taught the probability says little
+      parts.push(tag("p", { class: "sureness" }, ...(sure ? [tag("strong", {}, words), " "] : []), percent(prediction.confidence)));
+      if (sure) parts.push(bar(prediction.confidence, words));
     }
     const guesses = (alone ? prediction.top.slice(1) : prediction.top).filter((guess) => guess.probability >= model.card.min_shown);
     if (guesses.length) {
@@ -67,8 +66,8 @@ export function cardOf(model, prediction) {
       parts.push(tag("ol", {}, ...guesses.slice(0, 4).map(guessOf)));
     }
   }
-  if (prediction.verdict !== "sure") {
-    parts.push(tag("h3", {}, say("classify.help")));
+  if (prediction.verdict !== "sure" && !alone?.taught) {
+    parts.push(tag("h3", {}, say(prediction.verdict === "unsure" ? "classify.help" : "classify.help_if_fruit")));
     parts.push(tag("ul", {}, ...HINTS.map((hint) => tag("li", {}, say(`classify.${hint}`)))));
   }
   return parts;

@@ -74,7 +74,8 @@ export function predictionOf(model, space, probabilities, thresholdsOf = () => m
     for (let c = 0; c < space.typeOf.length; c++) {
       if (space.typeOf[c] === type && (best < 0 || probabilities[c] > probabilities[best])) best = c;
     }
-    return { label: space.labels[best], fruit_type: space.types[type], probability: sums[type] };
+    const taught = best >= model.classes.length;
+    return { label: space.labels[best], fruit_type: space.types[type], probability: sums[type], taught };
   });
   const { label, fruit_type, probability } = top[0];
   return {
@@ -127,7 +128,7 @@ export function namedGuesses(card, { verdict, top }) {
 export function sureness(card, prediction) {
   if (prediction.verdict === "not-fruit") return "nothing";
   if (prediction.verdict === "unsure") return "unsure";
-  return prediction.confidence >= card.very_sure ? "very_sure" : "sure";
+  return prediction.confidence >= card.very_sure && !prediction.top[0].taught ? "very_sure" : "sure";
 }
 
 /**

@@ -110,10 +110,11 @@ export class TaughtHead {
    * @returns {Thresholds}
    */
   thresholds(base, label) {
-    const { unsure, not_fruit: notFruit } = base;
+    const { unsure, not_fruit: notFruit } = base, name = this.names.indexOf(label);
+    const sure = this.counts[name] < this.numbers.sure_count ? 1 : Math.min(unsure, this.numbers.sure);
     return {
       not_fruit: this.fruitTypes.includes(this.notFruit) ? Math.min(notFruit, 0.5) : notFruit,
-      unsure: this.names.includes(label) ? Math.min(unsure, this.numbers.sure) : unsure,
+      unsure: name < 0 ? unsure : sure,
     };
   }
 

@@ -29,6 +29,7 @@
  * @property {number} max_count
  * @property {number} ridge
  * @property {number} sure
+ * @property {number} sure_count
  * @property {number} sharpness
  * @property {number} max_rows
  * @property {number} center
@@ -70,7 +71,7 @@
  * @property {Record<string, string>} accuracy by language
  */
 
-/** @typedef {{ label: string, fruit_type: string, probability: number }} Guess */
+/** @typedef {{ label: string, fruit_type: string, probability: number, taught: boolean }} Guess */
 
 /**
  * @typedef {object} Prediction

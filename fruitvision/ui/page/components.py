@@ -1,4 +1,4 @@
-"""The picture component, and data URLs of pictures: nothing is decoded before the handler has checked it."""
+"""Gradio's picture component and dropdown with another check of what the page sends, and data URLs of pictures."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def prepare_upload_script() -> str:
         PICTURE_SELECTOR=", ".join(f"#{place}" for place in PICTURE_IDS),
         WORDS={language: say_error(error, language) for language in LANGUAGES},
         BROKEN_WORDS={language: say("classify.not_shown", language) for language in LANGUAGES},
+        KEPT_WORDS={language: say("classify.kept_picture", language) for language in LANGUAGES},
         OTHER_WORDS={language: say("classify.not_a_picture", language) for language in LANGUAGES},
     )
 
@@ -57,6 +58,23 @@ class CheckedImage(gr.Image):
     def get_block_name(self) -> str:
         """The name of the frontend component: that of gr.Image."""
         return "image"
+
+
+class ListedDropdown(gr.Dropdown):
+    """A dropdown for choices that come and go, such as folders, runs and studies: it passes any text to the handler, which looks it up.
+
+    Gradio's own refuses a value that is not among the choices it was sent last, and with it every event that has the dropdown as an
+    input. A folder that was deleted, or a list that lost it, would thereby stop all of a panel's updates until the page is reloaded,
+    those of the list itself among them.
+    """
+
+    def preprocess(self, payload: Any) -> Any:
+        """The selected value. Raises gr.Error for anything but text."""
+        return payload if isinstance(payload, str) else super().preprocess(payload)
+
+    def get_block_name(self) -> str:
+        """The name of the frontend component: that of gr.Dropdown."""
+        return "dropdown"
 
 
 def data_url_bytes(url: Any, limit: int) -> bytes:
