@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,17 @@ def test_a_pickle_under_any_name_is_never_run(run, tmp_path, monkeypatch):
         path.unlink() if whole is None else path.write_bytes(whole)
     assert not (tmp_path / "trap-has-sprung").exists()
     assert json.loads((run.path / "config.json").read_text(encoding="utf-8"))["name"] == "one"
+
+
+def test_a_training_state_that_could_allocate_any_memory_is_not_read(run):
+    """The run may be somebody else's, and torch's ``weights_only`` alone would fill 100 GB with zeros here."""
+    zeros = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\xe8\x76\x48\x17\x85R."
+    with zipfile.ZipFile(run.resume_file) as whole:
+        parts = {member.filename: whole.read(member) for member in whole.infolist()}
+    with zipfile.ZipFile(run.resume_file, "w") as changed:
+        for name, content in parts.items():
+            changed.writestr(name, zeros if name.endswith("data.pkl") else content)
+    with pytest.raises(RunError) as caught:
+        read_state(run)
+    assert caught.value.code == "resume-damaged"
+    assert getattr(caught.value.__cause__, "code", None) == "import-objects", "found before torch reads it"

@@ -12,6 +12,7 @@ import torch
 from fruitvision.data.read.store import Progress
 from fruitvision.errors import ConfigError, FruitVisionError, RunError
 from fruitvision.files import write_bytes
+from fruitvision.models.imported.pickle_check import check_pickles
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.prepare.data import RunData, check_data, prepare
 from fruitvision.runs.prepare.weights import sources_learned_before
@@ -34,6 +35,7 @@ def read_state(folder: RunFolder) -> dict[str, Any] | None:
     if not folder.resume_file.exists():
         return None
     try:
+        check_pickles(folder.resume_file)  # the run may be somebody else's
         with zipfile.ZipFile(folder.resume_file) as parts:  # torch.load verifies no checksums
             if damaged := parts.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")

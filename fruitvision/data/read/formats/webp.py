@@ -9,8 +9,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 from fruitvision.data.read.formats.orientation import MAX_METADATA_BYTES, exif_orientation, first_orientation, xmp_orientation
 from fruitvision.data.read.formats.picture_file import MAX_PARTS, MAX_PROFILE_BYTES, PictureFile, too_many_parts
 
-_TABLE_BYTES = 13_200
-"""Of one group of prefix codes of a lossless picture, at most, as measured with the largest codes."""
+_TABLE_BYTES = 20_700
+"""Of one group of prefix codes of a lossless picture, at most: libwebp's tables for the largest codes have 5,004 entries of 4 bytes
+(kTableSize and FIXED_TABLE_SIZE in vp8l_dec.c); 13,200 were the most that was measured."""
 _GROUP_BITS, _GROUP_PIXELS, _MAX_GROUPS = 20, 16, 65_536
 """The bits that a group takes in a file, at least; the pixels that share one, at least; and how many there may be."""
 
