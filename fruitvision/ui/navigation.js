@@ -23,6 +23,8 @@
   const showModel = () => {
     const chosen = window.fruitvision.model !== standard ? document.querySelector("#model input")?.value : "";
     document.querySelector("#title")?.setAttribute("data-model", chosen || "");
+    const label = document.querySelector("#model [data-testid='block-info']")?.textContent.trim();
+    document.querySelector("#model")?.style.setProperty("--fv-label", JSON.stringify(label || ""));
   };
 
   window.fruitvisionHeaderChanged = (language, model) => {

@@ -26,6 +26,7 @@ function label() {
   startButton.querySelector("span").textContent = say(stream ? "stop" : "start");
   switchButton.textContent = say("switch");
   emptyButton.textContent = say(empty ? "forget" : "empty");
+  emptyButton.title = say("empty_why");
   emptyButton.hidden = !stream;
   emptyButton.setAttribute("aria-pressed", String(Boolean(empty)));
   view.querySelector(".fv-live-hint").textContent = say(stream && empty ? "known" : "hint");

@@ -49,6 +49,7 @@ LIVE_WORDS = (
     "stop",
     "switch",
     "empty",
+    "empty_why",
     "forget",
     "hint",
     "known",
@@ -123,7 +124,7 @@ def _build_picture(page: Page) -> PictureTab:
             )
         with gr.Column(scale=4, min_width=320):
             answer = page.bind_initial(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
-            heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat")
+            heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat", info="classify.heat_info")
             use_taught = page.bind(gr.Checkbox(value=True, elem_id="classify-use-taught"), label="classify.use_taught")
             heatmap = page.bind(
                 gr.Image(
