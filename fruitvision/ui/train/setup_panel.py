@@ -238,7 +238,7 @@ def _scan_card(context: Context, choice: str, scanned: str, config: TrainConfig,
         return "", None
     datasets = context.datasets
     scan = datasets.scan(choice, scanned, depth=config.class_depth, boxes=config.boxes) if owner else datasets.known(choice)
-    return (scan_card(scan, language), scan) if scan else ("", None)
+    return (scan_card(scan, language, datasets.parent(choice)), scan) if scan else ("", None)
 
 
 def wire_start(page: Page, training: Training, parts: SetupPanel, run: gr.State) -> None:
