@@ -10,6 +10,7 @@ from PIL import Image
 
 from fruitvision.data.read.rgb import cap_short_side
 from fruitvision.recognition.evaluate.confusions import Confusions
+from fruitvision.recognition.evaluate.interval import FEW_PICTURES, wilson_interval
 from fruitvision.report.bilingual import bilingual, bilingual_name, plain_label, plain_name
 from fruitvision.report.markup import data_url, tag
 
@@ -39,6 +40,14 @@ def share_words(value: float) -> str:
         return f"{value:.0%}"
     words = f"{value:.1%}"
     return {"100.0%": "> 99.9%", "0.0%": "< 0.1%"}.get(words, words)
+
+
+def interval_words(accuracy: float, images: int) -> dict[str, str] | None:
+    """The bounds of the accuracy's 95% confidence interval, as the facts of "report.few"; None if enough pictures were tested."""
+    if not 0 < images < FEW_PICTURES or not 0 <= accuracy <= 1:
+        return None
+    low, high = wilson_interval(accuracy, images)
+    return {"low": f"{low:.0%}", "high": f"{high:.0%}"}
 
 
 def _center_crop(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fruitvision.files import FileCache, write_text
 from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_variety, most_confused
 from fruitvision.report.bilingual import Name, bilingual, bilingual_name
-from fruitvision.report.figures import hardest_meaning, matrix, share_words, small_picture
+from fruitvision.report.figures import hardest_meaning, interval_words, matrix, share_words, small_picture
 from fruitvision.report.markup import join, tag
 
 if TYPE_CHECKING:
@@ -178,7 +178,10 @@ def _jpeg(pixels: np.ndarray | Image.Image) -> str:
 def results_html(results: Results, language: str) -> Markup:
     """The results as HTML in a language; ``data-language`` hides text in the other one."""
     facts = {"wrong": f"{results.wrong:,}", "images": f"{results.images:,}"}
-    parts = [tag("p", bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
+    lead = [bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts)]
+    if few := interval_words(1 - results.wrong / max(results.images, 1), results.images):
+        lead.append(bilingual("report.few", **few))
+    parts = [tag("p", Markup(" ").join(lead))]
     if results.rows:
         found = Confusions(results.rows, results.columns, np.array(results.counts, np.int64).reshape(len(results.rows), -1))
         drawn = matrix(found, small=len(found.rows) > SMALL_FROM, language=language)

@@ -26,6 +26,9 @@ def test_the_matrix_the_pairs_and_the_hardest_pictures_are_kept_and_shown(folder
     assert wrong == found.wrong > 0 and found.pairs and found.hardest[0].heatmap
     html = results_html(found, "zh")
     assert 'data-language="zh"' in html and "混淆矩阵" in html and "Confusion matrix" in html
+    assert "95% 置信区间" in html and "95% confidence interval" in html  # of 16 pictures
+    many = results_html(found.model_copy(update={"images": 200}), "en")
+    assert "95%" not in many
     assert "heatmap" in html and "越亮" in html and "ONNX" not in html
     assert 'title="苹果 → ' in html and "Apple 苹果" not in html  # tooltips in the page's language alone
     for attributes in re.findall("<img([^>]*)>", html):

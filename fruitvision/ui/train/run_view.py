@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from fruitvision.data.synthetic.sample import MARKER
 from fruitvision.files import csv_text
 from fruitvision.report.charts import COLOURS, Format, Series, line_chart
+from fruitvision.report.figures import interval_words
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.metrics import metrics_reader
@@ -62,6 +63,8 @@ def results(run: RunFolder, status: RunStatus, language: str) -> str:
     summary = run.summary(status)
     if summary.test_top1 is not None:
         parts.append(say("train.result_test", language, top1=f"{summary.test_top1:.1%}", images=summary.test_images))
+        if few := interval_words(summary.test_top1, summary.test_images or 0):
+            parts.append(say("report.few", language, **few))
     if is_synthetic(run):
         parts.append(say("train.result_synthetic", language))
     if status.best_val_accuracy is not None:
