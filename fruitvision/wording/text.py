@@ -20,6 +20,7 @@ has their words, so that no sentence of one language carries words of another.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -128,6 +129,12 @@ def duration(seconds: float, language: str) -> str:
         return f"{seconds}{second}"
     minutes = round(seconds / 60)
     return f"{minutes}{minute}" if minutes < 60 else f"{minutes // 60}{hour}{minutes % 60}{minute}"
+
+
+def number(value: float, form: str) -> str:
+    """A number in a format such as ".3f", with a true minus sign (U+2212), and none before a zero: "−1.472", "0.000"."""
+    words = format(value, form)
+    return words.replace("-", "−") if any(digit in words for digit in "123456789") or not math.isfinite(value) else words.lstrip("-")
 
 
 def abbreviate(names: Sequence[str], limit: int = 5, *, more: str = "+{}") -> str:

@@ -19,7 +19,7 @@ from fruitvision.errors import DataError
 from fruitvision.models import ARCHITECTURES, OWN
 from fruitvision.runs.status import State
 from fruitvision.training.config import PRESETS, TrainConfig
-from fruitvision.wording.text import LANGUAGES, duration, language_of, plain, say, say_error, sentences, setting
+from fruitvision.wording.text import LANGUAGES, duration, language_of, number, plain, say, say_error, sentences, setting
 
 PACKAGE = Path(fruitvision.__file__).parent
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FruitVisionError)}
@@ -141,6 +141,11 @@ def test_a_sentence_mentions_only_facts_that_its_error_always_has():
             code = call.args[0].value
             mentioned = {fact for key in sentences() if key.split(".")[:2] == ["errors", code] for fact in facts(say(key, "en"))}
             assert mentioned <= known, f"{path.name}:{call.lineno}: {code}"
+
+
+def test_a_number_has_a_true_minus_sign_and_zero_has_none():
+    assert [number(value, ".3f") for value in (-1.4715, 0.5, -0.0001, 0.0)] == ["−1.472", "0.500", "0.000", "0.000"]
+    assert (number(-9.4, ".3g"), number(-1e-7, ".1g"), number(-1234.0, ",.0f")) == ("−9.4", "−1e−07", "−1,234")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
