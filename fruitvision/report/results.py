@@ -21,6 +21,7 @@ from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_
 from fruitvision.report.bilingual import Name, bilingual, bilingual_name
 from fruitvision.report.figures import hardest_meaning, interval_words, matrix, share_words, small_picture
 from fruitvision.report.markup import join, tag
+from fruitvision.wording.text import SPACE
 
 if TYPE_CHECKING:
     from fruitvision.recognition.evaluate.evaluation import Evaluation
@@ -181,7 +182,7 @@ def results_html(results: Results, language: str) -> Markup:
     lead = [bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts)]
     if few := interval_words(1 - results.wrong / max(results.images, 1), results.images):
         lead.append(bilingual("report.few", **few))
-    parts = [tag("p", Markup(" ").join(lead))]
+    parts = [tag("p", Markup(SPACE[language]).join(lead))]
     if results.rows:
         found = Confusions(results.rows, results.columns, np.array(results.counts, np.int64).reshape(len(results.rows), -1))
         drawn = matrix(found, small=len(found.rows) > SMALL_FROM, language=language)

@@ -32,6 +32,8 @@ Place = Literal["page", "terminal"]
 LANGUAGES = {"en": "English", "zh": "中文"}
 OF_SETTINGS = ("bad-settings", "settings-empty")
 """The errors whose facts ``name`` and ``other`` are settings: on the page they go by their display names, on a terminal by their flags'."""
+SPACE = {"en": " ", "zh": ""}
+"""What stands between two sentences."""
 MAX_LANGUAGES = 32  # the number of languages that are read from a header
 FOLDER = Path(__file__).with_name("sentences")
 
@@ -72,7 +74,7 @@ def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Pl
         parts = [words[language].format_map(facts) for words in (found, step) if words]
     except (KeyError, ValueError, IndexError, TypeError, AttributeError):
         return None
-    return " ".join((" " if language == "en" else "").join(parts).split())
+    return " ".join(SPACE[language].join(parts).split())
 
 
 def say_error(error: Any, language: str, place: Place = "page") -> str:

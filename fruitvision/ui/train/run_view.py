@@ -19,7 +19,7 @@ from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.elements import status as status_box
-from fruitvision.wording.text import duration, say, say_error, sentences, setting
+from fruitvision.wording.text import SPACE, duration, say, say_error, sentences, setting
 
 MAX_POINTS = 300
 MAX_DIFFERENCES = 4
@@ -53,8 +53,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.active:
             if status.eta_s is not None and shown != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
-            return status_box(Markup(" ").join(words), state, status.progress(epochs), data_run=run.id)
-    return status_box(Markup(" ").join(filter(None, [*words, other])), state, data_run=run.id)
+            return status_box(Markup(SPACE[language]).join(words), state, status.progress(epochs), data_run=run.id)
+    return status_box(Markup(SPACE[language]).join(filter(None, [*words, other])), state, data_run=run.id)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
@@ -70,7 +70,7 @@ def results(run: RunFolder, status: RunStatus, language: str) -> str:
     if status.best_val_accuracy is not None:
         parts.append(say("train.result_validation", language, top1=f"{status.best_val_accuracy:.1%}"))
     parts.append(say("train.result_time", language, time=duration(status.seconds, language)))
-    return " ".join(parts)
+    return SPACE[language].join(parts)
 
 
 def is_synthetic(run: RunFolder) -> bool:
