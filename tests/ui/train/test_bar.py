@@ -46,11 +46,12 @@ def test_the_bar_says_how_the_run_ended_that_a_page_saw_going_on(context, state,
 def test_a_run_that_finished_within_the_last_hour_is_news_to_a_page_that_has_not_seen_it(context):
     old = make_run(context, "old", "finished", heartbeat=time.time() - NEWS_SECONDS - 5)
     assert run_state(context, {}, "en") == {}
-    make_run(context, "stopped", "stopped", heartbeat=time.time())
+    stopped = make_run(context, "stopped", "stopped", heartbeat=time.time())
     run = make_run(context, "tried", "finished", heartbeat=time.time() - 60)
     assert run_state(context, {}, "en") == run_state(context, {"seen": old.id}, "en") == run_state(context, {"after": run.id}, "en")
     assert run_state(context, {}, "en") == {"ended": run.id, "state": "finished", "words": "tried has finished: accuracy 50.0%."}
     assert run_state(context, {"seen": run.id}, "en") == {}
+    assert run_state(context, {"seen": stopped.id}, "en") == {}, "a later one was seen"
     assert run_state(context, {"seen": run.id, "after": run.id}, "en")["ended"] == run.id, "it was resumed, and has ended again"
 
 

@@ -48,12 +48,11 @@ def _find(context: Context, run_id: Any) -> RunFolder | None:
 def run_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """The active run as {"run": id, "words", "left", "share": 0..1}; otherwise the result of the run whose id the page sends as "after".
 
-    Without that, the result of the run that finished last, unless it is the one that the page sends as "seen", or finished long ago.
+    Without that, the result of the run that finished last, unless the one that the page sends as "seen" ended later, or it is long ago.
     """
     run = launcher.running(context.runs)
     if run is None:
-        after, news = text(payload, "after"), _news(context)
-        return _ended(context, after or (news if news != text(payload, "seen") else ""), language)
+        return _ended(context, text(payload, "after") or _news(context, text(payload, "seen")), language)
     status, stopping = run.status(), run.stop_file.exists()
     epochs = status.epochs or run.config().training.epochs
     state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
@@ -64,11 +63,12 @@ def run_state(context: Context, payload: Payload, language: str) -> dict[str, An
     return {"run": run.id, "words": say(f"train.bar_{state}", language, **facts), "left": left, "share": status.progress(epochs)}
 
 
-def _news(context: Context) -> str:
-    """The id of the run that finished last, if that was within ``NEWS_SECONDS``; otherwise empty."""
-    ended = [(status.heartbeat, run.id) for run in list_runs(context.runs) if (status := run.status()).state == "finished"]
-    at, run = max(ended, default=(0.0, ""))
-    return run if at > time.time() - NEWS_SECONDS else ""
+def _news(context: Context, seen: str) -> str:
+    """The id of the run that finished last, if that was after the end of ``seen`` and within ``NEWS_SECONDS``; otherwise empty."""
+    known = [(run.id, run.status()) for run in list_runs(context.runs)]
+    since = max([time.time() - NEWS_SECONDS, *(status.heartbeat for run, status in known if run == seen)])
+    ended = [(status.heartbeat, run) for run, status in known if status.state == "finished" and status.heartbeat > since]
+    return max(ended, default=(0.0, ""))[1]
 
 
 def _ended(context: Context, run_id: str, language: str) -> dict[str, Any]:
