@@ -31,14 +31,14 @@ def bilingual_name(name: str) -> Markup:
     return join(tag("span", word, lang=language) for language, word in words.items())
 
 
-def plain_label(key: str) -> str:
-    """The sentence of that key for an attribute, which the switch cannot change: "Confusion matrix 混淆矩阵"."""
-    return " ".join(say(key, language) for language in LANGUAGES)
+def plain_label(key: str, language: str | None = None) -> str:
+    """The sentence of that key for an attribute; without a language, in both: "Confusion matrix 混淆矩阵"."""
+    return " ".join(say(key, one) for one in ([language] if language else LANGUAGES))
 
 
-def plain_name(name: str) -> str:
-    """A name for an attribute, which the switch cannot change: "Apple 苹果"."""
-    return " ".join(dict.fromkeys(display_name(name, language) for language in LANGUAGES))
+def plain_name(name: str, language: str | None = None) -> str:
+    """A name for an attribute; without a language, in both: "Apple 苹果"."""
+    return " ".join(dict.fromkeys(display_name(name, one) for one in ([language] if language else LANGUAGES)))
 
 
 def _localized(value: Any, language: str) -> str:

@@ -7,7 +7,7 @@ epoch can be redrawn without flicker.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Literal, TypeGuard
@@ -16,7 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fruitvision.report.markup import tag
-from fruitvision.wording.text import LANGUAGES, say
+from fruitvision.wording.text import LANGUAGES, number, say
 
 if TYPE_CHECKING:
     from fruitvision.training.evaluation import Reliability
@@ -55,7 +55,7 @@ def line_chart(
     y_format: Format = "number",
     empty: str = "",
     x_places: Sequence[tuple[float, str]] | None = None,
-    close: bool = False,
+    ticks: Sequence[float] | None = None,
 ) -> Markup:
     """HTML of a chart with its title and legend.
 
@@ -65,13 +65,12 @@ def line_chart(
         y_format: "percent" takes y in 0..1 on a fixed scale from 0 to 100%.
         empty: what stands in the middle of a chart without points.
         x_places: (x, label) of the ticks of the x axis, instead of whole numbers.
-        close: a percent scale only as wide as the curves and their bands, for a chart of small differences.
+        ticks: those of the y axis, such as :func:`close_ticks` of all charts that stand together and show small differences.
     """
-    if y_format == "percent":
-        ticks = close_ticks(series) if close else [0, 0.25, 0.5, 0.75, 1]
-    else:
-        ticks = round_ticks(series)
-    drawn = [_curve(one, x_max, ticks, y_format) for one in series if any(is_number(y) for y in one.ys)]
+    if ticks is None:
+        ticks = [0, 0.25, 0.5, 0.75, 1] if y_format == "percent" else round_ticks(series)
+    labels = dict(x_places or ())
+    drawn = [_curve(one, x_max, ticks, y_format, labels) for one in series if any(is_number(y) for y in one.ys)]
     missing = None if drawn or not empty else tag("text", empty, x=WIDTH / 2, y=HEIGHT / 2, text_anchor="middle", class_="fv-tick")
     content = [_grid(ticks, y_format), _x_axis(x_max, x_label, x_places), [_band(one, x_max, ticks) for one in series], drawn, missing]
     svg = tag("svg", content, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img", aria_label=description)
@@ -126,8 +125,8 @@ def _grid(ticks: Sequence[float], y_format: Format) -> Iterator[Markup]:
 def _x_axis(x_max: float, label: str, places: Sequence[tuple[float, str]] | None) -> Iterator[Markup]:
     step = max(1, round(x_max / 6)) if x_max >= 2 else 1
     shown = places or [(n, str(n)) for n in range(0, int(x_max) + 1, step)]
-    for number, (place, words) in enumerate(shown):
-        kind = "fv-tick fv-tick-between" if len(shown) > MANY_TICKS and number % 2 else "fv-tick"
+    for index, (place, words) in enumerate(shown):
+        kind = "fv-tick fv-tick-between" if len(shown) > MANY_TICKS and index % 2 else "fv-tick"
         yield tag("text", words, class_=kind, x=_x(place, x_max), y=HEIGHT - BOTTOM + 18, text_anchor="middle")
     yield tag("text", label, class_="fv-tick", x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end")
 
@@ -142,8 +141,8 @@ def _band(series: Series, x_max: float, ticks: Sequence[float]) -> Markup | None
     return tag("path", class_="fv-curve-band", d=f"M{path}Z", fill=series.colour)
 
 
-def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Format) -> list[Markup]:
-    """The line, and below 40 points a dot for each with its value as a tooltip."""
+def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Format, labels: Mapping[float, str]) -> list[Markup]:
+    """The line, and below 40 points a dot for each with its value as a tooltip. ``labels``: of places on the x axis."""
     path, alone, dots = [], True, []
     points = list(zip(series.xs, series.ys, strict=True))
     drawn = sum(is_number(y) for _, y in points)
@@ -157,7 +156,8 @@ def _curve(series: Series, x_max: float, ticks: Sequence[float], y_format: Forma
             path.append("h0")  # a line of length 0, whose round caps are a dot
         alone = False
         if drawn <= 40:
-            words = f"{series.name} · {x:g}: {f'{y:.1%}' if y_format == 'percent' else f'{y:.4g}'}"
+            at = labels.get(x, f"{x:g}")
+            words = f"{series.name} · {at}: {f'{y:.1%}' if y_format == 'percent' else f'{y:.4g}'}"
             dots.append(tag("circle", tag("title", words), cx=px, cy=py, r=3 if drawn > 1 else 4, fill=series.colour))
     dashes = "6 4" if series.dashed else None
     return [tag("path", class_="fv-curve", d="".join(path), stroke=series.colour, stroke_dasharray=dashes), *dots]
@@ -205,7 +205,7 @@ def histogram(values: np.ndarray, *, title: str, reach: float, colour: str, desc
     content.append(tag("path", class_="fv-grid", d=f"M{MARGIN} {BASE}H{HISTOGRAM_WIDTH - MARGIN}"))
     content.append(tag("path", class_="fv-zero", d=f"M{across(0):.1f} 4V{BASE}"))
     for place, anchor in ((-reach, "start"), (0.0, "middle"), (reach, "end")):
-        content.append(tag("text", f"{place:.3g}", class_="fv-tick", x=across(place), y=BASE + 17, text_anchor=anchor))
+        content.append(tag("text", number(place, ".3g"), class_="fv-tick", x=across(place), y=BASE + 17, text_anchor=anchor))
     svg = tag("svg", content, viewBox=f"0 0 {HISTOGRAM_WIDTH:.0f} {HISTOGRAM_HEIGHT:.0f}", role="img", aria_label=description)
     return tag("figure", tag("figcaption", title), svg, class_="fv-chart fv-histogram")
 

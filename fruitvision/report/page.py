@@ -26,7 +26,7 @@ from fruitvision.recognition.evaluate.findings import explained, hardest, label_
 from fruitvision.recognition.evaluate.near_duplicates import Duplicate, Duplicates, find_duplicates
 from fruitvision.report.bilingual import Name, bilingual, bilingual_name
 from fruitvision.report.charts import reliability_chart
-from fruitvision.report.figures import matrix, picture, share_words
+from fruitvision.report.figures import hardest_meaning, interval_words, matrix, picture, share_words
 from fruitvision.report.markup import render
 from fruitvision.report.table import class_table
 from fruitvision.training.evaluation import reliability
@@ -81,6 +81,7 @@ def report_page(examination: Evaluation, language: str = "en") -> str:
         matrices=_matrices(examination),
         pairs=_pairs(examination),
         hardest=_hardest(examination),
+        hardest_meaning=hardest_meaning(examination.classifier.has_heatmaps),
         reliability=_reliability(examination),
         accepted=[_accepted_card(examination, *one) for one in accepted[:ACCEPTED]],
         accepted_count=len(accepted),
@@ -106,6 +107,8 @@ def _lead(examination: Evaluation) -> list[Markup]:
     images = summary["images"]
     right = f"{images - wrong:,}"
     lead = [bilingual("report.lead", right=right, images=f"{images:,}", top1=share_words(summary["top1"]), wrong=f"{wrong:,}")]
+    if few := interval_words(summary["top1"], images):
+        lead.append(bilingual("report.few", **few))
     lead.append(bilingual("report.lead_top3", top3=share_words(summary["top3"])))
     if summary["answered_top1"] is not None:
         lead.append(bilingual("report.lead_sure", answered=share_words(summary["answered"]), right=share_words(summary["answered_top1"])))

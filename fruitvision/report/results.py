@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fruitvision.files import FileCache, write_text
 from fruitvision.recognition.evaluate.confusions import Confusions, by_kind, by_variety, most_confused
 from fruitvision.report.bilingual import Name, bilingual, bilingual_name
-from fruitvision.report.figures import matrix, share_words, small_picture
+from fruitvision.report.figures import hardest_meaning, interval_words, matrix, share_words, small_picture
 from fruitvision.report.markup import join, tag
+from fruitvision.wording.text import SPACE
 
 if TYPE_CHECKING:
     from fruitvision.recognition.evaluate.evaluation import Evaluation
@@ -65,7 +66,7 @@ class ConfusedPair(BaseModel):
     names: tuple[Text, Text]
     counts: tuple[int, int]
     typical: tuple[Shown | None, Shown | None]
-    """The best recognized picture of each."""
+    """The best recognized picture of each; None if none was recognized."""
     mistaken: tuple[Shown, ...] = Field(max_length=PER_PAIR)
 
 
@@ -178,16 +179,19 @@ def _jpeg(pixels: np.ndarray | Image.Image) -> str:
 def results_html(results: Results, language: str) -> Markup:
     """The results as HTML in a language; ``data-language`` hides text in the other one."""
     facts = {"wrong": f"{results.wrong:,}", "images": f"{results.images:,}"}
-    parts = [tag("p", bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts))]
+    lead = [bilingual("report.results_lead" if results.wrong else "report.results_none_wrong", **facts)]
+    if few := interval_words(1 - results.wrong / max(results.images, 1), results.images):
+        lead.append(bilingual("report.few", **few))
+    parts = [tag("p", Markup(SPACE[language]).join(lead))]
     if results.rows:
         found = Confusions(results.rows, results.columns, np.array(results.counts, np.int64).reshape(len(results.rows), -1))
-        drawn = matrix(found, small=len(found.rows) > SMALL_FROM)
+        drawn = matrix(found, small=len(found.rows) > SMALL_FROM, language=language)
         parts.append(_section("matrix", bilingual("report.results_matrix"), drawn))
     if results.pairs:
         parts.append(_section("pairs", bilingual("report.pairs_meaning"), map(_pair, results.pairs)))
     if results.hardest:
         pictures = tag("div", [_figure(one) for one in results.hardest], class_="fv-results-pictures")
-        parts.append(_section("hardest", bilingual("report.hardest_meaning"), pictures))
+        parts.append(_section("hardest", hardest_meaning(any(one.heatmap for one in results.hardest)), pictures))
     return tag("div", parts, class_="fv-results", data_language=language)
 
 
@@ -199,7 +203,8 @@ def _pair(pair: ConfusedPair) -> Markup:
     (first, second), (forth, back) = pair.names, pair.counts
     heading = tag("h4", bilingual_name(first), " ⇄ ", bilingual_name(second))
     count = tag("p", bilingual("report.pair_count", first=Name(first), second=Name(second), forth=forth, back=back))
-    typical = [_figure(one, typical=True) for one in pair.typical if one]
+    # Earlier versions kept a picture even if none was recognized.
+    typical = [_figure(one, typical=True) for one in pair.typical if one and one.answer == one.label]
     return tag("article", heading, count, tag("div", typical, map(_figure, pair.mistaken), class_="fv-results-pictures"))
 
 
@@ -215,4 +220,15 @@ def _figure(one: Shown, *, typical: bool = False) -> Markup:
 
 
 def _image(picture: str, words: str) -> Markup:
-    return tag("img", src=f"data:image/jpeg;base64,{picture}", alt=words, decoding="async", loading="lazy")
+    width, height = _size(picture)  # with them the page reserves the space before the picture is decoded
+    source = f"data:image/jpeg;base64,{picture}"
+    return tag("img", src=source, width=width, height=height, alt=words, decoding="async", loading="lazy")
+
+
+def _size(picture: str) -> tuple[int, int] | tuple[None, None]:
+    """Width and height of a JPEG in base64, from its header; None for what is no JPEG."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(picture)), formats=("JPEG",)) as image:
+            return image.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None, None

@@ -119,11 +119,11 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
     @model_validator(mode="after")
     def _norm_is_offered(self) -> TrainConfig:
         if self.architecture == RESNET18 and self.norm == OWN:
-            raise Fault("norm-not-built-in", architecture=RESNET18, known=", ".join(NORMS))
+            raise Fault("norm-not-built-in", name="norm", architecture=RESNET18, known=", ".join(NORMS))
         if self.architecture != RESNET18 and self.norm != OWN:
-            raise Fault("norm-built-in", architecture=self.architecture, norm=self.norm)
+            raise Fault("norm-built-in", name="norm", architecture=self.architecture, norm=self.norm)
         if self.architecture != RESNET18 and self.width != 64:
-            raise Fault("width-fixed", architecture=self.architecture)
+            raise Fault("width-fixed", name="width", architecture=self.architecture)
         return self
 
     @model_validator(mode="after")
@@ -135,21 +135,21 @@ class TrainConfig(  # pydantic collects fields from the last base to the first
         if self.first_image_size > self.image_size:
             raise Fault("above", name="first_image_size", value=self.first_image_size, other="image_size", most=self.image_size)
         if 0 < self.first_image_size < 32:
-            raise Fault("first-image-size")
+            raise Fault("first-image-size", name="first_image_size")
         return self
 
     @model_validator(mode="after")
     def _last_layer_fits(self) -> TrainConfig:
         if self.start_share and not self.fit_last:
-            raise Fault("start-share-alone")
+            raise Fault("start-share-alone", name="start_share", other="fit_last")
         if self.fit_last and self.refit:
-            raise Fault("fitted-twice")
+            raise Fault("fitted-twice", name="fit_last", other="refit")
         return self
 
     @model_validator(mode="after")
     def _balance_is_offered(self) -> TrainConfig:
         if self.balance == "sampler" and self.augmentation == "scenes":
-            raise Fault("balance-of-scenes")
+            raise Fault("balance-of-scenes", name="balance", other="type_balance")
         return self
 
     @classmethod

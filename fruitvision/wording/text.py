@@ -20,6 +20,7 @@ has their words, so that no sentence of one language carries words of another.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,10 @@ from typing import Any, Literal
 
 Place = Literal["page", "terminal"]
 LANGUAGES = {"en": "English", "zh": "中文"}
+OF_SETTINGS = ("bad-settings", "settings-empty")
+"""The errors whose facts ``name`` and ``other`` are settings: on the page they go by their display names, on a terminal by their flags'."""
+SPACE = {"en": " ", "zh": ""}
+"""What stands between two sentences."""
 MAX_LANGUAGES = 32  # the number of languages that are read from a header
 FOLDER = Path(__file__).with_name("sentences")
 
@@ -63,12 +68,13 @@ def error_sentence(code: str, facts: Mapping[str, Any], language: str, place: Pl
     step = known.get(f"errors.{code}.{place}") or known.get(f"errors.{code}.next")
     if found is None:
         return None
+    display = place == "page" and code in OF_SETTINGS
     try:
-        facts = {name: _worded(fact, language) for name, fact in facts.items()}
+        facts = {name: _worded(fact, language, display) for name, fact in facts.items()}
         parts = [words[language].format_map(facts) for words in (found, step) if words]
     except (KeyError, ValueError, IndexError, TypeError, AttributeError):
         return None
-    return " ".join((" " if language == "en" else "").join(parts).split())
+    return " ".join(SPACE[language].join(parts).split())
 
 
 def say_error(error: Any, language: str, place: Place = "page") -> str:
@@ -77,19 +83,25 @@ def say_error(error: Any, language: str, place: Place = "page") -> str:
     return error_sentence(str(kept.get("code", "")), kept.get("facts", {}), language, place) or str(kept.get("message", ""))
 
 
-def say_fault(fault: Mapping[str, Any], language: str) -> str:
-    """A fault in words, or the first sentence of an error. Raises KeyError for an unknown code or a missing fact."""
+def say_fault(fault: Mapping[str, Any], language: str, display: bool = False) -> str:
+    """A fault in words, or the first sentence of an error. Raises KeyError for an unknown code or a missing fact.
+
+    ``display``: whether settings go by their display names.
+    """
     known, code = sentences(), fault["code"]
     words = known.get(f"faults.{code}") or known[f"errors.{code}.found"]
-    facts = {name: _worded(fact, language) for name, fact in fault["facts"].items()}
+    facts = {name: _worded(fact, language, display) for name, fact in fault["facts"].items()}
+    for name in {"name", "other"} & facts.keys() if display else ():
+        if f"settings.{facts[name]}.name" in known:
+            facts[name] = f"“{setting(facts[name], language)[0]}”"
     return " ".join(words[language].format_map(facts).split())
 
 
-def _worded(fact: Any, language: str) -> Any:
+def _worded(fact: Any, language: str, display: bool = False) -> Any:
     if isinstance(fact, Mapping):
-        return say_error(fact, language, "terminal") if "message" in fact else say_fault(fact, language)
+        return say_error(fact, language, "terminal") if "message" in fact else say_fault(fact, language, display)
     if isinstance(fact, list | tuple):
-        return ("; " if language == "en" else "；").join(str(_worded(one, language)) for one in fact)
+        return ("; " if language == "en" else "；").join(str(_worded(one, language, display)) for one in fact)
     return fact
 
 
@@ -119,6 +131,12 @@ def duration(seconds: float, language: str) -> str:
         return f"{seconds}{second}"
     minutes = round(seconds / 60)
     return f"{minutes}{minute}" if minutes < 60 else f"{minutes // 60}{hour}{minutes % 60}{minute}"
+
+
+def number(value: float, form: str) -> str:
+    """A number in a format such as ".3f", with a true minus sign (U+2212), and none before a zero: "−1.472", "0.000"."""
+    words = format(value, form)
+    return words.replace("-", "−") if any(digit in words for digit in "123456789") or not math.isfinite(value) else words.lstrip("-")
 
 
 def abbreviate(names: Sequence[str], limit: int = 5, *, more: str = "+{}") -> str:

@@ -179,7 +179,7 @@ def test_wrong_settings_are_named_all_at_once_and_nothing_is_started(visit, app)
     page.click("#train-start")
     page.wait_for_selector("#train-notice .fv-wrong")
     notice = page.inner_text("#train-notice")
-    assert "epochs" in notice and "batch_size" in notice
+    assert "“Epochs”" in notice and "“Batch size”" in notice and "batch_size" not in notice
     page.locator("#train-processes input").fill("99")
     page.locator("#train-processes input").press("Tab")
     page.click("#train-start")
@@ -204,6 +204,26 @@ def lay_run(runs: Path, name: str) -> None:
     for epoch in (1, 2, 3):
         run.append({"kind": "epoch", "epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1 / epoch, "val_accuracy": epoch / 4})
     run.write_status(RunStatus(state="stopped", epochs=3, epoch=3, steps=1))
+
+
+def test_a_run_that_finished_while_nobody_looked_is_told_at_the_top_until_it_was_seen(visit, app):
+    wait_until_free(open_train(visit))
+    run = new_run(app.runs, RunConfig(name="overnight", data=str(app.runs), training=TrainConfig.from_preset("fast")))
+    run.write_status(RunStatus(state="finished", epochs=3, epoch=3, heartbeat=time.time(), skipped=0, test_top1=2 / 3, test_images=15))
+    page = visit(size=PHONE)
+    bar = page.locator(".fv-run-bar-go")
+    bar.wait_for()
+    assert re.sub(r"\s+", " ", bar.inner_text()) == "overnight has finished: accuracy 66.7%. Show"
+    bar.click()
+    page.wait_for_selector("#train-status:has-text('95% confidence interval')")
+    focused_in_view(page, "#train-status")
+    bar.wait_for(state="hidden")
+    page.reload()
+    page.wait_for_selector("#train-status .fv-run-finished")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(5000)  # the bar asks every four seconds
+    assert not bar.is_visible()
+    run.delete()
 
 
 def focused_in_view(page, selector: str) -> None:

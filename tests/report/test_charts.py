@@ -105,7 +105,8 @@ def test_a_band_lies_under_its_curve_and_stays_inside_the_chart():
 
 
 def test_the_x_axis_may_carry_words():
-    assert ">batch 32<" in chart(curve([1.0, 2.0]), x_places=[(1, "batch 2"), (2, "batch 32")])
+    drawn = chart(curve([1.0, 2.0]), x_places=[(1, "batch 2"), (2, "batch 32")])
+    assert ">batch 32<" in drawn and "· batch 32: 2<" in drawn, "on the axis and in the tooltip"
 
 
 def test_small_differences_fill_the_chart_when_asked_for():
@@ -114,7 +115,7 @@ def test_small_differences_fill_the_chart_when_asked_for():
     assert close_ticks([curve([0.0, 1.0])]) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
     assert close_ticks([curve([0.75])]) == pytest.approx([0.75, 0.8]) and close_ticks([curve([1.0])]) == pytest.approx([0.95, 1])
     assert close_ticks([curve([None])])[-1] == 1
-    drawing = chart(*near, y_format="percent", close=True)
+    drawing = chart(*near, y_format="percent", ticks=close_ticks(near))
     assert ">70%<" in drawing and ">0%<" not in drawing
     heights = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path_of(drawing))]
     assert heights[0] - heights[1] > 60 > 0, "six points of a hundred fill a third of the height"

@@ -26,7 +26,31 @@ def test_the_matrix_the_pairs_and_the_hardest_pictures_are_kept_and_shown(folder
     assert wrong == found.wrong > 0 and found.pairs and found.hardest[0].heatmap
     html = results_html(found, "zh")
     assert 'data-language="zh"' in html and "混淆矩阵" in html and "Confusion matrix" in html
+    assert "95% 置信区间" in html and "95% confidence interval" in html  # of 16 pictures
+    many = results_html(found.model_copy(update={"images": 200}), "en")
+    assert "95%" not in many
+    assert "heatmap" in html and "越亮" in html and "ONNX" not in html
+    assert 'title="苹果 → ' in html and "Apple 苹果" not in html  # tooltips in the page's language alone
+    for attributes in re.findall("<img([^>]*)>", html):
+        assert re.search(r' width="\d+" height="\d+"', attributes)
     assert html.count("<img") == html.count("data:image/jpeg;base64,") >= 2 * len(found.hardest)
+
+
+def test_only_a_picture_that_was_recognized_is_shown_as_recognized_best(folder):
+    found = read_results(folder)
+    wrong = found.hardest[0].model_copy(update={"label": "Apple", "answer": "Kiwi"})
+    right = wrong.model_copy(update={"answer": "Apple"})
+    pair = found.pairs[0].model_copy(update={"typical": (wrong, right)})
+    html = results_html(found.model_copy(update={"pairs": (pair,)}), "en")
+    assert html.count('class="fv-results-typical"') == 1
+
+
+def test_without_class_activation_maps_they_are_not_explained_and_no_jpeg_has_no_size(folder):
+    found = read_results(folder)
+    plain = [one.model_copy(update={"heatmap": "", "picture": "AAAA"}) for one in found.hardest]
+    html = results_html(found.model_copy(update={"hardest": tuple(plain), "pairs": ()}), "en")
+    assert "An ONNX file" not in html and "an ONNX file, gives no class activation maps" in html and "the brighter" not in html
+    assert "<img" in html and "width=" not in html
 
 
 def test_what_somebody_elses_run_holds_stays_text_and_what_is_no_result_is_not_shown(folder, tmp_path):

@@ -19,7 +19,7 @@ from fruitvision.errors import DataError
 from fruitvision.models import ARCHITECTURES, OWN
 from fruitvision.runs.status import State
 from fruitvision.training.config import PRESETS, TrainConfig
-from fruitvision.wording.text import LANGUAGES, duration, language_of, plain, say, say_error, sentences, setting
+from fruitvision.wording.text import LANGUAGES, duration, language_of, number, plain, say, say_error, sentences, setting
 
 PACKAGE = Path(fruitvision.__file__).parent
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.FruitVisionError)}
@@ -107,12 +107,31 @@ def test_faults_are_said_in_the_readers_language_also_from_a_status_file():
     with pytest.raises(errors.ConfigError) as caught:
         TrainConfig.parse({"epochs": 0, "eval_resize": 100, "image_size": 224, "norm": "batch"})
     kept = json.loads(json.dumps(caught.value.as_dict()))
-    assert "epochs: must be at least 1 (given: 0)" in say_error(kept, "en")
-    assert "epochs 项：不能小于 1（给出的值：0）" in say_error(kept, "zh")
+    assert "epochs: must be at least 1 (given: 0)" in say_error(kept, "en", "terminal")
+    assert "epochs 项：不能小于 1（给出的值：0）" in say_error(kept, "zh", "terminal")
     unsafe = errors.DownloadError("archive-unsafe", file="a.zip", name="../a", reason=errors.Fault("path-outside"))
     assert "路径指向文件夹之外" in say_error(pickle.loads(pickle.dumps(unsafe)), "zh")
     ended = errors.TrainingError("process-ended", reason=unsafe.as_dict())
     assert "路径指向文件夹之外" in say_error(ended.as_dict(), "zh") and "a path out of the folder" in str(ended)
+
+
+def test_settings_go_by_their_names_on_the_page_and_by_their_flags_on_a_terminal():
+    wrong = (
+        {"batch_size": 0, "learning_rate": -1.0},
+        {"eval_resize": 100, "image_size": 224},
+        {"first_image_size": 9},
+        {"start_share": 0.5},
+    )
+    for values in wrong:
+        with pytest.raises(errors.ConfigError) as caught:
+            TrainConfig.parse(values)
+        for language in LANGUAGES:
+            page, terminal = (say_error(caught.value, language, place) for place in ("page", "terminal"))
+            for name in values:
+                assert setting(name, language)[0] in page and name in terminal and name not in page, (name, page, terminal)
+    assert "“批大小”" in say_error(errors.ConfigError("bad-settings", faults=[errors.Fault("setting", name="batch_size")]), "zh")
+    entry = errors.Fault("in-entry", name="norm", fault=errors.Fault("missing"))
+    assert "norm: is missing" in say_error(errors.CheckpointError("checkpoint-config", path="x", faults=[entry]), "en")
 
 
 def test_a_sentence_mentions_only_facts_that_its_error_always_has():
@@ -122,6 +141,11 @@ def test_a_sentence_mentions_only_facts_that_its_error_always_has():
             code = call.args[0].value
             mentioned = {fact for key in sentences() if key.split(".")[:2] == ["errors", code] for fact in facts(say(key, "en"))}
             assert mentioned <= known, f"{path.name}:{call.lineno}: {code}"
+
+
+def test_a_number_has_a_true_minus_sign_and_zero_has_none():
+    assert [number(value, ".3f") for value in (-1.4715, 0.5, -0.0001, 0.0)] == ["−1.472", "0.500", "0.000", "0.000"]
+    assert (number(-9.4, ".3g"), number(-1e-7, ".1g"), number(-1234.0, ",.0f")) == ("−9.4", "−1e−07", "−1,234")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

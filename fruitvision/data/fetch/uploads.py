@@ -123,14 +123,17 @@ class Uploads:
                     raise write_error(error, path) from error
             os.utime(folder)
 
-    def finish(self, key: str, progress: Callable[[int, int], None] | None = None) -> Path:
+    def finish(
+        self, key: str, progress: Callable[[int, int], None] | None = None, *, check: Callable[[Path, str], None] | None = None
+    ) -> Path:
         """Turn a completed upload into a folder with a free name. Archives are unpacked; a single archive becomes the folder itself.
 
         Args:
             progress: called with the bytes unpacked of an archive and their total.
+            check: called with the unpacked folder and its name, before it is moved to its place. If it raises, nothing is kept.
 
         Raises:
-            DataError: "upload-gone", "upload-mismatch" where something has not come, "disk-full", "cannot-write".
+            DataError: "upload-gone", "upload-mismatch" where something has not come, "disk-full", "cannot-write"; or as ``check`` does.
             DownloadError: what :func:`unpack` says of an archive.
         """
         with self._lock:
@@ -157,9 +160,12 @@ class Uploads:
                     unpack(named, _free(target.with_name(without_suffix(target.name) or "_")), progress=progress)
                 else:
                     os.replace(came, target)
+            unpacked, name = _only_folder(made), without_suffix(announced.name) or "_"
+            if check:
+                check(unpacked, name)
             with self._lock:
-                final = _free(self.root / (without_suffix(announced.name) or "_"), self._taken)
-                os.replace(_only_folder(made), final)
+                final = _free(self.root / name, self._taken)
+                os.replace(unpacked, final)
                 (self.root / BROUGHT).touch()
         except OSError as error:
             raise write_error(error, self.root) from error

@@ -77,7 +77,7 @@ class Pair:
     mistaken: tuple[int, ...]
     """The confused pictures, by decreasing confidence."""
     typical: tuple[int | None, int | None]
-    """For each name the picture with the highest probability of its label; None if there is none."""
+    """For each name, of the pictures that were recognized, the one with the highest probability; None if there is none."""
 
 
 def most_confused(evaluation: Evaluation, limit: int) -> list[Pair]:
@@ -103,5 +103,5 @@ def most_confused(evaluation: Evaluation, limit: int) -> list[Pair]:
 
 
 def _typical(evaluation: Evaluation, name: int) -> int | None:
-    of_it = np.flatnonzero(evaluation.labels == name)
-    return int(of_it[evaluation.scores.right.numpy()[of_it].argmax()]) if len(of_it) else None
+    recognized = np.flatnonzero((evaluation.labels == name) & ~evaluation.wrong)
+    return int(recognized[evaluation.scores.right.numpy()[recognized].argmax()]) if len(recognized) else None

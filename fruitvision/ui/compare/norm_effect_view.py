@@ -15,7 +15,7 @@ from fruitvision.report.charts import histogram
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.page.elements import bar, note, table
 from fruitvision.ui.page.norm_names import norm_name
-from fruitvision.wording.text import say
+from fruitvision.wording.text import number, say
 
 BEFORE, AFTER = "#8c8c8c", "#2474bb"
 MAX_SETS = 5
@@ -49,9 +49,9 @@ def numbers_view(effect: NormEffect, channel: int, language: str) -> Markup:
     step = max(len(before[0]) // MAX_SETS, 1)
     chosen = sorted({mine, *range(0, len(before[0]), step)})[: MAX_SETS + 1]
     rows = []
-    for number in chosen:
-        figures = [_small(before[0][number]), f"{before[1][number]:.3f}", _small(after[0][number]), f"{after[1][number]:.3f}"]
-        rows.append(_row([_set_name(effect, number, language), *figures], number == mine))
+    for one in chosen:
+        figures = [number(values[one], ".3f") for values in (*before, *after)]
+        rows.append(_row([_set_name(effect, one, language), *figures], one == mine))
     facts = {"count": f"{len(before[0]):,}", "size": f"{effect.sets.size // len(before[0]):,}", "norm": norm_name(effect.norm, language)}
     words = say("touch.sets_count", language, **facts)
     if few := low_variance_sets(effect):
@@ -62,9 +62,9 @@ def numbers_view(effect: NormEffect, channel: int, language: str) -> Markup:
     return _card(title, tag("p", words), table(heads, rows, title))
 
 
-def _set_name(effect: NormEffect, number: int, language: str) -> str:
+def _set_name(effect: NormEffect, place: int, language: str) -> str:
     """The coordinates that all elements of a set have in common, such as "picture 2, group 5"."""
-    n, c, h, w = (int(axis[0]) for axis in np.nonzero(effect.sets == number))
+    n, c, h, w = (int(axis[0]) for axis in np.nonzero(effect.sets == place))
     norm = get_norm(effect.norm)
     parts = []
     if "N" not in norm.shares:
@@ -72,7 +72,7 @@ def _set_name(effect: NormEffect, number: int, language: str) -> str:
     if "C" not in norm.shares:
         parts.append(say("touch.channel_number", language, number=c))
     elif norm.grouped:
-        size = (effect.sets[n, :, 0, 0] == number).sum()
+        size = (effect.sets[n, :, 0, 0] == place).sum()
         parts.append(say("touch.channels_from", language, first=c, last=c + size - 1))
     if "H" not in norm.shares:
         parts.append(say("touch.position", language, row=h, column=w))
@@ -88,7 +88,7 @@ def _axes_card(effect: NormEffect, language: str) -> Markup:
         share = say("touch.of", language, some=f"{row.normalized:,}", all=f"{row.count:,}")
         spread = f"{row.least_deviation:.3f} … {row.greatest_deviation:.3f}" if row.count > 1 else f"{row.greatest_deviation:.3f}"
         mark = tag("span", "✓" if whole else "–", class_="fv-yes" if whole else "fv-no")
-        rows.append(_row([tag("b", row.axes), _small(row.furthest_mean), spread, join([mark, " ", share])], row.axes == own))
+        rows.append(_row([tag("b", row.axes), number(row.furthest_mean, ".3f"), spread, join([mark, " ", share])], row.axes == own))
     title = say("touch.axes", language)
     shown = table(_heads(("over", "furthest", "spread", "normalized"), language), rows, title)
     return _card(title, tag("p", say("touch.axes_meaning", language)), shown)
@@ -113,7 +113,7 @@ def _histogram_card(effect: NormEffect, channel: int, language: str) -> Markup:
     charts = [
         histogram(
             values,
-            title=say(f"touch.histogram_{when}", language, mean=_small(float(values.mean())), deviation=f"{values.std():.2f}"),
+            title=say(f"touch.histogram_{when}", language, mean=number(float(values.mean()), ".3f"), deviation=f"{values.std():.2f}"),
             reach=limit,
             colour=colour,
             description=say("touch.histogram_description", language, channel=channel),
@@ -144,9 +144,11 @@ def _running_card(effect: NormEffect, running: Running, channel: int, language: 
         "kept": (running.mean[channel], running.variance[channel]),
         "kept_next": (running.next_mean[channel], running.next_variance[channel]),
     }
-    rows = [_row([say(f"touch.{name}", language), f"{mean:.4f}", f"{variance:.4f}"]) for name, (mean, variance) in moments.items()]
+    rows = [
+        _row([say(f"touch.{name}", language), number(mean, ".4f"), number(variance, ".4f")]) for name, (mean, variance) in moments.items()
+    ]
     facts = {"momentum": f"{running.momentum:g}", "rest": f"{1 - running.momentum:g}", "eps": f"{EPS:g}"}
-    affine = {"channel": channel, "scale": f"{effect.scale[channel]:.3f}", "shift": f"{effect.shift[channel]:.3f}"}
+    affine = {"channel": channel, "scale": number(effect.scale[channel], ".3f"), "shift": number(effect.shift[channel], ".3f")}
     title = say("touch.running", language, channel=channel)
     return _card(
         title,
@@ -240,11 +242,6 @@ def _card(title: str, *content: Markup | None, kind: str = "") -> Markup:
 
 def _effect_percent(share: float) -> str:
     return "0" if share < NEGLIGIBLE else f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
-
-
-def _small(value: float) -> str:
-    """Three decimals; 0.000, never −0.000."""
-    return "0.000" if abs(value) < 5e-4 else f"{value:.3f}".replace("-", "−")
 
 
 def _ceil_two_digits(value: float) -> float:

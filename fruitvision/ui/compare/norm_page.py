@@ -94,7 +94,8 @@ def _means(norm: str, language: str) -> str:
     shape = " × ".join(map(str, LAYER_SHAPE))
     if not count:
         return say("compare.means_none", language, shape=shape)
-    words = say("compare.means_count", language, shape=shape, count=f"{count:,}", size=f"{math.prod(LAYER_SHAPE) // count:,}")
+    size = f"{math.prod(LAYER_SHAPE) // count:,}"
+    words = say("compare.means_count", language, shape=shape, pictures=LAYER_SHAPE[0], count=f"{count:,}", size=size)
     if get_norm(norm).grouped:
         groups = groups_for(LAYER_SHAPE[1])
         words += " " + say("compare.means_groups", language, groups=groups, size=LAYER_SHAPE[1] // groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
@@ -18,11 +18,11 @@ from fruitvision.comparison.statistics import (
     reversal,
     summary,
 )
-from fruitvision.report.charts import Series, line_chart
+from fruitvision.report.charts import Series, close_ticks, line_chart
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
-from fruitvision.wording.text import say
+from fruitvision.wording.text import number, say
 
 LOSSES = ("val_loss", "train_loss")
 Effects = list[dict[Any, Any]]
@@ -49,8 +49,7 @@ def study_charts(found: Results | None, language: str) -> Markup:
         return _charts(*accuracy, *losses)
     more = folded(say("compare.losses", language), _charts(*losses), class_="fv-more")
     by_size = summary(found.done).sort_values("batch_size", kind="stable")
-    first = [_against_batch_size(by_size, sizes, language), *_statistics_charts(by_size, sizes, language)]
-    return join([_charts(*first, *accuracy), more])
+    return join([_charts(*_by_batch_size(by_size, sizes, language), *accuracy), more])
 
 
 def _charts(*charts: Markup) -> Markup:
@@ -79,35 +78,48 @@ def _curves(rows: pd.DataFrame, key: str, epochs: int, title: str, language: str
     )
 
 
-def _against_batch_size(found: pd.DataFrame, sizes: list[int], language: str) -> Markup:
+def _by_batch_size(found: pd.DataFrame, sizes: list[int], language: str) -> list[Markup]:
+    """The charts of accuracies at each batch size, which stand together and have one scale."""
+    drawn = [_against_batch_size(found, sizes, language), *_by_statistics(found, sizes, language)]
+    ticks = close_ticks([one for chart in drawn for one in chart.series])
+    return [
+        line_chart(
+            chart.series,
+            title=chart.title,
+            x_max=len(sizes) + 0.5,
+            x_label=say("compare.batch_size", language),
+            y_format="percent",
+            ticks=ticks,
+            x_places=[(place, str(size)) for place, size in enumerate(sizes, 1)],
+            description=chart.description,
+            empty=say("train.chart_empty", language),
+        )
+        for chart in drawn
+    ]
+
+
+class Drawn(NamedTuple):
+    """A chart's curves and words."""
+
+    series: list[Series]
+    title: str
+    description: str
+
+
+def _against_batch_size(found: pd.DataFrame, sizes: list[int], language: str) -> Drawn:
     """Wu & He's figure (arXiv:1803.08494): the accuracy of each norm at each batch size. Batch sizes are spaced evenly."""
     series = []
     for norm, rows in found.groupby("norm", sort=False):
         places = [sizes.index(size) + 1 for size in rows["batch_size"].tolist()]
         series.append(_series(str(norm), places, rows["mean"].tolist(), rows["sd"].tolist(), language))
-    title, description = say("compare.chart_batch_size", language), say("compare.chart_batch_size_description", language)
-    return _by_batch_size(series, sizes, title, description, language)
-
-
-def _by_batch_size(series: list[Series], sizes: list[int], title: str, description: str, language: str) -> Markup:
-    return line_chart(
-        series,
-        title=title,
-        x_max=len(sizes) + 0.5,
-        x_label=say("compare.batch_size", language),
-        y_format="percent",
-        close=True,
-        x_places=[(place, str(size)) for place, size in enumerate(sizes, 1)],
-        description=description,
-        empty=say("train.chart_empty", language),
-    )
+    return Drawn(series, say("compare.chart_batch_size", language), say("compare.chart_batch_size_description", language))
 
 
 STATISTICS = {"mean": "#d55e00", "recomputed_mean": "#0072b2", "batch_mean": "#8c8c8c"}
 """The columns of a summary with the accuracy under each kind of statistics at test time, and the colours of their curves."""
 
 
-def _statistics_charts(found: pd.DataFrame, sizes: list[int], language: str) -> list[Markup]:
+def _by_statistics(found: pd.DataFrame, sizes: list[int], language: str) -> list[Drawn]:
     """For each norm with running statistics: its accuracy with those and with other statistics, at each batch size."""
     charts = []
     for norm, rows in found.dropna(subset=["recomputed_mean"]).groupby("norm", sort=False):
@@ -116,7 +128,7 @@ def _statistics_charts(found: pd.DataFrame, sizes: list[int], language: str) -> 
             Series(say(f"compare.statistics_{name}", language), places, rows[name].tolist(), colour) for name, colour in STATISTICS.items()
         ]
         title = say("compare.chart_statistics", language, norm=norm_name(str(norm), language))
-        charts.append(_by_batch_size(series, sizes, title, say("compare.chart_statistics_description", language), language))
+        charts.append(Drawn(series, title, say("compare.chart_statistics_description", language)))
     return charts
 
 
@@ -257,8 +269,8 @@ def _effect(effect: dict[Any, Any], language: str) -> Markup | None:
 
 def _points(**shares: float) -> dict[str, str]:
     """Differences of accuracies, 0..1, formatted in percentage points."""
-    return {name: f"{share * 100:.1f}".replace("-", "−") for name, share in shares.items()}
+    return {name: number(share * 100, ".1f") for name, share in shares.items()}
 
 
 def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
+    return "–" if math.isnan(value) else number(value, form)

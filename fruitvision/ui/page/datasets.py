@@ -131,6 +131,11 @@ class Datasets:
             return unpacked(path, progress=progress)[0] if is_archive(path) else path
         raise DataError("data-not-chosen")
 
+    def parent(self, choice: str) -> Path | None:
+        """The folder that holds a listed dataset; None for other choices."""
+        name = choice.removeprefix("folder:")
+        return next((folder.parent for folder in self._folders() if folder.name == name), None) if choice != name else None
+
     def scan(self, choice: str, typed: str = "", *, depth: int = 0, boxes: float | None = None, again: bool = False) -> Scan:
         """The scan of a choice, started by the first call; ``again`` starts a new one unless one is running.
 

@@ -30,17 +30,19 @@ def clear_downloads() -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def download_path(name: str, suffix: str, *, fallback: str) -> Path:
+def download_path(name: str, suffix: str, *, fallback: str, what: str = "") -> Path:
     """The path of a new file, in a folder of its own. Deletes older files.
 
     Args:
         name: its name; characters that a file name should not have are replaced.
         suffix: without a dot, such as "csv".
         fallback: its name if none of ``name``'s characters are usable.
+        what: what it holds, such as "checkpoint", which then follows the name.
 
     Raises DataError if the folder cannot be written.
     """
     stem = re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or fallback
+    stem += f"-{what}" if what else ""
     with named_write_errors(Path(_FOLDER)):  # the system may have no temporary folder at all
         root = downloads_folder()
     with named_write_errors(root):

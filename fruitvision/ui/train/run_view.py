@@ -12,13 +12,14 @@ from markupsafe import Markup, escape
 from fruitvision.data.synthetic.sample import MARKER
 from fruitvision.files import csv_text
 from fruitvision.report.charts import COLOURS, Format, Series, line_chart
+from fruitvision.report.figures import interval_words
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import PRESETS, TrainConfig
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.elements import status as status_box
-from fruitvision.wording.text import duration, say, say_error, sentences, setting
+from fruitvision.wording.text import SPACE, duration, say, say_error, sentences, setting
 
 MAX_POINTS = 300
 MAX_DIFFERENCES = 4
@@ -52,8 +53,8 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
         if status.active:
             if status.eta_s is not None and shown != "stopping":
                 words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
-            return status_box(Markup(" ").join(words), state, status.progress(epochs), data_run=run.id)
-    return status_box(Markup(" ").join(filter(None, [*words, other])), state, data_run=run.id)
+            return status_box(Markup(SPACE[language]).join(words), state, status.progress(epochs), data_run=run.id)
+    return status_box(Markup(SPACE[language]).join(filter(None, [*words, other])), state, data_run=run.id)
 
 
 def results(run: RunFolder, status: RunStatus, language: str) -> str:
@@ -62,12 +63,14 @@ def results(run: RunFolder, status: RunStatus, language: str) -> str:
     summary = run.summary(status)
     if summary.test_top1 is not None:
         parts.append(say("train.result_test", language, top1=f"{summary.test_top1:.1%}", images=summary.test_images))
+        if few := interval_words(summary.test_top1, summary.test_images or 0):
+            parts.append(say("report.few", language, **few))
     if is_synthetic(run):
         parts.append(say("train.result_synthetic", language))
     if status.best_val_accuracy is not None:
         parts.append(say("train.result_validation", language, top1=f"{status.best_val_accuracy:.1%}"))
     parts.append(say("train.result_time", language, time=duration(status.seconds, language)))
-    return " ".join(parts)
+    return SPACE[language].join(parts)
 
 
 def is_synthetic(run: RunFolder) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from fruitvision.errors import ConfigError
+from fruitvision.errors import ConfigError, Fault
 from fruitvision.models import ARCHITECTURES, OWN, RESNET18
 from fruitvision.models.norms import NORMS
 from fruitvision.report.markup import tag
@@ -126,7 +126,7 @@ def configuration(preset: str, values: Sequence[Any]) -> TrainConfig:
     given = dict(zip(FIELDS, values, strict=True))
     empty = [name for name, value in given.items() if value is None]
     if empty:
-        raise ConfigError("settings-empty", names=", ".join(empty))
+        raise ConfigError("settings-empty", names=[Fault("setting", name=name) for name in empty])
     if (
         given["architecture"] != RESNET18 and given["norm"] == preset_settings(preset)["norm"]
     ):  # not chosen by the user: the architecture's own norm

@@ -38,6 +38,8 @@ from fruitvision.wording.text import say
 
 SOURCES = ("collect", "drop", "choose", "download")
 """The ids of the ways to provide pictures."""
+UPDATED = ("found", "grid", "preset", "downloading", "data", "fitting", "weights", "start", "start_taught")
+"""The names of the components that :func:`data_updates` updates."""
 
 
 def source_choices(language: str) -> list[tuple[str, str]]:
@@ -118,7 +120,7 @@ class SetupPanel:
         name = gr.Textbox(elem_id="train-name", max_lines=1, max_length=100)
         self.name = page.bind(name, label="train.name", placeholder="train.name_hint")
         self.start = page.bind(gr.Button(variant="primary", size="lg", elem_id="train-start"), value="train.start")
-        self.start_taught = page.bind(gr.Button(size="sm", elem_id="train-taught"), value="train.start_taught")
+        self.start_taught = page.bind(gr.Button(visible=False, size="sm", elem_id="train-taught"), value="train.start_taught")
         self.notice = gr.HTML(elem_id="train-notice")
         self.scanned = gr.State("")  # the folder that the owner asked to scan
         self.seed, self.seen = gr.State(0), gr.State(None)
@@ -176,7 +178,7 @@ def wire_setup(page: Page, training: Training, parts: SetupPanel, timer: gr.Time
         [page.demo.load, page.opened.change, timer.tick, parts.seed.change, page.language.change],
         view,
         [page.opened, page.language, parts.scanned, parts.seed, parts.seen, parts.minutes, *parts.form],
-        [parts.found, parts.grid, parts.preset, parts.downloading, parts.data, parts.fitting, parts.weights, parts.seen],
+        [getattr(parts, name) for name in (*UPDATED, "seen")],
         **UNQUEUED_LAST,
     )
 
@@ -213,6 +215,9 @@ def data_updates(
         "fitting": note(fitting_words(estimates, minutes, splits, language), role="status"),
         # Visitors must not see the names of folders.
         "weights": gr.update(choices=start_choices(training.context.models.imported() if owner else [], language)),
+        # A second start is refused with an explanation, so the button stays enabled.
+        "start": gr.update(variant="primary" if launcher.running(training.context.runs) is None else "secondary"),
+        "start_taught": gr.update(visible=owner and _is_taught(training.context)),
     }
     recipe = (config.augmentation, config.crop_scale_min, config.flip, config.rotation)
     key = fingerprint(form.data, scanned, language, seed, opened and result is not None, recipe, values)
@@ -220,6 +225,13 @@ def data_updates(
         return {}
     values["grid"] = augmentation_grid(result, config, seed, language) if opened and result else ""
     return changed(values, seen, key)
+
+
+def _is_taught(context: Context) -> bool:
+    try:
+        return context.teaching.store.index().pictures > 0
+    except FruitVisionError:  # the index is damaged: the button says so when it is pressed
+        return True
 
 
 def valid_configuration(form: Form) -> TrainConfig:
@@ -238,7 +250,7 @@ def _scan_card(context: Context, choice: str, scanned: str, config: TrainConfig,
         return "", None
     datasets = context.datasets
     scan = datasets.scan(choice, scanned, depth=config.class_depth, boxes=config.boxes) if owner else datasets.known(choice)
-    return (scan_card(scan, language), scan) if scan else ("", None)
+    return (scan_card(scan, language, datasets.parent(choice)), scan) if scan else ("", None)
 
 
 def wire_start(page: Page, training: Training, parts: SetupPanel, run: gr.State) -> None:

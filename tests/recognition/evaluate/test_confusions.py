@@ -67,6 +67,13 @@ def test_pairs_are_those_with_the_most_mistakes_the_more_mistaken_first(examined
     assert len(most_confused(examined, limit=1)) == 1
 
 
+def test_a_name_of_which_no_picture_was_recognized_shows_none(examined):
+    first = most_confused(examined, limit=1)[0]  # the only picture of Apple Red 2 was taken for Apple Red 1
+    assert first.typical[0] is None and examined.path(first.typical[1]).startswith("Apple Red 1/")
+    for pair in most_confused(examined, limit=10):
+        assert not any(examined.wrong[i] for i in pair.typical if i is not None)
+
+
 def test_a_name_that_no_picture_has_shows_none(colour_classifier, tmp_path):
     put(tmp_path / "Kiwi", RED, GREEN)
     (pair,) = most_confused(evaluate_in_detail(colour_classifier(), tmp_path), limit=5)

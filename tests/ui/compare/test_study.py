@@ -85,6 +85,14 @@ def test_charts_have_a_curve_a_norm_with_a_band_for_its_seeds(language):
     assert study_charts(None, language).count("<figure") == 1
 
 
+def test_accuracies_at_each_batch_size_that_stand_together_have_one_scale():
+    found = study_panel.shipped_results()
+    assert found is not None
+    first, second = re.findall(r"<figure.*?</figure>", study_charts(found, "en"), re.DOTALL)[:2]
+    scales = [re.findall(r">(\d+%)</text>", drawing) for drawing in (first, second)]
+    assert scales[0] == scales[1] and scales[0][0] == "0%"
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_table_has_every_figure_and_says_what_was_measured(language):
     table = study_table(made_up(), language)

@@ -63,6 +63,16 @@ def test_a_page_of_its_own_is_one_folder_in_a_zip_file(checkpoint, tmp_path, mon
     assert all(name.startswith("my-fruit/") for name in names) and [path.name for path in path.parent.iterdir()] == [path.name]
 
 
+def test_the_files_of_one_run_can_be_told_apart_by_their_names(checkpoint, monkeypatch):
+    monkeypatch.setattr(files, "call_in_subprocess", lambda work, folder, out, name: out.write_bytes(b"x"))
+    made = [files.zip_folder(checkpoint, "my run", fallback="x")]
+    made += [files.export_file(checkpoint, "my run", kind, fallback="x") for kind in ("page", "onnx")]
+    assert [path.name for path in made] == ["my-run-checkpoint.zip", "my-run-web-page.zip", "my-run.onnx"]
+    with zipfile.ZipFile(made[0]) as archive:
+        assert "my-run-checkpoint/config.json" in archive.namelist()
+    assert files.zip_folder(checkpoint, "x" * 100, fallback="x").name.endswith("-checkpoint.zip"), "a long name hides it not"
+
+
 def test_what_fails_or_is_too_large_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(DataError) as caught:
         patch.setattr(files, "MAX_BYTES", 1000)

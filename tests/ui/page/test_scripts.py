@@ -86,6 +86,17 @@ globalThis.setTimeout = (work, ms) => waits.push(ms);"""
     assert said(f"{page}\n{script}\nkept(() => console.log(JSON.stringify(waits)), 50);") == [waits]
 
 
+def test_a_choice_is_named_by_its_label_and_not_by_its_value_in_the_program():
+    page = """globalThis.Node = { ELEMENT_NODE: 1, TEXT_NODE: 3 };
+globalThis.MutationObserver = class { observe() {} };
+const made = (...children) => ({ nodeType: 1, dataset: {}, children, childNodes: [], getAttribute: () => null, closest: () => null });
+const input = { ...made(), matches: (selector) => selector === "label > input[title]", removeAttribute: (name) => removed.push(name) };
+const removed = [];
+globalThis.document = { body: made(input) };
+globalThis.window = { addEventListener() {}, fruitvision: { language: "zh" } };"""
+    assert said(f"{page} ({gradio_translation_script()})(); console.log(JSON.stringify(removed))") == ["title"]
+
+
 def test_what_people_named_stays_as_they_named_it():
     """A run called "Clear" is no button of Gradio's, and "$&" in a name is no pattern."""
     page = """globalThis.Node = { ELEMENT_NODE: 1, TEXT_NODE: 3 };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import gradio as gr
@@ -14,7 +15,7 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.train.bar.run_bar import run_state, wire_bar
+from fruitvision.ui.train.bar.run_bar import NEWS_SECONDS, run_state, wire_bar
 
 
 @pytest.fixture
@@ -23,9 +24,9 @@ def context(tmp_path) -> Context:
     return Context(runs=runs, taught=tmp_path, access=Access("token"), models=Models(runs), data=tmp_path / "data")
 
 
-def make_run(context: Context, name: str, state: str) -> RunFolder:
+def make_run(context: Context, name: str, state: str, **status) -> RunFolder:
     run = new_run(context.runs, RunConfig(name=name, data="pictures", training=TrainConfig.from_preset("fast")))
-    run.write_status(RunStatus(state=state, epochs=3, epoch=3, best_val_accuracy=0.5))
+    run.write_status(RunStatus(state=state, epochs=3, epoch=3, best_val_accuracy=0.5, **status))
     return run
 
 
@@ -40,6 +41,18 @@ def test_the_bar_says_how_the_run_ended_that_a_page_saw_going_on(context, state,
     assert run_state(context, {"after": run.id}, "en") == {"ended": run.id, "state": state, "words": words}
     assert run_state(context, {"after": run.id + "x"}, "en") == run_state(context, {"after": 3}, "en") == {}
     assert "tried" in run_state(context, {"after": run.id}, "zh")["words"]
+
+
+def test_a_run_that_finished_within_the_last_hour_is_news_to_a_page_that_has_not_seen_it(context):
+    old = make_run(context, "old", "finished", heartbeat=time.time() - NEWS_SECONDS - 5)
+    assert run_state(context, {}, "en") == {}
+    stopped = make_run(context, "stopped", "stopped", heartbeat=time.time())
+    run = make_run(context, "tried", "finished", heartbeat=time.time() - 60)
+    assert run_state(context, {}, "en") == run_state(context, {"seen": old.id}, "en") == run_state(context, {"after": run.id}, "en")
+    assert run_state(context, {}, "en") == {"ended": run.id, "state": "finished", "words": "tried has finished: accuracy 50.0%."}
+    assert run_state(context, {"seen": run.id}, "en") == {}
+    assert run_state(context, {"seen": stopped.id}, "en") == {}, "a later one was seen"
+    assert run_state(context, {"seen": run.id, "after": run.id}, "en")["ended"] == run.id, "it was resumed, and has ended again"
 
 
 def test_the_bar_brings_runs_into_view_and_keeps_nothing_else_that_is_sent(context):

@@ -148,9 +148,10 @@ def test_a_zip_in_pieces_becomes_a_dataset_of_the_list(context, drops):
     for at in range(0, len(content), 1000):
         piece = base64.b64encode(content[at : at + 1000]).decode()
         assert owner(context, drops.drop_pieces, key=begun["key"], pieces=[[0, at, piece]]) == {}
-    assert finished(context, drops, begun["key"]) == {"choice": "folder:x", "name": "x"}
+    answer = {"choice": "folder:x", "name": "x", "ready": True}
+    assert finished(context, drops, begun["key"]) == answer
     assert ("x", "folder:x") in context.datasets.owners_choices("en")
-    assert finished(context, drops, begun["key"]) == {"choice": "folder:x", "name": "x"}, "the answer was lost, and it is asked again"
+    assert finished(context, drops, begun["key"]) == answer, "the answer was lost, and it is asked again"
     assert sorted(path.name for path in context.data.iterdir()) == [".brought", "x"]
 
 
@@ -185,9 +186,31 @@ def test_a_data_folder_that_is_a_dataset_itself_gets_no_class_of_what_is_brought
 def test_folders_of_one_kind_brought_one_by_one_hide_no_dataset(context, drops):
     first = brought(context, drops, "Fruit", "Fruit/a/1.png", "Fruit/b/1.png")["choice"]
     for kind in ("Apple", "Pear"):
-        choice = brought(context, drops, kind, f"{kind}/1.png")["choice"]
+        choice = brought(context, drops, kind, f"{kind}/{kind}/1.png", f"{kind}/more/{kind}/1.png")["choice"]
         assert context.datasets.path(choice) == context.data / kind
     assert context.datasets.path(first) == context.data / "Fruit"
+
+
+def test_pictures_without_class_folders_are_not_taken_over_and_the_training_data_stays(context, drops):
+    before = brought(context, drops, "Fruit", "Fruit/a/1.png", "Fruit/b/1.png")["choice"]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", png(number))
+    content = buffer.getvalue()
+    key = owner(context, drops.drop_begin, called="flat.zip", files=[["flat.zip", len(content)]])["key"]
+    owner(context, drops.drop_pieces, key=key, pieces=[[0, 0, base64.b64encode(content).decode()]])
+    refused = finished(context, drops, key)
+    assert refused["code"] == "upload-unusable" and "choice" not in refused
+    assert "The 3 pictures in “flat” are not in class folders. So nothing was taken over" in refused["error"]
+    assert str(context.data) not in refused["error"] and context.datasets.latest == before
+    assert sorted(path.name for path in context.data.iterdir()) == [".brought", "Fruit"]
+
+
+def test_what_a_setting_can_mend_is_kept_and_said_not_to_be_ready(context, drops):
+    answer = brought(context, drops, "One", "One/a/1.png", "One/a/2.png")
+    assert answer == {"choice": "folder:One", "name": "One", "ready": False}
+    assert context.datasets.latest == "folder:One"
 
 
 def test_two_pages_may_use_what_was_collected_at_once(context):

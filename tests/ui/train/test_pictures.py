@@ -46,6 +46,14 @@ def test_a_folder_without_pictures_gets_a_sentence(tmp_path):
     assert scan.error and 'role="alert"' in scan_card(scan, "en")
 
 
+def test_the_error_of_a_listed_folder_names_it_as_the_list_does(tmp_path):
+    detection_picture(tmp_path / "data" / "flat" / "1.png")
+    datasets = Datasets(tmp_path / "data")
+    listed, typed = scanned(datasets, "folder:flat"), scanned(datasets, TYPED, str(tmp_path / "data" / "flat"))
+    assert "pictures in flat are not" in scan_card(listed, "en", datasets.parent("folder:flat"))
+    assert datasets.parent(TYPED) is None and str(tmp_path) in scan_card(typed, "en", datasets.parent(TYPED))
+
+
 def test_the_card_follows_the_level_of_class_folders_and_the_cropping_of_boxes(tmp_path):
     """It went on to ask for a setting that was made, and counted other classes than the run."""
     for kind, group in (("Apple/Red", "a"), ("Apple/Green", "b"), ("Pear/Long", "c")):

@@ -70,6 +70,14 @@ def test_a_finished_run_says_what_it_measured(tmp_path):
     assert "75.0%" in line and "140" in line and "87.5%" in line
 
 
+@pytest.mark.parametrize(("images", "bounds"), [(15, ("42%", "85%")), (199, ("60%", "73%")), (200, ()), (0, ()), (None, ())])
+def test_an_accuracy_on_few_pictures_has_its_interval_beside_it(tmp_path, images, bounds):
+    run = make_run(tmp_path, test_top1=2 / 3, test_images=images, skipped=0)
+    for language in ("en", "zh"):
+        line = status_line(run, language)
+        assert ("95%" in line) == bool(bounds) and all(bound in line for bound in bounds)
+
+
 def test_charts_are_drawn_of_none_one_and_several_runs(tmp_path):
     first, second = make_run(tmp_path, "one"), make_run(tmp_path, BAD_NAME)
     for charts, count in ((main_charts, 2), (more_charts, 3)):

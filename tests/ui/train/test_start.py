@@ -53,7 +53,7 @@ def test_photos_without_scenes_are_refused_with_the_augmentation_that_was_chosen
     from fruitvision.training.config import TrainConfig
 
     training = TrainConfig.from_preset("robust", augmentation="none")
-    with pytest.raises(ConfigError, match="augmentation=none") as caught:
+    with pytest.raises(ConfigError, match="the augmentation “none”") as caught:
         find_sources(RunConfig(data=str(sample_set), photos=(str(sample_set / "Training"),), training=training))
     assert "without another augmentation" in str(caught.value)
 

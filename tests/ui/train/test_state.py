@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 
 from fruitvision.report.charts import COLOURS
+from fruitvision.runs import launcher
 from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import new_run
 from fruitvision.training.config import TrainConfig
@@ -41,6 +45,22 @@ def test_what_is_shown_already_is_known_by_hashes(context, owner):
     ):
         assert len(repr(shown["seen"])) < MOST
     assert data_updates(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
+
+
+def test_taught_pictures_are_offered_for_training_once_there_are_some_and_start_steps_back_while_a_run_goes_on(context, monkeypatch):
+    training, form = Training(context), Form.of("sample", "", "", "", "fast", 1, "", *preset_values("fast"))
+
+    def shown(seen=None, owner=True):
+        return data_updates(training, form, "", 0, seen, "", "en", owner=owner, opened=False)
+
+    first = shown()
+    assert not first["start_taught"]["visible"] and first["start"]["variant"] == "primary"
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(buffer, "PNG")
+    context.teaching.store.add("Quince", buffer.getvalue())
+    assert shown(first["seen"])["start_taught"]["visible"] and not shown(owner=False)["start_taught"]["visible"]
+    monkeypatch.setattr(launcher, "running", lambda runs: "a run")
+    assert shown(first["seen"])["start"]["variant"] == "secondary"
 
 
 def test_a_form_keeps_no_more_of_a_typed_folder_than_a_file_system_knows():

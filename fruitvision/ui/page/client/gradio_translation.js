@@ -29,6 +29,7 @@
   }
 
   function translate(element) {
+    if (element.matches?.("label > input[title]")) element.removeAttribute("title"); // a choice's value in the program; the label names it
     for (const name of ATTRIBUTES) {
       const before = element.getAttribute(name), words = before && translated(before);
       if (!words) continue;

@@ -21,13 +21,16 @@ MAX_BYTES = 2**30
 
 
 def export_file(checkpoint: Path, name: str, kind: Kind, *, fallback: str) -> Path:
-    """Export a network to a temporary file with its name, see :func:`download_path`. Leaves nothing behind if it fails.
+    """Export a network to a temporary file, ``NAME.onnx`` or ``NAME-web-page.zip``, see :func:`download_path`.
+
+    Leaves nothing behind if it fails.
 
     Raises:
         DataError: "download-over-limit", or if it cannot be written.
         FruitVisionError: as :func:`export_onnx` and :func:`export_web`; RunError "work-ended".
     """
-    path = download_path(name, "onnx" if kind == "onnx" else "zip", fallback=fallback)
+    suffix, what = ("onnx", "") if kind == "onnx" else ("zip", "web-page")
+    path = download_path(name, suffix, fallback=fallback, what=what)
     with _remove_on_error(path):
         call_in_subprocess(_onnx if kind == "onnx" else _page, checkpoint, path, name)
         refuse_too_large(path.name, path.stat().st_size)
@@ -35,9 +38,9 @@ def export_file(checkpoint: Path, name: str, kind: Kind, *, fallback: str) -> Pa
 
 
 def zip_folder(folder: Path, name: str, *, fallback: str) -> Path:
-    """Pack a checkpoint folder into a temporary ZIP file, see :func:`download_path`. Raises DataError."""
+    """Pack a checkpoint folder into a temporary ZIP file, ``NAME-checkpoint.zip``, see :func:`download_path`. Raises DataError."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    path = download_path(name, "zip", fallback=fallback)
+    path = download_path(name, "zip", fallback=fallback, what="checkpoint")
     with _remove_on_error(path), named_write_errors(path):
         refuse_too_large(path.name, sum(file.stat().st_size for file in files))
         _zip(path, {f"{path.stem}/{file.name}": file for file in files})

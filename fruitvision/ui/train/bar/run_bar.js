@@ -1,25 +1,27 @@
 // The training's progress: polled every second while a run is active, every few seconds otherwise. After its end the bar shows the
-// result, until the user has seen the run's status or dismissed the bar. The shared functions are in shared.js.
-const ACTIVE_POLL_MS = 1000, IDLE_POLL_MS = 4000, MOUNT_MS = 3000, STORAGE_KEY = "fruitvision-run";
+// result, also on a page that is opened later, until the user has seen the run's status or dismissed the bar. The shared functions are
+// in shared.js.
+const ACTIVE_POLL_MS = 1000, IDLE_POLL_MS = 4000, MOUNT_MS = 3000, RUN_KEY = "fruitvision-run", SEEN_KEY = "fruitvision-run-seen";
 const openButton = find(".fv-run-bar-go"), dismissButton = find(".fv-run-bar-away");
-const text = find(".fv-run-bar-words"), filled = find(".fv-bar > i");
+const text = find(".fv-run-bar-words"), showWord = find(".fv-run-bar-show"), filled = find(".fv-bar > i");
 const announcement = element.querySelector(".fv-run-bar-said"); // outside the hidden part: screen readers ignore hidden elements
 let timer = null, round = 0, active = false, run = "", ended = "";
 
-// The run that was last seen active, in localStorage, so that a reloaded or another page shows its result too.
-let fallback = "";
-function storeRun(id) {
-  fallback = id;
+// In localStorage, so that a reloaded or another page knows them too: the run that was last active, and the last one whose result was
+// seen or dismissed.
+const fallback = {};
+function store(key, id) {
+  fallback[key] = id;
   try {
-    if (id) localStorage.setItem(STORAGE_KEY, id);
-    else localStorage.removeItem(STORAGE_KEY);
+    if (id) localStorage.setItem(key, id);
+    else localStorage.removeItem(key);
   } catch { /* storage is not allowed: only this page knows it */ }
 }
-function storedRun() {
+function stored(key) {
   try {
-    return localStorage.getItem(STORAGE_KEY) ?? "";
+    return localStorage.getItem(key) ?? "";
   } catch {
-    return fallback;
+    return fallback[key] ?? "";
   }
 }
 
@@ -30,7 +32,7 @@ async function poll() {
     return;
   }
   const mine = ++round;
-  const state = (await server.run_state({ ...page(), after: storedRun() }).catch(() => null)) ?? { lost: true };
+  const state = (await server.run_state({ ...page(), after: stored(RUN_KEY), seen: stored(SEEN_KEY) }).catch(() => null)) ?? { lost: true };
   if (mine !== round) return; // a newer poll has started, perhaps in another language
   if (state.code === "owner-only") return; // visitors stop polling
   if (!state.error && !state.lost) show(state);
@@ -38,19 +40,24 @@ async function poll() {
 }
 
 function show(state) {
-  if (state.run) storeRun(state.run);
-  else if (!state.ended || isInView(state.ended)) state = forget();
+  if (!state.run && (!state.ended || isInView(state.ended))) state = forget(state.ended);
+  else store(RUN_KEY, state.run || state.ended);
+  if (state.run && stored(SEEN_KEY) === state.run) store(SEEN_KEY, ""); // it was resumed, and will end anew
   active = Boolean(state.run);
   run = state.run || state.ended || "";
   part.hidden = !run;
   if (!run) return;
-  if (text.textContent !== state.words) text.textContent = state.words;
+  // The status tells the time left too, a moment earlier or later.
+  const words = state.left && !isInView(run) ? state.words + state.left : state.words;
+  if (text.textContent !== words) text.textContent = words;
   const result = state.ended ? state.words : "";
   if (announcement.textContent !== result) announcement.textContent = result;
   ended = state.ended || "";
   part.dataset.state = state.state || "";
   dismissButton.hidden = !ended;
   filled.parentElement.hidden = Boolean(ended);
+  showWord.hidden = !ended;
+  showWord.textContent = say("show");
   filled.style.width = `${((state.share || 0) * 100).toFixed(1)}%`;
   openButton.title = say("lead");
   dismissButton.title = say("away");
@@ -65,8 +72,9 @@ function isInView(id) {
   return top < innerHeight && bottom > 0;
 }
 
-function forget() {
-  storeRun("");
+function forget(id = ended) {
+  if (id) store(SEEN_KEY, id);
+  store(RUN_KEY, "");
   announcement.textContent = ended = "";
   return {};
 }

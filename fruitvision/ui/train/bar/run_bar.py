@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import gradio as gr
@@ -11,15 +12,18 @@ from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import UNQUEUED
-from fruitvision.wording.text import duration, say
+from fruitvision.wording.text import SPACE, duration, say
 
 MAX_NAME_LENGTH = 60
 """Longer names of runs are truncated in the bar."""
+NEWS_SECONDS = 3600.0
+"""For so long after its end a run's result is shown to a page that has not seen it."""
 
 
 def build_bar(context: Context) -> gr.HTML:
     """Build the bar. Its script hides it while there is nothing to show, and from visitors. Its click event carries the run's id."""
-    return scripted_component(context, "ui/train/bar/run_bar.html", ("lead", "away"), (run_state,), elem_id="run-bar", prefix="train.bar")
+    template, words = "ui/train/bar/run_bar.html", ("lead", "away", "show")
+    return scripted_component(context, template, words, (run_state,), elem_id="run-bar", prefix="train.bar")
 
 
 def wire_bar(page: Page, run: gr.State) -> None:
@@ -42,18 +46,29 @@ def _find(context: Context, run_id: Any) -> RunFolder | None:
 
 
 def run_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
-    """The active run as {"run": id, "words", "share": 0..1}; otherwise the result of the run whose id the page sends as "after"."""
+    """The active run as {"run": id, "words", "left", "share": 0..1}; otherwise the result of the run whose id the page sends as "after".
+
+    Without that, the result of the run that finished last, unless the one that the page sends as "seen" ended later, or it is long ago.
+    """
     run = launcher.running(context.runs)
     if run is None:
-        return _ended(context, text(payload, "after"), language)
+        return _ended(context, text(payload, "after") or _news(context, text(payload, "seen")), language)
     status, stopping = run.status(), run.stop_file.exists()
     epochs = status.epochs or run.config().training.epochs
     state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
     facts = {"name": run.name[:MAX_NAME_LENGTH], "epoch": max(status.epoch, 1), "epochs": epochs}
-    words = say(f"train.bar_{state}", language, **facts)
+    left = ""
     if state == "running" and status.eta_s is not None:
-        words += (" " if language == "en" else "") + say("train.time_left", language, time=duration(status.eta_s, language))
-    return {"run": run.id, "words": words, "share": status.progress(epochs)}
+        left = SPACE[language] + say("train.time_left", language, time=duration(status.eta_s, language))
+    return {"run": run.id, "words": say(f"train.bar_{state}", language, **facts), "left": left, "share": status.progress(epochs)}
+
+
+def _news(context: Context, seen: str) -> str:
+    """The id of the run that finished last, if that was after the end of ``seen`` and within ``NEWS_SECONDS``; otherwise empty."""
+    known = [(run.id, run.status()) for run in list_runs(context.runs)]
+    since = max([time.time() - NEWS_SECONDS, *(status.heartbeat for run, status in known if run == seen)])
+    ended = [(status.heartbeat, run) for run, status in known if status.state == "finished" and status.heartbeat > since]
+    return max(ended, default=(0.0, ""))[1]
 
 
 def _ended(context: Context, run_id: str, language: str) -> dict[str, Any]:

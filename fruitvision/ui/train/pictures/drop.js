@@ -92,7 +92,7 @@ async function sendAll(called, files) {
     const state = await callWithRetries("drop_state", { key: upload.key });
     if (!state) return;
     if (state.choice) {
-      showProgress(null, say("done", { name: state.name }));
+      showProgress(null, say(state.ready ? "done" : "done_not_yet", { name: state.name }));
       return trigger("click");
     }
     showProgress(state.total ? state.done / state.total : 0, say("unpacking"));

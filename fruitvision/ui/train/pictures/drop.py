@@ -13,13 +13,16 @@ import gradio as gr
 
 from fruitvision.data.fetch.archive import SUFFIXES
 from fruitvision.data.fetch.uploads import LABELS, MAX_FILES, Uploads
-from fruitvision.errors import DataError
-from fruitvision.ui.page.background import Task
+from fruitvision.data.read.listing import list_pictures
+from fruitvision.errors import DataError, Fault
+from fruitvision.ui.page.background import Progress, Task
 from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.wording.text import say_error
 
 MAX_CHUNK_BYTES = 4 * 2**20
+UNUSABLE = ("no-class-folders", "no-pictures", "splits-without-classes")
+"""Faults of a folder that no setting mends."""
 WORDS = (
     "title",
     "hint",
@@ -32,6 +35,7 @@ WORDS = (
     "again",
     "unpacking",
     "done",
+    "done_not_yet",
     "stop",
     "stopped",
     "lost",
@@ -43,7 +47,7 @@ class DatasetUploads:
 
     def __init__(self, context: Context) -> None:
         self.incoming = Uploads(context.datasets.import_folder, context.dataset_limit, taken=(context.data.name,))
-        self._finishing: dict[str, Task[Path]] = {}
+        self._finishing: dict[str, Task[tuple[Path, bool]]] = {}
         self._lock = threading.Lock()
 
     def drop_begin(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
@@ -68,16 +72,34 @@ class DatasetUploads:
         return {}
 
     def drop_finish(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
-        """Turn the upload into a folder, in the background; repeated calls, also by other pages, start it only once."""
+        """Turn the upload into a folder, in the background; repeated calls, also by other pages, start it only once.
+
+        A folder in which no classes can be told apart is not kept: it would stay in the list, and could never be used.
+        """
         key = text(payload, "key")
         with self._lock:
             task = self._finishing.get(key)
             if task is None or not task.busy and self.incoming.has(key):
-                self._finishing[key] = Task(lambda progress: self.incoming.finish(key, progress), "drop")
+                self._finishing[key] = Task(lambda progress: self._finish(key, progress), "drop")
         return {}
 
+    def _finish(self, key: str, progress: Progress) -> tuple[Path, bool]:
+        """The upload's folder, and whether it can be trained on as it is. Raises DataError "upload-unusable"."""
+        ready = []
+
+        def check(folder: Path, name: str) -> None:
+            try:
+                listing = list_pictures(folder)
+                ready.append(len({file.folder for file in listing.files if file.split == "train"}) > 1)
+            except DataError as error:
+                if error.code in UNUSABLE:
+                    raise DataError("upload-unusable", fault=Fault(error.code, **{**error.facts, "folder": f"“{name}”"})) from error
+                ready.append(False)
+
+        return self.incoming.finish(key, progress, check=check), all(ready)
+
     def drop_state(self, context: Context, payload: Payload, language: str) -> dict[str, Any]:
-        """The progress of that; once it is finished, the dataset's id as "choice"."""
+        """The progress of that; once it is finished, the dataset's id as "choice", and whether it is "ready" to be trained on."""
         task = self._finishing.get(text(payload, "key"))
         if task is None:
             raise DataError("upload-gone")
@@ -85,8 +107,9 @@ class DatasetUploads:
             return {"error": say_error(task.error, language), "code": task.error["code"]}
         if task.busy or task.result is None:
             return {"done": task.done, "total": task.total}
-        context.datasets.latest = f"folder:{task.result.name}"
-        return {"choice": context.datasets.latest, "name": task.result.name}
+        folder, ready = task.result
+        context.datasets.latest = f"folder:{folder.name}"
+        return {"choice": context.datasets.latest, "name": folder.name, "ready": ready}
 
 
 def build_drop(page: Page) -> gr.HTML:

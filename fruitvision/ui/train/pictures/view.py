@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -15,32 +18,44 @@ from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.datasets import Scan, Scanned
 from fruitvision.ui.page.elements import card, folded, note, notice
-from fruitvision.wording.text import say
+from fruitvision.wording.text import abbreviate, say
 
 GRID_COLUMNS, GRID_ROWS, GRID_SIDE = 6, 2, 96
 MAX_PROBLEMS, MAX_CLASSES = 8, 12
 
 
-def scan_card(scan: Scan, language: str) -> Markup:
-    """The result of a scan: counts, classes, problems; or its progress; or its error."""
+def scan_card(scan: Scan, language: str, parent: Path | None = None) -> Markup:
+    """The result of a scan: counts, classes, problems; or its progress; or its error.
+
+    ``parent``: the folder that holds a listed dataset, which the error names without it, as the list does.
+    """
     if scan.error:
-        return notice(scan.error, language)
+        return notice(_without(parent, scan.error) if parent else scan.error, language)
     if scan.result is None:
         return card(tag("p", say("train.scanning", language, done=scan.done, total=scan.total or "…")))
     dataset = scan.result.dataset
     counts = {"train": scan.result.train_images, "rest": scan.result.other_images}
     facts = say("train.data_facts", language, classes=len(dataset.classes), **counts)
     names = [display_name(name, language) for name in dataset.classes]
-    more = f" … (+{len(names) - MAX_CLASSES})" if len(names) > MAX_CLASSES else ""
     return tag(
         "div",
         tag("p", tag("strong", dataset.name), f" · {facts}"),
         tag("p", say("train.synthetic", language), class_="fv-synthetic") if dataset.synthetic else None,
-        note(", ".join(names[:MAX_CLASSES]) + more),
+        note(abbreviate(names, MAX_CLASSES)),
         [note(say(f"notes.{one.code}", language, **one.facts)) for one in dataset.notes],
         _problems(dataset, language),
         class_="fv-data",
     )
+
+
+def _without(parent: Path, error: Mapping[str, Any]) -> dict[str, Any]:
+    """An error with paths relative to ``parent``."""
+    start = os.path.join(os.path.abspath(parent), "")
+    return {**error, "facts": {name: _relative(fact, start) for name, fact in error["facts"].items()}}
+
+
+def _relative(fact: Any, start: str) -> Any:
+    return fact.removeprefix(start) if isinstance(fact, str) else fact
 
 
 def _problems(dataset: Dataset, language: str) -> Markup | None:
