@@ -136,34 +136,37 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
 
 @pytest.mark.slow
 def test_a_run_is_stopped_within_seconds_and_goes_on_where_it_stopped(visit, app):
-    page = open_train(visit)
+    page, name = open_train(visit), f"long {time.time_ns()}"  # a second try has another name
+    for run in list_runs(app.runs):
+        launcher.stop(run)  # of a first try
     wait_until_free(page)
     fill_quick(page, epochs=200)
-    name_run(page, "long")
+    name_run(page, name)
     page.click("#train-start")
     page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
     page.click("#train-start")  # a second one
-    page.wait_for_selector("#train-notice:has-text('long')")
+    page.wait_for_selector(f"#train-notice:has-text('{name}')")
     page.get_by_role("tab", name="Classify").click()
     bar = page.locator(".fv-run-bar-go")
     bar.wait_for()
     page.wait_for_function("document.querySelector('.fv-run-bar-words').textContent.includes('epoch')")
-    assert "long is training" in bar.inner_text()
+    assert f"{name} is training" in bar.inner_text()
     bar.click()
-    page.wait_for_selector("#train-status:has-text('long')")
+    page.wait_for_selector(f"#train-status:has-text('{name}')")
     assert page.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
     page.click("#train-stop")
-    page.wait_for_selector("#train-status:has-text('stopping after this step'), #train-status .fv-run-stopped", timeout=3000)
+    # Within a second where nothing else runs; here a training and other tests take the processors.
+    page.wait_for_selector("#train-status:has-text('stopping after this step'), #train-status .fv-run-stopped", timeout=10_000)
     page.wait_for_selector("#train-status .fv-run-stopped", timeout=30_000)
     bar.wait_for(state="hidden")
     page.click("#train-resume")
     page.wait_for_selector("#train-status .fv-run-running", timeout=90_000)
     page.get_by_role("tab", name="Classify").click()
     launcher.stop(list_runs(app.runs)[0])
-    page.wait_for_selector(".fv-run-bar-go:has-text('long was stopped')", timeout=30_000)
-    assert "long was stopped" in page.inner_text(".fv-run-bar-said[role=status]"), "and it is announced"
+    page.wait_for_selector(f".fv-run-bar-go:has-text('{name} was stopped')", timeout=30_000)
+    assert f"{name} was stopped" in page.inner_text(".fv-run-bar-said[role=status]"), "and it is announced"
     page.reload()
-    page.wait_for_selector(".fv-run-bar-go:has-text('long was stopped')")
+    page.wait_for_selector(f".fv-run-bar-go:has-text('{name} was stopped')")
     page.get_by_role("button", name="Dismiss").click()
     bar.wait_for(state="hidden")
     page.reload()
