@@ -61,14 +61,14 @@ class Command(TyperCommand):
 def _folder(option: str, given: Path) -> Path:
     from fruitvision.data.fetch.unpacked import is_archive, unpacked
     from fruitvision.files import clean_path
-    from fruitvision.wording.text import say
+    from fruitvision.wording.text import plain, say
 
     path = clean_path(given)
     if option not in PICTURES or not is_archive(path):
         return path
     folder, fresh = unpacked(path, progress=progress("Unpacking"))
     if fresh:
-        print(say("notes.unpacked", "en", archive=path.name, folder=folder), file=sys.stderr, flush=True)
+        print(plain(say("notes.unpacked", "en", archive=path.name, folder=folder)), file=sys.stderr, flush=True)
     return folder
 
 

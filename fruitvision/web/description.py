@@ -15,7 +15,7 @@ from fruitvision.recognition import classifier, heatmap, taught_head
 from fruitvision.recognition.taught import embeddings, store
 from fruitvision.report import answers
 from fruitvision.web.network import WebNetwork, Weights
-from fruitvision.wording.text import LANGUAGES, sentences
+from fruitvision.wording.text import LANGUAGES, SPACE, sentences
 
 PARTS = ("header.title", "header.purpose", "header.language", "classify.", "teach.", "web.")
 """The keys, or prefixes of keys, of the sentences that the page uses."""
@@ -75,7 +75,7 @@ def words(language: str) -> dict[str, str]:
     by_key = {key: translations[language] for key, translations in sentences().items() if key.startswith(PARTS)}
     for code in ERRORS:
         parts = [sentences().get(f"errors.{code}.{part}", {}).get(language, "") for part in ("found", "page", "next")]
-        by_key[f"errors.{code}"] = (" " if language == "en" else "").join(part for part in parts if part)
+        by_key[f"errors.{code}"] = SPACE[language].join(part for part in parts if part)
     return by_key
 
 

@@ -23,7 +23,7 @@ from fruitvision.report.answers import (
 from fruitvision.report.markup import join, tag
 from fruitvision.ui.classify.teaching.taught_view import shown_name
 from fruitvision.ui.page.elements import bar, folded, note
-from fruitvision.wording.text import say, say_error
+from fruitvision.wording.text import SPACE, say, say_error
 
 if TYPE_CHECKING:
     from fruitvision.recognition.classifier import Guess, Prediction
@@ -162,7 +162,7 @@ def _reliability(prediction: Prediction, fruit_type: str, config: CheckpointConf
     if others:
         key = "classify.confused_too" if sentences else "classify.confused"
         sentences.append(say(key, language, name=display_name(fruit_type, language), others=others))
-    return note((" " if language == "en" else "").join(sentences))
+    return note(SPACE[language].join(sentences))
 
 
 def _guess(guess: Guess, language: str) -> Markup:

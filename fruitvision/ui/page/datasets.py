@@ -123,8 +123,7 @@ class Datasets:
         """
         if choice == SAMPLE:
             return sample_set()
-        kind, _, name = choice.partition(":")
-        if kind == "folder" and (found := next((folder for folder in self._folders() if folder.name == name), None)):
+        if found := self._listed(choice):
             return found
         if choice == TYPED and typed.strip():
             path = clean_path(typed)
@@ -133,8 +132,12 @@ class Datasets:
 
     def parent(self, choice: str) -> Path | None:
         """The folder that holds a listed dataset; None for other choices."""
-        name = choice.removeprefix("folder:")
-        return next((folder.parent for folder in self._folders() if folder.name == name), None) if choice != name else None
+        found = self._listed(choice)
+        return found.parent if found else None
+
+    def _listed(self, choice: str) -> Path | None:
+        kind, _, name = choice.partition(":")
+        return next((folder for folder in self._folders() if folder.name == name), None) if kind == "folder" else None
 
     def scan(self, choice: str, typed: str = "", *, depth: int = 0, boxes: float | None = None, again: bool = False) -> Scan:
         """The scan of a choice, started by the first call; ``again`` starts a new one unless one is running.

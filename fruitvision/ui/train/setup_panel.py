@@ -250,7 +250,9 @@ def _scan_card(context: Context, choice: str, scanned: str, config: TrainConfig,
         return "", None
     datasets = context.datasets
     scan = datasets.scan(choice, scanned, depth=config.class_depth, boxes=config.boxes) if owner else datasets.known(choice)
-    return (scan_card(scan, language, datasets.parent(choice)), scan) if scan else ("", None)
+    if not scan:
+        return "", None
+    return scan_card(scan, language, datasets.parent(choice) if scan.error else None), scan
 
 
 def wire_start(page: Page, training: Training, parts: SetupPanel, run: gr.State) -> None:

@@ -159,7 +159,7 @@ function correct(fix, wanted) {
   runExclusive(async () => {
     fix.open = !live;
     const learned = await (live ? teachFrames(wanted, FEW_FRAMES) : teachShownPicture(wanted));
-    if (!learned || live) return;
+    if (!learned) return; // frames of the camera are taken back in the list
     const place = document.querySelector("#classify-answer");
     correction = { learned, place, picture: document.querySelector("#classify-picture img")?.src };
     answers.observe(place, { childList: true, subtree: true });
