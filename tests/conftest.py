@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("FRUITVISION_DEBUG", None)
 
 PROJECT = Path(__file__).resolve().parents[1]
+CONCURRENT = {"asyncio", "multiprocessing", "psutil", "subprocess", "threading"}  #: a test module that imports one of these depends on time
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -32,9 +33,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A real browser or a second process may be late on a busy machine: such a test is run again once, and fails if it fails twice."""
+    """A browser, a second process or a thread may be late on a busy machine: such a test runs again once, and fails if it fails twice."""
     for item in items:
-        if item.get_closest_marker("browser") or item.get_closest_marker("slow"):
+        concurrent = CONCURRENT & vars(getattr(item, "module", None) or object).keys()
+        if concurrent or item.get_closest_marker("browser") or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
