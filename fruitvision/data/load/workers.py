@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
@@ -72,8 +73,15 @@ class Workers:
                     raise made
                 images, labels, rows, local_size, global_size = made
                 yield Batch(torch.from_numpy(images), torch.from_numpy(labels), rows, local_size, global_size)
-        except RuntimeError as error:
-            raise workers_ended(error) or error from error
+        except Exception as error:
+            # The traceback refers to torch's iterator, and that to the queues. Left to the garbage collector, they would be closed
+            # while their threads close them too: one file descriptor twice, which may be another file's by then.
+            traceback.clear_frames(error.__traceback__)
+            self.close()
+            ended = workers_ended(error)
+            if ended is None:
+                raise
+            raise ended from error
 
 
 def workers_ended(error: BaseException) -> TrainingError | None:

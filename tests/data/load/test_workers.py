@@ -89,8 +89,12 @@ def test_an_error_in_a_process_is_that_error(two):
     with pytest.raises(DataError) as caught:
         list(two.register(refused)([1]))
     assert caught.value.as_dict() == DataError("store-damaged", folder="here").as_dict()
+    assert not multiprocessing.active_children(), "left to the garbage collector, file descriptors would be closed twice"
+    batches = two.register(numbered)
     with pytest.raises(ValueError, match="could not convert"):
-        list(two.register(numbered)(["not a number"]))
+        list(batches(["not a number"]))
+    assert not multiprocessing.active_children()
+    assert keys_of(batches(range(3))) == [0, 1, 2]  # by new processes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C otherwise")
