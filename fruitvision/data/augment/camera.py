@@ -58,12 +58,11 @@ def random_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraPara
 def apply_camera(images: Tensor, shots: Sequence[CameraParams], rngs: Sequence[np.random.Generator]) -> Tensor:
     """Apply one camera to each picture: (B, 3, S, S) in 0..255 → the same; ``rngs`` draw the noise."""
     images = _defocus(images, [shot.blur for shot in shots])
-    images = _light(images / 255, shots) * 255
-    grain = torch.zeros_like(images)
+    images = _light(images / 255, shots).mul_(255)
     for i, (shot, rng) in enumerate(zip(shots, rngs, strict=True)):
         if shot.noise:
-            grain[i] = torch.from_numpy(rng.standard_normal(images.shape[1:], dtype=np.float32)) * shot.noise
-    images = (images + grain).clamp_(0, 255)
+            grain = torch.from_numpy(rng.standard_normal(images.shape[1:], dtype=np.float32))
+            images[i].add_(grain, alpha=shot.noise).clamp_(0, 255)
     for i, shot in enumerate(shots):
         if shot.jpeg:
             images[i] = _compressed(images[i], shot.jpeg)

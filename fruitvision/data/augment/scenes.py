@@ -58,9 +58,10 @@ def render(scenes: Sequence[Scene], size: int) -> tuple[Tensor, Tensor]:
         layer = [scenes[i].placed[depth] for i in rows]
         shade, drawn = _shadows(layer, size), _sprites(layer, size)
         colors, mask = drawn[:, :3], drawn[:, 3:]
-        images[rows] = (images[rows] * (1 - shade) * (1 - mask)).add_(colors)
+        seen = 1 - mask
+        images[rows] = torch.addcmul(colors, images[rows], (1 - shade).mul_(seen))
         is_fruit = torch.tensor([float(placed.is_fruit) for placed in layer])[:, None, None]
-        fruit[rows] = fruit[rows] * (1 - mask[:, 0]) + mask[:, 0] * is_fruit
+        fruit[rows] = fruit[rows].mul_(seen[:, 0]).addcmul_(mask[:, 0], is_fruit)
     for i, scene in enumerate(scenes):
         if scene.hand is not None:
             images[i] = images[i] * (1 - scene.hand[3]) + scene.hand[:3]
@@ -79,8 +80,9 @@ def _sprites(layer: Sequence[PlacedSprite], size: int) -> Tensor:
         if level > 1:
             stack = F.avg_pool2d(stack, level, ceil_mode=True)
         drawn[rows] = _sample(stack, [layer[n] for n in rows], size)
-    gains = torch.tensor([placed.gain for placed in layer])[:, None, None, None]
-    drawn[:, :3] = torch.minimum(drawn[:, :3] * gains, 255 * drawn[:, 3:])
+    colors = drawn[:, :3]
+    colors *= torch.tensor([placed.gain for placed in layer])[:, None, None, None]
+    torch.minimum(colors, 255 * drawn[:, 3:], out=colors)
     return drawn
 
 

@@ -151,9 +151,8 @@ def has_white_background(images: Tensor) -> Tensor:
     """(B,) bool: which of the pictures (B, 3, H, W) in 0..255 have a white background, judged by their borders."""
     import torch
 
-    white = (images >= WHITE).all(dim=1)
-    border = torch.cat([white[:, 0], white[:, -1], white[:, :, 0], white[:, :, -1]], dim=1)
-    return border.float().mean(dim=1) >= BORDER_SHARE
+    border = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], dim=2)
+    return (border >= WHITE).all(dim=1).float().mean(dim=1) >= BORDER_SHARE
 
 
 def normalize(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
