@@ -27,7 +27,7 @@ def open_app(
         int | None,
         typer.Option(help="Port to listen on.", show_default="7860, or the next free one", envvar=["GRADIO_SERVER_PORT", "PORT"]),
     ] = None,
-    share: Annotated[bool, typer.Option("--share", help="Create a public link through Gradio's servers, for 72 hours.")] = False,
+    share: Annotated[bool, typer.Option("--share", help="Create a public link by Gradio's servers, for up to a week.")] = False,
     public: Annotated[bool, typer.Option("--public", help="Let visitors classify and look; only the owner may train.")] = False,
     root_path: Annotated[
         str | None, typer.Option(metavar="PATH", help="Path at which a reverse proxy serves the app, or its whole public address.")

@@ -12,9 +12,9 @@ LABELS = {
     "loss": "loss",
     "macro_recall": "mean recall",
     "ece": "calibration error (ECE)",
-    "answered": "answered",
-    "answered_top1": "top-1 of the answered",
-    "not_fruit_accepted": "no-fruit accepted",
+    "answered": "answered with confidence",
+    "answered_top1": "accuracy of confident answers",
+    "not_fruit_accepted": "pictures without fruit accepted as fruit",
 }
 
 
@@ -229,6 +229,9 @@ def _licence(name: str, config: dict[str, Any]) -> list[str]:
     else:
         lines = ["The licence of the weights follows that of the training pictures."]
     named = dict.fromkeys([*config["dataset"].get("beside", []), *config["dataset"].get("sources", [])])
+    if "not-fruit" in named:  # names the other two
+        named.pop("clothing", None)
+        named.pop("grocery-packages", None)
     beside = [SOURCES[folder] for folder in named if folder in SOURCES]
     if config["start"] == "imagenet" and config["architecture"].startswith("tf_efficientnet_lite"):
         beside.append("Pretrained weights: EfficientNet-Lite, trained on ImageNet by Google (Apache-2.0).")

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import platform
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -19,21 +20,30 @@ from fruitvision.ui.page.context import Context
 from fruitvision.wording.text import say
 
 REDIRECT_SECONDS = 60.0
+ALL_ADDRESSES = ("0.0.0.0", "::")
+DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
+"""An address that nobody has (RFC 5737)."""
+CONTAINER_MARKERS = ("/.dockerenv", "/run/.containerenv")
 OPENVINO_MACHINES = ("x86_64", "AMD64", "arm64")
 """The machines that OpenVINO has packages for, as in pyproject.toml."""
 
 
 def announce(context: Context, host: str, port: int, public_url: str | None, *, share: bool, open_browser: bool) -> None:
-    """Print the app's addresses and hints, and open the browser. ``public_url``: the tunnel's, if there is one."""
+    """Print the app's addresses and hints, and open the browser.
+
+    ``public_url``: the tunnel's or a proxy's, if there is one. Without it, the visitors' link of an app that listens on all addresses
+    has this computer's address in its network.
+    """
     language = context.language
-    local_host = host if host not in ("0.0.0.0", "::") else "127.0.0.1"
-    local = f"http://{f'[{local_host}]' if ':' in local_host else local_host}:{port}/"
+    everywhere = host in ALL_ADDRESSES
+    local = _url("127.0.0.1" if everywhere else host, port)
+    visitors = public_url or (_url(network_address() or "127.0.0.1", port) if everywhere else local)
     if context.access.token is None:
         print(say("launch.open", language, url=local))
     else:
         if share and not public_url:
             print(say("launch.no_share", language))
-        print(say("launch.visitors", language, url=public_url or local))
+        print(say("launch.visitors", language, url=visitors))
         print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))
     print(say("launch.close", language), flush=True)
     if open_browser:
@@ -41,6 +51,20 @@ def announce(context: Context, host: str, port: int, public_url: str | None, *, 
         webbrowser.open_new_tab(local if token is None else redirect_file(f"{local}?owner={token}", context.runs))
     for sentence in hints(language):
         print(sentence, flush=True)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def network_address() -> str | None:
+    """This computer's IPv4 address in its network; None if it is in none, or in a container, whose address others cannot reach."""
+    if any(Path(marker).exists() for marker in CONTAINER_MARKERS):
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(DOCUMENTATION_ADDRESS)  # chooses a route and sends nothing
+        return probe.getsockname()[0]
+    return None
 
 
 def hints(language: str) -> list[str]:

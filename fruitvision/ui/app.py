@@ -220,7 +220,7 @@ def launch(
     public_url = open_tunnel(demo, port) if share else None
     if public_url:
         hosts.add(urlsplit(public_url).netloc)
-    announce(context, host, port, public_url, share=share, open_browser=open_browser)
+    announce(context, host, port, public_url or (root_path if is_url(root_path or "") else None), share=share, open_browser=open_browser)
     if context.device is not None and not context.device.ready:
         make_page(context.device, lambda: context.models.folder(None), context.language)
     if block:

@@ -34,6 +34,8 @@ OF_SETTINGS = ("bad-settings", "settings-empty")
 """The errors whose facts ``name`` and ``other`` are settings: on the page they go by their display names, on a terminal by their flags'."""
 SPACE = {"en": " ", "zh": ""}
 """What stands between two sentences."""
+LIST_SEPARATOR = {"en": ", ", "zh": "、"}
+"""What stands between the items of a list."""
 MAX_LANGUAGES = 32  # the number of languages that are read from a header
 FOLDER = Path(__file__).with_name("sentences")
 

@@ -17,7 +17,7 @@ GROUPS = {
     "mix": ("Photos and pictures without fruit", "照片与没有水果的图片"),
     "length": ("Length and amount", "训练时长与图片数量"),
     "optimizer": ("Optimizer", "优化器"),
-    "loss": ("Loss", "损失"),
+    "loss": ("Loss", "损失函数"),
     "final": ("After the last epoch", "最后一轮之后"),
     "machine": ("Machine", "机器"),
 }

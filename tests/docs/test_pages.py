@@ -76,7 +76,7 @@ def test_links_lead_to_files_that_are_there(page):
 @pages
 def test_chinese_paragraphs_are_not_broken_into_lines(page):
     """A break of line would be shown as a space between two characters."""
-    broken = re.findall(r"[\u4e00-\u9fff，。；：、]\n[\u4e00-\u9fff]", prose(chinese(page)))
+    broken = re.findall(r"[\u4e00-\u9fff]\n[\u4e00-\u9fff]|[，。；：、）]\n[A-Za-z\u4e00-\u9fff]", prose(chinese(page)))
     assert not broken
 
 

@@ -15,7 +15,7 @@ from fruitvision.report.charts import histogram
 from fruitvision.report.markup import data_url, join, tag
 from fruitvision.ui.page.elements import bar, note, table
 from fruitvision.ui.page.norm_names import norm_name
-from fruitvision.wording.text import number, say
+from fruitvision.wording.text import LIST_SEPARATOR, number, say
 
 BEFORE, AFTER = "#8c8c8c", "#2474bb"
 MAX_SETS = 5
@@ -76,7 +76,7 @@ def _set_name(effect: NormEffect, place: int, language: str) -> str:
         parts.append(say("touch.channels_from", language, first=c, last=c + size - 1))
     if "H" not in norm.shares:
         parts.append(say("touch.position", language, row=h, column=w))
-    return ", ".join(parts) or say("touch.everything", language)
+    return LIST_SEPARATOR[language].join(parts) or say("touch.everything", language)
 
 
 def _axes_card(effect: NormEffect, language: str) -> Markup:

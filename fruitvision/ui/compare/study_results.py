@@ -22,12 +22,11 @@ from fruitvision.report.charts import Series, close_ticks, line_chart
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
-from fruitvision.wording.text import number, say
+from fruitvision.wording.text import LIST_SEPARATOR, number, say
 
 LOSSES = ("val_loss", "train_loss")
 Effects = list[dict[Any, Any]]
 """The rows of :func:`batch_size_effects`."""
-LIST_SEPARATOR = {"en": ", ", "zh": "、"}
 COLUMNS = ("norm", "accuracy", "best", "loss", "epochs_to_90", "seconds", "speed", "memory", "grad_norm", "parameters")
 
 

@@ -15,7 +15,7 @@ from fruitvision.errors import FruitVisionError
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.elements import status as status_box
 from fruitvision.ui.page.norm_names import norm_name
-from fruitvision.wording.text import duration, say, say_error
+from fruitvision.wording.text import LIST_SEPARATOR, duration, say, say_error
 
 SHIPPED = "measured-before"
 """The id of the shipped study, beside the ids of local ones."""
@@ -58,7 +58,7 @@ def study_choices(studies: list[StudyFolder], language: str) -> list[tuple[str, 
     choices = []
     for study in studies:
         plan = study.plan()
-        norms = ", ".join(norm_name(norm, language) for norm in plan.norms)
+        norms = LIST_SEPARATOR[language].join(norm_name(norm, language) for norm in plan.norms)
         choices.append((f"{plan.name or study.id} · {norms}", study.id))
     return [*choices, (say("compare.shipped", language), SHIPPED)] if shipped_results() else choices
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -109,6 +110,33 @@ def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path, m
     while file.exists():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("host", "public_url", "link"),
+    [
+        ("0.0.0.0", None, "http://192.168.1.20:7860/"),
+        ("::", None, "http://192.168.1.20:7860/"),
+        ("0.0.0.0", "https://fruit.example/app", "https://fruit.example/app"),
+        ("10.0.0.7", None, "http://10.0.0.7:7860/"),
+    ],
+)
+def test_the_visitors_link_is_one_that_others_can_open(host, public_url, link, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(announce, "network_address", lambda: "192.168.1.20")
+    context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
+    announce.announce(context, host, 7860, public_url, share=False, open_browser=False)
+    visitors, owner = capsys.readouterr().out.splitlines()[:2]
+    assert visitors.endswith(f": {link}")
+    local = "10.0.0.7" if host == "10.0.0.7" else "127.0.0.1"
+    assert owner.endswith(f"http://{local}:7860/?owner=a-token-of-the-tests")
+
+
+def test_this_computers_address_in_its_network_is_found_and_that_of_a_container_is_not_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(announce, "CONTAINER_MARKERS", ())
+    address = announce.network_address()
+    assert address is None or ip_address(address).version == 4 and not ip_address(address).is_loopback
+    monkeypatch.setattr(announce, "CONTAINER_MARKERS", (str(tmp_path),))
+    assert announce.network_address() is None
 
 
 @pytest.mark.parametrize("origin", ["huggingface.co", "https://huggingface.co/spaces", "javascript:x", "https://a; script-src *", "*"])

@@ -1,4 +1,4 @@
-"""The app as a Space of Hugging Face starts it: by environment variables, behind a proxy, in a frame, for strangers."""
+"""The app as a Hugging Face Space starts it: by environment variables, behind a proxy, in a frame, for strangers."""
 
 from __future__ import annotations
 
