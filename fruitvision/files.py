@@ -87,7 +87,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         retry(lambda: os.replace(beside, path))
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only file system not even a missing file can be unlinked
+            beside.unlink(missing_ok=True)
         raise write_error(error, path) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
@@ -37,6 +38,19 @@ def in_use(times: int):
         return "replaced"
 
     return action
+
+
+def test_a_file_system_that_is_read_only_is_a_clean_error(monkeypatch, tmp_path):
+    """Linux checks for write access before it looks a name up: even a file that is not there cannot be unlinked."""
+
+    def refuse(*given, **named):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(DataError) as caught:
+        write_text(tmp_path / "a.txt", "a")
+    assert caught.value.code == "cannot-write"
 
 
 def test_a_file_in_use_is_tried_again_on_windows_and_nowhere_else(monkeypatch):

@@ -44,8 +44,10 @@ def record_test_statistics(run: RunFolder, on_progress: Callable[[], None] = lam
     ``batch``: with the statistics of each batch of ``BATCH`` test pictures; ``recomputed``: with running statistics recomputed from
     training pictures. Nothing is recorded for a network without running statistics, a single test picture, or a second time.
     """
+    if run.metrics(RECORD):
+        return
     network, _ = load_checkpoint(run.last)
-    if not has_running_statistics(network) or run.metrics(RECORD):
+    if not has_running_statistics(network):
         return
     config = run.config()
     device, data = choose_device(config.training.device), prepare(config, lambda done, total: on_progress())

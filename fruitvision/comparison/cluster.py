@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fruitvision.comparison.runner import StudyRunner, train_trial
-from fruitvision.comparison.study import StudyFolder, Trial, is_done
+from fruitvision.comparison.study import StudyFolder, Trial
 from fruitvision.errors import FruitVisionError, RunError
 
 POLL_SECONDS = 0.5
@@ -43,7 +43,7 @@ class _RayRunner(StudyRunner):
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_train)
         path, threads = str(self.study.path.absolute()), torch.get_num_threads()
-        remaining = [trial for trial in self.trials if not is_done(self.study.run(trial))]
+        remaining = [trial for trial in self.trials if not self.is_complete(trial)]
         waiting = {task.remote(path, self.plan.data, trial, threads): trial for trial in remaining}
         started, states = time.monotonic(), []
         while waiting:

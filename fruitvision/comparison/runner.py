@@ -84,12 +84,19 @@ class StudyRunner:
             self.status.epoch, self.status.step, self.status.message = number, 0, trial.id
             self.writer.write()
             self.heartbeat.notify()
-            if is_done(self.study.run(trial)):
+            if self.is_complete(trial):
                 continue
             if self.study.stop_file.exists() or self.train(trial).state == "stopped":
                 return False
         self.status.epoch = len(self.trials)
         return True
+
+    def is_complete(self, trial: Trial) -> bool:
+        """Whether a trial is done. Its test statistics are measured now if the process ended before it had them."""
+        run = self.study.run(trial)
+        if is_done(run) and run.status().state == "finished":
+            record_test_statistics(run, self.heartbeat.notify)
+        return is_done(run)
 
     def train(self, trial: Trial) -> RunStatus:
         """Train one trial and update the status of the study after each step."""

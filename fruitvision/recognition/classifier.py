@@ -294,7 +294,8 @@ class Classifier:
         known = len(self.classes)
         top = tuple(Guess(label_space.labels[c], label_space.types[t], p, taught=c >= known) for p, t, c in guessed)
         activation = partial(self.activation_map, shares=torch.where(inside[0], probabilities, 0.0) / best[0], taught=taught)
-        thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds, top[0].label)
+        taught_name = top[0].label if top[0].taught else ""  # a class of the network may have the same name
+        thresholds = self.config.thresholds if taught is None else taught.thresholds(self.config.thresholds, taught_name)
         return Prediction(
             top[0].label,
             top[0].fruit_type,

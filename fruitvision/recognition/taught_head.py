@@ -104,7 +104,7 @@ class TaughtHead:
         return torch.cat((weight, means.to(weight)))
 
     def thresholds(self, own: Thresholds, label: str = "") -> Thresholds:
-        """The network's thresholds, changed for an answer ``label``.
+        """The network's thresholds, changed for the taught name ``label``; "" for an answer of the network's own.
 
         A network without a "not-fruit" threshold gets one for a name that was taught as no fruit. A taught name is "sure" from
         ``SURE`` on, since the network's own threshold is for photos of unseen sources, which the user's pictures are not; it is never

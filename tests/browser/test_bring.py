@@ -60,6 +60,28 @@ def train(page, name: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_camera_that_is_allowed_after_the_button_was_let_go_is_switched_off(visit, own):
+    page = open_way(visit, own, "collect")
+    page.evaluate("""() => {
+      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      window.streams = [];
+      navigator.mediaDevices.getUserMedia = async (asked) => {
+        await new Promise((resolve) => setTimeout(resolve, 5000));
+        streams.push(await open(asked));
+        return streams.at(-1);
+      };
+    }""")
+    for number in range(2):
+        record = page.locator(".fv-kind").nth(number).locator(".fv-kind-record")
+        record.dispatch_event("pointerdown", {"pointerId": 1, "isPrimary": True})
+        page.wait_for_timeout(300)
+        record.dispatch_event("pointerup", {"pointerId": 1})
+    page.wait_for_function("streams.length === 2", timeout=20_000)
+    page.wait_for_function("streams.every((one) => one.getTracks().every((track) => track.readyState === 'ended'))", timeout=20_000)
+    assert not page.locator(".fv-kind video:visible").count()
+
+
+@pytest.mark.slow
 def test_two_kinds_are_collected_before_the_camera_trained_and_used(visit, own):
     page = open_way(visit, own, "collect", size=PHONE)
     page.wait_for_selector(".fv-kind")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -48,3 +49,14 @@ def test_spoiled_running_averages_are_recovered_without_changing_a_weight(tmp_pa
     assert run.metrics(RECORD)[0] == first  # neither depends on the running averages
     kept = load_checkpoint(run.last)[0]
     assert all(torch.equal(value, weights[name]) for name, value in kept.named_parameters())
+
+
+def test_what_a_killed_study_had_not_measured_is_measured_when_it_goes_on(tmp_path, sample_set, monkeypatch):
+    plan = StudyPlan.parse({"data": str(sample_set), "norms": ("batch",), "batch_sizes": (8,), "training": {**TINY, "epochs": 1}})
+    with monkeypatch.context() as killed:
+        killed.setattr("fruitvision.comparison.runner.record_test_statistics", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_study(plan, tmp_path / "study")
+    assert not StudyFolder(tmp_path / "study").run(plan.trials()[0]).metrics(RECORD)
+    assert run_study(plan, tmp_path / "study").state == "finished"
+    assert table(tmp_path / "study").set_index("norm").loc["batch", ["batch_accuracy", "recomputed_accuracy"]].between(0, 1).all()

@@ -66,7 +66,8 @@ class TaughtEmbeddings:
 
     def pending(self) -> int:
         """The number of taught pictures that are not embedded yet."""
-        return len([one for own in self.store.index().names.values() for one in own if one not in self._known])
+        with self._lock:
+            return len(self._load(self.store.index()))
 
     def _load(self, index: TaughtIndex) -> list[str]:
         """Read cached embeddings; returns the pictures without one."""

@@ -108,9 +108,10 @@ class TaughtStore:
         try:
             info = os.stat(path)
             stamp = (info.st_mtime_ns, info.st_size, info.st_ino)
-            if self._cached is None or self._cached[0] != stamp:
-                self._cached = stamp, TaughtIndex.model_validate_json(retry(path.read_bytes))
-            return self._cached[1]
+            cached = self._cached  # another thread may drop it at any moment
+            if cached is None or cached[0] != stamp:
+                cached = self._cached = stamp, TaughtIndex.model_validate_json(retry(path.read_bytes))
+            return cached[1]
         except FileNotFoundError:
             return TaughtIndex()
         except (OSError, ValidationError) as error:

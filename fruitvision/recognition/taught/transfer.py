@@ -14,6 +14,7 @@ from pathlib import Path
 from fruitvision.data.fetch.archive import unpack
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
 from fruitvision.data.read.dataset import held_out
+from fruitvision.data.read.layouts.names import split_of
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.data.read.picture import MAX_PIXELS as MAX_DECODED_PIXELS
 from fruitvision.data.read.picture import picture_size
@@ -239,9 +240,9 @@ def _content(store: TaughtStore, picture: str) -> bytes | None:
 
 
 def folder_name(name: str, taken: set[str]) -> str:
-    """A folder name valid on every file system, close to ``name``, and different from those taken, ignoring case."""
+    """A folder name valid on every file system, close to ``name``, not a split's, and different from those taken, ignoring case."""
     safe, folded = safe_name(name), {one.casefold() for one in taken}
-    while safe.casefold() in folded:
+    while safe.casefold() in folded or split_of(safe):
         safe += "_"
     return safe
 

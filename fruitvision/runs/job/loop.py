@@ -65,6 +65,8 @@ def execute(
 ) -> RunStatus:
     """Start or resume the run in ``path``, until it ends or a stop is requested; returns its final status.
 
+    A finished run stays as it is.
+
     Args:
         listing: the listing of its data, if available.
         on_event: called with each event of training.
@@ -79,6 +81,8 @@ def execute(
         world = stack.enter_context(process_group())
         folder = RunFolder(path) if world.is_global_zero else ReadOnlyRun(path)
         config = cast(RunConfig, world.broadcast(folder.config() if world.is_global_zero else None))
+        if world.broadcast(folder.status().state == "finished" if world.is_global_zero else None):
+            return folder.status()  # a second end would average, interpolate and calibrate the final network again
         if world.is_global_zero:
             folder.refuse_links()
         if lock and world.is_global_zero:

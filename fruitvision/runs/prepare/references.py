@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fruitvision.data.augment.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform
 from fruitvision.errors import ConfigError
 from fruitvision.models.checkpoint import find_checkpoint, load_checkpoint
 from fruitvision.models.networks import Network, build_network
@@ -17,7 +18,7 @@ from fruitvision.training.optim import average_error
 
 
 def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.device) -> Teacher | None:
-    """The teacher's logits over ``classes``; None without a teacher.
+    """The teacher's logits over ``classes``, for pictures that are normalized as for training; None without a teacher.
 
     Raises ConfigError "teacher-classes" if it lacks some of them, CheckpointError.
     """
@@ -29,12 +30,21 @@ def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.de
         raise ConfigError("teacher-classes", teacher=config.teacher, count=len(lacking), first=lacking[0])
     order = torch.tensor([known.classes.index(name) for name in classes], device=device)
     network = network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # not in torch's stubs
+    scale, shift = (torch.tensor(values, device=device)[:, None, None] for values in renormalization(known.transform))
+    same = bool((scale == 1).all() and (shift == 0).all())
 
     def teacher(images: Tensor) -> Tensor:
         with torch.inference_mode():
+            images = images if same else torch.addcmul(shift, images, scale)
             return network(images).logits.float()[:, order].clone()
 
     return teacher
+
+
+def renormalization(transform: EvalTransform) -> tuple[list[float], list[float]]:
+    """The scale and shift per channel from the training's normalization, which is ImageNet's, to that of ``transform``."""
+    channels = list(zip(IMAGENET_MEAN, IMAGENET_STD, transform.mean, transform.std, strict=True))
+    return [std / own for _, std, _, own in channels], [(mean - own_mean) / own for mean, _, own_mean, own in channels]
 
 
 def open_regularizer(config: TrainConfig, start: str, device: torch.device) -> Regularizer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from fruitvision.files import csv_text
 from fruitvision.report.charts import COLOURS, Format, Series, line_chart
 from fruitvision.report.figures import interval_words
 from fruitvision.report.markup import join, say_html, tag
+from fruitvision.runs.config import split_names
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import PRESETS, TrainConfig
@@ -23,6 +25,7 @@ from fruitvision.wording.text import SPACE, duration, say, say_error, sentences,
 
 MAX_POINTS = 300
 MAX_DIFFERENCES = 4
+CHECKPOINT_SETTINGS = ("start", "teacher", "average_with")
 TRAIN, VALIDATION = COLOURS[5], COLOURS[1]
 
 
@@ -86,9 +89,10 @@ def is_synthetic(run: RunFolder) -> bool:
 def start_line(run: RunFolder, language: str) -> str:
     """The run's preset and initial weights, and whether its pictures are synthetic."""
     status, config = run.status(), run.config()
-    start = (status.start or "").split(":")[0]
+    start = status.start or ""
+    kind = start.partition(":")[0]
     known = {"imagenet", "shipped", "scratch"}
-    words = say(f"settings.start.choices.{start}", language) if start in known else start
+    words = say(f"settings.start.choices.{kind}", language) if kind in known else checkpoint_names(start)
     facts = say("train.run_facts", language, preset=preset_name(config.training.preset, language), start=words or "…")
     return facts + (say("train.run_synthetic", language) if is_synthetic(run) else "")
 
@@ -159,6 +163,11 @@ def _thinned(records: list[dict]) -> list[dict]:
     return records[::-1][::stride][::-1] if stride > 1 else records
 
 
+def checkpoint_names(value: str) -> str:
+    """The last part of each path or address in a comma-separated setting, since visitors must not see this computer's folders."""
+    return ", ".join(re.split(r"[\\/]", one.rstrip("\\/"))[-1] for one in split_names(value))
+
+
 def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *, owner: bool) -> Markup:
     """The table of all runs, newest first, with the actions on each. ``shown``: the ids of the overlaid runs."""
     if not runs:
@@ -189,6 +198,8 @@ def _difference(name: str, value: Any, language: str) -> str:
     choice = f"settings.{name}.choices.{value}"
     if isinstance(value, bool):
         choice = "train.on" if value else "train.off"
+    elif name in CHECKPOINT_SETTINGS and choice not in sentences():
+        value = checkpoint_names(str(value))
     return f"{setting(name, language)[0]} {say(choice, language) if choice in sentences() else value}"
 
 

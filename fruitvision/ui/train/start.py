@@ -16,9 +16,10 @@ from fruitvision.runs import launcher
 from fruitvision.runs.config import MAX_PROCESSES
 from fruitvision.runs.folder import RunConfig, RunFolder
 from fruitvision.training.config import TrainConfig
+from fruitvision.training.settings import GROUPS
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
-from fruitvision.ui.train.settings import configuration, preset_values
+from fruitvision.ui.train.settings import FIELDS, configuration, preset_values
 
 TAUGHT_PRESET = "robust"
 MAX_PATH_LENGTH = 4096
@@ -81,7 +82,9 @@ def start_with_taught(context: Context, form: Form) -> RunFolder:
     store = context.teaching.store
     if not store.index().pictures:
         raise DataError("nothing-taught")
-    form = replace(form, preset=TAUGHT_PRESET, values=preset_values(TAUGHT_PRESET), processes=1)
+    given, preset = (dict(zip(FIELDS, values, strict=True)) for values in (form.values, preset_values(TAUGHT_PRESET)))
+    values = {**preset, **{name: given[name] for name in GROUPS["data"]}}  # how the data is understood is not the preset's
+    form = replace(form, preset=TAUGHT_PRESET, values=list(values.values()), processes=1)
     return start_run(context, form, (str(class_folders(store, context.runs)),))
 
 

@@ -108,3 +108,23 @@ def test_ten_frames_are_taught_kept_and_exchanged_with_the_app(site, serve, page
     page.set_input_files("#zip", files=[{"name": "no.zip", "mimeType": "application/zip", "buffer": b"PK nothing"}])
     page.wait_for_selector("#said.wrong")
     assert "no.zip is not an export" in page.inner_text("#said")
+
+
+def test_a_taught_picture_that_the_browser_lost_is_left_out(site, serve, page_of):
+    served, _ = serve(site)
+    page = page_of(served.url)
+    page.evaluate("""async () => {
+      const { name } = (await indexedDB.databases())[0];
+      const opened = await new Promise((resolve, reject) => {
+        const request = indexedDB.open(name);
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+      const writing = opened.transaction("pictures", "readwrite");
+      writing.objectStore("pictures").put({ id: "lost", name: "Quince", number: 1, jpeg: new Blob(["x"]) });
+      await new Promise((resolve) => { writing.oncomplete = resolve; });
+      opened.close();
+    }""")
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]")
+    assert "Quince" in page.text_content("#taught"), "it can be taken away there"

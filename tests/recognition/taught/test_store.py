@@ -257,6 +257,7 @@ def test_what_a_network_saw_is_kept_beside_the_pictures_and_another_network_look
     passes = len(classifier.network.passes)
     assert lessons.current() is lessons.current()
     again = TaughtEmbeddings(store, classifier)
+    assert again.pending() == 0, "they are on the disk"
     assert again.current().names == ("Quince",) and len(classifier.network.passes) == passes, "nothing is looked at twice"
     other = colour_classifier(temperature=2.0)
     assert fingerprint(other) != fingerprint(classifier)

@@ -61,6 +61,13 @@ def test_a_name_is_not_sure_of_one_or_two_pictures(shipped, teach):
         assert sureness(answer) == verdict, "and never very sure"
 
 
+def test_a_taught_name_that_is_a_class_leaves_the_networks_own_answer_as_sure_as_it_was(shipped, teach):
+    taught, probabilities = teach(Banana=drawn("Lime", 1)), torch.zeros(len(shipped.classes) + 1)
+    probabilities[shipped.classes.index("Banana")] = 1
+    answer = shipped._prediction(probabilities, shipped.label_space(taught), drawn("Banana", 1)[0], taught)
+    assert answer.label == "Banana" and not answer.top[0].taught and answer.verdict == "sure"
+
+
 def test_two_taught_kinds_are_told_apart_and_a_known_name_adds_to_what_is_known(shipped, teach):
     taught = teach(Kiwi=drawn("Kiwi", 4), 奶奶的苹果=drawn("Apple", 4))
     assert taught.fruit_types == ("Kiwi", "奶奶的苹果")

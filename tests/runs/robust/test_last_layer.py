@@ -57,6 +57,10 @@ def test_in_the_end_the_trunk_goes_back_towards_its_start_and_the_last_layer_is_
         run = RunFolder(tmp_path / str(share) / "run").create(config(world, **settings))
         assert execute(run.path).state == "finished" and "last layer fitted from zero on" in run.log_tail()
         ends[share] = load_checkpoint(run.best)[0]
+    before = (run.best / "config.json").read_bytes()
+    assert execute(run.path).state == "finished"  # as by torchrun in a job that is started again
+    torch.testing.assert_close(load_checkpoint(run.best)[0].conv1.weight, ends[share].conv1.weight, atol=0, rtol=0)
+    assert (run.best / "config.json").read_bytes() == before
     start = build_network(num_classes=5, width=8, seed=3)
     learned, blended = ends[0.0].conv1.weight, ends[0.5].conv1.weight
     torch.testing.assert_close(blended, (learned + start.conv1.weight) / 2, atol=1e-6, rtol=1e-4)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fruitvision.data.augment.transforms import EvalTransform, normalize
 from fruitvision.errors import ConfigError
-from fruitvision.models.checkpoint import load_checkpoint, read_config
+from fruitvision.models.checkpoint import CheckpointConfig, load_checkpoint, read_config, save_checkpoint
 from fruitvision.models.networks import build_network
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.job import finish
 from fruitvision.runs.job.loop import execute
-from fruitvision.runs.prepare.references import open_regularizer
+from fruitvision.runs.prepare.references import open_regularizer, open_teacher
 from fruitvision.training.config import TrainConfig
 from tests.runs.robust.conftest import LARGE, config
 
@@ -49,6 +50,18 @@ def test_from_imagenet_on_batch_norm_keeps_its_statistics(world, tmp_path, monke
         execute(run.path)
         mean = torch.load(run.resume_file, weights_only=True)["network"]["bn1.running_mean"]
         assert bool((mean == 0.25).all()) == kept, (start, statistics)
+
+
+def test_a_teacher_sees_pictures_in_its_own_normalization(tmp_path):
+    classes, own = ("a", "b", "c"), {"mean": (0.5, 0.4, 0.3), "std": (0.5, 0.2, 0.1)}
+    network = build_network(num_classes=3, width=8, seed=1).eval()
+    transform = EvalTransform(resize=32, crop=32, **own)
+    known = CheckpointConfig(width=8, classes=classes, fruit_types=classes, transform=transform)
+    save_checkpoint(tmp_path / "teacher", network, known)
+    teacher = open_teacher(TrainConfig.from_preset("fast", teacher=str(tmp_path / "teacher")), classes, torch.device("cpu"))
+    images = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    with torch.inference_mode():
+        torch.testing.assert_close(teacher(normalize(images)), network(normalize(images, **own)).logits, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -99,6 +99,12 @@ def test_a_removal_is_put_back_by_the_page_that_removed_and_not_by_another(conte
     assert {name: len(own) for name, own in context.teaching.store.index().names.items()} == {"Pear": 2}
 
 
+def test_a_picture_that_had_another_name_is_said_to_have_moved(context):
+    """To take it back would lose the name that it had: the page offers no undo."""
+    assert owner(context, teach_picture, name="Apple", image=data_url(png()))["moved"] is False
+    assert owner(context, teach_picture, name="Pear", image=data_url(png()))["moved"] is True
+
+
 @pytest.mark.parametrize("way", ["teach", "import"])
 def test_a_picture_that_was_taught_under_another_name_since_stays_there(context, way):
     owner(context, teach_picture, name="Pear", image=data_url(png()))

@@ -82,6 +82,21 @@ def test_what_is_collected_is_an_ordinary_folder_of_class_folders(context):
     assert len(pictures) == 2 and all(one["url"].startswith("data:image/jpeg;base64,") for one in pictures)
 
 
+def test_kinds_that_are_called_as_splits_are_kinds(context):
+    add(context, "test 1", 1, 2)
+    add(context, "测试2", 3, 4)
+    assert owner(context, collect_use) == {"choice": "folder:collected"}
+    dataset, _ = open_dataset(context.data / "collected")
+    assert len(dataset.classes) == 2 and not dataset.problems
+
+
+def test_one_kind_in_two_spellings_is_one_and_pictures_that_move_are_counted_where_they_are(context):
+    add(context, "Apple", 1)
+    answer = add(context, "apple", 2)
+    assert (answer["name"], answer["count"], answer["kept"]) == ("Apple", 2, 1)
+    assert add(context, "b", 1)["counts"] == {"Apple": 1, "b": 1} == kinds(context)
+
+
 def test_pictures_and_kinds_are_taken_away_and_renamed_and_the_folder_follows(context):
     add(context, "a", 1, 2)
     add(context, "b", 3, 4)

@@ -13,7 +13,7 @@ from fruitvision.runs.folder import RunFolder, new_run
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.train.run_panel import csv_file
-from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, status_line
+from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, start_line, status_line
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
 BAD_NAME = "<img src=x onerror=alert(1)>"
@@ -93,6 +93,16 @@ def test_the_table_offers_a_visitor_nothing_that_changes_anything(tmp_path):
         table = run_table([run], [], "en", owner=owner)
         assert "<img" not in table and 'data-action="open"' in table
         assert ('data-action="delete"' in table) == ('data-action="rename"' in table) == owner
+
+
+@pytest.mark.parametrize("start", ["/home/alice/models/mine", "C:\\Users\\alice\\mine\\", "hf://alice/mine"])
+def test_no_folder_of_this_computer_is_shown_with_a_run(tmp_path, start):
+    run = make_run(tmp_path, start=start)
+    assert "mine" in start_line(run, "en") and "alice" not in start_line(run, "en")
+    settings = {"start": start, "teacher": start, "average_with": f"{start}, {start}2"}
+    runs = [run, new_run(tmp_path, RunConfig(data="/a/pictures", training=TrainConfig.from_preset("fast", **settings)))]
+    table = run_table(runs, [], "en", owner=False)
+    assert "mine" in table and "alice" not in table
 
 
 def test_runs_are_listed_with_what_differs_between_them_only(tmp_path):

@@ -14,7 +14,7 @@ from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import list_runs
 from fruitvision.ui.page.datasets import TYPED, Datasets
 from fruitvision.ui.page.models import Models, Teaching
-from fruitvision.ui.train.settings import preset_values
+from fruitvision.ui.train.settings import FIELDS, preset_values
 from fruitvision.ui.train.start import Form, start_run, start_with_taught
 
 
@@ -75,7 +75,8 @@ def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
     teaching = Teaching(tmp_path / "taught", Models(tmp_path / "runs"))
     context = SimpleNamespace(runs=tmp_path / "runs", teaching=teaching, datasets=Datasets(sample_set.parent))
-    form = Form.of(TYPED, str(sample_set), "", "", "fast", 1, "", *preset_values("fast"))
+    chosen = dict(zip(FIELDS, preset_values("fast"), strict=True)) | {"class_depth": 1, "epochs": 99}
+    form = Form.of(TYPED, str(sample_set), "", "", "fast", 1, "", *chosen.values())
     with pytest.raises(DataError) as caught:
         start_with_taught(context, form)
     assert caught.value.code == "nothing-taught"
@@ -87,6 +88,7 @@ def test_what_was_taught_joins_the_data_as_photos_and_stays_in_the_run_as_it_was
     teaching.store.clear()
     (config,) = asked
     assert config.training.preset == "robust" and len(config.photos) == 1
+    assert config.training.class_depth == 1 and config.training.epochs != 99, "the data is read as it is shown, the rest is the preset's"
     prepared = prepare(config)
     names = [*prepared.photos[0].train[1], *prepared.photos[0].validation[1]]
     assert sorted(names) == ["Banana", *["a_b"] * 5, *["not-fruit"] * 2], "every picture is there, by its name"

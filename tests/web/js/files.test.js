@@ -28,6 +28,9 @@ test("a zip that is damaged, lies about its size or holds too much is refused", 
   for (const broken of [whole.slice(0, 60), whole.slice(20), new Uint8Array(), new TextEncoder().encode("PK\x05\x06")]) {
     await assert.rejects(readZip(broken, most), RangeError);
   }
+  const damaged = new Uint8Array(whole);
+  damaged.fill(0xff, 30 + "名.json".length + 2, 30 + "名.json".length + 6);
+  await assert.rejects(readZip(damaged, most), RangeError);
   await assert.rejects(readZip(whole, { entries: 1, bytes: 2 ** 20 }), RangeError);
   await assert.rejects(readZip(whole, { entries: 9, bytes: 100 }), RangeError);
 });

@@ -78,7 +78,7 @@ async function teachPictures(pictures, wanted = name.value) {
   }
   if (learned && count === pictures.length) showSummary(learned, count, kept);
   if (learned) await changed();
-  return kept === 1 ? learned : null;
+  return kept === 1 && !learned.moved ? learned : null;
 }
 
 // The camera of the live view, which is mounted when its tab is first opened; undefined if it does not appear.

@@ -98,7 +98,8 @@ def taught_pictures(context: Context, payload: Payload, language: str) -> dict[s
 def teach_picture(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Teach one "image", a data URL, of a "name", and compute its embedding by the selected model.
 
-    Returns the display "name" in each language; "kept" is 0 if the name has the same picture already. "picture" is its id.
+    Returns the display "name" in each language; "kept" is 0 if the name has the same picture already. "picture" is its id, and
+    "moved" whether another name had it, which taking it back would not restore.
     """
     image = data_url_bytes(payload.get("image"), MAX_PICTURE_BYTES)
     embeddings = context.teaching.embeddings(text(payload, "model"))
@@ -108,7 +109,8 @@ def teach_picture(context: Context, payload: Payload, language: str) -> dict[str
     for picture in pictures:
         embeddings.embed(picture)
     context.teaching.set_undo({})  # undoing a removal could move this picture back to another name
-    return {"name": _names(name), "kept": before.new(clean_name(name), pictures), "picture": pictures[0]}
+    moved = any(pictures[0] in own for own in before.names.values())
+    return {"name": _names(name), "kept": before.new(clean_name(name), pictures), "picture": pictures[0], "moved": moved}
 
 
 def take_back(context: Context, payload: Payload, language: str) -> dict[str, Any]:

@@ -67,6 +67,13 @@ class Kind {
     this.record.classList.toggle("fv-on", recording === this);
   }
 
+  // The number of pictures that it has now, without those that moved to another kind.
+  recount(count) {
+    this.count = count;
+    if (!count) this.saved = "";
+    this.label();
+  }
+
   show(id, url) {
     const figure = document.createElement("figure"), image = document.createElement("img"), button = document.createElement("button");
     figure.dataset.picture = id;
@@ -88,6 +95,7 @@ class Kind {
       if (id) for (const other of list.querySelectorAll(`figure[data-picture="${id}"]`)) other.remove();
       if (id) this.show(id, images[number]);
     }
+    for (const kind of kinds) if (kind !== this && kind.saved) kind.recount(answer.counts[kind.saved] ?? 0);
     this.label();
     if (answer.refused) showStatus(answer.refused, true);
     changed();
@@ -158,17 +166,21 @@ async function record(kind) {
   kind.label();
   kind.stage.hidden = false;
   try {
-    stream = stream?.active ? stream : await navigator.mediaDevices.getUserMedia(
+    const opened = stream?.active ? stream : await navigator.mediaDevices.getUserMedia(
       { video: { width: { ideal: 1280 }, facingMode: { ideal: "environment" } } });
+    if (stream?.active && stream !== opened) opened.getTracks().forEach((track) => track.stop()); // another kind opened it meanwhile
+    else stream = opened;
     kind.video.srcObject = stream;
     await kind.video.play();
   } catch {
-    recording = stream = null;
+    if (recording === kind) recording = null;
     kind.stage.hidden = true;
     kind.label();
+    release(kind);
     return showStatus(() => say("no_camera"), true);
   }
   showStatus("");
+  if (recording !== kind) return release(kind); // released while the browser asked for permission
   let frames = [], dropped = 0, sent = 0, fresh = 0;
   const send = () => {
     const batch = frames.splice(0, BATCH);
@@ -209,7 +221,12 @@ function stop(kind) {
   if (recording !== kind) return;
   recording = null;
   kind.label();
-  setTimeout(() => { // switch the camera off unless another kind is recorded soon
+  release(kind);
+}
+
+// Switches the camera off unless another kind is recorded soon.
+function release(kind) {
+  setTimeout(() => {
     if (recording !== kind) kind.stage.hidden = true;
     if (recording) return;
     stream?.getTracks().forEach((track) => track.stop());

@@ -79,9 +79,10 @@ def _thumbnail(context: Context, picture: str) -> str:
 def collect_add(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Add "images", a list of data URLs, to the kind "name". "refused" is the error of those that cannot be read.
 
-    "kept" is how many of them the kind did not have yet.
+    "kept" is how many of them the kind did not have yet, "counts" the pictures of every kind, from which some may have moved.
     """
     name = clean_name(text(payload, "name"))
+    name = next((own for own in context.collected.index().names if own.casefold() == name.casefold()), name)  # the spelling that is kept
     images = payload.get("images")
     files, refused = {}, ""
     ids: list[str | None] = []
@@ -96,8 +97,8 @@ def collect_add(context: Context, payload: Payload, language: str) -> dict[str, 
     kept = context.collected.index().new(name, files)
     if files:
         context.collected.add_all({name: files})
-    count = len(context.collected.index().names.get(name, ()))
-    return {"name": name, "ids": ids, "count": count, "kept": kept, "refused": refused}
+    counts = {own: len(pictures) for own, pictures in context.collected.index().names.items()}
+    return {"name": name, "ids": ids, "count": counts.get(name, 0), "kept": kept, "refused": refused, "counts": counts}
 
 
 def collect_remove(context: Context, payload: Payload, language: str) -> dict[str, Any]:

@@ -59,7 +59,12 @@ export class Teaching {
   async open() {
     const stored = await this.store.open(this.model.fingerprint);
     for (const { id, jpeg } of this.store.all()) { // not yet embedded by this network
-      if (!this.store.embeddings.has(id)) await this.store.keep(id, (await this.worker.ask("embed", { file: jpeg })).embedding);
+      if (this.store.embeddings.has(id)) continue;
+      try {
+        await this.store.keep(id, (await this.worker.ask("embed", { file: jpeg })).embedding);
+      } catch (error) { // the browser lost it: the others are used without it
+        console.warn("A taught picture cannot be read:", error);
+      }
     }
     await this.worker.ask("teach", { examples: this.examples() });
     this.list();
@@ -68,7 +73,8 @@ export class Teaching {
 
   /** @returns {[string, any][]} */
   examples() {
-    return this.store.all().map(({ id, name }) => [name, this.store.embeddings.get(id)]);
+    const { embeddings } = this.store;
+    return this.store.all().filter(({ id }) => embeddings.has(id)).map(({ id, name }) => [name, embeddings.get(id)]);
   }
 
   /** @param {() => string} words @param {boolean} [wrong] */

@@ -81,7 +81,7 @@ export async function readZip(file, most) {
     if (left < 0 || view.getUint32(local, true) !== LOCAL) throw new RangeError("too large, or damaged");
     const start = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
     const raw = file.subarray(start, start + packed);
-    const data = method === 0 ? raw : method === 8 ? await inflated(raw, size) : null;
+    const data = method === 0 ? raw : method === 8 ? await inflated(raw, size).catch(() => null) : null;
     if (!data || data.length !== size || crc32(data) !== crc) throw new RangeError("damaged");
     found.push({ name, data });
   }

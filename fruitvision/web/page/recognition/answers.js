@@ -77,10 +77,10 @@ export function predictionOf(model, space, probabilities, thresholdsOf = () => m
     const taught = best >= model.classes.length;
     return { label: space.labels[best], fruit_type: space.types[type], probability: sums[type], taught };
   });
-  const { label, fruit_type, probability } = top[0];
+  const { label, fruit_type, probability, taught } = top[0];
   return {
     label, fruit_type, confidence: probability, top, probabilities,
-    verdict: verdict(probability, sums[space.nothing], thresholdsOf(label)),
+    verdict: verdict(probability, sums[space.nothing], thresholdsOf(taught ? label : "")), // a class may have a taught name
   };
 }
 
