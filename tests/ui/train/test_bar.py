@@ -9,12 +9,13 @@ import gradio as gr
 import pytest
 
 from fruitvision.runs.config import RunConfig
-from fruitvision.runs.folder import RunFolder, new_run
+from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
+from fruitvision.ui.train.bar import run_bar
 from fruitvision.ui.train.bar.run_bar import NEWS_SECONDS, run_state, wire_bar
 
 
@@ -41,6 +42,14 @@ def test_the_bar_says_how_the_run_ended_that_a_page_saw_going_on(context, state,
     assert run_state(context, {"after": run.id}, "en") == {"ended": run.id, "state": state, "words": words}
     assert run_state(context, {"after": run.id + "x"}, "en") == run_state(context, {"after": 3}, "en") == {}
     assert "tried" in run_state(context, {"after": run.id}, "zh")["words"]
+
+
+def test_the_runs_are_listed_once_each_time_that_a_page_asks(context, monkeypatch):
+    """Every page asks each second, beside hundreds of runs."""
+    make_run(context, "tried", "finished", heartbeat=time.time())
+    listed = []
+    monkeypatch.setattr(run_bar, "list_runs", lambda root: listed.append(root) or list_runs(root))
+    assert run_state(context, {}, "en")["state"] == "finished" and len(listed) == 1
 
 
 def test_a_run_that_finished_within_the_last_hour_is_news_to_a_page_that_has_not_seen_it(context):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
-from fruitvision.runs import launcher
-from fruitvision.runs.folder import RunFolder, list_runs
+from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import UNQUEUED
@@ -37,12 +37,7 @@ def wire_bar(page: Page, run: gr.State) -> None:
 
 def existing_run(context: Context, run_id: Any) -> str | None:
     """The id if there is such a run. Clients may send any value, of up to 13 MB, and the session's state would keep it."""
-    run = _find(context, run_id)
-    return run.id if run else None
-
-
-def _find(context: Context, run_id: Any) -> RunFolder | None:
-    return next((run for run in list_runs(context.runs) if run.id == run_id), None)
+    return next((run.id for run in list_runs(context.runs) if run.id == run_id), None)
 
 
 def run_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:
@@ -50,10 +45,11 @@ def run_state(context: Context, payload: Payload, language: str) -> dict[str, An
 
     Without that, the result of the run that finished last, unless the one that the page sends as "seen" ended later, or it is long ago.
     """
-    run = launcher.running(context.runs)
+    known = {run: run.status() for run in list_runs(context.runs)}  # every page asks each second: their files are looked at once
+    run = next((one for one, status in known.items() if status.active), None)
     if run is None:
-        return _ended(context, text(payload, "after") or _news(context, text(payload, "seen")), language)
-    status, stopping = run.status(), run.stop_file.exists()
+        return _ended(known, text(payload, "after") or _news(known, text(payload, "seen")), language)
+    status, stopping = known[run], run.stop_file.exists()
     epochs = status.epochs or run.config().training.epochs
     state = "unresponsive" if not status.responding else "stopping" if stopping else status.state
     facts = {"name": run.name[:MAX_NAME_LENGTH], "epoch": max(status.epoch, 1), "epochs": epochs}
@@ -63,19 +59,17 @@ def run_state(context: Context, payload: Payload, language: str) -> dict[str, An
     return {"run": run.id, "words": say(f"train.bar_{state}", language, **facts), "left": left, "share": status.progress(epochs)}
 
 
-def _news(context: Context, seen: str) -> str:
+def _news(known: Mapping[RunFolder, RunStatus], seen: str) -> str:
     """The id of the run that finished last, if that was after the end of ``seen`` and within ``NEWS_SECONDS``; otherwise empty."""
-    known = [(run.id, run.status()) for run in list_runs(context.runs)]
-    since = max([time.time() - NEWS_SECONDS, *(status.heartbeat for run, status in known if run == seen)])
-    ended = [(status.heartbeat, run) for run, status in known if status.state == "finished" and status.heartbeat > since]
+    since = max([time.time() - NEWS_SECONDS, *(status.heartbeat for run, status in known.items() if run.id == seen)])
+    ended = [(status.heartbeat, run.id) for run, status in known.items() if status.state == "finished" and status.heartbeat > since]
     return max(ended, default=(0.0, ""))[1]
 
 
-def _ended(context: Context, run_id: str, language: str) -> dict[str, Any]:
+def _ended(known: Mapping[RunFolder, RunStatus], run_id: str, language: str) -> dict[str, Any]:
     """The result of a run as {"ended": id, "state", "words"}; empty if it does not exist, or is active."""
-    run = _find(context, run_id) if run_id else None
-    status = run.status() if run else None
-    if run is None or status is None or status.active:
+    run = next((one for one in known if one.id == run_id), None)
+    if run is None or (status := known[run]).active:
         return {}
     tested, validated = run.summary(status).test_top1, status.best_val_accuracy
     measured = validated if tested is None else tested
