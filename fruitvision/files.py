@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import numbers
 import os
 import re
 import shutil
@@ -42,8 +43,14 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 """Names that Windows reserves for devices."""
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
-
-
+_CELL = re.compile(r"[;|](?=[\s\"]*[=+@\-\uff1d\uff0b\uff0d\uff20])")
+"""A separator of cells where a spreadsheet does not separate by commas (Excel in German or French), and a formula behind it."""
+_NETWORK = re.compile(r"\s*[/\\](?:[/\\]|\?\?[/\\])")
+_SHORT = 200
+MAX_MARKS = 30
+"""Limit on combining marks in a row, as in Unicode's stream-safe text (UAX #15); languages have a few."""
+_OTHER_MARKS = "\u0f73\u0f75\u0f81"
+"""Characters that decompose into combining marks and are none themselves."""
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 _FILE_ADDRESS = re.compile(r"file:/{1,3}(?:localhost/)?(?=[^/])", re.IGNORECASE)
 _ADDRESS = re.compile(r"(https?|ftp):/{1,2}(?=[^/])", re.IGNORECASE)
@@ -112,8 +119,8 @@ def csv_text(names: Sequence[str], rows: Iterable[Iterable[Any]], *, digits: int
 def _cell(value: Any, digits: int | None) -> Any:
     if value is None or isinstance(value, float) and math.isnan(value):
         return ""
-    if isinstance(value, str):
-        line = re.sub(r"[\t\r\n]", " ", value)
+    if not isinstance(value, numbers.Number):
+        line = _CELL.sub(r"\g<0>'", re.sub(r"[\t\r\n]", " ", str(value)))
         return f"'{line}" if _FORMULA.match(line) else line
     return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else value
 
