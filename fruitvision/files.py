@@ -77,6 +77,11 @@ def clean_path(given: str | Path) -> Path:
         return Path(text)
 
 
+def is_network_path(path: str) -> bool:
+    """Whether Windows would connect to another computer to look for a file: two slashes of any kind, or ``\\??\\``, at the start."""
+    return _NETWORK.match(path) is not None
+
+
 def cache_folder() -> Path:
     """The folder for everything that can be recreated: the user's cache folder, or FRUITVISION_CACHE."""
     named = os.environ.get("FRUITVISION_CACHE")

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from fruitvision.data.synthetic.sample import MARKER
-from fruitvision.files import csv_text
+from fruitvision.files import csv_text, is_network_path
 from fruitvision.report.charts import COLOURS, Format, Series, line_chart
 from fruitvision.report.figures import interval_words
 from fruitvision.report.markup import join, say_html, tag
@@ -81,7 +81,7 @@ def is_synthetic(run: RunFolder) -> bool:
     data = run.config().data
     # Windows would try to connect to a network path, in somebody else's run, each time the table is rendered.
     try:
-        return not data.startswith(("\\\\", "//")) and (Path(data) / MARKER).is_file()
+        return not is_network_path(data) and (Path(data) / MARKER).is_file()
     except OSError:  # the path is too long
         return False
 
