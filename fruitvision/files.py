@@ -191,12 +191,28 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def nfc(text: str) -> str:
+    """The text in NFC, without what follows ``MAX_MARKS`` combining marks in a row.
+
+    unicodedata sorts such marks by insertion, in quadratic time, while no other thread runs.
+    """
+    return unicodedata.normalize("NFC", text if len(text) <= _SHORT or text.isascii() else "".join(_with_few_marks(text)))
+
+
+def _with_few_marks(text: str) -> Iterator[str]:
+    marks = 0
+    for letter in text:
+        marks = marks + 1 if unicodedata.combining(letter) or letter in _OTHER_MARKS else 0
+        if marks <= MAX_MARKS:
+            yield letter
+
+
 def safe_name(name: str) -> str:
     """A file or folder name similar to ``name`` that is valid on every file system; a file's suffix is kept."""
-    safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip(" .")
+    safe = _FORBIDDEN.sub("_", nfc(name)).strip(" .")
     stem, dot, suffix = safe.rpartition(".")
     end = dot + suffix if stem and len(suffix) <= 10 else ""
-    stem = safe[: len(safe) - len(end)]
+    stem = safe[: len(safe) - len(end)][:MAX_NAME_BYTES]
     while len((stem + end).encode("utf-8")) > MAX_NAME_BYTES:
         stem = stem[:-1]
     safe = (stem.rstrip(" .") or "_") + end
