@@ -97,7 +97,10 @@ class Pictures:
         if len(found) > 1:
             found = self._ending(name, path) or found
         if len(found) > 1 and near:
-            found = found[bisect_left(found, f"{near}/") : bisect_left(found, f"{near}0")] or found  # "0" follows "/"
+            first, last = bisect_left(found, f"{near}/"), bisect_left(found, f"{near}0")  # "0" follows "/"
+            if last - first > MAX_ALIKE:  # not copied for each row
+                return None
+            found = found[first:last] or found
         if len(found) > MAX_ALIKE:
             return None
         if len(found) > 1 and split:
