@@ -165,6 +165,14 @@ class FileCache(Generic[T]):
         return value
 
 
+def read_json(path: str) -> Any:
+    """The content of a JSON file. Raises OSError, and ValueError also where it is nested too deep."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
 def sha256_of(path: Path) -> str:
     """A file's SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
