@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import numbers
 import os
 import re
 import shutil
@@ -42,8 +43,14 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 """Names that Windows reserves for devices."""
 _FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
-
-
+_CELL = re.compile(r"[;|](?=[\s\"]*[=+@\-\uff1d\uff0b\uff0d\uff20])")
+"""A separator of cells where a spreadsheet does not separate by commas (Excel in German or French), and a formula behind it."""
+_NETWORK = re.compile(r"\s*[/\\](?:[/\\]|\?\?[/\\])")
+_SHORT = 200
+MAX_MARKS = 30
+"""Limit on combining marks in a row, as in Unicode's stream-safe text (UAX #15); languages have a few."""
+_OTHER_MARKS = "\u0f73\u0f75\u0f81"
+"""Characters that decompose into combining marks and are none themselves."""
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 _FILE_ADDRESS = re.compile(r"file:/{1,3}(?:localhost/)?(?=[^/])", re.IGNORECASE)
 _ADDRESS = re.compile(r"(https?|ftp):/{1,2}(?=[^/])", re.IGNORECASE)
@@ -70,6 +77,11 @@ def clean_path(given: str | Path) -> Path:
         return Path(text)
 
 
+def is_network_path(path: str) -> bool:
+    """Whether Windows would connect to another computer to look for a file: two slashes of any kind, or ``\\??\\``, at the start."""
+    return _NETWORK.match(path) is not None
+
+
 def cache_folder() -> Path:
     """The folder for everything that can be recreated: the user's cache folder, or FRUITVISION_CACHE."""
     named = os.environ.get("FRUITVISION_CACHE")
@@ -81,7 +93,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        retry(lambda: beside.unlink(missing_ok=True))  # left by a killed process with this pid; or a link to another file
+        with beside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -112,8 +125,8 @@ def csv_text(names: Sequence[str], rows: Iterable[Iterable[Any]], *, digits: int
 def _cell(value: Any, digits: int | None) -> Any:
     if value is None or isinstance(value, float) and math.isnan(value):
         return ""
-    if isinstance(value, str):
-        line = re.sub(r"[\t\r\n]", " ", value)
+    if not isinstance(value, numbers.Number):
+        line = _CELL.sub(r"\g<0>'", re.sub(r"[\t\r\n]", " ", str(value)))
         return f"'{line}" if _FORMULA.match(line) else line
     return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else value
 
@@ -152,6 +165,14 @@ class FileCache(Generic[T]):
         return value
 
 
+def read_json(path: str) -> Any:
+    """The content of a JSON file. Raises OSError, and ValueError also where it is nested too deep."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
 def sha256_of(path: Path) -> str:
     """A file's SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
@@ -178,12 +199,28 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def nfc(text: str) -> str:
+    """The text in NFC, without what follows ``MAX_MARKS`` combining marks in a row.
+
+    unicodedata sorts such marks by insertion, in quadratic time, while no other thread runs.
+    """
+    return unicodedata.normalize("NFC", text if len(text) <= _SHORT or text.isascii() else "".join(_with_few_marks(text)))
+
+
+def _with_few_marks(text: str) -> Iterator[str]:
+    marks = 0
+    for letter in text:
+        marks = marks + 1 if unicodedata.combining(letter) or letter in _OTHER_MARKS else 0
+        if marks <= MAX_MARKS:
+            yield letter
+
+
 def safe_name(name: str) -> str:
     """A file or folder name similar to ``name`` that is valid on every file system; a file's suffix is kept."""
-    safe = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip(" .")
+    safe = _FORBIDDEN.sub("_", nfc(name)).strip(" .")
     stem, dot, suffix = safe.rpartition(".")
     end = dot + suffix if stem and len(suffix) <= 10 else ""
-    stem = safe[: len(safe) - len(end)]
+    stem = safe[: len(safe) - len(end)][:MAX_NAME_BYTES]
     while len((stem + end).encode("utf-8")) > MAX_NAME_BYTES:
         stem = stem[:-1]
     safe = (stem.rstrip(" .") or "_") + end

@@ -7,6 +7,8 @@ import errno
 import io
 import os
 import re
+import time
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,14 +17,18 @@ import pytest
 from fruitvision import files
 from fruitvision.errors import DataError
 from fruitvision.files import (
+    MAX_NAME_BYTES,
     clean_path,
     csv_text,
     current_folder,
+    is_network_path,
+    nfc,
     previous_folder,
     remove_folder,
     remove_leftovers,
     replace_folder,
     retry,
+    safe_name,
     write_text,
 )
 
@@ -76,6 +82,73 @@ def test_a_folder_is_the_old_one_or_the_new_one_at_every_moment(tmp_path):
     assert (current_folder(folder) / "weights").read_text(encoding="utf-8") == "new"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+def test_nothing_is_written_through_a_link_that_waits_beside_a_file(tmp_path):
+    precious, file = tmp_path / "precious", tmp_path / "config.json"
+    precious.write_text("mine", encoding="utf-8")
+    (tmp_path / f".config.json.{os.getpid()}.new").symlink_to(precious)
+    write_text(file, "new")
+    assert precious.read_text(encoding="utf-8") == "mine" and file.read_text(encoding="utf-8") == "new" and not file.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "precious"]
+
+
+def test_what_a_killed_process_with_this_number_left_is_written_over(tmp_path):
+    (tmp_path / f".a.txt.{os.getpid()}.new").write_text("half of something much longer", encoding="utf-8")
+    write_text(tmp_path / "a.txt", "whole")
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["whole"]
+
+
+MARKS = {
+    "sorted": "\u0301" * 60_000 + "\u0316" * 60_000,
+    "decomposed": "\u0f73" * 60_000,
+    "in turn": "/".join(["\u0301\u0316" * 30_000] * 2),
+}
+
+
+@pytest.mark.parametrize("marks", MARKS.values(), ids=MARKS)
+def test_a_text_of_combining_marks_takes_no_time(marks):
+    """Python sorts them by insertion, while no other thread runs: 7 million took (hours)."""
+    start = time.process_time()
+    assert 1 < len(nfc(f"a{marks}")) < 200 and safe_name(f"a{marks}")
+    assert time.process_time() - start < 1
+
+
+def test_every_letter_that_becomes_marks_is_counted_as_one():
+    marks = [letter for letter in map(chr, range(0x110000)) if unicodedata.combining(unicodedata.normalize("NFD", letter)[0])]
+    assert len(marks) > 800 and [letter for letter in marks if len(nfc(f"a{letter * 300}")) > 100] == []
+
+
+def test_text_of_any_language_is_normalized_whole():
+    for text in ("Tie\u0302\u0301ng Vie\u0323\u0302t", "e\u0301" * 500, "བོད་ཡིག" * 100, "हिन्दी" * 100, "한국어" * 200, "x" * 10_000, ""):
+        assert nfc(text) == unicodedata.normalize("NFC", text)
+
+
+def test_names_are_normalized_in_one_place(project):
+    """Where marks are counted first."""
+    sources = (project / "fruitvision").rglob("*.py")
+    assert [path.name for path in sources if "unicodedata.normalize" in path.read_text("utf-8")] == ["files.py"]
+
+
+def test_the_name_of_a_file_made_of_one_of_megabytes_takes_no_time():
+    start = time.process_time()
+    assert safe_name("x" * 2_000_000 + ".jpg") == "x" * (MAX_NAME_BYTES - 4) + ".jpg"
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        *(
+            (start + "evil.example/share", True)
+            for start in ("\\\\", "//", "/\\", "\\/", " \\\\", "\\\\?\\UNC\\", "\\\\.\\", "\\??\\UNC\\")
+        ),
+        *((path, False) for path in ("", "/home/me", "\\fruit", "C:\\fruit", "fruit//x", "?", "/?/x", "~/x")),
+    ],
+)
+def test_a_path_by_which_windows_would_connect_to_another_computer_is_known(path, is_one):
+    assert is_network_path(path) == is_one
+
+
 def test_only_what_dead_processes_left_is_swept_away(tmp_path):
     write_text(tmp_path / "空 folder" / "kept.txt", "whole")
     dead, own, living = (tmp_path / f".kept.txt.{pid}.new" for pid in (2**22 + 1, os.getpid(), os.getppid()))
@@ -113,6 +186,16 @@ def test_no_text_of_a_table_is_a_formula_and_numbers_stay_numbers():
     told = list(csv.reader(io.StringIO(csv_text(["=name", "n"], rows, digits=3).removeprefix("\ufeff"))))
     assert [row[0] for row in told[: len(texts) + 1]] == ["'=name", *("'" + re.sub(r"[\t\r\n]", " ", text) for text in texts)]
     assert told[len(texts) + 1 :] == [["Apple, red", "-1.23"], ['say "it"', ""], ["", "True"]]
+
+
+def test_no_cell_behind_a_semicolon_is_a_formula_and_other_text_stays_as_it_is():
+    """Where the comma is the decimal sign, spreadsheets separate cells by semicolons."""
+    made = ["x;=1+1", "x; @SUM(A1);-2+3;", "x|+1", 'x;"=1+1', ";\t=1", "x;＝1"]
+    rows = [*([text] for text in made), [["y;=1+1"]], *([text] for text in ("Apple; red", "Apple|red-2", "a;b=c", "1;2"))]
+    told = csv_text(["name;=1"], rows).removeprefix("\ufeff")
+    assert not re.search(r"[;|][\s\"]*[=+@\-＝＋－＠]", told)
+    cells = [row[0] for row in csv.reader(io.StringIO(told))]
+    assert cells[:3] == ["name;'=1", "x;'=1+1", "x;' @SUM(A1);'-2+3;"] and cells[-4:] == ["Apple; red", "Apple|red-2", "a;b=c", "1;2"]
 
 
 def test_every_table_is_written_in_one_place(project):

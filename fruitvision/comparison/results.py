@@ -11,6 +11,8 @@ A folder with these three files is enough to display a study. The results of one
 from __future__ import annotations
 
 import json
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,16 +21,19 @@ from typing import Any, cast
 
 import pandas as pd
 
-from fruitvision.comparison.study import StudyFolder, Trial, diverged
-from fruitvision.errors import RunError
+from fruitvision.comparison.study import StudyFolder, Trial, diverged, read_document
+from fruitvision.errors import FruitVisionError, RunError
 from fruitvision.files import csv_text, write_text
 from fruitvision.models.checkpoint import read_config
 from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.metrics import number
 
 TABLE, EPOCHS, ABOUT = "table.csv", "epochs.csv", "about.json"
 MEASURED = Path(__file__).with_name("measured")
 RECORD = "test-statistics"
 """The kind of the metrics record that :mod:`fruitvision.comparison.bn_statistics` appends."""
+MAX_EPOCHS = 1000
+"""The largest number of epochs that the settings allow."""
 TARGET = 0.9
 """The accuracy of ``epochs_to_90``."""
 FIGURES = (
@@ -64,7 +69,17 @@ class Results:
     @property
     def measured_on(self) -> str:
         """The split that the epochs are evaluated on: "test", or "validation", held out from training."""
-        return str(self.about.get("measured_on", "validation"))
+        return "test" if self.about.get("measured_on") == "test" else "validation"
+
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs of each trial by ``about``; 0 if it does not say."""
+        settings = self.about.get("settings")
+        try:
+            epochs = int(settings.get("epochs", 0)) if isinstance(settings, dict) else 0
+        except (TypeError, ValueError, OverflowError):
+            return 0
+        return epochs if 0 < epochs <= MAX_EPOCHS else 0
 
     @property
     def done(self) -> pd.DataFrame:
@@ -77,7 +92,7 @@ def results(study: StudyFolder) -> Results:
     trials = study.plan().trials()
     epochs = [
         {"norm": trial.norm, "batch_size": trial.batch_size, "seed": trial.seed, "epoch": record["epoch"]}
-        | {name: record.get(name) for name in CURVES}
+        | {name: _figure(record, name) for name in CURVES}
         for trial in trials
         for record in study.run(trial).metrics("epoch")
     ]
@@ -105,8 +120,8 @@ def _row(trial: Trial, run: RunFolder) -> dict[str, Any]:
     if not run.exists:
         return row
     status, tests, statistics = run.status(), run.metrics("test"), run.metrics(RECORD)
-    # A damaged or foreign file may lack any of them.
-    epochs = [epoch for epoch in run.metrics("epoch") if all(isinstance(epoch.get(name), int | float) for name in MEASURED_EACH_EPOCH)]
+    measured = [{"epoch": one["epoch"]} | {name: _figure(one, name) for name in MEASURED_EACH_EPOCH} for one in run.metrics("epoch")]
+    epochs = [one for one in measured if not any(map(math.isnan, one.values()))]
     row |= {"state": status.state, "diverged": diverged(status)}
     if epochs:
         row["final_accuracy"], row["loss"] = epochs[-1]["val_accuracy"], epochs[-1]["val_loss"]
@@ -116,21 +131,33 @@ def _row(trial: Trial, run: RunFolder) -> dict[str, Any]:
         row["images_per_s"] = median(e["images_per_s"] for e in epochs)
         row["grad_norm"] = fmean(e["grad_norm"] for e in epochs)
     if tests:
-        row["test_accuracy"] = tests[-1]["top1"]
+        row["test_accuracy"] = _figure(tests[-1], "top1")
     if statistics:
-        row |= {f"{name}_accuracy": statistics[-1].get(name, float("nan")) for name in ("batch", "recomputed")}
-    if memory := [record["peak_mb"] for record in run.metrics("memory")]:
-        row["peak_memory_mb"] = max(memory)
+        row |= {f"{name}_accuracy": _figure(statistics[-1], name) for name in ("batch", "recomputed")}
+    memory = [_figure(record, "peak_mb") for record in run.metrics("memory")]
+    row["peak_memory_mb"] = max((own for own in memory if not math.isnan(own)), default=float("nan"))
     if run.has_checkpoint:
-        row["parameters"] = _parameters(trial.norm, trial.training.width, len(read_config(run.best).classes))
+        with suppress(FruitVisionError):
+            row["parameters"] = _parameters(trial.norm, trial.training.width, len(read_config(run.best).classes))
     return row
 
 
-@lru_cache(maxsize=64)
+def _figure(record: dict[str, Any], name: str) -> float:
+    """A finite number of a record; NaN for anything else, which a damaged or foreign file may hold."""
+    found = number(record.get(name))
+    return float(found) if found is not None and math.isfinite(found) else float("nan")
+
+
 def _parameters(norm: str, width: int, num_classes: int) -> int:
+    return _parameters_of_two(norm, width) + (num_classes - 2) * (8 * width + 1)
+
+
+@lru_cache(maxsize=64)
+def _parameters_of_two(norm: str, width: int) -> int:
+    """Those of a network with two classes, which is built."""
     from fruitvision.models.networks import build_network, count_parameters
 
-    return count_parameters(build_network("resnet18", num_classes=num_classes, norm=norm, width=width))
+    return count_parameters(build_network("resnet18", num_classes=2, norm=norm, width=width))
 
 
 def frame_csv(rows: pd.DataFrame) -> str:
@@ -177,6 +204,6 @@ def shipped_study() -> StudyFolder | None:
 def _about(out: Path) -> dict[str, Any]:
     """The content of about.json; empty for a study that was never started."""
     try:
-        return dict(json.loads((out / ABOUT).read_text(encoding="utf-8")))
+        return {name: value for name, value in dict(read_document(out / ABOUT)).items() if name != "shipped"}
     except (OSError, ValueError, TypeError):
         return {}

@@ -34,10 +34,12 @@ def run_study(
 
     ``runner``: by default one trial after another in this process; on a cluster see cluster.py.
 
-    Raises RunError "busy" while another run or study is running under the same root; other errors of a run, except divergence.
+    Raises RunError "busy" while another run or study is running under the same root, "run-has-link" for a study with links in it; other
+    errors of a run, except divergence.
     """
     study = StudyFolder(out)
     plan = study.plan() if plan is None else plan
+    RunFolder(study.path).refuse_links()
     launched = study.exists and study.status().state == "waiting"
     try:
         lock = hold_lock(study.path, plan.name or study.id)

@@ -49,7 +49,7 @@ def answers(study: StudyFolder, picture: PictureSource, batch_size: int, seed: i
         prediction, metrics = classifier.predict(picture), classifier.config.metrics
         if prediction.verdict == "sure" and "answered" not in metrics.get("validation", {}):
             prediction = replace(prediction, verdict="unsure")
-        split = next((name for name in ("test", "validation") if metrics.get(name, {}).get("top1") is not None), None)
+        split = next((name for name in ("test", "validation") if isinstance(metrics.get(name, {}).get("top1"), int | float)), None)
         found.append(Answer(trial, prediction, prediction.heatmap(), metrics[split]["top1"] if split else None, split))
     return found
 

@@ -13,18 +13,20 @@ result, not a failure.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fruitvision.errors import ConfigError, RunError
-from fruitvision.files import write_text
-from fruitvision.runs.folder import RunFolder
+from fruitvision.errors import ConfigError, Fault, FruitVisionError, RunError
+from fruitvision.files import FileCache, read_json, write_text
+from fruitvision.models import OWN
+from fruitvision.models.norms import NORMS
+from fruitvision.runs.folder import MAX_JSON_BYTES, RunFolder
+from fruitvision.runs.metrics import MAX_RUNS
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig, settings_error
 
@@ -32,6 +34,9 @@ DEFAULT_NORMS = ("batch", "layer", "instance", "group")
 DIVERGED = "non-finite"
 """The prefix of the error codes of diverged trainings."""
 PLAN = "study.json"
+MAX_TRIALS, MAX_BATCH_SIZES = 1_000, 32
+MAX_PLAN_BYTES = 2**16
+"""Limit on study.json; that of a thousand trials has 10 KB."""
 # The default settings of a study: the fast preset from random weights, with small pictures and a quarter of the width, so that four
 # norms, three batch sizes and three seeds take under two hours on a laptop. Each epoch is evaluated on the test split if there is one,
 # and the accuracy of the last epoch is compared, which unlike that of the best epoch is not selected.
@@ -86,19 +91,32 @@ class Trial:
         return f"{self.norm}-b{self.batch_size}-s{self.seed}"
 
 
+def _known_norm(norm: str) -> str:
+    if norm not in NORMS and norm != OWN:
+        raise Fault("norm-unknown", known=", ".join(NORMS))
+    return norm
+
+
 class StudyPlan(BaseModel):
     """The norms, batch sizes and seeds of a study, and the data and settings of its trials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
-    norms: tuple[str, ...] = DEFAULT_NORMS
-    batch_sizes: tuple[int, ...] = (BASE["batch_size"],)
+    norms: tuple[Annotated[str, AfterValidator(_known_norm)], ...] = DEFAULT_NORMS
+    batch_sizes: Annotated[tuple[int, ...], Field(max_length=MAX_BATCH_SIZES)] = (BASE["batch_size"],)
     seeds: tuple[int, ...] = (0,)
     rate_rule: RateRule = "same"
-    training: dict[str, Any] = {}
-    name: str = ""
+    training: Annotated[dict[str, Any], Field(max_length=len(TrainConfig.model_fields))] = {}
+    name: Annotated[str, Field(max_length=1000)] = ""
     created: float = Field(default_factory=time.time)
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> StudyPlan:
+        trials = len(self.norms) * len(self.batch_sizes) * len(self.seeds)
+        if trials > MAX_TRIALS:
+            raise Fault("too-many-trials", trials=trials, most=MAX_TRIALS)
+        return self
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> StudyPlan:
@@ -147,6 +165,22 @@ def _unique(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(values))
 
 
+def _read_plan(path: str) -> StudyPlan:
+    plan = StudyPlan.model_validate_json(Path(path).read_bytes())
+    if not plan.trials():
+        raise ConfigError("study-needs-two")
+    return plan
+
+
+_plans = FileCache(_read_plan, MAX_RUNS, max_bytes=MAX_PLAN_BYTES)
+_documents = FileCache(read_json, MAX_RUNS, max_bytes=MAX_JSON_BYTES)
+
+
+def read_document(path: Path) -> Any:
+    """The content of a JSON file of a study, which is not to be changed. Raises OSError, also for a large one, ValueError."""
+    return _documents(str(path))
+
+
 def source_run(folder: Path, number: int) -> RunFolder:
     """The run of a study of sources, see :mod:`fruitvision.comparison.left_out`, that leaves out its group ``number``."""
     return RunFolder(folder / f"run-{number}")
@@ -155,7 +189,7 @@ def source_run(folder: Path, number: int) -> RunFolder:
 def run_of_source_study(folder: Path) -> RunFolder | None:
     """The active run of a study of sources, or its last one; None for another folder."""
     try:
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        plan = read_document(folder / PLAN)
         runs = [source_run(folder, number) for number in range(len(plan["groups"]))]
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -198,10 +232,10 @@ class StudyFolder:
         return self
 
     def plan(self) -> StudyPlan:
-        """Read the plan. Raises RunError "study-missing"."""
+        """Read the plan. Raises RunError "study-missing", also for one that cannot be trained."""
         try:
-            return StudyPlan.model_validate_json((self.path / PLAN).read_bytes())
-        except (OSError, ValidationError):
+            return _plans(str(self.path / PLAN))
+        except (OSError, ValidationError, FruitVisionError, TypeError):  # TypeError: a setting with the name of a parameter
             raise RunError("study-missing", path=str(self.path)) from None
 
     def run(self, trial: Trial) -> RunFolder:

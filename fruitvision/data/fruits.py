@@ -20,8 +20,10 @@ NOT_FRUIT = "not-fruit"
 EMPTY_TABLE = "empty-table"
 NO_FRUIT_NAMES = (NOT_FRUIT, EMPTY_TABLE)
 """Names for teaching pictures without fruit, whose verdict is "not-fruit"."""
+MAX_CLASSES, MAX_NAME = 10_000, 200
+"""Limits on the classes of a network, and on the letters of a class name."""
 
-_NUMBER = re.compile(r"[ _-]+(\d+)$")
+_NUMBER = re.compile(r"(?<![ _-])[ _-]++(\d++)$")  # each run of separators is looked at once, so that no name takes long
 
 
 class FruitType(NamedTuple):
@@ -86,7 +88,7 @@ def _parse(name: str) -> tuple[FruitType | None, str, str]:
     stem = name.strip()
     match = _NUMBER.search(stem)
     words = _words(stem[: match.start()] if match else stem)
-    for length in range(len(words), 0, -1):
+    for length in range(min(len(words), _most_words()), 0, -1):
         known = _types_by_any_name().get(" ".join(words[:length]).casefold())
         if known is not None:
             return known, " ".join(words[length:]), match[1] if match else ""
@@ -100,6 +102,11 @@ def _words(name: str) -> list[str]:
 @cache
 def _types_by_any_name() -> dict[str, FruitType]:
     return {name.casefold(): own for own in fruit_types().values() for name in (own.name, *own.other_names)}
+
+
+@cache
+def _most_words() -> int:
+    return max(len(name.split()) for name in _types_by_any_name())
 
 
 @cache

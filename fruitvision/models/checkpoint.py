@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fruitvision.data.augment.transforms import EvalTransform
-from fruitvision.data.fruits import NOT_FRUIT
+from fruitvision.data.fruits import MAX_CLASSES, MAX_NAME, NOT_FRUIT
 from fruitvision.errors import CheckpointError, ConfigError, Fault, faults_of, quoted
 from fruitvision.files import checksum_matches, clean_path, current_folder, json_with_checksum, replace_folder, write_error, write_text
 from fruitvision.hub.repository import fetch, is_repository
@@ -66,8 +66,8 @@ class CheckpointConfig(BaseModel):
     architecture: str = "resnet18"
     width: Annotated[int, Field(ge=1, le=4096)] = 64
     norm: str = "batch"
-    classes: tuple[str, ...]
-    fruit_types: tuple[str, ...]
+    classes: Annotated[tuple[Annotated[str, Field(max_length=MAX_NAME)], ...], Field(max_length=MAX_CLASSES)]
+    fruit_types: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...]
     transform: EvalTransform
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     thresholds: Thresholds = Thresholds()

@@ -65,6 +65,14 @@ def _answers(logits: Tensor, labels: Tensor, targets: Targets, temperature: floa
     return confidence.clamp(max=1.0), probabilities[:, nothing].sum(dim=1), answer == wanted, wanted >= 0
 
 
+def sums_by_type(probabilities: Tensor, type_of: Tensor, types: int) -> Tensor:
+    """(N, C) → (N, types): sums over the classes of each type, without a matrix of classes and types, which 10,000 of each would fill.
+
+    type_of: (C,), the place of each class's type.
+    """
+    return probabilities.new_zeros(len(probabilities), types).scatter_add_(1, type_of.expand_as(probabilities), probabilities)
+
+
 def fit_temperature(logits: Tensor, labels: Tensor, membership: Tensor | None = None) -> float:
     """The temperature T that maximizes the likelihood of ``softmax(logits / T)`` (Guo et al. 2017, arXiv:1706.04599).
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fruitvision.data.augment.transforms import Views
+from fruitvision.data.augment.transforms import MAX_PIXELS, EvalTransform, Views
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.read.formats.picture_file import Note
 from fruitvision.data.read.picture import PictureSource, load_capped, load_pixels, load_with_note, open_picture, to_array
@@ -26,7 +26,7 @@ from fruitvision.models.checkpoint import ONNX_SUFFIX, CheckpointConfig, load_ch
 from fruitvision.models.compiled import CompiledNetwork, compile_openvino
 from fruitvision.models.onnx.export import OnnxNetwork, open_onnx
 from fruitvision.models.prepacked import prepack
-from fruitvision.recognition.calibration import Verdict, probabilities_of, verdict
+from fruitvision.recognition.calibration import Verdict, probabilities_of, sums_by_type, verdict
 from fruitvision.recognition.heatmap import ActivationMap, class_activation
 from fruitvision.recognition.taught_head import TaughtHead
 from fruitvision.recognition.white_background import on_white_background
@@ -34,10 +34,12 @@ from fruitvision.wording.text import say
 
 GUESSES = 5
 HEATMAP_ZOOM = 2
-"""For a heatmap the picture is enlarged by this factor, for better localization."""
+"""For a heatmap the picture is enlarged by this factor, for better localization, unless it then has more than ``MAX_PIXELS``."""
 SMOOTHING = 0.6
 """The weight of the previous answer in the smoothed answer to a frame of a live view."""
 BATCH_SIZE = 64
+PASS_PIXELS = 2 * MAX_PIXELS
+"""Limit on the pixels of one forward pass; 64 pictures of the shipped networks have 3.3 million."""
 BICUBIC_OVERSAMPLING = 3
 """A picture is first reduced to this many times the transform's ``resize``, so that the bicubic resize determines the result."""
 
@@ -123,13 +125,12 @@ class LabelSpace:
     def __init__(self, labels: Sequence[str], fruit_types: Sequence[str]) -> None:
         self.labels = tuple(labels)
         self.types = tuple(dict.fromkeys(name for name in fruit_types if name != NOT_FRUIT))
-        types = (*self.types, NOT_FRUIT)
-        self.type_of = torch.tensor([types.index(name) for name in fruit_types])
-        self._membership = torch.nn.functional.one_hot(self.type_of, len(types)).float()
+        places = {name: place for place, name in enumerate((*self.types, NOT_FRUIT))}
+        self.type_of = torch.tensor([places[name] for name in fruit_types])
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """(N, labels) → (N, types), and (N,) for no fruit: sums over the labels."""
-        sums = (probabilities @ self._membership).clamp(max=1.0)  # a float32 sum may slightly exceed 1
+        sums = sums_by_type(probabilities, self.type_of, len(self.types) + 1).clamp(max=1.0)  # a float32 sum may slightly exceed 1
         return sums[:, :-1], sums[:, -1]
 
 
@@ -237,11 +238,20 @@ class Classifier:
 
     @torch.inference_mode()
     def infer(self, pixels: Sequence[np.ndarray]) -> Inference:
-        """One forward pass over pictures (H, W, 3) uint8 as returned by :func:`load_pixels` or the image store."""
+        """The outputs for pictures (H, W, 3) uint8 as returned by :func:`load_pixels` or the image store."""
         views = self.config.transform.num_views
-        logits, features, _ = self.inference_network(self.config.transform.batch(pixels).to(self._device))
+        logits, features = self.forward(pixels, self.config.transform)
         probabilities = probabilities_of(logits, self.config.temperature, views).cpu()
         return Inference(probabilities, features.unflatten(0, (-1, views)).mean(dim=1).cpu())
+
+    @torch.inference_mode()
+    def forward(self, pixels: Sequence[np.ndarray], transform: EvalTransform) -> tuple[Tensor, Tensor]:
+        """(N × views, C) logits and (N × views, F) features, in one forward pass, or in several of at most ``PASS_PIXELS``."""
+        at_once = max(PASS_PIXELS // (transform.crop**2 * transform.num_views), 1)
+        parts = [pixels[start : start + at_once] for start in range(0, len(pixels), at_once)]
+        found = [self.inference_network(transform.batch(part).to(self._device))[:2] for part in parts]
+        logits, features = found[0] if len(found) == 1 else map(torch.cat, zip(*found, strict=True))
+        return logits, features
 
     @torch.inference_mode()
     def predict_pixels(
@@ -274,7 +284,8 @@ class Classifier:
     @torch.inference_mode()
     def activation_map(self, pixels: np.ndarray, shares: Tensor, taught: TaughtHead | None = None) -> ActivationMap:
         """The class activation map of one loaded picture, (H, W, 3) uint8, for classes weighted by ``shares``, (C,) or (C + T,)."""
-        maps = self.inference_network(self.config.transform.enlarged(HEATMAP_ZOOM).batch([pixels]).to(self._device)).maps
+        zoom = HEATMAP_ZOOM if (HEATMAP_ZOOM * self.config.transform.crop) ** 2 <= MAX_PIXELS else 1
+        maps = self.inference_network(self.config.transform.enlarged(zoom).batch([pixels]).to(self._device)).maps
         weight = self.head.weight if taught is None else taught.extended_weight(self.head.weight)
         activation = class_activation(maps, weight, shares[None].to(self._device))
         height, width = pixels.shape[:2]
@@ -313,7 +324,7 @@ class Classifier:
         cut = {row: picture for row, picture in cut.items() if picture is not None}
         if not cut:
             return probabilities
-        logits = self.inference_network(self.config.transform.with_views("one").batch(list(cut.values())).to(self._device)).logits
+        logits, _ = self.forward(list(cut.values()), self.config.transform.with_views("one"))
         probabilities, rows = probabilities.clone(), list(cut)
         probabilities[rows] = (probabilities[rows] + probabilities_of(logits, self.config.temperature).cpu()) / 2
         return probabilities

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fruitvision.data.fruits import NO_FRUIT_NAMES, NOT_FRUIT
+from fruitvision.recognition.calibration import sums_by_type
 
 if TYPE_CHECKING:
     from fruitvision.models.checkpoint import Thresholds
@@ -78,15 +79,15 @@ class TaughtHead:
         self._name_of = torch.tensor([self.names.index(name) for name, _ in examples])
         self._counts = torch.bincount(self._name_of, minlength=len(self.names))
         self._head = (head - head.mean(dim=0)).float().cpu()
-        kinds = list(dict.fromkeys(fruit_types))
-        self._membership = F.one_hot(torch.tensor([kinds.index(one) for one in fruit_types]), len(kinds)).float()
+        kinds = {name: place for place, name in enumerate(dict.fromkeys(fruit_types))}
+        self._type_of, self._types_count = torch.tensor([kinds[one] for one in fruit_types]), len(kinds)
         views = torch.stack([one.features for _, one in examples]).float()
         self._features = F.normalize(F.normalize(views, dim=2).mean(dim=1), dim=1)
         self._responses = F.normalize(self._response(views).mean(dim=1), dim=1)
         outputs = torch.stack([one.probabilities for _, one in examples]).float()
         self._types = self._roots(outputs)
-        self._known = torch.tensor([kinds.index(one) if one in kinds else -1 for one in self.fruit_types])
-        self._own = torch.stack([(outputs[self._name_of == n] @ self._membership)[:, k].mean() for n, k in enumerate(self._known)])
+        self._known = torch.tensor([kinds.get(one, -1) for one in self.fruit_types])
+        self._own = torch.stack([self._by_type(outputs[self._name_of == n])[:, k].mean() for n, k in enumerate(self._known)])
         self._own_similarity = torch.stack([self._similarity_within(views, n) for n in range(len(self.names))])
         rows = views[:, : max(MAX_ROWS // len(examples), 1)]
         self._weight, self._bias = _ridge(F.normalize(rows, dim=2), self._name_of, self._counts)
@@ -130,7 +131,7 @@ class TaughtHead:
         best = (similarity[0] + similarity[1]).argmax(dim=1, keepdim=True)
         responses, like, types = similarity.gather(2, best.expand(3, -1, 1))[:, :, 0]
         odds = GATE["responses"] * responses + GATE["features"] * like + GATE["types"] * torch.log(types + 0.01)
-        believed = torch.log(((probabilities @ self._membership)[:, self._known] + 0.01) / (self._own + 0.01)).clamp(max=0)
+        believed = torch.log((self._by_type(probabilities)[:, self._known] + 0.01) / (self._own + 0.01)).clamp(max=0)
         own = torch.where(self._known >= 0, believed, 0.0).gather(1, best)[:, 0]
         odds += GATE["apart"] * (self._own_similarity[best[:, 0]] - like) + GATE["own"] * own
         odds += GATE["pictures"] * torch.log(self._counts[best[:, 0]].clamp(MIN_COUNT, MAX_COUNT).float())
@@ -161,7 +162,10 @@ class TaughtHead:
 
     def _roots(self, probabilities: Tensor) -> Tensor:
         """By class → square roots of those by fruit type, whose inner products are Bhattacharyya coefficients."""
-        return (probabilities @ self._membership).clamp(min=0).sqrt()
+        return self._by_type(probabilities).clamp(min=0).sqrt()
+
+    def _by_type(self, probabilities: Tensor) -> Tensor:
+        return sums_by_type(probabilities, self._type_of, self._types_count)
 
 
 def _ridge(views: Tensor, name_of: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

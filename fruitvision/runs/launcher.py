@@ -75,12 +75,15 @@ def refuse_if_busy(root: str | Path) -> None:
 
 def _spawn(run: RunFolder, *options: str) -> None:
     """Start the run's process. A new run is begun by the same command without ``--resume``."""
-    run.refuse_links()
     spawn_into(run, ["train", "--run", str(run.path), *options], processes=run.config().processes)
 
 
 def spawn_into(folder: RunFolder, arguments: list[str], *, processes: int = 1) -> None:
-    """Start ``python -m fruitvision ARGUMENTS``, which works on the run or study in ``folder``; its status is "waiting" until then."""
+    """Start ``python -m fruitvision ARGUMENTS``, which works on the run or study in ``folder``; its status is "waiting" until then.
+
+    Raises RunError "run-has-link".
+    """
+    folder.refuse_links()
     folder.stop_file.unlink(missing_ok=True)  # remove a request to the previous process; a new one is for the new process
     folder.write_status(folder.status().model_copy(update={"state": "waiting", "pid": 0, "heartbeat": time.time(), "error": None}))
     spawn_command(arguments, folder.path / "output.txt", processes=processes)

@@ -69,12 +69,13 @@ def coarse_records(path: Path) -> list[dict[str, Any]]:
 def summary(path: Path) -> Summary:
     """Skipped steps and test accuracy of the whole run."""
     records = coarse_records(path)
-    skipped = sum(_number(record.get("skipped")) or 0 for record in records if record.get("kind") == "epoch")
+    skipped = sum(number(record.get("skipped")) or 0 for record in records if record.get("kind") == "epoch")
     test = next((record for record in reversed(records) if record.get("kind") == "test"), {})
-    return Summary(int(skipped), _number(test.get("top1")), _number(test.get("images")))
+    return Summary(int(skipped), number(test.get("top1")), number(test.get("images")))
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
+    """A number of a record within bounds, NaN or an infinity; None for anything else, which a damaged or foreign file may hold."""
     if not isinstance(value, int | float) or abs(value) > LARGEST:
         return value if isinstance(value, float) and not math.isfinite(value) else None
     return value if abs(value) >= SMALLEST else 0.0
@@ -129,9 +130,9 @@ def _put(line: bytes, epochs: list[dict[str, Any]], steps: list[dict[str, Any]])
     """Append the record of a line to its list, if it can be plotted."""
     record = parse_record(line) or {}
     if record.get("kind") == "epoch":
-        epochs.append({name: _number(value) for name, value in record.items()})
-    elif record.get("kind") == "step" and _number(record.get("steps")):
-        steps.append({name: _number(record.get(name)) for name in STEP})
+        epochs.append({name: number(value) for name, value in record.items()})
+    elif record.get("kind") == "step" and number(record.get("steps")):
+        steps.append({name: number(record.get(name)) for name in STEP})
 
 
 @lru_cache(maxsize=MAX_READERS)

@@ -11,9 +11,10 @@ import psutil
 
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import RunError
-from fruitvision.files import named_write_errors, write_text
+from fruitvision.files import FileCache, named_write_errors, read_json, write_text
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.launcher import spawn_command
+from fruitvision.runs.metrics import MAX_RUNS
 from fruitvision.runs.process import START_TIME_TOLERANCE
 
 State = Literal["none", "making", "ready", "failed"]
@@ -57,7 +58,7 @@ def begin_report(run: RunFolder, language: str = "en") -> None:
 def report_state(run: RunFolder) -> State:
     """Whether there is a report, or it is being made."""
     try:
-        process = json.loads(_marker(run).read_text(encoding="utf-8"))
+        process = _markers(str(_marker(run)))
     except (OSError, ValueError):
         return "ready" if _is_made(run) else "none"
     if _alive(process):
@@ -76,9 +77,12 @@ def _marker(run: RunFolder) -> Path:
     return run.path / "report.json"
 
 
+_markers = FileCache(read_json, MAX_RUNS, max_bytes=2**12)
+
+
 def _alive(process: dict) -> bool:
     try:  # a reused pid is recognized by its start time
         found = psutil.Process(process["pid"])
         return abs(found.create_time() - process["started"]) < START_TIME_TOLERANCE and found.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, KeyError, TypeError, ValueError):  # or the content is not ours
+    except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):  # or the content is not ours
         return False

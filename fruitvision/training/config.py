@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
@@ -207,6 +208,7 @@ def _derived(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return derived
 
 
+@cache
 def _maximum(name: str) -> int:
     """The largest value that a setting may have."""
     return TrainConfig.model_json_schema()["properties"][name]["maximum"]

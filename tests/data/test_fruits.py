@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 
 import pytest
 
@@ -132,3 +133,22 @@ def test_chinese_names(name, chinese):
     assert chinese_name(name) == chinese
     assert display_name(name, "zh") == chinese
     assert display_name(name, "en") == name
+
+
+LONG = ["_" * 200_000 + "x", "a " * 100_000, "1_" * 100_000, "Apple" + " x" * 100_000, "-" * 200_000 + "7"]
+
+
+@pytest.mark.parametrize("name", LONG, ids=lambda name: name[:5])
+def test_a_long_name_takes_no_time(name):
+    """One of a million letters took (hours), while no other thread ran."""
+    start = time.process_time()
+    assert isinstance(fruit_type.__wrapped__(name), str) and isinstance(display_name(name, "zh"), str)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("class_name", "kind"),
+    [("my fruit - 7", "my fruit"), ("_7", "_7"), ("a_1_2", "a_1"), ("a _-_ 12", "a"), ("a_1 b", "a_1 b"), ("a7", "a7")],
+)
+def test_the_number_behind_a_name_is_left_out_with_all_that_parts_them(class_name, kind):
+    assert fruit_type(class_name) == kind

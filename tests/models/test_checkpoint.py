@@ -213,3 +213,35 @@ def test_a_width_that_is_none_is_refused(saved, width):
     del values["config_sha256"]
     config_file.write_text(json.dumps({**values, "width": width}), encoding="utf-8")
     assert code_of(saved).startswith("checkpoint-")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"classes": ("a", "_" * 201), "fruit_types": ("a", "b")}, "at most 200 characters"),
+        ({"classes": ("a", "b"), "fruit_types": ("a", "_" * 201)}, "at most 200 characters"),
+        ({"classes": [f"c{n}" for n in range(10_001)], "fruit_types": ["a"] * 10_001}, "at most 10000 entries"),
+        ({"transform": {"resize": 2048, "crop": 2048, "views": 2}}, "2 views of 2048 × 2048"),
+        ({"transform": {"resize": 1024, "crop": 1024, "scales": [1.0] * 8}}, "8 views of 1024 × 1024"),
+    ],
+    ids=["name", "type", "classes", "mirror", "scales"],
+)
+def test_a_description_that_would_take_far_more_memory_than_its_file_is_refused(saved, changes, word):
+    """One of a few megabytes took (40 GB), for its views or for classes times fruit types; and a long name (hours)."""
+    config_file = saved / "config.json"
+    values = json.loads(config_file.read_text(encoding="utf-8"))
+    del values["config_sha256"]
+    config_file.write_text(json.dumps({**values, **changes}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=word) as caught:
+        load_checkpoint(saved)
+    assert caught.value.code == "checkpoint-config" and is_worded(caught.value)
+
+
+def test_the_largest_description_of_each_kind_is_read(saved):
+    for changes in (
+        {"transform": EvalTransform(resize=2048, crop=2048)},
+        {"transform": EvalTransform(crop=512, views=2, scales=(1.0,) * 8)},
+    ):
+        assert read_config(save_checkpoint(saved, network(), config(**changes))).transform == changes["transform"]
+    names = tuple(f"{n:0200}" for n in range(10_000))
+    assert len(config(classes=names, fruit_types=names).classes) == 10_000

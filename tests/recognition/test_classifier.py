@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
 
 from fruitvision.data.augment.transforms import EvalTransform
+from fruitvision.data.fruits import MAX_CLASSES, NOT_FRUIT
 from fruitvision.errors import CheckpointError, PictureError
 from fruitvision.models.checkpoint import CheckpointConfig, save_checkpoint
 from fruitvision.models.networks import build_network
+from fruitvision.recognition import classifier as classifier_module
 from fruitvision.recognition.batcher import Batcher
-from fruitvision.recognition.classifier import SMOOTHING, Classifier, FrameContext
+from fruitvision.recognition.classifier import SMOOTHING, Classifier, FrameContext, LabelSpace
 
 RED, GREEN, BLUE, GREY = (250, 20, 20), (20, 250, 20), (20, 20, 250), (128, 128, 128)
 EXIF_ORIENTATION = 0x0112
@@ -218,3 +222,46 @@ def test_the_heatmap_of_a_phones_large_picture_is_drawn_over_half_of_its_size(sm
     buffer = io.BytesIO()
     Image.new("RGB", (10_000, 6000), "red").save(buffer, "JPEG")
     assert small_network.predict(buffer.getvalue()).heatmap().size == (5000, 3000)
+
+
+# What a checkpoint of somebody else may ask for ------------------------------------------------------------------------
+
+
+def test_sums_by_type_are_those_of_a_matrix_of_classes_and_types():
+    rng = torch.Generator().manual_seed(0)
+    types = [f"type {n % 7}" if n % 5 else NOT_FRUIT for n in range(131)]
+    probabilities = torch.rand(9, 131, generator=rng).softmax(dim=1)
+    space = LabelSpace([f"c{n}" for n in range(131)], types)
+    sums, nothing = space.by_type(probabilities)
+    matrix = torch.tensor([[own == one for one in (*space.types, NOT_FRUIT)] for own in types]).float()
+    torch.testing.assert_close(torch.cat((sums, nothing[:, None]), dim=1), probabilities @ matrix)
+
+
+def test_thousands_of_classes_that_are_types_take_no_matrix_of_both():
+    """60,000 took (40 GB)."""
+    names, memory, start = [f"c{n}" for n in range(MAX_CLASSES)], psutil.Process().memory_info(), time.process_time()
+    space = LabelSpace(names, names)
+    sums, nothing = space.by_type(torch.full((1, MAX_CLASSES), 1 / MAX_CLASSES))
+    assert sums.shape == (1, MAX_CLASSES) and nothing.tolist() == [0]
+    assert psutil.Process().memory_info().rss - memory.rss < 100 * 2**20 and time.process_time() - start < 2
+
+
+def test_pictures_of_many_pixels_are_answered_in_several_passes(colour_classifier, pictures, monkeypatch):
+    classifier = colour_classifier(views=2)
+    whole = classifier.infer(pictures)
+    assert classifier.network.passes == [18]
+    monkeypatch.setattr(classifier_module, "PASS_PIXELS", 2 * 64**2 * 4)
+    parts = classifier.infer(pictures)
+    assert classifier.network.passes[1:] == [8, 8, 2]
+    for name in ("probabilities", "features"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+
+
+def test_a_heatmap_of_many_pixels_is_not_of_an_enlarged_picture(colour_classifier, monkeypatch):
+    answer, sizes = colour_classifier().predict(plain(RED)), []
+    monkeypatch.setattr(
+        EvalTransform, "enlarged", lambda own, zoom, enlarged=EvalTransform.enlarged: sizes.append(zoom) or enlarged(own, zoom)
+    )
+    assert answer.heatmap().size == (90, 70) and sizes == [2]
+    monkeypatch.setattr(classifier_module, "MAX_PIXELS", 100 * 100)
+    assert answer.heatmap().size == (90, 70) and sizes == [2, 1]

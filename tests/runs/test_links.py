@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fruitvision.comparison.runner import run_study
+from fruitvision.comparison.study import StudyFolder, StudyPlan
 from fruitvision.errors import DataError, RunError
 from fruitvision.runs import launcher, report
 from fruitvision.runs.folder import RunFolder, list_runs, new_run
 from fruitvision.runs.job.loop import execute
 from fruitvision.runs.status import RunStatus
+from fruitvision.ui.compare.study_panel import resume_study
 from fruitvision.ui.page.downloads import download_path
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
@@ -80,6 +83,23 @@ def test_a_run_that_holds_a_link_is_not_gone_on_with(tmp_path, tiny, name, monke
         run.write_status(RunStatus(state="finished"))
         monkeypatch.setattr(RunFolder, "has_checkpoint", True)
         monkeypatch.setattr(report, "list_pictures", lambda _, **how: type("Listing", (), {"split_folders": {"test": ""}}))
+    assert list(outside.iterdir()) == [] if outside.is_dir() else outside.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("name", ["output.txt", "log.txt", "runs", "runs/batch-b32-s0/log.txt"])
+def test_a_study_that_holds_a_link_is_not_gone_on_with(tmp_path, name, monkeypatch):
+    outside = tmp_path / "outside"
+    outside.mkdir() if name == "runs" else outside.write_text("mine", encoding="utf-8")
+    study = StudyFolder(tmp_path / "study").create(StudyPlan.parse({"data": str(tmp_path), "norms": ("batch", "group")}))
+    study.write_status(RunStatus(state="stopped"))
+    (study.path / name).parent.mkdir(parents=True, exist_ok=True)
+    (study.path / name).symlink_to(outside)
+    monkeypatch.setattr(launcher, "spawn_command", lambda *given, **named: pytest.fail("a process was started"))
+    for go_on in (lambda: resume_study(study), lambda: run_study(None, study.path)):
+        with pytest.raises(RunError) as caught:
+            go_on()
+        assert caught.value.code == "run-has-link"
+    assert study.status().state == "stopped"
     assert list(outside.iterdir()) == [] if outside.is_dir() else outside.read_text(encoding="utf-8") == "mine"
 
 

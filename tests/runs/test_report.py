@@ -47,3 +47,23 @@ def test_a_report_whose_process_ended_without_one_has_failed(tmp_path, tiny):
 
 def test_what_is_looked_for_is_what_the_command_writes():
     assert (REPORT, RESULTS) == (page.FILE, results.FILE)
+
+
+ODD = [
+    "[" * 50_000,
+    '{"pid": ' + "9" * 400 + ', "started": 1}',
+    '{"pid": 1, "started": ' + "9" * 400 + "}",
+    "[1]",
+    '{"pid": "x"}',
+    "1",
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("content", ODD, ids=lambda content: content[:12])
+def test_a_file_of_somebody_else_says_of_no_report_that_it_is_being_made(tmp_path, tiny, content):
+    run = RunFolder(tmp_path / "run").create(tiny())
+    (run.path / "report.json").write_text(content, encoding="utf-8")
+    assert report_state(run) in ("none", "failed")
+    (run.path / "report.json").write_text("[" + " " * 10_000 + "]", encoding="utf-8")
+    assert report_state(run) == "none"

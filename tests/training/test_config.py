@@ -123,3 +123,16 @@ def test_differences_are_named_with_both_values():
 def test_of_the_sizes_of_evaluation_those_that_are_not_given_follow(settings, sizes):
     config = TrainConfig.from_preset("robust", **settings)
     assert (config.image_size, config.eval_resize, config.eval_size) == sizes
+
+
+@pytest.mark.parametrize("views", ["one", "mirror", "middle"])
+def test_the_largest_pictures_that_may_be_set_are_those_of_a_checkpoint(views):
+    """Whose views are bounded: a run must not end in one that cannot be read."""
+    from fruitvision.data.augment.transforms import EvalTransform
+    from fruitvision.runs.prepare.transforms import evaluation_transform
+
+    largest = TrainConfig.parse({"image_size": 512, "eval_size": 512, "eval_resize": 640, "views": views})
+    with pytest.raises(ConfigError):
+        TrainConfig.parse({"image_size": 520, "eval_resize": 640})
+    transform = evaluation_transform(largest)
+    assert EvalTransform.model_validate(transform.model_dump()) == transform

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,8 @@ TrainTransform = Callable[[Sequence[np.ndarray], Sequence[tuple[int, ...]], int]
 Views = Literal["one", "mirror", "middle"]
 """Test-time augmentation: the picture alone; with its mirror image; with enlarged center crops."""
 MIDDLE_SCALES = (1.0, 0.8)
+MAX_PIXELS = 2**22
+"""Limit on the pixels of all views of a picture; a run has 2 × 512² at most."""
 WHITE = 232
 """A pixel with at least this value in all channels may be part of a white background."""
 BORDER_SHARE = 0.5
@@ -67,6 +69,12 @@ class EvalTransform(BaseModel):
         if value[0] != 1 or any(not 0.1 <= scale <= 1 for scale in value):
             raise Fault("scales")
         return value
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> EvalTransform:
+        if self.crop**2 * self.num_views > MAX_PIXELS:
+            raise Fault("too-many-pixels", views=self.num_views, crop=self.crop, most=MAX_PIXELS)
+        return self
 
     @property
     def num_views(self) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 import zipfile
 from contextlib import suppress
 from pathlib import PurePosixPath
 
-from fruitvision.files import RESERVED
+from fruitvision.files import RESERVED, nfc
 
 MAX_PATH_BYTES = 2**29
 """Limit on the memory for all paths of an archive, with each folder and file once; an ordinary archive of a million files takes a
@@ -70,7 +69,7 @@ class PathTree:
     def add(self, path: PurePosixPath, is_folder: bool) -> str:
         """Add a path and its parent folders; returns the code of a fault if one of them would be both a file and a folder, else an
         empty string."""
-        folded = unicodedata.normalize("NFC", path.as_posix()).casefold()
+        folded = nfc(path.as_posix()).casefold()
         for end in (at for at, letter in enumerate(folded) if letter == "/"):
             if not self._noted(folded[:end], True):
                 return "file-and-folder"

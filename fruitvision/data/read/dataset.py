@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fruitvision.data.fruits import MAX_CLASSES, MAX_NAME
 from fruitvision.data.read.layouts.found import Listing, Note, PictureEntry
 from fruitvision.errors import DataError, Fault, printable
 from fruitvision.wording.text import abbreviate, say_fault
@@ -220,26 +221,36 @@ def make_split(name: str, files: Sequence[PictureEntry], rows: Mapping[str, int]
     )
 
 
-def refuse_one_class(listing: Listing, classes: Sequence[str] | None = None) -> None:
-    """Raise DataError "one-class" or "one-label" where fewer than two classes have a training picture.
+def refuse_classes(listing: Listing, classes: Sequence[str] | None = None) -> None:
+    """Raise DataError "one-class" or "one-label" where fewer than two classes have a training picture, or as :func:`refuse_large_classes`.
 
     Args:
         classes: the classes with a training picture; by default those with a training file, decodable or not.
     """
     if classes is None:
         classes = sorted({file.folder for file in listing.files if file.split == "train"})
-    folder, listed = str(listing.root), ", ".join(classes) or "–"
+    folder = str(listing.root)
+    refuse_large_classes(folder, classes)
     if len(classes) >= 2:
         return
+    listed = ", ".join(classes) or "–"
     if labels := next((note for note in listing.notes if note.code == "labels-read"), None):
         raise DataError("one-label", folder=folder, classes=listed, file=labels.facts["file"])
     raise DataError("one-class", folder=folder, classes=listed)
 
 
+def refuse_large_classes(folder: str, classes: Sequence[str]) -> None:
+    """Raise DataError "too-many-classes" or "class-name-long" for classes that no checkpoint may have."""
+    if len(classes) > MAX_CLASSES:
+        raise DataError("too-many-classes", folder=folder, classes=len(classes), most=MAX_CLASSES)
+    if (longest := max(classes, key=len, default="")) and len(longest) > MAX_NAME:
+        raise DataError("class-name-long", folder=folder, name=longest[:60], letters=len(longest), most=MAX_NAME)
+
+
 def _check_classes(listing: Listing, classes: tuple[str, ...], rows: Mapping[str, int]) -> list[Problem]:
     if not rows:
         raise DataError("no-pictures", folder=str(listing.root))
-    refuse_one_class(listing, classes)
+    refuse_classes(listing, classes)
     problems = []
     found: dict[tuple[str, str], int] = Counter()
     for file in listing.files:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fruitvision.data.fruits import MAX_CLASSES, MAX_NAME
 from fruitvision.errors import CheckpointError
 
 MAX_BYTES = 16 * 2**20
@@ -18,7 +19,7 @@ _DEPTH = 4
 def read_class_names(path: Path) -> tuple[str, ...]:
     """The names in a file: one per line; or JSON, a list, or a dictionary from name to index (``class_to_idx``) or the reverse.
 
-    Raises CheckpointError "import-names-missing", "import-names".
+    Raises CheckpointError "import-names-missing", "import-names", "import-names-large".
     """
     try:
         text = read_small(path).decode("utf-8-sig")
@@ -44,7 +45,10 @@ def read_small(path: Path) -> bytes:
 
 
 def class_names(value: Any, source: str) -> tuple[str, ...]:
-    """The names of classes 0, 1, … from a list, or a dictionary in either direction. Raises CheckpointError "import-names"."""
+    """The names of classes 0, 1, … from a list, or a dictionary in either direction.
+
+    Raises CheckpointError "import-names", "import-names-large".
+    """
     for _ in range(_DEPTH):  # unpickled containers may contain themselves
         given = value if isinstance(value, Mapping) else {}
         value = next((given[key] for key in _INSIDE if isinstance(given.get(key), list | tuple | Mapping)), value)
@@ -55,10 +59,12 @@ def class_names(value: Any, source: str) -> tuple[str, ...]:
     names = [name.strip() for name in value if isinstance(name, str)] if isinstance(value, list | tuple) else []
     if len(names) < 2 or len(names) != len(value) or len({*names, ""}) != len(names) + 1:
         raise CheckpointError("import-names", source=source)
+    if len(names) > MAX_CLASSES or max(map(len, names)) > MAX_NAME:
+        raise CheckpointError("import-names-large", source=source, classes=MAX_CLASSES, letters=MAX_NAME)
     return tuple(names)
 
 
 def _number(value: Any) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return value if 0 <= value < 10**9 else None  # larger ones may all have one hash
     return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10 else None

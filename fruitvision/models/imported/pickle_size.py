@@ -8,10 +8,14 @@ takes any amount of memory.
 from __future__ import annotations
 
 import pickletools
+import sys
 from collections.abc import Sequence
 
 MAX_WORK = 8_000_000
 """Limit on objects that are hashed or copied during unpickling. A network of a thousand tensors has about ten thousand."""
+_LARGE_KEY = 1000
+"""The work for a key that is a whole number over any hash, or a tuple: as many as one likes have the same hash, and each is compared
+with all before."""
 _FILLS = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 _KEYS = {"SETITEM", "SETITEMS"}
 _COPIES = {"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "BUILD", "ADDITEMS", "BINPERSID", "FROZENSET", "DICT"}
@@ -40,12 +44,13 @@ class UnpickledSize:
         elif name == "DUP":
             stack.append(_object(stack[-1:]))
         else:
-            self._make(opcode, [size for size in self._popped(opcode) if size is not None])
+            self._make(opcode, argument, [size for size in self._popped(opcode) if size is not None])
 
-    def _make(self, opcode: pickletools.OpcodeInfo, taken: list[list[int]]) -> None:
+    def _make(self, opcode: pickletools.OpcodeInfo, argument: object, taken: list[list[int]]) -> None:
         filled = taken.pop(0) if opcode.name in _FILLS and taken else None
         sizes = [size for (size,) in taken]
-        worked = sizes[::2] if opcode.name in _KEYS else sizes if opcode.name in _COPIES else []
+        keys = [size if size == 1 else size + _LARGE_KEY for size in sizes[::2]] if opcode.name in _KEYS else []
+        worked = keys or (sizes if opcode.name in _COPIES else [])
         self._work += sum(worked)
         if self._work > MAX_WORK:
             raise ValueError("its pickle would unfold to too much")
@@ -53,7 +58,8 @@ class UnpickledSize:
             filled[0] = min(filled[0] + sum(sizes), MAX_WORK + 1)
             self._stack.append(filled)
         else:
-            self._stack += [[min(1 + sum(sizes), MAX_WORK + 1)] for _ in opcode.stack_after]
+            own = _LARGE_KEY if isinstance(argument, int) and abs(argument) >= sys.hash_info.modulus else 1
+            self._stack += [[min(own + sum(sizes), MAX_WORK + 1)] for _ in opcode.stack_after]
 
     def _popped(self, opcode: pickletools.OpcodeInfo) -> list[list[int] | None]:
         """The sizes that an opcode pops from the stack; a container that is filled is the first."""

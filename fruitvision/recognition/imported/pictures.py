@@ -119,7 +119,7 @@ def _logits(classifier: Classifier, chosen: list[tuple[Path, int]], progress: Ca
                 continue
             labels.append(label)
         if pixels:
-            logits.append(classifier.inference_network(classifier.config.transform.batch(pixels)).logits.float())
+            logits.append(classifier.forward(pixels, classifier.config.transform)[0].float())
         if progress:
             progress(min(start + BATCH_SIZE, len(chosen)), len(chosen))
     return torch.cat(logits), torch.tensor(labels, dtype=torch.long)

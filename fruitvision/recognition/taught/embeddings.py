@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fruitvision.errors import FruitVisionError, PictureError
 from fruitvision.files import write_bytes
@@ -135,10 +134,8 @@ def embedding(classifier: Classifier, pixels: np.ndarray) -> Embedding:
     """The embedding of a picture, (H, W, 3) uint8, and of its center crop, its mirror image, and darker and brighter copies."""
     found = classifier.infer([pixels])
     once = classifier.config.transform.with_views("one")
-    inputs = torch.cat([once.batch([view]) for view in _views(pixels)])
-    device = next(classifier.network.parameters()).device
-    more: Tensor = classifier.inference_network(inputs.to(device)).features.float().cpu()
-    return Embedding(torch.cat((found.features.float(), more)), found.probabilities[0].float())
+    _, more = classifier.forward(_views(pixels), once)
+    return Embedding(torch.cat((found.features.float(), more.float().cpu())), found.probabilities[0].float())
 
 
 def _views(pixels: np.ndarray) -> list[np.ndarray]:

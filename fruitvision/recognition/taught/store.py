@@ -30,15 +30,18 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from fruitvision.data.read.picture import PictureSource, load_pixels
 from fruitvision.data.read.rgb import SHORT_SIDE
 from fruitvision.errors import DataError
-from fruitvision.files import remove_leftovers, retry, write_bytes, write_error, write_text
+from fruitvision.files import nfc, remove_leftovers, retry, write_bytes, write_error, write_text
 
 QUALITY = 92
 MAX_PICTURES = 20_000
 MAX_NAME_LENGTH = 100
+MAX_TYPED = 100 * MAX_NAME_LENGTH
+"""Letters of a given name that are looked at."""
 WAIT_SECONDS = 10.0
 INDEX, PICTURES, FEATURES = "taught.json", "pictures", "features"
 
 PictureId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH)]
 
 
 class TaughtIndex(BaseModel):
@@ -47,7 +50,7 @@ class TaughtIndex(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: int = 1
-    names: dict[str, tuple[PictureId, ...]] = {}
+    names: dict[Name, tuple[PictureId, ...]] = {}
 
     @property
     def pictures(self) -> int:
@@ -276,8 +279,8 @@ def clean_name(name: str) -> str:
 
     Raises DataError "taught-name-empty" if nothing is left.
     """
-    printable = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in str(name))
-    name = " ".join(unicodedata.normalize("NFC", printable).split())[:MAX_NAME_LENGTH].rstrip()
+    printable = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in str(name)[:MAX_TYPED])
+    name = " ".join(nfc(printable).split())[:MAX_NAME_LENGTH].rstrip()
     if not name:
         raise DataError("taught-name-empty")
     return name

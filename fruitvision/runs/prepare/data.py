@@ -9,7 +9,7 @@ import numpy as np
 
 from fruitvision.data.fruits import NOT_FRUIT
 from fruitvision.data.load.targets import Targets
-from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_one_class
+from fruitvision.data.read.dataset import Dataset, Split, hold_out, refuse_classes, refuse_large_classes
 from fruitvision.data.read.image_store import ImageStore
 from fruitvision.data.read.layouts.found import Listing
 from fruitvision.data.read.listing import list_pictures
@@ -63,7 +63,7 @@ def check_data(config: RunConfig) -> Listing:
     Raises DataError, ConfigError.
     """
     listing = list_data(config)
-    refuse_one_class(listing)
+    refuse_classes(listing)
     find_sources(config)
     return listing
 
@@ -98,6 +98,7 @@ def prepare(config: RunConfig, progress: Progress | None = None, listing: Listin
     sources = split_sources([(source, used(source, pictures)) for source, pictures in opened if source.name not in excluded], training)
     extra_photos = sum(source.name not in excluded for source in photos)
     targets = Targets.of(dataset.classes, sorted(kinds), not_fruit=bool(negatives) or NOT_FRUIT in kinds)
+    refuse_large_classes(config.data, targets.classes)  # with those of photos
     test = dataset.splits.get("test")
     return RunData(dataset, store, train, validation, test, targets, sources[:extra_photos], sources[extra_photos:], too_few)
 

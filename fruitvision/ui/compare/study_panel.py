@@ -280,7 +280,10 @@ def study_updates(context: Context, study_id: str | None, seen: Seen | None, lan
     if seen and key == seen[0]:
         return {}
     state = status.state if status else ""
-    measured = results(study) if study else shipped_results() if shipped else None
+    try:
+        measured = results(study) if study else shipped_results() if shipped else None
+    except RunError:  # it was removed, or damaged, since it was listed
+        study, measured = None, None
     values = {
         "status": study_status(study, language, shipped=shipped),
         "findings": study_findings(measured, language),

@@ -37,7 +37,7 @@ def study_charts(found: Results | None, language: str) -> Markup:
         return _charts(_curves(nothing, "val_accuracy", 1, title, language))
     sizes = _sizes(found.table)
     last = max(found.epochs["epoch"].tolist(), default=1)
-    epochs = max(int(found.about.get("settings", {}).get("epochs", 0)), int(last))
+    epochs = max(found.planned_epochs, int(last))
     accuracy, losses = [], []
     for size in sizes:
         rows = found.epochs.query("batch_size == @size")

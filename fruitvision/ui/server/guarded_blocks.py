@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from fruitvision.errors import FruitVisionError, PictureError
+from fruitvision.files import is_network_path
 from fruitvision.ui.gradio_internals import get_upload_folder
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
@@ -108,7 +109,7 @@ def refuse_foreign_files(value: Any, uploads: Path) -> None:
 
 def is_below(path: str, folder: Path) -> bool:
     """Whether an untrusted ``path`` is no URL and lies below ``folder``, with symbolic links resolved."""
-    if re.match(r"\s*([a-zA-Z][\w+.-]+:|[/\\]{2})", path):  # http:, file:, …; or a network share, to which Windows would connect
+    if re.match(r"\s*[a-zA-Z][\w+.-]+:", path) or is_network_path(path):  # http:, file:, …; or a network share
         return False
     try:
         return folder.resolve() in Path(path).resolve().parents

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from fruitvision.data.synthetic.sample import MARKER
-from fruitvision.files import csv_text
+from fruitvision.files import csv_text, is_network_path
 from fruitvision.report.charts import COLOURS, Format, Series, line_chart
 from fruitvision.report.figures import interval_words
 from fruitvision.report.markup import join, say_html, tag
@@ -25,6 +25,8 @@ from fruitvision.wording.text import SPACE, duration, say, say_error, sentences,
 
 MAX_POINTS = 300
 MAX_DIFFERENCES = 4
+MAX_COLUMNS = 100
+"""Limit on the columns of a CSV file, of which each record of a foreign run may bring others; a trained epoch has about ten values."""
 CHECKPOINT_SETTINGS = ("start", "teacher", "average_with")
 TRAIN, VALIDATION = COLOURS[5], COLOURS[1]
 
@@ -81,7 +83,7 @@ def is_synthetic(run: RunFolder) -> bool:
     data = run.config().data
     # Windows would try to connect to a network path, in somebody else's run, each time the table is rendered.
     try:
-        return not data.startswith(("\\\\", "//")) and (Path(data) / MARKER).is_file()
+        return not is_network_path(data) and (Path(data) / MARKER).is_file()
     except OSError:  # the path is too long
         return False
 
@@ -216,7 +218,7 @@ def _differing(changes: dict[str, Any], language: str) -> Markup | None:
 def epochs_csv(run: RunFolder) -> str:
     """A run's metrics as CSV, one row per epoch, in full precision; missing values are empty."""
     epochs = [{name: value for name, value in record.items() if name != "kind"} for record in run.metrics()]
-    names = list(dict.fromkeys(name for record in epochs for name in record)) or ["epoch"]
+    names = list(dict.fromkeys(name for record in epochs for name in record))[:MAX_COLUMNS] or ["epoch"]
     return csv_text(names, ([record.get(name) for name in names] for record in epochs))
 
 

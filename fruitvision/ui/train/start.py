@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fruitvision.data.read.dataset import refuse_one_class
+from fruitvision.data.read.dataset import refuse_classes
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import ConfigError, DataError
 from fruitvision.files import clean_path
@@ -96,7 +96,7 @@ def data_and_config(context: Context, form: Form) -> tuple[Path, TrainConfig]:
     path = context.datasets.path(form.data, form.folder)
     if form.data != SAMPLE:
         # raises the errors that the run would raise, before its folder is created
-        refuse_one_class(list_pictures(path, depth=config.class_depth, boxes=config.boxes))
+        refuse_classes(list_pictures(path, depth=config.class_depth, boxes=config.boxes))
     return path, config
 
 

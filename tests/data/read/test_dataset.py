@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fruitvision.data.read.dataset import Dataset, Split, as_one_split, assemble, hold_out
+from fruitvision.data.read.dataset import Dataset, Split, as_one_split, assemble, hold_out, refuse_classes
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError
+from tests.sentences import is_worded
 
 
 def build(root: Path, contents: dict[str, str], *, bad: tuple[str, ...] = (), **options) -> Dataset:
@@ -212,3 +213,19 @@ def test_an_impossible_share_is_refused(fraction):
     with pytest.raises(DataError) as caught:
         hold_out(split_of({"A": 5}), fraction, seed=0)
     assert caught.value.code == "bad-fraction"
+
+
+def test_classes_that_no_checkpoint_may_have_are_refused_before_training(tmp_path, monkeypatch):
+    long = ("Apple of the tree " * 12).strip()  # 215 letters
+    for name in (long, "Pear"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").touch()
+    with pytest.raises(DataError) as caught:
+        refuse_classes(list_pictures(tmp_path))
+    assert caught.value.code == "class-name-long" and is_worded(caught.value) and "Apple of the tree" in str(caught.value)
+    (tmp_path / long).rename(tmp_path / long[:200])
+    refuse_classes(list_pictures(tmp_path))
+    monkeypatch.setattr("fruitvision.data.read.dataset.MAX_CLASSES", 1)
+    with pytest.raises(DataError) as caught:
+        refuse_classes(list_pictures(tmp_path))
+    assert caught.value.code == "too-many-classes" and is_worded(caught.value)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from fruitvision.errors import CheckpointError
-from fruitvision.models.imported.names import read_class_names
+from fruitvision.models.imported.names import class_names, read_class_names
 from tests.sentences import is_worded
 
 NAMES = ("Apple", "Banana", "香蕉")
@@ -46,3 +47,18 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         with pytest.raises(CheckpointError) as caught:
             read_class_names(path)
         assert caught.value.code == "import-names-missing" and is_worded(caught.value)
+
+
+@pytest.mark.parametrize("names", [["Apple", "_" * 201], [f"c{n}" for n in range(10_001)]], ids=["long", "many"])
+def test_names_that_no_checkpoint_may_have_are_refused(names):
+    with pytest.raises(CheckpointError) as caught:
+        class_names(names, "names.txt")
+    assert caught.value.code == "import-names-large" and is_worded(caught.value)
+    assert class_names([f"{n:0200}" for n in range(10_000)], "names.txt")[1] == f"{1:0200}"
+
+
+def test_numbers_of_one_hash_are_not_compared_with_each_other():
+    start = time.process_time()
+    with pytest.raises(CheckpointError) as caught:
+        class_names({f"c{n}": n * (2**61 - 1) for n in range(30_000)}, "names.json")
+    assert caught.value.code == "import-names" and time.process_time() - start < 2

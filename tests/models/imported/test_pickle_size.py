@@ -66,6 +66,17 @@ def test_a_key_whose_hash_takes_hours_is_refused_before_it_is_made(tmp_path):
         assert code_of(lambda made=made: read_weights(with_pickle(tmp_path / "x.pth", b"\x80\x02" + made + b"."))) == "import-damaged"
 
 
+def test_keys_of_one_hash_are_counted_before_they_are_compared(tmp_path):
+    """Python compares each with all before: a million took (hours)."""
+    numbers, pairs = {n * (2**61 - 1): 0 for n in range(1, 5001)}, {(n, 0): 0 for n in range(10_000)}
+    for keys in (numbers, pairs):
+        path = with_pickle(tmp_path / "x.pth", pickle.dumps(keys, protocol=2))
+        assert code_of(lambda path=path: read_weights(path)) == "import-damaged"
+    ordinary = {"seed": 2**64 - 1, "seeds": [2**64 - 1] * 1000, "ids": {n: 2**80 for n in range(1000)}, (1, 2): 3, 2**70: 4}
+    path = with_pickle(tmp_path / "x.pth", pickle.dumps(ordinary, protocol=2))
+    assert code_of(lambda: read_weights(path)) == "import-no-weights"
+
+
 def test_copies_of_one_list_are_counted_before_they_are_made(tmp_path, monkeypatch):
     pairs = body([(n, 0) for n in range(1000)])
     path = with_pickle(tmp_path / "x.pth", b"\x80\x02(" + pairs + b"ccollections\nOrderedDict\nh\x00\x85R" * 100 + b"t.")

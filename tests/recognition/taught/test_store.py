@@ -345,7 +345,6 @@ def test_an_index_that_is_larger_than_any_is_not_read(store, tmp_path, monkeypat
 
 def test_an_export_of_more_files_than_can_be_taught_is_not_unpacked(store, tmp_path, monkeypatch):
     monkeypatch.setattr(taught_transfer, "MAX_PICTURES", 5)
-    file = exported(tmp_path / "in.zip", {"x": [ID]}, {f"{n:032x}": b"x" for n in range(20)})
     with pytest.raises(DownloadError) as caught:
-        import_taught(store, file)
+        import_taught(store, exported(tmp_path / "in.zip", {"x": [ID]}, {f"{n:032x}": b"x" for n in range(20)}))
     assert caught.value.code == "archive-too-large"

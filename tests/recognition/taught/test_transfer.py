@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -11,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fruitvision.errors import DownloadError
+from fruitvision.errors import DataError, DownloadError
 from fruitvision.recognition.taught import transfer
-from fruitvision.recognition.taught.store import TaughtStore
+from fruitvision.recognition.taught.store import INDEX, MAX_NAME_LENGTH, TaughtStore, clean_name
 from fruitvision.recognition.taught.transfer import add_taught, export_taught, import_taught
 
 
@@ -87,3 +89,16 @@ def test_a_picture_that_is_gone_meanwhile_is_left_out_of_what_is_added(store, tm
     there = TaughtStore(tmp_path / "there")
     add_taught(store, there)
     assert there.index().names == {"Pear": (second,)}
+
+
+def test_a_name_of_countless_marks_takes_no_time_and_no_export_holds_it(store, tmp_path):
+    """Its marks are sorted one by one, while no other thread runs."""
+    name, start = "a" + "\u0301" * 60_000 + "\u0316" * 60_000, time.process_time()
+    assert clean_name(name)[:1] == "á" and len(clean_name(name)) <= MAX_NAME_LENGTH
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as opened:
+        opened.writestr(INDEX, json.dumps({"version": 1, "names": {name: ["0" * 32]}}))
+        opened.writestr(f"pictures/{'0' * 32}.jpg", tiled(0))
+    with pytest.raises(DataError) as caught:
+        import_taught(store, tmp_path / "in.zip")
+    assert caught.value.code == "taught-no-export" and time.process_time() - start < 2
+    assert clean_name(" " * 5000 + "Quince") == "Quince"

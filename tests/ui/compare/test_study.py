@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from fruitvision.comparison.results import CURVES, FIGURES, MEASURED, Results, s
 from fruitvision.comparison.runner import run_study
 from fruitvision.comparison.study import BUDGETS, StudyFolder, StudyPlan
 from fruitvision.errors import RunError
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder
+from fruitvision.runs.status import RunStatus
 from fruitvision.ui.compare import study_panel, study_view
 from fruitvision.ui.compare.same_picture import pair_choices, same_picture_view
 from fruitvision.ui.compare.study_results import study_charts, study_findings, study_table
@@ -185,3 +189,38 @@ def test_the_networks_that_come_with_the_program_answer_at_once(context, languag
 
 def test_every_budget_has_its_words():
     assert {f"compare.budget_{name}" for name in BUDGETS} <= set(sentences())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_odd_study_of_somebody_else_ends_no_updates(context, language):
+    """One record raised in what each page asks for every second."""
+    for name, norms in (("odd", ["batch", "group"]), ("none", ["batch", "no such norm"])):
+        folder = context.runs / name
+        folder.mkdir(parents=True)
+        (folder / "study.json").write_text(json.dumps({"data": "x", "norms": norms}), encoding="utf-8")
+        (folder / "status.json").write_text(json.dumps({"state": "finished"}), encoding="utf-8")
+        (folder / "about.json").write_text(json.dumps({"measured_on": "nowhere", "settings": [1], "shipped": True}), encoding="utf-8")
+    study = StudyFolder(context.runs / "odd")
+    for trial in study.plan().trials():
+        run = RunFolder(study.run(trial).path).create(RunConfig(data="x"))
+        run.write_status(RunStatus(state="finished"))
+        run.metrics_file.write_text(
+            '{"kind": "test"}\n{"kind": "memory", "peak_mb": [1]}\n{"kind": "epoch", "epoch": 1}\n', encoding="utf-8"
+        )
+    assert [study.id for study in study_view.visible_studies(context.runs, owner=False)] == ["odd"]
+    for owner in (True, False):
+        shown = study_panel.study_updates(context, "odd", None, language, owner=owner)
+        assert "fv-chart" in shown["charts"] and sentences()["compare.measured_on_validation"][language] in shown["figures"]
+        assert "fv-figures" not in study_panel.study_updates(context, "none", None, language, owner=owner)["figures"]
+    assert study_panel.csv_file(study_panel.load_results(context, "odd"), "odd").is_file()
+
+
+def test_a_study_that_is_removed_while_it_is_drawn_is_no_longer_shown(context, monkeypatch):
+    StudyFolder(context.runs / "study").create(StudyPlan.parse({"data": "x", "norms": ("batch", "group")}))
+
+    def removed(study: StudyFolder) -> Results:
+        (study.path / "study.json").unlink()
+        raise RunError("study-missing", path=str(study.path))
+
+    monkeypatch.setattr(study_panel, "results", removed)
+    assert say("compare.race_idle", "en") in study_panel.study_updates(context, "study", None, "en", owner=True)["status"]

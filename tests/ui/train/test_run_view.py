@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 import pytest
@@ -12,8 +13,9 @@ from fruitvision.runs.config import RunConfig
 from fruitvision.runs.folder import RunFolder, new_run
 from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
+from fruitvision.ui.train import run_view
 from fruitvision.ui.train.run_panel import csv_file
-from fruitvision.ui.train.run_view import differences, epochs_csv, main_charts, more_charts, run_table, start_line, status_line
+from fruitvision.ui.train.run_view import MAX_COLUMNS, differences, epochs_csv, main_charts, more_charts, run_table, start_line, status_line
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
 BAD_NAME = "<img src=x onerror=alert(1)>"
@@ -137,3 +139,31 @@ def test_a_runs_figures_are_a_table_that_a_spreadsheet_opens(tmp_path, monkeypat
 def test_a_run_that_goes_on_cannot_be_deleted_from_the_table(tmp_path):
     run = make_run(tmp_path, state="waiting")
     assert 'data-action="delete"' not in run_table([run], [], "en", owner=True)
+
+
+def test_no_other_computer_is_asked_for_the_pictures_of_a_run(tmp_path, monkeypatch):
+    """Windows would connect to it, with the user's name and the hash of the password, each time the table is drawn."""
+    asked = []
+
+    class Recorded(PureWindowsPath):
+        def is_file(self) -> bool:
+            asked.append(self.drive)
+            return False
+
+    monkeypatch.setattr(run_view, "Path", Recorded)
+    run = make_run(tmp_path)
+    for data in ("\\\\evil\\share", "//evil/share", "/\\evil\\share", "\\/evil/share", "\\??\\UNC\\evil\\share", "C:\\pictures"):
+        run.replace_config(run.config().model_copy(update={"data": data}))
+        assert not run_view.is_synthetic(run)
+    assert asked == ["C:"]
+
+
+def test_a_run_that_brings_a_column_in_each_record_has_a_table_of_few(tmp_path):
+    """A metrics file of 2 MB became a table of (gigabytes)."""
+    run = make_run(tmp_path)
+    lines = [json.dumps({"kind": "epoch", "epoch": n, f"a{n}": 1}) for n in range(4, 1000)]
+    with run.metrics_file.open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    table = epochs_csv(run)
+    assert table.startswith("\ufeffepoch,train_loss,") and table.count("\n") == 1 + 999
+    assert table.splitlines()[0].count(",") == MAX_COLUMNS - 1 and len(table) < 200_000

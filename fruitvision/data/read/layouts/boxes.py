@@ -41,7 +41,8 @@ def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | Non
     """The labels in a COCO file (cocodataset.org/#format-data). An annotation without a box is a label of the whole picture."""
     found = Labels(COCO, name)
     kinds = {_key(one.get("id")): label_name(one.get("name")) for one in _dicts(content.get("categories"))}
-    images = {one.get("id"): one for one in _dicts(content.get("images")) if isinstance(one.get("id"), int | str)}
+    images = {_key(one.get("id")): one for one in _dicts(content.get("images"))}
+    images.pop(None, None)
     for one in _dicts(content.get("annotations")):
         image, kind = images.get(_key(one.get("image_id"))), kinds.get(_key(one.get("category_id")), "")
         picture = pictures.find(label_name(image.get("file_name")), near, split) if image else None
@@ -161,8 +162,9 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _key(value: Any) -> int | str | None:
-    return value if isinstance(value, int | str) else None
+def _key(value: Any) -> str | None:
+    """An id as text: of whole numbers as many as one likes have the same hash, and each would be compared with all before."""
+    return str(value) if isinstance(value, int | str) else None
 
 
 def _numbers(values: Any, count: int) -> list[float] | None:

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fruitvision.data.read.layouts.names import nfc, normalized_name
+from fruitvision.data.read.layouts.names import normalized_name
+from fruitvision.files import nfc
 
 Place = tuple[str, ...]
 """The path of a folder below its split, as folder names."""

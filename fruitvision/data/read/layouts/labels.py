@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from fruitvision.data.read.layouts.names import nfc, normalized_name, split_of
+from fruitvision.data.fruits import MAX_NAME
+from fruitvision.data.read.layouts.names import normalized_name, split_of
 from fruitvision.errors import DataError
+from fruitvision.files import nfc
 
 MAX_LABEL_BYTES = 128 * 2**20
-MAX_NAME = 200
 MAX_CALLED = 4000
 """Limit on the length of a picture's name in a label file, which may repeat it for a million boxes."""
 MAX_ALIKE = 1000
@@ -96,7 +97,10 @@ class Pictures:
         if len(found) > 1:
             found = self._ending(name, path) or found
         if len(found) > 1 and near:
-            found = found[bisect_left(found, f"{near}/") : bisect_left(found, f"{near}0")] or found  # "0" follows "/"
+            first, last = bisect_left(found, f"{near}/"), bisect_left(found, f"{near}0")  # "0" follows "/"
+            if last - first > MAX_ALIKE:  # not copied for each row
+                return None
+            found = found[first:last] or found
         if len(found) > MAX_ALIKE:
             return None
         if len(found) > 1 and split:

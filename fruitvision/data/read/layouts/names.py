@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePosixPath
+
+from fruitvision.files import nfc
 
 _SPLITS = {"train": "train", "val": "val", "dev": "val", "eval": "val", "test": "test"}
 # "train", "Training_100x100", "test3", "train_zip", "val2017", "training_set", "1_train", "train (1)", "训练集". Each part is
@@ -40,12 +41,7 @@ def looks_like_picture(name: str) -> bool:
 
 def normalized_name(name: str) -> str:
     """A name for comparison: in NFC (macOS decomposes names) and case-folded."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def nfc(name: str) -> str:
-    """A name for display, in NFC."""
-    return unicodedata.normalize("NFC", name)
+    return nfc(nfc(name).casefold())
 
 
 def split_of(name: str) -> str | None:

@@ -242,3 +242,31 @@ def test_a_table_may_hold_masks(tmp_path):
     (tmp_path / "labels.csv").write_text("file,label,mask\n1.jpg,Apple," + "1 " * 100_000 + "\n2.jpg,Pear,1\n", encoding="utf-8")
     found = read_table(tmp_path / "labels.csv", "labels.csv", Pictures(["1.jpg", "2.jpg"]))
     assert found is not None and found.kinds == {"1.jpg": {"Apple"}, "2.jpg": {"Pear"}}
+
+
+def test_a_name_of_countless_marks_takes_no_time():
+    """They are sorted one by one, while no other thread runs."""
+    name, pictures, start = "a" + "\u0301" * 60_000 + "\u0316" * 60_000, Pictures(["a-0.jpg"]), time.process_time()
+    read_manifest({"type": "image", "classes": [name]}, "manifest.json", pictures)
+    for _ in range(200):
+        pictures.find("a" + "\u0301" * 1900 + "\u0316" * 1900)
+    assert time.process_time() - start < 2
+
+
+def test_ids_of_one_hash_are_not_compared_with_each_other():
+    """A million of them took (hours); Python's whole numbers have 2^61 hashes."""
+    ids, start = [n * (2**61 - 1) for n in range(1, 30_001)], time.process_time()
+    images = [{"id": one, "file_name": "a.jpg"} for one in ids]
+    content = {"images": images, "categories": [{"id": ids[7], "name": "Apple"}]}
+    content["annotations"] = [{"image_id": ids[9], "category_id": ids[7]}]
+    assert read_coco(content, "a.json", "", None, Pictures(["a.jpg"])).kinds == {"a.jpg": {"Apple"}}
+    assert time.process_time() - start < 2
+
+
+def test_the_pictures_of_one_name_are_not_copied_for_each_row():
+    pictures = Pictures([*(f"d/{n}/x.jpg" for n in range(100_000)), "e/x.jpg"])
+    assert pictures.find("x.jpg", "e") == "e/x.jpg" and pictures.find("x.jpg", "d") is None
+    start = time.process_time()
+    for _ in range(2000):
+        pictures.find("x.jpg", "d")
+    assert time.process_time() - start < 1

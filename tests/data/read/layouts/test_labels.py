@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fruitvision.data.read.dataset import refuse_one_class
+from fruitvision.data.read.dataset import refuse_classes
 from fruitvision.data.read.layouts.found import Listing
 from fruitvision.data.read.listing import list_pictures
 from fruitvision.errors import DataError
@@ -104,7 +104,7 @@ def test_a_table_of_something_else_beside_class_folders_changes_nothing(tmp_path
 def test_labels_of_one_class_are_refused_by_the_name_of_their_file(tmp_path):
     make(tmp_path, "a.jpg", "b.jpg", labels_dot_csv="filename,label\na.jpg,Apple\nb.jpg,Apple\n")
     with pytest.raises(DataError) as caught:
-        refuse_one_class(list_pictures(tmp_path))
+        refuse_classes(list_pictures(tmp_path))
     assert caught.value.code == "one-label" and "labels.csv" in str(caught.value)
 
 

@@ -25,6 +25,8 @@ from tests.ui.server.gate.conftest import OWN, ask, reached
         "ftp://x",
         "data:text/html,x",
         "//evil.example/x",
+        "/\\evil.example/x",
+        "\\??\\UNC\\evil.example\\x",
         "\\\\evil.example\\x",
         " http://x",
         "/etc/passwd",
@@ -125,6 +127,8 @@ def test_a_length_that_is_none_or_too_large_is_refused(length):
         "",
         "//evil.example/share/x.png",
         "\\\\evil.example\\share\\x.png",
+        "/\\evil.example\\share\\x.png",
+        "\\??\\UNC\\evil.example\\share\\x.png",
     ],
 )
 def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path, path):
