@@ -90,10 +90,10 @@ def cache_folder() -> Path:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write to a temporary file, fsync, replace. Raises DataError "disk-full" or "cannot-write"; the old file is then unchanged."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        retry(lambda: beside.unlink(missing_ok=True))  # left by a killed process with this pid; or a link to another file
+        retry(lambda: beside.unlink(missing_ok=True))  # left by a killed process with these ids; or a link to another file
         with beside.open("xb") as file:
             file.write(content)
             file.flush()
@@ -236,7 +236,7 @@ def free_folder(folder: Path, is_free: Callable[[Path], bool]) -> Path:
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files and folders of killed processes under ``folder``; those of living processes are kept."""
     for path in folder.rglob(".*.new"):
-        pid = path.name.split(".")[-2]
+        pid = path.name.split(".")[-2].partition("-")[0]
         if not pid.isdigit() or int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
             continue
         if path.is_dir():

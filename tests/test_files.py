@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import re
+import threading
 import time
 import unicodedata
 from pathlib import Path
@@ -86,14 +87,14 @@ def test_a_folder_is_the_old_one_or_the_new_one_at_every_moment(tmp_path):
 def test_nothing_is_written_through_a_link_that_waits_beside_a_file(tmp_path):
     precious, file = tmp_path / "precious", tmp_path / "config.json"
     precious.write_text("mine", encoding="utf-8")
-    (tmp_path / f".config.json.{os.getpid()}.new").symlink_to(precious)
+    (tmp_path / f".config.json.{os.getpid()}-{threading.get_native_id()}.new").symlink_to(precious)
     write_text(file, "new")
     assert precious.read_text(encoding="utf-8") == "mine" and file.read_text(encoding="utf-8") == "new" and not file.is_symlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "precious"]
 
 
 def test_what_a_killed_process_with_this_number_left_is_written_over(tmp_path):
-    (tmp_path / f".a.txt.{os.getpid()}.new").write_text("half of something much longer", encoding="utf-8")
+    (tmp_path / f".a.txt.{os.getpid()}-{threading.get_native_id()}.new").write_text("half of something much longer", encoding="utf-8")
     write_text(tmp_path / "a.txt", "whole")
     assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["whole"]
 
