@@ -52,7 +52,7 @@ def test_spoiled_running_averages_are_recovered_without_changing_a_weight(tmp_pa
 
 
 def test_what_a_killed_study_had_not_measured_is_measured_when_it_goes_on(tmp_path, sample_set, monkeypatch):
-    plan = StudyPlan.parse({"data": str(sample_set), "norms": ("batch",), "batch_sizes": (8,), "training": {**TINY, "epochs": 1}})
+    plan = StudyPlan.parse({"data": str(sample_set), "norms": ("batch", "group"), "batch_sizes": (8,), "training": {**TINY, "epochs": 1}})
     with monkeypatch.context() as killed:
         killed.setattr("fruitvision.comparison.runner.record_test_statistics", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):

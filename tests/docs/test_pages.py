@@ -52,7 +52,7 @@ def test_a_page_has_the_same_commands_and_programs_in_chinese(page):
 
 @pages
 def test_a_page_shows_and_links_the_same_in_chinese(page):
-    ours, theirs = linked(page), linked(chinese(page))
+    ours, theirs = linked(page), [link.replace("/fruitvision/zh/", "/fruitvision/") for link in linked(chinese(page))]
     foreign = {link for link in {*ours, *theirs} if "docs.python.org" in link or link.startswith("README")}
     assert sorted(set(theirs) - foreign) == sorted(set(ours) - foreign)
 

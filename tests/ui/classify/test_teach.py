@@ -59,7 +59,7 @@ def test_the_owner_teaches_sees_and_takes_back(context):
     for seed in range(3):
         taught = owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed)))
         picture = context.teaching.store.index().names["<b>Quitte</b>"][-1]
-        assert taught == {"name": {"en": "<b>Quitte</b>", "zh": "<b>Quitte</b>"}, "kept": 1, "picture": picture}
+        assert taught == {"name": {"en": "<b>Quitte</b>", "zh": "<b>Quitte</b>"}, "kept": 1, "picture": picture, "moved": False}
     assert owner(context, teach_picture, name="<B>quitte</B>", image=data_url(png(0)))["kept"] == 0, "the same picture again"
     state = owner(context, taught_state, language="en")
     assert (state["kinds"], state["pictures"]) == (1, 3)
