@@ -64,10 +64,10 @@ def test_one_that_cannot_be_trained_is_left_out(tmp_path, values):
 
 def test_a_study_of_too_many_runs_is_said_before_it_is_made():
     with pytest.raises(ConfigError, match="1,002 runs") as caught:
-        StudyPlan.parse({**PLAN, "seeds": range(501)})
+        StudyPlan.parse({**PLAN, "seeds": tuple(range(501))})
     assert is_worded(caught.value)
     start = time.process_time()
-    assert len(StudyPlan.parse({**PLAN, "seeds": range(500)}).trials()) == MAX_TRIALS
+    assert len(StudyPlan.parse({**PLAN, "seeds": tuple(range(500))}).trials()) == MAX_TRIALS
     assert time.process_time() - start < 5
 
 

@@ -76,11 +76,12 @@ def test_a_run_that_holds_a_link_is_not_gone_on_with(tmp_path, tiny, name, monke
     run = RunFolder(tmp_path / "run").create(tiny())
     run.write_status(RunStatus(state="stopped"))
     (run.path / name).symlink_to(outside)
-    for go_on in (lambda: launcher.resume(run), lambda: execute(run.path), lambda: report.begin_report(run)):
+    steps = (lambda: launcher.resume(run), lambda: execute(run.path), lambda: report.begin_report(run))
+    for state, go_on in zip(("stopped", "stopped", "finished"), steps, strict=True):
+        run.write_status(RunStatus(state=state))
         with pytest.raises(RunError) as caught:
             go_on()
         assert caught.value.code == "run-has-link"
-        run.write_status(RunStatus(state="finished"))
         monkeypatch.setattr(RunFolder, "has_checkpoint", True)
         monkeypatch.setattr(report, "list_pictures", lambda _, **how: type("Listing", (), {"split_folders": {"test": ""}}))
     assert list(outside.iterdir()) == [] if outside.is_dir() else outside.read_text(encoding="utf-8") == "mine"

@@ -223,4 +223,5 @@ def test_a_study_that_is_removed_while_it_is_drawn_is_no_longer_shown(context, m
         raise RunError("study-missing", path=str(study.path))
 
     monkeypatch.setattr(study_panel, "results", removed)
-    assert say("compare.race_idle", "en") in study_panel.study_updates(context, "study", None, "en", owner=True)["status"]
+    shown = study_panel.study_updates(context, "study", None, "en", owner=True)
+    assert shown["status"] == study_view.study_status(None, "en") and not shown["figures"]
