@@ -26,7 +26,6 @@ from fruitvision.ui.server.bodies import (
     MAX_TOKENS,
     Body,
     BodyRejected,
-    FormCheck,
     JsonCheck,
     NoCheck,
     Receive,
@@ -40,6 +39,7 @@ from fruitvision.ui.server.connections import max_connections, set_connection_ca
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.limits import MAX_STREAMS, STREAM_SHARE, Busy, RequestLimiter, is_valid_id
 from fruitvision.ui.server.page_cache import PATHS, PageCache
+from fruitvision.ui.server.parsing.form_check import FormCheck
 from fruitvision.ui.server.uploads import MAX_FILES, MAX_VISITOR_FILES, Uploads
 from fruitvision.web.device_page import PATH as DEVICE
 from fruitvision.web.device_page import DevicePage, opens_app_link, redirect
@@ -251,7 +251,7 @@ class Gate:
 def _body_check(path: str, scope: dict, limit: int) -> JsonCheck | FormCheck | NoCheck:
     if path == CLASSIFY:
         return NoCheck()
-    return FormCheck(scope) if path == UPLOAD_ROUTE else JsonCheck(MAX_OWNER_TOKENS if limit == MAX_OWNER_BYTES else MAX_TOKENS)
+    return FormCheck(scope, MAX_FILES) if path == UPLOAD_ROUTE else JsonCheck(MAX_OWNER_TOKENS if limit == MAX_OWNER_BYTES else MAX_TOKENS)
 
 
 def _header_refusal(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:
