@@ -9,6 +9,7 @@ from typing import Any
 
 from fruitvision.ui.server.limits import Busy
 from fruitvision.ui.server.parsing.form_check import FormCheck
+from fruitvision.web.device_page import send_in_chunks
 
 MAX_DEPTH, MAX_TOKENS = 100, 20_000  # of JSON: nesting depth; brackets, commas, quotes and escapes in total
 MAX_OWNER_TOKENS = 1_000_000  # the owner announces up to 100,000 files at once, each with its name and size: seven tokens
@@ -193,7 +194,10 @@ class Response:
         """A Set-Cookie header to add, unless it is empty."""
 
     async def __call__(self, message: dict) -> None:
-        """Send a message of the app."""
+        """Send a message of the app. A large body is sent in chunks: what a slow client does not read is not copied for it."""
+        if message["type"] == "http.response.body":
+            await send_in_chunks(self._send, message.get("body", b""), more=message.get("more_body", False))
+            return
         if message["type"] == "http.response.start":
             self.started = True
             message = {**message, "headers": self._headers(message.get("headers", ()))}
