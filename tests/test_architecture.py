@@ -47,6 +47,7 @@ ORDER = (
     "mcp",
     "ui.gradio_internals",
     "ui.api",
+    "ui.server.parsing",
     "ui.server",
     "ui.page",
     "ui.page.export",

@@ -147,6 +147,7 @@ def test_nothing_is_imported_that_the_requirements_do_not_name():
     carried = {
         "anyio",
         "fastapi",
+        "h11",
         "python_multipart",
         "starlette",
         "uvicorn",

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
-from gradio import http_server, networking
+from gradio import http_server, networking, route_utils
 from gradio.blocks import Block
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
@@ -45,6 +45,7 @@ __all__ = [
     "share_file_list",
     "open_tunnel",
     "queue_of",
+    "replace_session_state",
     "settings_known_to",
     "uvicorn_config_replaced",
     "wrapping_tabs",
@@ -108,6 +109,11 @@ def share_file_list(files: set[str], *blocks: Any) -> None:
     for block in blocks:
         if isinstance(block, Block):
             block.temp_files = files
+
+
+def replace_session_state(session: type[SessionState]) -> None:
+    """Keep the state of a call without a session hash in ``session``: Gradio's own class describes every component for each such call."""
+    route_utils.SessionState = session  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
 
 
 def open_tunnel(port: int, token: str) -> str:

@@ -77,13 +77,18 @@ class DevicePage:
             headers.append((b"content-length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": 304 if same else 200, "headers": headers})
         body = b"" if same or method == "HEAD" else content
-        for start in range(0, len(body), CHUNK):  # for a slow client, only one chunk is buffered
-            await send({"type": "http.response.body", "body": body[start : start + CHUNK], "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        await send_in_chunks(send, body)
 
     @staticmethod
     def _name(path: str) -> str:
         return path.removeprefix(PATH) or "index.html"
+
+
+async def send_in_chunks(send: Send, body: bytes, *, more: bool = False) -> None:
+    """Send a body, or with ``more`` a part of it, in chunks: for a slow client, only one or two of them are buffered."""
+    for start in range(0, max(len(body), 1), CHUNK):
+        chunk = body[start : start + CHUNK]
+        await send({"type": "http.response.body", "body": chunk, "more_body": more or start + CHUNK < len(body)})
 
 
 def opens_app_link(headers: Mapping[str, str], path: str, query: bytes) -> bool:

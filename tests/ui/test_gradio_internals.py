@@ -110,6 +110,13 @@ def test_an_upload_that_has_not_come_whole_lies_where_it_is_looked_for(tmp_path)
     assert [Path(path).read_bytes()[:4] for path in internals.gradio_files_in(tmp_path)] == [b"half"]
 
 
+def test_a_call_without_a_session_takes_its_state_from_one_name(monkeypatch):
+    assert "SessionState(app.get_blocks())" in inspect.getsource(route_utils.restore_session_state)
+    monkeypatch.setattr(route_utils, "SessionState", route_utils.SessionState)  # put back at the end
+    internals.replace_session_state(dict)
+    assert route_utils.SessionState is dict
+
+
 def test_uvicorn_is_configured_through_one_name():
     source = inspect.getsource(internals.http_server)
     assert "uvicorn.Config(" in source and source.count("uvicorn.Config(") == 1

@@ -7,11 +7,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import Headers
-
 from fruitvision.ui.server.limits import Busy
-from fruitvision.ui.server.uploads import MAX_FILES
+from fruitvision.ui.server.parsing.form_check import FormCheck
+from fruitvision.web.device_page import send_in_chunks
 
 MAX_DEPTH, MAX_TOKENS = 100, 20_000  # of JSON: nesting depth; brackets, commas, quotes and escapes in total
 MAX_OWNER_TOKENS = 1_000_000  # the owner announces up to 100,000 files at once, each with its name and size: seven tokens
@@ -151,31 +149,6 @@ class NoCheck:
         return ""
 
 
-class FormCheck:
-    """Limits the number of parts of a multipart form, chunk by chunk.
-
-    Args:
-        scope: the request's.
-        max_parts: how many parts it may have.
-    """
-
-    def __init__(self, scope: dict, max_parts: int = MAX_FILES) -> None:
-        _, options = parse_options_header(Headers(scope=scope).get("content-type", ""))  # as Gradio's parser reads it
-        self._boundary = b"--" + options.get(b"boundary", b"")
-        self._max_parts, self._parts, self._rest = max_parts, 0, b""
-
-    def check(self, chunk: bytes) -> str:
-        """An error message if the form up to the end of ``chunk`` has too many parts, or has no boundary; otherwise empty."""
-        if len(self._boundary) < 3:
-            return "That is no form."
-        chunk = self._rest + chunk
-        self._parts += chunk.count(self._boundary)
-        last = chunk.rfind(self._boundary)
-        rest = chunk if last < 0 else chunk[last + len(self._boundary) :]
-        self._rest = rest[-(len(self._boundary) - 1) :]
-        return f"There are more files in one request than may be: {self._max_parts}." if self._parts > self._max_parts + 1 else ""
-
-
 async def send_text(send: Send, status: int, text: str) -> None:
     """Send a text response, and close the connection without reading the rest of the request."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
@@ -221,7 +194,10 @@ class Response:
         """A Set-Cookie header to add, unless it is empty."""
 
     async def __call__(self, message: dict) -> None:
-        """Send a message of the app."""
+        """Send a message of the app. A large body is sent in chunks: what a slow client does not read is not copied for it."""
+        if message["type"] == "http.response.body":
+            await send_in_chunks(self._send, message.get("body", b""), more=message.get("more_body", False))
+            return
         if message["type"] == "http.response.start":
             self.started = True
             message = {**message, "headers": self._headers(message.get("headers", ()))}

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fruitvision.ui.gradio_internals import uvicorn_config_replaced
 from fruitvision.ui.server.access import LOOPBACK, Caller, quota_address
 from fruitvision.ui.server.limits import max_users
+from fruitvision.ui.server.parsing.request_parser import READ_BYTES, RequestParser
 
 HEADER_SECONDS = 15.0
 """Timeout for the headers of a request, and between two requests on a connection."""
@@ -100,6 +102,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *given: Any, connections: Connections, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.conn = RequestParser(UNFINISHED_BYTES)
         self._all, self._last_active, self._timer = connections, time.monotonic(), None
         self._unsent_bytes = 0
         self._sender = ConnectionCaller()
@@ -141,6 +144,23 @@ class Connection(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn's, some of it at a time."""
+        for start in range(0, len(data), READ_BYTES):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + READ_BYTES])
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn's, unless a response has begun. The app answers no more: uvicorn would log a traceback if both did."""
+        if self.answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.end()
 
     def end(self) -> None:
         """Close it now."""
@@ -223,7 +243,6 @@ def server_settings(maximum: int | None = None) -> dict[str, Any]:
     return {
         "http": partial(Connection, connections=connections),
         "timeout_keep_alive": 5,
-        "h11_max_incomplete_event_size": UNFINISHED_BYTES,
     }
 
 

@@ -26,7 +26,6 @@ from fruitvision.ui.server.bodies import (
     MAX_TOKENS,
     Body,
     BodyRejected,
-    FormCheck,
     JsonCheck,
     NoCheck,
     Receive,
@@ -39,7 +38,8 @@ from fruitvision.ui.server.bodies import (
 from fruitvision.ui.server.connections import max_connections, set_connection_caller
 from fruitvision.ui.server.guarded_blocks import is_below, log_once
 from fruitvision.ui.server.limits import MAX_STREAMS, STREAM_SHARE, Busy, RequestLimiter, is_valid_id
-from fruitvision.ui.server.page_cache import PATHS, PageCache
+from fruitvision.ui.server.page_cache import PATHS, AssetCache, PageCache
+from fruitvision.ui.server.parsing.form_check import FormCheck
 from fruitvision.ui.server.uploads import MAX_FILES, MAX_VISITOR_FILES, Uploads
 from fruitvision.web.device_page import PATH as DEVICE
 from fruitvision.web.device_page import DevicePage, opens_app_link, redirect
@@ -68,7 +68,8 @@ PROXY_HEADERS = re.compile(
     rb"(?:x[-_])?forwarded(?:[-_].+)?|via|x-real-ip|x-original-.+|x-(?:azure-|cluster-)?client-?ip|x-scheme|x-gradio-server|cf-.+"
     rb"|true-client-ip|fly-.+|x-amzn-trace-id|x-envoy-.+|tailscale-.+"
 )
-DROPPED_HEADERS = (b"range", b"if-range")  # Gradio copies a range request's headers, cookies included, into the response
+DROPPED_HEADERS = (b"range", b"if-range", b"accept-encoding")
+"""Gradio copies a range request's headers, cookies included, into the response; and it compresses on the event loop, uploads too."""
 ASSETS = ("/assets/", "/static/", "/svelte/", "/theme.css", "/favicon.ico", "/robots.txt")
 #: Gradio's page has inline scripts and styles, and compiles the app's scripts with ``new Function``: both must be allowed.
 PAGE_POLICY = (
@@ -108,7 +109,7 @@ class Gate:
         api: Api | None = None,
     ) -> None:
         self.app, self.access, self.hosts, self.uploads, self.api = app, access, hosts, uploads, api
-        self.page, self.device = PageCache(app, language), device
+        self.page, self.assets, self.device = PageCache(app, language), AssetCache(app), device
         self._root = urlsplit(root_path).path.rstrip("/")
         self.limiter, self._ancestors = RequestLimiter(), " ".join(("'self'", *embed_in))
         self.streams = RequestLimiter(MAX_STREAMS, max(int(STREAM_SHARE * max_connections()), 8))
@@ -159,6 +160,8 @@ class Gate:
                     await self.app(scope, receive, response)
             elif path in PATHS:
                 await self.page(scope, receive, response, caller)
+            elif path.startswith(ASSETS):
+                await self.assets(scope, receive, response, headers.get("accept-encoding", ""))
             elif self.api is not None and self.api.has_route(path, scope["method"]):
                 await self.api(scope, receive, response)
             else:
@@ -251,7 +254,7 @@ class Gate:
 def _body_check(path: str, scope: dict, limit: int) -> JsonCheck | FormCheck | NoCheck:
     if path == CLASSIFY:
         return NoCheck()
-    return FormCheck(scope) if path == UPLOAD_ROUTE else JsonCheck(MAX_OWNER_TOKENS if limit == MAX_OWNER_BYTES else MAX_TOKENS)
+    return FormCheck(scope, MAX_FILES) if path == UPLOAD_ROUTE else JsonCheck(MAX_OWNER_TOKENS if limit == MAX_OWNER_BYTES else MAX_TOKENS)
 
 
 def _header_refusal(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] | None:

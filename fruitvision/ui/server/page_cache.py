@@ -1,8 +1,14 @@
-"""A cache of the rendered page and its configuration: Gradio would render them from copies of all components for every request."""
+"""Caches of the rendered page, and of its scripts and styles, compressed.
+
+Gradio would render the page from copies of all components for every request. It would also compress every response anew, on the event
+loop, and a visitor's uploads too: the gate therefore never tells it what encodings a client accepts.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
@@ -17,7 +23,12 @@ PATHS = ("/", "/config", "/gradio_api/info")
 LANGUAGE_COOKIE = "fruitvision-language"
 """Set by navigation.js."""
 MAX_ENTRIES = 16
-"""Maximum cached responses: there is one for each URL, language and encoding."""
+"""Maximum cached responses: there is one for each URL and language."""
+GZIP_LEVEL = 6
+MAX_ASSET_BYTES = 32 * 2**20
+"""Of compressed files; Gradio's take about a quarter of it. When it is full, further files are sent as they are."""
+_COMPRESSIBLE = re.compile(r"/(?:assets|static|svelte)/(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.(?:css|js|json|svg)|/theme\.css", re.ASCII)
+"""Paths without "." and "..", which would give one file any number of names."""
 
 
 class PageCache:
@@ -47,15 +58,53 @@ class PageCache:
                 if key not in self._entries:
                     messages: list[dict] = []
                     RENDERED_LANGUAGE.set(language)
-                    await self.app({**scope, "query_string": b"", "method": "GET"}, receive, _collector(messages))
+                    await self.app({**scope, "query_string": b"", "method": "GET"}, receive, collector(messages))
                     if messages[0]["status"] != 200:
-                        await _replay(messages, scope, send)
+                        await replay(messages, scope, send)
                         return
                     self._entries[key] = messages
         messages = self._entries[key] = self._entries.pop(key)  # most recently used, last
         while len(self._entries) > MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
-        await _replay(messages, scope, send)
+        await replay(messages, scope, send)
+
+
+class AssetCache:
+    """An ASGI app in front of Gradio's, for static files, which are the same for everybody."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app, self._size, self._one_at_a_time = app, 0, asyncio.Lock()
+        self._files: dict[str, list[dict]] = {}
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable, accepted: str) -> None:
+        """Answer a request. ``accepted``: its Accept-Encoding, which ``scope`` lacks."""
+        path = scope["fruitvision.path"]
+        if scope["method"] != "GET" or "gzip" not in accepted.lower() or not _COMPRESSIBLE.fullmatch(path):
+            await self.app(scope, receive, send)
+            return
+        if path not in self._files:
+            async with self._one_at_a_time:
+                if path not in self._files and (unknown := await self._compress(path, scope, receive)):
+                    self._files[path] = unknown
+        if path in self._files:
+            await replay(self._files[path], scope, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _compress(self, path: str, scope: dict, receive: Callable) -> list[dict] | None:
+        """The compressed response; None if there is no such file, or no more room."""
+        if self._size >= MAX_ASSET_BYTES:
+            return None
+        messages: list[dict] = []
+        await self.app(scope, receive, collector(messages))
+        start, *rest = messages
+        if start["status"] != 200:
+            return None
+        body = await asyncio.to_thread(gzip.compress, b"".join(one.get("body", b"") for one in rest), GZIP_LEVEL, mtime=0)
+        self._size += len(body)
+        kept = [(name, value) for name, value in start["headers"] if name.lower() not in (b"content-length", b"vary")]
+        added = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"), (b"content-length", b"%d" % len(body))]
+        return [{**start, "headers": [*kept, *added]}, {"type": "http.response.body", "body": body}]
 
 
 def wanted_language(scope: dict, first: str, *, follow_browser: bool) -> str:
@@ -72,18 +121,20 @@ def wanted_language(scope: dict, first: str, *, follow_browser: bool) -> str:
 def _key(scope: dict) -> tuple:
     headers = dict(scope["headers"])
     named = tuple(headers.get(name) for name in (b"host", b"x-forwarded-host", b"x-forwarded-proto"))
-    packed = tuple(kind in headers.get(b"accept-encoding", b"").lower() for kind in (b"br", b"gzip"))
-    return (scope["path"], scope.get("root_path"), scope.get("scheme"), *named, *packed)
+    return (scope["path"], scope.get("root_path"), scope.get("scheme"), *named)
 
 
-def _collector(messages: list[dict]) -> Callable[[dict], Awaitable[None]]:
+def collector(messages: list[dict]) -> Callable[[dict], Awaitable[None]]:
+    """A ``send`` that appends to ``messages``."""
+
     async def send(message: dict) -> None:
         messages.append(message)
 
     return send
 
 
-async def _replay(messages: list[dict], scope: dict, send: Callable) -> None:
+async def replay(messages: list[dict], scope: dict, send: Callable) -> None:
+    """Answer a request with collected messages."""
     for message in messages:
         if scope["method"] == "HEAD" and message["type"] == "http.response.body":
             message = {**message, "body": b""}

@@ -13,7 +13,7 @@ from typing import Any, cast
 import gradio as gr
 from fastapi import HTTPException
 
-from fruitvision.ui.gradio_internals import SessionState, StateHolder, files_of, share_file_list
+from fruitvision.ui.gradio_internals import SessionState, StateHolder, files_of, replace_session_state, share_file_list
 from fruitvision.ui.server.access import CALLER, Caller
 from fruitvision.ui.server.limits import is_valid_id, to_evict
 
@@ -55,10 +55,16 @@ class Sessions(StateHolder):
         sessions = cls()
         sessions.set_blocks(demo)
         demo.app.state_holder = sessions
+        replace_session_state(Session)
         return sessions
 
     def __getitem__(self, session_id: str) -> SessionState:
-        """The state of a page, created on first use. Raises HTTPException for an invalid id."""
+        """The state of a page, created on first use. Raises HTTPException for an invalid id.
+
+        Gradio takes an empty id for none in one place, and for one in another, where it would print a traceback of the exception.
+        """
+        if session_id == "":
+            return Session(self.blocks)
         if not is_valid_id(session_id):
             raise HTTPException(400, "The session has no such name.")
         if session_id not in self:

@@ -85,9 +85,9 @@ def wire_lr_finder(page: Page, search: LrFinder, parts: LrFinderPanel, form: lis
     def watch(language: str, request: gr.Request) -> Any:
         return by_component(vars(parts), lr_finder_updates(search, language, owner=context.access.is_owner(request)))
 
-    def take() -> Any:
+    def take(request: gr.Request) -> Any:
         result = search.task and search.task.result
-        return result.suggested if result else gr.skip()
+        return result.suggested if result and context.access.is_owner(request) else gr.skip()
 
     gr.on([page.demo.load, parts.timer.tick, page.language.change], watch, page.language, shown, **UNQUEUED_LAST)
     parts.take.click(take, None, learning_rate, **UNQUEUED)

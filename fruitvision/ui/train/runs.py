@@ -13,10 +13,12 @@ from fruitvision.runs.folder import RunFolder, list_runs
 from fruitvision.runs.names import rename as rename_run
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.events import QUEUED, Updates, by_component, for_owner, scroll_to_js
+from fruitvision.ui.train.bar.run_bar import visible_runs
 from fruitvision.ui.train.run_view import delete_question
 
 MAX_OVERLAID = len(COLOURS) - 1
 """Maximum runs whose curves are overlaid on those of the displayed run, each in a colour of its own; the last ones are kept."""
+OWNER_ACTIONS = ("rename", "delete")
 # The click event of the table carries the action and the run of the pressed button.
 TABLE_CLICK_JS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-action]');
@@ -79,9 +81,10 @@ def wire_table(page: Page, parts: RunTable) -> None:
     """Register the table's actions. Errors are shown as toasts, since the table may be scrolled out of view."""
     context = page.context
 
-    def act(overlaid: list[str], language: str, event: gr.EventData) -> Any:
+    def act(overlaid: list[str], language: str, event: gr.EventData, request: gr.Request) -> Any:
         action, run = (str(getattr(event, name, "")) for name in ("action", "run"))
-        return by_component(vars(parts), table_action(context, action, run, overlaid, language))
+        owner = context.access.is_owner(request)
+        return by_component(vars(parts), table_action(context, action, run, overlaid, language, owner=owner))
 
     rows = [parts.rename_row, parts.new_name, parts.delete_row, parts.delete_ask]
     outputs = [parts.run, parts.overlaid, parts.target, *rows, page.model, page.tabs]
@@ -107,10 +110,10 @@ def wire_table(page: Page, parts: RunTable) -> None:
         done.then(None, None, None, js=SCROLL_TO_TABLE_JS)
 
 
-def table_action(context: Context, action: str, target: str, overlaid: list[str], language: str) -> dict[str, Any]:
-    """Updates by component name for a button of the table; empty if the run no longer exists."""
-    names = {one.id: one.name for one in list_runs(context.runs)}
-    if target not in names:
+def table_action(context: Context, action: str, target: str, overlaid: list[str], language: str, *, owner: bool = False) -> dict[str, Any]:
+    """Updates by component name for a button of the table; empty if the run no longer exists, or the button is not for a visitor."""
+    names = {one.id: one.name for one in visible_runs(context, owner=owner)}
+    if target not in names or (action in OWNER_ACTIONS and not owner):
         return {}
     others = [one for one in overlaid if one in names and one != target]
     match action:

@@ -149,10 +149,10 @@ def number_of(demo, elem_id: str) -> int:
 
 @pytest.fixture
 def chosen(shared, visitor, demo) -> Visitor:
-    """A visitor whose page has a run in view, and the rows for its name and its end open: all that there is to choose."""
+    """A visitor whose page has a run in view, and another one overlaid: all that there is to choose."""
     runs = sorted(one.name for one in (shared.folder / "runs").iterdir() if "finished" in one.name)
     table = number_of(demo, "train-runs")
-    for action in ("open", "overlay", "rename", "delete"):
+    for action in ("open", "overlay", "rename", "delete"):  # the last two do nothing for a visitor
         assert '"success": true' in visitor.call(table, [[], "en"], {"action": action, "run": runs[0]})
     return visitor
 
@@ -195,6 +195,17 @@ def test_what_a_visitor_may_call_changes_nothing_and_shows_finished_runs_alone(s
         assert not [text for text in drawn if MARKUP in text], f"{name}: a run's name is a name, not markup"
         names += sum(escape(MARKUP) in text for text in drawn)
     assert everything(shared) == before and names
+
+
+def test_the_table_gives_a_visitor_no_run_that_has_not_finished(shared, visitor, demo):
+    """The id of a run is a time and a name: with it a visitor read the name, date and accuracy of one that was stopped."""
+    table = number_of(demo, "train-runs")
+    stopped = next(one.name for one in (shared.folder / "runs").iterdir() if "stopped-and" in one.name)
+    for action in ("classify", "rename", "delete"):
+        asked = {"action": action, "run": stopped}
+        said, owners = (visitor.call(table, [[], "en"], asked, **headers) for headers in ({}, {"cookie": shared.cookie}))
+        assert STOPPED not in said and stopped not in said, action
+        assert STOPPED in owners or stopped in owners, action
 
 
 def texts(value: Any) -> Iterator[str]:

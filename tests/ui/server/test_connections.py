@@ -234,3 +234,21 @@ def test_of_slow_readers_whoever_has_the_most_gives_way_and_the_owner_last():
         wait_for(MOST - 1, MOST // connections.SLOW_DIVISOR)
         assert {one.quota_key for one in admitted} == {one.quota_key for one in every.open} and len(every.open) == 3
         assert sum(one.by_owner for one in every.open) == 1
+
+
+def test_who_reads_nothing_of_a_page_holds_little_of_it_in_memory():
+    """A page came in one piece, so that all of it was copied for each client that did not read it."""
+
+    async def page(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+        await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+    with serving(Gate(page, Access("a-token-of-the-tests"), set())) as (port, every), ExitStack() as stack:
+        for path in ("/", "/config", "/assets/x.woff2"):
+            slow_reader(port, stack, path)
+        end = time.monotonic() + 10
+        while len(every.open) < 3 or not all(one.transport.get_write_buffer_size() for one in every.open):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert max(one.transport.get_write_buffer_size() for one in every.open) < 2**19

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import threading
 import time
 import uuid
@@ -191,6 +192,27 @@ def test_a_visitor_who_fills_the_queue_does_not_shut_the_owner_out(client, visit
         statuses = [Visitor(flood).join(0, values).status_code for _ in range(60)]
         assert set(statuses) <= {200, 400, 503}
         assert Visitor(flood).join(0, values, cookie=shared.cookie).status_code in (200, 400)
+
+
+def test_no_upload_is_compressed_and_the_pages_scripts_are(client, visitor):
+    """Gradio compresses both on the event loop: a visitor's text of 10 MB, fetched often at once, kept everybody waiting."""
+    asked = {"accept-encoding": "gzip, br"}
+    path = visitor.upload(b"ab" * 50_000, "words.txt")
+    answer = client.get(f"gradio_api/file={path}", headers=asked)
+    assert answer.content == b"ab" * 50_000 and "content-encoding" not in answer.headers
+    script = re.search(r"assets/index-[\w-]+\.js", client.get("/").text)
+    assert script
+    plain, packed = (client.get(script[0], headers=one) for one in ({"accept-encoding": "identity"}, asked))
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers and packed.content == plain.content
+    assert int(packed.headers["content-length"]) < len(plain.content) // 2
+
+
+def test_a_call_without_a_session_writes_nothing_into_the_log(client, visitor, shared):
+    number = next(one["id"] for one in visitor.config["dependencies"] if one["backend_fn"] and not one["queue"] and not one["inputs"])
+    before = (shared.folder / "app.log").stat().st_size
+    for session in (None, "") * 5:
+        assert client.post("gradio_api/run/x", json={"data": [], "fn_index": number, "session_hash": session}).status_code == 200
+    assert (shared.folder / "app.log").stat().st_size == before
 
 
 # Bodies ----------------------------------------------------------------------------------------------------------

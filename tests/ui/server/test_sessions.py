@@ -127,3 +127,18 @@ def test_pages_of_one_visitor_push_out_nobody_elses(demo):
         opened(Caller(True), f"owner-{number}")
     assert "owner" not in pages and len(pages.session_data) <= 81
     assert set(pages.session_data) == set(pages._callers) == set(pages.time_last_used)
+
+
+def test_a_call_without_a_session_describes_no_page_and_prints_no_traceback(demo, monkeypatch, capsys):
+    """Gradio described each component for each such call, on the event loop; of an empty name it printed a traceback."""
+    described = []
+    of_class = type(demo.default_config)
+    describe = of_class.config_for_block
+    monkeypatch.setattr(of_class, "config_for_block", staticmethod(lambda *given: described.append(given) or describe(*given)))
+    number = next(number for number, one in demo.fns.items() if one.fn is not None and not one.queue and not one.inputs)
+    with TestClient(demo.app) as client:
+        for session, status in ((None, 200), ("", 200), ("x", 200), ("a name", 400)):
+            body = {"data": [], "fn_index": number, "session_hash": session}
+            assert client.post("gradio_api/run/predict", json=body).status_code == status, session
+    assert len(described) < 60 < len(demo.blocks)
+    assert "Traceback" not in capsys.readouterr().err and "" not in demo.app.state_holder

@@ -14,7 +14,7 @@ from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.models import Models
-from fruitvision.ui.server.access import Access
+from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.ui.train.bar import run_bar
 from fruitvision.ui.train.bar.run_bar import NEWS_SECONDS, run_state, wire_bar
 
@@ -72,4 +72,12 @@ def test_the_bar_brings_runs_into_view_and_keeps_nothing_else_that_is_sent(conte
     bar = SimpleNamespace(click=lambda handler, *rest, **named: clicked.append(handler))
     wire_bar(SimpleNamespace(context=context, bar=bar), None)
     for sent in (run.id, "../beside", "x" * 10_000, {"id": run.id}, [run.id], 1, "", None):
-        assert clicked[0](gr.EventData(None, {"run": sent})) == (run.id if sent == run.id else gr.skip()), sent
+        assert clicked[0](gr.EventData(None, {"run": sent}), None) == (run.id if sent == run.id else gr.skip()), sent
+
+
+def test_the_bar_brings_into_a_visitors_view_what_has_finished(context):
+    stopped, clicked = make_run(context, "secret", "stopped"), []
+    wire_bar(SimpleNamespace(context=context, bar=SimpleNamespace(click=lambda handler, *rest, **named: clicked.append(handler))), None)
+    for token, shown in (("token", stopped.id), ("x", gr.skip())):
+        request = SimpleNamespace(headers={"cookie": f"{COOKIE}={token}"})
+        assert clicked[0](gr.EventData(None, {"run": stopped.id}), request) == shown

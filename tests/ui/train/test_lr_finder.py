@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
+import gradio as gr
 import pytest
 
 from fruitvision.errors import RunError
 from fruitvision.runs.lock import hold_lock
 from fruitvision.training.config import TrainConfig
 from fruitvision.training.lr_find import RangeTest
+from fruitvision.ui.server.access import COOKIE, Access
 from fruitvision.ui.train import lr_finder
-from fruitvision.ui.train.lr_finder import LrFinder, lr_finder_card, lr_finder_updates
+from fruitvision.ui.train.lr_finder import LrFinder, LrFinderPanel, lr_finder_card, lr_finder_updates, wire_lr_finder
 from fruitvision.wording.text import say
 
 TINY = TrainConfig.from_preset("fast", start="scratch", width=8, image_size=32, first_image_size=0, eval_resize=32, batch_size=8)
@@ -46,6 +51,22 @@ def test_it_is_drawn_and_suggested_and_lets_go_of_the_folder(tmp_path, sample_se
     assert not shown["timer"].active and lr_finder_updates(search, "en", owner=False)["card"] == ""
     with hold_lock(tmp_path / "runs" / "next", "next"):
         pass  # it let go of the runs folder
+
+
+def test_a_visitor_does_not_take_the_rate_that_the_owner_found():
+    search = LrFinder()
+    search.task = SimpleNamespace(result=RangeTest((1e-6,), (3.0,), 0.0123), busy=False)
+    request = {name: SimpleNamespace(headers={"cookie": f"{COOKIE}={name}"}) for name in ("token", "x")}
+
+    async def built() -> gr.Blocks:  # outside, Gradio opens an event loop, and leaves it open
+        with gr.Blocks() as demo:
+            page = MagicMock(context=SimpleNamespace(access=Access("token"), language="en"), demo=demo, language=gr.Radio(["en"]))
+            page.bind = lambda component, **words: component
+            wire_lr_finder(page, search, LrFinderPanel(page), [], gr.Number())
+        return demo
+
+    take = next(one.fn for one in asyncio.run(built()).fns.values() if one.fn and one.fn.__name__ == "take")
+    assert take(request["token"]) == 0.0123 and take(request["x"]) == gr.skip()
 
 
 def test_nothing_else_trains_meanwhile_and_it_stops_when_asked(tmp_path, sample_set, monkeypatch):

@@ -200,7 +200,7 @@ def test_old_downloads_are_cleared_away_when_another_is_made(context, monkeypatc
 
 def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
     run = make_run(context, "<img src=x>")
-    asked = table_action(context, "delete", run.id, [], "en")["delete_ask"]
+    asked = table_action(context, "delete", run.id, [], "en", owner=True)["delete_ask"]
     assert "<img" not in asked and "&lt;img" in asked
     json.dumps(asked)
 
@@ -208,7 +208,7 @@ def test_the_question_before_deleting_takes_no_tags_from_a_name(context):
 def test_the_question_before_deleting_says_when_the_run_was_and_how_good(context):
     for status, words in (({"test_top1": 0.914, "skipped": 0}, "91.4%"), ({"best_val_accuracy": 0.75}, "75.0%"), ({}, "without a result")):
         run = make_run(context, "one", **status)
-        asked = table_action(context, "delete", run.id, [], "en")["delete_ask"]
+        asked = table_action(context, "delete", run.id, [], "en", owner=True)["delete_ask"]
         assert words in asked and time.strftime("%Y-%m-%d %H:", time.localtime(run.config().created)) in asked
 
 
@@ -251,9 +251,19 @@ def test_overlaid_runs_are_shown_and_hidden_again(context):
 
 
 def test_what_the_table_is_asked_of_a_run_that_is_gone_does_nothing(context):
-    assert table_action(context, "delete", "../elsewhere", [], "en") == {}
+    assert table_action(context, "delete", "../elsewhere", [], "en", owner=True) == {}
     with pytest.raises(RunError, match="no longer exists"):
         find_run(context, "../elsewhere")
+
+
+def test_a_visitor_gets_of_the_table_what_finished_runs_may_show(context):
+    """The id of a run is a time and a name: with it a visitor read the name, date and accuracy of one that had not finished."""
+    finished, stopped = make_run(context, "done"), make_run(context, "secret", "stopped", best_val_accuracy=0.4321)
+    for action in ("open", "overlay", "hide", "classify", "rename", "delete"):
+        assert table_action(context, action, stopped.id, [finished.id], "en", owner=False) == {}, action
+        assert table_action(context, action, stopped.id, [], "en", owner=True), action
+        asked = table_action(context, action, finished.id, [stopped.id], "en", owner=False)
+        assert bool(asked) != (action in ("rename", "delete")) and stopped.id not in str(asked), action
 
 
 def test_a_lone_point_of_a_long_curve_is_seen_and_numpys_numbers_are_drawn():

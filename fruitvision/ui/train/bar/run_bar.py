@@ -29,15 +29,21 @@ def build_bar(context: Context) -> gr.HTML:
 def wire_bar(page: Page, run: gr.State) -> None:
     """Let a click display the bar's run; its script opens the panel. ``run``: the id of the displayed run."""
 
-    def show_run(event: gr.EventData) -> Any:
-        return existing_run(page.context, getattr(event, "run", None)) or gr.skip()
+    def show_run(event: gr.EventData, request: gr.Request) -> Any:
+        owner = page.context.access.is_owner(request)
+        return visible_run(page.context, getattr(event, "run", None), owner=owner) or gr.skip()
 
     page.bar.click(show_run, None, run, **UNQUEUED)
 
 
-def existing_run(context: Context, run_id: Any) -> str | None:
-    """The id if there is such a run. Clients may send any value, of up to 13 MB, and the session's state would keep it."""
-    return next((run.id for run in list_runs(context.runs) if run.id == run_id), None)
+def visible_runs(context: Context, *, owner: bool) -> list[RunFolder]:
+    """The runs, newest first; for a visitor, the finished ones."""
+    return [run for run in list_runs(context.runs) if owner or run.status().state == "finished"]
+
+
+def visible_run(context: Context, run_id: Any, *, owner: bool) -> str | None:
+    """The id if the caller may see such a run. Clients may send any value, of up to 13 MB, and the session's state would keep it."""
+    return next((run.id for run in visible_runs(context, owner=owner) if run.id == run_id), None)
 
 
 def run_state(context: Context, payload: Payload, language: str) -> dict[str, Any]:

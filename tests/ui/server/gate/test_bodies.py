@@ -14,6 +14,7 @@ from fruitvision.ui.server import bodies, guarded_blocks
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.server.gate import Gate
 from fruitvision.ui.server.guarded_blocks import refuse_foreign_files
+from fruitvision.ui.server.uploads import MAX_FILES
 from tests.ui.server.gate.conftest import OWN, ask, reached
 
 
@@ -75,7 +76,7 @@ def test_files_come_to_their_own_route_alone_and_are_counted_as_gradio_does():
     kind = (b"content-type", b"multipart/form-data; boundary=limit")
     assert ask(Access(), [*OWN, kind], body=[form(1)], path="/gradio_api/component_server") == 415
     for given in (b"multipart/form-data; xboundary=other; boundary=limit", b"Multipart/Form-Data; boundary=limit"):
-        many = form(bodies.MAX_FILES + 1)
+        many = form(MAX_FILES + 1)
         assert ask(Access(), [*OWN, (b"content-type", given)], body=[many], path="/gradio_api/upload") == 400, given
 
 
@@ -87,7 +88,7 @@ def form(files: int) -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_files_in_one_request_are_counted(size):
     kind = (b"content-type", b"multipart/form-data; boundary=limit")
-    for files, status in ((bodies.MAX_FILES, 200), (bodies.MAX_FILES + 1, 400)):
+    for files, status in ((MAX_FILES, 200), (MAX_FILES + 1, 400)):
         content = form(files)
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
         assert ask(Access(), [*OWN, kind], body=pieces, path="/gradio_api/upload") == status

@@ -48,6 +48,7 @@ def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
     given = [
         (b"range", b"bytes=0-0-0"),
         (b"if-range", b"x"),
+        (b"accept-encoding", b"gzip, br"),
         (b"cookie", b"session=secret; fruitvision-owner=a-token-of-the-tests"),
         (b"x-accel-redirect", b"/etc/passwd"),
         (b"x-forwarded-host", b"evil.example"),
@@ -55,7 +56,7 @@ def test_what_a_request_brings_is_neither_handed_on_nor_sent_back():
         (b"x-forwarded-proto", b"https"),
     ]
     sent = talk(Access("a-token-of-the-tests"), [*OWN, *given], app=copying, method="GET")
-    assert not {b"range", b"if-range", b"x-forwarded-host", b"x-gradio-server"} & set(seen)
+    assert not {b"range", b"if-range", b"accept-encoding", b"x-forwarded-host", b"x-gradio-server"} & set(seen)
     assert seen[b"cookie"] == b"fruitvision-owner=a-token-of-the-tests" and seen[b"x-forwarded-proto"] == b"https"
     answered = sent[0]["headers"]
     assert not {b"cookie", b"x-accel-redirect", b"host", b"x-forwarded-proto"} & {name for name, _ in answered}
@@ -96,6 +97,19 @@ def test_two_lengths_and_headers_that_come_twice_are_refused():
         assert ask(token, [*OWN, (name, b"127.0.0.1"), (name, b"evil.example")]) == 400
     for origin in (b"ftp://127.0.0.1:7860", b"chrome-extension://127.0.0.1:7860", b"127.0.0.1:7860"):
         assert ask(token, [*OWN, (b"origin", origin)]) == 403
+
+
+def test_a_large_answer_is_sent_in_pieces():
+    content = bytes(range(256)) * 1000
+
+    async def app(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for more in (True, False):
+            await send({"type": "http.response.body", "body": content, "more_body": more})
+
+    start, *sent = talk(Access(), app=app, method="GET")
+    assert b"".join(one["body"] for one in sent) == content * 2 and max(len(one["body"]) for one in sent) <= 2**16
+    assert [one["more_body"] for one in sent] == [True] * (len(sent) - 1) + [False]
 
 
 @pytest.mark.parametrize("query", [b"session_hash=" + b"x" * 65, b"upload_id=a%20b", b"event_id=%ff", b"x=" + b"y" * 5000])

@@ -1,0 +1,1 @@
+"""Access rules and limits, and the ASGI middleware in front of Gradio."""
