@@ -73,9 +73,9 @@ def test_a_few_runs_that_there_are_lie_beside_the_one_in_view(context):
     runs = [new_run(context.runs, config).id for _ in range(len(COLOURS) + 3)]
     overlaid: list[str] = [LONG]
     for run in (*runs, runs[-1]):
-        overlaid = table_action(context, "overlay", run, overlaid, "en")["overlaid"]
+        overlaid = table_action(context, "overlay", run, overlaid, "en", owner=True)["overlaid"]
     assert overlaid == runs[-len(COLOURS) + 1 :], "the last ones, each once, in a colour of its own"
-    assert table_action(context, "overlay", LONG, overlaid, "en") == {}
+    assert table_action(context, "overlay", LONG, overlaid, "en", owner=True) == {}
 
 
 def test_the_scans_of_many_folders_are_not_all_kept(context, tmp_path):
