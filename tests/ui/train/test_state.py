@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from PIL import Image
@@ -44,7 +45,10 @@ def test_what_is_shown_already_is_known_by_hashes(context, owner):
         study_updates(context, LONG, None, "en", owner=owner),
     ):
         assert len(repr(shown["seen"])) < MOST
-    assert data_updates(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, chosen["seen"], LONG, "en", owner=owner, opened=False) == {}
+    end = time.monotonic() + 30  # the folder is looked at in a thread
+    while chosen := data_updates(Training(context), form, LONG[:MAX_PATH_LENGTH], 0, chosen["seen"], LONG, "en", owner=owner, opened=False):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_taught_pictures_are_offered_for_training_once_there_are_some_and_start_steps_back_while_a_run_goes_on(context, monkeypatch):
