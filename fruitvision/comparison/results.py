@@ -27,13 +27,12 @@ from fruitvision.files import csv_text, write_text
 from fruitvision.models.checkpoint import read_config
 from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.metrics import number
+from fruitvision.training.config import maximum
 
 TABLE, EPOCHS, ABOUT = "table.csv", "epochs.csv", "about.json"
 MEASURED = Path(__file__).with_name("measured")
 RECORD = "test-statistics"
 """The kind of the metrics record that :mod:`fruitvision.comparison.bn_statistics` appends."""
-MAX_EPOCHS = 1000
-"""The largest number of epochs that the settings allow."""
 TARGET = 0.9
 """The accuracy of ``epochs_to_90``."""
 FIGURES = (
@@ -79,7 +78,7 @@ class Results:
             epochs = int(settings.get("epochs", 0)) if isinstance(settings, dict) else 0
         except (TypeError, ValueError, OverflowError):
             return 0
-        return epochs if 0 < epochs <= MAX_EPOCHS else 0
+        return epochs if 0 < epochs <= maximum("epochs") else 0
 
     @property
     def done(self) -> pd.DataFrame:

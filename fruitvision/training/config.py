@@ -201,15 +201,15 @@ def _derived(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     resize, crop = _pixels(settings.get("eval_resize")), _pixels(settings.get("eval_size"))
     if base["eval_size"] and "eval_size" not in settings:
         scaled = round(size * base["eval_size"] / base["image_size"] / 8) * 8
-        derived["eval_size"] = crop = min(scaled, _maximum("eval_size"), resize or scaled)
+        derived["eval_size"] = crop = min(scaled, maximum("eval_size"), resize or scaled)
     if "eval_resize" not in settings:
-        scaled = min(round(size * base["eval_resize"] / base["image_size"]), _maximum("eval_resize"))
+        scaled = min(round(size * base["eval_resize"] / base["image_size"]), maximum("eval_resize"))
         derived["eval_resize"] = crop if derived.get("eval_size") else max(scaled, crop or 0)
     return derived
 
 
 @cache
-def _maximum(name: str) -> int:
+def maximum(name: str) -> int:
     """The largest value that a setting may have."""
     return TrainConfig.model_json_schema()["properties"][name]["maximum"]
 

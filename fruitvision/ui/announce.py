@@ -28,11 +28,11 @@ OPENVINO_MACHINES = ("x86_64", "AMD64", "arm64")
 """The machines that OpenVINO has packages for, as in pyproject.toml."""
 
 
-def announce(context: Context, host: str, port: int, public_url: str | None, *, share: bool, open_browser: bool) -> None:
+def announce(context: Context, host: str, port: int, public_url: str | None, *, share_failed: bool, open_browser: bool) -> None:
     """Print the app's addresses and hints, and open the browser.
 
     ``public_url``: the tunnel's or a proxy's, if there is one. Without it, the visitors' link of an app that listens on all addresses
-    has this computer's address in its network.
+    has this computer's address in its network. ``share_failed``: a tunnel was asked for, and there is none.
     """
     language = context.language
     everywhere = host in ALL_ADDRESSES
@@ -41,7 +41,7 @@ def announce(context: Context, host: str, port: int, public_url: str | None, *, 
     if context.access.token is None:
         print(say("launch.open", language, url=local))
     else:
-        if share and not public_url:
+        if share_failed:
             print(say("launch.no_share", language))
         print(say("launch.visitors", language, url=visitors))
         print(say("launch.owner", language, url=f"{local}?owner={context.access.token}"))

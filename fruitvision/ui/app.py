@@ -213,14 +213,15 @@ def launch(
         device=device_page(device, share=share),
     )
     upload_folder = _private_upload_folder()
-    hosts = {urlsplit(root_path).netloc} if root_path and is_url(root_path) else set()
+    proxy_url = root_path if root_path and is_url(root_path) else None
+    hosts = {urlsplit(proxy_url).netloc} if proxy_url else set()
     uploads = Uploads(get_upload_folder, upload_quota)
     gate = _gate(context, hosts, embed_in, root_path, uploads, api=api)
     demo = _start(build_app(context, api=api), context, gate, uploads, host, port, root_path)
-    public_url = open_tunnel(demo, port) if share else None
-    if public_url:
-        hosts.add(urlsplit(public_url).netloc)
-    announce(context, host, port, public_url or (root_path if is_url(root_path or "") else None), share=share, open_browser=open_browser)
+    share_url = open_tunnel(demo, port) if share else None
+    if share_url:
+        hosts.add(urlsplit(share_url).netloc)
+    announce(context, host, port, share_url or proxy_url, share_failed=share and not share_url, open_browser=open_browser)
     if context.device is not None and not context.device.ready:
         make_page(context.device, lambda: context.models.folder(None), context.language)
     if block:

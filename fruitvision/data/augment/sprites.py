@@ -43,21 +43,23 @@ def flood_fill(seeds: np.ndarray, free: np.ndarray) -> np.ndarray:
     The same pixel of eight pictures is one byte, so that a step from one line to the next is taken for all pictures at once.
     """
 
-    def packed(pictures: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(np.moveaxis(np.packbits(pictures, axis=0), 0, 2))
-
-    reached, free_rows = packed(seeds & free), packed(free)  # (H, W, bytes)
+    rows, free_rows = (np.ascontiguousarray(np.moveaxis(np.packbits(one, axis=0), 0, 2)) for one in (seeds & free, free))  # (H, W, bytes)
     free_columns = np.ascontiguousarray(free_rows.swapaxes(0, 1))
     while True:
-        before = reached
-        for free_lines in (free_rows, free_columns):
-            reached = reached.copy() if free_lines is free_rows else np.ascontiguousarray(reached.swapaxes(0, 1))
-            for order in (range(1, len(reached)), range(len(reached) - 2, -1, -1)):
-                for i in order:
-                    reached[i] |= reached[i - order.step] & free_lines[i]
-        reached = np.ascontiguousarray(reached.swapaxes(0, 1))
-        if np.array_equal(reached, before):  # a sweep that changes nothing
-            return np.unpackbits(np.moveaxis(reached, 2, 0), axis=0, count=len(seeds)).view(bool)
+        before = rows.copy()
+        _sweep(rows, free_rows)
+        columns = np.ascontiguousarray(rows.swapaxes(0, 1))
+        _sweep(columns, free_columns)
+        rows = np.ascontiguousarray(columns.swapaxes(0, 1))
+        if np.array_equal(rows, before):
+            return np.unpackbits(np.moveaxis(rows, 2, 0), axis=0, count=len(seeds)).view(bool)
+
+
+def _sweep(lines: np.ndarray, free: np.ndarray) -> None:
+    """Extend what is reached from each line to the next, down and up, in place; both are (lines, pixels, bytes)."""
+    for order in (range(1, len(lines)), range(len(lines) - 2, -1, -1)):
+        for i in order:
+            lines[i] |= lines[i - order.step] & free[i]
 
 
 def soft_mask(background: np.ndarray) -> Tensor:

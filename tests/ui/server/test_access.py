@@ -101,7 +101,7 @@ def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path, m
     monkeypatch.setattr("webbrowser.open_new_tab", opened.append)
     monkeypatch.setattr(announce, "REDIRECT_SECONDS", 0.2)
     context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
-    announce.announce(context, "127.0.0.1", 7860, None, share=False, open_browser=True)
+    announce.announce(context, "127.0.0.1", 7860, None, share_failed=False, open_browser=True)
     (address,) = opened
     assert "token" not in address and address.startswith("file://")
     file = Path(url2pathname(urlsplit(address).path))
@@ -124,11 +124,18 @@ def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path, m
 def test_the_visitors_link_is_one_that_others_can_open(host, public_url, link, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(announce, "network_address", lambda: "192.168.1.20")
     context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
-    announce.announce(context, host, 7860, public_url, share=False, open_browser=False)
+    announce.announce(context, host, 7860, public_url, share_failed=False, open_browser=False)
     visitors, owner = capsys.readouterr().out.splitlines()[:2]
     assert visitors.endswith(f": {link}")
     local = "10.0.0.7" if host == "10.0.0.7" else "127.0.0.1"
     assert owner.endswith(f"http://{local}:7860/?owner=a-token-of-the-tests")
+
+
+def test_a_public_link_that_failed_is_said_behind_a_proxy_too(tmp_path, capsys):
+    context = SimpleNamespace(language="en", access=Access("a-token-of-the-tests"), runs=tmp_path)
+    announce.announce(context, "127.0.0.1", 7860, "https://fruit.example/app", share_failed=True, open_browser=False)
+    first, visitors = capsys.readouterr().out.splitlines()[:2]
+    assert "No public link" in first and visitors.endswith(": https://fruit.example/app")
 
 
 def test_this_computers_address_in_its_network_is_found_and_that_of_a_container_is_not_told(tmp_path, monkeypatch):

@@ -143,9 +143,7 @@ class Kind {
   async removePicture(figure) {
     if (!await callServer("collect_remove", { picture: figure.dataset.picture })) return;
     figure.remove();
-    this.count -= 1;
-    if (!this.count) this.saved = "";
-    this.label();
+    this.recount(this.count - 1);
     changed();
   }
 }
