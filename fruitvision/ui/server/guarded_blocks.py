@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from fruitvision.files import is_network_path
 from fruitvision.ui.gradio_internals import get_upload_folder
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
+MAX_NAME_BYTES = 255
+"""The length of a name that file systems allow; Gradio fails on longer ones."""
 MAX_PATH, MAX_PATHS = 1024, 16
 """The length of a path that a client sends in place of a file, and their number in a call: to look up its folders takes quadratic time."""
 RENDERED_LANGUAGE: ContextVar[str | None] = ContextVar("fruitvision-rendered-language", default=None)
@@ -115,6 +118,7 @@ def is_below(path: str, folder: Path) -> bool:
     if len(path) > MAX_PATH or re.match(r"\s*[a-zA-Z][\w+.-]+:", path) or is_network_path(path):  # http:, file:, …; or a network share
         return False
     try:
-        return folder.resolve() in Path(path).resolve().parents
+        resolved = Path(path).resolve()
+        return folder.resolve() in resolved.parents and all(len(os.fsencode(part)) <= MAX_NAME_BYTES for part in resolved.parts)
     except (OSError, ValueError, RuntimeError):  # a null byte, a loop of symbolic links
         return False
