@@ -74,7 +74,8 @@ def serve(runs: Path, *, port: int | None = None) -> None:
     Raises FruitVisionError "mcp-missing".
     """
     server_class, security = _package()
-    server = server_class("fruitvision", version=__version__, instructions=INSTRUCTIONS)
+    # Errors alone: at its other levels it writes what a client sends, however long, into the console, while nobody else is answered.
+    server = server_class("fruitvision", version=__version__, instructions=INSTRUCTIONS, log_level="ERROR")
     assistant = Assistant(runs)
     server.tool()(_by_picture(assistant) if port else _by_path(assistant))
 

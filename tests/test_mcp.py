@@ -62,7 +62,9 @@ def test_over_http_a_picture_is_sent_and_another_sites_page_is_refused(picture, 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "fruitvision", "mcp", "--http", "--port", str(port), "--runs", str(tmp_path / "runs")]
-    server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    console = tmp_path / "console.txt"
+    with console.open("wb") as output:
+        server = subprocess.Popen(command, cwd=PROJECT, stdout=output, stderr=output)
 
     async def ask():
         async with streamable_http_client(f"http://127.0.0.1:{port}/mcp") as streams, ClientSession(*streams[:2]) as session:
@@ -80,6 +82,12 @@ def test_over_http_a_picture_is_sent_and_another_sites_page_is_refused(picture, 
                 assert server.poll() is None and time.monotonic() < end
                 time.sleep(0.1)
         schemas, answer = asyncio.run(ask())
+        long = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x" * 2**20, "arguments": {}}}).encode()
+        plain = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        started = time.monotonic()
+        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/mcp", long, plain), timeout=60) as refused_name:
+            assert b"Unknown tool" in refused_name.read()
+        seconds = time.monotonic() - started
         headers = {"Origin": "https://evil.example", "Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         foreign = urllib.request.Request(f"http://127.0.0.1:{port}/mcp", b"{}", headers)
         with pytest.raises(urllib.error.HTTPError) as refused:
@@ -87,6 +95,7 @@ def test_over_http_a_picture_is_sent_and_another_sites_page_is_refused(picture, 
     finally:
         server.terminate()
         server.wait(30)
+    assert seconds < 5 and console.stat().st_size < 10_000, "what a client sends is not written into the console, which took minutes"
     assert not any("path" in schema.get("properties", {}) for schema in schemas), "files of this computer are not asked for over HTTP"
     assert json.loads(answer.content[0].text)["verdict"] in ("sure", "unsure", "not-fruit")
     assert refused.value.code == 403

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from fruitvision.ui.api.routes import INFO, Api
 from fruitvision.ui.api.routes import PATH as CLASSIFY
@@ -53,11 +54,12 @@ METHODS = ("GET", "HEAD", "POST")
 #: ``cancel``, which frees a call's slot while its thread works on, and paths with a trailing slash, which Starlette redirects to
 #: whatever the Host header names.
 ROUTES = re.compile(
-    r"/(?:|alive|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)/.+"
+    r"/(?:|alive|config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(?:assets|static|svelte)(?:/[!-.0-~]{0,200}){1,16}"
     r"|gradio_api/(?:startup-events|theme\.css|upload|upload_progress|component_server/?"
     r"|queue/(?:join|data|status)|heartbeat/[\w-]{1,64}|run/[\w-]{1,64}|file=.+))"
 )
 STREAMING = re.compile(r"/gradio_api/(?:queue/data|upload_progress|heartbeat/[\w-]+|file=.+)/?")
+_HOST = re.compile(rb"(?:[\w.-]{0,255}|\[[0-9a-f:.]{2,45}\])(?::\d{0,5})?", re.IGNORECASE)
 HEALTH_PATH, INSTANCE_ID = "/alive", secrets.token_hex(8)
 """The route that every page polls (reconnect.js), and its response, which changes with a restart."""
 RAW_BODY_HINT = f"Send the picture as the request's whole body: curl --data-binary @banana.jpg .../{CLASSIFY.lstrip('/')}"
@@ -168,6 +170,8 @@ class Gate:
                 await self.app(scope, receive, response)
         except Busy as busy:
             await send_text(response, busy.status, str(busy))
+        except ClientDisconnect:  # before its body was complete; nobody reads a response
+            pass
         except Exception as error:  # Gradio's routes raise on many invalid requests, and uvicorn would log every traceback
             log_once(error)
             if not response.started:
@@ -266,10 +270,20 @@ def _header_refusal(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, str] |
     names = [name for name, _ in headers]
     if any(names.count(name) > 1 for name in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"content-type")):
         return 400, "A header came twice."
+    if not all(_is_host(value) for name, value in headers if name == b"host"):
+        return 421, "The Host header names no host."
     cookies = [one for name, value in headers if name == b"cookie" for one in own_cookies(value)]
     if sum(map(len, cookies)) > MAX_COOKIE_BYTES or any(b"\\" in value for value in cookies):
         return 431, "The request's cookies are too large, or hold a backslash. Clear this site's cookies, and try again."
     return None
+
+
+def _is_host(value: bytes) -> bool:
+    """Whether a Host header is empty, or a name or an IP address, possibly with a port: Gradio fails on some others."""
+    try:
+        return _HOST.fullmatch(value) is not None and urlsplit(b"//" + value).port != 0
+    except ValueError:  # an IP address that is none, or a port over 65,535
+        return False
 
 
 def _query_refusal(scope: dict) -> tuple[int, str] | None:

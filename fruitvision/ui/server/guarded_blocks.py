@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,6 +18,10 @@ from fruitvision.files import is_network_path
 from fruitvision.ui.gradio_internals import get_upload_folder
 from fruitvision.wording.text import LANGUAGES, say, say_error
 
+MAX_NAME_BYTES = 255
+"""The length of a name that file systems allow; Gradio fails on longer ones."""
+MAX_PATH, MAX_PATHS = 1024, 16
+"""The length of a path that a client sends in place of a file, and their number in a call: to look up its folders takes quadratic time."""
 RENDERED_LANGUAGE: ContextVar[str | None] = ContextVar("fruitvision-rendered-language", default=None)
 """The language in which the page is being rendered; None for the one in which it was built."""
 
@@ -91,16 +96,17 @@ def _with_valid_language(block_fn: Any, inputs: Any) -> Any:
 
 
 def refuse_foreign_files(value: Any, uploads: Path) -> None:
-    """Raise PictureError if a "path" anywhere in ``value`` is a URL, or no file below ``uploads``.
+    """Raise PictureError if a "path" anywhere in ``value`` is a URL, or no file below ``uploads``; or if there are too many.
 
     Gradio itself checks only objects that are marked as files ("meta"), and opens the path of any other.
     """
-    stack = [value]
+    stack, paths = [value], 0
     while stack:
         item = stack.pop()
         if isinstance(item, dict):
             path = item.get("path")
-            if isinstance(path, str) and not is_below(path, uploads):
+            paths += isinstance(path, str)
+            if isinstance(path, str) and (paths > MAX_PATHS or not is_below(path, uploads)):
                 raise PictureError("picture-not-an-image", picture="")
             stack += item.values()
         elif isinstance(item, list):
@@ -109,9 +115,10 @@ def refuse_foreign_files(value: Any, uploads: Path) -> None:
 
 def is_below(path: str, folder: Path) -> bool:
     """Whether an untrusted ``path`` is no URL and lies below ``folder``, with symbolic links resolved."""
-    if re.match(r"\s*[a-zA-Z][\w+.-]+:", path) or is_network_path(path):  # http:, file:, …; or a network share
+    if len(path) > MAX_PATH or re.match(r"\s*[a-zA-Z][\w+.-]+:", path) or is_network_path(path):  # http:, file:, …; or a network share
         return False
     try:
-        return folder.resolve() in Path(path).resolve().parents
+        resolved = Path(path).resolve()
+        return folder.resolve() in resolved.parents and all(len(os.fsencode(part)) <= MAX_NAME_BYTES for part in resolved.parts)
     except (OSError, ValueError, RuntimeError):  # a null byte, a loop of symbolic links
         return False

@@ -27,6 +27,8 @@ MAX_ENTRIES = 16
 GZIP_LEVEL = 6
 MAX_ASSET_BYTES = 32 * 2**20
 """Of compressed files; Gradio's take about a quarter of it. When it is full, further files are sent as they are."""
+_GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+\s*)?(?:,|$)", re.IGNORECASE)
+"""An Accept-Encoding that has gzip, and not with ``q=0``, which refuses it."""
 _COMPRESSIBLE = re.compile(r"/(?:assets|static|svelte)/(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.(?:css|js|json|svg)|/theme\.css", re.ASCII)
 """Paths without "." and "..", which would give one file any number of names."""
 
@@ -79,7 +81,7 @@ class AssetCache:
     async def __call__(self, scope: dict, receive: Callable, send: Callable, accepted: str) -> None:
         """Answer a request. ``accepted``: its Accept-Encoding, which ``scope`` lacks."""
         path = scope["fruitvision.path"]
-        if scope["method"] != "GET" or "gzip" not in accepted.lower() or not _COMPRESSIBLE.fullmatch(path):
+        if scope["method"] != "GET" or not _GZIP.search(accepted) or not _COMPRESSIBLE.fullmatch(path):
             await self.app(scope, receive, send)
             return
         if path not in self._files:

@@ -48,7 +48,7 @@ class Uploads:
         self._in_flight_bytes, self._created = 0, set[str]()
         self._stored: tuple[int, int] | None = None
         self._new_bytes = self._new_files = 0
-        self._recent: dict[str, deque[_Incoming]] = {}
+        self._recent: dict[str, _Recent] = {}
         self._lock, self._limiter = asyncio.Lock(), RequestLimiter(MAX_CONCURRENT, MAX_ALL_CONCURRENT)
 
     @asynccontextmanager
@@ -73,6 +73,7 @@ class Uploads:
         """Regularly delete old files: also generated heatmaps, which no upload makes room for, and the rest of aborted uploads."""
         while True:
             try:
+                self._forget_old()
                 async with self._lock:
                     await self._scan(sweep, self.quota, MAX_AGE_SECONDS, self._created)
             except Exception as error:  # the next scan may succeed
@@ -90,7 +91,7 @@ class Uploads:
                     raise Busy("There is no room for uploads at the moment. Try again in a few minutes.", 507)
             self._new_files += MAX_FILES if caller.owner else MAX_VISITOR_FILES
             for name in incoming.shares:
-                self._recent.setdefault(name, deque()).append(incoming)
+                self._recent.setdefault(name, _Recent()).append(incoming)
             try:
                 yield incoming
             finally:
@@ -120,22 +121,42 @@ class Uploads:
 
     def _check_shares(self, incoming: _Incoming, more: int = 0) -> None:
         """Raise Busy if the received bytes and ``more`` exceed a share. Announced bytes do not count."""
-        since = time.monotonic() - WINDOW_SECONDS
-        for key in [key for key, recent in self._recent.items() if recent[-1].began < since]:
-            del self._recent[key]
         for key, allowed in incoming.shares.items():
-            recent = self._recent.get(key, deque())
-            while recent and recent[0].began < since:
-                recent.popleft()
-            if more + sum(one.charge for one in recent) > allowed:
+            recent = self._recent.get(key) or _Recent()
+            recent.drop_old()
+            if more + recent.charge > allowed:
                 raise Busy("You have uploaded a great deal in the last minutes. Try again in a few minutes.", 507)
+
+    def _forget_old(self) -> None:
+        for key, recent in list(self._recent.items()):
+            recent.drop_old()
+            if not recent:
+                del self._recent[key]
 
     def _forget(self, incoming: _Incoming) -> None:
         for key in incoming.shares:
             with suppress(KeyError, ValueError):  # it was older than the window
                 self._recent[key].remove(incoming)
+                self._recent[key].charge -= incoming.charge
                 if not self._recent[key]:
                     del self._recent[key]
+
+
+class _Recent(deque["_Incoming"]):
+    """The uploads under one key within ``WINDOW_SECONDS``, oldest first, and what they count as together.
+
+    There may be ``MAX_KEPT`` of them, and they are asked for with each piece of an upload that comes.
+    """
+
+    charge = 0
+
+    def drop_old(self) -> None:
+        """Remove those before the window. None of them still comes: a body may take less time."""
+        since = time.monotonic() - WINDOW_SECONDS
+        while self and self[0].began < since:
+            self.charge -= self.popleft().charge
+        if not self:
+            self.charge = 0
 
 
 class _Incoming:
@@ -151,7 +172,10 @@ class _Incoming:
         self._uploads._in_flight_bytes += size
         self._uploads._new_bytes += size
         if self.received:
-            self.charge = self.charge_of(self.received)
+            more = self.charge_of(self.received) - self.charge
+            self.charge += more
+            for recent in filter(None, map(self._uploads._recent.get, self.shares)):
+                recent.charge += more
             self._uploads._check_shares(self)
 
     def charge_of(self, size: int) -> int:

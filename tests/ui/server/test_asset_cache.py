@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
+from pathlib import Path
 
+import gradio
 import pytest
 
 from fruitvision.ui.server import page_cache
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.server.gate import Gate
+from fruitvision.ui.server.gate import ROUTES, Gate
 
 SCRIPT = b"let answer = 42;\n" * 5000
 BROWSER = b"gzip, deflate, br, zstd"
@@ -105,3 +107,24 @@ def test_what_is_kept_is_bounded_and_what_is_not_there_is_not_kept(monkeypatch):
 
     assert [b"content-encoding" in headers for headers in asyncio.run(ask(App()))] == [True, False, True]
     assert [b"content-encoding" in headers for headers in asyncio.run(ask(App(404)))] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [("gzip", True), ("br, GZIP;q=0.5", True), ("gzip;q=0", False), ("br;q=1, gzip; q=0.0", False), ("x-gzip2", False), ("", False)],
+)
+def test_who_refuses_gzip_gets_none(accepted, packed):
+    headers, _ = asyncio.run(get(Gate(App(), Access("a-token-of-the-tests"), set()), "/assets/index.js", accepted.encode()))
+    assert (b"content-encoding" in headers) == packed
+
+
+def test_a_name_that_no_file_may_have_is_not_looked_for():
+    """Gradio failed on it, with a traceback in the log; its own names are found."""
+    app = App()
+    for path in ("/assets/" + "a" * 300, "/static/" + "a/" * 2000 + "a", "/assets/" + "\u6c34" * 100):
+        asyncio.run(get(Gate(app, Access("a-token-of-the-tests"), set()), path))
+    assert not app.asked
+    templates = Path(gradio.__file__).parent / "templates" / "frontend"
+    for kind in ("assets", "static"):
+        names = [file.relative_to(templates).as_posix() for file in (templates / kind).rglob("*") if file.is_file()]
+        assert all(ROUTES.fullmatch(f"/{name}") for name in names) and (names or kind == "static")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, label_bytes, label_name, label_text
+from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, clean_label, label_bytes, label_name, label_text
 from fruitvision.errors import DataError
 
 MAX_TEXT_BYTES = 2**20  # per picture
@@ -40,12 +40,14 @@ def read_json(path: Path) -> Any:
 def read_coco(content: Mapping[str, Any], name: str, near: str, split: str | None, pictures: Pictures) -> Labels:
     """The labels in a COCO file (cocodataset.org/#format-data). An annotation without a box is a label of the whole picture."""
     found = Labels(COCO, name)
-    kinds = {_key(one.get("id")): label_name(one.get("name")) for one in _dicts(content.get("categories"))}
+    kinds = {_key(one.get("id")): clean_label(label_name(one.get("name"))) for one in _dicts(content.get("categories"))}
     images = {_key(one.get("id")): one for one in _dicts(content.get("images"))}
     images.pop(None, None)
+    # Each once: a long name takes milliseconds, and any number of annotations may refer to it.
+    found_of = {key: pictures.find(label_name(image.get("file_name")), near, split) for key, image in images.items()}
     for one in _dicts(content.get("annotations")):
-        image, kind = images.get(_key(one.get("image_id"))), kinds.get(_key(one.get("category_id")), "")
-        picture = pictures.find(label_name(image.get("file_name")), near, split) if image else None
+        key, kind = _key(one.get("image_id")), kinds.get(_key(one.get("category_id")), "")
+        image, picture = images.get(key), found_of.get(key)
         if picture is None or image is None:
             continue
         box = one.get("bbox")
@@ -94,7 +96,7 @@ def read_yolo(files: Sequence[tuple[Path, str]], names: Sequence[str], file: str
         names: the class names; a class without one is named by its number.
         file: the path of the first one, for messages.
     """
-    found = Labels(YOLO, file)
+    found, names = Labels(YOLO, file), [clean_label(name) for name in names]
     for path, picture in files:
         for line in label_text(path).splitlines() if path.stat().st_size <= MAX_TEXT_BYTES else ():
             first, *rest = line.split() or [""]

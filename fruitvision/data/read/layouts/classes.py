@@ -93,11 +93,11 @@ def _unique(chosen: Mapping[Place, Place]) -> dict[Place, str]:
             break
         for key in short:
             length[key] += 1
-    taken: set[str] = set()
+    taken, last = set[str](), Counter[str]()
     for key in sorted(names):  # "A B/C" and "A/B C"
-        name, number = names[key], 1
+        name, same = names[key], normalized_name(names[key])
         while normalized_name(names[key]) in taken:
-            number += 1
-            names[key] = f"{name} ({number})"
+            last[same] = max(last[same], 1) + 1  # goes on behind the number of the last one with this name
+            names[key] = f"{name} ({last[same]})"
         taken.add(normalized_name(names[key]))
     return names

@@ -32,7 +32,7 @@ def find_labels(
         size_of: the width and height of a picture by its relative path; None if it cannot be read.
 
     Raises:
-        DataError: "labels-damaged", "labels-too-large", "tm-other-project".
+        DataError: "labels-damaged", "labels-too-large", "labels-too-many", "tm-other-project".
     """
     pictures = Pictures(one for one in files if is_picture(one))
     found: dict[str, Labels] = {}
@@ -96,8 +96,4 @@ def _join(found: dict[str, Labels], more: Labels | None) -> None:
         return
     own = found.setdefault(more.form, more)
     if own is not more:
-        for picture, names in more.kinds.items():
-            own.kinds[picture] |= names
-        for picture, boxes in more.boxes.items():
-            own.boxes[picture] += boxes
-        own.splits.update(more.splits)
+        own.join(more)

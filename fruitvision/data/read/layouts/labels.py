@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -17,11 +18,13 @@ from fruitvision.errors import DataError
 from fruitvision.files import nfc
 
 MAX_LABEL_BYTES = 128 * 2**20
+MAX_LABELS = 2**23
+"""Labels and boxes in all files of one format, a few hundred bytes each in memory: few bytes in a zip can be any number."""
 MAX_CALLED = 4000
 """Limit on the length of a picture's name in a label file, which may repeat it for a million boxes."""
 MAX_ALIKE = 1000
 """Pictures of one name that are gone through for a label, which each row of a table may ask for."""
-_END_PARTS = 4
+_END_PARTS = 8
 """The number of trailing path components by which pictures with the same name are distinguished."""
 _EXPORTED = re.compile(r"[0-9a-f]{8}-")  # Label Studio prepends it to a file name
 
@@ -53,18 +56,35 @@ class Labels:
     kinds: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     splits: dict[str, str] = field(default_factory=dict)
     boxes: dict[str, list[Box]] = field(default_factory=lambda: defaultdict(list))
+    _count: int = 0
 
     def add_kind(self, picture: str, name: str) -> None:
-        """Add a label of a picture; an empty name is ignored."""
-        if (name := clean_label(name)) and normalized_name(name) not in ("unlabeled", "unlabelled"):  # as in Roboflow's tables
+        """Add a label of a picture; an empty name is ignored. Raises DataError "labels-too-many"."""
+        if (name := clean_label(name)) and name.casefold() not in ("unlabeled", "unlabelled"):  # as in Roboflow's tables
+            self._count_more(name not in self.kinds[picture])
             self.kinds[picture].add(name)
 
     def add_box(self, picture: str, box: Box) -> None:
-        """Add a box of a picture; it is ignored unless it has a name and overlaps the picture."""
+        """Add a box of a picture; it is ignored unless it has a name and overlaps the picture. Raises DataError as ``add_kind``."""
         name = clean_label(box.name)
         left, top, right, bottom = (min(max(float(side), 0.0), 1.0) for side in box[:4])
         if name and left < right and top < bottom:  # false for NaN
+            self._count_more(1)
             self.boxes[picture].append(Box(left, top, right, bottom, name))
+
+    def join(self, more: Labels) -> None:
+        """Add those of another file of the same format. Raises DataError "labels-too-many"."""
+        self._count_more(more._count)
+        for picture, names in more.kinds.items():
+            self.kinds[picture] |= names
+        for picture, boxes in more.boxes.items():
+            self.boxes[picture] += boxes
+        self.splits.update(more.splits)
+
+    def _count_more(self, more: int) -> None:
+        self._count += more
+        if self._count > MAX_LABELS:
+            raise DataError("labels-too-many", file=self.file, limit=MAX_LABELS)
 
 
 class Pictures:
@@ -77,7 +97,8 @@ class Pictures:
             name = normalized_name(path.rpartition("/")[2])
             self._by_name[name].append(path)
             self._by_name[name.rpartition(".")[0]].append(path)
-        self._by_end: dict[str, dict[str, list[str]]] = {}
+        self._by_end: dict[tuple[str, int], dict[str, list[str]]] = {}
+        self._in_split: dict[tuple[str, str, str, str], list[str]] = {}
 
     def find(self, called: str, near: str = "", split: str | None = None) -> str | None:
         """The path of the picture that a label file refers to; None if there is none, or more than one.
@@ -93,9 +114,9 @@ class Pictures:
         path = normalized_name(PureWindowsPath(path.rpartition("?d=")[2]).as_posix())
         name = path.rpartition("/")[2]
         name = name if name in self._by_name else _EXPORTED.sub("", name, count=1)
-        found = self._by_name.get(name) or []
-        if len(found) > 1:
-            found = self._ending(name, path) or found
+        found, end = self._by_name.get(name) or [], ""
+        if len(found) > 1 and (ending := self._ending(name, path)):
+            found, end = ending, path
         if len(found) > 1 and near:
             first, last = bisect_left(found, f"{near}/"), bisect_left(found, f"{near}0")  # "0" follows "/"
             if last - first > MAX_ALIKE:  # not copied for each row
@@ -104,25 +125,30 @@ class Pictures:
         if len(found) > MAX_ALIKE:
             return None
         if len(found) > 1 and split:
-            found = [one for one in found if split in map(split_of, PurePosixPath(one).parts[:-1])] or found
+            key = (name, _end_of(end), near, split)  # all rows with it have the same pictures
+            if key not in self._in_split:
+                self._in_split[key] = [one for one in found if split in map(split_of, PurePosixPath(one).parts[:-1])]
+            found = self._in_split[key] or found
         return found[0] if len(found) == 1 else None
 
     def _ending(self, name: str, path: str) -> list[str]:
         """The pictures with a file name shared by many, whose path ends with ``path``."""
-        if name not in self._by_end:
-            ends = self._by_end[name] = defaultdict(list)
+        end = _end_of(path)
+        key = (name, end.count("/") + 1)
+        if key not in self._by_end:
+            ends = self._by_end[key] = defaultdict(list)
             for one in self._by_name[name]:
                 parts = normalized_name(one).split("/")
-                for count in range(1, min(len(parts), _END_PARTS) + 1):
-                    end = "/".join(parts[-count:])
-                    ends[end].append(one)
+                if len(parts) >= key[1]:
+                    own = "/".join(parts[-key[1] :])
+                    ends[own].append(one)
                     if len(parts) > 1:
-                        ends[end.rpartition(".")[0]].append(one)
-        found = self._by_end[name].get("/".join(path.split("/")[-_END_PARTS:]), [])
-        if path.count("/") < _END_PARTS or len(found) > MAX_ALIKE:
-            return found
-        full = {one: f"/{normalized_name(one)}" for one in found}
-        return [one for one in found if full[one].endswith(f"/{path}") or full[one].rpartition(".")[0].endswith(f"/{path}")]
+                        ends[own.rpartition(".")[0]].append(one)
+        return self._by_end[key].get(end, [])
+
+
+def _end_of(path: str) -> str:
+    return "/".join(path.split("/")[-_END_PARTS:])
 
 
 def label_name(value: Any) -> str:
@@ -135,7 +161,12 @@ def label_name(value: Any) -> str:
 
 def clean_label(name: str) -> str:
     """A label as a class name: one line in NFC, at most as long as a file name."""
-    return nfc(" ".join("".join(letter if letter.isprintable() else " " for letter in name[: 4 * MAX_NAME]).split()))[:MAX_NAME]
+    return _clean_label(name[: 4 * MAX_NAME])
+
+
+@lru_cache(maxsize=2**14)  # millions of boxes have the same few names
+def _clean_label(name: str) -> str:
+    return nfc(" ".join("".join(letter if letter.isprintable() else " " for letter in name).split()))[:MAX_NAME]
 
 
 def label_bytes(path: Path) -> bytes:

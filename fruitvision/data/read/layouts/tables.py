@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, label_text
+from fruitvision.data.read.layouts.labels import MAX_LABEL_BYTES, Box, Labels, Pictures, clean_label, label_text
 from fruitvision.data.read.layouts.names import split_of
 from fruitvision.errors import DataError
 
 SUFFIXES = (".csv", ".tsv")
 MAX_COLUMNS = 10_000
-"""A table with more columns does not hold labels."""
+"""A table with more columns does not hold labels; nor does a cell hold more of them."""
 MAX_MEMORY = 3 * 2**29
 """Bytes that the rows of a table may take in memory, which are up to 50 times its size; those of ordinary tables take 5 to 15 times."""
 _LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # as str.splitlines
@@ -86,7 +86,8 @@ def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
     found = Labels("CSV", name)
     sides = next((columns for columns in _SIDES if set(columns) <= set(head)), None)
     label = _label_column(head, body, file)
-    hot = () if label is not None and head[label] in _CLASS else _one_hot(head, body, file)
+    columns = () if label is not None and head[label] in _CLASS else _one_hot(head, body, file)
+    hot = {column: clean_label(rows[0][column]) for column in columns}
     place = next((head.index(column) for column in _SPLIT if column in head), None)
     places = {column: head.index(column) for column in (*(sides or ()), *_SIZE) if column in head}
     for row in body:
@@ -97,14 +98,14 @@ def read_table(path: Path, name: str, pictures: Pictures) -> Labels | None:
         if place is not None and (named := split_of(cells.get(place, ""))):
             found.splits[picture] = named
         if hot:
-            for column in hot:
+            for column, name in hot.items():
                 if _is_one(cells.get(column, "")):
-                    found.add_kind(picture, rows[0][column])
+                    found.add_kind(picture, name)
         elif sides and label is not None:
             if box := _box(cells, places, sides, cells.get(label, "")):
                 found.add_box(picture, box)
         elif label is not None:
-            for one in cells.get(label, "").split("|"):
+            for one in cells.get(label, "").split("|", MAX_COLUMNS)[:MAX_COLUMNS]:
                 found.add_kind(picture, one)
     if sides and found.boxes:
         found.form = "CSV boxes"

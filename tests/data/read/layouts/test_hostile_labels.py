@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 import yaml
 
-from fruitvision.data.read.layouts import boxes, tables
-from fruitvision.data.read.layouts.boxes import MAX_NAMES_LETTERS, MAX_YAML_LETTERS, read_coco, yolo_names
+from fruitvision.data.read.layouts import boxes, labels, tables
+from fruitvision.data.read.layouts.boxes import MAX_NAMES_LETTERS, MAX_YAML_LETTERS, read_coco, read_yolo, yolo_names
 from fruitvision.data.read.layouts.find_labels import MAX_LISTS, find_labels
 from fruitvision.data.read.layouts.label_studio import read_manifest, read_tasks
 from fruitvision.data.read.layouts.labels import MAX_NAME, Pictures, clean_label, label_name
@@ -194,6 +194,58 @@ def test_labels_whose_paths_end_like_those_of_thousands_are_not_compared_with_ea
     assert time.process_time() - started < 1
     assert Pictures([f"{n}/a/b/c/1.jpg" for n in range(900)]).find("old/7/a/b/c/1.jpg") is None
     assert Pictures([f"{n}/a/b/c/1.jpg" for n in range(900)]).find("7/a/b/c/1.jpg") == "7/a/b/c/1.jpg"
+
+
+@pytest.mark.parametrize("path", ["1.jpg", "a/b/c/1.jpg", "z/y/a/b/c/1.jpg"])
+def test_a_thousand_pictures_of_one_name_are_not_gone_through_for_each_row(path):
+    """Their folders were looked at for each row of a table of a split: 23 milliseconds, and (days) for all rows that it may have."""
+    pictures = Pictures([f"train/{n}/y/a/b/c/1.jpg" for n in range(900)] + ["test/z/y/a/b/c/1.jpg"])
+    pictures.find(path, "", "train")
+    start = time.process_time()
+    for _ in range(2000):
+        assert pictures.find(path, "", "test") == "test/z/y/a/b/c/1.jpg"
+    for _ in range(2000):
+        pictures.find(path, "", "train")
+    assert time.process_time() - start < 1
+
+
+def test_long_names_are_looked_at_once_and_not_for_each_annotation():
+    """14 milliseconds for the name of a picture, 10 bytes of a file for each annotation or box that refers to it."""
+    name = "\u1fb7" * 3990
+    content = {"images": [{"id": 1, "file_name": f"{name}.jpg"}], "categories": [{"id": 1, "name": name}]}
+    content["annotations"] = [{"image_id": 1, "category_id": 1}] * 2000
+    start = time.process_time()
+    found = read_coco(content, "a.json", "", None, Pictures([f"{name}.jpg"]))
+    assert [len(one) for kinds in found.kinds.values() for one in kinds] == [MAX_NAME]
+    for _ in range(2000):
+        clean_label(name)
+    assert time.process_time() - start < 1
+
+
+def test_countless_labels_in_one_cell_are_not_read(tmp_path):
+    """The list of them took 24 times the table's bytes, of which only the cells were counted."""
+    text = "file,label\n1.jpg," + "".join(f"{n:05}|" for n in range(30_000))
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    found = read_table(tmp_path / "labels.csv", "labels.csv", Pictures(["1.jpg"]))
+    assert found is not None and len(found.kinds["1.jpg"]) == MAX_COLUMNS
+
+
+def test_countless_boxes_are_not_read(tmp_path, monkeypatch):
+    """They take 23 times the bytes of their files in memory, of which a small zip holds any number."""
+    monkeypatch.setattr(labels, "MAX_LABELS", 1000)
+    for n in range(12):
+        (tmp_path / f"{n}.txt").write_text("0 0.5 0.5 1 1\n" * 100, encoding="utf-8")
+    files = [(tmp_path / f"{n}.txt", f"{n}.jpg") for n in range(12)]
+    assert sum(map(len, read_yolo(files[:10], ["Apple"], "0.txt").boxes.values())) == 1000
+    with pytest.raises(DataError) as caught:
+        read_yolo(files, ["Apple"], "0.txt")
+    assert caught.value.code == "labels-too-many"
+    half = "file,label\n" + "".join(f"1.jpg,{{}}{n}\n" for n in range(600))
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(half.replace("{}", name), encoding="utf-8")
+    with pytest.raises(DataError) as caught:  # in several files
+        find_labels(tmp_path, ["1.jpg", "a.csv", "b.csv"], lambda one: one.endswith(".jpg"), lambda one: None)
+    assert caught.value.code == "labels-too-many"
 
 
 def test_json_of_countless_values_is_not_read(tmp_path, monkeypatch):

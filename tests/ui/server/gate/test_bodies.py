@@ -13,7 +13,7 @@ from fruitvision.errors import PictureError
 from fruitvision.ui.server import bodies, guarded_blocks
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.server.gate import Gate
-from fruitvision.ui.server.guarded_blocks import refuse_foreign_files
+from fruitvision.ui.server.guarded_blocks import is_below, refuse_foreign_files
 from fruitvision.ui.server.uploads import MAX_FILES
 from tests.ui.server.gate.conftest import OWN, ask, reached
 
@@ -142,6 +142,27 @@ def test_what_is_no_upload_is_refused_where_a_file_belongs_however_deep(tmp_path
         with pytest.raises(PictureError):
             refuse_foreign_files([1, {"a": [{"b": {"path": path, **meta}}]}], uploads)
     refuse_foreign_files([{"path": str(uploads / "x" / "x.png"), "orig_name": "http://name.png"}, "http://words", None], uploads)
+
+
+def test_a_path_of_countless_parts_is_not_looked_up(tmp_path):
+    """Its folders were looked up one by one on the event loop, in quadratic time: 25 seconds for 80,000, and a body holds millions."""
+    start = time.perf_counter()
+    for path in (f"{tmp_path}/" + "a/" * 20_000, "../" * 60_000):
+        assert not is_below(path, tmp_path)
+        with pytest.raises(PictureError):
+            refuse_foreign_files([{"path": path}], tmp_path)
+    assert time.perf_counter() - start < 0.5
+    for name in ("a" * 256, "水" * 100, "a" * 256 + "/b"):  # Gradio failed on them, with a traceback in the log
+        assert not is_below(str(tmp_path / name), tmp_path)
+    assert is_below(str(tmp_path / ("f" * 64) / f"{'水' * 60}.jpeg"), tmp_path)  # Gradio's longest name: 200 bytes
+
+
+def test_countless_paths_in_one_call_are_not_looked_up(tmp_path):
+    """A body of 14 MB holds thousands; the page sends one."""
+    upload = {"path": str(tmp_path / "x" / "x.png")}
+    refuse_foreign_files([upload] * 16, tmp_path)
+    with pytest.raises(PictureError):
+        refuse_foreign_files([[{"files": [upload] * 17}]], tmp_path)
 
 
 @pytest.mark.parametrize("value", [None, 5, "fr", ["en"], {"a": 1}, "zh"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from fruitvision.ui import gradio_internals
 from fruitvision.ui.server import gate, limits
@@ -97,6 +98,25 @@ def test_two_lengths_and_headers_that_come_twice_are_refused():
         assert ask(token, [*OWN, (name, b"127.0.0.1"), (name, b"evil.example")]) == 400
     for origin in (b"ftp://127.0.0.1:7860", b"chrome-extension://127.0.0.1:7860", b"127.0.0.1:7860"):
         assert ask(token, [*OWN, (b"origin", origin)]) == 403
+
+
+@pytest.mark.parametrize("host", ["[v1.x]", "[::::]", "a b", "a/b", "u@a", ":99999", "a:0", "\xff"])
+def test_a_host_that_names_none_is_refused(host):
+    """Gradio makes an address of it, and some of these ended in a traceback."""
+    access = Access("a-token-of-the-tests")
+    assert ask(access, [(b"host", host.encode("latin-1"))], method="GET") == 421
+    for usual in ("", "a_b.local:80", "[::1]:7860", "xn--fruit.example", "FRUIT.example.:8080", "192.168.0.7"):
+        assert ask(access, [(b"host", usual.encode())], method="GET") == 200, usual
+
+
+def test_a_client_that_leaves_is_not_logged(caplog):
+    """Each sort of call whose client left while it sent its body put a traceback into the log."""
+
+    async def left(scope, receive, send) -> None:
+        raise ClientDisconnect
+
+    assert talk(Access("a-token-of-the-tests"), app=left) == []
+    assert not caplog.records
 
 
 def test_a_large_answer_is_sent_in_pieces():
