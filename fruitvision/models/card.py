@@ -93,8 +93,8 @@ def _left_out(found: dict[str, Any], dataset: dict[str, Any]) -> list[str]:
     )
     if found.get("very_sure_right") is not None:
         said += (
-            f' From a confidence of {percent(found["very_sure_from"])} on an answer is "very sure": {percent(found["very_sure"])} of '
-            f"them, of which {percent(found['very_sure_right'])} are right."
+            f' From a confidence of {percent(found.get("very_sure_from"))} on an answer is "very sure": '
+            f"{percent(found.get('very_sure'))} of them, of which {percent(found['very_sure_right'])} are right."
         )
     lines = [
         f"**On photos from sources that were left out of training**: top-1 {percent(found['top1'])}, top-3 "

@@ -24,6 +24,7 @@ from fruitvision.hub.repository import fetch, is_repository
 from fruitvision.models import OWN
 from fruitvision.models.card import model_card
 from fruitvision.models.norms import NORMS
+from fruitvision.models.records import check_records
 from fruitvision.models.weights_header import check_header
 
 if TYPE_CHECKING:
@@ -77,11 +78,9 @@ class CheckpointConfig(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
     left_out: dict[str, Any] = {}
-    """Accuracy on sources of photos that were left out of training, by networks trained with the same recipe: overall, by source and
-    by fruit type, from :func:`fruitvision.recognition.evaluate.left_out.summarize_sources`."""
+    """Accuracy on left-out sources of photos, from :func:`fruitvision.recognition.evaluate.left_out.summarize_sources`."""
     imported: dict[str, Any] = {}
-    """Where the weights come from, if FruitVision did not train them: the file, its SHA-256, and how its head and its classes were
-    read, see :mod:`fruitvision.models.imported`. Empty for a network that was trained here."""
+    """Where the weights of other programs come from, see :mod:`fruitvision.models.imported`. Empty for a network trained here."""
     notes: str = ""
     """Additional Markdown for the model card."""
     weights_sha256: str = ""
@@ -103,6 +102,7 @@ class CheckpointConfig(BaseModel):
             raise Fault("fruit-types-of-classes", types=len(self.fruit_types), classes=len(self.classes))
         if self.norm not in NORMS and self.norm != OWN:
             raise Fault("norm-of-checkpoint", norm=self.norm[:60])
+        check_records(self)
         return self
 
 

@@ -98,10 +98,10 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
     if found and found.get("top1") is not None:
         facts = {"model": name, "share": f"{found['top1']:.0%}", "sources": found["sources"]}
         key = "classify.accuracy_itself" if found.get("itself") else "classify.accuracy"  # the network, or others made like it
-        if found.get("sure_right") is None:
+        if found["sure_right"] is None or found["sure"] is None:
             return say(f"{key}_never_sure", language, **facts)
         facts |= {"said": f"{found['sure']:.0%}", "right": f"{found['sure_right']:.0%}"}
-        if found.get("very_sure_right") is None:
+        if found.get("very_sure_right") is None or found.get("very_sure") is None:
             return say(f"{key}_sure", language, **facts)
         very = {"very_said": f"{found['very_sure']:.0%}", "very_right": f"{found['very_sure_right']:.0%}"}
         return say(f"{key}_very_sure", language, **facts, **very)
@@ -110,7 +110,7 @@ def accuracy(config: CheckpointConfig, name: str, language: str) -> str:
         return ""
     facts, on_white = {"model": name, "lab": f"{lab:.1%}"}, dataset_on_white(config)
     seen = [figures for kind, figures in config.metrics.items() if kind.startswith("photos") and figures.get("top1") is not None]
-    photos, images = sorted(figures["top1"] for figures in seen), sum(figures["images"] for figures in seen)
+    photos, images = sorted(figures["top1"] for figures in seen), sum(figures.get("images", 0) for figures in seen)
     if not photos:
         return say("classify.accuracy_lab" if on_white else "classify.accuracy_own", language, **facts)
     low, high = f"{photos[0]:.0%}", f"{photos[-1]:.0%}"  # a range over several sources
