@@ -85,6 +85,7 @@ def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
                     with page.part(name, tab):
                         panel.build(page)
                 tab.select(None, None, page.opened, js="() => true")
+        page.wire_timers()
         _wire_language(page)
         if api:
             build_endpoint(context)

@@ -228,3 +228,30 @@ def test_enter_works_on_every_icon_of_a_picture(visit):
     page.focus("#classify-picture button[aria-label='Remove the picture']")
     page.keyboard.press("Enter")
     page.wait_for_selector("#classify-picture img", state="detached")
+
+
+def test_only_the_panel_that_is_shown_asks_the_server_for_changes(visit):
+    page = visit()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/run/" in request.url else None)
+
+    def count(seconds: float) -> int:
+        page.wait_for_timeout(3000)  # what the change of the panel itself asks for
+        asked.clear()
+        page.wait_for_timeout(seconds * 1000)
+        return len(asked)
+
+    assert count(3) == 0
+    page.click("#panel-train-button")
+    page.wait_for_selector("#train-found .fv-data")
+    assert count(3) >= 2
+    page.click("#panel-classify-button")
+    assert count(3) == 0
+    page.click("#panel-compare-button")
+    page.click("#compare-study-tab-button")
+    page.wait_for_selector("#compare-status")
+    assert count(3) >= 1
+    page.go_back()
+    assert count(3) == 0
+    page.go_back()
+    assert count(3) >= 2, "Back to Train, without a click on its tab"

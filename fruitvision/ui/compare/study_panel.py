@@ -93,7 +93,7 @@ class StudyPanel:
                 charts = gr.HTML(study_charts(None, language), elem_id="compare-charts")
                 self.charts = page.bind_initial(charts, value=partial(study_charts, None))
         self.figures = gr.HTML(elem_id="compare-table")
-        self.seen, self.timer = gr.State(None), gr.Timer(TICK_SECONDS)
+        self.seen, self.timer = gr.State(None), page.timer(TICK_SECONDS)
 
 
 def _without_typed(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:

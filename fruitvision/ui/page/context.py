@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,6 +94,9 @@ class Page:
     """The training's progress above the panels; its click event carries the id of the displayed run."""
     _bound: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
     _initial: list[tuple[gr.Radio, Block, dict[str, Words]]] = field(default_factory=list)
+    _inside: list[str] = field(default_factory=list)
+    _tabs: list[tuple[gr.Tab, str, bool]] = field(default_factory=list)
+    _timers: list[tuple[gr.Timer, tuple[str, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.header_language = self.language
@@ -112,6 +116,19 @@ class Page:
         self._initial.append((self.language, component, words))
         return component
 
+    def timer(self, seconds: float) -> gr.Timer:
+        """A timer that ticks only while the part under construction is shown: each tick has Gradio update all components in the browser."""
+        self._timers.append((timer := gr.Timer(seconds, active=False), tuple(self._inside)))
+        return timer
+
+    def wire_timers(self) -> None:
+        """Start and stop all timers as tabs are selected; called when all parts are built."""
+        for tab, name, is_panel in self._tabs:
+            active = {timer: name in inside for timer, inside in self._timers if is_panel or name in inside}
+            updates = [{"__type__": "update", "active": value} for value in active.values()]
+            if active:
+                tab.select(None, None, [*active], js=f"() => ({json.dumps(updates if len(updates) > 1 else updates[0])})")
+
     @contextmanager
     def part(self, name: str, tab: gr.Tab) -> Iterator[None]:
         """Components built inside have a language of their own, which follows the header's while ``tab`` is selected.
@@ -119,7 +136,10 @@ class Page:
         A change of the language thus updates only visible parts; the others follow when they are opened.
         """
         before, self.language = self.language, self.part_languages[name]
+        self._tabs.append((tab, name, not self._inside))
+        self._inside.append(name)
         yield
+        self._inside.pop()
         self.language = before
         self.sync_languages(tab.select)
 

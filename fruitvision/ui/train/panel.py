@@ -21,7 +21,7 @@ TICK_SECONDS = 1.0
 
 def build(page: Page) -> None:
     """Build the panel inside its tab."""
-    training, run, timer = Training(page.context), gr.State(None), gr.Timer(TICK_SECONDS)
+    training, run, timer = Training(page.context), gr.State(None), page.timer(TICK_SECONDS)
     with gr.Row(elem_classes="fv-train"):
         with gr.Column(scale=5, min_width=320):
             setup = SetupPanel(page, training)
