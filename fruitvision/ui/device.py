@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import filelock
 from fruitvision import __version__
 from fruitvision.errors import CheckpointError, FruitVisionError, unexpected
 from fruitvision.files import cache_folder, current_folder, named_write_errors, remove_leftovers, sha256_of
-from fruitvision.models import EXPORT_PACKAGES
+from fruitvision.models import EXPORT_PACKAGES, can_export
 from fruitvision.models.checkpoint import CARD, CONFIG, WEIGHTS, checkpoint_name
 from fruitvision.report.markup import tag
 from fruitvision.runs.subprocess_call import call_in_subprocess
@@ -77,7 +76,7 @@ def load_page(page: DevicePage, checkpoint: Path) -> None:
             remove_leftovers(pages)
             folder = pages / _key(checkpoint)
             if not (folder / DESCRIPTION).is_file():
-                if not all(map(find_spec, EXPORT_PACKAGES)):
+                if not can_export():
                     raise CheckpointError("onnx-missing", packages=" ".join(EXPORT_PACKAGES))
                 call_in_subprocess(_export, checkpoint, folder)
             os.utime(folder)

@@ -44,7 +44,8 @@ def answer_card(
     """
     no_fruit, named = prediction.verdict == "not-fruit", named_guesses(prediction)
     single = named[0] if len(named) == 1 else None
-    parts = [_name(prediction, named, language)]
+    drawn = is_of_drawings(prediction, config)
+    parts = [_name(prediction, named, language, drawn)]
     if any(guess.taught for guess in named):
         mark = "taught_mark" if prediction.verdict == "sure" else "taught_mark_unsure"
         parts.append(tag("p", say(f"classify.{mark}", language), class_="fv-taught-mark"))
@@ -55,6 +56,8 @@ def answer_card(
     if not no_fruit:
         if single and (prediction.verdict == "sure" or not single.taught):  # of few pictures taught the probability says little
             parts.append(_confidence(prediction, language, config))
+        if drawn:
+            parts.append(tag("p", say("classify.synthetic", language), class_="fv-synthetic"))
         guesses = [guess for guess in (prediction.top[1:] if single else prediction.top) if guess.probability >= MIN_SHOWN]
         if guesses:
             parts.append(tag("h3", say("classify.others" if single else "classify.candidates", language)))
@@ -65,7 +68,7 @@ def answer_card(
         parts += [tag("h3", heading), tag("ul", hints, class_="fv-hints")]
     if prediction.note:
         parts.append(note(say(f"picture_notes.{prediction.note}", language)))
-    if single and not single.taught and config is not None:
+    if single and not single.taught and config is not None and not drawn:
         parts.append(_reliability(prediction, single.fruit_type, config, language))
     if owner and not live:
         parts.append(folded(say("classify.fix", language), correction_form(prediction, language, config), class_="fv-fix"))
@@ -74,9 +77,16 @@ def answer_card(
     return _card(prediction.verdict, *parts, live=live, **alts)
 
 
+def is_of_drawings(prediction: Prediction, config: CheckpointConfig | None) -> bool:
+    """Whether a fruit is named by a network that has seen drawn fruit alone, whose confidence says nothing about photos."""
+    named = prediction.verdict != "not-fruit" and not prediction.top[0].taught
+    return named and config is not None and bool(config.dataset.get("synthetic"))
+
+
 def announcement(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> str:
     """The answer in a few words, for screen readers in the live view, and as the picture's ``alt``."""
-    name, words = title_of(prediction, named_guesses(prediction), language), say(f"classify.{sureness(prediction, config)}", language)
+    said = "unsure" if is_of_drawings(prediction, config) else sureness(prediction, config)
+    name, words = title_of(prediction, named_guesses(prediction), language), say(f"classify.{said}", language)
     return name if prediction.verdict == "not-fruit" else say("classify.announced", language, name=name, sureness=words)
 
 
@@ -101,13 +111,13 @@ def correction_form(prediction: Prediction, language: str, config: CheckpointCon
     return join([tag("p", say("classify.fix_lead", language)), tag("div", buttons, class_="fv-fix-names"), other, status])
 
 
-def _name(prediction: Prediction, named: tuple[Guess, ...], language: str) -> Markup:
+def _name(prediction: Prediction, named: tuple[Guess, ...], language: str, drawn: bool) -> Markup:
     if prediction.verdict == "not-fruit":
         kicker = "no_fruit_kicker"
     elif not named:
         kicker = "unclear_kicker"
     else:
-        kicker = "it_is" if prediction.verdict == "sure" else "perhaps"
+        kicker = "it_is" if prediction.verdict == "sure" and not drawn else "perhaps"
     name = title_of(prediction, named, language)
     return join([tag("p", say(f"classify.{kicker}", language), class_="fv-kicker"), tag("h2", name, class_="fv-name")])
 
@@ -145,7 +155,7 @@ def _card(kind: str, *content: Any, live: bool = False, **attributes: Any) -> Ma
 def _confidence(prediction: Prediction, language: str, config: CheckpointConfig | None) -> Markup:
     """The probability; if the answer is sure, in words and as a bar too. The title of an unsure answer says that it is unsure."""
     percent = tag("span", _percent(prediction.confidence))
-    if prediction.verdict != "sure":
+    if prediction.verdict != "sure" or is_of_drawings(prediction, config):
         return tag("p", percent, class_="fv-sureness")
     words = say(f"classify.{sureness(prediction, config)}", language)
     shown = tag("p", tag("strong", words), " ", percent, class_="fv-sureness")

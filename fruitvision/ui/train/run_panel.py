@@ -14,11 +14,13 @@ from markupsafe import Markup
 
 from fruitvision.errors import RunError
 from fruitvision.files import current_folder, named_write_errors, write_text
+from fruitvision.models import EXPORT_PACKAGES, can_export
 from fruitvision.runs import launcher
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import download_path
+from fruitvision.ui.page.elements import note
 from fruitvision.ui.page.events import QUEUED, SAVE_FILE_JS, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner
 from fruitvision.ui.page.export.buttons import wire_export
 from fruitvision.ui.page.export.files import Kind, export_file, zip_folder
@@ -77,6 +79,8 @@ class RunPanel:
         with page.bind(gr.Accordion(visible=False, open=False, elem_id="train-downloads"), label="train.downloads") as self.downloads:
             with gr.Row():
                 self.checkpoint, self.onnx, self.page, self.csv = (button(name, f"train.{name}", 200) for name in DOWNLOADS)
+            if not can_export():
+                page.bind(gr.HTML(elem_id="train-export-missing"), value=export_missing)
             self.downloaded = gr.HTML(elem_id="train-downloaded")
         self.file = gr.DownloadButton(visible="hidden")
         self.charts = page.bind_initial(gr.HTML(main_charts([], language), elem_id="train-charts"), value=partial(main_charts, []))
@@ -158,6 +162,11 @@ def wire_run(page: Page, parts: RunPanel, table: RunTable, notice: gr.HTML, time
     )
 
 
+def export_missing(language: str) -> Markup:
+    """The sentence in the place of the exports that need packages that are not installed."""
+    return note(say("train.export_missing", language, packages=" ".join(EXPORT_PACKAGES)))
+
+
 def stopping_js() -> str:
     """JavaScript that shows "stopping" as the status, until the server's answer replaces it."""
     words = {language: Markup(say("train.status_stopping", language)).striptags().replace("{name}", "").strip() for language in LANGUAGES}
@@ -218,7 +227,8 @@ def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, langu
         "resume": gr.update(visible=status.state in ("stopped", "interrupted", "failed")),
         "use": gr.update(visible=done),
         "downloads": gr.update(visible=bool(owner and (done or status.epoch))),
-        **{name: gr.update(visible=done and owner) for name in ("checkpoint", "onnx", "page")},
+        "checkpoint": gr.update(visible=done and owner),
+        **{name: gr.update(visible=done and owner and can_export()) for name in ("onnx", "page")},
         "report": gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
         "csv": gr.update(visible=bool(owner and status.epoch)),
     }

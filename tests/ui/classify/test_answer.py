@@ -57,6 +57,17 @@ def test_a_bar_stands_under_a_sure_answer_alone(config):
     assert 'class="fv-bar"' not in answer_card(UNSURE, "en", config).split("<h3>")[0]
 
 
+def test_a_network_of_drawn_fruit_is_never_sure_and_says_so_where_the_answer_stands(config):
+    drawn = config.model_copy(update={"left_out": {}, "dataset": {"name": "sample-set", "synthetic": True}})
+    for language, words in (("en", "does not know real fruit"), ("zh", "不认识真正的水果")):
+        card = answer_card(SURE, language, drawn)
+        assert words in text_of(card) and 'class="fv-bar"' not in card.split("<h3>")[0] and "98%" in card
+    assert text_of(answer_card(SURE, "en", drawn)).startswith("Not sure. Perhaps Orange")
+    assert announcement(SURE, "en", drawn) == announcement(UNSURE, "en", config)
+    taught = answer("sure", ("Mug", 0.98), ("Lemon", 0.01), taught=True)
+    assert "real fruit" not in text_of(answer_card(taught, "en", drawn)), "taught on photos"
+
+
 def test_a_taught_name_is_marked_and_no_figure_of_the_network_is_claimed_for_it(config):
     mine = answer("sure", ("Mug", 0.95), ("Lemon", 0.02), taught=True)
     assert "From what you taught" in answer_card(mine, "en", config) and "来自你教的内容" in answer_card(mine, "zh", config)

@@ -25,7 +25,7 @@ from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
 from fruitvision.ui.train import results
 from fruitvision.ui.train.bar.run_bar import run_state
-from fruitvision.ui.train.run_panel import UPDATED, checkpoint_file, run_updates
+from fruitvision.ui.train.run_panel import UPDATED, checkpoint_file, export_missing, run_updates
 from fruitvision.ui.train.run_view import run_table, status_line
 from fruitvision.ui.train.runs import find_run, table_action
 from fruitvision.ui.train.settings import preset_values
@@ -187,6 +187,16 @@ def test_the_download_is_named_as_the_run_and_holds_the_checkpoint(context, monk
     with zipfile.ZipFile(path) as archive:
         assert {Path(inner).name for inner in archive.namelist()} == {"config.json", "model.safetensors"}
         assert {len(Path(inner).parts) for inner in archive.namelist()} == {2}
+
+
+def test_an_export_whose_packages_are_missing_is_not_offered_and_the_command_that_installs_them_is_named(context, monkeypatch):
+    run = make_run(context, "mine")
+    offered = watch(context, run.id)
+    assert offered["checkpoint"]["visible"] and offered["onnx"]["visible"] and offered["page"]["visible"]
+    monkeypatch.setattr("fruitvision.models.find_spec", lambda name: None if name == "onnxscript" else object())
+    offered = watch(context, run.id)
+    assert offered["checkpoint"]["visible"] and not offered["onnx"]["visible"] and not offered["page"]["visible"]
+    assert "pip install onnx onnxscript onnxruntime" in export_missing("en")
 
 
 def test_old_downloads_are_cleared_away_when_another_is_made(context, monkeypatch, tmp_path):

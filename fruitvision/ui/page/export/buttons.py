@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from fruitvision.models import can_export
 from fruitvision.report.markup import tag
 from fruitvision.ui.page.context import Page
 from fruitvision.ui.page.elements import card
@@ -60,7 +61,7 @@ def wire_export(
 
 
 def build_page_export(page: Page) -> None:
-    """Build Classify's button that exports the selected model as a standalone web page. Hidden from visitors."""
+    """Build Classify's button that exports the selected model as a standalone web page, for the owner, if its packages are installed."""
     context = page.context
     with gr.Row(visible=False, elem_id="own-page-row") as row:
         button = page.bind(gr.Button(size="sm", scale=0, min_width=220, elem_id="own-page"), value="classify.own_page")
@@ -73,6 +74,6 @@ def build_page_export(page: Page) -> None:
     wire_export(page, button, "classify.own_page", make, [page.model], file, status, "train.page_how")
 
     def show_to_owner(request: gr.Request) -> dict[str, Any]:
-        return gr.update(visible=context.access.is_owner(request))
+        return gr.update(visible=can_export() and context.access.is_owner(request))
 
     page.demo.load(show_to_owner, None, row, **UNQUEUED)
