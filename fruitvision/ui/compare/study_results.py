@@ -22,7 +22,7 @@ from fruitvision.report.charts import Series, close_ticks, line_chart
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
-from fruitvision.wording.text import LIST_SEPARATOR, number, say
+from fruitvision.wording.text import LIST_SEPARATOR, SPACE, number, say
 
 LOSSES = ("val_loss", "train_loss")
 Effects = list[dict[Any, Any]]
@@ -196,7 +196,8 @@ def study_table(found: Results | None, language: str) -> Markup:
     heads = [tag("th", say(f"compare.column_{COLUMNS[n]}", language)) for n in columns]
     drawn = [tag("tr", (tag("td", row[n]) for n in columns)) for row in cells]
     shown = table(heads, drawn, say("compare.figures", language), "fv-table fv-figures")
-    return join([shown, note(say(f"compare.measured_on_{found.measured_on}", language))])
+    notes = [f"measured_on_{found.measured_on}", *(["measured_memory"] if COLUMNS.index("memory") in columns else [])]
+    return join([shown, note(SPACE[language].join(say(f"compare.{one}", language) for one in notes))])
 
 
 def _cells(row: dict[Any, Any], several: bool, language: str) -> tuple[Any, ...]:
