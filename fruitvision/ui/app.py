@@ -69,6 +69,8 @@ THREADS = 128
 # The state of closed pages is kept, up to 0.4 MB each (ui/server/sessions.py); the least recently used is dropped first.
 SESSIONS = 256
 NAVIGATION = FOLDER / "navigation.js"
+REMEMBERED_MODEL_JS = "(language, model) => [language, window.fruitvisionRememberedModel() ?? model]"
+"""JavaScript that asks for the model chosen before; the server selects the default if there is no such model."""
 
 
 def build_app(context: Context, *, api: bool = True) -> gr.Blocks:
@@ -134,7 +136,7 @@ def _wire_language(page: Page) -> None:
     for script in (language_overlay_script(), gradio_translation_script(), prepare_upload_script(), reconnect_script(), SCROLL_INTO_VIEW):
         page.demo.load(None, None, None, js=script)
     page.demo.load(None, [language, model], None, js=NAVIGATION.read_text(encoding="utf-8"))
-    page.demo.load(page.context.models.choices_update, [language, model], model, **UNQUEUED)
+    page.demo.load(page.context.models.choices_update, [language, model], model, **UNQUEUED, js=REMEMBERED_MODEL_JS)
 
     page.sync_languages(language.change)
     for name, radio in {"header": language, **page.part_languages}.items():

@@ -1,5 +1,5 @@
 // Passes the header's language and model to the page's other scripts, keeps the language and the open panel in the URL, so that a reload
-// restores them and Back and Forward move between the panels, and adds keyboard control of the tabs.
+// restores them and Back and Forward move between the panels, keeps the model in the browser's storage, and adds keyboard control.
 (language, model) => {
   const PANELS = ["classify", "train", "compare"], YEAR = 31536000;
   const tab = (name) => document.querySelector(`#panel-${name}-button`);
@@ -27,8 +27,23 @@
     document.querySelector("#model")?.style.setProperty("--fv-label", JSON.stringify(label || ""));
   };
 
+  // The model that was chosen last in this tab, or in another one before. The default is stored as "", since another start of the app
+  // may have another default.
+  const MODEL_KEY = `fruitvision-model ${location.pathname}`;
+  window.fruitvisionRememberedModel = () => {
+    try {
+      return (sessionStorage.getItem(MODEL_KEY) ?? localStorage.getItem(MODEL_KEY)) || null;
+    } catch { return null; } // storage is not allowed
+  };
+  const rememberModel = (chosen) => {
+    try {
+      for (const storage of [sessionStorage, localStorage]) storage.setItem(MODEL_KEY, chosen === standard ? "" : chosen ?? "");
+    } catch { /* storage is full or not allowed: the page starts with the default */ }
+  };
+
   window.fruitvisionHeaderChanged = (language, model) => {
     const switched = window.fruitvision && window.fruitvision.language !== language;
+    if (window.fruitvision && window.fruitvision.model !== model) rememberModel(model);
     window.fruitvision = { language, model };
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
     if (switched) {
@@ -51,11 +66,22 @@
   // On a phone the link to the device page is in the settings menu, which must stay open while the link is pressed.
   document.addEventListener("mousedown", (event) => { if (event.target.closest?.("#device a")) event.preventDefault(); });
 
-  // Gradio's dropdowns open on focus, but neither Escape nor Tab closes them: Gradio handles Tab as if it were a letter.
+  // Gradio's dropdowns open on focus, but neither Escape nor Tab closes them: Gradio handles Tab as if it were a letter. After Enter it
+  // takes the focus away. With Escape and Enter, the list is told that the focus left, but the focus stays, and a click opens it again.
+  const tell = (field, kind) => field.dispatchEvent(new FocusEvent(kind));
   document.addEventListener("keydown", (event) => {
-    if (!event.target.matches?.("input[role=combobox]")) return;
-    if (event.key === "Tab") event.stopImmediatePropagation();
-    if (event.key === "Escape") event.target.blur();
+    const field = event.target;
+    if (!field.matches?.("input[role=combobox]")) return;
+    if (event.key === "Tab" || event.key === "Escape") event.stopImmediatePropagation();
+    if (event.key === "Escape") tell(field, "blur");
+    if (event.key === "ArrowUp" || event.key === "ArrowDown") event.preventDefault(); // the page would scroll
+    if (event.key !== "Enter") return;
+    field.blur = () => tell(field, "blur"); // Gradio calls it a moment later
+    setTimeout(() => delete field.blur, 200);
+  }, true);
+  document.addEventListener("mousedown", (event) => {
+    const field = event.target.closest?.(".secondary-wrap")?.querySelector("input[role=combobox][aria-expanded=false]");
+    if (field && field === document.activeElement) tell(field, "focus");
   }, true);
 
   // Keyboard control of tabs, by the ARIA tabs pattern: Tab focuses the selected tab; the arrow keys, Home and End select the others in

@@ -168,6 +168,15 @@ def test_what_is_no_picture_gets_a_sentence_and_the_next_picture_an_answer(visit
         page.wait_for_selector("#classify-answer .fv-name:not([aria-busy] *)")
         assert picture.is_visible() and "Answer: " in picture.get_attribute("alt")
     assert "Traceback" not in page.content()
+    paste = """() => {
+        const files = new DataTransfer();
+        files.items.add(new File(["%PDF-1.4"], "letter.pdf", { type: "application/pdf" }));
+        document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, bubbles: true, cancelable: true }));
+    }"""
+    page.evaluate(paste)
+    page.wait_for_selector(".fv-upload-error:has-text('letter.pdf')")
+    page.wait_for_timeout(500)
+    assert picture.is_visible() and "Orange" in page.inner_text("#classify-answer .fv-name"), "what was there stays"
     stale = """() => new Promise((resolve) => {
         const files = new DataTransfer();
         files.items.add(new File(["no picture"], "late.jpg", { type: "image/jpeg" }));

@@ -62,6 +62,8 @@ def test_a_picture_is_touched_and_who_is_beside_it_matters_to_batch_norm_alone(v
     rows = page.locator("#norm-effect-view tr.fv-mine")
     assert "N,H,W" in rows.first.inner_text() and "✓ 64 / 64" in rows.first.inner_text()
     page.set_input_files("#norm-effect-picture input[type=file]", next(sample_set.rglob("*.jpg")))
+    below = "document.querySelector('#norm-effect-picture label').getBoundingClientRect().bottom"
+    page.wait_for_function(f"document.querySelector('#norm-effect-picture img')?.getBoundingClientRect().top >= {below}")
     mine = page.locator("#norm-effect-composition .fv-strip img.fv-mine").first
     before = share(page), page.inner_html("#norm-effect-composition .fv-maps")
     page.click("#norm-effect-others")

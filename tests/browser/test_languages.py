@@ -62,7 +62,7 @@ LATIN = """() => {
 }"""
 
 
-@pytest.mark.parametrize("locale", ["zh-CN", "en-US"])
+@pytest.mark.parametrize("locale", ["zh-CN", "en-US", "de-DE"])
 def test_a_chinese_page_says_nothing_in_english_by_itself(visit, app, locale):
     """Gradio's own words, for the eye and for a screen reader, whatever the browser speaks."""
     page, said = visit(locale=locale, url=f"{app.url}?lang=zh"), set()

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
 
 import pytest
+
+from fruitvision.runs.config import RunConfig
+from fruitvision.runs.folder import RunFolder, new_run
+from fruitvision.runs.status import RunStatus
+from fruitvision.training.config import TrainConfig
 
 from .conftest import PHONE, WIDE
 from .test_classify import drawn, upload
@@ -150,7 +159,8 @@ def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(vi
     assert 0 <= options["left"] and options["right"] <= PHONE["width"] and options["right"] - options["left"] > 200
     page.keyboard.press("Escape")
     page.wait_for_selector("#model [role=listbox]", state="hidden")
-    page.focus("#model input")
+    assert page.evaluate("document.activeElement.matches('#model input')")
+    page.click("#model input")
     page.wait_for_selector("#model [role=listbox]")
     page.keyboard.press("Tab")
     page.wait_for_selector("#model [role=listbox]", state="hidden")
@@ -228,6 +238,48 @@ def test_enter_works_on_every_icon_of_a_picture(visit):
     page.focus("#classify-picture button[aria-label='Remove the picture']")
     page.keyboard.press("Enter")
     page.wait_for_selector("#classify-picture img", state="detached")
+    page.wait_for_function("document.activeElement.matches('#classify-picture button:has(> input[type=file])')")
+    page.focus("[data-example=Apple]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#classify-answer .fv-name:has-text('Apple')")
+    assert page.evaluate("document.activeElement.id") == "classify-answer"
+
+
+@pytest.fixture
+def finished_run(app, shipped_checkpoint) -> Iterator[RunFolder]:
+    """A run whose network can be chosen."""
+    run = new_run(app.runs, RunConfig(name="chosen one", data=str(app.runs), training=TrainConfig.from_preset("fast")))
+    shutil.copytree(shipped_checkpoint, run.best)
+    run.write_status(RunStatus(state="finished", epochs=3, epoch=3, heartbeat=time.time() - 10**6, skipped=0))
+    yield run
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def test_the_model_is_chosen_by_keyboard_kept_by_a_reload_and_the_default_when_it_is_gone(visit, app, finished_run):
+    page, name = visit(size={"width": 1280, "height": 500}), "document.querySelector('#model input')?.value"
+    standard = page.input_value("#model input")
+    page.focus("#model input")
+    page.wait_for_selector("#model [role=listbox]")
+    while page.get_attribute("#model [role=option].active", "aria-label") != "chosen one (your run)":
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(100)
+    assert page.evaluate("scrollY") == 0, "the keys move in the list, not the page"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#model [role=listbox]", state="hidden")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.activeElement.matches('#model input')")
+    page.wait_for_selector("#classify-note:has-text('chosen one')")
+    page.reload()
+    page.wait_for_function(f"{name} === 'chosen one (your run)'")
+    page.wait_for_selector("#classify-note:has-text('chosen one')")
+    other = page.context.new_page()
+    other.goto(app.url)
+    other.wait_for_function(f"{name} === 'chosen one (your run)'")
+    finished_run.delete()
+    other.reload()
+    other.wait_for_function(f"{name} === {json.dumps(standard)}")
+    other.wait_for_timeout(500)
+    assert other.input_value("#model input") == standard and not other.locator(".toast-body").count()
 
 
 def test_only_the_panel_that_is_shown_asks_the_server_for_changes(visit):

@@ -122,8 +122,15 @@ def test_a_run_at_a_suggested_rate_goes_on_while_the_page_is_closed_and_classifi
     assert list_runs(app.runs)[0].config().training.learning_rate == float(rate)
     page.wait_for_selector("#train-results .fv-results .matrix td.right", timeout=120_000)  # evaluated by itself, beside the app
     assert "Confusion matrix" in page.inner_text("#train-results") and page.locator("#train-results figure img").count() >= 2
+    page.wait_for_selector("#train-report:visible")
+    for language in ("zh", "en"):  # the results stand below, and no button offers to show them
+        page.locator(f"#language label:has(input[value={language}])").click()
+        page.wait_for_timeout(300)
+        page.wait_for_selector(".fv-language-overlay", state="hidden")
+        page.wait_for_timeout(1500)  # a tick of the panel's timer
+        assert page.is_visible("#train-report") and not page.is_visible("#train-show")
     page.locator("#train-downloads > button").click()
-    for button, kind in (("checkpoint", ".zip"), ("onnx", ".onnx"), ("csv", ".csv")):
+    for button, kind in (("report", ".html"), ("checkpoint", ".zip"), ("onnx", ".onnx"), ("csv", ".csv")):
         with page.expect_download(timeout=120_000) as download:
             page.click(f"#train-{button}")
         assert download.value.suggested_filename.endswith(kind)
@@ -251,9 +258,22 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     focused_in_view(page, "#train-new-name")
     page.locator("#train-new-name textarea, #train-new-name input").first.fill("laid under it")
     page.click("#train-save-name")  # taken: the row stays open, and the focus in it
-    page.wait_for_selector(".toast-body")
+    page.wait_for_selector("#train-row-notice [role=alert]:has-text('laid under it')")
     page.wait_for_timeout(500)
     focused_in_view(page, "#train-rename-row")
+    seen = "[...document.querySelectorAll('#train-row-notice, #train-new-name, #train-save-name, #train-rename-no')].map((one) => "
+    seen += "one.getBoundingClientRect()).every(({ top, bottom }) => top >= 0 && bottom <= innerHeight)"
+    page.wait_for_function(seen)
+    assert not page.locator(".toast-body").count()
+    page.keyboard.press("Escape")
+    focused_in_view(page, "#train-runs")
+    assert not page.is_visible("#train-rename-row") and not page.is_visible("#train-row-notice")
+    row.get_by_role("button", name="Rename").click()
+    focused_in_view(page, "#train-new-name")
+    page.click("#train-rename-no")
+    focused_in_view(page, "#train-runs")
+    row.get_by_role("button", name="Rename").click()
+    focused_in_view(page, "#train-new-name")
     page.locator("#train-new-name textarea, #train-new-name input").first.fill("second try")
     page.click("#train-save-name")
     focused_in_view(page, "#train-runs")
@@ -276,6 +296,10 @@ def test_a_run_is_renamed_overlaid_and_deleted_after_a_question(visit, app):
     before = len(list(app.runs.glob("*/config.json")))
     row.get_by_role("button", name="Delete").click()
     page.wait_for_selector("#train-delete-row:has-text('second try')")
+    focused_in_view(page, "#train-delete-row")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#train-delete-row", state="hidden")
+    row.get_by_role("button", name="Delete").click()
     focused_in_view(page, "#train-delete-row")
     assert "without a result" in page.inner_text("#train-delete-row") and time.strftime("%Y-") in page.inner_text("#train-delete-row")
     page.click("#train-delete-yes")

@@ -150,7 +150,7 @@ def on_a_full_disk(app: Served, disk: Path, faults: Faults) -> None:
             "importing it": lambda: owner.serve("classify-teach", "import_taught", {"language": "en", "file": file.get("file")}).text,
             "starting a run": lambda: owner.train("folder:drawn", "on a full disk", epochs=1),
             "renaming a run": lambda: click_table(owner, run, "rename") and owner.press("train-save-name", train_new_name="renamed"),
-            "a report": lambda: owner.press("train-report"),
+            "a report": lambda: owner.press("train-show"),
             "a checkpoint to download": lambda: owner.press("train-checkpoint"),
             "figures to download": lambda: owner.press("train-csv"),
         }

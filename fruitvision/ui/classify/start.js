@@ -74,6 +74,9 @@ start.querySelector(".fv-examples").addEventListener("click", async (event) => {
   if (!button) return;
   const bytes = await (await fetch(button.querySelector("img").src)).blob();
   window.fruitvisionSetPicture(new File([bytes], `${button.dataset.example}.jpg`, { type: "image/jpeg" }), place());
+  const answer = document.querySelector("#classify-answer"); // the examples disappear, and with them the focus
+  answer.tabIndex = -1;
+  answer.focus({ preventScroll: true });
 });
 
 // The server preloads the network when the pointer or the focus first reaches the picture or the camera, and not earlier.

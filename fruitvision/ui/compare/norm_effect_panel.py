@@ -32,7 +32,7 @@ class NormEffectPanel:
         """Build the picture and the settings of its batch."""
         language = page.context.language
         self.picture = page.bind(
-            picture_input("norm-effect-picture", 150),
+            picture_input("norm-effect-picture", 180),
             label="touch.picture",
             placeholder="touch.drop_banana",
         )

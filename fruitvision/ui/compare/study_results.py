@@ -22,11 +22,12 @@ from fruitvision.report.charts import Series, close_ticks, line_chart
 from fruitvision.report.markup import join, say_html, tag
 from fruitvision.ui.page.elements import folded, note, table
 from fruitvision.ui.page.norm_names import norm_colour, norm_name
-from fruitvision.wording.text import LIST_SEPARATOR, number, say
+from fruitvision.wording.text import LIST_SEPARATOR, SPACE, number, say
 
 LOSSES = ("val_loss", "train_loss")
 Effects = list[dict[Any, Any]]
 """The rows of :func:`batch_size_effects`."""
+MISSING = "–"
 COLUMNS = ("norm", "accuracy", "best", "loss", "epochs_to_90", "seconds", "speed", "memory", "grad_norm", "parameters")
 
 
@@ -183,20 +184,24 @@ def measured_before(found: Results, language: str) -> Markup | None:
 
 
 def study_table(found: Results | None, language: str) -> Markup:
-    """Every figure of each norm and batch size."""
+    """Every figure of each norm and batch size; a figure that none of them has, has no column."""
     if found is None or found.done.empty:
         return Markup()
     several = len(_sizes(found.done)) > 1
     rows = summary(found.done)
     if several:
         rows = rows.sort_values("batch_size", kind="stable")
-    heads = [tag("th", say(f"compare.column_{name}", language)) for name in COLUMNS]
-    drawn = [_row(row, several, language) for row in rows.to_dict("records")]
+    cells = [_cells(row, several, language) for row in rows.to_dict("records")]
+    columns = [n for n in range(len(COLUMNS)) if any(row[n] != MISSING for row in cells)]
+    heads = [tag("th", say(f"compare.column_{COLUMNS[n]}", language)) for n in columns]
+    drawn = [tag("tr", (tag("td", row[n]) for n in columns)) for row in cells]
     shown = table(heads, drawn, say("compare.figures", language), "fv-table fv-figures")
-    return join([shown, note(say(f"compare.measured_on_{found.measured_on}", language))])
+    notes = [f"measured_on_{found.measured_on}", *(["measured_memory"] if COLUMNS.index("memory") in columns else [])]
+    return join([shown, note(SPACE[language].join(say(f"compare.{one}", language) for one in notes))])
 
 
-def _row(row: dict[Any, Any], several: bool, language: str) -> Markup:
+def _cells(row: dict[Any, Any], several: bool, language: str) -> tuple[Any, ...]:
+    """A row of the table, with a cell for each of ``COLUMNS``."""
     name = norm_name(row["norm"], language) + (say("compare.of_batch", language, size=row["batch_size"]) if several else "")
     accuracy = _number(row["mean"], ".1%") + (f" ± {row['sd']:.1%}" if row["seeds"] > 1 else "")
     if row["diverged"]:
@@ -204,7 +209,7 @@ def _row(row: dict[Any, Any], several: bool, language: str) -> Markup:
     reached = _number(row["epochs_to_90"], ".1f")
     if 0 < row["reached_90"] < row["seeds"]:
         reached += f" ({row['reached_90']}/{row['seeds']})"
-    cells = (
+    return (
         join([tag("i", class_="fv-dot", style=f"background:{norm_colour(row['norm'])}"), name]),
         accuracy,
         _number(row["best_mean"], ".1%"),
@@ -216,7 +221,6 @@ def _row(row: dict[Any, Any], several: bool, language: str) -> Markup:
         _number(row["grad_norm"], ".2f"),
         _number(row["parameters"], ",.0f"),
     )
-    return tag("tr", (tag("td", cell) for cell in cells))
 
 
 def _verdicts(rows: pd.DataFrame, effects: Effects, language: str) -> Markup | None:
@@ -272,4 +276,4 @@ def _points(**shares: float) -> dict[str, str]:
 
 
 def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else number(value, form)
+    return MISSING if math.isnan(value) else number(value, form)

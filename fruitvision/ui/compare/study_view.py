@@ -14,6 +14,7 @@ from fruitvision.comparison.study import StudyFolder, StudyPlan, Trial, list_stu
 from fruitvision.errors import FruitVisionError
 from fruitvision.ui.page.background import Task
 from fruitvision.ui.page.elements import status as status_box
+from fruitvision.ui.page.elements import time_left
 from fruitvision.ui.page.norm_names import norm_name
 from fruitvision.wording.text import LIST_SEPARATOR, duration, say, say_error
 
@@ -29,12 +30,13 @@ def study_status(study: StudyFolder | None, language: str, *, shipped: bool = Fa
     status = study.status()
     training = status.active and status.responding
     trial = next((one for one in study.plan().trials() if one.id == status.message), None)
-    facts = {"done": status.epoch, "total": status.epochs, "now": _trial_name(trial, language) if trial else "…"}
-    words = [say(f"compare.race_{status.state if status.responding else 'unresponsive'}", language, **facts)]
+    facts = {"done": status.epoch, "total": status.epochs, "now": _trial_name(trial, language) if trial else ""}
+    state = status.state if status.responding else "unresponsive"
+    words = [say(f"compare.race_{'between' if state == 'running' and not trial else state}", language, **facts)]
     if status.state == "failed" and status.error:
         words.append(say_error(status.error, language))
     if training and status.eta_s is not None:
-        words.append(say("train.time_left", language, time=duration(status.eta_s, language)))
+        words.append(time_left(status.eta_s, language))
     done = (status.epoch + status.step / max(status.steps, 1)) / max(status.epochs, 1) if training else None
     return status_box(escape(" ".join(words)), status.state, done)
 

@@ -9,7 +9,10 @@ from markupsafe import Markup
 
 from fruitvision.errors import FruitVisionError
 from fruitvision.report.markup import tag
-from fruitvision.wording.text import say_error
+from fruitvision.wording.text import duration, say, say_error
+
+FEW_SECONDS = 4.5
+"""An estimate is not more accurate than that."""
 
 
 def note(words: Any, **attributes: Any) -> Markup:
@@ -39,6 +42,15 @@ def status(words: Any, state: str = "", progress: float | None = None, **attribu
     role = "status" if progress is None else "group"
     shown = None if progress is None else bar(progress, role="progressbar")
     return tag("div", tag("p", words), shown, class_=f"fv-status fv-run-{state}" if state else "fv-status", role=role, **attributes)
+
+
+def time_left(seconds: float, language: str) -> str:
+    """How long work still takes: "About 3 min left.", or that it is only a few seconds."""
+    return (
+        say("train.time_left", language, time=duration(seconds, language))
+        if seconds >= FEW_SECONDS
+        else say("train.time_left_few", language)
+    )
 
 
 def table(heads: Any, rows: Any, label: str, kind: str = "fv-table") -> Markup:

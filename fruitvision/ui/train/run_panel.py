@@ -21,7 +21,18 @@ from fruitvision.runs.report import begin_report, report_file, report_state
 from fruitvision.ui.page.context import Context, Page
 from fruitvision.ui.page.downloads import download_path
 from fruitvision.ui.page.elements import note
-from fruitvision.ui.page.events import QUEUED, SAVE_FILE_JS, UNQUEUED, Seen, Updates, by_component, changed, fingerprint, for_owner
+from fruitvision.ui.page.events import (
+    QUEUED,
+    SAVE_FILE_JS,
+    UNQUEUED,
+    Seen,
+    Updates,
+    by_component,
+    changed,
+    fingerprint,
+    for_owner,
+    scroll_to_js,
+)
 from fruitvision.ui.page.export.buttons import wire_export
 from fruitvision.ui.page.export.files import Kind, export_file, zip_folder
 from fruitvision.ui.train.results import AutoReports, results_view
@@ -39,6 +50,7 @@ UPDATED = (
     "end",
     "resume",
     "use",
+    "show",
     "report",
     "downloads",
     "checkpoint",
@@ -52,10 +64,6 @@ UPDATED = (
 )
 """The names of the components that :func:`run_updates` updates."""
 
-# If there is no report yet, it is being generated, and will appear below the charts.
-SAVE_OR_SCROLL_JS = (
-    f"(file, said) => {{ if (!file && !said) return window.fruitvisionScrollIntoView('#train-results'); ({SAVE_FILE_JS})(file, said); }}"
-)
 DOWNLOADS = ("checkpoint", "onnx", "page", "csv")
 
 
@@ -75,7 +83,9 @@ class RunPanel:
             self.end = button("end", "train.end", 110, "stop")
             self.resume = button("resume", "train.resume", 110)
             self.use = button("use", "train.use", variant="primary")
-            self.report = button("report", "train.report_none")
+            show = gr.Button(visible=False, elem_id="train-show", min_width=150)
+            self.show = page.bind_initial(show, value="train.report_none")  # its label depends on the evaluation too
+            self.report = button("report", "train.report")
         with page.bind(gr.Accordion(visible=False, open=False, elem_id="train-downloads"), label="train.downloads") as self.downloads:
             with gr.Row():
                 self.checkpoint, self.onnx, self.page, self.csv = (button(name, f"train.{name}", 200) for name in DOWNLOADS)
@@ -118,15 +128,22 @@ def wire_run(page: Page, parts: RunPanel, table: RunTable, notice: gr.HTML, time
     for button, action in ((parts.end, end), (parts.resume, resume)):
         button.click(for_owner(context, action, notice), inputs, notice, **QUEUED)
 
+    def show(language: str, run: str | None) -> Updates:
+        begin_report(find_run(context, run), language)
+        return {}
+
+    shown = parts.show.click(for_owner(context, show, notice), inputs, notice, **QUEUED)
+    shown.then(None, None, None, js=scroll_to_js("#train-results", unless="#train-notice [role=alert]"))
+
     def report(language: str, run: str | None) -> Updates:
-        return {parts.file: report_copy(find_run(context, run), language)}
+        return {parts.file: str(report_copy(find_run(context, run)))}
 
     def csv(language: str, run: str | None) -> Updates:
         return {parts.file: str(csv_file(find_run(context, run)))}
 
-    for button, action, save_js in ((parts.report, report, SAVE_OR_SCROLL_JS), (parts.csv, csv, SAVE_FILE_JS)):
+    for button, action in ((parts.report, report), (parts.csv, csv)):
         written = button.click(for_owner(context, action, notice), inputs, [parts.file, notice], **QUEUED)
-        written.success(None, [parts.file, notice], None, js=save_js)
+        written.success(None, [parts.file, notice], None, js=SAVE_FILE_JS)
 
     def checkpoint(language: str, run: str | None) -> Path:
         return checkpoint_file(find_run(context, run))
@@ -219,7 +236,7 @@ def run_updates(
 def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, language: str, owner: bool, stopping: bool) -> dict[str, Any]:
     """Updates of the buttons: which are shown, and which are enabled."""
     if run is None or status is None:
-        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "report", "downloads", *DOWNLOADS)}
+        return {name: gr.update(visible=False) for name in ("stop", "end", "resume", "use", "show", "report", "downloads", *DOWNLOADS)}
     done = status.state == "finished" and run.has_checkpoint
     return {
         "stop": gr.update(visible=status.active and status.responding, interactive=owner and not stopping),
@@ -229,7 +246,12 @@ def _buttons(run: RunFolder | None, status: RunStatus | None, report: str, langu
         "downloads": gr.update(visible=bool(owner and (done or status.epoch))),
         "checkpoint": gr.update(visible=done and owner),
         **{name: gr.update(visible=done and owner and can_export()) for name in ("onnx", "page")},
-        "report": gr.update(visible=done and owner, value=say(f"train.report_{report}", language), interactive=report != "making"),
+        "show": gr.update(
+            visible=done and owner and report != "ready",
+            value=say(f"train.report_{'none' if report == 'ready' else report}", language),
+            interactive=report != "making",
+        ),
+        "report": gr.update(visible=done and owner and report == "ready"),
         "csv": gr.update(visible=bool(owner and status.epoch)),
     }
 
@@ -242,12 +264,11 @@ def _facts(run: RunFolder, status: RunStatus) -> tuple[Any, ...]:
 # Files to download -----------------------------------------------------------------------------------------------
 
 
-def report_copy(run: RunFolder, language: str) -> str | None:
-    """A copy of the run's report for download. If there is none yet, starts to generate it, and returns None. Raises as that does."""
+def report_copy(run: RunFolder) -> Path:
+    """A copy of the run's report for download. Raises RunError "report-not-finished"."""
     if report_state(run) != "ready":
-        begin_report(run, language)
-        return None
-    return str(_download(run, "html", lambda path: shutil.copyfile(report_file(run), path)))
+        raise RunError("report-not-finished", run=run.name)
+    return _download(run, "html", lambda path: shutil.copyfile(report_file(run), path))
 
 
 def csv_file(run: RunFolder) -> Path:

@@ -19,7 +19,7 @@ from fruitvision.runs.config import split_names
 from fruitvision.runs.folder import RunConfig, RunFolder, RunStatus
 from fruitvision.runs.metrics import metrics_reader
 from fruitvision.training.config import PRESETS, TrainConfig
-from fruitvision.ui.page.elements import folded, note, table
+from fruitvision.ui.page.elements import folded, note, table, time_left
 from fruitvision.ui.page.elements import status as status_box
 from fruitvision.wording.text import SPACE, duration, say, say_error, sentences, setting
 
@@ -57,7 +57,7 @@ def status_line(run: RunFolder | None, language: str, training: RunFolder | None
             words.append(escape(results(run, status, language)))
         if status.active:
             if status.eta_s is not None and shown != "stopping":
-                words.append(escape(say("train.time_left", language, time=duration(status.eta_s, language))))
+                words.append(escape(time_left(status.eta_s, language)))
             return status_box(Markup(SPACE[language]).join(words), state, status.progress(epochs), data_run=run.id)
     return status_box(Markup(SPACE[language]).join(filter(None, [*words, other])), state, data_run=run.id)
 
@@ -174,7 +174,9 @@ def run_table(runs: Sequence[RunFolder], shown: Sequence[str], language: str, *,
     """The table of all runs, newest first, with the actions on each. ``shown``: the ids of the overlaid runs."""
     if not runs:
         return note(say("train.no_runs", language))
-    heads = [tag("th", say(f"train.column_{name}", language)) for name in ("name", "state", "accuracy", "when", "do")]
+    meanings = {"accuracy": say("train.column_accuracy_meaning", language)}
+    columns = ("name", "state", "accuracy", "when", "do")
+    heads = [tag("th", say(f"train.column_{name}", language), title=meanings.get(name)) for name in columns]
     differing = zip(runs, differences([run.config() for run in runs]), strict=True)
     return table(heads, [_row(run, run.id in shown, language, owner, changes) for run, changes in differing], say("train.runs", language))
 
@@ -230,9 +232,9 @@ def started(run: RunFolder) -> str:
 def delete_question(run: RunFolder, language: str) -> Markup:
     """The confirmation question before a run is deleted, with its name, date and accuracy."""
     status = run.status()
-    tested, validated = run.summary(status).test_top1, status.best_val_accuracy
-    if tested is not None:
-        good = say("train.delete_test", language, top1=f"{tested:.1%}")
+    summary, validated = run.summary(status), status.best_val_accuracy
+    if summary.test_top1 is not None:
+        good = say("train.delete_test", language, top1=measured(summary.test_top1, summary.test_images))
     elif validated is not None:
         good = say("train.delete_validation", language, top1=f"{validated:.1%}")
     else:
@@ -240,10 +242,22 @@ def delete_question(run: RunFolder, language: str) -> Markup:
     return tag("p", say("train.delete_ask", language, name=run.name, when=started(run), good=good), role="alert")
 
 
+def measured(accuracy: float, images: int | None) -> str:
+    """A test accuracy, with the bounds of its 95% confidence interval if few pictures were tested: "96.4% (92–98%)"."""
+    few = interval_words(accuracy, images or 0)
+    return f"{accuracy:.1%} ({few['low'].removesuffix('%')}–{few['high']})" if few else f"{accuracy:.1%}"
+
+
+def _accuracy(run: RunFolder, status: RunStatus, language: str) -> Any:
+    """The test accuracy, or without one that of validation. On a phone, where the table has no heads, the interval has its own title."""
+    summary = run.summary(status)
+    if summary.test_top1 is not None:
+        return tag("span", measured(summary.test_top1, summary.test_images), title=say("train.column_accuracy_meaning", language))
+    return "–" if status.best_val_accuracy is None else f"{status.best_val_accuracy:.1%}"
+
+
 def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[str, Any]) -> Markup:
     status = run.status()
-    tested = run.summary(status).test_top1
-    accuracy = status.best_val_accuracy if tested is None else tested
     actions = ["hide" if shown else "overlay", "open"]
     if run.has_checkpoint and status.state == "finished":
         actions.append("classify")
@@ -252,5 +266,5 @@ def _row(run: RunFolder, shown: bool, language: str, owner: bool, changes: dict[
     buttons = [tag("button", say(f"train.do_{one}", language), type="button", data_action=one, data_run=run.id) for one in actions]
     named = join([run.name, tag("small", start_line(run, language)), _differing(changes, language)])
     state = say(f"train.state_{status.state if status.responding else 'unresponsive'}", language)
-    cells = (named, state, "–" if accuracy is None else f"{accuracy:.1%}", started(run), join(buttons))
+    cells = (named, state, _accuracy(run, status, language), started(run), join(buttons))
     return tag("tr", [tag("td", cell) for cell in cells], class_="fv-shown" if shown else "")

@@ -25,6 +25,10 @@ TABLE_CLICK_JS = """element.addEventListener('click', (event) => {
   if (!button) return;
   document.querySelector('#train-runs').dataset.asked = button.dataset.action;
   trigger('click', { action: button.dataset.action, run: button.dataset.run });
+});
+document.addEventListener('keydown', (event) => {
+  const row = event.key === 'Escape' && event.target.closest('#train-rename-row, #train-delete-row');
+  if (row) row.querySelector('#train-rename-no, #train-delete-no').click();
 });"""
 # On a phone the result of an action is far from the table: by action, the selector to scroll to, and the one to focus.
 EFFECTS = {
@@ -38,6 +42,7 @@ SCROLL_TO_EFFECT_JS = f"""() => {{
   const effect = {json.dumps(EFFECTS)}[document.querySelector("#train-runs").dataset.asked];
   if (effect) window.fruitvisionScrollIntoView(...effect);
 }}"""
+SCROLL_TO_ERROR_JS = scroll_to_js("#train-row-forms:has(#train-row-notice [role=alert])", None)
 SCROLL_TO_TABLE_JS = scroll_to_js("#train-runs", unless="#train-rename-row, #train-delete-row")  # the row stays open after an error
 
 
@@ -60,14 +65,17 @@ class RunTable:
 
     def __init__(self, page: Page, run: gr.State) -> None:
         self.table = gr.HTML(elem_id="train-runs", js_on_load=TABLE_CLICK_JS)
-        with gr.Row(visible=False, elem_id="train-rename-row") as self.rename_row:
-            self.new_name = page.bind(gr.Textbox(elem_id="train-new-name", max_lines=1, max_length=100), label="train.new_name")
-            self.save_name = page.bind(gr.Button(elem_id="train-save-name", scale=0, min_width=110), value="train.save")
-        with gr.Row(visible=False, elem_id="train-delete-row") as self.delete_row:
-            self.delete_ask = gr.HTML()
-            yes = gr.Button(variant="stop", elem_id="train-delete-yes", scale=0, min_width=110)
-            self.delete_yes = page.bind(yes, value="train.delete_yes")
-            self.delete_no = page.bind(gr.Button(elem_id="train-delete-no", scale=0, min_width=110), value="train.cancel")
+        with gr.Column(elem_id="train-row-forms"):
+            self.notice = gr.HTML(elem_id="train-row-notice")
+            with gr.Row(visible=False, elem_id="train-rename-row") as self.rename_row:
+                self.new_name = page.bind(gr.Textbox(elem_id="train-new-name", max_lines=1, max_length=100), label="train.new_name")
+                self.save_name = page.bind(gr.Button(elem_id="train-save-name", scale=0, min_width=110), value="train.save")
+                self.rename_no = page.bind(gr.Button(elem_id="train-rename-no", scale=0, min_width=110), value="train.cancel")
+            with gr.Row(visible=False, elem_id="train-delete-row") as self.delete_row:
+                self.delete_ask = gr.HTML()
+                yes = gr.Button(variant="stop", elem_id="train-delete-yes", scale=0, min_width=110)
+                self.delete_yes = page.bind(yes, value="train.delete_yes")
+                self.delete_no = page.bind(gr.Button(elem_id="train-delete-no", scale=0, min_width=110), value="train.cancel")
         self.run = run
         """The id of the displayed run."""
         self.overlaid = gr.State([])
@@ -78,7 +86,7 @@ class RunTable:
 
 
 def wire_table(page: Page, parts: RunTable) -> None:
-    """Register the table's actions. Errors are shown as toasts, since the table may be scrolled out of view."""
+    """Register the table's actions. Errors are shown above the open row: on a phone, a toast would cover it."""
     context = page.context
 
     def act(overlaid: list[str], language: str, event: gr.EventData, request: gr.Request) -> Any:
@@ -86,7 +94,7 @@ def wire_table(page: Page, parts: RunTable) -> None:
         owner = context.access.is_owner(request)
         return by_component(vars(parts), table_action(context, action, run, overlaid, language, owner=owner))
 
-    rows = [parts.rename_row, parts.new_name, parts.delete_row, parts.delete_ask]
+    rows = [parts.rename_row, parts.new_name, parts.delete_row, parts.delete_ask, parts.notice]
     outputs = [parts.run, parts.overlaid, parts.target, *rows, page.model, page.tabs]
     # All buttons share one click event: with Gradio's default "once", the second of two quick clicks would be lost. They are handled one
     # after another, because each reads the overlaid runs that the previous one has changed.
@@ -102,12 +110,15 @@ def wire_table(page: Page, parts: RunTable) -> None:
         return {parts.delete_row: gr.update(visible=False), page.model: context.models.choices_update(language, model)}
 
     rename_inputs = [page.language, parts.target, parts.new_name]
-    renamed = gr.on([parts.save_name.click, parts.new_name.submit], for_owner(context, rename), rename_inputs, parts.rename_row, **QUEUED)
+    saved, closed = [parts.save_name.click, parts.new_name.submit], [parts.rename_row, parts.delete_row, parts.notice]
+    renamed = gr.on(saved, for_owner(context, rename, parts.notice), rename_inputs, [parts.rename_row, parts.notice], **QUEUED)
     delete_inputs = [page.language, parts.target, page.model]
-    deleted = parts.delete_yes.click(for_owner(context, delete), delete_inputs, [parts.delete_row, page.model], **QUEUED)
-    canceled = parts.delete_no.click(lambda: gr.update(visible=False), None, parts.delete_row, **QUEUED)
+    delete_outputs = [parts.delete_row, page.model, parts.notice]
+    deleted = parts.delete_yes.click(for_owner(context, delete, parts.notice), delete_inputs, delete_outputs, **QUEUED)
+    canceled = gr.on([parts.rename_no.click, parts.delete_no.click], lambda: [*[gr.update(visible=False)] * 2, ""], None, closed, **QUEUED)
     for done in (renamed, deleted, canceled):  # the row is hidden, and has lost the focus
         done.then(None, None, None, js=SCROLL_TO_TABLE_JS)
+        done.then(None, None, None, js=SCROLL_TO_ERROR_JS)
 
 
 def table_action(context: Context, action: str, target: str, overlaid: list[str], language: str, *, owner: bool = False) -> dict[str, Any]:
@@ -126,10 +137,10 @@ def table_action(context: Context, action: str, target: str, overlaid: list[str]
         case "classify":
             return use_run(context, target, language)
         case "rename":
-            opened = {"rename_row": gr.update(visible=True), "delete_row": gr.update(visible=False)}
+            opened = {"rename_row": gr.update(visible=True), "delete_row": gr.update(visible=False), "notice": ""}
             return {"target": target, "new_name": names[target], **opened}
         case "delete":
             question = delete_question(find_run(context, target), language)
-            opened = {"rename_row": gr.update(visible=False), "delete_row": gr.update(visible=True)}
+            opened = {"rename_row": gr.update(visible=False), "delete_row": gr.update(visible=True), "notice": ""}
             return {"target": target, "new_name": "", "delete_ask": question, **opened}
     return {}

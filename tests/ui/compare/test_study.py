@@ -56,6 +56,16 @@ def context(tmp_path: Path) -> Context:
     return Context(runs=runs, taught=tmp_path / "taught", access=Access(), models=Models(runs), data=tmp_path / "data")
 
 
+def test_a_figure_that_was_not_measured_has_no_column_and_one_that_is_missing_once_has():
+    found = made_up()
+    assert "Memory is" in study_table(found, "en")
+    found.table[["seconds_per_epoch", "peak_memory_mb"]] = float("nan")
+    found.table.loc[found.table["norm"] == "group", "images_per_s"] = float("nan")
+    shown = study_table(found, "en")
+    assert "Seconds per epoch" not in shown and "emory" not in shown and "Pictures per second" in shown and "<td>–</td>" in shown
+    assert shown.count("<th>") == 8 and shown.count("<td>") == 8 * 6
+
+
 def test_what_small_batches_cost_is_said_norm_by_norm():
     words = text_of(study_findings(made_up(), "en"))
     assert re.search(r"Batch norm loses 1\d\.\d to 2\d\.\d points from batches of 32 to 2", words)

@@ -20,10 +20,11 @@ const tab = (id, selected) => ({ ...element(), id: `${id}-button`, attributes: {
 const root = element(), panels = element();
 const tabs = { "panel-classify": tab("panel-classify", false), "panel-train": tab("panel-train", true) };
 root.append(panels);
-let language = "en";
+let language = "en", label = "Picture";
 globalThis.window = { fetch: async () => ({}), fruitvision: { language: "en" } };
 globalThis.document = { body: element(), activeElement: null, createElement: element,
   addEventListener(kind, own) { listeners[kind] = own; },
+  querySelectorAll: () => [{ textContent: label }],
   getElementById: (id) => tabs[id.replace(/-button$/, "")] ?? null,
   querySelector: (selector) => (selector === ".gradio-container" ? root : { value: language }) };
 globalThis.MutationObserver = class { constructor(own) { observers.push(own); } observe() {} };
@@ -69,8 +70,23 @@ def test_a_panel_that_is_opened_without_a_click_is_covered_until_it_has_changed(
       window.fruitvisionSyncLanguages("zh", all("en"));
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert(!cover().hidden, "its words are on the way");
+      label = "图片";
       window.fruitvisionTranslated("classify");
       assert(await uncovered() < 2500, "all has changed");
+    """)
+
+
+def test_a_panel_stays_covered_until_the_labels_of_its_tabs_have_changed_too():
+    run("""
+      window.fruitvisionSyncLanguages("zh", all("en"));
+      window.fruitvisionTranslated("train");
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      assert(!cover().hidden, "its tabs say the old words");
+      label = "图片";
+      assert(await uncovered() < 400, "all has changed");
+      window.fruitvisionSyncLanguages("en", all("zh"));
+      window.fruitvisionTranslated("train");
+      assert(await uncovered() < 2500, "a label that is the same in both languages is not waited for much longer");
     """)
 
 

@@ -12,7 +12,6 @@ from fruitvision.ui.page.client.gradio_translation import gradio_translation_scr
 from fruitvision.ui.page.client.scroll_into_view import SCROLL_INTO_VIEW
 from fruitvision.ui.page.events import SAVE_FILE_JS, scroll_to_js
 from fruitvision.ui.train.bar import run_bar
-from fruitvision.ui.train.run_panel import SAVE_OR_SCROLL_JS
 from fruitvision.ui.train.runs import SCROLL_TO_TABLE_JS
 from tests.web.test_javascript import node
 
@@ -53,20 +52,14 @@ def test_what_a_button_led_to_is_shown_and_not_beside_an_error(seen, focused):
     assert said(f"{SEEN % json.dumps(seen)} globalThis.Event = class {{}}; ({SCROLL_INTO_VIEW})(); ({script})(); {after};") == focused
 
 
-def test_after_an_error_neither_the_file_before_is_saved_nor_the_page_moved():
-    page = """const done = []; globalThis.window = { fruitvisionScrollIntoView: () => done.push("shown") };
+def test_after_an_error_the_file_before_is_not_saved():
+    page = """const done = []; 
 globalThis.document = { createElement: () => ({ click: () => done.push("saved") }) };"""
     wrong, file, card = '<div class="fv-data fv-wrong" role="alert">', '{ url: "x" }', "<div>how to open it</div>"
     calls = [(SAVE_FILE_JS, file, ""), (SAVE_FILE_JS, file, card), (SAVE_FILE_JS, file, wrong), (SAVE_FILE_JS, "null", "")]
-    calls += [
-        (SAVE_OR_SCROLL_JS, "null", ""),
-        (SAVE_OR_SCROLL_JS, file, ""),
-        (SAVE_OR_SCROLL_JS, file, wrong),
-        (SAVE_OR_SCROLL_JS, "null", wrong),
-    ]
     called = [f"({script})({given}, {json.dumps(notice)}); done.push('|');" for script, given, notice in calls]
     found = said(f"{page} {' '.join(called)} console.log(JSON.stringify(done.join('')))")
-    assert found == "saved|saved|||shown|saved|||"
+    assert found == "saved|saved|||"
 
 
 @pytest.mark.parametrize(

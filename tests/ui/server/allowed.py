@@ -49,6 +49,7 @@ OWNERS = Counter(
         "page.export.buttons.wire_export.disable": 4,
         "page.export.buttons.wire_export.export": 4,
         "train.setup_panel.wire_setup.select_latest": 2,
+        "train.run_panel.wire_run.show": 1,
         "train.run_panel.wire_run.report": 1,
         "train.run_panel.wire_run.csv": 1,
         "train.runs.wire_table.rename": 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from PIL import Image
 
@@ -12,10 +13,11 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import TYPED, Datasets, Scan
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.train.pictures.view import augmentation_grid, scan_card
+from fruitvision.ui.train.pictures.view import augmentation_grid, download_card, scan_card
 from fruitvision.ui.train.settings import FIELDS, preset_values
 from fruitvision.ui.train.setup_panel import Training, data_updates, valid_configuration
 from fruitvision.ui.train.start import Form
+from fruitvision.wording.text import LANGUAGES
 from tests.data.read.layouts.test_labels import detection
 
 
@@ -38,6 +40,16 @@ def test_drawn_pictures_are_counted_and_called_synthetic(sample_set, tmp_path):
         card = scan_card(scan, language)
         assert word in card and "32" in card and "16" in card
     assert "4 kinds" in scan_card(scan, "en")
+
+
+def test_a_total_is_said_once_it_is_known():
+    waiting = SimpleNamespace(error=None, result=None, busy=True, done=0, total=0)
+    for language in LANGUAGES:
+        begun, known = scan_card(waiting, language), scan_card(SimpleNamespace(**{**vars(waiting), "done": 3, "total": 12}), language)
+        assert "…" not in begun and "0" not in begun and "3" in known and "12" in known
+        waiting.done = 5 << 20
+        assert "5 MB" in (card := download_card(waiting, language)) and "…" not in card
+        waiting.done = 0
 
 
 def test_a_folder_without_pictures_gets_a_sentence(tmp_path):

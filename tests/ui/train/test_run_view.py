@@ -15,7 +15,17 @@ from fruitvision.runs.status import RunStatus
 from fruitvision.training.config import TrainConfig
 from fruitvision.ui.train import run_view
 from fruitvision.ui.train.run_panel import csv_file
-from fruitvision.ui.train.run_view import MAX_COLUMNS, differences, epochs_csv, main_charts, more_charts, run_table, start_line, status_line
+from fruitvision.ui.train.run_view import (
+    MAX_COLUMNS,
+    delete_question,
+    differences,
+    epochs_csv,
+    main_charts,
+    more_charts,
+    run_table,
+    start_line,
+    status_line,
+)
 
 STATES = ("waiting", "preparing", "running", "finished", "stopped", "failed", "interrupted")
 BAD_NAME = "<img src=x onerror=alert(1)>"
@@ -78,6 +88,16 @@ def test_an_accuracy_on_few_pictures_has_its_interval_beside_it(tmp_path, images
     for language in ("en", "zh"):
         line = status_line(run, language)
         assert ("95%" in line) == bool(bounds) and all(bound in line for bound in bounds)
+        short = f"66.7% ({bounds[0].removesuffix('%')}–{bounds[1]})" if bounds else "66.7%"
+        for place in (run_table([run], [], language, owner=True), delete_question(run, language)):
+            assert short in place and ("66.7% (" in place) == bool(bounds)
+
+
+def test_the_last_seconds_of_a_run_are_not_counted(tmp_path):
+    run = make_run(tmp_path, state="running", eta_s=0.2, epoch=2, step=1, pid=0)
+    assert status_line(run, "en").count("A few seconds left") == 1
+    run = make_run(tmp_path, "other", state="running", eta_s=12.0, epoch=2, step=1, pid=0)
+    assert "About 12 s left" in status_line(run, "en")
 
 
 def test_charts_are_drawn_of_none_one_and_several_runs(tmp_path):

@@ -23,7 +23,7 @@ from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import TYPED
 from fruitvision.ui.page.models import Models
 from fruitvision.ui.server.access import Access
-from fruitvision.ui.train import results
+from fruitvision.ui.train import results, run_panel
 from fruitvision.ui.train.bar.run_bar import run_state
 from fruitvision.ui.train.run_panel import UPDATED, checkpoint_file, export_missing, run_updates
 from fruitvision.ui.train.run_view import run_table, status_line
@@ -250,6 +250,15 @@ def test_a_run_that_finishes_while_the_app_is_open_is_evaluated_once_and_an_old_
         task.join(10)
     assert begun == ["new"]
     assert "Show the results" in watch(context, old.id)["results"] and watch(context, old.id, owner=False)["results"] == ""
+
+
+@pytest.mark.parametrize("state", ["none", "making", "failed", "ready"])
+def test_the_results_are_offered_while_they_are_not_shown_and_their_file_afterwards(context, monkeypatch, state):
+    run = make_run(context, "one")
+    monkeypatch.setattr(run_panel, "report_state", lambda run: state)
+    sent, visitors = watch(context, run.id), watch(context, run.id, owner=False)
+    assert [sent[name]["visible"] for name in ("show", "report")] == [state != "ready", state == "ready"]
+    assert "value" not in sent["report"] and not any(visitors[name]["visible"] for name in ("show", "report"))
 
 
 def test_overlaid_runs_are_shown_and_hidden_again(context):

@@ -1,6 +1,7 @@
 // Gradio's own texts are in the browser's language, and many in English only; this script translates them into the page's language. The
-// app's own content (".prose") and the options of lists, whose names users chose, are left alone. KNOWN (texts by key and language) and
-// RAW (untranslated keys that Gradio displays) come from gradio_translation.py.
+// app's own content (".prose") and the options of lists, whose names users chose, are left alone. In a third language Gradio says only
+// what a drop area is for: whatever its name is, it is replaced. KNOWN (texts by key and language) and RAW (untranslated keys that Gradio
+// displays) come from gradio_translation.py.
 () => {
   if (window.fruitvisionGradioKey) return;
   const ATTRIBUTES = ["aria-label", "title", "placeholder", "alt"], OWN = ".prose, .fv-offline, .fv-language-overlay, .fv-upload-error, [role=option], script, style";
@@ -30,10 +31,13 @@
 
   function translate(element) {
     if (element.matches?.("label > input[title]")) element.removeAttribute("title"); // a choice's value in the program; the label names it
+    const isDropArea = element.matches?.("button:has(> input[type=file])");
     for (const name of ATTRIBUTES) {
-      const before = element.getAttribute(name), words = before && translated(before);
+      const before = element.getAttribute(name);
+      const known = isDropArea && name === "aria-label" && before && !exact.has(before.trim()) ? KNOWN.drop_image.en : before;
+      const words = known && translated(known);
       if (!words) continue;
-      if (exact.has(before.trim())) element.dataset.fvGradio = exact.get(before.trim());
+      if (exact.has(known.trim())) element.dataset.fvGradio = exact.get(known.trim());
       if (words !== before) element.setAttribute(name, words);
     }
     for (const node of element.childNodes) {

@@ -3,7 +3,8 @@
 // WORDS (by language) and PARTS (the tabs that are selected while a part is visible) come from language_overlay.py.
 () => {
   if (window.fruitvisionSyncLanguages) return;
-  const POLL_MS = 50, IDLE_POLLS = 2, CALLS_TIMEOUT_MS = 1000, TIMEOUT_MS = 5000;
+  const POLL_MS = 50, IDLE_POLLS = 2, CALLS_TIMEOUT_MS = 1000, LABELS_TIMEOUT_MS = 1000;
+  const TIMEOUT_MS = 5000, SLOW_TIMEOUT_MS = 15000; // without, and with calls in flight
   const isVisible = (part) => PARTS[part].every((tab) => document.getElementById(`${tab}-button`)?.getAttribute("aria-selected") === "true");
   const chosenLanguage = () => document.querySelector("#language input:checked")?.value;
 
@@ -43,14 +44,19 @@
     return pending;
   };
 
-  const pendingParts = new Set(); // not translated yet: parts, and the header
+  const pendingParts = new Map(); // not translated yet: parts, and the header, with the labels of their tabs
+  const tabLabels = (part) => {
+    const place = part === "header" ? "#panels > .tab-wrapper" : `#${PARTS[part].at(-1)}`;
+    return [...document.querySelectorAll(`${place} [role=tab]`)].map((tab) => tab.textContent).join();
+  };
+  const addPending = (part) => { if (!pendingParts.has(part)) pendingParts.set(part, tabLabels(part)); };
   async function coverUntilTranslated(language, part) {
-    const mine = ++round, end = performance.now() + TIMEOUT_MS;
-    pendingParts.add(part);
+    const mine = ++round, start = performance.now(), end = () => start + (calls ? SLOW_TIMEOUT_MS : TIMEOUT_MS);
+    addPending(part);
     message.textContent = status.textContent = WORDS[language] || WORDS.en;
     showOverlay();
     let idle = 0, callsEnd = Infinity; // once all parts are translated, calls are waited for only a short time
-    while (idle < IDLE_POLLS && performance.now() < Math.min(end, callsEnd)) {
+    while (idle < IDLE_POLLS && performance.now() < Math.min(end(), callsEnd)) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       if (mine !== round) return;
       if (!pendingParts.size) callsEnd = Math.min(callsEnd, performance.now() + CALLS_TIMEOUT_MS);
@@ -69,10 +75,15 @@
     languages[part] = language;
     if (before[n] === language) pendingParts.delete(part); // nothing changes
     else if (overlay.hidden) coverUntilTranslated(language, part);
-    else pendingParts.add(part);
+    else addPending(part);
     return language;
   });
-  window.fruitvisionTranslated = (part) => pendingParts.delete(part);
+  // Gradio renders the labels of tabs later than the rest.
+  window.fruitvisionTranslated = async (part) => {
+    const before = pendingParts.get(part), end = performance.now() + LABELS_TIMEOUT_MS;
+    while (before && tabLabels(part) === before && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, POLL_MS / 2));
+    pendingParts.delete(part);
+  };
   document.addEventListener("change", (event) => {
     if (event.target.closest?.("#language")) coverUntilTranslated(event.target.value, "header");
   }, true);

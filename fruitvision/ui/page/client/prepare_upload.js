@@ -57,6 +57,18 @@
     }
   }
 
+  /** Whether it is no picture; then an error is shown, and the picture on display stays. */
+  function refused(file, place) {
+    if (!isOtherType(file)) return false;
+    clearErrors();
+    showError(place, OTHER_WORDS, file);
+    return true;
+  }
+
+  function clearErrors() {
+    document.querySelectorAll(`.${ERROR_CLASS}`).forEach((error) => error.remove());
+  }
+
   function showError(place, words, file) {
     const error = document.createElement("p");
     error.className = ERROR_CLASS;
@@ -68,6 +80,7 @@
 
   // Put a file into a picture component, as a user would: remove the current picture, and choose the file.
   window.fruitvisionSetPicture = async (file, place) => {
+    if (refused(file, place)) return;
     let input = null;
     for (let tries = 0; tries < 60; tries += 1) {
       input = place.querySelector("input[type=file]");
@@ -86,14 +99,14 @@
   function check(event, file, input) {
     const place = event.target.closest?.(PICTURE_SELECTOR);
     if (!place) return;
-    document.querySelectorAll(`.${ERROR_CLASS}`).forEach((error) => error.remove());
+    clearErrors();
     if (!file) return;
     if (prepared.has(file)) return notifyChosen(place);
-    if (isOtherType(file)) {
+    if (refused(file, place)) {
       event.preventDefault();
       event.stopImmediatePropagation();
       if (event.target.type === "file") event.target.value = "";
-      return showError(place, OTHER_WORDS, file);
+      return;
     }
     if (file.size <= LIMIT && file.type === "image/jpeg" && (input || place.querySelector("input[type=file]"))) {
       round += 1;
@@ -132,6 +145,13 @@
   document.addEventListener("load", (event) => {
     const shown = event.target.matches?.(".fv-shown") && document.querySelector("#classify-picture img");
     if (shown && !shown.naturalWidth) shown.src = event.target.src;
+  }, true);
+
+  // Whoever removes a picture by keyboard continues at the place for the next one: the button is gone, and the focus with it.
+  document.addEventListener("click", async (event) => {
+    const place = event.isTrusted && event.target.closest?.("[data-fv-gradio=remove_image], [data-fv-icon=remove]")?.closest(PICTURE_SELECTOR);
+    for (let tries = 0; place && place.querySelector("img") && tries < 40; tries += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+    if (place && document.activeElement === document.body) place.querySelector("button:has(> input[type=file])")?.focus({ preventScroll: true });
   }, true);
 
   document.addEventListener("change", (event) => {

@@ -11,8 +11,9 @@ import gradio as gr
 from fruitvision.runs.folder import RunFolder, RunStatus, list_runs
 from fruitvision.ui.page.client.handlers import Payload, scripted_component, text
 from fruitvision.ui.page.context import Context, Page
+from fruitvision.ui.page.elements import time_left
 from fruitvision.ui.page.events import UNQUEUED
-from fruitvision.wording.text import SPACE, duration, say
+from fruitvision.wording.text import SPACE, say
 
 MAX_NAME_LENGTH = 60
 """Longer names of runs are truncated in the bar."""
@@ -61,7 +62,7 @@ def run_state(context: Context, payload: Payload, language: str) -> dict[str, An
     facts = {"name": run.name[:MAX_NAME_LENGTH], "epoch": max(status.epoch, 1), "epochs": epochs}
     left = ""
     if state == "running" and status.eta_s is not None:
-        left = SPACE[language] + say("train.time_left", language, time=duration(status.eta_s, language))
+        left = SPACE[language] + time_left(status.eta_s, language)
     return {"run": run.id, "words": say(f"train.bar_{state}", language, **facts), "left": left, "share": status.progress(epochs)}
 
 

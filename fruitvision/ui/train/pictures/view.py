@@ -32,7 +32,8 @@ def scan_card(scan: Scan, language: str, parent: Path | None = None) -> Markup:
     if scan.error:
         return notice(_without(parent, scan.error) if parent else scan.error, language)
     if scan.result is None:
-        return card(tag("p", say("train.scanning", language, done=scan.done, total=scan.total or "…")))
+        key = "train.scanning" if scan.total else "train.scanning_begins"
+        return card(tag("p", say(key, language, done=scan.done, total=scan.total)))
     dataset = scan.result.dataset
     counts = {"train": scan.result.train_images, "rest": scan.result.other_images}
     facts = say("train.data_facts", language, classes=len(dataset.classes), **counts)
@@ -77,7 +78,8 @@ def download_card(download: Task[Path] | None, language: str) -> Markup:
         return notice(download.error, language)
     if not download.busy:
         return card(tag("p", say("train.downloaded", language)))
-    return card(tag("p", say("train.downloading", language, done=download.done >> 20, total=download.total >> 20 or "…")))
+    key = "train.downloading" if download.total else "train.downloading_begins"
+    return card(tag("p", say(key, language, done=download.done >> 20, total=download.total >> 20)))
 
 
 def augmentation_grid(scanned: Scanned, config: TrainConfig, seed: int, language: str) -> Markup:
