@@ -104,6 +104,7 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
     assert "Learned that this is “Cooking banana”" in page.inner_text(".fv-live-learned")
     assert page.is_visible(".fv-live-card .fv-taught-mark")
     page.wait_for_function("document.querySelector('.fv-live-said').textContent.startsWith('Cooking banana')")
+    assert page.locator(".fv-live-card [aria-live]").count() == 0, "one announcement, and not one for each frame"
     page.get_by_label("Answer with what I taught too").uncheck()  # one switch for both tabs
     page.wait_for_function("document.querySelector('.fv-live-card .fv-name')?.textContent === 'Banana'")
     page.click(".fv-live-answer .fv-fix summary")
@@ -124,7 +125,6 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
     page.get_by_role("tab", name="Picture").click()
     upload(page, drawn("Orange"))
     page.wait_for_function("document.querySelector('.fv-teach-said').textContent === ''")  # it was about what was shown before
-    assert page.locator(".fv-live-card [aria-live]").count() == 0, "one announcement, and not one for each frame"
     page.click(".fv-teach > summary")
     page.click(".fv-taught > summary")
     page.click(".fv-taught-over")
