@@ -70,6 +70,8 @@ class Prediction:
     """(C,) float32, for the classes in the checkpoint's order; (C + T,) followed by the T taught names, if there are any."""
     _source: PictureSource = field(repr=False, compare=False)
     _activation: Callable[[np.ndarray], ActivationMap] = field(repr=False, compare=False)
+    untaught: str = ""
+    """If there are taught names, the network's answer without them: a fruit type, or ``NOT_FRUIT``."""
     note: Note = ""
     """A problem with the picture's file, which could be read nevertheless: "cut-off", "leading-bytes", or nothing."""
 
@@ -268,7 +270,8 @@ class Classifier:
                 probabilities = context.taught.join(probabilities, found.features[row : row + 1])
             if context.previous is not None and len(context.previous) == probabilities.shape[1]:
                 probabilities = torch.lerp(probabilities, torch.from_numpy(context.previous.copy()).float(), SMOOTHING)
-            answers.append(self._prediction(probabilities[0], label_space, sources[row], context.taught))
+            answer = self._prediction(probabilities[0], label_space, sources[row], context.taught)
+            answers.append(answer if context.taught is None else replace(answer, untaught=self._untaught(by_class[row : row + 1])))
         return answers
 
     def by_type(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
@@ -317,6 +320,12 @@ class Classifier:
             source,
             activation,
         )
+
+    def _untaught(self, probabilities: Tensor) -> str:
+        """The fruit type with the highest probability of these, (1, C), or ``NOT_FRUIT``."""
+        by_type, no_fruit = self.by_type(probabilities)
+        refused = verdict(by_type.max().item(), no_fruit.item(), self.config.thresholds) == "not-fruit"
+        return NOT_FRUIT if refused else self.types[int(by_type.argmax())]
 
     def _with_white_background(self, probabilities: Tensor, pixels: Sequence[np.ndarray], contexts: Sequence[FrameContext]) -> Tensor:
         """(N, C): if the background is known, averaged with the probabilities for the fruit segmented onto white."""

@@ -272,6 +272,7 @@ def test_the_live_view_goes_on_by_itself_after_the_server_was_away(visit):
     free = "() => [...document.querySelectorAll('.fv-live-answer, .fv-live-buttons, .fv-live-message')].every((one) => "
     free += "one.getBoundingClientRect().bottom <= document.querySelector('.fv-offline').getBoundingClientRect().top)"
     page.wait_for_function(free)  # the note that it is away covers neither the answer nor a button
+    assert not page.is_visible(".fv-live-message"), "it is said once"
     page.context.set_offline(False)
     page.wait_for_function("document.querySelector('.fv-live-message').textContent === ''")
 

@@ -71,6 +71,9 @@ def test_a_pdf_on_the_empty_place_is_said_to_be_no_picture(visit):
     page.wait_for_selector(".fv-upload-error:has-text('“letter.pdf” is not a picture')")
 
 
+LONG = "Bananenfreundschaftsbanane" * 2
+
+
 def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, public):
     _, link, _ = public
     page = visit(url=link)
@@ -98,8 +101,30 @@ def test_an_answer_is_corrected_in_its_card_marked_and_switched_off(visit, publi
     page.fill(".fv-live-answer .fv-fix input", "Cooking banana")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('.fv-live-card .fv-name')?.textContent === 'Cooking banana'")
+    assert "Learned that this is “Cooking banana”" in page.inner_text(".fv-live-learned")
+    assert page.is_visible(".fv-live-card .fv-taught-mark")
     page.wait_for_function("document.querySelector('.fv-live-said').textContent.startsWith('Cooking banana')")
     assert page.locator(".fv-live-card [aria-live]").count() == 0, "one announcement, and not one for each frame"
+    page.get_by_label("Answer with what I taught too").uncheck()  # one switch for both tabs
+    page.wait_for_function("document.querySelector('.fv-live-card .fv-name')?.textContent === 'Banana'")
+    page.click(".fv-live-answer .fv-fix summary")
+    page.fill(".fv-live-answer .fv-fix input", LONG)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f".fv-live-learned:has-text('Learned that this is “{LONG}”'):has-text('too” is on again')")
+    assert page.get_by_label("Answer with what I taught too").is_checked()
+    inside = "(one) => one.scrollWidth <= one.clientWidth + 1"
+    assert page.locator(".fv-live-answer").evaluate(inside), "a long word is broken"
+    page.click(".fv-live-learned button")
+    page.wait_for_function(f"!document.querySelector('.fv-taught-list').textContent.includes('{LONG}')")
+    page.wait_for_function("document.querySelector('.fv-live-card .fv-name')?.textContent === 'Cooking banana'")
+    page.click(".fv-live-answer .fv-fix summary")
+    assert page.inner_text(".fv-live-answer .fv-fix-names button:first-child") == "Banana", "the network's own answer"
+    page.click(".fv-live-answer .fv-fix-names button:has-text('No fruit')")
+    page.wait_for_selector(".fv-live-learned:has-text('No fruit')")
+    page.wait_for_function("document.querySelector('.fv-teach-said').textContent.startsWith('Learned “No fruit”')")
+    page.get_by_role("tab", name="Picture").click()
+    upload(page, drawn("Orange"))
+    page.wait_for_function("document.querySelector('.fv-teach-said').textContent === ''")  # it was about what was shown before
     page.click(".fv-teach > summary")
     page.click(".fv-taught > summary")
     page.click(".fv-taught-over")

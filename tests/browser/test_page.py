@@ -143,9 +143,19 @@ def test_a_page_as_narrow_as_a_phone_or_half_of_it_cuts_nothing_and_a_lying_phon
     box += " return { top, bottom, left, height }; }"
     assert page.evaluate(box, ".fv-header")["height"] <= 60
     assert page.evaluate(box, "#classify-live-tab-button")["left"] < page.evaluate(box, "#classify-picture-tab-button")["left"]
-    assert page.evaluate(box, ".fv-stage")["bottom"] <= 390
+    said = page.text_content(".fv-live-intro")
+    stage, intro = (page.evaluate(box, one) for one in (".fv-stage", ".fv-live-intro"))
+    assert stage["bottom"] <= 390 and intro["top"] - stage["top"] > 16
+    page.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError')); }")
+    page.click(".fv-live-start")
+    page.wait_for_function("before => document.querySelector('.fv-live-intro').textContent !== before", arg=said)
+    assert page.text_content(".fv-live-message") == page.inner_text(".fv-live-intro"), "the problem has the place of the introduction"
+    assert page.evaluate(box, ".fv-live-intro")["bottom"] < page.evaluate(box, ".fv-live-start")["top"]
+    page.evaluate("() => { delete navigator.mediaDevices.getUserMedia; }")
     page.click(".fv-live-start")
     page.wait_for_selector(".fv-live-answer .fv-name")
+    guide, buttons = (page.evaluate(box, one) for one in (".fv-guide", ".fv-live-buttons"))
+    assert buttons["left"] > guide["left"] + guide["height"], "no button covers the frame, which is square"
     assert all(page.evaluate(box, one)["bottom"] <= 390 for one in (".fv-live-buttons", ".fv-live-answer")), "Stop and the answer are seen"
 
 
@@ -171,6 +181,16 @@ def test_on_a_phone_the_header_is_one_line_and_the_answer_lies_over_the_video(vi
     page.wait_for_selector(".fv-live-answer .fv-name")
     stage, answer = (page.evaluate(box, one) for one in (".fv-stage", ".fv-live-answer"))
     assert answer["bottom"] <= PHONE["height"] and stage["top"] < answer["top"] and answer["bottom"] <= stage["bottom"] + 1
+    finished = {"ended": "x", "state": "finished", "words": "first has finished: accuracy 96.4%."}
+    asks = lambda route: "run_state" in (route.request.post_data or "")  # noqa: E731
+    page.route("**/component_server/", lambda route: route.fulfill(json=finished) if asks(route) else route.continue_())
+    page.wait_for_selector(".fv-run-bar:has-text('has finished')")
+    page.wait_for_function("document.querySelector('.fv-live-answer').getBoundingClientRect().bottom <= innerHeight")
+    page.evaluate("document.querySelector('.fv-live-answer').scrollIntoView(true)")
+    page.wait_for_function("document.querySelector('.fv-run-bar').getBoundingClientRect().bottom <= 0")  # it covers nothing
+    page.get_by_role("tab", name="Train").click()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("document.querySelector('.fv-run-bar').getBoundingClientRect().top === 0")
 
 
 def test_start_brings_the_runs_status_into_view(visit):

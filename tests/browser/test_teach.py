@@ -130,8 +130,8 @@ def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone
         """async () => {
         const id = window.gradio_config.components.find((one) => one.props.elem_id === 'classify-teach').id;
         const found = [], data = { name: 'x', picture: 'x', image: 'data:image/png;base64,AA==' };
-        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back', 'put_back', 'start_over', 'export_taught',
-            'import_taught'];
+        const calls = ['taught_state', 'taught_pictures', 'teach_picture', 'take_back_lesson', 'take_back', 'put_back', 'start_over',
+            'export_taught', 'import_taught'];
         for (const fn_name of calls) {
           const answer = await fetch('gradio_api/component_server', { method: 'POST', headers: { 'Content-Type': 'application/json' },
             body: JSON.stringify({ data, component_id: id, fn_name, session_hash: 's' }) });
@@ -140,5 +140,5 @@ def test_a_visitor_neither_sees_nor_teaches_and_is_answered_by_the_network_alone
         return found;
     }"""
     )
-    assert [answer["code"] for status, answer in answers if status == 200] == ["owner-only"] * 8
+    assert [answer["code"] for status, answer in answers if status == 200] == ["owner-only"] * 9
     assert len(list((folder / "pictures").iterdir())) == 1, "it is all still there"

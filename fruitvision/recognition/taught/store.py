@@ -62,6 +62,10 @@ class TaughtIndex(BaseModel):
         known = {one for own, pictures in self.names.items() if own.casefold() == name.casefold() for one in pictures}
         return len({*ids} - known)
 
+    def name_of(self, picture: str) -> str:
+        """The name that has a picture; empty if none has."""
+        return next((name for name, own in self.names.items() if picture in own), "")
+
     def without(self, ids: set[str]) -> TaughtIndex:
         """A copy without some pictures, and without the names that then have none."""
         kept = {name: tuple(one for one in own if one not in ids) for name, own in self.names.items()}
@@ -166,6 +170,22 @@ class TaughtStore:
             self._write(self.index().without({*gone}))
             self._clean_up()
             return Removed(gone, files)
+
+    def undo_add(self, name: str, pictures: Mapping[str, str]) -> int:
+        """Undo :meth:`add`: remove pictures of a name, or move them back to the former name given for them; returns their number.
+
+        ``pictures``: the former name by id, empty for a picture that had none. Those that ``name`` no longer has are ignored.
+        """
+        with self._writing():
+            index, back = self.index(), dict[str, list[str]]()
+            own = {one: former for one, former in pictures.items() if one in index.names.get(name, ())}
+            for one, former in own.items():
+                if former:
+                    back.setdefault(clean_name(former), []).append(one)
+            if own:
+                self._write(index.adding(back).without({one for one, former in own.items() if not former}))
+                self._clean_up()
+            return len(own)
 
     def remove_picture(self, picture: str) -> None:
         """Remove a picture, and its name if it was the last one. A picture that does not exist is ignored."""

@@ -46,8 +46,9 @@ def answer_card(
     single = named[0] if len(named) == 1 else None
     drawn = is_of_drawings(prediction, config)
     parts = [_name(prediction, named, language, drawn)]
-    if any(guess.taught for guess in named):
-        mark = "taught_mark" if prediction.verdict == "sure" else "taught_mark_unsure"
+    refused_as_taught = no_fruit and prediction.untaught not in ("", NOT_FRUIT)
+    if any(guess.taught for guess in named) or refused_as_taught:
+        mark = "taught_mark" if prediction.verdict == "sure" or no_fruit else "taught_mark_unsure"
         parts.append(tag("p", say(f"classify.{mark}", language), class_="fv-taught-mark"))
     if single and not single.taught and names_a_variety(single.label, single.fruit_type):
         parts.append(tag("p", say("classify.variety", language, name=display_name(single.label, language)), class_="fv-variety"))
@@ -93,15 +94,15 @@ def announcement(prediction: Prediction, language: str, config: CheckpointConfig
 def correction_form(prediction: Prediction, language: str, config: CheckpointConfig | None = None) -> Markup:
     """A form to correct an answer: the most likely other names as buttons, and a field for any name. Handled by ``teach.js``.
 
-    If the verdict is "not-fruit", the names are the most likely fruits.
+    What the network answers without taught names comes first. If the verdict is "not-fruit", the names are the most likely fruits.
     """
     named = [guess.fruit_type for guess in named_guesses(prediction)]
     fruit = sum(guess.probability for guess in prediction.top) if prediction.verdict == "not-fruit" else 1.0
     guesses = [guess.fruit_type for guess in prediction.top if guess.probability >= MIN_SHOWN * fruit > 0]
     likely = confused_with(config, named[0]) if config is not None and named else ()
-    wrong = named if len(named) == 1 else []
-    names = [name for name in dict.fromkeys((*guesses, *likely)) if name not in wrong][:MAX_OFFERED]
-    names += [] if prediction.verdict == "not-fruit" else [NOT_FRUIT]
+    wrong = [NOT_FRUIT] if prediction.verdict == "not-fruit" else named if len(named) == 1 else []
+    names = [name for name in dict.fromkeys((prediction.untaught, *guesses, *likely)) if name and name not in wrong][:MAX_OFFERED]
+    names += [] if NOT_FRUIT in (*wrong, *names) else [NOT_FRUIT]
     buttons = [tag("button", shown_name(name, language), type="button", data_teach=name) for name in names]
     hint = say("classify.fix_other", language)
     field = tag("input", type="text", list="fv-teach-names", maxlength=100, autocomplete="off", placeholder=hint)

@@ -8,6 +8,7 @@ const view = element.querySelector(".fv-live");
 const words = Object.fromEntries([...view.querySelectorAll("template")].map((t) => [t.dataset.language, t]));
 const video = view.querySelector("video"), stage = view.querySelector(".fv-stage");
 const startButton = view.querySelector(".fv-live-start"), switchButton = view.querySelector(".fv-live-switch");
+const intro = view.querySelector(".fv-live-intro");
 const emptyButton = view.querySelector(".fv-live-empty");
 const message = view.querySelector(".fv-live-message"), answer = view.querySelector(".fv-live-card");
 const fix = view.querySelector(".fv-fix"), announcement = view.querySelector(".fv-live-said");
@@ -30,13 +31,15 @@ function label() {
   emptyButton.hidden = !stream;
   emptyButton.setAttribute("aria-pressed", String(Boolean(empty)));
   view.querySelector(".fv-live-hint").textContent = say(stream && empty ? "known" : "hint");
-  view.querySelector(".fv-live-intro").textContent = say("intro");
+  intro.textContent = say(problem || "intro"); // while the camera is off; the message is then for screen readers only
+  intro.setAttribute("aria-hidden", String(Boolean(problem)));
   video.setAttribute("aria-label", say("video"));
   message.textContent = problem ? say(problem) : "";
   stage.classList.toggle("fv-on", Boolean(stream));
   fix.querySelector("summary").textContent = say("fix");
   if (stream) return;
   answer.innerHTML = template().innerHTML;
+  view.querySelector(".fv-live-learned").replaceChildren();
   fix.open = false;
   fix.hidden = true;
   announcement.textContent = shown = "";

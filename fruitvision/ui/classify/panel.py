@@ -69,8 +69,6 @@ class PictureTab:
 
     picture: CheckedImage
     heat: gr.Checkbox
-    use_taught: gr.Checkbox
-    """Shown to the owner if something was taught; the live view reads it too."""
     answer: gr.HTML
     heatmap: gr.Image
 
@@ -87,7 +85,8 @@ def build(page: Page) -> None:
                 server_functions=[_live_handler(page.context)],
                 elem_id="classify-live",
             )
-    _wire_picture(page, tab, build_teaching(page))
+    use_taught = page.bind(gr.Checkbox(value=True, elem_id="classify-use-taught"), label="classify.use_taught")
+    _wire_picture(page, tab, use_taught, build_teaching(page))
     note = gr.HTML(elem_id="classify-note")
     build_page_export(page)
     gr.on(
@@ -125,17 +124,17 @@ def _build_picture(page: Page) -> PictureTab:
         with gr.Column(scale=4, min_width=320):
             answer = page.bind_initial(gr.HTML(empty_card(context.language), elem_id="classify-answer"), value=empty_card)
             heat = page.bind(gr.Checkbox(elem_id="classify-heat"), label="classify.heat", info="classify.heat_info")
-            use_taught = page.bind(gr.Checkbox(value=True, elem_id="classify-use-taught"), label="classify.use_taught")
             heatmap = page.bind(
                 gr.Image(
                     visible=False, interactive=False, height=320, show_label=False, elem_id="classify-heatmap", buttons=["fullscreen"]
                 ),
                 label="classify.heat_picture",
             )
-    return PictureTab(picture, heat, use_taught, answer, heatmap)
+    return PictureTab(picture, heat, answer, heatmap)
 
 
-def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
+def _wire_picture(page: Page, tab: PictureTab, taught: gr.Checkbox, teaching: gr.HTML) -> None:
+    """``taught``: the switch for both tabs, shown to the owner if something was taught; ``live.js`` reads it."""
     context = page.context
 
     def answer(given: Path | bytes | None, heat: bool, use_taught: bool, model: str | None, language: str, request: gr.Request) -> Any:
@@ -145,9 +144,9 @@ def _wire_picture(page: Page, tab: PictureTab, teaching: gr.HTML) -> None:
         return {tab.answer: card, tab.heatmap: heatmap}
 
     answered = gr.on(
-        [tab.picture.change, tab.heat.change, tab.use_taught.change, page.model.change, page.language.change, teaching.click],
+        [tab.picture.change, tab.heat.change, taught.change, page.model.change, page.language.change, teaching.click],
         answer,
-        [tab.picture, tab.heat, tab.use_taught, page.model, page.language],
+        [tab.picture, tab.heat, taught, page.model, page.language],
         [tab.answer, tab.heatmap],
         show_progress="minimal",
         show_progress_on=tab.answer,

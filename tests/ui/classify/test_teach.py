@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fruitvision.data.synthetic.sample import draw_fruit
 from fruitvision.recognition.taught.store import TaughtIndex, TaughtStore
 from fruitvision.ui.classify.panel import answer_frame, answer_picture
 from fruitvision.ui.classify.teaching import teach
@@ -22,6 +24,7 @@ from fruitvision.ui.classify.teaching.teach import (
     put_back,
     start_over,
     take_back,
+    take_back_lesson,
     taught_pictures,
     taught_state,
     teach_picture,
@@ -59,7 +62,8 @@ def test_the_owner_teaches_sees_and_takes_back(context):
     for seed in range(3):
         taught = owner(context, teach_picture, name=" <b>Quitte</b> ", image=data_url(png(seed)))
         picture = context.teaching.store.index().names["<b>Quitte</b>"][-1]
-        assert taught == {"name": {"en": "<b>Quitte</b>", "zh": "<b>Quitte</b>"}, "kept": 1, "picture": picture, "moved": False}
+        names = {"en": "<b>Quitte</b>", "zh": "<b>Quitte</b>"}
+        assert taught == {"name": names, "taught": "<b>Quitte</b>", "kept": 1, "picture": picture, "former": ""}
     assert owner(context, teach_picture, name="<B>quitte</B>", image=data_url(png(0)))["kept"] == 0, "the same picture again"
     state = owner(context, taught_state, language="en")
     assert (state["kinds"], state["pictures"]) == (1, 3)
@@ -99,10 +103,42 @@ def test_a_removal_is_put_back_by_the_page_that_removed_and_not_by_another(conte
     assert {name: len(own) for name, own in context.teaching.store.index().names.items()} == {"Pear": 2}
 
 
-def test_a_picture_that_had_another_name_is_said_to_have_moved(context):
-    """To take it back would lose the name that it had: the page offers no undo."""
-    assert owner(context, teach_picture, name="Apple", image=data_url(png()))["moved"] is False
-    assert owner(context, teach_picture, name="Pear", image=data_url(png()))["moved"] is True
+def test_a_lesson_is_taken_back_and_a_name_whose_pictures_it_took_has_them_again(context):
+    for name, seed in (("My friend", 0), ("My friend", 1), ("Pear", 2)):
+        owner(context, teach_picture, name=name, image=data_url(png(seed)))
+    before = context.teaching.store.index().names
+    taught = [owner(context, teach_picture, name="no FRUIT", image=data_url(png(seed))) for seed in (0, 1, 3)]
+    assert [(one["former"], one.get("left")) for one in taught] == [("My friend", 1), ("My friend", 0), ("", None)]
+    assert taught[0]["former_name"]["zh"] == "My friend" and taught[0]["name"]["zh"] == "没有水果"
+    assert list(context.teaching.store.index().names) == ["Pear", "not-fruit"], "what has no picture left is gone"
+    lesson = {"name": taught[0]["taught"], "pictures": [{key: one[key] for key in ("picture", "former")} for one in taught]}
+    assert owner(context, take_back_lesson, **lesson) == {"count": 3}
+    assert context.teaching.store.index().names == before
+    assert not context.teaching.store.picture_file(taught[2]["picture"]).exists()
+    assert owner(context, take_back_lesson, **lesson) == {"count": 0}, "once"
+
+
+def test_a_lesson_that_is_taken_back_late_touches_only_what_its_name_still_has(context):
+    taught = [owner(context, teach_picture, name="Pear", image=data_url(png(seed))) for seed in range(3)]
+    owner(context, teach_picture, name="Apple", image=data_url(png(0)))
+    owner(context, take_back, picture=taught[1]["picture"])
+    pictures = [*taught, {"picture": "../../x"}, {"picture": taught[2]["picture"], "former": 3}, "x", None]
+    assert owner(context, take_back_lesson, name="Pear", pictures=pictures) == {"count": 1}
+    assert {name: len(own) for name, own in context.teaching.store.index().names.items()} == {"Apple": 1}
+
+
+def test_a_taught_name_that_is_wrong_is_corrected_to_what_the_network_answers_without_it(context, tmp_path):
+    path = tmp_path / "banana.png"
+    draw_fruit("Banana", np.random.default_rng(3), 320, background="white").save(path)
+
+    def offered() -> list[str]:
+        return re.findall(r'data-teach="([^"]+)"', answer_picture(context, path, False, None, "en", owner=True)[0])
+
+    assert "Banana" not in offered()
+    for name in ("My friend", "not-fruit"):
+        owner(context, teach_picture, name=name, image=data_url(path.read_bytes()))
+        card = answer_picture(context, path, False, None, "en", owner=True)[0]
+        assert "From what you taught" in card and offered()[0] == "Banana" and name not in offered(), name
 
 
 @pytest.mark.parametrize("way", ["teach", "import"])

@@ -1,8 +1,9 @@
 // Teaching: frames of the camera, or pictures, each in a short call of its own. The shared functions are in shared.js.
 const FRAMES = 10, FEW_FRAMES = 5, EVERY_MS = 350, WARM_MS = 700, SIDE = 512;
+const SETTLE_MS = 3000; // after so long the live view's answer has settled, and another one is about something else
 const name = find(".fv-teach-name input"), list = find(".fv-taught-list");
 const undo = find(".fv-taught-undo"), drop = find(".fv-teach-drop"), sure = find(".fv-taught-sure");
-const frames = find(".fv-teach-frames"), one = find(".fv-teach-this");
+const frames = find(".fv-teach-frames"), one = find(".fv-teach-this"), undoLesson = find(".fv-teach-undo");
 let busy = false, token = ""; // identifies the removal that "undo" reverts
 let correctionStatus = null; // the status line of the correction below an answer, which repeats the messages
 new MutationObserver(() => { if (correctionStatus) correctionStatus.textContent = statusLine.textContent; }).observe(statusLine, { childList: true });
@@ -59,26 +60,68 @@ async function runExclusive(work, needsName = true) {
   }
 }
 
-// Shows how many of `count` pictures, or frames of the camera, were new: a name keeps identical pictures once.
-function showSummary({ name }, count, kept, camera = false) {
-  const [some, none] = camera ? ["learned_same", "learned_still"] : ["learned_given", "learned_nothing"];
-  showStatus(() => say(kept === count ? "learned" : kept ? some : none, { name, count, kept, same: count - kept }));
+// A lesson: pictures that were taught together, and are taken back together. `place`: where it is confirmed besides the section itself.
+let lesson = null; // the last one
+const shownPicture = () => document.querySelector("#classify-picture img");
+function newLesson(place = null, camera = false) {
+  endLesson();
+  return { place, camera, count: 0, kept: [], former: {} };
 }
 
-async function teachPictures(pictures, wanted = name.value) {
-  let learned = null, count = 0, kept = 0;
+// Teaches one picture; returns whether that succeeded.
+async function teachOne(own, wanted, image) {
+  const answer = await callServer("teach_picture", { name: wanted, image });
+  if (!answer) return false;
+  const { former, picture } = answer;
+  Object.assign(own, { name: answer.name, taught: answer.taught, count: own.count + 1 });
+  if (answer.kept) own.kept.push({ picture, former });
+  if (former) own.former[former] = { former: answer.former_name, moved: (own.former[former]?.moved ?? 0) + 1, left: answer.left };
+  return true;
+}
+
+// What follows the sentence that it was learned: which names had the pictures before, and that the switch is on again.
+function consequences({ former, switchedOn }) {
+  const moved = Object.values(former).map((facts) => say(facts.left ? "moved" : "moved_all", facts));
+  return switchedOn ? [...moved, say("switched_on", { switch: useTaught.label() })] : moved;
+}
+const joined = (...sentences) => sentences.join(page().language === "zh" ? "" : " ");
+
+// How many of the pictures, or frames of the camera, were new: a name keeps identical pictures once.
+function summary({ name, count, kept: { length: kept }, camera }) {
+  const [some, none] = camera ? ["learned_same", "learned_still"] : ["learned_given", "learned_nothing"];
+  return say(kept === count ? "learned" : kept ? some : none, { name, count, kept, same: count - kept });
+}
+
+// The switch that leaves taught names out of the answers. Teaching switches it on: otherwise nothing of it would be seen.
+const useTaught = {
+  box: () => document.querySelector("#classify-use-taught input"),
+  label: () => document.querySelector("#classify-use-taught label")?.textContent.trim() ?? "",
+  switchOn() {
+    const off = this.box()?.checked === false;
+    if (off) this.box().click();
+    return off;
+  },
+};
+
+// `words`: what is said in this section; without them, its status stays.
+async function finishLesson(own, words) {
+  if (!own.count) return;
+  own.switchedOn = useTaught.switchOn();
+  if (words) showStatus(() => joined(words(), ...consequences(own)));
+  await changed();
+  lesson = Object.assign(own, { source: shownPicture()?.src });
+  undoLesson.hidden = !own.kept.length;
+  answers.observe(document.querySelector("#classify-answer"), { childList: true, subtree: true });
+  confirmLesson();
+}
+
+async function teachPictures(pictures, wanted = name.value, place = null) {
+  const own = newLesson(place);
   for (const [number, picture] of pictures.entries()) {
     showStatus(() => say("seeing", { number: number + 1, all: pictures.length }));
-    const image = await smallJpeg(picture, SIDE);
-    const answer = await callServer("teach_picture", { name: wanted, image });
-    if (!answer) break;
-    learned = answer;
-    count += 1;
-    kept += answer.kept;
+    if (!await teachOne(own, wanted, await smallJpeg(picture, SIDE))) break;
   }
-  if (learned && count === pictures.length) showSummary(learned, count, kept);
-  if (learned) await changed();
-  return kept === 1 && !learned.moved ? learned : null;
+  await finishLesson(own, own.count === pictures.length && (() => summary(own)));
 }
 
 // The camera of the live view, which is mounted when its tab is first opened; undefined if it does not appear.
@@ -99,54 +142,88 @@ async function teachFrames(wanted, count) {
   }
   if (!camera?.on()) return showStatus(() => say("no_camera"), true);
   document.querySelector(".fv-stage").scrollIntoView({ block: "center", behavior: "smooth" });
-  let learned = null, number = 0, kept = 0;
+  const own = newLesson(".fv-live-learned", true);
   try {
-    while (number < count && camera.on()) {
-      const began = performance.now(), turn = { number: number + 1, all: count };
+    while (own.count < count && camera.on()) {
+      const began = performance.now(), turn = { number: own.count + 1, all: count };
       camera.hold(true, say("turn", turn));
       showStatus(() => say("turn", turn));
-      const answer = await callServer("teach_picture", { name: wanted, image: camera.frame() });
-      if (!answer) break;
-      learned = answer;
-      number += 1;
-      kept += answer.kept;
-      if (number < count) await pause(EVERY_MS - (performance.now() - began));
+      if (!await teachOne(own, wanted, camera.frame())) break;
+      if (own.count < count) await pause(EVERY_MS - (performance.now() - began));
     }
   } finally {
     camera.hold(false);
   }
-  if (learned && number === count) showSummary(learned, number, kept, true);
-  else if (learned && !statusLine.classList.contains("fv-wrong")) showStatus(() => say("frames_left", { number }));
-  if (learned) await changed();
+  const failed = statusLine.classList.contains("fv-wrong"), stopped = () => say("frames_left", { number: own.count });
+  await finishLesson(own, own.count === count ? () => summary(own) : !failed && stopped);
 }
 
 async function teachShownPicture(wanted) {
-  const shown = document.querySelector("#classify-picture img");
+  const shown = shownPicture();
   if (!shown || shown.offsetParent === null) return showStatus(() => say("no_picture"), true);
-  return teachPictures([shown], wanted);
+  return teachPictures([shown], wanted, "#classify-answer .fv-name");
 }
 
-// After a correction the next answers to the same picture offer to undo it.
-let correction = null; // {learned, picture: the address of the picture, place: of the answer}
-function offerUndo() {
-  if (correction && document.querySelector("#classify-picture img")?.src !== correction.picture) correction = null;
-  const title = correction?.place.querySelector(".fv-name");
-  if (!title || correction.place.querySelector(".fv-fix-undo")) return;
-  const line = document.createElement("p"), button = document.createElement("button"), { learned } = correction;
-  line.className = "fv-fix-undo";
-  button.type = "button";
-  button.textContent = say("undo");
-  button.addEventListener("click", () => runExclusive(async () => {
-    if (!await callServer("take_back", { picture: learned.picture })) return;
-    correction = null;
-    line.remove();
-    showStatus("");
-    await afterRemoval();
-  }, false));
-  line.append(say("learned_here", learned), " ", button);
-  title.after(line);
+// A lesson is confirmed in the answer too, with a button that takes it back. Gradio replaces the answer to a picture on every change:
+// the line is then added again, until there is another picture.
+function confirmLesson() {
+  if (!lesson) return;
+  if (shownPicture()?.src !== lesson.source) {
+    if (!busy) showStatus("");
+    return endLesson();
+  }
+  const place = lesson.place && document.querySelector(lesson.place);
+  if (!place || document.querySelector(".fv-fix-undo")) return;
+  if (!lesson.camera) return lesson.kept.length && place.after(confirmation(lesson));
+  const line = confirmation(lesson);
+  place.replaceChildren(line);
+  lesson.place = null; // the live view keeps it
+  removeWhenSettled(line, place.parentElement);
 }
-const answers = new MutationObserver(offerUndo);
+
+function confirmation(own) {
+  const line = document.createElement("p"), words = document.createElement("span"), button = document.createElement("button");
+  line.className = "fv-fix-undo";
+  line.append(words, " ", button);
+  const learned = () => (own.kept.length ? say("learned_here", own) : summary(own));
+  setMessage(words, () => joined(learned(), ...consequences(own)));
+  button.type = "button";
+  button.hidden = !own.kept.length;
+  setMessage(button, () => say("undo"));
+  button.addEventListener("click", () => takeBackLesson(words));
+  return line;
+}
+
+function takeBackLesson(words = null) {
+  runExclusive(async () => {
+    const answer = await callServer("take_back_lesson", { name: lesson.taught, pictures: lesson.kept });
+    if (!answer) return words && setMessage(words, statusLine.textContent);
+    const fix = words?.closest(".fv-live, #classify-answer")?.querySelector(".fv-fix:not([hidden]) > summary");
+    await afterRemoval();
+    showStatus(answer.count ? "" : () => say("removed_nothing"));
+    (fix?.isConnected ? fix : name).focus({ preventScroll: true });
+  }, false);
+}
+
+function endLesson() {
+  lesson = null;
+  undoLesson.hidden = true;
+  for (const line of document.querySelectorAll(".fv-fix-undo")) line.remove();
+}
+
+// In the live view the line goes once the settled answer has been another one for as long. The button of the section stays.
+async function removeWhenSettled(line, view) {
+  const title = () => view.querySelector(".fv-live-card .fv-name")?.textContent;
+  await pause(SETTLE_MS);
+  const settled = title();
+  for (let since = performance.now(); line.isConnected && performance.now() - since < SETTLE_MS;) {
+    if (title() === settled) since = performance.now();
+    await pause(EVERY_MS);
+  }
+  line.remove();
+}
+const answers = new MutationObserver(confirmLesson);
+undoLesson.addEventListener("click", () => takeBackLesson());
 
 frames.addEventListener("click", () => runExclusive(() => teachFrames(name.value, FRAMES)));
 one.addEventListener("click", () => runExclusive(() => teachShownPicture(name.value)));
@@ -158,13 +235,13 @@ function correct(fix, wanted) {
   if (!wanted.trim()) return showMissingName(fix.querySelector("input"), correctionStatus);
   runExclusive(async () => {
     fix.open = !live;
-    const learned = await (live ? teachFrames(wanted, FEW_FRAMES) : teachShownPicture(wanted));
-    if (!learned) return; // frames of the camera are taken back in the list
-    const place = document.querySelector("#classify-answer");
-    correction = { learned, place, picture: document.querySelector("#classify-picture img")?.src };
-    answers.observe(place, { childList: true, subtree: true });
-    offerUndo();
-    place.scrollIntoView({ block: "nearest" });
+    await (live ? teachFrames(wanted, FEW_FRAMES) : teachShownPicture(wanted));
+    fix.open ||= statusLine.classList.contains("fv-wrong"); // the error is in it
+    if (!lesson) return;
+    if (live) { // it is said above
+      setMessage(correctionStatus, "");
+      correctionStatus = null;
+    } else document.querySelector("#classify-answer").scrollIntoView({ block: "nearest" });
   }, false);
 }
 
@@ -215,6 +292,7 @@ undo.querySelector("button").addEventListener("click", () => runExclusive(async 
 }, false));
 
 async function afterRemoval() {
+  endLesson();
   document.querySelector(".fv-live")?.camera?.hold(false);
   await changed();
 }

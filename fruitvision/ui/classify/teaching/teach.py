@@ -45,6 +45,9 @@ WORDS = (
     "learned_nothing",
     "learned_still",
     "learned_here",
+    "moved",
+    "moved_all",
+    "switched_on",
     "list",
     "list_counts",
     "removed",
@@ -98,8 +101,9 @@ def taught_pictures(context: Context, payload: Payload, language: str) -> dict[s
 def teach_picture(context: Context, payload: Payload, language: str) -> dict[str, Any]:
     """Teach one "image", a data URL, of a "name", and compute its embedding by the selected model.
 
-    Returns the display "name" in each language; "kept" is 0 if the name has the same picture already. "picture" is its id, and
-    "moved" whether another name had it, which taking it back would not restore.
+    Returns the stored name, "taught", and its display "name" in each language; "picture", its id; and "kept", 0 if the name has the
+    same picture already. If another name had it, "former" is that name, "former_name" its display name, and "left" the number of
+    pictures that it still has; otherwise "former" is empty.
     """
     image = data_url_bytes(payload.get("image"), MAX_PICTURE_BYTES)
     embeddings = context.teaching.embeddings(text(payload, "model"))
@@ -109,8 +113,23 @@ def teach_picture(context: Context, payload: Payload, language: str) -> dict[str
     for picture in pictures:
         embeddings.embed(picture)
     context.teaching.set_undo({})  # undoing a removal could move this picture back to another name
-    moved = any(pictures[0] in own for own in before.names.values())
-    return {"name": _names(name), "kept": before.new(clean_name(name), pictures), "picture": pictures[0], "moved": moved}
+    index, (picture, *_) = context.teaching.store.index(), pictures
+    taught, kept = index.name_of(picture), before.new(clean_name(name), pictures)
+    former = before.name_of(picture) if kept else ""
+    moved = {"former_name": _names(former), "left": len(index.names.get(former, ()))} if former else {}
+    return {"name": _names(name), "taught": taught, "kept": kept, "picture": picture, "former": former, **moved}
+
+
+def take_back_lesson(context: Context, payload: Payload, language: str) -> dict[str, Any]:
+    """Undo :func:`teach_picture` for several pictures of a "name": "pictures" are [{"picture", "former"}].
+
+    A picture that had a former name gets it back; the others are removed. Returns their "count": pictures that were removed, or
+    taught under another name, meanwhile are not touched.
+    """
+    given = payload.get("pictures")
+    pairs = [one for one in (given if isinstance(given, list) else []) if isinstance(one, dict)]
+    pictures = {text(one, "picture"): text(one, "former") for one in pairs}
+    return {"count": context.teaching.store.undo_add(text(payload, "name"), pictures)}
 
 
 def take_back(context: Context, payload: Payload, language: str) -> dict[str, Any]:
@@ -121,12 +140,12 @@ def take_back(context: Context, payload: Payload, language: str) -> dict[str, An
     user has not seen them.
     """
     teaching, picture, name = context.teaching, text(payload, "picture"), text(payload, "name")
-    names = teaching.store.index().names
+    index = teaching.store.index()
     if picture:
-        name = next((one for one, pictures in names.items() if picture in pictures), "")
+        name = index.name_of(picture)
         to_remove = (picture,) if name else ()
     else:
-        to_remove = names.get(name, ())
+        to_remove = index.names.get(name, ())
     removed = teaching.store.remove(name, to_remove, MAX_KEPT_BYTES) if to_remove else None
     if not removed or not removed.pictures:
         return {"word": "removed_nothing", "count": 0}
@@ -184,6 +203,7 @@ HANDLERS: tuple[Handler, ...] = (
     taught_state,
     taught_pictures,
     teach_picture,
+    take_back_lesson,
     take_back,
     put_back,
     start_over,

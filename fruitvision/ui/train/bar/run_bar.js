@@ -91,6 +91,12 @@ dismissButton.addEventListener("click", () => {
   show(forget());
   document.querySelector("#panels [role=tab][aria-selected=true]")?.focus({ preventScroll: true });
 });
+// The live view of Classify leaves room for the bar.
+const bar = element.closest("#run-bar") ?? element;
+new ResizeObserver(() => {
+  const height = part.hidden ? 0 : bar.offsetHeight + (parseFloat(getComputedStyle(bar.parentElement).rowGap) || 0);
+  document.documentElement.style.setProperty("--fv-run-bar-height", `${height}px`);
+}).observe(bar);
 document.addEventListener("visibilitychange", poll);
 for (const kind of ["fruitvision-header-change", "fruitvision-run-started"]) window.addEventListener(kind, poll);
 poll();
