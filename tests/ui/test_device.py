@@ -21,7 +21,7 @@ from fruitvision.web.network import WebNetwork
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and exports in this process, of a network and a runtime that are none: tests/browser makes a real one."""
     monkeypatch.setenv("FRUITVISION_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(device, "find_spec", lambda name: name)
+    monkeypatch.setattr("fruitvision.models.find_spec", lambda name: name)
     monkeypatch.setattr(device, "call_in_subprocess", lambda function, *given: function(*given, None))
     monkeypatch.setattr("fruitvision.web.network.web_network", lambda *_: WebNetwork(b"network", 8, 1, 0.0, 1.0, (0.0, 0.0)))
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: {name: b"x" for name in list(export.RUNTIME)[:3]})
@@ -63,7 +63,7 @@ def test_it_is_made_once_for_a_checkpoint_and_the_last_ones_are_kept(tmp_path, c
 
 @pytest.mark.parametrize(("language", "words"), [("en", "could not be made"), ("zh", "无法生成")])
 def test_without_the_packages_one_line_says_what_to_install_and_nothing_is_fetched(tmp_path, cache, monkeypatch, capsys, language, words):
-    monkeypatch.setattr(device, "find_spec", lambda name: None if name == "onnxscript" else name)
+    monkeypatch.setattr("fruitvision.models.find_spec", lambda name: None if name == "onnxscript" else name)
     monkeypatch.setattr(export, "runtime_files", lambda *_, **__: pytest.fail("fetched"))
     make_page(page := DevicePage(), lambda: checkpoint(tmp_path), language).join(60)
     (line,) = capsys.readouterr().out.splitlines()

@@ -71,10 +71,11 @@ def test_the_bar_asks_each_second_only_while_a_training_goes_on(state, waits):
     script = Path(run_bar.__file__).with_suffix(".js").read_text(encoding="utf-8")
     page = f"""const waits = [];
 const made = () => ({{ style: {{}}, dataset: {{}}, addEventListener() {{}}, setAttribute() {{}}, parentElement: {{}} }});
-const part = made(), element = {{ querySelector: made }}, find = made, say = String, page = () => ({{}});
+const part = made(), element = {{ querySelector: made, closest: () => null }}, find = made, say = String, page = () => ({{}});
 const server = {{ run_state: async () => ({json.dumps(state)}) }}, kept = setTimeout;
 globalThis.document = {{ querySelector: () => null, addEventListener() {{}} }};
 globalThis.window = {{ addEventListener() {{}} }};
+globalThis.ResizeObserver = class {{ observe() {{}} }};
 globalThis.setTimeout = (work, ms) => waits.push(ms);"""
     assert said(f"{page}\n{script}\nkept(() => console.log(JSON.stringify(waits)), 50);") == [waits]
 

@@ -69,6 +69,7 @@ SERVED = {
         "taught_pictures",
         "teach_picture",
         "take_back",
+        "take_back_lesson",
         "put_back",
         "start_over",
         "export_taught",

@@ -33,7 +33,18 @@ def frame(visitor: Visitor, image: str | None = None) -> dict:
 
 
 @pytest.mark.parametrize(
-    "name", ["taught_state", "taught_pictures", "teach_picture", "take_back", "put_back", "start_over", "export_taught", "import_taught"]
+    "name",
+    [
+        "taught_state",
+        "taught_pictures",
+        "teach_picture",
+        "take_back",
+        "take_back_lesson",
+        "put_back",
+        "start_over",
+        "export_taught",
+        "import_taught",
+    ],
 )
 def test_a_visitor_neither_teaches_nor_sees_what_was_taught(visitor, shared, name):
     asked = {"language": "en", "image": data_url(picture_bytes()), "name": "Apple"}
