@@ -151,6 +151,7 @@ function frame() {
   return canvas.toDataURL("image/jpeg", 0.9);
 }
 
+fix.addEventListener("toggle", () => fix.open && fix.scrollIntoView({ block: "nearest" })); // beside a low video the answer scrolls
 startButton.addEventListener("click", () => (stream ? stop() : start()));
 emptyButton.addEventListener("click", () => { empty = empty ? null : frame(); memory = null; label(); });
 switchButton.addEventListener("click", () => { chosen = (chosen + 1) % cameras.length; start(); });

@@ -177,6 +177,7 @@ function confirmLesson() {
   if (!lesson.camera) return lesson.kept.length && place.after(confirmation(lesson));
   const line = confirmation(lesson);
   place.replaceChildren(line);
+  line.scrollIntoView({ block: "nearest" });
   lesson.place = null; // the live view keeps it
   removeWhenSettled(line, place.parentElement);
 }
