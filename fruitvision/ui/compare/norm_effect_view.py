@@ -185,9 +185,8 @@ def composition_view(
     if single is not None:
         words = say("touch.alone", language, difference=f"{single:.1g}" if single else "0")
         return _card(title, _strip(batch, "touch.batch_alone", language), tag("p", words), kind="fv-composition")
-    highest = max(max(effects.values()), 0.05)
     rows = [
-        tag("li", tag("span", norm_name(name, language)), bar(min(effect / highest, 1)), tag("span", _effect_percent(effect)), class_=mine)
+        tag("li", tag("span", norm_name(name, language)), bar(min(effect, 1)), tag("span", _effect_percent(effect)), class_=mine)
         for name, effect in effects.items()
         for mine in ["fv-mine" if name == norm else None]
     ]

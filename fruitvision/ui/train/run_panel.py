@@ -158,6 +158,8 @@ def wire_run(page: Page, parts: RunPanel, table: RunTable, notice: gr.HTML, time
         button = getattr(parts, name)
         wire_export(page, button, f"train.{name}", make, [table.run], parts.file, parts.downloaded, f"train.{name}_how")
 
+    table.run.change(None, None, parts.downloaded, js="() => ''")  # what is said of a download is said of the run before
+
     def use(language: str, run: str | None) -> Any:
         return by_component(components, use_run(context, run, language))
 
