@@ -180,8 +180,7 @@ def measured_before(found: Results, language: str) -> Markup | None:
     if not about.get("shipped"):
         return None
     facts = {name: about.get(name, "?") for name in ("machine", "date", "data", "train_images", "measured_images")}
-    if language == "zh":
-        facts["machine"] = re.sub(r"(\d+) cores\b", r"\1 核", str(facts["machine"]))
+    facts["machine"] = re.sub(r"(\d+) cores\b", lambda cores: say("compare.cores", language, count=cores[1]), str(facts["machine"]))
     command = tag("p", tag("code", about.get("command", "?")))
     return tag("div", tag("p", say_html("compare.measured_before", language, **facts)), command, class_="fv-data")
 

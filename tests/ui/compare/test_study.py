@@ -19,7 +19,7 @@ from fruitvision.runs.folder import RunFolder
 from fruitvision.runs.status import RunStatus
 from fruitvision.ui.compare import study_panel, study_view
 from fruitvision.ui.compare.same_picture import pair_choices, same_picture_view
-from fruitvision.ui.compare.study_results import study_charts, study_findings, study_table
+from fruitvision.ui.compare.study_results import measured_before, study_charts, study_findings, study_table
 from fruitvision.ui.compare.study_view import SHIPPED, StudyTimes
 from fruitvision.ui.page.context import Context
 from fruitvision.ui.page.datasets import SAMPLE
@@ -112,6 +112,12 @@ def test_the_table_has_every_figure_and_says_what_was_measured(language):
     table = study_table(made_up(), language)
     assert table.count("<tr>") == 1 + 6 and table.count("<th>") == 10 and "nan" not in text_of(table)
     assert "±" in table and "700,000" in table and sentences()["compare.measured_on_test"][language] in table
+
+
+def test_the_cores_of_the_machine_are_in_the_pages_language():
+    found = study_panel.shipped_results()
+    assert re.search(r"\d cores", measured_before(found, "en")) and "核" not in measured_before(found, "en")
+    assert re.search(r"\d 核", measured_before(found, "zh")) and "cores" not in measured_before(found, "zh")
 
 
 def test_the_programs_own_study_says_that_it_was_measured_before():

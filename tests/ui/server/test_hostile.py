@@ -16,6 +16,7 @@ import pytest
 from fruitvision.ui.server import gate
 from fruitvision.ui.server.access import COOKIE
 from tests.ui.conftest import MARKUP, SECRET
+from tests.ui.server.allowed import SERVED
 from tests.ui.visitor import FILE, JOIN, SERVER, UPLOAD, Visitor, data_url, picture_bytes
 
 
@@ -32,20 +33,7 @@ def frame(visitor: Visitor, image: str | None = None) -> dict:
 # Who may do what -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "taught_state",
-        "taught_pictures",
-        "teach_picture",
-        "take_back",
-        "take_back_lesson",
-        "put_back",
-        "start_over",
-        "export_taught",
-        "import_taught",
-    ],
-)
+@pytest.mark.parametrize("name", sorted(SERVED["classify-teach"]))
 def test_a_visitor_neither_teaches_nor_sees_what_was_taught(visitor, shared, name):
     asked = {"language": "en", "image": data_url(picture_bytes()), "name": "Apple"}
     assert visitor.serve("classify-teach", name, asked).json()["code"] == "owner-only"
